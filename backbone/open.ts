@@ -1,0 +1,64 @@
+import { ConfigInvalid } from '../core/errors.ts';
+import { openLmdbLog } from './log/lmdb.ts';
+import type { Log, LogLimits } from './log/port.ts';
+import { openRabbitLog } from './log/rabbitmq.ts';
+import { openLmdbQueue } from './queue/lmdb.ts';
+import type { Queue } from './queue/port.ts';
+import { openRabbitQueue } from './queue/rabbitmq.ts';
+import { openDuckdbStore } from './store/duckdb.ts';
+import { openInfluxStore } from './store/influx.ts';
+import type { Store } from './store/port.ts';
+
+/** The one place that turns a URL into an adapter. */
+
+/** Opens the queue at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with QueueUnavailable. */
+export function openQueue(url: string): Promise<Queue> {
+  switch (scheme(url)) {
+    case 'lmdb':
+      return openLmdbQueue(rest(url));
+    case 'amqp':
+    case 'amqps':
+      return openRabbitQueue(url);
+    default:
+      throw new ConfigInvalid('LOAM_QUEUE', `LOAM_QUEUE: no queue is known for ${JSON.stringify(url)}`);
+  }
+}
+
+/** Opens the log `name` at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with LogUnavailable. */
+export function openLog(url: string, name: string, limits: LogLimits): Promise<Log> {
+  switch (scheme(url)) {
+    case 'lmdb':
+      return openLmdbLog(rest(url), name, limits);
+    case 'amqp':
+    case 'amqps':
+      return openRabbitLog(url, name, limits);
+    default:
+      throw new ConfigInvalid('LOAM_LOG', `LOAM_LOG: no log is known for ${JSON.stringify(url)}`);
+  }
+}
+
+/** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. */
+export function openStore(url: string): Promise<Store> {
+  switch (scheme(url)) {
+    case 'duckdb':
+      return openDuckdbStore(rest(url));
+    case 'influx':
+    case 'influxs':
+      return openInfluxStore(url);
+    default:
+      throw new ConfigInvalid('LOAM_STORE', `LOAM_STORE: no store is known for ${JSON.stringify(url)}`);
+  }
+}
+
+/** Whether an adapter's files belong to one process, so that separate roles cannot share them. */
+export function isEmbedded(url: string): boolean {
+  return ['lmdb', 'duckdb'].includes(scheme(url));
+}
+
+function scheme(url: string): string {
+  return url.slice(0, url.indexOf(':'));
+}
+
+function rest(url: string): string {
+  return url.slice(url.indexOf(':') + 1);
+}

@@ -1,0 +1,151 @@
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { ConfigInvalid } from './errors.ts';
+import { LOG_LEVELS } from './logger.ts';
+
+/**
+ * One setting. It is an environment variable and a command-line option at once; the option wins.
+ * `allowed` says in words what the schema takes, for the error message and `--help`.
+ */
+export interface Setting<T> {
+  readonly variable: string;
+  readonly option: string;
+  readonly help: string;
+  readonly allowed: string;
+  readonly schema: z.ZodType<T, string>;
+  /** Absent: the setting may be left out. A function: derived from the data folder. */
+  readonly fallback?: string | ((data: string) => string);
+}
+
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/)
+  .transform(Number)
+  .refine((n) => n <= 65_535);
+const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/);
+const path = z
+  .string()
+  .min(1)
+  .transform((p) => resolve(p));
+const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
+const url = (...schemes: string[]) => z.string().regex(new RegExp(`^(${schemes.join('|')}):.+`));
+
+const PORT = 'a whole number from 0 to 65535; 0 picks a free port';
+const HOST = 'a host name or address';
+
+function setting<T>(
+  option: string,
+  help: string,
+  allowed: string,
+  schema: z.ZodType<T, string>,
+  fallback?: Setting<T>['fallback'],
+): Setting<T> {
+  const variable = `LOAM_${option.replace(/^--/, '').replace(/ .*$/, '').replaceAll('-', '_').toUpperCase()}`;
+  return { variable, option, help, allowed, schema, ...(fallback === undefined ? {} : { fallback }) };
+}
+
+/** Every setting of Loam, in the order in which `--help` shows them. */
+export const SETTINGS = {
+  data: setting('--data <folder>', 'folder for embedded adapters and generated secrets', 'a folder', path, './data'),
+  registry: setting('--registry <file>', 'farms, fields, sensors, metrics, users', 'a YAML file', path, (data) =>
+    join(data, 'registry.yaml'),
+  ),
+  queue: setting(
+    '--queue <url>',
+    'work queue between broker and workers',
+    'lmdb:FOLDER or amqp://USER:PASSWORD@HOST',
+    url('lmdb', 'amqp', 'amqps'),
+    (data) => `lmdb:${join(data, 'queue')}`,
+  ),
+  log: setting(
+    '--log <url>',
+    'live log and dead-letter log',
+    'lmdb:FOLDER or amqp://USER:PASSWORD@HOST',
+    url('lmdb', 'amqp', 'amqps'),
+    (data) => `lmdb:${join(data, 'log')}`,
+  ),
+  store: setting(
+    '--store <url>',
+    'time-series store',
+    'duckdb:FILE, influx://HOST:PORT/DATABASE or influxs://…',
+    url('duckdb', 'influx', 'influxs'),
+    (data) => `duckdb:${join(data, 'readings.duckdb')}`,
+  ),
+  mqttHost: setting('--mqtt-host <host>', 'where the broker listens', HOST, host, '127.0.0.1'),
+  mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, port, '1883'),
+  httpHost: setting('--http-host <host>', 'where the dashboard gateway listens', HOST, host, '127.0.0.1'),
+  httpPort: setting('--http-port <port>', 'HTTP and WebSocket port', PORT, port, '8080'),
+  opsHost: setting('--ops-host <host>', 'where /healthz and /readyz are answered', HOST, host, '127.0.0.1'),
+  opsPort: setting('--ops-port <port>', 'port of /healthz and /readyz', PORT, port, '9464'),
+  sessionKey: setting(
+    '--session-key <key>',
+    'signs sign-ins; the same on every gateway',
+    'at least 32 characters',
+    z.string().min(32),
+  ),
+  demo: setting(
+    '--demo <true|false>',
+    'run the built-in demo sensors on a first start',
+    'true or false',
+    yesNo,
+    'true',
+  ),
+  logLevel: setting('--log-level <level>', 'how much is logged', LOG_LEVELS.join(', '), z.enum(LOG_LEVELS), 'info'),
+} as const;
+
+export type SettingName = keyof typeof SETTINGS;
+type Value<S> = S extends { schema: z.ZodType<infer T, string> } ? T : never;
+type Plain = { readonly [K in SettingName]: Value<(typeof SETTINGS)[K]> };
+
+/** Every setting with its value. `sessionKey` is absent when it was left out: the gateway then makes one. */
+export type Config = Omit<Plain, 'sessionKey'> & { readonly sessionKey: string | undefined };
+
+type Given = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads every setting: from `options` (by setting name), else from `env` (by variable), else its default.
+ * Throws ConfigInvalid, which names the setting, what was given and what is allowed.
+ */
+export function loadConfig(options: Given = {}, env: Given = process.env): Config {
+  // An empty variable counts as absent: that is what `LOAM_X=` in an env file means.
+  const given = (name: SettingName): string | undefined => options[name] ?? (env[SETTINGS[name].variable] || undefined);
+  const read = <T>(name: SettingName, s: Setting<T>, fallback: string): T => parse(s, given(name) ?? fallback);
+  const data = read('data', SETTINGS.data, './data');
+  const value = <T>(name: SettingName, s: Setting<T>): T => {
+    const fallback = typeof s.fallback === 'function' ? s.fallback(data) : (s.fallback ?? '');
+    return read(name, s, fallback);
+  };
+  const sessionKey = given('sessionKey');
+  return {
+    data,
+    registry: value('registry', SETTINGS.registry),
+    queue: value('queue', SETTINGS.queue),
+    log: value('log', SETTINGS.log),
+    store: value('store', SETTINGS.store),
+    mqttHost: value('mqttHost', SETTINGS.mqttHost),
+    mqttPort: value('mqttPort', SETTINGS.mqttPort),
+    httpHost: value('httpHost', SETTINGS.httpHost),
+    httpPort: value('httpPort', SETTINGS.httpPort),
+    opsHost: value('opsHost', SETTINGS.opsHost),
+    opsPort: value('opsPort', SETTINGS.opsPort),
+    sessionKey: sessionKey === undefined ? undefined : parse(SETTINGS.sessionKey, sessionKey),
+    demo: value('demo', SETTINGS.demo),
+    logLevel: value('logLevel', SETTINGS.logLevel),
+  };
+}
+
+/** Variables that look like settings and are none: most likely misspelt. */
+export function unknownVariables(env: Given = process.env): string[] {
+  const known = new Set<string>(Object.values(SETTINGS).map((s) => s.variable));
+  return Object.keys(env).filter(
+    (name) => name.startsWith('LOAM_') && !name.startsWith('LOAM_TEST_') && !known.has(name),
+  );
+}
+
+function parse<T>(s: Setting<T>, text: string): T {
+  const parsed = s.schema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  // A session key must not end up in a log.
+  const shown = s.variable === SETTINGS.sessionKey.variable ? `${text.length} characters` : JSON.stringify(text);
+  throw new ConfigInvalid(s.variable, `${s.variable} (${s.option.split(' ')[0]}): got ${shown}, allowed: ${s.allowed}`);
+}

@@ -1,0 +1,137 @@
+/**
+ * Every error that one part of Loam tells another about. `docs/errors.md` lists each code; a test keeps that list complete.
+ *
+ * `advice` is what the caller should do, so that nobody has to read the wording to decide:
+ * - `wait`      the other side is away or full: hold the work, try again later, lose nothing
+ * - `restart`   start over from what the error carries (a new offset, a snapshot)
+ * - `set-aside` trying again cannot help: keep the input as a dead letter and go on
+ * - `tell-user` a person must change something
+ * - `fix-code`  the caller broke the contract
+ */
+export type Advice = 'wait' | 'restart' | 'set-aside' | 'tell-user' | 'fix-code';
+
+export abstract class LoamError extends Error {
+  abstract readonly code: string;
+  abstract readonly advice: Advice;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A setting has a wrong value. `setting` is its variable, the message says what was given and what is allowed. */
+export class ConfigInvalid extends LoamError {
+  readonly code = 'CONFIG_INVALID';
+  readonly advice = 'tell-user';
+  readonly setting: string;
+
+  constructor(setting: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.setting = setting;
+  }
+}
+
+/** The registry cannot be read or breaks its schema. `line` is 1-based where the place is known. */
+export class RegistryInvalid extends LoamError {
+  readonly code = 'REGISTRY_INVALID';
+  readonly advice = 'tell-user';
+  readonly line: number | undefined;
+
+  constructor(message: string, options?: { cause?: unknown; line?: number | undefined }) {
+    super(message, options);
+    this.line = options?.line;
+  }
+}
+
+/** The queue is at its limit. Nothing was kept: do not acknowledge, try again when it has been worked off. */
+export class QueueFull extends LoamError {
+  readonly code = 'QUEUE_FULL';
+  readonly advice = 'wait';
+}
+
+/** The queue cannot be reached or did not confirm in time. Whether it kept the message is unknown: do not acknowledge. */
+export class QueueUnavailable extends LoamError {
+  readonly code = 'QUEUE_UNAVAILABLE';
+  readonly advice = 'wait';
+}
+
+/** The log cannot be reached or did not confirm in time. Whether it kept the entry is unknown: append it again. */
+export class LogUnavailable extends LoamError {
+  readonly code = 'LOG_UNAVAILABLE';
+  readonly advice = 'wait';
+}
+
+/** The wanted offset is older than the log reaches back. `first` is the oldest offset that can still be read. */
+export class Trimmed extends LoamError {
+  readonly code = 'TRIMMED';
+  readonly advice = 'restart';
+  readonly first: number;
+
+  constructor(first: number) {
+    super(`the log was trimmed: it now begins at offset ${first}`);
+    this.first = first;
+  }
+}
+
+/** The log was started over since the reader last saw it, so its old offsets mean nothing. `epoch` is the current one. */
+export class UnknownEpoch extends LoamError {
+  readonly code = 'UNKNOWN_EPOCH';
+  readonly advice = 'restart';
+  readonly epoch: string;
+
+  constructor(epoch: string) {
+    super(`the log was started over: its epoch is now ${epoch}`);
+    this.epoch = epoch;
+  }
+}
+
+/** The store cannot be reached, or refuses for a reason that is not the readings' own. Hold them and write again. */
+export class StoreUnavailable extends LoamError {
+  readonly code = 'STORE_UNAVAILABLE';
+  readonly advice = 'wait';
+}
+
+/** The store refuses these readings themselves and always will. */
+export class StoreRejected extends LoamError {
+  readonly code = 'STORE_REJECTED';
+  readonly advice = 'set-aside';
+}
+
+/** A payload is not one that Loam understands. `reason` is a stable word for counting, `path` names the place in it. */
+export class PayloadInvalid extends LoamError {
+  readonly code = 'PAYLOAD_INVALID';
+  readonly advice = 'set-aside';
+  readonly reason: string;
+  readonly path: string;
+
+  constructor(reason: string, path: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+    this.path = path;
+  }
+}
+
+/** Bytes from a queue or a log are not what this version writes there. */
+export class EncodingInvalid extends LoamError {
+  readonly code = 'ENCODING_INVALID';
+  readonly advice = 'set-aside';
+}
+
+/** A part was used after it was closed. */
+export class Closed extends LoamError {
+  readonly code = 'CLOSED';
+  readonly advice = 'fix-code';
+
+  constructor(what: string) {
+    super(`${what} is closed`);
+  }
+}
+
+/** The text of anything thrown, with its causes, on one line. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const own = error.message || error.name;
+  const cause = error.cause === undefined ? '' : explain(error.cause);
+  return (cause && !own.includes(cause) ? `${own}: ${cause}` : own).replace(/\s*\n\s*/g, ' ');
+}

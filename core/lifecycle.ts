@@ -1,0 +1,124 @@
+import { explain } from './errors.ts';
+import type { Logger } from './logger.ts';
+
+/**
+ * One part of a process. `start` resolves when the part does its work and rejects when it cannot;
+ * `stop` finishes what was taken and resolves within `deadlineMs`.
+ */
+export interface Part {
+  readonly name: string;
+  start(): Promise<void>;
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** Whether one dependency can be worked with now; `why` says in a person's words what is wrong with it. */
+export interface Health {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly why?: string;
+}
+
+/** Where a connection stands. Adapters that have none are `up` until they are closed. */
+export type ConnectionState =
+  | { readonly is: 'up' }
+  | { readonly is: 'down'; readonly since: number; readonly why: string }
+  | { readonly is: 'closed' };
+
+/** A connection's state that others can watch. Listeners are called in order of registration, only when the state changes. */
+export class Watched {
+  private now: ConnectionState = { is: 'up' };
+  private readonly listeners = new Set<(state: ConnectionState) => void>();
+
+  get state(): ConnectionState {
+    return this.now;
+  }
+
+  /** Calls `listener` at every change; returns the function that ends it. */
+  watch(listener: (state: ConnectionState) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  set(next: ConnectionState): void {
+    if (next.is === this.now.is) return;
+    this.now = next;
+    for (const listener of this.listeners) listener(next);
+  }
+}
+
+/** A watched connection as one line of `/readyz`. */
+export function healthOf(name: string, state: ConnectionState): Health {
+  if (state.is === 'up') return { name, ok: true };
+  return { name, ok: false, why: state.is === 'closed' ? 'closed' : state.why };
+}
+
+/**
+ * Starts parts in order and stops what was started in reverse order, also when starting fails half way.
+ *
+ * The order given is from the screen to the sensor: a room that receives is open before the one that sends to it,
+ * and the one that sends is closed first.
+ */
+export class House {
+  private readonly started: Part[] = [];
+  private readonly log: Logger;
+
+  constructor(log: Logger) {
+    this.log = log;
+  }
+
+  /** Starts one part; when it rejects, everything started before is stopped and the rejection is passed on. */
+  async start(part: Part): Promise<void> {
+    try {
+      await part.start();
+      this.started.push(part);
+    } catch (error) {
+      await this.stop(2_000);
+      throw error;
+    }
+  }
+
+  /** Stops every started part within `deadlineMs` in all. One that fails or is late is logged and does not hold up the others. */
+  async stop(deadlineMs: number): Promise<void> {
+    const end = Date.now() + deadlineMs;
+    for (let part = this.started.pop(); part; part = this.started.pop()) {
+      const left = Math.max(end - Date.now(), 100);
+      try {
+        await withDeadline(part.stop(left), left, `${part.name} did not stop in ${left} ms`);
+      } catch (error) {
+        this.log.error({ part: part.name }, `stopping failed: ${explain(error)}`);
+      }
+    }
+  }
+}
+
+/** Resolves or rejects as `work` does, or rejects with an Error of `message` after `ms`. The work itself goes on. */
+export async function withDeadline<T>(work: Promise<T>, ms: number, message: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(message)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves after `ms`, or at once when `signal` is aborted. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}
+
+/** Full-jitter backoff: a random time in ms up to 2^attempt × `firstMs`, at most `mostMs`. `attempt` counts from 0. */
+export function backoff(attempt: number, firstMs = 100, mostMs = 10_000): number {
+  return Math.random() * Math.min(mostMs, firstMs * 2 ** Math.min(attempt, 20));
+}

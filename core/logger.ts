@@ -1,0 +1,21 @@
+import pino, { type Logger } from 'pino';
+import pretty from 'pino-pretty';
+
+export type { Logger } from 'pino';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * One JSON line an event on standard error, or coloured lines on a terminal. Standard output is left to what a command answers.
+ * Written synchronously: the line that says why a process ended must not be the one that is lost.
+ */
+export function createLogger(level: LogLevel): Logger {
+  if (process.stderr.isTTY) {
+    return pino({ level }, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }));
+  }
+  return pino({ level }, pino.destination({ dest: 2, sync: true }));
+}
+
+/** A logger that says nothing, for tests and for parts that are used alone. */
+export const silent: Logger = pino({ level: 'silent' });

@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto';
+import { Packr } from 'msgpackr';
+import { z } from 'zod';
+import { EncodingInvalid } from '../core/errors.ts';
+import type { Reading } from './reading.ts';
+
+/** One MQTT publish as the broker took it. The payload is raw: only workers parse. `received` is Unix ms. */
+export interface Publish {
+  readonly farm: string;
+  readonly field: string;
+  readonly sensor: string;
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly received: number;
+}
+
+/** What travels through the queue in one message. `id` follows its readings into the live log, where a second copy is dropped by it. */
+export interface Batch {
+  readonly id: string;
+  readonly publishes: readonly Publish[];
+}
+
+/** One entry of the live log: what a worker made of one batch. */
+export interface LiveEntry {
+  readonly id: string;
+  readonly readings: readonly Reading[];
+}
+
+/** One entry of the dead-letter log: a publish, or a part of it, that no worker could make readings of. `at` is Unix ms. */
+export interface DeadLetter {
+  readonly publish: Publish;
+  readonly reason: string;
+  readonly explanation: string;
+  readonly at: number;
+}
+
+/** A fresh batch id. */
+export function batchId(): string {
+  return randomUUID();
+}
+
+// Plain MessagePack without record extensions: any MessagePack reader can open a queue message on a bad day.
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
+
+const text = z.string().max(1024);
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
+const publishRow = z.tuple([text, text, text, text, bytes, z.number()]);
+const batchMessage = z.tuple([z.literal(1), text, z.array(publishRow)]);
+const readingRow = z.tuple([text, text, z.number(), z.number(), z.record(z.string(), z.number())]);
+const liveMessage = z.tuple([z.literal(1), text, z.array(readingRow)]);
+const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number()]);
+
+type PublishRow = z.infer<typeof publishRow>;
+
+function toRow(p: Publish): PublishRow {
+  return [p.farm, p.field, p.sensor, p.topic, p.payload, p.received];
+}
+
+function fromRow([farm, field, sensor, topic, payload, received]: PublishRow): Publish {
+  return { farm, field, sensor, topic, payload, received };
+}
+
+// Each message opens with the number of its version, so that a queue can outlive an upgrade.
+function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: string): T {
+  let value: unknown;
+  try {
+    value = packr.unpack(message);
+  } catch (cause) {
+    throw new EncodingInvalid(`not a ${what}: its bytes are not MessagePack`, { cause });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new EncodingInvalid(`not a ${what}: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+/** The bytes of a batch, for the queue. */
+export function encodeBatch(batch: Batch): Uint8Array {
+  return packr.pack([1, batch.id, batch.publishes.map(toRow)]);
+}
+
+/** The batch in a queue message. Throws EncodingInvalid. */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  const [, id, rows] = decode(batchMessage, bytes, 'batch');
+  return { id, publishes: rows.map(fromRow) };
+}
+
+/** The bytes of a live entry, for the live log. */
+export function encodeLive(entry: LiveEntry): Uint8Array {
+  return packr.pack([1, entry.id, entry.readings.map((r) => [r.farm, r.sensor, r.ts, r.received, r.values])]);
+}
+
+/** The live entry in a message of the live log. Throws EncodingInvalid. */
+export function decodeLive(bytes: Uint8Array): LiveEntry {
+  const [, id, rows] = decode(liveMessage, bytes, 'live entry');
+  return {
+    id,
+    readings: rows.map(([farm, sensor, ts, received, values]) => ({ farm, sensor, ts, received, values })),
+  };
+}
+
+/** The bytes of a dead letter, for the dead-letter log. */
+export function encodeDead(letter: DeadLetter): Uint8Array {
+  return packr.pack([1, toRow(letter.publish), letter.reason, letter.explanation, letter.at]);
+}
+
+/** The dead letter in a message of the dead-letter log. Throws EncodingInvalid. */
+export function decodeDead(bytes: Uint8Array): DeadLetter {
+  const [, row, reason, explanation, at] = decode(deadMessage, bytes, 'dead letter');
+  return { publish: fromRow(row), reason, explanation, at };
+}

@@ -1,0 +1,25 @@
+/**
+ * What one sensor measured at one moment: a value per metric. One point in the store.
+ *
+ * - `ts` is when it was measured, Unix ms; `received` is when the broker took it, Unix ms.
+ * - `values` maps metric names (`METRIC_NAME`) to finite numbers; it is never empty.
+ *
+ * A value's identity is (farm, sensor, metric, ts): the same one written twice is one value, the latest write wins.
+ */
+export interface Reading {
+  readonly farm: string;
+  readonly sensor: string;
+  readonly ts: number;
+  readonly received: number;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+export const METRIC_NAME = /^[a-z][a-z0-9_]{0,63}$/;
+/** Ids of farms, fields, sensors and users. */
+export const ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
+/** Names that are tags or columns of the store, and so cannot be metrics. */
+export const RESERVED_METRICS: ReadonlySet<string> = new Set(['farm', 'field', 'sensor', 'time', 'received']);
+export const MAX_METRICS_PER_READING = 64;
+/** The widest range of time a reading may claim: years 2000 to 2200, Unix ms. */
+export const MIN_TS = Date.UTC(2000, 0, 1);
+export const MAX_TS = Date.UTC(2200, 0, 1);

@@ -1,0 +1,200 @@
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { RegistryInvalid } from '../core/errors.ts';
+import { PASSWORD_HASH } from '../core/secrets.ts';
+import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
+
+/** Fields whose sensors nobody registered: brought by a bridge. */
+export const UNASSIGNED = 'unassigned';
+/** In a user's `farms`: every farm. */
+export const EVERY_FARM = '*';
+export const ROLES = ['viewer', 'agronomist', 'admin'] as const;
+export type Role = (typeof ROLES)[number];
+
+const id = z.string().regex(ID, 'an id is 1 to 64 letters, digits, _ . : or -, and begins with a letter or digit');
+const name = z.string().min(1).max(200);
+const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
+
+const farm = z.strictObject({
+  id,
+  name,
+  timezone: z.string().refine(isTimezone, 'not an IANA time zone such as Europe/Berlin'),
+});
+const field = z.strictObject({
+  id,
+  farm: id,
+  name,
+  crop: z.string().max(200).optional(),
+  polygon: z.array(latLon).min(3).max(1000).optional(),
+});
+const sensor = z.strictObject({
+  id,
+  farm: id,
+  field: id.default(UNASSIGNED),
+  name: name.optional(),
+  position: latLon.optional(),
+  /** How often it is expected to report, in seconds. */
+  interval: z
+    .number()
+    .min(1)
+    .max(31 * 86_400)
+    .default(600),
+  /** SHA-256 of its secret, in hex. */
+  secret: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex: make one with `loam sensor add`')
+    .optional(),
+  role: z.enum(['sensor', 'bridge']).default('sensor'),
+});
+const metric = z.strictObject({
+  id: z
+    .string()
+    .regex(METRIC_NAME, 'a metric is 1 to 64 of a-z, 0-9 and _, and begins with a letter')
+    .refine((m) => !RESERVED_METRICS.has(m), 'this name is reserved'),
+  label: name,
+  unit: z.string().max(32).default(''),
+  /** The range in which all is well; outside it a value is shown as too low or too high. */
+  min: z.number().optional(),
+  max: z.number().optional(),
+  decimals: z.int().min(0).max(10).default(1),
+});
+const user = z.strictObject({
+  name: id,
+  /** scrypt hash; absent until the user has chosen a password. */
+  password: z.string().regex(PASSWORD_HASH, 'not a password hash: make one with `loam user add`').optional(),
+  farms: z.record(z.union([id, z.literal(EVERY_FARM)]), z.enum(ROLES)),
+});
+const registryFile = z.strictObject({
+  farms: z.array(farm).max(10_000).default([]),
+  fields: z.array(field).max(100_000).default([]),
+  sensors: z.array(sensor).max(1_000_000).default([]),
+  metrics: z.array(metric).max(10_000).default([]),
+  users: z.array(user).max(100_000).default([]),
+});
+
+export type Farm = z.infer<typeof farm>;
+export type Field = z.infer<typeof field>;
+export type Sensor = z.infer<typeof sensor>;
+export type Metric = z.infer<typeof metric>;
+export type User = z.infer<typeof user>;
+
+/** What is known of farms, sensors and people at one moment. It never changes: an edit makes a new one. */
+export interface Registry {
+  readonly farms: ReadonlyMap<string, Farm>;
+  /** By farm, then by field id. */
+  readonly fields: ReadonlyMap<string, ReadonlyMap<string, Field>>;
+  /** By sensor id, which is unique over all farms because it is the MQTT username. */
+  readonly sensors: ReadonlyMap<string, Sensor>;
+  readonly sensorsOfFarm: ReadonlyMap<string, readonly Sensor[]>;
+  /** By SHA-256 of the secret, for sensors that send nothing but their secret. */
+  readonly sensorsBySecret: ReadonlyMap<string, Sensor>;
+  readonly metrics: ReadonlyMap<string, Metric>;
+  readonly users: ReadonlyMap<string, User>;
+}
+
+/** The registry in force, for roles that read it. `watch` calls back after every change; it returns the function that ends it. */
+export interface RegistryView {
+  current(): Registry;
+  watch(listener: (registry: Registry) => void): () => void;
+}
+
+/** Changes the registry's file: `change` gets its text and returns the new one. Rejects with RegistryInvalid when the result is not a registry. */
+export interface RegistryEditor {
+  edit(change: (text: string) => string): Promise<void>;
+}
+
+/** The role that a user has on a farm, or undefined. */
+export function roleOn(user: User, farm: string): Role | undefined {
+  return user.farms[farm] ?? user.farms[EVERY_FARM];
+}
+
+/**
+ * Reads a registry from the text of its YAML file.
+ * Throws RegistryInvalid, with the line where it is known, for broken YAML, unknown keys, wrong values, double ids and names that lead nowhere.
+ */
+export function parseRegistry(text: string): Registry {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const broken = document.errors[0];
+  if (broken)
+    throw new RegistryInvalid(firstLine(broken.message), { cause: broken, line: lines.linePos(broken.pos[0]).line });
+
+  const lineOf = (path: readonly PropertyKey[]) => {
+    for (let end = path.length; end > 0; end--) {
+      const node: unknown = document.getIn(path.slice(0, end), true);
+      if (hasRange(node)) return lines.linePos(node.range[0]).line;
+    }
+    return undefined;
+  };
+  const refuse = (path: readonly PropertyKey[], message: string): never => {
+    throw new RegistryInvalid(`${path.map(String).join('.') || 'registry'}: ${message}`, { line: lineOf(path) });
+  };
+
+  const parsed = registryFile.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return refuse(issue?.path ?? [], issue?.message ?? 'not a registry');
+  }
+  return index(parsed.data, refuse);
+}
+
+type Refuse = (path: readonly PropertyKey[], message: string) => never;
+
+function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
+  const farms = unique('farms', file.farms, (f) => f.id, refuse);
+  const metrics = unique('metrics', file.metrics, (m) => m.id, refuse);
+  const users = unique('users', file.users, (u) => u.name, refuse);
+  const sensors = unique('sensors', file.sensors, (s) => s.id, refuse);
+
+  const fields = new Map(file.farms.map((f) => [f.id, new Map<string, Field>()]));
+  for (const [i, f] of file.fields.entries()) {
+    const ofFarm = fields.get(f.farm) ?? refuse(['fields', i, 'farm'], `there is no farm "${f.farm}"`);
+    if (ofFarm.has(f.id)) refuse(['fields', i, 'id'], `"${f.id}" is there twice`);
+    ofFarm.set(f.id, f);
+  }
+  const sensorsOfFarm = new Map(file.farms.map((f) => [f.id, [] as Sensor[]]));
+  const sensorsBySecret = new Map<string, Sensor>();
+  for (const [i, s] of file.sensors.entries()) {
+    const ofFarm = sensorsOfFarm.get(s.farm) ?? refuse(['sensors', i, 'farm'], `there is no farm "${s.farm}"`);
+    if (s.field !== UNASSIGNED && !fields.get(s.farm)?.has(s.field)) {
+      refuse(['sensors', i, 'field'], `farm "${s.farm}" has no field "${s.field}"`);
+    }
+    ofFarm.push(s);
+    if (s.secret === undefined) continue;
+    if (sensorsBySecret.has(s.secret)) refuse(['sensors', i, 'secret'], 'another sensor has the same secret');
+    sensorsBySecret.set(s.secret, s);
+  }
+  for (const [i, u] of file.users.entries()) {
+    for (const farmId of Object.keys(u.farms)) {
+      if (farmId !== EVERY_FARM && !farms.has(farmId))
+        refuse(['users', i, 'farms', farmId], `there is no farm "${farmId}"`);
+    }
+  }
+  return { farms, fields, sensors, sensorsOfFarm, sensorsBySecret, metrics, users };
+}
+
+function unique<T>(list: string, items: readonly T[], key: (item: T) => string, refuse: Refuse): Map<string, T> {
+  const found = new Map<string, T>();
+  for (const [i, item] of items.entries()) {
+    if (found.has(key(item))) refuse([list, i], `"${key(item)}" is there twice`);
+    found.set(key(item), item);
+  }
+  return found;
+}
+
+function hasRange(node: unknown): node is { range: [number, number, number] } {
+  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
+}
+
+function isTimezone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function firstLine(message: string): string {
+  return message.split('\n', 1)[0] ?? message;
+}
