@@ -59,18 +59,29 @@ export function healthOf(name: string, state: ConnectionState): Health {
  * and the one that sends is closed first.
  */
 export class House {
-  private readonly started: Part[] = [];
+  private readonly started: { name: string; close: () => Promise<void> }[] = [];
   private readonly log: Logger;
+  private end = 0;
 
   constructor(log: Logger) {
     this.log = log;
   }
 
-  /** Starts one part; when it rejects, everything started before is stopped and the rejection is passed on. */
+  /** Starts one part. When it rejects, everything started before is stopped and the rejection is passed on. */
   async start(part: Part): Promise<void> {
+    await this.hold(
+      part.name,
+      () => part.start(),
+      () => part.stop(this.left()),
+    );
+  }
+
+  /** Opens something that is closed in its turn when the house stops. Rejects as `start` does. */
+  async hold<T>(name: string, open: () => Promise<T>, close: (held: T) => Promise<void>): Promise<T> {
     try {
-      await part.start();
-      this.started.push(part);
+      const held = await open();
+      this.started.push({ name, close: () => close(held) });
+      return held;
     } catch (error) {
       await this.stop(2_000);
       throw error;
@@ -79,15 +90,20 @@ export class House {
 
   /** Stops every started part within `deadlineMs` in all. One that fails or is late is logged and does not hold up the others. */
   async stop(deadlineMs: number): Promise<void> {
-    const end = Date.now() + deadlineMs;
+    this.end = Date.now() + deadlineMs;
     for (let part = this.started.pop(); part; part = this.started.pop()) {
-      const left = Math.max(end - Date.now(), 100);
+      const left = this.left();
       try {
-        await withDeadline(part.stop(left), left, `${part.name} did not stop in ${left} ms`);
+        await withDeadline(part.close(), left, `${part.name} did not stop in ${left} ms`);
       } catch (error) {
         this.log.error({ part: part.name }, `stopping failed: ${explain(error)}`);
       }
     }
+  }
+
+  /** What is left of the deadline, in ms; never nothing, so that one late part does not rob the ones after it of their chance. */
+  private left(): number {
+    return Math.max(this.end - Date.now(), 200);
   }
 }
 

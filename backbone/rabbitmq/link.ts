@@ -1,0 +1,167 @@
+import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
+import { explain } from '../../core/errors.ts';
+import { backoff, type ConnectionState, pause, Watched, withDeadline } from '../../core/lifecycle.ts';
+
+/** How long the server may take for one step: to take a connection, to open a channel, to answer a declaration. */
+export const ANSWER_MS = 10_000;
+const CLOSE_MS = 2_000;
+const HEARTBEAT_SECONDS = 10;
+// A connection that lasted this long was a good one: the next reconnect begins without delay again.
+const STEADY_MS = 5_000;
+
+/** Prepares a fresh connection; while it runs, the connection is not up. When it rejects, the connection is given up. */
+export type Setup = (connection: ChannelModel) => Promise<void>;
+
+/**
+ * One connection to RabbitMQ that comes back.
+ *
+ * connecting → up ⇄ blocked (the server is low on memory or disk and takes no messages)
+ *     ↑         │ broken, two heartbeats missed, `reset`, or its setup failed
+ *     └─ pause ─┘ (full jitter)                                                    any → closed, for good
+ *
+ * Everything on a connection (channels, consumers, unconfirmed publishes) ends with it. There is one way to restore
+ * things, whatever went wrong: `setup` runs on every new connection, and watchers hear `up` after it. So a channel that
+ * the server closed, or a queue that somebody deleted, is answered with `reset` too.
+ */
+export class Link {
+  private readonly url: string;
+  private readonly name: string;
+  private readonly setup: Setup;
+  private readonly watched = new Watched();
+  private readonly closing = new AbortController();
+  private now: ChannelModel | undefined;
+  // Destroys the socket of the newest attempt: a peer that went silent would keep it half open for minutes.
+  private socket = new AbortController();
+  private upSince = 0;
+  private failures = 0;
+  private resetBy: unknown;
+
+  private constructor(url: string, name: string, setup: Setup) {
+    this.url = withHeartbeat(url);
+    this.name = name;
+    this.setup = setup;
+  }
+
+  /** Resolves when the connection is up; rejects with what prevented the first attempt. */
+  static async open(url: string, name: string, setup: Setup): Promise<Link> {
+    const link = new Link(url, name, setup);
+    await link.connect();
+    return link;
+  }
+
+  /** The connection while there is one (also while it is blocked). */
+  get connection(): ChannelModel | undefined {
+    return this.now;
+  }
+
+  get state(): ConnectionState {
+    return this.watched.state;
+  }
+
+  watch(listener: (state: ConnectionState) => void): () => void {
+    return this.watched.watch(listener);
+  }
+
+  /** Gives up the connection `connection`, if it is still the current one, and makes a new one. */
+  reset(connection: ChannelModel, why: unknown): void {
+    if (connection !== this.now) return;
+    this.resetBy = why;
+    void closeQuietly(connection, this.socket);
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort();
+    if (this.now) await closeQuietly(this.now, this.socket);
+    else this.socket.abort();
+    this.watched.set({ is: 'closed' });
+  }
+
+  private async connect(): Promise<void> {
+    const socket = new AbortController();
+    this.socket = socket;
+    const options: SocketOptions & { signal: AbortSignal } = {
+      // Nagle's algorithm and delayed acknowledgements would cost 40 ms a round.
+      noDelay: true,
+      timeout: ANSWER_MS,
+      clientProperties: { connection_name: this.name },
+      signal: socket.signal,
+    };
+    const connection = await connect(this.url, options);
+    const life: { over?: true; error?: unknown } = {};
+    connection.on('error', (error) => {
+      life.error = error;
+    });
+    connection.on('close', (error) => {
+      life.over = true;
+      life.error ??= error;
+      // Not at once: the last frames in good order are still to be written.
+      setImmediate(() => socket.abort());
+      this.lost(connection, life.error);
+    });
+    connection.on('blocked', (reason) => this.down(`the server takes no messages: ${reason}`));
+    connection.on('unblocked', () => this.watched.set({ is: 'up' }));
+    try {
+      await withDeadline(this.setup(connection), ANSWER_MS, 'the server did not answer in time');
+      if (life.over) throw life.error;
+      if (this.closing.signal.aborted) throw new Error('closed while connecting');
+    } catch (error) {
+      await closeQuietly(connection, socket);
+      throw error;
+    }
+    this.now = connection;
+    this.upSince = Date.now();
+    this.watched.set({ is: 'up' });
+  }
+
+  private lost(connection: ChannelModel, error: unknown): void {
+    if (connection !== this.now) return;
+    this.now = undefined;
+    if (Date.now() - this.upSince > STEADY_MS) this.failures = 0;
+    const why = this.resetBy ?? error;
+    this.resetBy = undefined;
+    if (this.closing.signal.aborted) return;
+    this.down(why === undefined ? 'the connection was closed' : explain(why));
+    void this.reconnect();
+  }
+
+  private async reconnect(): Promise<void> {
+    while (!this.closing.signal.aborted) {
+      await pause(backoff(this.failures++), this.closing.signal);
+      if (this.closing.signal.aborted) return;
+      try {
+        await this.connect();
+        return;
+      } catch (error) {
+        this.down(explain(error));
+      }
+    }
+  }
+
+  private down(why: string): void {
+    if (!this.closing.signal.aborted) this.watched.set({ is: 'down', since: Date.now(), why });
+  }
+}
+
+/** Closes a connection, in good order when the server answers soon, and by force otherwise. */
+async function closeQuietly(connection: ChannelModel, socket: AbortController): Promise<void> {
+  try {
+    await withDeadline(connection.close(), CLOSE_MS, 'closing took too long');
+  } catch {
+    // Broken or mute already. Its 'close' event follows.
+    socket.abort();
+  }
+}
+
+function withHeartbeat(url: string): string {
+  const parts = new URL(url);
+  if (!parts.searchParams.has('heartbeat')) parts.searchParams.set('heartbeat', String(HEARTBEAT_SECONDS));
+  return parts.toString();
+}
+
+/** The state of something that needs all of `links`: closed if one is, else down if one is, else up. */
+export function stateOf(links: readonly Link[]): ConnectionState {
+  const states = links.map((link) => link.state);
+  return (
+    states.find((state) => state.is === 'closed') ?? states.find((state) => state.is === 'down') ?? { is: 'up' as const }
+  );
+}

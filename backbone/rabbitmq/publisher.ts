@@ -1,0 +1,193 @@
+import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { Closed, type LoamError } from '../../core/errors.ts';
+import type { ConnectionState } from '../../core/lifecycle.ts';
+import { ignoreError } from './declare.ts';
+import { Link } from './link.ts';
+
+/** Most messages and bytes on their way to the server and not confirmed yet. */
+const MOST_UNCONFIRMED = 10_000;
+const MOST_UNCONFIRMED_BYTES = 64 * 1024 ** 2;
+/** As many again may wait for their turn. Above that a publish is refused at once. */
+const MOST_WAITING = 10_000;
+const MOST_WAITING_BYTES = 64 * 1024 ** 2;
+
+export interface PublisherOptions {
+  readonly url: string;
+  readonly name: string;
+  readonly queue: string;
+  /** Declares the queue. */
+  readonly prepare: (connection: ChannelModel) => Promise<void>;
+  readonly confirmTimeoutMs: number;
+  /** The error for a message whose fate is unknown, or that was not sent. */
+  readonly unavailable: (why: string, cause?: unknown) => LoamError;
+  /** The error for a message that the server refused. */
+  readonly refused: () => LoamError;
+}
+
+interface Outgoing {
+  readonly body: Buffer;
+  readonly properties: Options.Publish;
+  readonly resolve: () => void;
+  readonly reject: (error: LoamError) => void;
+  /** The time limit, while the caller waits for an answer. */
+  timer: NodeJS.Timeout | undefined;
+  unroutable: boolean;
+}
+
+/**
+ * Publishes to one queue with confirms, on a connection of its own: when the server is low on memory it blocks
+ * connections that publish, and consuming has to go on.
+ *
+ * A message waits (in order, for the bounds above and for room in the connection's write buffer), is sent, and is
+ * settled by the server's confirm, by its time limit, or by the end of the connection. One that ran into its time limit
+ * keeps its place among the unconfirmed until the server answers or the connection ends, so that the bounds hold.
+ */
+export class Publisher {
+  private readonly options: PublisherOptions;
+  private readonly waiting: Outgoing[] = [];
+  private waitingBytes = 0;
+  private readonly unconfirmed = new Map<string, Outgoing>();
+  private unconfirmedBytes = 0;
+  private channel: ConfirmChannel | undefined;
+  private writeBufferFull = false;
+  private sequence = 0;
+  private atWork = 0;
+  private idle: (() => void)[] = [];
+  private closing = false;
+  private opened: Link | undefined;
+
+  private constructor(options: PublisherOptions) {
+    this.options = options;
+  }
+
+  /** Resolves when the queue is declared and messages are taken; rejects with what prevented it. */
+  static async open(options: PublisherOptions): Promise<Publisher> {
+    const publisher = new Publisher(options);
+    publisher.opened = await Link.open(options.url, options.name, (connection) => publisher.prepare(connection));
+    return publisher;
+  }
+
+  get link(): Link {
+    if (!this.opened) throw new Error('not open');
+    return this.opened;
+  }
+
+  /** Resolves when the server has confirmed; rejects with the options' errors within the confirm time limit, or with Closed. */
+  publish(body: Uint8Array, properties: Options.Publish = {}): Promise<void> {
+    const trouble = this.trouble(this.link.state, body.length);
+    if (trouble) return Promise.reject(trouble);
+    return new Promise((resolve, reject) => {
+      const message: Outgoing = {
+        body: Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+        properties,
+        resolve,
+        reject,
+        timer: undefined,
+        unroutable: false,
+      };
+      const { confirmTimeoutMs } = this.options;
+      message.timer = setTimeout(() => {
+        this.settle(message, this.options.unavailable(`the server did not confirm within ${confirmTimeoutMs} ms`));
+      }, confirmTimeoutMs);
+      this.atWork++;
+      this.waiting.push(message);
+      this.waitingBytes += body.length;
+      this.send();
+    });
+  }
+
+  /** Resolves when every publish begun so far is settled. */
+  settled(): Promise<void> {
+    if (this.atWork === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idle.push(resolve));
+  }
+
+  /** Takes no more messages, waits for those under way, and closes the connection. */
+  async close(): Promise<void> {
+    this.closing = true;
+    await this.settled();
+    await this.link.close();
+  }
+
+  private trouble(state: ConnectionState, bytes: number): LoamError | undefined {
+    if (this.closing || state.is === 'closed') return new Closed(this.options.name);
+    if (state.is === 'down') return this.options.unavailable(state.why);
+    if (this.waiting.length >= MOST_WAITING || this.waitingBytes + bytes > MOST_WAITING_BYTES) {
+      return this.options.unavailable('too many messages wait for the server');
+    }
+    return undefined;
+  }
+
+  private async prepare(connection: ChannelModel): Promise<void> {
+    await this.options.prepare(connection);
+    const channel = await connection.createConfirmChannel();
+    channel.on('error', ignoreError);
+    // Before amqplib's own listener, which calls back every unconfirmed publish: a nack is told apart by it.
+    channel.prependListener('close', () => {
+      this.channel = undefined;
+    });
+    channel.on('close', () => {
+      this.rejectWaiting();
+      this.opened?.reset(connection, 'the server closed the channel');
+    });
+    // An unroutable message is returned first and acknowledged then, as if it had been kept.
+    channel.on('return', (message) => {
+      const returned = this.unconfirmed.get(String(message.properties.messageId));
+      if (returned) returned.unroutable = true;
+      this.opened?.reset(connection, `"${this.options.queue}" is gone`);
+    });
+    channel.on('drain', () => {
+      this.writeBufferFull = false;
+      this.send();
+    });
+    this.writeBufferFull = false;
+    this.channel = channel;
+  }
+
+  private transmit(channel: ConfirmChannel, message: Outgoing): void {
+    const id = String(this.sequence++);
+    this.unconfirmed.set(id, message);
+    this.unconfirmedBytes += message.body.length;
+    const properties = { ...message.properties, messageId: id, mandatory: true, persistent: true };
+    const room = channel.publish('', this.options.queue, message.body, properties, (error: unknown) => {
+      this.unconfirmed.delete(id);
+      this.unconfirmedBytes -= message.body.length;
+      this.answered(message, error, this.channel !== channel);
+    });
+    if (!room) this.writeBufferFull = true;
+  }
+
+  private send(): void {
+    while (this.channel && !this.writeBufferFull && this.unconfirmed.size < MOST_UNCONFIRMED) {
+      if (this.unconfirmedBytes >= MOST_UNCONFIRMED_BYTES) return;
+      const message = this.waiting.shift();
+      if (!message) return;
+      this.waitingBytes -= message.body.length;
+      // Nobody waits for it any more.
+      if (message.timer !== undefined) this.transmit(this.channel, message);
+    }
+  }
+
+  private answered(message: Outgoing, error: unknown, over: boolean): void {
+    const { unavailable, refused } = this.options;
+    if (message.unroutable) this.settle(message, unavailable('the server has no such queue'));
+    else if (!error) this.settle(message);
+    else if (over) this.settle(message, unavailable('the connection broke before the server confirmed', error));
+    else this.settle(message, refused());
+    this.send();
+  }
+
+  private rejectWaiting(): void {
+    for (const message of this.waiting.splice(0)) this.settle(message, this.options.unavailable('the connection broke'));
+    this.waitingBytes = 0;
+  }
+
+  private settle(message: Outgoing, error?: LoamError): void {
+    if (message.timer === undefined) return;
+    clearTimeout(message.timer);
+    message.timer = undefined;
+    if (error) message.reject(error);
+    else message.resolve();
+    if (--this.atWork === 0) for (const resolve of this.idle.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { explain, RegistryInvalid } from '../core/errors.ts';
+import { pause } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import { parseRegistry, type Registry, type RegistryEditor, type RegistryView } from '../telemetry/registry.ts';
+
+const POLL_MS = 1_000;
+const LOCK_WAIT_MS = 5_000;
+/** An editor holds the lock for milliseconds: one this old was left by a process that died. */
+const LOCK_STALE_MS = 30_000;
+
+/**
+ * The registry's file: read at the start, polled for changes (a shared volume tells nobody of them), and edited.
+ * A bad edit is logged once, with its line, and the registry before it stays in force.
+ */
+export class RegistryFile implements RegistryView, RegistryEditor {
+  private readonly path: string;
+  private readonly log: Logger;
+  private readonly listeners = new Set<(registry: Registry) => void>();
+  private timer: NodeJS.Timeout | undefined;
+  private registry: Registry;
+  private seen: string;
+  private refused = '';
+
+  private constructor(path: string, log: Logger, text: string, registry: Registry) {
+    this.path = path;
+    this.log = log;
+    this.seen = text;
+    this.registry = registry;
+  }
+
+  /** Reads the file and begins to watch it. Rejects with RegistryInvalid when it is not there or not a registry. */
+  static async open(path: string, log: Logger): Promise<RegistryFile> {
+    const text = await readRegistryText(path);
+    const file = new RegistryFile(path, log, text, parseRegistry(text));
+    file.poll();
+    return file;
+  }
+
+  current(): Registry {
+    return this.registry;
+  }
+
+  watch(listener: (registry: Registry) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  async edit(change: (text: string) => string): Promise<void> {
+    await editRegistryFile(this.path, change);
+    await this.reload();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.listeners.clear();
+  }
+
+  private poll(): void {
+    this.timer = setTimeout(async () => {
+      await this.reload();
+      if (this.timer) this.poll();
+    }, POLL_MS);
+    this.timer.unref();
+  }
+
+  private async reload(): Promise<void> {
+    try {
+      const text = await readRegistryText(this.path);
+      if (text === this.seen) return;
+      const registry = parseRegistry(text);
+      this.seen = text;
+      this.registry = registry;
+      this.refused = '';
+      this.log.info({ sensors: registry.sensors.size, users: registry.users.size }, 'registry reloaded');
+      for (const listener of this.listeners) listener(registry);
+    } catch (error) {
+      const why = describeRegistryError(this.path, error);
+      if (why !== this.refused) this.log.error(`${why}; the registry before it stays in force`);
+      this.refused = why;
+    }
+  }
+}
+
+/**
+ * Replaces the file's text by `change(text)` in one step that no reader sees half of, under a lock against a second editor.
+ * Rejects with RegistryInvalid when the result is not a registry; the file is then as it was.
+ */
+export async function editRegistryFile(path: string, change: (text: string) => string): Promise<void> {
+  const lock = `${path}.lock`;
+  await takeLock(lock);
+  try {
+    const text = change(await readRegistryText(path));
+    parseRegistry(text);
+    await replaceFile(path, text);
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+/** Writes a whole file in one step: all of it is there after a crash, or nothing of it. Its mode is 0600: it holds hashes. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const next = `${path}.${randomUUID()}.tmp`;
+  const file = await open(next, 'wx', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(next, path);
+}
+
+/** One line that names the file, the line in it and what is wrong. */
+export function describeRegistryError(path: string, error: unknown): string {
+  const line = error instanceof RegistryInvalid && error.line !== undefined ? `:${error.line}` : '';
+  return `${path}${line}: ${explain(error)}`;
+}
+
+async function readRegistryText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new RegistryInvalid('cannot be read', { cause });
+  }
+}
+
+async function takeLock(lock: string): Promise<void> {
+  const end = Date.now() + LOCK_WAIT_MS;
+  for (;;) {
+    try {
+      return await writeFile(lock, String(process.pid), { flag: 'wx' });
+    } catch (cause) {
+      if (!isExisting(cause)) throw new RegistryInvalid('cannot be edited', { cause });
+      const age =
+        Date.now() -
+        (await stat(lock).then(
+          (s) => s.mtimeMs,
+          () => Date.now(),
+        ));
+      if (age > LOCK_STALE_MS) await rm(lock, { force: true });
+      else if (Date.now() > end) throw new RegistryInvalid(`is being edited by another process (${lock})`, { cause });
+      else await pause(50);
+    }
+  }
+}
+
+function isExisting(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
+}

@@ -1,0 +1,56 @@
+import { StoreRejected } from '../../core/errors.ts';
+import { MAX_TS, MIN_TS, RESERVED_METRICS, type Reading } from '../../telemetry/reading.ts';
+
+/** What every store refuses and cuts alike, so that one adapter's data fit the other. */
+
+// A backslash or a control character in a name cannot be told apart from escaping in InfluxDB's line protocol.
+const NAME = /^[^\p{Cc}\\]{1,256}$/u;
+
+/** Whether a farm, a sensor or a metric of this name can be in a store. */
+export function isName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/** Whether a store can hold a metric of this name. */
+export function isMetric(name: string): boolean {
+  return isName(name) && !RESERVED_METRICS.has(name);
+}
+
+/** Throws StoreRejected unless every reading is one that any store can keep and give back. */
+export function refuseUnstorable(readings: readonly Reading[]): void {
+  for (const reading of readings) {
+    const what = unstorable(reading);
+    if (what !== undefined) throw new StoreRejected(`a reading of ${JSON.stringify(reading.sensor)} has ${what}`);
+  }
+}
+
+function unstorable({ farm, sensor, ts, received, values }: Reading): string | undefined {
+  if (!isName(farm)) return `the impossible farm ${JSON.stringify(farm)}`;
+  if (!isName(sensor)) return 'an impossible sensor id';
+  if (!Number.isSafeInteger(ts) || ts < MIN_TS || ts > MAX_TS) return `the impossible time ${ts}`;
+  if (!Number.isSafeInteger(received)) return `the impossible time of receipt ${received}`;
+  let count = 0;
+  for (const metric in values) {
+    if (!isMetric(metric)) return `the impossible metric ${JSON.stringify(metric)}`;
+    if (!Number.isFinite(values[metric])) return `the value ${values[metric]} of ${metric}`;
+    count += 1;
+  }
+  return count === 0 ? 'no values' : undefined;
+}
+
+/** A half-open range of time in whole ms. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The part of [from, to) that can hold readings, or undefined when none can. */
+export function storable(from: number, to: number): Range | undefined {
+  const cut = { from: Math.ceil(Math.max(from, MIN_TS)), to: Math.ceil(Math.min(to, MAX_TS + 1)) };
+  return cut.from < cut.to ? cut : undefined;
+}
+
+/** Throws RangeError unless buckets can be `ms` wide. */
+export function refuseWidth(ms: number): void {
+  if (!Number.isSafeInteger(ms) || ms <= 0) throw new RangeError(`${ms} ms is no width for a bucket`);
+}

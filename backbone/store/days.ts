@@ -1,0 +1,103 @@
+/**
+ * Calendar days in IANA time zones. Databases differ, and some err, on days when the clocks change,
+ * so every store takes the edges of days from here.
+ */
+
+const HOUR = 3_600_000;
+export const DAY = 24 * HOUR;
+
+/** Days that follow each other and are equally long: `count` of them, `length` ms each, the first begins at `from`. */
+export interface DayRun {
+  readonly from: number;
+  readonly length: number;
+  readonly count: number;
+}
+
+/**
+ * The edges of every day in `zone` that [from, to) touches, in order: each is the begin of a day (Unix ms), and the last one
+ * is the end of the last day. A day begins at its first local midnight, or where the clocks went forward over it.
+ * Throws RangeError for an unknown zone.
+ */
+export function dayEdges(zone: string, from: number, to: number): number[] {
+  const offset = offsetsOf(zone);
+  let day = Math.floor((from + offset(from)) / DAY);
+  while (beginOf(day, offset) > from) day -= 1;
+  const edges = [beginOf(day, offset)];
+  for (let last = edges[0] ?? to; last < to; ) {
+    day += 1;
+    const next = beginOf(day, offset);
+    // A day that a zone left out, crossing the date line, has no length.
+    if (next > last) edges.push(next);
+    last = next;
+  }
+  return edges;
+}
+
+/** Groups days, given by their edges, into runs of equal length: a year has about five. */
+export function dayRuns(edges: readonly number[]): DayRun[] {
+  const runs: DayRun[] = [];
+  let from = edges[0] ?? 0;
+  for (const to of edges.slice(1)) {
+    const length = to - from;
+    const run = runs.at(-1);
+    if (run?.length === length) runs[runs.length - 1] = { ...run, count: run.count + 1 };
+    else runs.push({ from, length, count: 1 });
+    from = to;
+  }
+  return runs;
+}
+
+type Offset = (instant: number) => number;
+
+/** The first instant at which the local clock shows midnight of `day` (days since 1970-01-01) or, where it skips that, later. */
+function beginOf(day: number, offset: Offset): number {
+  const midnight = day * DAY;
+  // Clocks on Earth are at most 14 h ahead of UTC and 12 h behind.
+  let before = midnight - 15 * HOUR;
+  let after = midnight + 13 * HOUR;
+  const offsetBefore = offset(before);
+  const offsetAfter = offset(after);
+  if (offsetBefore === offsetAfter) return midnight - offsetBefore;
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2);
+    if (offset(middle) === offsetBefore) before = middle;
+    else after = middle;
+  }
+  const oldClock = midnight - offsetBefore;
+  return oldClock < after ? oldClock : Math.max(after, midnight - offsetAfter);
+}
+
+const MAX_KEPT = 100;
+const kept = new Map<string, Intl.DateTimeFormat>();
+
+/** Local time minus UTC, in ms, as a function of the instant. */
+function offsetsOf(zone: string): Offset {
+  const format = formatOf(zone);
+  return (instant) => {
+    const second = Math.floor(instant / 1000) * 1000;
+    // month/day/year, hour:minute:second: read by position, several times faster than by parts
+    const [month = 0, date = 0, year = 0, hour = 0, minute = 0, seconds = 0] = (
+      format.format(second).match(/\d+/g) ?? []
+    ).map(Number);
+    return Date.UTC(year, month - 1, date, hour, minute, seconds) - second;
+  };
+}
+
+function formatOf(zone: string): Intl.DateTimeFormat {
+  const known = kept.get(zone);
+  if (known) return known;
+  // Making a format costs far more than using it.
+  const format = new Intl.DateTimeFormat('en-US', {
+    timeZone: zone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  });
+  if (kept.size >= MAX_KEPT) kept.clear();
+  kept.set(zone, format);
+  return format;
+}

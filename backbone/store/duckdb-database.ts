@@ -1,0 +1,154 @@
+import {
+  BIGINT,
+  DOUBLE,
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBValue,
+  VARCHAR,
+} from '@duckdb/node-api';
+import { dayEdges } from './days.ts';
+import { Exports } from './duckdb-exports.ts';
+import { Newest } from './duckdb-newest.ts';
+import type { Rows, Settings } from './duckdb-protocol.ts';
+import { CREATE, edgedHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './duckdb-sql.ts';
+import { Turns } from './duckdb-turns.ts';
+import type { Bucket, HistoryQuery, LatestValue } from './port.ts';
+
+const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
+const CHUNK = 2048;
+
+// A statement holds one of the four threads that a process's files, names and compression share: leave them the other two.
+const MAX_READS = 2;
+
+/** The open database: one connection that writes, one for each read. */
+export class Database {
+  readonly exports: Exports;
+  private readonly instance: DuckDBInstance;
+  private readonly writer: DuckDBConnection;
+  private readonly turns = new Turns(MAX_READS);
+  private readonly reading = new Set<DuckDBConnection>();
+  private readonly newest = new Newest();
+  private loading: Promise<void> | undefined;
+
+  private constructor(instance: DuckDBInstance, writer: DuckDBConnection) {
+    this.instance = instance;
+    this.writer = writer;
+    this.exports = new Exports(instance, this.turns);
+  }
+
+  /** Opens the file, made new when it is not there. */
+  static async open({ file, memoryLimitMb }: Settings): Promise<Database> {
+    const instance = await DuckDBInstance.create(file, { threads: '2', memory_limit: `${memoryLimitMb}MB` });
+    const writer = await instance.connect();
+    await writer.run(CREATE);
+    return new Database(instance, writer);
+  }
+
+  /** Resolves when the rows are committed and on disk. */
+  async write(rows: Rows): Promise<void> {
+    const appender = await this.writer.createAppender(TABLE);
+    for (let from = 0; from < rows.ts.length; from += CHUNK) appender.appendDataChunk(chunkOf(rows, from));
+    // Commits, and waits for the disk.
+    appender.closeSync();
+    this.remember(rows);
+  }
+
+  /** The first time it reads the whole file. */
+  async latest(farm: string): Promise<LatestValue[]> {
+    this.loading ??= this.load();
+    try {
+      await this.loading;
+    } catch (error) {
+      this.loading = undefined;
+      throw error;
+    }
+    return this.newest.of(farm);
+  }
+
+  async history(query: HistoryQuery): Promise<Bucket[]> {
+    const statement =
+      'ms' in query.bucket ? fixedHistory(query, query.bucket.ms) : await this.byDays(query, query.bucket);
+    const rows = statement === undefined ? [] : await this.read(statement);
+    return rows.map(([ts, last, min, max, mean, count]) => ({
+      ts: Number(ts),
+      last: Number(last),
+      min: Number(min),
+      max: Number(max),
+      mean: Number(mean),
+      count: Number(count),
+    }));
+  }
+
+  /** Breaks off reads and lets go of the file. */
+  close(): void {
+    this.turns.refuse('the store is closed');
+    for (const connection of this.reading) connection.interrupt();
+    this.exports.leaveAll();
+    this.writer.closeSync();
+    this.instance.closeSync();
+  }
+
+  /** Days are cut from the part of the range that holds values, so that an open range does not cost a century of edges. */
+  private async byDays(query: HistoryQuery, { daysIn }: { daysIn: string }): Promise<Statement | undefined> {
+    const [row] = await this.read(extent({ ...query, metrics: [query.metric] }));
+    const [first, last] = row ?? [];
+    if (typeof first !== 'bigint' || typeof last !== 'bigint') return undefined;
+    return edgedHistory(query, dayEdges(daysIn, Number(first), Number(last) + 1));
+  }
+
+  private async load(): Promise<void> {
+    for (const [farm, sensor, metric, ts, value, received] of await this.read({ sql: NEWEST, values: [] })) {
+      this.newest.found(String(farm), {
+        sensor: String(sensor),
+        metric: String(metric),
+        ts: Number(ts),
+        value: Number(value),
+        received: Number(received),
+      });
+    }
+  }
+
+  private remember({ names, farm, sensor, metric, ts, value, received }: Rows): void {
+    const name = (places: Uint32Array, row: number) => names[places[row] ?? 0] ?? '';
+    for (let row = 0; row < ts.length; row += 1) {
+      this.newest.written(name(farm, row), {
+        sensor: name(sensor, row),
+        metric: name(metric, row),
+        ts: ts[row] ?? 0,
+        value: value[row] ?? 0,
+        received: received[row] ?? 0,
+      });
+    }
+  }
+
+  private read({ sql, values }: Statement): Promise<DuckDBValue[][]> {
+    return this.turns.run(async () => {
+      const connection = await this.instance.connect();
+      this.reading.add(connection);
+      try {
+        return (await connection.runAndReadAll(sql, values)).getRows();
+      } finally {
+        this.reading.delete(connection);
+        connection.closeSync();
+      }
+    });
+  }
+}
+
+/** The rows beginning at `from` as DuckDB takes them, at most a chunk. */
+function chunkOf(rows: Rows, from: number): DuckDBDataChunk {
+  const to = Math.min(from + CHUNK, rows.ts.length);
+  const names = (places: Uint32Array) => Array.from(places.subarray(from, to), (place) => rows.names[place] ?? '');
+  const whole = (column: Float64Array) => Array.from(column.subarray(from, to), BigInt);
+  const chunk = DuckDBDataChunk.create(COLUMNS, to - from);
+  chunk.setColumns([
+    names(rows.farm),
+    names(rows.sensor),
+    names(rows.metric),
+    whole(rows.ts),
+    Array.from(rows.value.subarray(from, to)),
+    whole(rows.received),
+  ]);
+  return chunk;
+}

@@ -1,0 +1,181 @@
+import { mkdir, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
+import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { refuseUnstorable, refuseWidth, storable } from './checks.ts';
+import { movable, type Settings, toRows } from './duckdb-protocol.ts';
+import { DuckdbThread } from './duckdb-thread.ts';
+import type { Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
+
+export interface DuckdbOptions {
+  /** What DuckDB may hold in memory; above it, sorting and grouping go to disk. 256 unless told. */
+  readonly memoryLimitMb?: number;
+}
+
+/**
+ * Opens the DuckDB file `file`, made new, with its folder, when it is not there. The file belongs to this store alone until it is closed.
+ * Rejects with StoreUnavailable when it cannot be written or is in use, here or in another process.
+ *
+ * Values are rows of a table `readings(farm, sensor, metric, ts, value, received)`, only ever appended; reading drops what was written over.
+ */
+export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
+  const settings = { file: await claim(file), memoryLimitMb: options.memoryLimitMb ?? 256 };
+  const thread = new DuckdbThread(settings);
+  try {
+    await thread.opened;
+  } catch (error) {
+    claimed.delete(settings.file);
+    throw error;
+  }
+  return new DuckdbStore(settings, thread);
+}
+
+// The file's lock keeps other processes out, but not a second opening by this one.
+const claimed = new Set<string>();
+
+async function claim(file: string): Promise<string> {
+  const path = resolve(file);
+  let real: string;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    real = join(await realpath(dirname(path)), basename(path));
+  } catch (cause) {
+    throw new StoreUnavailable(`the folder of ${path} cannot be used: ${explain(cause)}`, { cause });
+  }
+  if (claimed.has(real)) throw new StoreUnavailable(`${real} is in use by this process already`);
+  claimed.add(real);
+  return real;
+}
+
+/**
+ * The store over a thread that owns the database. It is up while the thread lives. When the thread ends unasked, waiting calls
+ * reject with StoreUnavailable, the store is down, and new threads are tried with growing pauses until one has opened the file.
+ * Closed, it first waits for writes under way; what was being read is broken off.
+ */
+class DuckdbStore implements Store {
+  private readonly settings: Settings;
+  private readonly watched = new Watched();
+  private thread: DuckdbThread | undefined;
+  private readonly writes = new Set<Promise<unknown>>();
+  private readonly closing = new AbortController();
+  private readonly living: Promise<void>;
+  private closed: Promise<void> | undefined;
+
+  constructor(settings: Settings, thread: DuckdbThread) {
+    this.settings = settings;
+    this.thread = thread;
+    this.living = this.live(thread);
+  }
+
+  get state(): ConnectionState {
+    return this.watched.state;
+  }
+
+  watch(listener: (state: ConnectionState) => void): () => void {
+    return this.watched.watch(listener);
+  }
+
+  async write(readings: readonly Reading[]): Promise<void> {
+    const thread = this.usable();
+    refuseUnstorable(readings);
+    if (readings.length === 0) return;
+    const rows = toRows(readings);
+    const written = thread.call({ is: 'write', rows }, 'done', movable(rows));
+    this.writes.add(written);
+    try {
+      await written;
+    } finally {
+      this.writes.delete(written);
+    }
+  }
+
+  async latest(farm: string): Promise<LatestValue[]> {
+    return (await this.unlessClosed(this.usable().call({ is: 'latest', farm }, 'values'))).values;
+  }
+
+  async history(query: HistoryQuery): Promise<Bucket[]> {
+    const thread = this.usable();
+    if ('ms' in query.bucket) refuseWidth(query.bucket.ms);
+    const range = storable(query.from, query.to);
+    if (range === undefined || query.sensors.length === 0) return [];
+    const asked = thread.call({ is: 'history', query: { ...query, ...range } }, 'buckets');
+    return (await this.unlessClosed(asked)).buckets;
+  }
+
+  async *export(query: ExportQuery): AsyncIterable<LatestValue> {
+    const thread = this.usable();
+    const range = storable(query.from, query.to);
+    if (range === undefined || query.sensors.length === 0 || query.metrics?.length === 0) return;
+    const { id, answer } = thread.begin({ is: 'export', query: { ...query, ...range } }, 'done');
+    await this.unlessClosed(answer);
+    let atEnd = false;
+    try {
+      while (!atEnd) {
+        const { values } = await this.unlessClosed(thread.call({ is: 'next', of: id }, 'values'));
+        yield* values;
+        atEnd = values.length === 0;
+      }
+    } finally {
+      // A thread that is gone has let go of it.
+      if (!atEnd) await thread.call({ is: 'leave', of: id }, 'done').catch(() => {});
+    }
+  }
+
+  close(): Promise<void> {
+    this.closed ??= this.shut();
+    return this.closed;
+  }
+
+  private async shut(): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.writes);
+    await this.thread?.close();
+    await this.living;
+    claimed.delete(this.settings.file);
+    this.watched.set({ is: 'closed' });
+  }
+
+  /** The thread's lives, one after another, until the store is closed. */
+  private async live(first: DuckdbThread): Promise<void> {
+    let why = await first.ended;
+    for (let attempt = 0; !this.closing.signal.aborted; attempt += 1) {
+      this.thread = undefined;
+      this.watched.set({ is: 'down', since: Date.now(), why });
+      await pause(backoff(attempt), this.closing.signal);
+      if (this.closing.signal.aborted) return;
+      const next = new DuckdbThread(this.settings);
+      try {
+        await next.opened;
+        this.thread = next;
+        this.watched.set({ is: 'up' });
+        attempt = -1;
+      } catch {
+        // Its end says why.
+      }
+      why = await this.endOf(next);
+    }
+  }
+
+  private async endOf(thread: DuckdbThread): Promise<string> {
+    if (this.closing.signal.aborted) await thread.close();
+    return await thread.ended;
+  }
+
+  private usable(): DuckdbThread {
+    if (this.closing.signal.aborted) throw new Closed('the store');
+    if (this.thread) return this.thread;
+    const { state } = this;
+    throw new StoreUnavailable(`DuckDB is restarting: ${state.is === 'down' ? state.why : state.is}`);
+  }
+
+  /** What is being read when the store closes was not refused by the database. */
+  private async unlessClosed<T>(asked: Promise<T>): Promise<T> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (this.closing.signal.aborted) throw new Closed('the store');
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import type { Range } from './checks.ts';
+import type { DayRun } from './days.ts';
+import type { ExportQuery, HistoryQuery } from './port.ts';
+
+/** InfluxQL statements. Every name and every string in them goes through `name` or `text`. */
+
+export const MEASUREMENT = 'readings';
+export const RECEIVED = 'received';
+
+/** A quoted identifier. */
+export function name(identifier: string): string {
+  return `"${identifier.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
+}
+
+/** A string literal. */
+export function text(literal: string): string {
+  return `'${literal.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
+}
+
+export const FIELD_KEYS = `SHOW FIELD KEYS FROM ${name(MEASUREMENT)}`;
+/** Costs nothing, and fails when the database is missing or closed to us. */
+export const PROBE = 'SHOW MEASUREMENTS LIMIT 1';
+
+/** The newest value of one metric of every sensor of a farm, with its time and its time of receipt. */
+export function newest(farm: string, metric: string): string {
+  return `SELECT last(${name(metric)}), ${name(RECEIVED)} FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} GROUP BY "sensor"`;
+}
+
+/** Two statements: the first and the last value of a range. */
+export function extent(query: HistoryQuery): string {
+  const field = name(query.metric);
+  return `SELECT first(${field}) ${from(query, query)}; SELECT last(${field}) ${from(query, query)}`;
+}
+
+/** Part of a range, and the buckets it is cut into: `width` ms wide, one begins at `begin`. */
+export interface Cut extends Range {
+  readonly width: number;
+  readonly begin: number;
+}
+
+/** The runs of equal days within a range, each as a cut of its own. */
+export function cutsOf(runs: readonly DayRun[], range: Range): Cut[] {
+  return runs.map(({ from, length, count }) => ({
+    from: Math.max(from, range.from),
+    to: Math.min(from + count * length, range.to),
+    width: length,
+    begin: from,
+  }));
+}
+
+/** Buckets with columns last, min, max, count, mean. */
+export function history(query: HistoryQuery, cut: Cut): string {
+  return `SELECT ${ends(query)}, mean(${name(query.metric)}) ${from(query, cut)} ${by(cut)}`;
+}
+
+/** As `history`, in two statements, for values so large that their sum is infinite: the first without the mean, the second its `SHRINK`th part. */
+export function historyOfGiants(query: HistoryQuery, cut: Cut): string {
+  const small = `SELECT ${name(query.metric)} / ${SHRINK} AS "small" ${from(query, cut)}`;
+  const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
+  return `SELECT ${ends(query)} ${from(query, cut)} ${by(cut)}; SELECT mean("small") FROM (${small}) ${time} ${by(cut)}`;
+}
+
+export const SHRINK = 2 ** 30;
+
+/** Points in order of time with columns sensor, received and a column a metric, null where a point has no such value. */
+export function points(query: ExportQuery, metrics: readonly string[]): string {
+  return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, query)}`;
+}
+
+function ends({ metric }: HistoryQuery): string {
+  return ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(metric)})`).join(', ');
+}
+
+function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: Range): string {
+  const listed = sensors.map((sensor) => `"sensor" = ${text(sensor)}`).join(' OR ');
+  const time = `time >= ${range.from}ms AND time < ${range.to}ms`;
+  return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND (${listed}) AND ${time}`;
+}
+
+function by({ width, begin }: Cut): string {
+  return `GROUP BY time(${width}ms, ${begin % width}ms) fill(none)`;
+}

@@ -1,0 +1,90 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { HttpError, InfluxDB, Point } from '@influxdata/influxdb-client';
+import { explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import type { InfluxAddress } from './influx-address.ts';
+import { MEASUREMENT, RECEIVED } from './influx-ql.ts';
+
+/** Well below what a server takes in one request, with 64 metrics a reading as well. */
+const MAX_READINGS = 5_000;
+const MAX_SOCKETS = 32;
+
+/** Writes readings through the vendor's client, whose own buffering and repeating are turned off: the caller holds what is not written. */
+export class InfluxWriter {
+  private readonly address: InfluxAddress;
+  private readonly path: string | undefined;
+  private readonly timeoutMs: number;
+  private readonly agent: HttpAgent;
+
+  /** `version` is the server's: 1.x writes to a path of its own. */
+  constructor(address: InfluxAddress, version: string, timeoutMs: number) {
+    this.address = address;
+    this.timeoutMs = timeoutMs;
+    const database = encodeURIComponent(address.database);
+    this.path = isVersion1(version) ? `/write?db=${database}&precision=ms` : undefined;
+    const options = { keepAlive: true, maxSockets: MAX_SOCKETS };
+    this.agent = address.base.startsWith('https:') ? new HttpsAgent(options) : new HttpAgent(options);
+  }
+
+  /** Resolves when the server has confirmed all. Rejects with StoreUnavailable or StoreRejected; some may have been kept then. */
+  async write(readings: readonly Reading[]): Promise<void> {
+    for (let from = 0; from < readings.length; from += MAX_READINGS) {
+      await this.send(readings.slice(from, from + MAX_READINGS).map(toPoint));
+    }
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+
+  private async send(points: Point[]): Promise<void> {
+    // A client for each request, for only its options can end a request that hangs.
+    const client = new InfluxDB({
+      url: this.address.base,
+      headers: { ...this.address.headers },
+      timeout: this.timeoutMs,
+      transportOptions: { agent: this.agent, signal: AbortSignal.timeout(this.timeoutMs) },
+    });
+    const api = client.getWriteApi(this.address.org, this.address.database, 'ms', {
+      // Above the batch, so that nothing is sent before `flush`, whose rejection is the truth.
+      batchSize: points.length + 1,
+      maxBatchBytes: Number.MAX_SAFE_INTEGER,
+      gzipThreshold: Number.MAX_SAFE_INTEGER,
+      flushInterval: 0,
+      maxRetries: 0,
+      // Otherwise the client prints it as well.
+      writeFailed: (error) => Promise.reject(error),
+    });
+    if (this.path !== undefined) api.path = this.path;
+    try {
+      api.writePoints(points);
+      await api.flush();
+    } catch (cause) {
+      throw refusal(cause);
+    }
+  }
+}
+
+/** Whether a version as `/ping` tells it, such as `1.6.7~rc0` or `v2.7.1`, is one of the first generation. */
+export function isVersion1(version: string): boolean {
+  return /^v?1\./.test(version);
+}
+
+function toPoint({ farm, sensor, ts, received, values }: Reading): Point {
+  const point = new Point(MEASUREMENT).tag('farm', farm).tag('sensor', sensor).timestamp(ts);
+  for (const metric in values) point.floatField(metric, values[metric]);
+  return point.floatField(RECEIVED, received);
+}
+
+// Every other refusal is about the server, its rights or its limits, and can pass.
+const ABOUT_THE_READINGS = /partial write|unable to parse|field type conflict/;
+
+function refusal(cause: unknown): StoreRejected | StoreUnavailable {
+  if (!(cause instanceof HttpError)) return new StoreUnavailable(`InfluxDB: ${explain(cause)}`, { cause });
+  const complaint = `${cause.message} ${cause.body ?? ''}`;
+  if ([400, 422].includes(cause.statusCode) && ABOUT_THE_READINGS.test(complaint)) {
+    return new StoreRejected(`InfluxDB refuses readings: ${explain(cause)}`, { cause });
+  }
+  return new StoreUnavailable(`InfluxDB answered ${cause.statusCode} to a write: ${explain(cause)}`, { cause });
+}

@@ -1,0 +1,40 @@
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
+import { encoding } from './encoding.ts';
+import { type Benchmark, machine, show } from './outcome.ts';
+
+/**
+ * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
+ * Exits 2 when the command line is wrong, 1 when the benchmark fails.
+ */
+const benchmarks = new Map<string, Benchmark>([encoding].map((benchmark) => [benchmark.name, benchmark]));
+
+const given = readArguments();
+const benchmark = benchmarks.get(given?.name ?? '');
+if (!given || !benchmark) {
+  const list = [...benchmarks.values()].map(({ name, about }) => `  ${name.padEnd(12)}${about}`);
+  console.error(['usage: npm run bench -- NAME [--quick] [--json]', '', ...list].join('\n'));
+  process.exitCode = 2;
+} else {
+  const outcome = await benchmark.run({ quick: given.quick });
+  if (given.json) console.log(JSON.stringify({ ...outcome, machine: machine(), versions: versions() }));
+  else show(outcome);
+}
+
+function readArguments(): { name: string; quick: boolean; json: boolean } | undefined {
+  try {
+    const options = { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } as const;
+    const { positionals, values } = parseArgs({ options, allowPositionals: true });
+    const [name, ...rest] = positionals;
+    return name === undefined || rest.length > 0 ? undefined : { name, ...values };
+  } catch {
+    return undefined;
+  }
+}
+
+function versions(): Record<string, string> {
+  const { version, dependencies }: { version: string; dependencies: Record<string, string> } = createRequire(
+    import.meta.url,
+  )('../package.json');
+  return { loam: version, node: process.version, ...dependencies };
+}

@@ -1,0 +1,52 @@
+import { cpus } from 'node:os';
+
+/** What a benchmark found. A ratio above 1 always means that Loam is better. */
+export interface Outcome {
+  readonly bench: string;
+  readonly unit: string;
+  readonly loam: number;
+  readonly peers: Readonly<Record<string, number>>;
+  readonly ratio: Readonly<Record<string, number>>;
+  /** Further figures, by subject. */
+  readonly detail: Readonly<Record<string, Readonly<Record<string, string | number>>>>;
+}
+
+export interface Benchmark {
+  readonly name: string;
+  readonly about: string;
+  run(options: { readonly quick: boolean }): Promise<Outcome>;
+}
+
+/** Where the figures were taken: without it they mean nothing. */
+export function machine(): { cpu: string; cores: number; platform: string } {
+  const all = cpus();
+  return {
+    cpu: all[0]?.model.trim() ?? 'unknown',
+    cores: all.length,
+    platform: `${process.platform}-${process.arch}`,
+  };
+}
+
+/** The outcome as tables for a person. */
+export function show({ bench, unit, loam, peers, ratio, detail }: Outcome): void {
+  const { cpu, cores, platform } = machine();
+  console.log(`${bench}, in ${unit} (${cores} × ${cpu}, ${platform}, Node ${process.version})`);
+  console.table({
+    loam: { [unit]: loam },
+    ...Object.fromEntries(
+      Object.entries(peers).map(([name, figure]) => [
+        name,
+        { [unit]: figure, 'loam is better by': Number(ratio[name]?.toFixed(2)) },
+      ]),
+    ),
+  });
+  const rounded = (figure: string | number) => (typeof figure === 'number' ? Number(figure.toPrecision(4)) : figure);
+  console.table(
+    Object.fromEntries(
+      Object.entries(detail).map(([name, figures]) => [
+        name,
+        Object.fromEntries(Object.entries(figures).map(([key, figure]) => [key, rounded(figure)])),
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,124 @@
+import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
+import type { Logger } from '../core/logger.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
+import type { BrokerCounters } from './counters.ts';
+import { type Identity, identify } from './identity.ts';
+import type { BrokerLimits } from './limits.ts';
+import type { Rights } from './rights.ts';
+
+/** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */
+const IDENTIFIER_REJECTED = 2;
+const SERVER_UNAVAILABLE = 3;
+const BAD_CREDENTIALS = 4;
+const NOT_AUTHORISED = 5;
+
+/** Longer client ids are refused: they are kept in memory for every connection. */
+const MOST_CLIENT_ID = 256;
+const CONTROL = /\p{Cc}/u;
+
+export interface AdmissionParts {
+  readonly limits: BrokerLimits;
+  readonly counters: BrokerCounters;
+  readonly log: Logger;
+  readonly registry: RegistryView;
+  readonly rights: Rights;
+  /** Whether the broker cannot take one more client now. */
+  readonly unavailable: () => boolean;
+  readonly admit: (client: Client, identity: Identity, keepaliveSeconds: number) => void;
+}
+
+type Judged =
+  | { readonly in: true; readonly identity: Identity }
+  | {
+      readonly in: false;
+      readonly returnCode: number;
+      readonly why: string;
+      readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedConnect';
+    };
+
+/** Decides who gets in: the two hooks that the MQTT library calls for a CONNECT packet. Both always call back. */
+export class Admission {
+  private readonly parts: AdmissionParts;
+  private readonly greetings = new WeakMap<Client, ConnectPacket>();
+
+  constructor(parts: AdmissionParts) {
+    this.parts = parts;
+  }
+
+  /** Texts with control characters end the connection [MQTT-1.5.3-2]; an Error, because `false` alone would leave the socket open. */
+  readonly preConnect = (
+    client: Client,
+    packet: ConnectPacket,
+    callback: (error: Error | null, success: boolean) => void,
+  ): void => {
+    const texts = [packet.clientId, packet.username ?? '', packet.will?.topic ?? ''];
+    if (texts.some((text) => CONTROL.test(text))) {
+      this.parts.counters.malformed += 1;
+      callback(new Error('control character in CONNECT'), false);
+    } else {
+      this.greetings.set(client, packet);
+      callback(null, true);
+    }
+  };
+
+  readonly authenticate = (
+    client: Client,
+    username: string | undefined,
+    password: Buffer | undefined,
+    callback: (error: AuthenticateError | null, success: boolean | null) => void,
+  ): void => {
+    const { counters, admit, log } = this.parts;
+    const greeting = this.greetings.get(client);
+    this.greetings.delete(client);
+    const judged = this.judge(greeting, username, password);
+    if (!judged.in) {
+      const { returnCode, why, count } = judged;
+      counters[count] += 1;
+      log.debug({ event: 'connect_refused', returnCode, why }, 'a client was refused');
+      callback(Object.assign(new Error(why), { returnCode }), false);
+      return;
+    }
+    // A session belongs to (identity, client id): naming another's client id takes nothing over. "/" is in no identity.
+    client.id = `${judged.identity.sensor}/${client.id}`;
+    // Sessions are not kept over a disconnect: the library would keep them in memory without a bound.
+    client.clean = true;
+    counters.accepted += 1;
+    admit(client, judged.identity, greeting?.keepalive ?? 0);
+    callback(null, true);
+  };
+
+  private judge(
+    greeting: ConnectPacket | undefined,
+    username: string | undefined,
+    password: Buffer | undefined,
+  ): Judged {
+    const { registry, unavailable } = this.parts;
+    if (unavailable()) {
+      const why = 'the queue refuses and there is no room for more publishers';
+      return { in: false, returnCode: SERVER_UNAVAILABLE, why, count: 'refusedUnavailable' };
+    }
+    const identity = identify(registry.current(), username, password);
+    if (!identity) {
+      return { in: false, returnCode: BAD_CREDENTIALS, why: 'wrong credentials', count: 'refusedCredentials' };
+    }
+    if (!greeting || !clientIdAllowed(greeting)) {
+      return { in: false, returnCode: IDENTIFIER_REJECTED, why: 'client id', count: 'refusedConnect' };
+    }
+    if (!this.willAllowed(identity, greeting)) {
+      return { in: false, returnCode: NOT_AUTHORISED, why: 'will', count: 'refusedConnect' };
+    }
+    return { in: true, identity };
+  }
+
+  private willAllowed(identity: Identity, { will }: ConnectPacket): boolean {
+    if (!will) return true;
+    // The library takes a will with QoS 3.
+    if ((will.qos ?? 0) > 1 || Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
+    return this.parts.rights.publish(identity, will.topic).may;
+  }
+}
+
+/** A client without an id cannot have its session kept [MQTT-3.1.3-8]. */
+function clientIdAllowed({ clientId, clean }: ConnectPacket): boolean {
+  return clientId === '' ? clean === true : clientId.length <= MOST_CLIENT_ID;
+}

@@ -1,0 +1,61 @@
+/** What the broker has done since it started. Every count only grows. */
+export interface BrokerCounters {
+  /** Sockets taken. */
+  connected: number;
+  /** Clients let in. */
+  accepted: number;
+  refusedCredentials: number;
+  /** Client ids and wills that were refused. */
+  refusedConnect: number;
+  /** Answered CONNACK 3 because the queue refuses. */
+  refusedUnavailable: number;
+  /** Sockets closed because there were too many. */
+  refusedConnections: number;
+  /** Clients closed for a packet over the limit. */
+  oversize: number;
+  /** Clients closed for bytes that are not MQTT, or texts with control characters. */
+  malformed: number;
+  /** Clients closed because too many bytes were waiting. */
+  closedOverMemory: number;
+  /** Clients closed without PUBACK because the queue confirmed nothing in time. */
+  closedHeld: number;
+  /** Clients closed because the registry no longer lets them in. */
+  closedRevoked: number;
+  /** Publishes that arrived. */
+  received: number;
+  /** Publishes that the queue confirmed. */
+  published: number;
+  /** Publishes and subscriptions that their client has no right to. */
+  notAuthorised: number;
+  tooManySensors: number;
+  /** Refused publishes that were not kept as dead letters. */
+  refusedUnkept: number;
+  droppedQos0: number;
+  /** Publishes given up without PUBACK; their publishers were closed and will send them again. */
+  givenUp: number;
+  queueFailures: number;
+}
+
+export function newCounters(): BrokerCounters {
+  return {
+    connected: 0,
+    accepted: 0,
+    refusedCredentials: 0,
+    refusedConnect: 0,
+    refusedUnavailable: 0,
+    refusedConnections: 0,
+    oversize: 0,
+    malformed: 0,
+    closedOverMemory: 0,
+    closedHeld: 0,
+    closedRevoked: 0,
+    received: 0,
+    published: 0,
+    notAuthorised: 0,
+    tooManySensors: 0,
+    refusedUnkept: 0,
+    droppedQos0: 0,
+    givenUp: 0,
+    queueFailures: 0,
+  };
+}

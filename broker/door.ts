@@ -1,0 +1,260 @@
+import type { Queue } from '../backbone/queue/port.ts';
+import { explain, LoamError } from '../core/errors.ts';
+import { backoff, type Health, healthOf } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import { batchId, encodeBatch, type Publish } from '../telemetry/batch.ts';
+import type { BrokerCounters } from './counters.ts';
+import type { BrokerLimits } from './limits.ts';
+
+/** Who a publish is kept for. While `waits` is true it is tried again until the queue has it; without it a refusal drops it. */
+export interface Owner {
+  readonly waits: boolean;
+}
+
+/** For QoS 0 and wills: nobody waits for an acknowledgement. */
+export const BEST_EFFORT: Owner = { waits: false };
+
+/** `kept`: the queue confirmed the batch that holds it. `dropped`: it was given up, and nobody may be told "received". */
+export type Fate = 'kept' | 'dropped';
+
+interface Item {
+  readonly publish: Publish;
+  readonly owner: Owner;
+  readonly settle: (fate: Fate) => void;
+}
+
+interface Batch {
+  readonly id: string;
+  readonly order: number;
+  items: Item[];
+  bytes: number;
+}
+
+type DoorLimits = Pick<BrokerLimits, 'batchPublishes' | 'batchBytes' | 'batchMs' | 'batches'>;
+
+const OVERHEAD_BYTES = 64;
+const FIRST_RETRY_MS = 50;
+const MOST_RETRY_MS = 1_000;
+/** The queue counts as back when it has refused nothing for so long: at its limit it takes and refuses by turns. */
+const CALM_MS = 1_000;
+
+/**
+ * Gathers publishes into batches and hands them to the queue, many batches at once.
+ *
+ * The door is open or shut. Open: a batch leaves when it is full or old enough, unless `batches` are on their way already; then it grows
+ * until one of them is confirmed. A batch that the queue refuses shuts the door: the batch is put back where it was, what nobody waits for
+ * is dropped from it, and batches are tried one at a time, the oldest first, with growing pauses. The first confirm opens the door again.
+ * A batch keeps its id however often it is tried, and only ever loses publishes, so a second copy is known by its id.
+ *
+ * It has no bound of its own: the intake bounds what comes to it.
+ */
+export class Door {
+  private readonly queue: Queue;
+  private readonly limits: DoorLimits;
+  private readonly counters: BrokerCounters;
+  private readonly log: Logger;
+  private readonly unwatch: () => void;
+  private ready: Batch[] = [];
+  private filling: Batch | undefined;
+  private due = false;
+  private fillTimer: NodeJS.Timeout | undefined;
+  private retryTimer: NodeJS.Timeout | undefined;
+  private calmTimer: NodeJS.Timeout | undefined;
+  private onTheirWay = 0;
+  private order = 0;
+  private failures = 0;
+  private awaySince: number | undefined;
+  private why = '';
+  private closed = false;
+  private wake: () => void = () => {};
+
+  constructor(queue: Queue, limits: DoorLimits, counters: BrokerCounters, log: Logger) {
+    this.queue = queue;
+    this.limits = limits;
+    this.counters = counters;
+    this.log = log;
+    this.unwatch = queue.watch((state) => {
+      if (state.is === 'up') this.tryNow();
+    });
+  }
+
+  /** Whether the queue refused the last batch that was settled. */
+  get shut(): boolean {
+    return this.failures > 0;
+  }
+
+  health(): Health {
+    if (this.shut) return { name: 'queue', ok: false, why: this.why };
+    return healthOf('queue', this.queue.state);
+  }
+
+  /** Resolves when the batch that holds the publish was confirmed, or when it was given up. Never rejects. */
+  add(publish: Publish, owner: Owner): Promise<Fate> {
+    return new Promise((settle) => {
+      const item = { publish, owner, settle };
+      if (this.closed || (this.shut && !owner.waits)) this.drop(item);
+      else this.put(item);
+    });
+  }
+
+  /** While shut: lets go of what nobody waits for any more. */
+  prune(): void {
+    if (!this.shut) return;
+    for (const batch of this.ready) this.keepWanted(batch);
+    if (this.filling) this.keepWanted(this.filling);
+    this.ready = this.ready.filter((batch) => batch.items.length > 0);
+  }
+
+  /** Resolves when nothing is left to confirm, or after `ms`. */
+  async drain(ms: number): Promise<void> {
+    this.due = true;
+    this.pump();
+    const end = performance.now() + ms;
+    while (!this.idle && performance.now() < end) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, end - performance.now());
+        this.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  /** Gives up everything that is not confirmed. */
+  close(): void {
+    this.closed = true;
+    this.unwatch();
+    clearTimeout(this.fillTimer);
+    clearTimeout(this.retryTimer);
+    clearTimeout(this.calmTimer);
+    for (const batch of [...this.ready.splice(0), ...(this.filling ? [this.filling] : [])]) {
+      for (const item of batch.items) this.drop(item);
+    }
+    this.filling = undefined;
+  }
+
+  private get idle(): boolean {
+    return this.onTheirWay === 0 && this.ready.length === 0 && this.filling === undefined;
+  }
+
+  private put(item: Item): void {
+    this.filling ??= this.newBatch();
+    const batch = this.filling;
+    batch.items.push(item);
+    batch.bytes += item.publish.payload.length + item.publish.topic.length + OVERHEAD_BYTES;
+    if (batch.items.length >= this.limits.batchPublishes || batch.bytes >= this.limits.batchBytes) {
+      this.seal();
+      this.pump();
+    }
+  }
+
+  private newBatch(): Batch {
+    this.due = false;
+    this.fillTimer = setTimeout(() => {
+      this.due = true;
+      this.pump();
+    }, this.limits.batchMs);
+    this.order += 1;
+    return { id: batchId(), order: this.order, items: [], bytes: 0 };
+  }
+
+  private seal(): void {
+    if (!this.filling) return;
+    clearTimeout(this.fillTimer);
+    this.ready.push(this.filling);
+    this.filling = undefined;
+  }
+
+  private pump(): void {
+    if (this.closed) return;
+    while (this.maySend()) {
+      if (this.ready.length === 0 && this.due) this.seal();
+      const batch = this.ready.shift();
+      if (!batch) break;
+      this.onTheirWay += 1;
+      void this.send(batch);
+    }
+    if (this.idle) this.wake();
+  }
+
+  private maySend(): boolean {
+    if (this.shut) return this.onTheirWay === 0 && this.retryTimer === undefined;
+    return this.onTheirWay < this.limits.batches;
+  }
+
+  private async send(batch: Batch): Promise<void> {
+    try {
+      await this.queue.publish(encodeBatch({ id: batch.id, publishes: batch.items.map((item) => item.publish) }));
+      this.confirmed(batch);
+    } catch (error) {
+      this.refused(batch, error);
+    }
+    this.onTheirWay -= 1;
+    this.pump();
+  }
+
+  private confirmed(batch: Batch): void {
+    this.failures = 0;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.counters.published += batch.items.length;
+    for (const item of batch.items) item.settle('kept');
+    if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.sayBack(), CALM_MS);
+  }
+
+  private refused(batch: Batch, error: unknown): void {
+    this.counters.queueFailures += 1;
+    this.keepWanted(batch);
+    if (this.closed) {
+      for (const item of batch.items) this.drop(item);
+      return;
+    }
+    if (batch.items.length > 0) {
+      const place = this.ready.findIndex((other) => other.order > batch.order);
+      this.ready.splice(place < 0 ? this.ready.length : place, 0, batch);
+    }
+    this.why = explain(error);
+    this.sayAway(error);
+    // Of several batches refused together only the first makes the pause longer.
+    if (this.retryTimer !== undefined) return;
+    const pauseMs = FIRST_RETRY_MS + backoff(this.failures, FIRST_RETRY_MS, MOST_RETRY_MS);
+    this.failures += 1;
+    this.retryTimer = setTimeout(() => this.tryNow(), pauseMs);
+  }
+
+  private tryNow(): void {
+    clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.pump();
+  }
+
+  private keepWanted(batch: Batch): void {
+    const wanted = batch.items.filter((item) => item.owner.waits);
+    if (wanted.length === batch.items.length) return;
+    for (const item of batch.items) if (!item.owner.waits) this.drop(item);
+    batch.items = wanted;
+  }
+
+  private drop(item: Item): void {
+    if (item.owner === BEST_EFFORT) this.counters.droppedQos0 += 1;
+    else this.counters.givenUp += 1;
+    item.settle('dropped');
+  }
+
+  private sayAway(error: unknown): void {
+    clearTimeout(this.calmTimer);
+    this.calmTimer = undefined;
+    if (this.awaySince !== undefined) return;
+    this.awaySince = Date.now();
+    const code = error instanceof LoamError ? error.code : undefined;
+    this.log.warn({ event: 'queue_away', code }, `the queue takes nothing, publishers are held: ${this.why}`);
+  }
+
+  private sayBack(): void {
+    this.calmTimer = undefined;
+    const awayMs = Date.now() - (this.awaySince ?? Date.now());
+    this.awaySince = undefined;
+    this.log.info({ event: 'queue_back', awayMs }, 'the queue takes publishes again');
+  }
+}

@@ -1,0 +1,45 @@
+import { hashSecret, sameText } from '../core/secrets.ts';
+import type { Registry, Sensor } from '../telemetry/registry.ts';
+
+/** Who a connection belongs to, as the registry said when it was let in. */
+export interface Identity {
+  readonly sensor: string;
+  readonly farm: string;
+  readonly role: Sensor['role'];
+  readonly secretHash: string;
+}
+
+/**
+ * Who the credentials belong to, or undefined when they are wrong: username and password are the sensor's id and its secret,
+ * or the username alone is the secret.
+ */
+export function identify(
+  registry: Registry,
+  username: string | undefined,
+  password: Buffer | undefined,
+): Identity | undefined {
+  if (username === undefined) return undefined;
+  if (password === undefined || password.length === 0) {
+    const sensor = registry.sensorsBySecret.get(hashSecret(username));
+    return sensor && identityOf(sensor);
+  }
+  const sensor = registry.sensors.get(username);
+  if (sensor?.secret === undefined || !sameText(hashSecret(password.toString()), sensor.secret)) return undefined;
+  return identityOf(sensor);
+}
+
+/** Whether the registry still says what it said when the identity was let in. */
+export function stillHolds(identity: Identity, registry: Registry): boolean {
+  const sensor = registry.sensors.get(identity.sensor);
+  return (
+    sensor !== undefined &&
+    sensor.secret === identity.secretHash &&
+    sensor.farm === identity.farm &&
+    sensor.role === identity.role
+  );
+}
+
+function identityOf(sensor: Sensor): Identity | undefined {
+  if (sensor.secret === undefined) return undefined;
+  return { sensor: sensor.id, farm: sensor.farm, role: sensor.role, secretHash: sensor.secret };
+}

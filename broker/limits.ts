@@ -1,0 +1,51 @@
+/** Every bound of the broker. What happens at each is written beside it; all of it is counted. */
+export interface BrokerLimits {
+  /** Most connections. One more is closed before a byte of it is read. */
+  readonly connections: number;
+  /** Most connections while the queue refuses. One more is answered CONNACK 3, server unavailable. */
+  readonly connectionsWhileShut: number;
+  /** Largest CONNECT packet, bytes. A larger one closes the connection before it is buffered. */
+  readonly connectBytes: number;
+  /** Largest packet after CONNECT, bytes. A larger one closes the connection before it is buffered. */
+  readonly packetBytes: number;
+  /** Largest payload of a will, bytes, because wills are kept in memory. A larger one is answered CONNACK 5. */
+  readonly willBytes: number;
+  /** Most publishes of one client between the socket and the queue's confirm. At the bound its socket is not read. */
+  readonly clientPublishes: number;
+  /** Most publishes of all clients between the sockets and the queue's confirms, and their bytes. At the bound no socket is read. */
+  readonly publishes: number;
+  readonly publishBytes: number;
+  /** Most bytes read from sockets that wait in front of the two bounds above. A client that brings more is closed. */
+  readonly waitingBytes: number;
+  /** One queue message is made of this many publishes, or these bytes, or after this time. */
+  readonly batchPublishes: number;
+  readonly batchBytes: number;
+  readonly batchMs: number;
+  /** Most queue messages without their confirm. At the bound batches grow instead. */
+  readonly batches: number;
+  /** A socket that sent no CONNECT for so long is closed. */
+  readonly connectMs: number;
+  /** A publisher whose publish is not confirmed for half its keepalive is closed; also after this time, for long keepalives and none. */
+  readonly holdMs: number;
+  /** Most sensors of a farm that bridges bring and nobody registered. The publishes of one more are refused. */
+  readonly unregisteredSensors: number;
+}
+
+export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
+  connections: 10_000,
+  connectionsWhileShut: 5_000,
+  connectBytes: 8 * 1024,
+  packetBytes: 64 * 1024,
+  willBytes: 4 * 1024,
+  clientPublishes: 256,
+  publishes: 50_000,
+  publishBytes: 64 * 1024 ** 2,
+  waitingBytes: 64 * 1024 ** 2,
+  batchPublishes: 256,
+  batchBytes: 512 * 1000,
+  batchMs: 2,
+  batches: 16,
+  connectMs: 10_000,
+  holdMs: 60_000,
+  unregisteredSensors: 1_000,
+};

@@ -1,0 +1,116 @@
+import type { Client, PublishPacket } from 'aedes';
+import type { Publish } from '../telemetry/batch.ts';
+import { UNASSIGNED } from '../telemetry/registry.ts';
+import type { BrokerCounters } from './counters.ts';
+import { BEST_EFFORT, type Door, type Fate } from './door.ts';
+import type { Intake } from './intake.ts';
+import type { RefusedReason, Rights } from './rights.ts';
+import type { Session } from './session.ts';
+
+/** Told of every publish that is dropped for want of a right. Called before its PUBACK; must not throw. */
+export type OnRefused = (publish: Publish, reason: RefusedReason) => void;
+
+export interface PublishingParts {
+  readonly counters: BrokerCounters;
+  readonly rights: Rights;
+  readonly door: Door;
+  readonly intake: Intake;
+  readonly sessionOf: (client: Client | null) => Session | undefined;
+  readonly onRefused: OnRefused;
+}
+
+/** Where every publish goes inside the MQTT library once it was taken: a topic that nobody may subscribe to. */
+const NOWHERE = 'taken';
+const NOTHING = Buffer.alloc(0);
+/** Longer texts are no topic of ours; a dead letter keeps their beginning. */
+const MOST_TOPIC = 1024;
+const CONTROL = /\p{Cc}/u;
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * Takes publishes: the hook that the MQTT library calls for each. PUBACK and PUBREC leave after `callback`, so it is called after the
+ * queue's confirm, and never for a publish that the queue does not have. A publish that its client has no right to is acknowledged and dropped.
+ */
+export class Publishing {
+  private readonly parts: PublishingParts;
+
+  constructor(parts: PublishingParts) {
+    this.parts = parts;
+  }
+
+  readonly authorizePublish = (client: Client | null, packet: PublishPacket, callback: Callback): void => {
+    const { counters } = this.parts;
+    const { topic, payload } = packet;
+    divert(packet);
+    const session = this.parts.sessionOf(client);
+    if (!client || !session) {
+      callback(new Error('nobody publishes this'));
+      return;
+    }
+    // A will: its packet is no PUBLISH of the client's, and it comes after the client has gone.
+    if (client.closed) {
+      void this.offer(session, topic, payload, true);
+      callback();
+      return;
+    }
+    const room = session.gate.claim();
+    const giveBack = () => this.parts.intake.give(room);
+    counters.received += 1;
+    if (CONTROL.test(topic)) {
+      counters.malformed += 1;
+      giveBack();
+      callback(new Error('control character in a topic'));
+      return;
+    }
+    const finish = session.begin(() => callback());
+    const taken = this.offer(session, topic, payload, packet.qos === 0);
+    if (!taken) {
+      giveBack();
+      finish();
+      return;
+    }
+    const bestEffort = packet.qos === 0;
+    void taken.then((fate) => {
+      giveBack();
+      // Given up although somebody waited: the client is being closed, and is not told "received".
+      if (fate === 'kept' || bestEffort) finish();
+    });
+  };
+
+  /** Undefined when the client has no right to it. */
+  private offer(
+    session: Session,
+    topic: string,
+    payload: string | Buffer,
+    bestEffort: boolean,
+  ): Promise<Fate> | undefined {
+    const { counters, rights, door, onRefused } = this.parts;
+    const { identity } = session;
+    const received = Date.now();
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    const verdict = rights.publish(identity, topic);
+    if (verdict.may) {
+      const { farm, field, sensor } = verdict;
+      return door.add({ farm, field, sensor, topic, payload: bytes, received }, bestEffort ? BEST_EFFORT : session);
+    }
+    if (verdict.reason === 'too_many_sensors') counters.tooManySensors += 1;
+    else counters.notAuthorised += 1;
+    const { farm, sensor } = identity;
+    onRefused(
+      { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload: bytes, received },
+      verdict.reason,
+    );
+    return undefined;
+  }
+}
+
+/**
+ * Makes the library route nothing: not to subscribers of commands, not to its own `$SYS/` topics (which would disconnect others),
+ * and not into its unbounded memory of retained messages.
+ */
+function divert(packet: PublishPacket): void {
+  packet.topic = NOWHERE;
+  packet.payload = NOTHING;
+  packet.retain = false;
+}

@@ -1,0 +1,78 @@
+import { type RegistryView, UNASSIGNED } from '../telemetry/registry.ts';
+import { commandsTopic, parseTelemetryTopic, telemetryTopic } from '../telemetry/topic.ts';
+import type { Identity } from './identity.ts';
+
+/** Why a publish was refused: a stable word for counting and for dead letters. */
+export type RefusedReason = 'not_authorised' | 'too_many_sensors';
+
+/** Where a permitted publish belongs, or why it is refused. */
+export type Verdict =
+  | { readonly may: true; readonly farm: string; readonly field: string; readonly sensor: string }
+  | { readonly may: false; readonly reason: RefusedReason };
+
+const NOT_AUTHORISED: Verdict = { may: false, reason: 'not_authorised' };
+const TOO_MANY_SENSORS: Verdict = { may: false, reason: 'too_many_sensors' };
+
+/**
+ * What an identity may do: a sensor publishes to its own telemetry topic and subscribes to its own commands;
+ * a bridge does so for every sensor of its farm, and for sensors nobody registered, up to a limit a farm.
+ */
+export class Rights {
+  private readonly registry: RegistryView;
+  private readonly maxUnregistered: number;
+  private readonly unregistered = new Map<string, Set<string>>();
+
+  constructor(registry: RegistryView, maxUnregistered: number) {
+    this.registry = registry;
+    this.maxUnregistered = maxUnregistered;
+  }
+
+  publish(identity: Identity, topic: string): Verdict {
+    if (identity.role === 'sensor') {
+      if (topic !== telemetryTopic(identity.farm, identity.sensor)) return NOT_AUTHORISED;
+      return { may: true, farm: identity.farm, field: this.fieldOf(identity.sensor), sensor: identity.sensor };
+    }
+    const place = parseTelemetryTopic(topic);
+    if (place?.farm !== identity.farm) return NOT_AUTHORISED;
+    const known = this.registry.current().sensors.get(place.sensor);
+    // An id belongs to one farm alone, so a bridge elsewhere cannot use it even under its own farm's topic.
+    if (known && known.farm !== identity.farm) return NOT_AUTHORISED;
+    if (!known && !this.admitUnregistered(place.farm, place.sensor)) return TOO_MANY_SENSORS;
+    return { may: true, farm: place.farm, field: known?.field ?? UNASSIGNED, sensor: place.sensor };
+  }
+
+  /** Also asked before anything is forwarded: aedes keeps denied subscriptions of persistent sessions. */
+  subscribe(identity: Identity, topic: string): boolean {
+    if (identity.role === 'sensor') return topic === commandsTopic(identity.farm, identity.sensor);
+    const prefix = `farms/${identity.farm}/sensors/`;
+    const suffix = '/commands';
+    if (!topic.startsWith(prefix) || !topic.endsWith(suffix)) return false;
+    const sensor = topic.slice(prefix.length, -suffix.length);
+    return (
+      topic === commandsTopic(identity.farm, '+') ||
+      parseTelemetryTopic(telemetryTopic(identity.farm, sensor)) !== undefined
+    );
+  }
+
+  /** Forgets unregistered sensors that are registered now, and farms that are gone. */
+  registryChanged(): void {
+    const { farms, sensors } = this.registry.current();
+    for (const [farm, ids] of this.unregistered) {
+      if (!farms.has(farm)) this.unregistered.delete(farm);
+      for (const id of ids) if (sensors.has(id)) ids.delete(id);
+    }
+  }
+
+  private fieldOf(sensor: string): string {
+    return this.registry.current().sensors.get(sensor)?.field ?? UNASSIGNED;
+  }
+
+  private admitUnregistered(farm: string, sensor: string): boolean {
+    const ids = this.unregistered.get(farm) ?? new Set<string>();
+    this.unregistered.set(farm, ids);
+    if (ids.has(sensor)) return true;
+    if (ids.size >= this.maxUnregistered) return false;
+    ids.add(sensor);
+    return true;
+  }
+}

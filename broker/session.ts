@@ -1,0 +1,67 @@
+import type { Owner } from './door.ts';
+import type { Gate } from './gate.ts';
+import type { Identity } from './identity.ts';
+
+interface Turn {
+  readonly since: number;
+  readonly acknowledge: () => void;
+  done: boolean;
+}
+
+/**
+ * One client that was let in, and its publishes that are not acknowledged yet.
+ *
+ * Acknowledgements leave in the order in which the publishes came [MQTT-4.6.0-2], in whatever order the queue confirms them;
+ * after `close` none leaves any more.
+ */
+export class Session implements Owner {
+  readonly identity: Identity;
+  readonly gate: Gate;
+  private readonly holdMs: number;
+  private readonly turns: Turn[] = [];
+  private closed = false;
+
+  constructor(identity: Identity, gate: Gate, holdMs: number) {
+    this.identity = identity;
+    this.gate = gate;
+    this.holdMs = holdMs;
+  }
+
+  /** Whether the client still waits for acknowledgements. */
+  get waits(): boolean {
+    return !this.closed;
+  }
+
+  get unacknowledged(): number {
+    return this.turns.length;
+  }
+
+  /** Takes the next turn for a publish. Calling the returned function lets `acknowledge` be called when its turn has come. */
+  begin(acknowledge: () => void): () => void {
+    const turn: Turn = { since: performance.now(), acknowledge, done: false };
+    this.turns.push(turn);
+    return () => {
+      turn.done = true;
+      this.acknowledgeInOrder();
+    };
+  }
+
+  /** Whether a publish has been held for longer than the client can be expected to wait; `now` is monotonic ms. */
+  heldTooLong(now: number): boolean {
+    const oldest = Math.min(this.turns[0]?.since ?? now, this.gate.waitingSince ?? now);
+    return now - oldest > this.holdMs;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.turns.length = 0;
+  }
+
+  private acknowledgeInOrder(): void {
+    for (let turn = this.turns[0]; turn?.done; turn = this.turns[0]) {
+      this.turns.shift();
+      this.gate.settled();
+      turn.acknowledge();
+    }
+  }
+}

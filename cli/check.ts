@@ -1,0 +1,56 @@
+import { LIVE_LOG_LIMITS } from '../backbone/log/port.ts';
+import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import type { Config } from '../core/config.ts';
+import { explain } from '../core/errors.ts';
+import { silent } from '../core/logger.ts';
+import { prepareDataFolder, readIfThere } from './data-folder.ts';
+import { opened, openRegistry, withoutSecrets } from './ports.ts';
+
+/** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. Returns the exit code, 0 or 2. */
+export async function check(config: Config): Promise<number> {
+  const results = [
+    await line('settings', async () => 'every value is allowed'),
+    await line('data folder', () => checkFolder(config)),
+    await line('registry', () => checkRegistry(config)),
+    await line('queue', () => checkPort('LOAM_QUEUE', config.queue, () => openQueue(config.queue))),
+    await line('log', () => checkPort('LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS))),
+    await line('store', () => checkPort('LOAM_STORE', config.store, () => openStore(config.store))),
+  ];
+  return results.every(Boolean) ? 0 : 2;
+}
+
+async function line(what: string, test: () => Promise<string>): Promise<boolean> {
+  try {
+    process.stdout.write(`ok      ${what}: ${await test()}\n`);
+    return true;
+  } catch (error) {
+    process.stdout.write(`FAILED  ${what}: ${explain(error)}\n`);
+    return false;
+  }
+}
+
+async function checkFolder(config: Config): Promise<string> {
+  await prepareDataFolder(config);
+  return `${config.data} can be written`;
+}
+
+async function checkRegistry(config: Config): Promise<string> {
+  if ((await readIfThere(config.registry)) === undefined)
+    return `${config.registry} is not there yet; \`loam up\` writes one`;
+  const registry = await openRegistry(config, silent);
+  registry.close();
+  const { farms, sensors, users } = registry.current();
+  return `${farms.size} farms, ${sensors.size} sensors, ${users.size} users`;
+}
+
+async function checkPort(
+  setting: string,
+  url: string,
+  open: () => Promise<{ close(): Promise<void> }>,
+): Promise<string> {
+  // Its files belong to one process, which may well be running now.
+  if (isEmbedded(url)) return `${url} is embedded`;
+  const port = await opened(setting, url, open);
+  await port.close();
+  return `${withoutSecrets(url)} answers`;
+}

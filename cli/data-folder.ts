@@ -1,0 +1,77 @@
+import { access, constants, mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { replaceFile } from '../backbone/registry-file.ts';
+import type { Config } from '../core/config.ts';
+import { ConfigInvalid, explain } from '../core/errors.ts';
+import { newSecret } from '../core/secrets.ts';
+import type { DemoCredential } from '../simulators/demo.ts';
+
+const credentials = z.array(
+  z.strictObject({ id: z.string(), farm: z.string(), secret: z.string(), kind: z.string(), seed: z.number() }),
+);
+
+/** Makes the data folder where it is missing. Rejects with ConfigInvalid when it cannot be made or written. */
+export async function prepareDataFolder(config: Config): Promise<void> {
+  try {
+    await mkdir(config.data, { recursive: true, mode: 0o700 });
+    await access(config.data, constants.W_OK);
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: cannot write to ${config.data}: ${explain(cause)}`, { cause });
+  }
+}
+
+/** The key that signs sign-ins: from the setting, else one that was made at the first start and kept. */
+export async function sessionKey(config: Config): Promise<string> {
+  if (config.sessionKey !== undefined) return config.sessionKey;
+  await prepareDataFolder(config);
+  const path = join(config.data, 'session-key');
+  const kept = await readIfThere(path);
+  if (kept !== undefined && kept.length >= 32) return kept;
+  const made = newSecret() + newSecret();
+  await replaceFile(path, made);
+  return made;
+}
+
+/** Writes a new registry file. Rejects with ConfigInvalid when it cannot be written. */
+export async function createRegistry(config: Config, text: string): Promise<void> {
+  try {
+    await mkdir(dirname(config.registry), { recursive: true });
+    await replaceFile(config.registry, text);
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: cannot write ${config.registry}: ${explain(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** The text of a file, or undefined when it is not there. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Where the demo sensors' secrets are kept: the registry holds only their hashes. */
+export function demoSecretsPath(config: Config): string {
+  return join(config.data, 'demo-secrets.json');
+}
+
+/** Keeps the demo sensors' secrets, readable by the owner alone. */
+export async function writeCredentials(path: string, list: readonly DemoCredential[]): Promise<void> {
+  await replaceFile(path, `${JSON.stringify(list, null, 2)}\n`);
+}
+
+/** Sensors and their secrets from a JSON file; undefined when there is no such file. Rejects with ConfigInvalid when it is another kind of file. */
+export async function readCredentials(path: string): Promise<DemoCredential[] | undefined> {
+  const text = await readIfThere(path);
+  if (text === undefined) return undefined;
+  try {
+    return credentials.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new ConfigInvalid('--secrets', `${path}: not a list of sensors and secrets: ${explain(cause)}`, { cause });
+  }
+}

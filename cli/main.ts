@@ -1,0 +1,158 @@
+import { Command, CommanderError, Option } from 'commander';
+import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
+import { explain, LoamError } from '../core/errors.ts';
+import { createLogger, type Logger } from '../core/logger.ts';
+import { check } from './check.ts';
+import { type Options, settingsOf } from './options.ts';
+import { startBroker, startGateway, startWorker } from './roles.ts';
+import { runUntilSignal, type Start } from './run.ts';
+import { addSensorCommand, listSensors, removeSensorCommand } from './sensor.ts';
+import { simulateCommand } from './simulate.ts';
+import { startUp } from './up.ts';
+import { addUser, listUsers, removeUserCommand } from './user.ts';
+
+const COMMON: SettingName[] = ['registry', 'logLevel'];
+const OPS: SettingName[] = ['opsHost', 'opsPort'];
+const MQTT: SettingName[] = ['mqttHost', 'mqttPort'];
+const HTTP: SettingName[] = ['httpHost', 'httpPort', 'sessionKey'];
+
+/** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync(argv);
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  process.stderr.write(`loam: ${explain(error)}\n`);
+  if (!(error instanceof LoamError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  return error instanceof LoamError ? 2 : 1;
+}
+
+function program(): Command {
+  const loam = new Command('loam')
+    .description(
+      'Takes readings from sensors in fields over MQTT, keeps every one it said yes to, and shows them live.',
+    )
+    .helpCommand('help [command]', 'what a command does and which options it has')
+    .addHelpText(
+      'after',
+      `
+Start here:
+  loam up                                  everything in one process, with a demo farm; prints the dashboard's address
+  loam sensor add probe-1 --farm demo      makes a secret for a sensor of your own and shows how to connect it
+  loam check                               is every setting right, is every server reachable?
+
+Every option is also an environment variable, shown beside it: --mqtt-port is LOAM_MQTT_PORT. The option wins.
+Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
+    )
+    .exitOverride();
+
+  const role = (name: string, summary: string, settings: SettingName[], start: Start) =>
+    withSettings(loam.command(name).description(summary), settings).action((options) => runRole(name, options, start));
+
+  role(
+    'up',
+    'run every role in one process (what npm start does)',
+    ['data', ...COMMON, 'queue', 'log', 'store', ...MQTT, ...HTTP, ...OPS, 'demo'],
+    startUp,
+  );
+  role('broker', 'run the MQTT broker alone', [...COMMON, 'queue', 'log', ...MQTT, ...OPS], startBroker);
+  role(
+    'worker',
+    'run one worker alone: validate, store, announce',
+    [...COMMON, 'queue', 'log', 'store', ...OPS],
+    startWorker,
+  );
+  role(
+    'gateway',
+    'run the dashboard gateway alone',
+    ['data', ...COMMON, 'log', 'store', ...HTTP, ...OPS],
+    startGateway,
+  );
+
+  withSettings(loam.command('simulate').description('publish believable readings as sensors would'), [
+    'data',
+    'logLevel',
+  ])
+    .option('--url <url>', 'MQTT address to publish to', 'mqtt://127.0.0.1:1883')
+    .option(
+      '--secrets <file>',
+      'JSON file of sensors and secrets (default: those of the demo farm, in the data folder)',
+    )
+    .option('--interval <seconds>', 'time between two readings of a sensor', '2')
+    .option('--for <seconds>', 'stop by itself after this long')
+    .action(simulateCommand);
+
+  withSettings(loam.command('check').description('check settings, registry and connections, and say what is wrong'), [
+    'data',
+    ...COMMON,
+    'queue',
+    'log',
+    'store',
+  ]).action(async (options) => {
+    process.exitCode = await check(settingsOf(options));
+  });
+
+  const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove');
+  withSettings(sensor.command('add <id>').description('register a sensor and print its secret, once'), [
+    'data',
+    ...COMMON,
+    ...MQTT,
+  ])
+    .requiredOption('--farm <farm>', 'farm it belongs to')
+    .option('--field <field>', 'field it stands in')
+    .option('--name <name>', 'name that people know it by')
+    .option('--interval <seconds>', 'how often it is expected to report')
+    .option('--bridge', 'it speaks for other sensors of its farm, as a LoRaWAN server does')
+    .action(addSensorCommand);
+  withSettings(sensor.command('list').description('list the registered sensors'), ['data', ...COMMON]).action(
+    listSensors,
+  );
+  withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), [
+    'data',
+    ...COMMON,
+  ]).action(removeSensorCommand);
+
+  const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
+  withSettings(
+    user
+      .command('add <name>')
+      .description('add a user, or give one a new password and role; reads the password from standard input'),
+    ['data', ...COMMON],
+  )
+    .addOption(
+      new Option('--role <role>', 'what they may do').choices(['viewer', 'agronomist', 'admin']).default('viewer'),
+    )
+    .option('--farm <farm>', 'on which farm; * is every farm', '*')
+    .action(addUser);
+  withSettings(user.command('list').description('list the users'), ['data', ...COMMON]).action(listUsers);
+  withSettings(user.command('remove <name>').description('remove a user'), ['data', ...COMMON]).action(
+    removeUserCommand,
+  );
+  return loam;
+}
+
+async function runRole(name: string, options: Options, start: Start): Promise<void> {
+  const config = settingsOf(options);
+  const log = createLogger(config.logLevel);
+  warnOfUnknown(log);
+  await runUntilSignal({ name, config, log }, start);
+}
+
+function withSettings(command: Command, names: SettingName[]): Command {
+  for (const name of names) {
+    const { option, help, variable, fallback } = SETTINGS[name] satisfies { option: string; fallback?: unknown };
+    const usual = typeof fallback === 'string' ? `, default ${fallback}` : '';
+    if (name === 'demo') command.option('--no-demo', `no demo farm and no demo sensors (${variable}=false)`);
+    else command.option(option, `${help} (${variable}${usual})`);
+  }
+  return command;
+}
+
+function warnOfUnknown(log: Logger): void {
+  for (const name of unknownVariables()) log.warn(`${name} is set but is no setting of Loam: misspelt?`);
+}

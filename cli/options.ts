@@ -1,0 +1,29 @@
+import { type Config, loadConfig, SETTINGS } from '../core/config.ts';
+import { ConfigInvalid } from '../core/errors.ts';
+
+/** What commander read of a command's options, by name. */
+export type Options = Readonly<Record<string, unknown>>;
+
+/** The settings among a command's options, over those of the environment. Throws ConfigInvalid. */
+export function settingsOf(options: Options): Config {
+  const given: Record<string, string | undefined> = {};
+  for (const name of Object.keys(SETTINGS)) {
+    const value = options[name];
+    if (typeof value === 'string') given[name] = value;
+  }
+  if (options.demo === false) given.demo = 'false';
+  return loadConfig(given);
+}
+
+/** A text option, or undefined when it was left out. */
+export function text(options: Options, name: string): string | undefined {
+  const value = options[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** The text of an option that must be a positive number. Throws ConfigInvalid. */
+export function positive(option: string, text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new ConfigInvalid(option, `${option}: got ${JSON.stringify(text)}, allowed: a number greater than 0`);
+}

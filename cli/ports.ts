@@ -1,0 +1,91 @@
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../backbone/log/port.ts';
+import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import type { Queue } from '../backbone/queue/port.ts';
+import { describeRegistryError, RegistryFile } from '../backbone/registry-file.ts';
+import type { Store } from '../backbone/store/port.ts';
+import type { Config } from '../core/config.ts';
+import { ConfigInvalid, explain } from '../core/errors.ts';
+import type { House } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+
+/** Opens ports as parts of a house, so that they are closed after everything that uses them. Each rejects with ConfigInvalid. */
+
+export function holdQueue(house: House, config: Config): Promise<Queue> {
+  return hold(house, 'queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue));
+}
+
+export function holdLiveLog(house: House, config: Config): Promise<Log> {
+  return hold(house, 'live log', 'LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS));
+}
+
+export function holdDeadLog(house: House, config: Config): Promise<Log> {
+  return hold(house, 'dead-letter log', 'LOAM_LOG', config.log, () => openLog(config.log, 'dead', DEAD_LOG_LIMITS));
+}
+
+export function holdStore(house: House, config: Config): Promise<Store> {
+  return hold(house, 'store', 'LOAM_STORE', config.store, () => openStore(config.store));
+}
+
+export function holdRegistry(house: House, config: Config, log: Logger): Promise<RegistryFile> {
+  return house.hold(
+    'registry',
+    () => openRegistry(config, log),
+    async (registry) => registry.close(),
+  );
+}
+
+/** The registry's file, read. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */
+export async function openRegistry(config: Config, log: Logger): Promise<RegistryFile> {
+  try {
+    return await RegistryFile.open(config.registry, log);
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${describeRegistryError(config.registry, cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** Throws ConfigInvalid when a role that runs alone was given an adapter whose files belong to one process. */
+export function needServers(role: string, settings: Readonly<Record<string, string>>): void {
+  for (const [setting, url] of Object.entries(settings)) {
+    if (!isEmbedded(url)) continue;
+    const server = setting === 'LOAM_STORE' ? 'influx://…' : 'amqp://…';
+    throw new ConfigInvalid(
+      setting,
+      `${setting}: ${url} belongs to one process, so \`loam ${role}\` cannot share it: give ${server}, or run \`loam up\``,
+    );
+  }
+}
+
+/** A URL that may be shown: without its password or token. */
+export function withoutSecrets(url: string): string {
+  return url.replace(/(\/\/[^:/@]*:)[^@/]*@/, '$1***@').replace(/([?&]token=)[^&]*/, '$1***');
+}
+
+/** Opens one port. Rejects with ConfigInvalid: at the start an unreachable server is most likely a wrong setting. */
+export async function opened<T>(setting: string, url: string, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (cause) {
+    if (cause instanceof ConfigInvalid) throw cause;
+    throw new ConfigInvalid(
+      setting,
+      `${setting}: cannot open ${withoutSecrets(url)}: ${withoutSecrets(explain(cause))}`,
+      { cause },
+    );
+  }
+}
+
+function hold<T extends { close(): Promise<void> }>(
+  house: House,
+  name: string,
+  setting: string,
+  url: string,
+  open: () => Promise<T>,
+): Promise<T> {
+  return house.hold(
+    name,
+    () => opened(setting, url, open),
+    (port) => port.close(),
+  );
+}

@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Broker } from '../broker/broker.ts';
+import type { Config } from '../core/config.ts';
+import type { Health, House } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import { OpsServer } from '../core/ops-server.ts';
+import { Gateway } from '../dashboard-gateway/gateway.ts';
+import { Worker } from '../workers/worker.ts';
+import { sessionKey } from './data-folder.ts';
+import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, needServers } from './ports.ts';
+import type { Running } from './run.ts';
+
+/** Where `npm run build` puts the browser app. */
+export const WEB_FOLDER = join(fileURLToPath(new URL('..', import.meta.url)), 'dashboard-gateway', 'web', 'dist');
+
+/** `loam broker`: MQTT in, queue out. */
+export async function startBroker(house: House, { config, log }: Running): Promise<void> {
+  needServers('broker', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log });
+  const registry = await holdRegistry(house, config, log);
+  const queue = await holdQueue(house, config);
+  const dead = await holdDeadLog(house, config);
+  const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
+  await house.start(broker);
+  await startOps(house, config, log, () => broker.health());
+  log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
+}
+
+/** `loam worker`: queue in, store and live log out. */
+export async function startWorker(house: House, { config, log }: Running): Promise<void> {
+  needServers('worker', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log, LOAM_STORE: config.store });
+  const store = await holdStore(house, config);
+  const live = await holdLiveLog(house, config);
+  const dead = await holdDeadLog(house, config);
+  const queue = await holdQueue(house, config);
+  const worker = new Worker({ queue, store, live, dead, log });
+  await house.start(worker);
+  await startOps(house, config, log, () => worker.health());
+  log.info('worker is ready');
+}
+
+/** `loam gateway`: store and live log in, dashboards out. */
+export async function startGateway(house: House, { config, log }: Running): Promise<void> {
+  needServers('gateway', { LOAM_LOG: config.log, LOAM_STORE: config.store });
+  const registry = await holdRegistry(house, config, log);
+  const store = await holdStore(house, config);
+  const live = await holdLiveLog(house, config);
+  const key = await sessionKey(config);
+  const health = (): Health[] => gateway.health();
+  const { httpHost: host, httpPort: port } = config;
+  const gateway = new Gateway({
+    host,
+    port,
+    store,
+    live,
+    registry,
+    sessionKey: key,
+    webFolder: WEB_FOLDER,
+    health,
+    log,
+  });
+  await house.start(gateway);
+  await startOps(house, config, log, health);
+  log.info({ url: gateway.url }, 'gateway is ready');
+}
+
+/** Starts the port that answers `/healthz` and `/readyz`. */
+export async function startOps(
+  house: House,
+  config: Config,
+  log: Logger,
+  health: () => readonly Health[],
+): Promise<void> {
+  const ops = new OpsServer({ host: config.opsHost, port: config.opsPort, health });
+  await house.start(ops);
+  log.debug({ ops: `${config.opsHost}:${ops.port}` }, 'answering /healthz and /readyz');
+}

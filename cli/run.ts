@@ -1,0 +1,58 @@
+import type { Config } from '../core/config.ts';
+import { explain } from '../core/errors.ts';
+import { House } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+
+const DRAIN_MS = 9_000;
+
+export interface Running {
+  readonly name: string;
+  readonly config: Config;
+  readonly log: Logger;
+}
+
+/** Starts a role's parts in `house` and resolves when all of them do their work. */
+export type Start = (house: House, running: Running) => Promise<void>;
+
+/**
+ * Runs a role until SIGTERM or SIGINT, then drains it and exits 0; a second signal exits at once.
+ * A signal during the start lets the start end first. Rejects when starting fails; what was started is stopped by then.
+ */
+export async function runUntilSignal(running: Running, start: Start): Promise<void> {
+  const { log, name } = running;
+  const house = new House(log);
+  const asked = firstSignal(log);
+  dieOfSurprises(log);
+  await start(house, running);
+  const signal = await asked;
+  log.info({ signal }, `${name} is stopping: finishing what was taken`);
+  await house.stop(DRAIN_MS);
+  log.info(`${name} has stopped`);
+  process.exit(0);
+}
+
+function firstSignal(log: Logger): Promise<string> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (asked) {
+          log.warn({ signal }, 'second signal: exiting at once');
+          process.exit(1);
+        }
+        asked = true;
+        resolve(signal);
+      });
+    }
+  });
+}
+
+/** A bug must not be survived in an unknown state: what was not acknowledged comes again after a restart. */
+function dieOfSurprises(log: Logger): void {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      log.fatal({ stack: error instanceof Error ? error.stack : undefined }, `${event}: ${explain(error)}`);
+      process.exit(1);
+    });
+  }
+}

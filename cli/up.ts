@@ -1,0 +1,90 @@
+import { Broker } from '../broker/broker.ts';
+import type { Config } from '../core/config.ts';
+import type { Health, House } from '../core/lifecycle.ts';
+import { createFirstSignIn } from '../dashboard-gateway/first-sign-in.ts';
+import { Gateway } from '../dashboard-gateway/gateway.ts';
+import { DemoSensors } from '../simulators/demo.ts';
+import type { Registry, User } from '../telemetry/registry.ts';
+import { Worker } from '../workers/worker.ts';
+import { demoSecretsPath, prepareDataFolder, readCredentials, sessionKey } from './data-folder.ts';
+import { ensureRegistry } from './first-registry.ts';
+import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore } from './ports.ts';
+import { startOps, WEB_FOLDER } from './roles.ts';
+import type { Running } from './run.ts';
+
+/** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
+export async function startUp(house: House, { config, log }: Running): Promise<void> {
+  await prepareDataFolder(config);
+  const isFirstStart = await ensureRegistry(config);
+  const registry = await holdRegistry(house, config, log);
+  const store = await holdStore(house, config);
+  const live = await holdLiveLog(house, config);
+  const dead = await holdDeadLog(house, config);
+  const queue = await holdQueue(house, config);
+
+  const health = (): Health[] => distinct([...broker.health(), ...worker.health(), ...gateway.health()]);
+  const newcomer = adminWithoutPassword(registry.current());
+  const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
+  const gateway = new Gateway({
+    host: config.httpHost,
+    port: config.httpPort,
+    store,
+    live,
+    registry,
+    sessionKey: await sessionKey(config),
+    webFolder: WEB_FOLDER,
+    health,
+    log,
+    ...(firstSignIn ? { firstSignIn } : {}),
+  });
+  const worker = new Worker({ queue, store, live, dead, log });
+  const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
+  await house.start(gateway);
+  await house.start(worker);
+  await house.start(broker);
+  await startOps(house, config, log, health);
+
+  const sensors = config.demo ? await demoSensors(config, registry.current()) : [];
+  if (sensors.length > 0) {
+    const url = `mqtt://${reachable(config.mqttHost)}:${broker.port}`;
+    await house.start(new DemoSensors({ url, sensors, backfillHours: isFirstStart ? 24 : 0, log }));
+  }
+  const address = `http://${reachable(config.httpHost)}:${gateway.port}/${firstSignIn ? `#token=${firstSignIn.token}` : ''}`;
+  process.stdout.write(
+    banner(address, firstSignIn !== undefined, `${config.mqttHost}:${broker.port}`, config, registry.current()),
+  );
+}
+
+function banner(address: string, isFirstSignIn: boolean, mqtt: string, config: Config, registry: Registry): string {
+  const lines = [
+    '',
+    `  Loam is running. Open ${address}`,
+    isFirstSignIn ? '  (signs you in once, from this machine, within 15 minutes; then choose a password)' : '',
+    registry.users.size === 0 ? '  Nobody can sign in yet: loam user add NAME --role admin' : '',
+    `  Sensors publish to ${mqtt} over MQTT: loam sensor add --help`,
+    `  Everything is kept in ${config.data}. Ctrl-C stops.`,
+  ];
+  return `${lines.filter((line, i) => i === 0 || line !== '').join('\n')}\n\n`;
+}
+
+/** The first admin, as long as no admin has a password. */
+function adminWithoutPassword(registry: Registry): User | undefined {
+  const admins = [...registry.users.values()].filter((user) => Object.values(user.farms).includes('admin'));
+  return admins.some((admin) => admin.password !== undefined) ? undefined : admins[0];
+}
+
+/** The demo sensors whose secrets are kept and which nobody has removed from the registry. */
+async function demoSensors(config: Config, registry: Registry) {
+  const kept = (await readCredentials(demoSecretsPath(config))) ?? [];
+  return kept.filter((credential) => registry.sensors.has(credential.id));
+}
+
+function distinct(checks: readonly Health[]): Health[] {
+  return [...new Map(checks.map((check) => [check.name, check])).values()];
+}
+
+/** An address at which a client on this machine reaches a server that listens on `host`. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
+}

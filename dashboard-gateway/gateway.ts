@@ -1,0 +1,175 @@
+import type { Log } from '../backbone/log/port.ts';
+import type { Store } from '../backbone/store/port.ts';
+import { StoreUnavailable } from '../core/errors.ts';
+import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
+import type { FirstSignIn } from './first-sign-in.ts';
+import { HttpProblem, retryLater } from './http/problem.ts';
+import type { Reply } from './http/reply.ts';
+import type { Request } from './http/request.ts';
+import { findRoute, type Route } from './http/router.ts';
+import { HttpServer } from './http/server.ts';
+import { type Listening, listen } from './listen.ts';
+import { LiveFeed } from './live/feed.ts';
+import { LiveHub } from './live/hub.ts';
+import { LiveSockets } from './live/sockets.ts';
+import { farmRoutes } from './routes/farms.ts';
+import { healthRoutes } from './routes/health.ts';
+import { historyRoutes } from './routes/history.ts';
+import { signInRoutes } from './routes/sign-in.ts';
+import { Passwords } from './sign-in/passwords.ts';
+import { Sessions } from './sign-in/sessions.ts';
+import { Throttle } from './sign-in/throttle.ts';
+import { StaticApp } from './static.ts';
+import { loadUws } from './uws.ts';
+
+const SPEED_CHECK_MS = 100;
+const CHECK_MS = 2_000;
+
+export interface GatewayOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly store: Store;
+  readonly live: Log;
+  readonly registry: RegistryView & RegistryEditor;
+  /** Signs sessions; the same on every gateway. */
+  readonly sessionKey: string;
+  /** The built browser app. */
+  readonly webFolder: string;
+  /** What `/readyz` says, of the whole process. */
+  readonly health: () => readonly Health[];
+  readonly firstSignIn?: FirstSignIn;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now?: () => number;
+}
+
+/**
+ * The dashboard gateway: HTTP and WebSocket in front of the store, the live log and the registry, and the browser app's files.
+ * It keeps nothing that another gateway could not rebuild.
+ */
+export class Gateway implements Part {
+  readonly name = 'gateway';
+  private readonly options: GatewayOptions;
+  private readonly now: () => number;
+  private readonly sessions: Sessions;
+  private readonly hub: LiveHub;
+  private readonly feed: LiveFeed;
+  private readonly http: HttpServer;
+  private readonly sockets: LiveSockets;
+  private readonly loaded = loadUws();
+  private readonly app = this.loaded.uws.App();
+  private routes: readonly Route[] = [];
+  private files: StaticApp | undefined;
+  private listening: Listening | undefined;
+  private readonly endings: (() => void)[] = [];
+
+  /** Throws ConfigInvalid when no native uWebSockets.js runs here. */
+  constructor(options: GatewayOptions) {
+    const { store, live, registry, sessionKey, log } = options;
+    this.options = options;
+    this.now = options.now ?? Date.now;
+    const now = this.now;
+    this.sessions = new Sessions(sessionKey, registry, now);
+    const publish = (topic: string, text: string) => void this.app.publish(topic, text);
+    this.hub = new LiveHub({ store, registry, publish, now, log });
+    this.feed = new LiveFeed(live, this.hub, log);
+    this.http = new HttpServer((request) => this.answer(request), log);
+    this.sockets = new LiveSockets({ uws: this.loaded.uws, hub: this.hub, sessions: this.sessions, registry, now });
+  }
+
+  /** The port in use, once started. */
+  get port(): number {
+    if (!this.listening) throw new Error('the gateway does not listen');
+    return this.listening.port;
+  }
+
+  /** Where the gateway answers, once started. */
+  get url(): string {
+    const { host } = this.options;
+    return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
+  }
+
+  /** Resolves when requests are answered. Rejects with ConfigInvalid when the port cannot be used. */
+  async start(): Promise<void> {
+    const { host, port, webFolder, log } = this.options;
+    this.files = await StaticApp.load(webFolder);
+    this.routes = await this.makeRoutes();
+    this.sockets.attach(this.app);
+    this.http.attach(this.app);
+    this.listening = await listen(this.loaded.uws, this.app, host, port);
+    await this.feed.start();
+    this.watch();
+    log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
+  }
+
+  /** Takes nothing new, says goodbye to sockets, stops following, and resolves when every answer under way is given. */
+  async stop(deadlineMs: number): Promise<void> {
+    for (const end of this.endings.splice(0)) end();
+    this.listening?.close();
+    this.listening = undefined;
+    this.sockets.close();
+    const quiet = Promise.all([this.feed.stop(), this.http.drain()]);
+    try {
+      await withDeadline(quiet, deadlineMs, 'answers were still under way');
+    } finally {
+      this.hub.close();
+    }
+  }
+
+  /** What the gateway itself depends on. */
+  health(): Health[] {
+    return [healthOf('store', this.options.store.state), ...this.feed.health()];
+  }
+
+  private async makeRoutes(): Promise<Route[]> {
+    const { registry, store, firstSignIn, health } = this.options;
+    const { sessions, now } = this;
+    const lastSeen = (farm: string) => this.hub.lastSeen(farm);
+    const passwords = await Passwords.create(registry);
+    return [
+      ...signInRoutes({ registry, sessions, passwords, throttle: new Throttle(now), firstSignIn }),
+      ...farmRoutes({ registry, sessions, lastSeen, now }),
+      ...historyRoutes({ registry, sessions, store, lastSeen, now }),
+      ...healthRoutes(health),
+    ];
+  }
+
+  private async answer(request: Request): Promise<Reply> {
+    const route = findRoute(this.routes, request);
+    if (!route) return this.answerWithFile(request);
+    try {
+      return await route();
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw retryLater('store-unavailable', 5);
+      throw error;
+    }
+  }
+
+  private answerWithFile(request: Request): Reply {
+    const ofInterface = request.path === '/ws' || request.path === '/api' || request.path.startsWith('/api/');
+    if (ofInterface || !this.files) throw new HttpProblem('not-found');
+    return this.files.answer(request);
+  }
+
+  private watch(): void {
+    let before = this.options.registry.current();
+    const unwatch = this.options.registry.watch((after) => {
+      this.sockets.checkRights();
+      this.hub.registryChanged(before, after);
+      before = after;
+    });
+    const speed = setInterval(() => this.sockets.checkSpeed(), SPEED_CHECK_MS);
+    const check = setInterval(() => {
+      this.sockets.checkRights();
+      this.hub.check();
+    }, CHECK_MS);
+    this.endings.push(
+      unwatch,
+      () => clearInterval(speed),
+      () => clearInterval(check),
+    );
+  }
+}

@@ -1,0 +1,48 @@
+import { json, type Reply } from './reply.ts';
+
+/** Every error code of the HTTP interface, with its status and a title for people. */
+export const PROBLEMS = {
+  'invalid-request': [400, 'The request is not as described'],
+  'not-signed-in': [401, 'Sign in first'],
+  'wrong-credentials': [401, 'Wrong user or password'],
+  forbidden: [403, 'Not for this user'],
+  'cross-origin': [403, 'Not from another site'],
+  'not-found': [404, 'Nothing here'],
+  'method-not-allowed': [405, 'Not with this method'],
+  'body-too-large': [413, 'The body is over 16 KiB'],
+  'unsupported-media-type': [415, 'The body must be application/json'],
+  'too-many-attempts': [429, 'Too many wrong attempts'],
+  internal: [500, 'A fault in the gateway'],
+  'store-unavailable': [503, 'The store cannot answer now'],
+  busy: [503, 'Too busy'],
+  'app-not-built': [503, 'The browser app has not been built'],
+} as const satisfies Record<string, readonly [number, string]>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** Thrown anywhere below a route: becomes the answer. */
+export class HttpProblem extends Error {
+  readonly code: ProblemCode;
+  readonly detail: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: ProblemCode, detail?: string, headers: Readonly<Record<string, string>> = {}) {
+    super(detail ?? PROBLEMS[code][1]);
+    this.name = 'HttpProblem';
+    this.code = code;
+    this.detail = detail;
+    this.headers = headers;
+  }
+}
+
+/** A problem that passes by itself: try again in `seconds`. */
+export function retryLater(code: ProblemCode, seconds: number, detail?: string): HttpProblem {
+  return new HttpProblem(code, detail, { 'retry-after': String(Math.max(1, Math.ceil(seconds))) });
+}
+
+/** The answer of RFC 9457. */
+export function problemReply({ code, detail, headers }: HttpProblem): Reply {
+  const [status, title] = PROBLEMS[code];
+  const body = { type: 'about:blank', title, status, code, ...(detail === undefined ? {} : { detail }) };
+  return json(body, { status, headers: { ...headers, 'content-type': 'application/problem+json' } });
+}

@@ -1,0 +1,79 @@
+import type { HttpRequest, HttpResponse } from '../uws.ts';
+
+/** The headers that anything here looks at; an absent one is an empty string. */
+export interface Headers {
+  readonly host: string;
+  readonly origin: string;
+  readonly cookie: string;
+  readonly authorization: string;
+  readonly contentType: string;
+  readonly ifNoneMatch: string;
+  /** Whether a proxy says that the request came through it. */
+  readonly forwarded: boolean;
+}
+
+/** One request, copied: uWebSockets.js takes its own back as soon as the handler returns. */
+export interface Request {
+  readonly method: string;
+  /** As it was sent, percent-encoding included. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: Headers;
+  readonly remoteAddress: string;
+  readonly body: string;
+}
+
+/** What can be known of a request before its body has come. Call it before anything asynchronous. */
+export function readHead(res: HttpResponse, req: HttpRequest): Omit<Request, 'body'> {
+  return {
+    method: req.getMethod().toUpperCase(),
+    path: req.getUrl(),
+    query: new URLSearchParams(req.getQuery() ?? ''),
+    headers: {
+      host: req.getHeader('host'),
+      origin: req.getHeader('origin'),
+      cookie: req.getHeader('cookie'),
+      authorization: req.getHeader('authorization'),
+      contentType: req.getHeader('content-type'),
+      ifNoneMatch: req.getHeader('if-none-match'),
+      forwarded: req.getHeader('forwarded') !== '' || req.getHeader('x-forwarded-for') !== '',
+    },
+    remoteAddress: addressText(new Uint8Array(res.getRemoteAddress())),
+  };
+}
+
+/**
+ * Whether a request was made by a page of this very gateway, or by no page at all.
+ * Browsers send `Origin` with every state-changing request and every WebSocket handshake; other programs need not.
+ */
+export function isSameOrigin({ origin, host }: Headers): boolean {
+  if (origin === '') return true;
+  const url = URL.canParse(origin) ? new URL(origin) : undefined;
+  return url !== undefined && url.host.toLowerCase() === withoutDefaultPort(host.toLowerCase(), url.protocol);
+}
+
+// A URL's host leaves out its scheme's own port; a Host header may still name it.
+function withoutDefaultPort(host: string, protocol: string): string {
+  const port = protocol === 'https:' ? ':443' : ':80';
+  return host.endsWith(port) ? host.slice(0, -port.length) : host;
+}
+
+/** An address of 4 or 16 bytes as text; an IPv4 address inside an IPv6 one as IPv4. */
+export function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join('.');
+  const mapped = bytes.subarray(0, 10).every((b) => b === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  if (mapped) return bytes.subarray(12).join('.');
+  const groups: string[] = [];
+  for (let i = 0; i + 1 < bytes.length; i += 2)
+    groups.push((((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0)).toString(16));
+  return groups.join(':');
+}
+
+/** The value of cookie `name`, or undefined. */
+export function cookieValue(header: string, name: string): string | undefined {
+  for (const part of header.split(';')) {
+    const [key, ...value] = part.trim().split('=');
+    if (key === name) return value.join('=');
+  }
+  return undefined;
+}

@@ -1,0 +1,19 @@
+import type { Health } from '../../core/lifecycle.ts';
+import { json } from '../http/reply.ts';
+import type { Route } from '../http/router.ts';
+
+/** `/healthz`: the process lives. `/readyz`: every dependency by name, 503 when one is down. */
+export function healthRoutes(health: () => readonly Health[]): Route[] {
+  return [
+    { method: 'GET', path: '/healthz', handler: () => json({ ok: true }) },
+    {
+      method: 'GET',
+      path: '/readyz',
+      handler: () => {
+        const checks = health();
+        const ok = checks.every((check) => check.ok);
+        return json({ ok, checks }, { status: ok ? 200 : 503 });
+      },
+    },
+  ];
+}

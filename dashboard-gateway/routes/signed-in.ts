@@ -1,0 +1,35 @@
+import { type Farm, type Registry, type Role, roleOn, type User } from '../../telemetry/registry.ts';
+import { HttpProblem } from '../http/problem.ts';
+import { type Reply, withHeaders } from '../http/reply.ts';
+import type { Request } from '../http/request.ts';
+import type { Handler, Params } from '../http/router.ts';
+import type { Caller, Sessions } from '../sign-in/sessions.ts';
+
+export type CallerHandler = (caller: Caller, request: Request, params: Params) => Reply | Promise<Reply>;
+
+/** A handler for callers with a session; others get `not-signed-in`. An ageing cookie is replaced by the way. */
+export function signedIn(sessions: Sessions, handler: CallerHandler): Handler {
+  return async (request, params) => {
+    const caller = await sessions.caller(request.headers);
+    if (!caller) throw new HttpProblem('not-signed-in');
+    const reply = await handler(caller, request, params);
+    if (!caller.renew || 'set-cookie' in reply.headers) return reply;
+    return withHeaders(reply, await sessions.cookie(caller.user));
+  };
+}
+
+/** The farm and the user's role on it. Throws HttpProblem `forbidden`, whether or not there is such a farm. */
+export function visibleFarm(registry: Registry, user: User, id: string): { farm: Farm; role: Role } {
+  const farm = registry.farms.get(id);
+  const role = roleOn(user, id);
+  if (!farm || !role) throw new HttpProblem('forbidden');
+  return { farm, role };
+}
+
+/** Every farm that a user may see, in the registry's order. */
+export function visibleFarms(registry: Registry, user: User): { farm: Farm; role: Role }[] {
+  return [...registry.farms.values()].flatMap((farm) => {
+    const role = roleOn(user, farm.id);
+    return role ? [{ farm, role }] : [];
+  });
+}

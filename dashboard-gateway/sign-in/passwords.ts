@@ -1,0 +1,70 @@
+import { parseDocument } from 'yaml';
+import { RegistryInvalid } from '../../core/errors.ts';
+import { pause } from '../../core/lifecycle.ts';
+import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
+import type { RegistryEditor, RegistryView, User } from '../../telemetry/registry.ts';
+import { Gate } from '../http/gate.ts';
+
+// Each check takes 32 MiB and a thread of the pool for about 20 ms.
+const MAX_RUNNING = 3;
+const MAX_WAITING = 100;
+const RELOAD_WAIT_MS = 5_000;
+
+/** People's passwords: checks them, and writes new ones into the registry's file. */
+export class Passwords {
+  private readonly registry: RegistryView & RegistryEditor;
+  private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
+  private readonly nobodys: string;
+
+  private constructor(registry: RegistryView & RegistryEditor, nobodys: string) {
+    this.registry = registry;
+    this.nobodys = nobodys;
+  }
+
+  static async create(registry: RegistryView & RegistryEditor): Promise<Passwords> {
+    return new Passwords(registry, await hashPassword(newSecret()));
+  }
+
+  /**
+   * Whether `password` is the user's. Takes as long for a user who does not exist or has none, so that time tells nobody who exists.
+   * Rejects with HttpProblem `busy`.
+   */
+  async check(user: User | undefined, password: string): Promise<boolean> {
+    const hash = user?.password ?? this.nobodys;
+    const right = await this.gate.run(() => verifyPassword(password, hash));
+    return right && user?.password !== undefined;
+  }
+
+  /**
+   * Writes a new password for user `name` into the registry's file and resolves with the user as the registry then has it.
+   * Rejects with RegistryInvalid when the user is not in the file, or the file cannot be edited.
+   */
+  async set(name: string, password: string): Promise<User> {
+    const hash = await this.gate.run(() => hashPassword(password));
+    await this.registry.edit((text) => withPassword(text, name, hash));
+    const end = Date.now() + RELOAD_WAIT_MS;
+    for (;;) {
+      const user = this.registry.current().users.get(name);
+      if (user?.password === hash) return user;
+      if (Date.now() > end)
+        throw new RegistryInvalid('the new password was written, but the registry has not been read again');
+      await pause(20);
+    }
+  }
+}
+
+/** The registry's text with another password hash for user `name`, comments and order kept. Throws RegistryInvalid. */
+export function withPassword(text: string, name: string, hash: string): string {
+  const document = parseDocument(text);
+  const file: unknown = document.toJS({ maxAliasCount: 100 });
+  const users: unknown = typeof file === 'object' && file !== null && 'users' in file ? file.users : undefined;
+  const at = Array.isArray(users) ? users.findIndex((user: unknown) => isNamed(user, name)) : -1;
+  if (at < 0) throw new RegistryInvalid(`there is no user "${name}"`);
+  document.setIn(['users', at, 'password'], hash);
+  // Long lines stay as they are: an edit changes what it is about and nothing else.
+  return document.toString({ lineWidth: 0 });
+}
+
+function isNamed(user: unknown, name: string): boolean {
+  return typeof user === 'object' && user !== null && 'name' in user && user.name === name;
+}

@@ -1,0 +1,75 @@
+const FORGET_AFTER_MS = 15 * 60_000;
+const MAX_BLOCK_MS = 15 * 60_000;
+const MAX_KEYS = 10_000;
+
+/** Failures that are free before waiting begins: few for one person at one place, more where many people share one. */
+const FREE = { pair: 5, address: 20, user: 100 } as const;
+type Kind = keyof typeof FREE;
+
+interface Tries {
+  readonly count: number;
+  readonly last: number;
+  readonly blockedUntil: number;
+}
+
+/**
+ * Slows down the guessing of passwords: per user at one address, per address, and per user from anywhere.
+ * After the free failures each further one doubles the wait, from a second to 15 minutes. Remembers 10,000 of them, the latest.
+ */
+export class Throttle {
+  private readonly tries = new Map<string, Tries>();
+  private readonly now: () => number;
+
+  constructor(now: () => number) {
+    this.now = now;
+  }
+
+  /**
+   * Milliseconds to wait before `user` may try from `address`; 0: try now. A try counts as failed until `succeeded` says otherwise,
+   * so that many at once are slowed like many one after another.
+   */
+  begin(user: string, address: string): number {
+    const now = this.now();
+    const keys = keysOf(user, address);
+    const wait = Math.max(0, ...keys.map(([, key]) => (this.tries.get(key)?.blockedUntil ?? 0) - now));
+    if (wait > 0) return wait;
+    for (const [kind, key] of keys) this.count(kind, key, now);
+    return 0;
+  }
+
+  /** The try was right: it is taken back, and the user starts afresh at this address. */
+  succeeded(user: string, address: string): void {
+    for (const [kind, key] of keysOf(user, address)) {
+      const tries = this.tries.get(key);
+      if (kind === 'pair' || !tries || tries.count <= 1) this.tries.delete(key);
+      else this.tries.set(key, { count: tries.count - 1, last: tries.last, blockedUntil: 0 });
+    }
+  }
+
+  private count(kind: Kind, key: string, now: number): void {
+    const before = this.tries.get(key);
+    const count = before && now - before.last < FORGET_AFTER_MS ? before.count + 1 : 1;
+    const over = count - FREE[kind];
+    const blockedUntil = over < 0 ? 0 : now + Math.min(1000 * 2 ** over, MAX_BLOCK_MS);
+    // Deleted first, so that the map's order is that of the last try and the oldest can go.
+    this.tries.delete(key);
+    this.tries.set(key, { count, last: now, blockedUntil });
+    if (this.tries.size <= MAX_KEYS) return;
+    const oldest = this.tries.keys().next();
+    if (!oldest.done) this.tries.delete(oldest.value);
+  }
+}
+
+function keysOf(user: string, address: string): readonly (readonly [Kind, string])[] {
+  const place = networkOf(address);
+  return [
+    ['pair', `pair ${place} ${user}`],
+    ['address', `address ${place}`],
+    ['user', `user ${user}`],
+  ];
+}
+
+// One customer gets a whole /64 of IPv6: all its addresses are one place.
+function networkOf(address: string): string {
+  return address.includes(':') ? address.split(':').slice(0, 4).join(':') : address;
+}

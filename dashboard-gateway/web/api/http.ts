@@ -1,0 +1,70 @@
+import { isRecord } from '../live/check.ts';
+import { ApiProblem } from './problem.ts';
+
+const TIME_LIMIT_MS = 20_000;
+
+interface Call {
+  readonly method?: 'GET' | 'POST' | 'PUT';
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+}
+
+let offsetMs = 0;
+
+/** Now (Unix ms) by the gateway's clock, as far as its answers tell it: a phone's own clock may be minutes off. */
+export function gatewayNow(): number {
+  return Date.now() + offsetMs;
+}
+
+/** Calls the gateway. Resolves with the JSON of the answer (undefined when it has none); rejects with ApiProblem. */
+export async function call(path: string, { method = 'GET', body, signal }: Call = {}): Promise<unknown> {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(new Error('no answer in time')), TIME_LIMIT_MS);
+  const given = () => abort.abort(signal?.reason);
+  signal?.addEventListener('abort', given, { once: true });
+  try {
+    return await request(path, { method, body, signal: abort.signal });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', given);
+  }
+}
+
+async function request(path: string, { method, body, signal }: Required<Call>): Promise<unknown> {
+  const init: RequestInit = { method, credentials: 'same-origin', headers: { accept: 'application/json' }, signal };
+  if (method !== 'GET') {
+    init.headers = { accept: 'application/json', 'content-type': 'application/json' };
+    init.body = JSON.stringify(body ?? {});
+  }
+  const response = await fetch(path, init).catch((cause: unknown) => {
+    throw new ApiProblem({ status: 0, code: 'unreachable', title: 'No answer', detail: String(cause) });
+  });
+  compareClocks(response.headers.get('date'));
+  if (!response.ok) throw await problemOf(response);
+  if (response.status === 204) return undefined;
+  return await response.json().catch(() => {
+    throw new ApiProblem({ status: 502, code: 'unexpected-answer', title: 'The answer was not JSON' });
+  });
+}
+
+async function problemOf(response: Response): Promise<ApiProblem> {
+  // A proxy in between answers with a page of its own: then only the status is known.
+  const parsed: unknown = await response.json().catch(() => undefined);
+  const body = isRecord(parsed) ? parsed : {};
+  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  return new ApiProblem({
+    status: response.status,
+    code: typeof body.code === 'string' ? body.code : `http-${response.status}`,
+    title: typeof body.title === 'string' ? body.title : `The gateway answered ${response.status}`,
+    ...(typeof body.detail === 'string' ? { detail: body.detail } : {}),
+    ...(Number.isFinite(retryAfter) ? { retryAfter } : {}),
+  });
+}
+
+/** The Date header has whole seconds and the answer took its time: only a difference beyond that is believed. */
+function compareClocks(date: string | null): void {
+  const theirs = date === null ? Number.NaN : Date.parse(date);
+  if (Number.isNaN(theirs)) return;
+  const difference = theirs - Date.now();
+  offsetMs = Math.abs(difference) > 5000 ? difference : 0;
+}

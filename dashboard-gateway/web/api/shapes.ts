@@ -1,0 +1,125 @@
+import { finite, flag, list, listOf, oneOf, optional, record, text } from '../live/check.ts';
+import { SENSOR_STATES, type SensorState } from '../live/messages.ts';
+
+/** What the gateway answers, as far as this app uses it. Times are Unix ms unless said otherwise. */
+export interface Me {
+  readonly user: string;
+  readonly farms: readonly { readonly id: string; readonly role: string }[];
+  readonly passwordSet: boolean;
+}
+
+export interface Field {
+  readonly id: string;
+  readonly name: string;
+  readonly crop: string | undefined;
+}
+
+export interface Farm {
+  readonly id: string;
+  readonly name: string;
+  readonly timezone: string;
+  readonly role: string;
+  readonly fields: readonly Field[];
+}
+
+export interface Metric {
+  readonly id: string;
+  readonly label: string;
+  readonly unit: string;
+  /** The range in which all is well. */
+  readonly min: number | undefined;
+  readonly max: number | undefined;
+  readonly decimals: number | undefined;
+}
+
+export interface SensorInfo {
+  readonly id: string;
+  readonly field: string | undefined;
+  readonly name: string | undefined;
+  /** How often it is expected to report, seconds. */
+  readonly interval: number;
+  readonly role: string;
+  readonly state: SensorState;
+  readonly lastSeen: number | undefined;
+}
+
+export type HistoryRow = readonly [ts: number, last: number, min: number, max: number, mean: number, count: number];
+
+export interface History {
+  readonly bucketMs: number;
+  readonly rows: readonly HistoryRow[];
+}
+
+/** Each reader throws Unexpected when the answer is not of its shape. */
+export function readMe(value: unknown): Me {
+  const me = record(value, 'me');
+  const farms = listOf(me.farms, 'farms', (v, path) => {
+    const farm = record(v, path);
+    return { id: text(farm.id, path), role: text(farm.role, path) };
+  });
+  return { user: text(me.user, 'user'), farms, passwordSet: flag(me.passwordSet, 'passwordSet') };
+}
+
+export function readFarms(value: unknown): { farms: Farm[]; metrics: Metric[] } {
+  const answer = record(value, 'farms');
+  return { farms: listOf(answer.farms, 'farms', readFarm), metrics: listOf(answer.metrics, 'metrics', readMetric) };
+}
+
+function readFarm(value: unknown, path: string): Farm {
+  const farm = record(value, path);
+  return {
+    id: text(farm.id, `${path}.id`),
+    name: text(farm.name, `${path}.name`),
+    timezone: text(farm.timezone, `${path}.timezone`),
+    role: text(farm.role, `${path}.role`),
+    fields: listOf(farm.fields, `${path}.fields`, (v, at) => {
+      const field = record(v, at);
+      return { id: text(field.id, at), name: text(field.name, at), crop: optional(field.crop, at, text) };
+    }),
+  };
+}
+
+function readMetric(value: unknown, path: string): Metric {
+  const metric = record(value, path);
+  return {
+    id: text(metric.id, `${path}.id`),
+    label: text(metric.label, `${path}.label`),
+    unit: text(metric.unit, `${path}.unit`),
+    min: optional(metric.min, `${path}.min`, finite),
+    max: optional(metric.max, `${path}.max`, finite),
+    decimals: optional(metric.decimals, `${path}.decimals`, finite),
+  };
+}
+
+export function readSensors(value: unknown): SensorInfo[] {
+  return listOf(record(value, 'sensors').sensors, 'sensors', (v, path) => {
+    const sensor = record(v, path);
+    return {
+      id: text(sensor.id, `${path}.id`),
+      field: optional(sensor.field, `${path}.field`, text),
+      name: optional(sensor.name, `${path}.name`, text),
+      interval: finite(sensor.interval, `${path}.interval`),
+      role: text(sensor.role, `${path}.role`),
+      state: oneOf(sensor.state, `${path}.state`, SENSOR_STATES),
+      lastSeen: optional(sensor.lastSeen, `${path}.lastSeen`, finite),
+    };
+  });
+}
+
+export function readHistory(value: unknown): History {
+  const answer = record(value, 'history');
+  return {
+    bucketMs: finite(answer.bucketMs, 'bucketMs'),
+    rows: listOf(answer.rows, 'rows', (v, path): HistoryRow => {
+      const [ts, last, min, max, mean, count] = list(v, path);
+      return [
+        finite(ts, path),
+        finite(last, path),
+        finite(min, path),
+        finite(max, path),
+        finite(mean, path),
+        finite(count, path),
+      ];
+    }),
+  };
+}

@@ -1,0 +1,151 @@
+import 'uplot/dist/uPlot.min.css';
+import uPlot from 'uplot';
+import { axisLabels } from '../format/time.ts';
+import { formatValue } from '../format/value.ts';
+import { type Palette, readPalette } from './palette.ts';
+import type { Columns } from './series.ts';
+
+export interface PlotOptions {
+  readonly locale: string | undefined;
+  /** IANA zone of the time axis. */
+  readonly zone: string;
+  readonly decimals: number | undefined;
+  /** The place of the value under the pointer in the columns shown, or undefined when it left. */
+  readonly onCursor: (index: number | undefined) => void;
+}
+
+export interface Frame {
+  readonly columns: Columns;
+  /** Unix ms. */
+  readonly from: number;
+  readonly to: number;
+  readonly span: readonly [number, number];
+  /** The range in which all is well, drawn as a band. */
+  readonly normal: { readonly min: number | undefined; readonly max: number | undefined };
+}
+
+/** A drawing of one series: a line through the means, the spread from lowest to highest behind it, the metric's range as a band. */
+export class Plot {
+  readonly #host: HTMLElement;
+  readonly #options: PlotOptions;
+  readonly #plot: uPlot;
+  readonly #resize: ResizeObserver;
+  #palette: Palette;
+  #frame: Frame | undefined;
+
+  constructor(host: HTMLElement, options: PlotOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#palette = readPalette(host);
+    this.#plot = new uPlot(this.#settings(), [[], [], [], []], host);
+    this.#resize = new ResizeObserver(() => this.#plot.setSize(sizeOf(host)));
+    this.#resize.observe(host);
+  }
+
+  show(frame: Frame): void {
+    const { columns, from, to, span } = frame;
+    this.#frame = frame;
+    this.#plot.batch(() => {
+      this.#plot.setData([columns.ts, columns.max, columns.min, columns.mean], false);
+      this.#plot.setScale('x', { min: from, max: to });
+      this.#plot.setScale('y', { min: span[0], max: span[1] });
+    });
+  }
+
+  /** Draws again in the colours of the theme in force. */
+  repaint(): void {
+    this.#palette = readPalette(this.#host);
+    this.#plot.redraw(false, true);
+  }
+
+  /** Puts the cursor on the nearest value `steps` further (below 0: earlier), from the newest on when it is nowhere. */
+  step(steps: number): void {
+    const { columns } = this.#frame ?? {};
+    if (columns === undefined) return;
+    const direction = Math.sign(steps);
+    let index = (this.#plot.cursor.idx ?? columns.ts.length - (direction < 0 ? 0 : 1)) + steps;
+    index = Math.max(0, Math.min(columns.ts.length - 1, index));
+    while (columns.mean[index] === null) index += direction;
+    const ts = columns.ts[index];
+    const mean = columns.mean[index];
+    if (ts === undefined || mean === undefined || mean === null) return;
+    this.#plot.setCursor({ left: this.#plot.valToPos(ts, 'x'), top: this.#plot.valToPos(mean, 'y') });
+  }
+
+  close(): void {
+    this.#resize.disconnect();
+    this.#plot.destroy();
+  }
+
+  #settings(): uPlot.Options {
+    const { locale, zone, decimals, onCursor } = this.#options;
+    const axis: uPlot.Axis = {
+      stroke: () => this.#palette.text,
+      font: this.#palette.font,
+      grid: { stroke: () => this.#palette.grid, width: 1 },
+      ticks: { show: false },
+    };
+    const hidden: uPlot.Series = { stroke: 'transparent', width: 0, points: { show: false } };
+    return {
+      ...sizeOf(this.#host),
+      ms: 1,
+      tzDate: (ts) => uPlot.tzDate(new Date(ts), zone),
+      padding: [12, 12, 0, 0],
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 9 } },
+      scales: { x: { time: true, auto: false }, y: { auto: false } },
+      axes: [
+        { ...axis, size: 46, space: 72, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
+        {
+          ...axis,
+          size: 58,
+          space: 40,
+          values: (_, marks, __, ___, step) => marks.map((m) => formatValue(m, placesFor(step, decimals), locale)),
+        },
+      ],
+      series: [
+        {},
+        hidden,
+        hidden,
+        {
+          stroke: () => this.#palette.line,
+          width: 2,
+          points: {
+            show: true,
+            size: 6,
+            fill: () => this.#palette.line,
+            filter: () => this.#frame?.columns.alone ?? [],
+          },
+        },
+      ],
+      bands: [{ series: [1, 2], fill: () => this.#palette.spread }],
+      hooks: {
+        drawClear: [(u) => this.#drawNormal(u)],
+        setCursor: [(u) => onCursor(u.cursor.idx ?? undefined)],
+      },
+    };
+  }
+
+  #drawNormal(u: uPlot): void {
+    const { min, max } = this.#frame?.normal ?? {};
+    if (min === undefined && max === undefined) return;
+    const { left, top, width, height } = u.bbox;
+    const clamp = (y: number) => Math.max(top, Math.min(top + height, y));
+    const upper = max === undefined ? top : clamp(u.valToPos(max, 'y', true));
+    const lower = min === undefined ? top + height : clamp(u.valToPos(min, 'y', true));
+    u.ctx.save();
+    u.ctx.fillStyle = this.#palette.normal;
+    u.ctx.fillRect(left, upper, width, lower - upper);
+    u.ctx.restore();
+  }
+}
+
+function sizeOf(host: HTMLElement): { width: number; height: number } {
+  return { width: Math.max(200, host.clientWidth), height: Math.max(160, host.clientHeight) };
+}
+
+/** Marks of a fine grid need more places than values do. */
+function placesFor(step: number, decimals: number | undefined): number {
+  const needed = step >= 1 ? 0 : Math.min(6, Math.ceil(-Math.log10(step)));
+  return decimals === undefined ? needed : Math.max(needed, Math.min(decimals, 1));
+}

@@ -1,0 +1,32 @@
+const UNITS = [
+  ['second', 1000],
+  ['minute', 60_000],
+  ['hour', 3_600_000],
+  ['day', 86_400_000],
+] as const;
+
+/** How long ago something was (`ageMs`), short, in the reader's language: "12s ago". What seems to lie ahead, by clocks that differ, is now. */
+export function formatAge(ageMs: number, locale: string | undefined): string {
+  const words = formatter(locale);
+  const age = Math.max(0, ageMs);
+  const [unit, size] = UNITS.findLast(([, ms]) => age >= ms) ?? UNITS[0];
+  return words.format(-Math.floor(age / size), unit);
+}
+
+/** A length of time in its largest unit: "2 min". */
+export function formatDuration(ms: number, locale: string | undefined): string {
+  const [unit, size] = UNITS.findLast(([, u]) => ms >= u) ?? UNITS[0];
+  return new Intl.NumberFormat(locale, { style: 'unit', unit, maximumFractionDigits: 0 }).format(ms / size);
+}
+
+const formatters = new Map<string | undefined, Intl.RelativeTimeFormat>();
+
+/** Making one costs more than using it, and a page has one locale. */
+function formatter(locale: string | undefined): Intl.RelativeTimeFormat {
+  const known = formatters.get(locale);
+  if (known) return known;
+  const made = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'narrow' });
+  formatters.clear();
+  formatters.set(locale, made);
+  return made;
+}

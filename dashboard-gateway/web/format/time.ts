@@ -1,0 +1,40 @@
+const DAY_MS = 86_400_000;
+
+/** The time of day, and the date as well when `ts` is not of today. */
+export function formatMoment(ts: number, now: number, locale: string | undefined, zone?: string): string {
+  const date = dayName(locale, zone);
+  const time = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', timeZone: zone }).format(ts);
+  return date.format(ts) === date.format(now) ? time : `${date.format(ts)}, ${time}`;
+}
+
+/** The time of day with seconds, and the date when the range is longer than a day. */
+export function formatInstant(ts: number, rangeMs: number, locale: string | undefined, zone: string): string {
+  const time: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', timeZone: zone };
+  if (rangeMs < DAY_MS) time.second = '2-digit';
+  if (rangeMs > DAY_MS) Object.assign(time, { day: 'numeric', month: 'short' });
+  return new Intl.DateTimeFormat(locale, time).format(ts);
+}
+
+/** Labels of a time axis: the time at each mark, with the date below where a day begins; whole days by their date alone. */
+export function axisLabels(
+  marks: readonly number[],
+  stepMs: number,
+  locale: string | undefined,
+  zone: string,
+): string[] {
+  const date = dayName(locale, zone);
+  const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', timeZone: zone };
+  if (stepMs < 60_000) clock.second = '2-digit';
+  const time = new Intl.DateTimeFormat(locale, clock);
+  let day = '';
+  return marks.map((mark) => {
+    const before = day;
+    day = date.format(mark);
+    if (stepMs >= DAY_MS) return day;
+    return before === '' || before === day ? time.format(mark) : `${time.format(mark)}\n${day}`;
+  });
+}
+
+function dayName(locale: string | undefined, zone: string | undefined): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', timeZone: zone });
+}

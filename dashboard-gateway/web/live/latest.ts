@@ -1,0 +1,150 @@
+import type { Measured, Row, SensorState, ServerMessage } from './messages.ts';
+
+/** More sensors than this in one farm, or metrics in one sensor, are left out and counted in `ignored`. */
+const MAX_SENSORS = 20_000;
+const MAX_METRICS = 64;
+
+/** What is known of one sensor. Times are Unix ms. It never changes: news makes a new one. */
+export interface SensorView {
+  readonly id: string;
+  readonly field: string | undefined;
+  readonly name: string;
+  readonly state: SensorState;
+  /** Since when it is in `state`, where the server said so. */
+  readonly since: number | undefined;
+  /** When its last reading was received, as far as the server said so. */
+  readonly lastSeen: number | undefined;
+  /** How far its clock is ahead (above 0) or behind. */
+  readonly skewMs: number | undefined;
+  /** How many of its messages were refused. */
+  readonly refused: number | undefined;
+  readonly values: ReadonlyMap<string, Measured>;
+}
+
+/** What the list of sensors says of one. */
+export interface SensorDescription {
+  readonly id: string;
+  readonly field: string | undefined;
+  readonly name: string | undefined;
+  readonly state: SensorState;
+  readonly lastSeen: number | undefined;
+}
+
+type News = Extract<ServerMessage, { type: 'snapshot' | 'readings' | 'status' }>;
+
+/**
+ * The newest value of each metric of each sensor of one farm, by time of measurement: an older row never replaces a newer one.
+ * Every method that takes news gives back the ids of the sensors that changed.
+ */
+export class Latest {
+  readonly #sensors = new Map<string, SensorView>();
+  #ignored = 0;
+
+  /** How many sensors and metrics were left out because of the limits. */
+  get ignored(): number {
+    return this.#ignored;
+  }
+
+  get ids(): string[] {
+    return [...this.#sensors.keys()];
+  }
+
+  get(sensor: string): SensorView | undefined {
+    return this.#sensors.get(sensor);
+  }
+
+  clear(): void {
+    this.#sensors.clear();
+  }
+
+  /** Takes the farm's list of sensors. As with a snapshot, those that are not on it any more are forgotten. */
+  describe(sensors: readonly SensorDescription[]): Set<string> {
+    const changed = new Set<string>();
+    this.#forgetAllBut(new Set(sensors.map((s) => s.id)), changed);
+    for (const { id, field, name, state, lastSeen } of sensors) {
+      const known = this.#sensors.get(id) ?? unknownSensor(id);
+      this.#put({ ...known, field, name: name ?? id, state, lastSeen }, changed);
+    }
+    return changed;
+  }
+
+  apply(news: News): Set<string> {
+    const changed = new Set<string>();
+    switch (news.type) {
+      case 'snapshot':
+        this.#forgetAllBut(new Set(news.sensors.map((s) => s.sensor)), changed);
+        for (const { sensor, field, name, state, lastSeen, values: found } of news.sensors) {
+          const known = this.#sensors.get(sensor) ?? unknownSensor(sensor);
+          const values = this.#newer(known.values, found);
+          this.#put({ ...known, field, name: name ?? sensor, state, lastSeen, values }, changed);
+        }
+        break;
+      case 'readings':
+        for (const [sensor, values] of bySensor(news.rows)) {
+          const known = this.#sensors.get(sensor) ?? { ...unknownSensor(sensor), field: news.field };
+          this.#put({ ...known, values: this.#newer(known.values, values) }, changed);
+        }
+        break;
+      case 'status': {
+        const { state, since, skewMs, refused } = news;
+        const known = this.#sensors.get(news.sensor);
+        if (known) this.#put({ ...known, state, since, skewMs, refused }, changed);
+        break;
+      }
+    }
+    return changed;
+  }
+
+  #forgetAllBut(kept: ReadonlySet<string>, changed: Set<string>): void {
+    for (const id of this.#sensors.keys()) {
+      if (kept.has(id)) continue;
+      this.#sensors.delete(id);
+      changed.add(id);
+    }
+  }
+
+  #put(view: SensorView, changed: Set<string>): void {
+    if (this.#sensors.size >= MAX_SENSORS && !this.#sensors.has(view.id)) {
+      this.#ignored++;
+      return;
+    }
+    this.#sensors.set(view.id, view);
+    changed.add(view.id);
+  }
+
+  #newer(known: ReadonlyMap<string, Measured>, news: ReadonlyMap<string, Measured>): ReadonlyMap<string, Measured> {
+    const values = new Map(known);
+    for (const [metric, measured] of news) {
+      const before = values.get(metric);
+      if (before !== undefined && before[0] > measured[0]) continue;
+      if (before === undefined && values.size >= MAX_METRICS) this.#ignored++;
+      else values.set(metric, measured);
+    }
+    return values;
+  }
+}
+
+function bySensor(rows: readonly Row[]): Map<string, Map<string, Measured>> {
+  const sensors = new Map<string, Map<string, Measured>>();
+  for (const { sensor, metric, ts, last } of rows) {
+    const values = sensors.get(sensor) ?? new Map<string, Measured>();
+    sensors.set(sensor, values);
+    if ((values.get(metric)?.[0] ?? Number.NEGATIVE_INFINITY) <= ts) values.set(metric, [ts, last]);
+  }
+  return sensors;
+}
+
+/** A sensor that spoke before the list named it has just reported, so it is online. */
+function unknownSensor(id: string): SensorView {
+  return {
+    id,
+    field: undefined,
+    name: id,
+    state: 'online',
+    since: undefined,
+    lastSeen: undefined,
+    skewMs: undefined,
+    refused: undefined,
+    values: new Map(),
+  };
+}

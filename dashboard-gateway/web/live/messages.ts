@@ -1,0 +1,152 @@
+import { finite, isRecord, list, listOf, oneOf, optional, record, text, Unexpected } from './check.ts';
+
+export const SUBPROTOCOL = 'loam.v1';
+export const SENSOR_STATES = ['online', 'late', 'offline', 'never'] as const;
+export type SensorState = (typeof SENSOR_STATES)[number];
+
+/** When it was measured (Unix ms) and the value. */
+export type Measured = readonly [ts: number, value: number];
+
+export interface SnapshotSensor {
+  readonly sensor: string;
+  readonly field: string | undefined;
+  readonly name: string | undefined;
+  readonly state: SensorState;
+  /** When its last reading was received. */
+  readonly lastSeen: number | undefined;
+  readonly values: ReadonlyMap<string, Measured>;
+}
+
+/** What one sensor measured of one metric within one frame. `ts` is that of `last`; `count` values were folded into it. */
+export interface Row {
+  readonly sensor: string;
+  readonly metric: string;
+  readonly ts: number;
+  readonly last: number;
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  readonly count: number;
+}
+
+export type ServerMessage =
+  | { type: 'snapshot'; id: number; epoch: string; seq: number; sensors: readonly SnapshotSensor[] }
+  | { type: 'readings'; farm: string; field: string | undefined; rows: readonly Row[] }
+  | { type: 'tick'; farm: string; seq: number }
+  | { type: 'gap'; id: number }
+  | {
+      type: 'status';
+      farm: string | undefined;
+      sensor: string;
+      state: SensorState;
+      since: number | undefined;
+      skewMs: number | undefined;
+      refused: number | undefined;
+    }
+  | { type: 'degraded'; tickMs: number }
+  | { type: 'error'; id: number | undefined; code: string; message: string };
+
+/** Where a subscription goes on after a lost connection. */
+export interface Position {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+/** The text that asks for a farm's readings, from `since` on when it is given. */
+export function subscribeMessage(id: number, farm: string, since: Position | undefined): string {
+  return JSON.stringify({ type: 'subscribe', id, farm, since });
+}
+
+export function unsubscribeMessage(id: number): string {
+  return JSON.stringify({ type: 'unsubscribe', id });
+}
+
+/**
+ * Reads one message of the server.
+ * Gives undefined for a type that this client does not know, so that a newer server may say more; throws Unexpected for anything else.
+ */
+export function parseServerMessage(data: string): ServerMessage | undefined {
+  const m = record(parseJson(data), '');
+  switch (m.type) {
+    case 'snapshot':
+      return {
+        type: 'snapshot',
+        id: finite(m.id, 'id'),
+        epoch: text(m.epoch, 'epoch'),
+        seq: finite(m.seq, 'seq'),
+        sensors: listOf(m.sensors, 'sensors', snapshotSensor),
+      };
+    case 'readings':
+      return {
+        type: 'readings',
+        farm: text(m.farm, 'farm'),
+        field: optional(m.field, 'field', text),
+        rows: listOf(m.rows, 'rows', row),
+      };
+    case 'tick':
+      return { type: 'tick', farm: text(m.farm, 'farm'), seq: finite(m.seq, 'seq') };
+    case 'gap':
+      return { type: 'gap', id: finite(m.id, 'id') };
+    case 'status':
+      return {
+        type: 'status',
+        farm: optional(m.farm, 'farm', text),
+        sensor: text(m.sensor, 'sensor'),
+        state: oneOf(m.state, 'state', SENSOR_STATES),
+        since: optional(m.since, 'since', finite),
+        skewMs: optional(m.skewMs, 'skewMs', finite),
+        refused: optional(m.refused, 'refused', finite),
+      };
+    case 'degraded':
+      return { type: 'degraded', tickMs: finite(m.tickMs, 'tickMs') };
+    case 'error':
+      return {
+        type: 'error',
+        id: optional(m.id, 'id', finite),
+        code: text(m.code, 'code'),
+        message: optional(m.message, 'message', text) ?? '',
+      };
+    default:
+      return undefined;
+  }
+}
+
+function parseJson(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    throw new Unexpected('', 'JSON');
+  }
+}
+
+function snapshotSensor(value: unknown, path: string): SnapshotSensor {
+  const s = record(value, path);
+  const values = isRecord(s.values) ? Object.entries(s.values) : [];
+  return {
+    sensor: text(s.sensor, `${path}.sensor`),
+    field: optional(s.field, `${path}.field`, text),
+    name: optional(s.name, `${path}.name`, text),
+    state: oneOf(s.state, `${path}.state`, SENSOR_STATES),
+    lastSeen: optional(s.lastSeen, `${path}.lastSeen`, finite),
+    values: new Map(values.map(([metric, v]) => [metric, measured(v, `${path}.values.${metric}`)])),
+  };
+}
+
+function measured(value: unknown, path: string): Measured {
+  const [ts, v] = list(value, path);
+  return [finite(ts, path), finite(v, path)];
+}
+
+function row(value: unknown, path: string): Row {
+  const [sensor, metric, ts, lastValue, min, max, mean, count] = list(value, path);
+  const last = finite(lastValue, path);
+  const one = { sensor: text(sensor, path), metric: text(metric, path), ts: finite(ts, path), last };
+  if (count === undefined) return { ...one, min: last, max: last, mean: last, count: 1 };
+  return {
+    ...one,
+    min: finite(min, path),
+    max: finite(max, path),
+    mean: finite(mean, path),
+    count: finite(count, path),
+  };
+}

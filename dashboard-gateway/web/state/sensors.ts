@@ -1,0 +1,155 @@
+import { batch, computed, type Signal, signal } from '@preact/signals';
+import { getSensors } from '../api/gateway.ts';
+import type { ApiProblem } from '../api/problem.ts';
+import type { SensorInfo } from '../api/shapes.ts';
+import { dialGateway, wakeWithDevice } from '../live/browser.ts';
+import { LiveClient, type LiveState } from '../live/client.ts';
+import { Latest, type SensorView } from '../live/latest.ts';
+import type { Row, ServerMessage } from '../live/messages.ts';
+import { untilDone } from './retry.ts';
+import { recheck } from './session.ts';
+
+/** What the registry says of a sensor beyond its name and place. */
+const DEFAULT_INTERVAL_S = 600;
+
+export const connection = signal<LiveState>({ phase: 'idle' });
+/** Why the list of sensors is not there, if it is not. */
+export const sensorsProblem = signal<ApiProblem | undefined>(undefined);
+/** Whether the list of sensors has come. */
+export const listed = signal(false);
+/** One signal a sensor, so that a reading redraws one card. The map is a new one when sensors come or go. */
+export const sensors = signal<ReadonlyMap<string, Signal<SensorView>>>(new Map());
+const infos = signal<ReadonlyMap<string, SensorInfo>>(new Map());
+/** Counts snapshots and gaps: whoever shows history fetches it again when this changes. */
+export const breaks = signal(0);
+
+const latest = new Latest();
+const dirty = new Set<string>();
+const rowListeners = new Set<(row: Row) => void>();
+let frame = 0;
+let loading = new AbortController();
+let watched: string | undefined;
+
+const client = new LiveClient({
+  dial: dialGateway,
+  onState: (state) => {
+    connection.value = state;
+  },
+  onMessage: take,
+  // A browser does not say why a WebSocket was refused: an ended session shows in HTTP.
+  onLost: () => void recheck(),
+});
+
+export function startSensors(): void {
+  wakeWithDevice(client);
+}
+
+/** Shows another farm's sensors, or none. */
+export function watchFarm(farm: string | undefined): void {
+  if (farm === watched) return;
+  watched = farm;
+  loading.abort();
+  latest.clear();
+  dirty.clear();
+  batch(() => {
+    sensors.value = new Map();
+    infos.value = new Map();
+    listed.value = false;
+    sensorsProblem.value = undefined;
+  });
+  if (farm === undefined) {
+    client.stop();
+    return;
+  }
+  loadList(farm);
+  client.watch(farm);
+}
+
+/** How often a sensor is expected to report, ms. */
+export function intervalOf(sensor: string): number {
+  return (infos.value.get(sensor)?.interval ?? DEFAULT_INTERVAL_S) * 1000;
+}
+
+/** Whether it passes on other sensors' readings and has none of its own. */
+export function isBridge(sensor: string): boolean {
+  return infos.value.get(sensor)?.role === 'bridge';
+}
+
+/** Calls back with every row that arrives from now on. Gives back the function that ends it. */
+export function onRow(listener: (row: Row) => void): () => void {
+  rowListeners.add(listener);
+  return () => rowListeners.delete(listener);
+}
+
+/** Whether any sensor has ever reported. */
+export const anyReported = computed(() => [...sensors.value.values()].some((s) => s.value.values.size > 0));
+
+function loadList(farm: string): void {
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
+  const work = async () => {
+    const list = await getSensors(farm, signal);
+    if (signal.aborted) return;
+    const changed = latest.describe(list);
+    batch(() => {
+      infos.value = new Map(list.map((s) => [s.id, s]));
+      listed.value = true;
+      sensorsProblem.value = undefined;
+    });
+    show(changed);
+  };
+  void untilDone(work, {
+    signal,
+    onProblem: (problem) => {
+      sensorsProblem.value = problem;
+      if (problem.status === 401) void recheck();
+    },
+  });
+}
+
+function take(message: ServerMessage): void {
+  switch (message.type) {
+    case 'snapshot':
+    case 'readings':
+    case 'status':
+      show(latest.apply(message));
+      break;
+    case 'gap':
+      breaks.value++;
+      break;
+    case 'tick':
+    case 'degraded':
+    case 'error':
+      break;
+  }
+  if (message.type !== 'readings') return;
+  for (const row of message.rows) for (const listener of rowListeners) listener(row);
+}
+
+/** Redraws at most once a frame, however many messages come; a hidden page collects and draws when it is seen again. */
+function show(changed: ReadonlySet<string>): void {
+  for (const id of changed) dirty.add(id);
+  if (dirty.size > 0 && frame === 0) frame = requestAnimationFrame(flush);
+}
+
+function flush(): void {
+  frame = 0;
+  batch(() => {
+    const known = sensors.peek();
+    const next = new Map(known);
+    for (const id of dirty) {
+      const view = latest.get(id);
+      const shown = known.get(id);
+      if (view === undefined) next.delete(id);
+      else if (shown) shown.value = view;
+      else next.set(id, signal(view));
+    }
+    dirty.clear();
+    if (next.size === known.size && [...next.keys()].every((id) => known.has(id))) return;
+    sensors.value = next;
+    // A sensor that spoke before the list named it: the list knows its interval.
+    const stranger = [...next.keys()].some((id) => !infos.peek().has(id));
+    if (stranger && listed.peek() && watched !== undefined) loadList(watched);
+  });
+}

@@ -1,0 +1,86 @@
+import { signal } from '@preact/signals';
+import { getMe, putPassword, signIn, signOut } from '../api/gateway.ts';
+import { type ApiProblem, asProblem } from '../api/problem.ts';
+import type { Me } from '../api/shapes.ts';
+import { untilDone } from './retry.ts';
+
+export type Session =
+  | { readonly phase: 'starting'; readonly problem: ApiProblem | undefined }
+  /** `note` says why, when it is not simply that nobody signed in yet. */
+  | { readonly phase: 'signed-out'; readonly note: string | undefined }
+  | { readonly phase: 'signed-in'; readonly me: Me };
+
+/** Sessions get a fresh cookie when the page asks who it is, now and then. */
+const RENEW_MS = 30 * 60_000;
+const TOKEN_FAILED =
+  'This sign-in link has been used already or is older than 15 minutes. Restart Loam on its own machine to get a new one, or sign in with a password.';
+
+export const session = signal<Session>({ phase: 'starting', problem: undefined });
+
+/** Finds out who is signed in, with the token of a first sign-in's link when the address has one. */
+export async function startSession(): Promise<void> {
+  const token = takeToken();
+  const failed = token === undefined ? undefined : await redeem(token);
+  await untilDone(askWho, {
+    signal: new AbortController().signal,
+    onProblem: (problem, again) => {
+      session.value = again
+        ? { phase: 'starting', problem }
+        : { phase: 'signed-out', note: failed ?? (problem.status === 401 ? undefined : problem.message) };
+    },
+  });
+  setInterval(() => void recheck(), RENEW_MS);
+}
+
+async function askWho(): Promise<void> {
+  session.value = { phase: 'signed-in', me: await getMe() };
+}
+
+/** The token must not stay where it can be read over a shoulder, bookmarked or shared. */
+function takeToken(): string | undefined {
+  const token = new URLSearchParams(window.location.hash.slice(1)).get('token');
+  if (token === null) return undefined;
+  window.history.replaceState(null, '', window.location.pathname + window.location.search);
+  return token;
+}
+
+/** Why the token did not open a session, or undefined when it did. */
+async function redeem(token: string): Promise<string | undefined> {
+  try {
+    await signIn({ token });
+    return undefined;
+  } catch (error) {
+    const problem = asProblem(error);
+    if (problem.status === 401) return TOKEN_FAILED;
+    return `The sign-in link could not be used: ${problem.message}`;
+  }
+}
+
+/** Rejects with ApiProblem. */
+export async function enter(user: string, password: string): Promise<void> {
+  session.value = { phase: 'signed-in', me: await signIn({ user, password }) };
+}
+
+/** Rejects with ApiProblem. */
+export async function leave(): Promise<void> {
+  await signOut();
+  session.value = { phase: 'signed-out', note: undefined };
+}
+
+/** Rejects with ApiProblem. */
+export async function choosePassword(password: string, current: string | undefined): Promise<void> {
+  await putPassword(password, current);
+  const { value } = session;
+  if (value.phase === 'signed-in') session.value = { ...value, me: { ...value.me, passwordSet: true } };
+}
+
+/** Asks whether the session still stands; shows the sign-in form when it does not. A gateway out of reach changes nothing. */
+export async function recheck(): Promise<void> {
+  if (session.value.phase !== 'signed-in') return;
+  try {
+    session.value = { phase: 'signed-in', me: await getMe() };
+  } catch (error) {
+    if (asProblem(error).status === 401)
+      session.value = { phase: 'signed-out', note: 'Your session has ended. Please sign in again.' };
+  }
+}

@@ -1,0 +1,29 @@
+import { CONCERN_IDS, CONCERNS, type Concern, concern, concerned } from '../state/overview.ts';
+import { sensors } from '../state/sensors.ts';
+import { LevelIcon, StateIcon } from './icons.tsx';
+
+/** What needs a look, in numbers; each is a filter of the list below. */
+export function Overview() {
+  const found = concerned.value;
+  const present = CONCERN_IDS.filter((c) => found[c].size > 0 || c === concern.value);
+  return (
+    <div class="overview" role="group" aria-label="Which sensors to show">
+      <Chip of={undefined} label="All" count={sensors.value.size} />
+      {present.map((c) => (
+        <Chip key={c} of={c} label={CONCERNS[c]} count={found[c].size} />
+      ))}
+    </div>
+  );
+}
+
+function Chip({ of, label, count }: { of: Concern | undefined; label: string; count: number }) {
+  const choose = () => {
+    concern.value = of;
+  };
+  return (
+    <button type="button" class={`chip chip-${of ?? 'all'}`} aria-pressed={concern.value === of} onClick={choose}>
+      {of === 'low' || of === 'high' ? <LevelIcon level={of} /> : of && <StateIcon state={of} />}
+      {label} <b>{count}</b>
+    </button>
+  );
+}

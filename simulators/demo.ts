@@ -1,0 +1,114 @@
+import { explain } from '../core/errors.ts';
+import { type Part, pause } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import { Probe } from './probe.ts';
+import { type Measured, Sensor } from './sensor.ts';
+import { HOUR_MS } from './weather.ts';
+
+/** What a virtual sensor needs to speak for a registered one. `kind` and `seed` say what it measures (see `Probe`). */
+export interface DemoCredential {
+  readonly id: string;
+  readonly farm: string;
+  readonly secret: string;
+  readonly kind: string;
+  readonly seed: number;
+}
+
+export interface DemoOptions {
+  /** `mqtt://HOST:PORT` */
+  readonly url: string;
+  readonly sensors: readonly DemoCredential[];
+  /** Between two readings of one sensor. */
+  readonly intervalMs?: number;
+  /** How much of the past is published first, so that charts are not empty. 0: none. */
+  readonly backfillHours?: number;
+  readonly log: Logger;
+}
+
+interface Member {
+  readonly sensor: Sensor;
+  readonly probe: Probe;
+}
+
+const BACKFILL_STEP_MS = 5 * 60_000;
+const READINGS_A_MESSAGE = 48;
+/** Between two messages of the past, so that they do not get in the way of the present. */
+const PACE_MS = 10;
+const FAREWELL_MS = 2_000;
+
+/** Built-in sensors that show what Loam does: virtual ones, over real MQTT, like anyone's. */
+export class DemoSensors implements Part {
+  readonly name = 'demo sensors';
+  private readonly options: DemoOptions;
+  private readonly members: Member[];
+  private readonly stopping = new AbortController();
+  private ticker: NodeJS.Timeout | undefined;
+  private past: Promise<void> | undefined;
+  private turn = 0;
+
+  constructor(options: DemoOptions) {
+    this.options = options;
+    this.members = options.sensors.map(({ id, farm, secret, kind, seed }) => ({
+      sensor: new Sensor({ url: options.url, id, farm, secret, log: options.log }),
+      probe: new Probe(kind, seed),
+    }));
+  }
+
+  /** Begins to connect and publish; does not wait for the broker. */
+  async start(): Promise<void> {
+    const { intervalMs = 2_000, backfillHours = 24 } = this.options;
+    if (this.members.length === 0) return;
+    for (const { sensor } of this.members) sensor.start();
+    // One after another through the interval, as sensors that know nothing of each other would.
+    this.ticker = setInterval(() => this.publishNext(), intervalMs / this.members.length);
+    this.past = this.publishPast(Date.now(), backfillHours * HOUR_MS);
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    clearInterval(this.ticker);
+    this.stopping.abort();
+    const wait = Math.min(FAREWELL_MS, deadlineMs / 2);
+    await Promise.all(this.members.map(({ sensor }) => sensor.stop(wait)));
+    await this.past;
+  }
+
+  /** Resolves when the past has been published, or given up. */
+  async backfilled(): Promise<void> {
+    await this.past;
+  }
+
+  private publishNext(): void {
+    const member = this.members[this.turn % this.members.length];
+    this.turn += 1;
+    const now = Date.now();
+    void member?.sensor.send([{ ts: now, values: member.probe.valuesAt(now) }]);
+  }
+
+  private async publishPast(now: number, spanMs: number): Promise<void> {
+    const { log } = this.options;
+    try {
+      for (const { sensor, probe } of this.members) {
+        for (const stretch of stretches(now - spanMs, now)) {
+          if (this.stopping.signal.aborted) return;
+          await sensor.send(stretch.map((ts): Measured => ({ ts, values: probe.valuesAt(ts) })));
+          await pause(PACE_MS, this.stopping.signal);
+        }
+      }
+    } catch (error) {
+      log.warn({ event: 'demo_backfill_failed' }, explain(error));
+    }
+  }
+}
+
+/** The moments from `from` to `to` at which the past is measured, in lists of one message each. Whole steps: a second run gives the same ones. */
+function stretches(from: number, to: number): number[][] {
+  const lists: number[][] = [];
+  let list: number[] = [];
+  for (let ts = Math.ceil(from / BACKFILL_STEP_MS) * BACKFILL_STEP_MS; ts < to; ts += BACKFILL_STEP_MS) {
+    list.push(ts);
+    if (list.length < READINGS_A_MESSAGE) continue;
+    lists.push(list);
+    list = [];
+  }
+  return list.length > 0 ? [...lists, list] : lists;
+}

@@ -1,0 +1,91 @@
+import { noise, smoothNoise } from './random.ts';
+import { type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
+import { clamp, HOUR_MS, type Place, rainAt, weatherAt } from './weather.ts';
+
+/** What a virtual sensor measures: `weather` the air, `soil` the ground, anything else both of it. */
+export type ProbeKind = 'weather' | 'soil' | 'irrigated';
+
+export type Values = Readonly<Record<string, number>>;
+
+/** All demo sensors stand in one landscape, so that they see one weather. */
+const PLACE: Place = { latitude: 52.4, longitude: 13, seed: 20 };
+const DAY_MS = 24 * HOUR_MS;
+
+/**
+ * One virtual sensor: what it would measure at any moment, the same at every run.
+ * Sensors of different seeds stand in one weather, but each in a soil of its own and with errors of its own.
+ */
+export class Probe {
+  private readonly kind: string;
+  private readonly seed: number;
+  private readonly water: SoilWater;
+
+  constructor(kind: string, seed: number) {
+    this.kind = kind;
+    this.seed = seed;
+    this.water = new SoilWater(PLACE, soilOf(kind, seed));
+  }
+
+  /** What it measures at `now`, Unix ms: metric names to numbers, rounded as a device would. */
+  valuesAt(now: number): Values {
+    const health = { battery: round(this.batteryAt(now), 2), rssi: Math.round(this.rssiAt(now)) };
+    if (this.kind === 'weather') return { ...this.airAt(now), ...health };
+    if (this.kind === 'soil' || this.kind === 'irrigated') return { ...this.groundAt(now), ...health };
+    return { ...this.airAt(now), ...this.groundAt(now), ...health };
+  }
+
+  private airAt(now: number): Values {
+    const { temperature, humidity } = weatherAt(PLACE, now);
+    return {
+      air_temperature: round(temperature + this.error(1, 0.6) + this.jitter(now, 2, 0.15), 1),
+      air_humidity: round(clamp(humidity + this.error(3, 3) + this.jitter(now, 4, 1), 0, 100), 1),
+      rain: round(rainInTheLastHour(now), 1),
+    };
+  }
+
+  private groundAt(now: number): Values {
+    return {
+      soil_moisture: round(clamp(this.water.moistureAt(now) + this.jitter(now, 5, 0.15), 0, 60), 1),
+      soil_temperature: round(soilTemperatureAt(PLACE, now) + this.error(6, 0.8) + this.jitter(now, 7, 0.08), 1),
+    };
+  }
+
+  /** Volts of a lithium cell that is charged by a small panel in the day and drains over months. */
+  private batteryAt(now: number): number {
+    const sun = weatherAt(PLACE, now).sunshine / 1_000;
+    const age = (now / DAY_MS / 120 + noise(this.seed, 8)) % 1;
+    return clamp(3.95 - 0.35 * age + 0.12 * sun + this.jitter(now, 9, 0.01), 3.3, 4.2);
+  }
+
+  /** dBm: the distance to the gateway, and fading. Rain damps a little. */
+  private rssiAt(now: number): number {
+    return -70 - 30 * noise(this.seed, 10) - rainAt(PLACE, now) + this.jitter(now, 11, 3);
+  }
+
+  /** What this device always reads too high or too low, up to ± `most`. */
+  private error(which: number, most: number): number {
+    return (noise(this.seed, which) * 2 - 1) * most;
+  }
+
+  private jitter(now: number, which: number, most: number): number {
+    return (smoothNoise(this.seed * 31 + which, now / 15_000) * 2 - 1) * most;
+  }
+}
+
+function soilOf(kind: string, seed: number): Soil {
+  const between = (which: number, least: number, most: number) => least + noise(seed, which) * (most - least);
+  const capacity = between(21, 33, 38);
+  const soil = { wilting: between(22, 10, 14), capacity, depth: between(23, 220, 320), seed };
+  return kind === 'irrigated' ? { ...soil, irrigateBelow: capacity * 0.72 } : soil;
+}
+
+function rainInTheLastHour(now: number): number {
+  let sum = 0;
+  for (let minute = 0; minute < 60; minute += 10) sum += rainAt(PLACE, now - minute * 60_000) / 6;
+  return sum;
+}
+
+function round(value: number, decimals: number): number {
+  const factor = 10 ** decimals;
+  return Math.round(value * factor) / factor;
+}

@@ -1,0 +1,104 @@
+import { noise } from './random.ts';
+import { clamp, HOUR_MS, type Place, rainAt, weatherAt } from './weather.ts';
+
+/** What a soil is like. Shares of volume in %. */
+export interface Soil {
+  /** Below it plants wilt. */
+  readonly wilting: number;
+  /** What stays when surplus water has drained. */
+  readonly capacity: number;
+  /** Depth that the probe feels, mm. */
+  readonly depth: number;
+  /** Moisture at which irrigation begins; absent where nothing is irrigated. */
+  readonly irrigateBelow?: number;
+  readonly seed: number;
+}
+
+const STEP_MS = HOUR_MS / 2;
+/** A soil forgets what it was longer ago. */
+const MEMORY_STEPS = (21 * 24 * HOUR_MS) / STEP_MS;
+const IRRIGATION_MM_PER_HOUR = 4;
+/** Irrigation is started in the early morning only, when least of it is lost. */
+const IRRIGATION_HOURS_UTC = [2, 3, 4, 5];
+const MOST_KEPT = 64;
+
+interface Course {
+  step: number;
+  moisture: number;
+}
+
+/**
+ * The soil's water as it was filled by rain and irrigation and emptied by plants and drainage.
+ *
+ * A pure function of time, though water adds up: it is worked out in steps of half an hour from a fixed start weeks before,
+ * and the last steps are kept so that the next moment need not begin again.
+ */
+export class SoilWater {
+  private readonly place: Place;
+  private readonly soil: Soil;
+  private readonly kept = new Map<number, Course>();
+
+  constructor(place: Place, soil: Soil) {
+    this.place = place;
+    this.soil = soil;
+  }
+
+  /** % of volume at `now`, Unix ms. */
+  moistureAt(now: number): number {
+    const step = Math.floor(now / STEP_MS);
+    const from = this.atStep(step);
+    return from + (this.next(step, from) - from) * ((now - step * STEP_MS) / STEP_MS);
+  }
+
+  private atStep(step: number): number {
+    // The start is the same for all moments of one stretch of weeks, so that asking in any order gives the same answer.
+    const start = Math.floor(step / MEMORY_STEPS) * MEMORY_STEPS - MEMORY_STEPS;
+    const known = this.kept.get(start);
+    const course =
+      known && known.step <= step ? known : { step: start, moisture: (this.soil.wilting + this.soil.capacity) / 2 };
+    while (course.step < step) {
+      course.moisture = this.next(course.step, course.moisture);
+      course.step += 1;
+    }
+    this.keep(start, course);
+    return course.moisture;
+  }
+
+  private keep(start: number, course: Course): void {
+    this.kept.delete(start);
+    this.kept.set(start, course);
+    const [oldest] = this.kept.keys();
+    if (this.kept.size > MOST_KEPT && oldest !== undefined) this.kept.delete(oldest);
+  }
+
+  private next(step: number, moisture: number): number {
+    const { wilting, capacity, depth } = this.soil;
+    const hours = STEP_MS / HOUR_MS;
+    const now = step * STEP_MS;
+    const { temperature, humidity, sunshine } = weatherAt(this.place, now);
+    // Sunny, warm, dry air draws water; the drier the soil, the less of it plants can find.
+    const thirst = Math.max(0, 0.0009 * sunshine + 0.004 * temperature * (1 - humidity / 100));
+    const found = clamp((moisture - wilting) / (capacity - wilting), 0, 1) ** 0.7;
+    const lost = thirst * found * hours;
+    const gained = (rainAt(this.place, now) + this.irrigation(step, moisture)) * hours;
+    const drained = Math.max(0, moisture - capacity) * 0.12 * hours;
+    return clamp(moisture + ((gained - lost) / depth) * 100 - drained, wilting * 0.9, capacity * 1.35);
+  }
+
+  private irrigation(step: number, moisture: number): number {
+    const { irrigateBelow, seed } = this.soil;
+    if (irrigateBelow === undefined || moisture > irrigateBelow) return 0;
+    const hour = Math.floor((step * STEP_MS) / HOUR_MS) % 24;
+    // Not every morning has somebody to open the valve.
+    const tended = noise(seed + 7, Math.floor((step * STEP_MS) / (24 * HOUR_MS))) < 0.8;
+    return tended && IRRIGATION_HOURS_UTC.includes(hour) ? IRRIGATION_MM_PER_HOUR : 0;
+  }
+}
+
+/** °C in the ground: the air's temperature of the day before, evened out, with a swing that comes late. `now` is Unix ms. */
+export function soilTemperatureAt(place: Place, now: number): number {
+  let mean = 0;
+  for (let hour = 0; hour < 24; hour += 3) mean += weatherAt(place, now - hour * HOUR_MS).temperature / 8;
+  const late = weatherAt(place, now - 4 * HOUR_MS).temperature;
+  return Math.max(-2, mean + 0.35 * (late - mean));
+}

@@ -1,0 +1,85 @@
+import { type Document, isMap, isSeq, parseDocument, YAMLSeq } from 'yaml';
+import { RegistryInvalid } from '../core/errors.ts';
+import type { Role, Sensor } from './registry.ts';
+
+/**
+ * Changes to a registry's text. Comments, order and layout stay as their writer left them.
+ * Whether the result is a registry is for `parseRegistry` to say.
+ */
+
+/** The registry with one more sensor. Throws RegistryInvalid when its id is taken. */
+export function addSensor(text: string, sensor: Partial<Sensor> & Pick<Sensor, 'id' | 'farm'>): string {
+  const document = read(text);
+  if (find(document, 'sensors', 'id', sensor.id) >= 0)
+    throw new RegistryInvalid(`there is a sensor "${sensor.id}" already`);
+  list(document, 'sensors').add(document.createNode(sensor));
+  return write(document);
+}
+
+/** The registry without the sensor. Throws RegistryInvalid when there is none of that id. */
+export function removeSensor(text: string, id: string): string {
+  return remove(text, 'sensors', 'id', id, `there is no sensor "${id}"`);
+}
+
+/** The registry with one more user, or with the user's password and roles replaced. `password` is a hash. */
+export function putUser(
+  text: string,
+  user: { name: string; password?: string; farms: Readonly<Record<string, Role>> },
+): string {
+  const document = read(text);
+  const at = find(document, 'users', 'name', user.name);
+  if (at >= 0) document.setIn(['users', at], document.createNode(user));
+  else list(document, 'users').add(document.createNode(user));
+  return write(document);
+}
+
+/** The registry with another password hash for one user. Throws RegistryInvalid when there is no such user. */
+export function setPassword(text: string, name: string, password: string): string {
+  const document = read(text);
+  const at = find(document, 'users', 'name', name);
+  if (at < 0) throw new RegistryInvalid(`there is no user "${name}"`);
+  document.setIn(['users', at, 'password'], password);
+  return write(document);
+}
+
+/** The registry without the user. Throws RegistryInvalid when there is none of that name. */
+export function removeUser(text: string, name: string): string {
+  return remove(text, 'users', 'name', name, `there is no user "${name}"`);
+}
+
+function read(text: string): Document {
+  const document = parseDocument(text);
+  const broken = document.errors[0];
+  if (broken) throw new RegistryInvalid(broken.message, { cause: broken });
+  return document;
+}
+
+function write(document: Document): string {
+  return document.toString({ lineWidth: 0 });
+}
+
+function list(document: Document, key: string): YAMLSeq {
+  const found = document.get(key);
+  if (isSeq(found)) {
+    // An empty list is most often written `[]`, and would otherwise grow as one long line.
+    if (found.items.length === 0) found.flow = false;
+    return found;
+  }
+  const made = new YAMLSeq();
+  document.set(key, made);
+  return made;
+}
+
+function find(document: Document, key: string, field: string, value: string): number {
+  const items = document.get(key);
+  if (!isSeq(items)) return -1;
+  return items.items.findIndex((item) => isMap(item) && item.get(field) === value);
+}
+
+function remove(text: string, key: string, field: string, value: string, absent: string): string {
+  const document = read(text);
+  const at = find(document, key, field, value);
+  if (at < 0) throw new RegistryInvalid(absent);
+  document.deleteIn([key, at]);
+  return write(document);
+}

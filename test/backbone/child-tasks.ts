@@ -1,0 +1,76 @@
+import { writeSync } from 'node:fs';
+import type { Log } from '../../backbone/log/port.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+
+/** A variable that the parent must have set. */
+export function given(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set`);
+  return value;
+}
+
+/** What a child process does with the queue that `open` opens; the suite names the task in TASK. */
+export async function queueChild(open: () => Promise<Queue>): Promise<void> {
+  const queue = await open();
+  switch (given('TASK')) {
+    case 'write':
+      return writeForEver((body) => queue.publish(body));
+    case 'write-one':
+      await writeOne((body) => queue.publish(body));
+      return queue.close();
+    case 'hold':
+      return holdForEver(queue, Number(given('PREFETCH')));
+    default:
+      throw new Error('unknown TASK');
+  }
+}
+
+/** What a child process does with the log that `open` opens. */
+export async function logChild(open: () => Promise<Log>): Promise<void> {
+  const log = await open();
+  switch (given('TASK')) {
+    case 'write':
+      return writeForEver((body) => log.append(body));
+    case 'write-one':
+      await writeOne((body) => log.append(body));
+      return log.close();
+    default:
+      throw new Error('unknown TASK');
+  }
+}
+
+/** Writes 0, 1, 2, … with eight under way at once, and prints each number once it is durable. */
+async function writeForEver(write: (body: Uint8Array) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    for (;;) {
+      const number = next++;
+      await write(Buffer.from(String(number).padEnd(1_000)));
+      print(number);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, lane));
+}
+
+async function writeOne(write: (body: Uint8Array) => Promise<void>): Promise<void> {
+  await write(Buffer.alloc(10_000, 'a'));
+  print('begin');
+  await write(Buffer.alloc(10_000, 'b'));
+  print('durable');
+}
+
+/** Takes what it is given, prints it with its attempt, and never finishes. */
+async function holdForEver(queue: Queue, prefetch: number): Promise<void> {
+  const alive = setInterval(() => {}, 60_000);
+  await queue.consume(
+    ({ body, attempt }) => {
+      print(`${Buffer.from(body).toString().trim()} ${attempt}`);
+      return new Promise(() => alive.ref());
+    },
+    { prefetch },
+  );
+}
+
+function print(line: string | number): void {
+  writeSync(1, `${line}\n`);
+}

@@ -1,0 +1,98 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { run } from '../e2e/loam-process.ts';
+import { freePort, temporaryFolder } from '../services/wait.ts';
+
+describe('loam up, when something is wrong at the start', function () {
+  this.timeout(60_000);
+  let env: Record<string, string>;
+
+  beforeEach(async () => {
+    env = {
+      LOAM_DATA: join(await temporaryFolder(), 'data'),
+      LOAM_MQTT_PORT: '0',
+      LOAM_HTTP_PORT: '0',
+      LOAM_OPS_PORT: '0',
+      LOAM_DEMO: 'false',
+      LOAM_LOG_LEVEL: 'warn',
+    };
+  });
+
+  async function refusesToStart(...words: (string | RegExp)[]): Promise<void> {
+    const { code, stderr, stdout } = await run(['up'], env);
+    expect(code, stderr).to.equal(2);
+    expect(stdout).to.equal('');
+    const lines = stderr.trim().split('\n');
+    expect(lines, stderr).to.have.length(1);
+    for (const word of words) expect(lines[0]).to.match(new RegExp(word));
+  }
+
+  for (const setting of ['LOAM_MQTT_PORT', 'LOAM_HTTP_PORT', 'LOAM_OPS_PORT']) {
+    it(`says in one line that the port of ${setting} is in use, and exits 2`, async () => {
+      const other = createServer().listen(0, '127.0.0.1');
+      await new Promise((resolve) => other.once('listening', resolve));
+      const address = other.address();
+      const port = address !== null && typeof address === 'object' ? String(address.port) : '';
+      env[setting] = port;
+      try {
+        await refusesToStart(setting, port);
+      } finally {
+        await new Promise((resolve) => other.close(resolve));
+      }
+    });
+  }
+
+  it('says that the data folder cannot be written, and exits 2', async () => {
+    const file = join(await temporaryFolder(), 'file');
+    await writeFile(file, '');
+    env.LOAM_DATA = join(file, 'data');
+    await refusesToStart('LOAM_DATA', file);
+  });
+
+  it('says in which line of the registry the typo is, and exits 2', async () => {
+    const data = String(env.LOAM_DATA);
+    await mkdir(data, { recursive: true });
+    await writeFile(
+      join(data, 'registry.yaml'),
+      'farms:\n  - { id: north, name: North, timezone: Europe/Berlin }\nsensors:\n  - id: s1\n    farm: nroth\n',
+    );
+    await refusesToStart('LOAM_REGISTRY', 'registry\\.yaml:5', 'nroth');
+  });
+
+  it('says that LOAM_QUEUE cannot be reached, without its password, and exits 2', async () => {
+    const port = await freePort();
+    env.LOAM_QUEUE = `amqp://someone:hunter2@127.0.0.1:${port}`;
+    const { stderr } = await run(['up'], env);
+    expect(stderr).not.to.contain('hunter2');
+    await refusesToStart('LOAM_QUEUE', String(port), 'ECONNREFUSED');
+  });
+
+  it('names the setting, what was given and what is allowed', async () => {
+    env.LOAM_MQTT_PORT = 'mqtt';
+    await refusesToStart('LOAM_MQTT_PORT', '"mqtt"', 'allowed: a whole number');
+  });
+
+  it('refuses an unknown option', async () => {
+    const { code, stderr } = await run(['up', '--mqqt-port', '1'], env);
+    expect(code).to.equal(2);
+    expect(stderr).to.contain('--mqqt-port');
+  });
+
+  it('refuses a role alone on files that belong to one process', async () => {
+    const { code, stderr } = await run(['worker'], env);
+    expect(code).to.equal(2);
+    expect(stderr).to.match(/LOAM_QUEUE.*loam up/);
+  });
+});
+
+describe('loam --help', () => {
+  it('names every command and how to begin', async () => {
+    const { code, stdout } = await run(['--help'], {});
+    expect(code).to.equal(0);
+    for (const word of ['up', 'broker', 'worker', 'gateway', 'simulate', 'check', 'sensor', 'user'])
+      expect(stdout).to.match(new RegExp(`^  ${word} `, 'm'));
+    expect(stdout).to.contain('Start here');
+  });
+});

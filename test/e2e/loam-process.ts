@@ -1,0 +1,60 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { until } from '../services/wait.ts';
+
+const BIN = fileURLToPath(new URL('../../cli/bin.js', import.meta.url));
+
+/** One `loam` command, run as its users run it. */
+export class LoamProcess {
+  stdout = '';
+  stderr = '';
+  readonly child: ChildProcess;
+  /** Resolves with the exit code, or the signal's name, when the process has ended. */
+  readonly ended: Promise<number | string>;
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('LOAM_')));
+    this.child = spawn(process.execPath, [BIN, ...args], {
+      env: { ...inherited, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.ended = new Promise((resolve) => {
+      this.child.on('close', (code, signal) => resolve(code ?? signal ?? 'gone'));
+    });
+  }
+
+  /** Resolves with the match once the output holds `pattern`; rejects with what was said instead when the process ends first. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    const found = await until(`loam says ${pattern}`, () => pattern.exec(this.stdout + this.stderr) ?? this.endedWith(), {
+      timeoutMs: 40_000,
+    });
+    if (typeof found === 'string') throw new Error(found);
+    return found;
+  }
+
+  private endedWith(): string | undefined {
+    const { exitCode, signalCode } = this.child;
+    if (exitCode === null && signalCode === null) return undefined;
+    return `loam ended with ${exitCode ?? signalCode}: ${this.stderr}`;
+  }
+
+  /** Sends a signal and resolves with the exit code. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
+    this.child.kill(signal);
+    return this.ended;
+  }
+}
+
+/** Runs a command that ends by itself; `input` goes to its standard input. */
+export async function run(args: readonly string[], env: Readonly<Record<string, string>>, input = '') {
+  const command = new LoamProcess(args, env);
+  command.child.stdin?.end(input);
+  const code = await command.ended;
+  return { code, stdout: command.stdout, stderr: command.stderr };
+}

@@ -1,0 +1,113 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { connectAsync } from 'mqtt';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { LoamProcess, run } from './loam-process.ts';
+import { openPage, shown, shows } from './page.ts';
+
+const ADDRESS = /Open (http:\/\/\S+)/;
+const MQTT = /publish to (\S+) over MQTT/;
+
+describe('loam up on a machine with nothing but Node', function () {
+  this.timeout(120_000);
+  let env: Record<string, string>;
+  let loam: LoamProcess;
+
+  before(async () => {
+    env = {
+      LOAM_DATA: join(await temporaryFolder(), 'data'),
+      LOAM_MQTT_PORT: '0',
+      LOAM_HTTP_PORT: '0',
+      LOAM_OPS_PORT: '0',
+    };
+    loam = new LoamProcess(['up'], env);
+  });
+
+  after(async () => {
+    await loam.stop('SIGKILL');
+  });
+
+  it('prints one address that signs in, and the page shows values of the demo farm that move', async () => {
+    const [, address = ''] = await loam.says(ADDRESS);
+    const { page, complaints, close } = await openPage(address);
+    try {
+      const value = page.locator('[data-sensor][data-metric="soil_moisture"]').first();
+      await value.waitFor({ timeout: 20_000 });
+      const readAll = async () => (await page.locator('[data-sensor][data-metric]').allTextContents()).join('|');
+      const before = await readAll();
+      await until('a value on the page moves', async () => (await readAll()) !== before, { timeoutMs: 30_000 });
+      expect(page.url()).not.to.contain('token');
+      expect(complaints.filter((text) => !text.includes('401'))).to.deep.equal([]);
+    } finally {
+      await close();
+    }
+  });
+
+  it('lets the address sign in once only', async () => {
+    const [, address = ''] = await loam.says(ADDRESS);
+    const { page, close } = await openPage(address);
+    try {
+      await page.getByRole('button', { name: /sign in/i }).waitFor();
+      expect(await page.locator('[data-sensor]').count()).to.equal(0);
+    } finally {
+      await close();
+    }
+  });
+
+  it('shows a number that a sensor of one’s own publishes, and its change', async () => {
+    const added = await run(['sensor', 'add', 'probe-1', '--farm', 'demo', '--name', 'My probe'], env);
+    expect(added.code, added.stderr).to.equal(0);
+    const [, secret = ''] = /password\s+(\S+)/.exec(added.stdout) ?? [];
+    const password = 'correct horse battery';
+    const user = await run(['user', 'add', 'anna', '--role', 'viewer', '--farm', 'demo'], env, `${password}\n`);
+    expect(user.code, user.stderr).to.equal(0);
+
+    const [, address = ''] = await loam.says(ADDRESS);
+    const [, mqtt = ''] = await loam.says(MQTT);
+    await until('the running broker knows the new sensor', () => loam.stderr.includes('registry reloaded'));
+    const sensor = await until('the sensor connects', () =>
+      connectAsync(`mqtt://${mqtt}`, { username: 'probe-1', password: secret, reconnectPeriod: 0 }).catch(
+        () => undefined,
+      ),
+    );
+    const { page, close } = await openPage(new URL(address).origin);
+    try {
+      await page.getByLabel(/user/i).fill('anna');
+      await page.getByLabel(/password/i).fill(password);
+      await page.getByRole('button', { name: /sign in/i }).click();
+      const topic = 'farms/demo/sensors/probe-1/telemetry';
+      await sensor.publishAsync(topic, '{"soil_moisture": 31.2}', { qos: 1 });
+      await shows(page, 'probe-1', 'soil_moisture', '31.2');
+      await sensor.publishAsync(topic, '{"soil_moisture": 47.9}', { qos: 1 });
+      await shows(page, 'probe-1', 'soil_moisture', '47.9');
+    } finally {
+      await close();
+      await sensor.endAsync();
+    }
+  });
+
+  it('drains on Ctrl-C, exits 0, and shows the same values when it is started again', async () => {
+    expect(await loam.stop('SIGINT')).to.equal(0);
+    loam = new LoamProcess(['up', '--no-demo'], env);
+    const [, address = ''] = await loam.says(ADDRESS);
+    const { page, close } = await openPage(address);
+    try {
+      await page.getByLabel(/user/i).fill('anna');
+      await page.getByLabel(/password/i).fill('correct horse battery');
+      await page.getByRole('button', { name: /sign in/i }).click();
+      await shows(page, 'probe-1', 'soil_moisture', '47.9');
+      const now = Date.now();
+      const history = await page.request.get(
+        `/api/farms/demo/history?sensor=probe-1&metric=soil_moisture&from=${now - 3_600_000}&to=${now}&points=500`,
+      );
+      const body = await history.json();
+      expect(body.unit).to.equal('%');
+      expect(body.rows.at(-1)[1]).to.equal(47.9);
+      expect(await shown(page, 'probe-1', 'soil_moisture')).to.contain('47.9');
+    } finally {
+      await close();
+    }
+    expect(await readFile(join(String(env.LOAM_DATA), 'registry.yaml'), 'utf8')).to.contain('probe-1');
+  });
+});

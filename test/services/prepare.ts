@@ -1,0 +1,21 @@
+import { locate, named, serviceNames } from './install.ts';
+import { output } from './process.ts';
+
+/**
+ * Installs what the tests need and the machine lacks, so that it happens before the tests and not within the time limit
+ * of one. Silent when there is nothing to do; exits 1 after saying everything that is missing.
+ */
+for (const service of serviceNames) {
+  if (named(service) !== undefined) {
+    continue;
+  }
+  try {
+    const place = await locate(service);
+    if (place.kind === 'image') {
+      await output('docker', ['pull', '--quiet', place.image]);
+    }
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,136 @@
+import { join, resolve } from 'node:path';
+import { expect } from 'chai';
+import { loadConfig, SETTINGS, type SettingName, unknownVariables } from '../../core/config.ts';
+import { ConfigInvalid } from '../../core/errors.ts';
+
+const names = (Object.keys(SETTINGS) as string[]).filter((name): name is SettingName => name in SETTINGS);
+
+function refusal(options: Record<string, string>, env: Record<string, string> = {}): ConfigInvalid {
+  try {
+    loadConfig(options, env);
+  } catch (error) {
+    if (error instanceof ConfigInvalid) return error;
+    throw error;
+  }
+  throw new Error('the settings were taken');
+}
+
+describe('config', () => {
+  it('is complete when nothing is set', () => {
+    const data = resolve('data');
+    expect(loadConfig({}, {})).to.deep.equal({
+      data,
+      registry: join(data, 'registry.yaml'),
+      queue: `lmdb:${join(data, 'queue')}`,
+      log: `lmdb:${join(data, 'log')}`,
+      store: `duckdb:${join(data, 'readings.duckdb')}`,
+      mqttHost: '127.0.0.1',
+      mqttPort: 1883,
+      httpHost: '127.0.0.1',
+      httpPort: 8080,
+      opsHost: '127.0.0.1',
+      opsPort: 9464,
+      sessionKey: undefined,
+      demo: true,
+      logLevel: 'info',
+    });
+  });
+
+  it('keeps everything in the data folder that is set, wherever that was said', () => {
+    for (const config of [loadConfig({}, { LOAM_DATA: '/var/loam' }), loadConfig({ data: '/var/loam' }, {})]) {
+      expect(config.registry).to.equal('/var/loam/registry.yaml');
+      expect(config.queue).to.equal('lmdb:/var/loam/queue');
+      expect(config.store).to.equal('duckdb:/var/loam/readings.duckdb');
+    }
+  });
+
+  it('makes relative folders absolute', () => {
+    expect(loadConfig({ data: 'x/../y', registry: 'r.yaml' }, {})).to.include({
+      data: resolve('y'),
+      registry: resolve('r.yaml'),
+    });
+  });
+
+  it('prefers an option to its variable, and both to the default', () => {
+    const env = { LOAM_MQTT_PORT: '1', LOAM_HTTP_PORT: '2' };
+    expect(loadConfig({ mqttPort: '3' }, env)).to.include({ mqttPort: 3, httpPort: 2, opsPort: 9464 });
+  });
+
+  it('takes an empty variable as one that is not set', () => {
+    expect(loadConfig({}, { LOAM_MQTT_PORT: '', LOAM_SESSION_KEY: '' })).to.include({
+      mqttPort: 1883,
+      sessionKey: undefined,
+    });
+  });
+
+  it('takes an empty option as a wrong value', () => {
+    expect(refusal({ mqttPort: '' }).setting).to.equal('LOAM_MQTT_PORT');
+  });
+
+  it('does not read another environment than the one given', () => {
+    expect(loadConfig({}, {}).data).to.equal(resolve('data'));
+  });
+
+  it('takes the values at the edge of what is allowed', () => {
+    expect(loadConfig({ mqttPort: '0', httpPort: '65535' }, {})).to.include({ mqttPort: 0, httpPort: 65_535 });
+    expect(loadConfig({ mqttHost: '::', httpHost: 'farm-1.example_x.org' }, {}).mqttHost).to.equal('::');
+    expect(loadConfig({ sessionKey: 'k'.repeat(32) }, {}).sessionKey).to.have.length(32);
+    expect(loadConfig({ demo: 'false', logLevel: 'silent' }, {})).to.include({ demo: false, logLevel: 'silent' });
+    expect(loadConfig({ store: 'influxs://h:8086/loam?org=o&token=t' }, {}).store).to.match(/token=t$/);
+  });
+});
+
+describe('a wrong value of a setting', () => {
+  const wrong: Record<SettingName, string[]> = {
+    data: [],
+    registry: [],
+    queue: ['rabbit', 'amqp:', 'http://h', 'lmdb', 'LMDB:x', ' lmdb:x'],
+    log: ['duckdb:x', 'kafka://h'],
+    store: ['lmdb:x', 'influx', 'http://h:8086'],
+    mqttHost: ['a b', 'mqtt://h', 'h/x', '[::1]'],
+    mqttPort: ['65536', '-1', '1.5', '1e3', 'x', ' 1', '0x10', '٣'],
+    httpHost: ['http://h'],
+    httpPort: ['99999'],
+    opsHost: ['*'],
+    opsPort: ['off'],
+    sessionKey: ['k'.repeat(31)],
+    demo: ['yes', '1', 'TRUE'],
+    logLevel: ['verbose', 'INFO'],
+  };
+  for (const name of names) {
+    const { variable, option, allowed } = SETTINGS[name];
+    for (const value of wrong[name]) {
+      it(`names ${variable}, what was given and what is allowed: ${JSON.stringify(value)}`, () => {
+        for (const error of [refusal({ [name]: value }), refusal({}, { [variable]: value })]) {
+          expect(error).to.include({ code: 'CONFIG_INVALID', advice: 'tell-user', setting: variable });
+          expect(error.message).to.include(variable);
+          expect(error.message).to.include(option.split(' ')[0]);
+          expect(error.message).to.include(allowed);
+          if (name !== 'sessionKey') expect(error.message).to.include(JSON.stringify(value));
+        }
+      });
+    }
+  }
+
+  it('never shows a session key', () => {
+    const key = 'a short secret';
+    expect(refusal({ sessionKey: key }).message).to.not.include(key);
+  });
+});
+
+describe('settings', () => {
+  it('have a variable named after the option', () => {
+    expect(SETTINGS.mqttPort).to.include({ variable: 'LOAM_MQTT_PORT', option: '--mqtt-port <port>' });
+    for (const name of names) {
+      const word = name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`);
+      expect(SETTINGS[name].option).to.match(new RegExp(`^--${word} <[^>]+>$`));
+      expect(SETTINGS[name].variable).to.equal(`LOAM_${word.replaceAll('-', '_').toUpperCase()}`);
+    }
+  });
+
+  it('are told from variables that are none', () => {
+    const env = { LOAM_DATA: 'x', LOAM_MQTT_PROT: '1', LOAM_TEST_RABBITMQ: 'x', LOAMY: 'x', PATH: 'x', loam_data: 'x' };
+    expect(unknownVariables(env)).to.deep.equal(['LOAM_MQTT_PROT']);
+    expect(unknownVariables(Object.fromEntries(names.map((n) => [SETTINGS[n].variable, ''])))).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,172 @@
+import { expect } from 'chai';
+import { Packr } from 'msgpackr';
+import { EncodingInvalid } from '../../core/errors.ts';
+import {
+  type Batch,
+  batchId,
+  type DeadLetter,
+  decodeBatch,
+  decodeDead,
+  decodeLive,
+  encodeBatch,
+  encodeDead,
+  encodeLive,
+  type LiveEntry,
+  type Publish,
+} from '../../telemetry/batch.ts';
+
+const { pack } = new Packr({ useRecords: false });
+const received = 1_764_000_000_500;
+
+const publish: Publish = {
+  farm: 'north',
+  field: 'f1',
+  sensor: 's1',
+  topic: 'farms/north/sensors/s1/telemetry',
+  payload: new TextEncoder().encode('{"soil_moisture": 31.2}'),
+  received,
+};
+const binary: Publish = { ...publish, sensor: 's2', payload: Uint8Array.from({ length: 256 }, (_, i) => i) };
+const empty: Publish = { ...publish, field: '', payload: new Uint8Array() };
+const row = ['north', 'f1', 's1', 'farms/north/sensors/s1/telemetry', publish.payload, received];
+
+const batch: Batch = { id: 'b1', publishes: [publish, binary, empty] };
+const live: LiveEntry = {
+  id: 'b1',
+  readings: [
+    {
+      farm: 'north',
+      sensor: 's1',
+      ts: received - 500,
+      received,
+      values: { soil_moisture: 31.2, open: 1, deep: -1e-9 },
+    },
+    { farm: 'north', sensor: 's2', ts: 946_684_800_000, received, values: { constructor: Number.MAX_VALUE } },
+  ],
+};
+const dead: DeadLetter = { publish: binary, reason: 'not_utf8', explanation: 'über', at: received + 1 };
+
+/** The payloads come back as views of another class; only their bytes matter. */
+const plain = (p: Publish) => ({ ...p, payload: [...p.payload] });
+
+describe('batch encoding', () => {
+  it('gives back every publish of a batch, whatever its bytes', () => {
+    const back = decodeBatch(encodeBatch(batch));
+    expect(back.id).to.equal('b1');
+    expect(back.publishes.map(plain)).to.deep.equal(batch.publishes.map(plain));
+  });
+
+  it('gives back a live entry', () => {
+    expect(decodeLive(encodeLive(live))).to.deep.equal(live);
+  });
+
+  it('gives back a dead letter', () => {
+    const back = decodeDead(encodeDead(dead));
+    expect({ ...back, publish: plain(back.publish) }).to.deep.equal({ ...dead, publish: plain(dead.publish) });
+  });
+
+  it('gives back empty lists', () => {
+    expect(decodeBatch(encodeBatch({ id: 'b', publishes: [] }))).to.deep.equal({ id: 'b', publishes: [] });
+    expect(decodeLive(encodeLive({ id: 'b', readings: [] }))).to.deep.equal({ id: 'b', readings: [] });
+  });
+
+  it('gives back a batch of a thousand publishes from a view into a larger buffer', () => {
+    const publishes = Array.from({ length: 1_000 }, (_, i) => ({ ...publish, received: received + i }));
+    const bytes = encodeBatch({ id: 'b', publishes });
+    const around = new Uint8Array(bytes.length + 20);
+    around.set(bytes, 10);
+    const back = decodeBatch(around.subarray(10, -10));
+    expect(back.publishes.map((p) => p.received)).to.deep.equal(publishes.map((p) => p.received));
+    expect(back.publishes.map(plain)[999]).to.deep.equal(plain({ ...publish, received: received + 999 }));
+  });
+
+  it('is not disturbed by what is encoded after it', () => {
+    const first = encodeBatch(batch);
+    const copy = Uint8Array.from(first);
+    for (let i = 0; i < 2_000; i++) encodeBatch({ id: `b${i}`, publishes: [binary] });
+    expect([...first]).to.deep.equal([...copy]);
+  });
+
+  it('makes every batch id a new one', () => {
+    expect(new Set(Array.from({ length: 1_000 }, batchId)).size).to.equal(1_000);
+  });
+});
+
+describe('batch decoding', () => {
+  const decoders = { decodeBatch, decodeLive, decodeDead };
+  const garbage: Record<string, Uint8Array> = {
+    'no bytes': new Uint8Array(),
+    'a byte that MessagePack never uses': Uint8Array.of(0xc1),
+    text: new TextEncoder().encode('{"id": "b1"}'),
+    'a number': pack(1),
+    null: pack(null),
+    'an empty list': pack([]),
+    'a map': pack({ id: 'b1', publishes: [] }),
+    'a list that ends too early': Uint8Array.of(0x93, 1),
+    'a length of 4 GB': Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff),
+    'a later version': pack([2, 'b1', []]),
+    'no version': pack(['b1', []]),
+  };
+  for (const [name, decode] of Object.entries(decoders)) {
+    for (const [what, bytes] of Object.entries(garbage)) {
+      it(`${name} refuses ${what}`, () => {
+        expect(() => decode(bytes)).to.throw(EncodingInvalid);
+      });
+    }
+  }
+
+  it('refuses a message that is cut at any place, or has more after its end', () => {
+    const bytes = encodeBatch({ id: 'b1', publishes: [publish, binary] });
+    for (let end = 0; end < bytes.length; end++) {
+      expect(() => decodeBatch(bytes.subarray(0, end)), `cut at ${end}`).to.throw(EncodingInvalid);
+    }
+    expect(() => decodeBatch(Uint8Array.from([...bytes, 0]))).to.throw(EncodingInvalid);
+  });
+
+  it('refuses a batch whose rows are not publishes', () => {
+    for (const wrong of [
+      ['north', 'f1', 's1', 'topic', 'text', received],
+      ['north', 'f1', 's1', 'topic', publish.payload],
+      ['north', 'f1', 's1', 'topic', publish.payload, received, 0],
+      ['north', 'f1', 's1', 'topic', publish.payload, String(received)],
+      ['north', 'f1', 1, 'topic', publish.payload, received],
+      ['north', null, 's1', 'topic', publish.payload, received],
+      ['x'.repeat(1025), 'f1', 's1', 'topic', publish.payload, received],
+      ['north', 'f1', 's1', 'topic', publish.payload, Number.NaN],
+      { farm: 'north' },
+      'row',
+    ]) {
+      expect(() => decodeBatch(pack([1, 'b1', [row, wrong]])), JSON.stringify(wrong)).to.throw(EncodingInvalid);
+    }
+  });
+
+  it('refuses readings whose values are not numbers', () => {
+    for (const values of [{ ec: '1' }, { ec: null }, { ec: Number.NaN }, [1], 'x']) {
+      expect(() => decodeLive(pack([1, 'b1', [['north', 's1', received, received, values]]]))).to.throw(
+        EncodingInvalid,
+      );
+    }
+  });
+
+  it('refuses one kind of message as another', () => {
+    expect(() => decodeBatch(encodeLive(live))).to.throw(EncodingInvalid);
+    expect(() => decodeLive(encodeBatch(batch))).to.throw(EncodingInvalid);
+    expect(() => decodeBatch(encodeDead(dead))).to.throw(EncodingInvalid);
+    expect(() => decodeDead(encodeBatch(batch))).to.throw(EncodingInvalid);
+  });
+
+  it('answers every message with one wrong byte by a batch or by EncodingInvalid', () => {
+    const bytes = encodeBatch({ id: 'b1', publishes: [publish] });
+    for (let at = 0; at < bytes.length; at++) {
+      for (const wrong of [0x00, 0x7f, 0x80, 0xc0, 0xc1, 0xc4, 0xd4, 0xd9, 0xdc, 0xdf, 0xff]) {
+        const broken = Uint8Array.from(bytes);
+        broken[at] = wrong;
+        try {
+          decodeBatch(broken);
+        } catch (error) {
+          expect(error).to.be.instanceOf(EncodingInvalid);
+        }
+      }
+    }
+  });
+});
