@@ -2,6 +2,7 @@ import { explain } from '../core/errors.ts';
 import { type Part, pause } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Probe } from './probe.ts';
+import { inRounds } from './rounds.ts';
 import { type Measured, Sensor } from './sensor.ts';
 import { HOUR_MS } from './weather.ts';
 
@@ -42,9 +43,8 @@ export class DemoSensors implements Part {
   private readonly options: DemoOptions;
   private readonly members: Member[];
   private readonly stopping = new AbortController();
-  private ticker: NodeJS.Timeout | undefined;
+  private stopPublishing: () => void = () => {};
   private past: Promise<void> | undefined;
-  private turn = 0;
 
   constructor(options: DemoOptions) {
     this.options = options;
@@ -57,15 +57,13 @@ export class DemoSensors implements Part {
   /** Begins to connect and publish; does not wait for the broker. */
   async start(): Promise<void> {
     const { intervalMs = 2_000, backfillHours = 24 } = this.options;
-    if (this.members.length === 0) return;
     for (const { sensor } of this.members) sensor.start();
-    // One after another through the interval, as sensors that know nothing of each other would.
-    this.ticker = setInterval(() => this.publishNext(), intervalMs / this.members.length);
+    this.stopPublishing = inRounds(this.members.length, intervalMs, (turn) => this.publish(turn));
     this.past = this.publishPast(Date.now(), backfillHours * HOUR_MS);
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    clearInterval(this.ticker);
+    this.stopPublishing();
     this.stopping.abort();
     const wait = Math.min(FAREWELL_MS, deadlineMs / 2);
     await Promise.all(this.members.map(({ sensor }) => sensor.stop(wait)));
@@ -77,9 +75,8 @@ export class DemoSensors implements Part {
     await this.past;
   }
 
-  private publishNext(): void {
-    const member = this.members[this.turn % this.members.length];
-    this.turn += 1;
+  private publish(turn: number): void {
+    const member = this.members[turn];
     const now = Date.now();
     void member?.sensor.send([{ ts: now, values: member.probe.valuesAt(now) }]);
   }

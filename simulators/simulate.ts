@@ -2,6 +2,7 @@ import { pause } from '../core/lifecycle.ts';
 import { type Logger, silent } from '../core/logger.ts';
 import type { DemoCredential } from './demo.ts';
 import { Probe } from './probe.ts';
+import { inRounds } from './rounds.ts';
 import { Sensor, type SensorCounts } from './sensor.ts';
 
 export interface SimulateOptions {
@@ -43,19 +44,17 @@ export async function simulate(options: SimulateOptions): Promise<SimulateProgre
   if (options.signal?.aborted) end();
 
   for (const sensor of sensors) sensor.start();
-  let turn = 0;
-  const ticker = setInterval(() => {
-    const member = members[turn % members.length];
-    turn += 1;
+  const stopPublishing = inRounds(members.length, intervalMs, (turn) => {
+    const member = members[turn];
     const now = Date.now();
     void member?.sensor.send([{ ts: now, values: member.probe.valuesAt(now) }]);
-  }, intervalMs / Math.max(1, members.length));
+  });
   const reporter = setInterval(() => onProgress?.(progressOf(sensors)), PROGRESS_MS);
   const timer = forMs === undefined ? undefined : setTimeout(end, forMs);
   try {
     while (!ending.signal.aborted) await pause(3_600_000, ending.signal);
   } finally {
-    clearInterval(ticker);
+    stopPublishing();
     clearInterval(reporter);
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', end);

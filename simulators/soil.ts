@@ -16,11 +16,11 @@ export interface Soil {
 
 const STEP_MS = HOUR_MS / 2;
 /** A soil forgets what it was longer ago. */
-const MEMORY_STEPS = (21 * 24 * HOUR_MS) / STEP_MS;
+const MEMORY_STEPS = (90 * 24 * HOUR_MS) / STEP_MS;
 const IRRIGATION_MM_PER_HOUR = 4;
 /** Irrigation is started in the early morning only, when least of it is lost. */
 const IRRIGATION_HOURS_UTC = [2, 3, 4, 5];
-const MOST_KEPT = 64;
+const MOST_KEPT = 4;
 
 interface Course {
   step: number;
@@ -30,7 +30,7 @@ interface Course {
 /**
  * The soil's water as it was filled by rain and irrigation and emptied by plants and drainage.
  *
- * A pure function of time, though water adds up: it is worked out in steps of half an hour from a fixed start weeks before,
+ * A pure function of time, though water adds up: it is worked out in steps of half an hour from a fixed start months before,
  * and the last steps are kept so that the next moment need not begin again.
  */
 export class SoilWater {
@@ -51,7 +51,7 @@ export class SoilWater {
   }
 
   private atStep(step: number): number {
-    // The start is the same for all moments of one stretch of weeks, so that asking in any order gives the same answer.
+    // The start is the same for all moments of one stretch of months, so that asking in any order gives the same answer.
     const start = Math.floor(step / MEMORY_STEPS) * MEMORY_STEPS - MEMORY_STEPS;
     const known = this.kept.get(start);
     const course =

@@ -46,9 +46,8 @@ export function weatherAt(place: Place, now: number): Weather {
 
 /** How high the sun stands: sine of its elevation, 0 at night. */
 export function sunHeight({ latitude, longitude }: Place, now: number): number {
-  const declination = -23.44 * Math.cos((2 * Math.PI * (dayOfYear(now) + 10)) / YEAR_DAYS);
   const hourAngle = ((now % DAY_MS) / DAY_MS) * 360 - 180 + longitude;
-  const [lat, dec, angle] = [radians(latitude), radians(declination), radians(hourAngle)];
+  const [lat, dec, angle] = [radians(latitude), declination(now), radians(hourAngle)];
   return Math.max(0, Math.sin(lat) * Math.sin(dec) + Math.cos(lat) * Math.cos(dec) * Math.cos(angle));
 }
 
@@ -82,10 +81,15 @@ function seasonMean({ latitude }: Place, now: number): number {
   return 28 - away * 0.36 + phase * away * 0.18;
 }
 
-function meanSunHeight(place: Place, now: number): number {
-  let sum = 0;
-  for (let hour = 0; hour < 24; hour += 2) sum += sunHeight(place, now - (now % DAY_MS) + hour * HOUR_MS);
-  return sum / 12;
+/** The mean of `sunHeight` over the day, in closed form. */
+function meanSunHeight({ latitude }: Place, now: number): number {
+  const [lat, dec] = [radians(latitude), declination(now)];
+  const halfDay = Math.acos(clamp(-Math.tan(lat) * Math.tan(dec), -1, 1));
+  return (halfDay * Math.sin(lat) * Math.sin(dec) + Math.cos(lat) * Math.cos(dec) * Math.sin(halfDay)) / Math.PI;
+}
+
+function declination(now: number): number {
+  return radians(-23.44 * Math.cos((2 * Math.PI * (dayOfYear(now) + 10)) / YEAR_DAYS));
 }
 
 /** Pressure of saturated vapour over water, hPa (Magnus). */

@@ -6,6 +6,8 @@ import type { Follower, LogEntry } from './port.ts';
 import type { Survey } from './rabbitmq-survey.ts';
 import { type RawEntry, Tap } from './rabbitmq-tap.ts';
 
+const MOST_HARMLESS = 100;
+
 export interface Following {
   readonly link: Link;
   readonly stream: string;
@@ -27,6 +29,8 @@ export class RabbitFollower implements Follower {
   readonly ended: Promise<void>;
   private readonly following: Following;
   private readonly unwatch: () => void;
+  // Other epochs that entries of this log carry: of a writer that was behind, or none at all.
+  private readonly harmless = new Set<string | undefined>();
   private expected: number;
   private readonly epoch: string;
   private tap: Tap | undefined;
@@ -77,9 +81,12 @@ export class RabbitFollower implements Follower {
     await this.flow(connection);
   }
 
-  private async checkEpoch(): Promise<void> {
+  /** Rejects with UnknownEpoch when the log was started over. `foreign` is what an entry carried instead of our epoch. */
+  private async checkEpoch(foreign?: string): Promise<void> {
     const { epoch, next } = await this.following.survey();
     if (epoch !== this.epoch || next < this.expected) throw new UnknownEpoch(epoch);
+    if (this.harmless.size >= MOST_HARMLESS) this.harmless.clear();
+    this.harmless.add(foreign);
   }
 
   private async pump(connection: ChannelModel, tap: Tap): Promise<void> {
@@ -101,7 +108,7 @@ export class RabbitFollower implements Follower {
       if (trimmed) break;
       this.expected = offset + 1;
       if (claim) continue;
-      if (epoch !== this.epoch) await this.checkEpoch();
+      if (epoch !== this.epoch && !this.harmless.has(epoch)) await this.checkEpoch(epoch);
       entries.push({ offset, body });
     }
     if (entries.length > 0 && !this.over) {

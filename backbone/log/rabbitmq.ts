@@ -171,16 +171,17 @@ class RabbitLog implements Log {
     const found: LogEntry[] = [];
     for (let expected = begin; expected < next && found.length < limit; ) {
       const arrived = await tap.next(ANSWER_MS);
-      const wanted = arrived.filter((entry) => entry.offset >= expected && entry.offset < next);
-      const [first] = wanted;
       if (arrived.length === 0) throw new Error('the server sent no entries');
       tap.acknowledge();
-      // A hole is the server's own, unless trimming has come this far.
-      if (first && first.offset > expected) await this.stillKeeps(expected);
-      expected = (arrived.at(-1)?.offset ?? expected) + 1;
-      for (const { offset, body, claim } of wanted) if (!claim) found.push({ offset, body });
+      for (const { offset, body, claim } of arrived) {
+        if (offset < expected) continue;
+        // A hole is the server's own, unless trimming has come this far.
+        if (offset > expected) await this.stillKeeps(expected);
+        expected = offset + 1;
+        if (!claim && offset < next && found.length < limit) found.push({ offset, body });
+      }
     }
-    return found.slice(0, limit);
+    return found;
   }
 
   private async stillKeeps(offset: number): Promise<void> {

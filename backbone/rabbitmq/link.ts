@@ -65,7 +65,7 @@ export class Link {
   /** Gives up the connection `connection`, if it is still the current one, and makes a new one. */
   reset(connection: ChannelModel, why: unknown): void {
     if (connection !== this.now) return;
-    this.resetBy = why;
+    this.resetBy ??= why;
     void closeQuietly(connection, this.socket);
   }
 

@@ -54,7 +54,9 @@ export class DuckdbThread {
         if (reply.is === 'open') resolve();
         else this.take(reply);
       });
-      void this.ended.then((why) => reject(new StoreUnavailable(`DuckDB cannot open ${settings.file}: ${why}`)));
+      const refuse = (why: string) =>
+        reject(new StoreUnavailable(`DuckDB cannot open ${settings.file}`, { cause: new Error(why) }));
+      void this.ended.then(refuse);
     });
     // Whoever waits for `opened` hears of it.
     this.opened.catch(() => {});
@@ -74,7 +76,7 @@ export class DuckdbThread {
     this.lastId += 1;
     const id = this.lastId;
     const answer = new Promise<AnswerTo<K>>((resolve, reject) => {
-      const fail = (why: string) => reject(new StoreUnavailable(`DuckDB: ${why}`));
+      const fail = (why: string) => reject(new StoreUnavailable('DuckDB', { cause: new Error(why) }));
       if (this.gone) return fail(this.why);
       // Leaving and closing free memory: they are never refused.
       if (this.waiting.size >= MAX_WAITING && ask.is !== 'leave' && ask.is !== 'close')

@@ -1,7 +1,9 @@
 import './styles/base.css';
 import './styles/frame.css';
+import './styles/notices.css';
 import './styles/forms.css';
 import './styles/sensors.css';
+import './styles/values.css';
 import './styles/chart.css';
 import { render } from 'preact';
 import { startDevice } from './state/device.ts';

@@ -1,6 +1,8 @@
 import { writeSync } from 'node:fs';
 import type { Log } from '../../backbone/log/port.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
+import { LoamError } from '../../core/errors.ts';
+import { until } from '../services/wait.ts';
 
 /** A variable that the parent must have set. */
 export function given(name: string): string {
@@ -18,8 +20,14 @@ export async function queueChild(open: () => Promise<Queue>): Promise<void> {
     case 'write-one':
       await writeOne((body) => queue.publish(body));
       return queue.close();
+    case 'write-all':
+      await writeAll((body) => queue.publish(body), queue.watch.bind(queue));
+      return queue.close();
     case 'hold':
       return holdForEver(queue, Number(given('PREFETCH')));
+    case 'work-off':
+      await workOff(queue);
+      return queue.close();
     default:
       throw new Error('unknown TASK');
   }
@@ -33,6 +41,9 @@ export async function logChild(open: () => Promise<Log>): Promise<void> {
       return writeForEver((body) => log.append(body));
     case 'write-one':
       await writeOne((body) => log.append(body));
+      return log.close();
+    case 'write-all':
+      await writeAll((body) => log.append(body), log.watch.bind(log));
       return log.close();
     default:
       throw new Error('unknown TASK');
@@ -57,6 +68,24 @@ async function writeOne(write: (body: Uint8Array) => Promise<void>): Promise<voi
   print('begin');
   await write(Buffer.alloc(10_000, 'b'));
   print('durable');
+}
+
+/** Writes 0 to 29 one after another, each once, and prints what became of it; and every change of the state. */
+async function writeAll(write: (body: Uint8Array) => Promise<void>, watch: Log['watch']): Promise<void> {
+  watch((state) => print(`state ${state.is}`));
+  for (let number = 0; number < 30; number++) {
+    await write(Buffer.from(String(number))).then(
+      () => print(`kept ${number}`),
+      (error: unknown) => print(`${error instanceof LoamError ? error.code : String(error)} ${number}`),
+    );
+  }
+}
+
+/** Publishes 0 to 29 together, works them off, and prints each with its attempt. */
+async function workOff(queue: Queue): Promise<void> {
+  await Promise.all(Array.from({ length: 30 }, (_, number) => queue.publish(Buffer.from(String(number)))));
+  await queue.consume(async ({ body, attempt }) => print(`${Buffer.from(body)} ${attempt}`), { prefetch: 3 });
+  await until('an empty queue', async () => (await queue.depth()) === 0);
 }
 
 /** Takes what it is given, prints it with its attempt, and never finishes. */

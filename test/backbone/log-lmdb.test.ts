@@ -1,9 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { LIVE_LOG_LIMITS } from '../../backbone/log/port.ts';
-import { temporaryFolder } from '../services/wait.ts';
+import { LogUnavailable } from '../../core/errors.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
 import { logContract } from './log-suite.ts';
+import { runTraced, syncsBefore } from './trace.ts';
 
 logContract('LMDB', async () => {
   const folder = await temporaryFolder();
@@ -12,7 +15,102 @@ logContract('LMDB', async () => {
     startOver: () => rm(join(folder, 'log'), { recursive: true }),
     trimming: { maxBytes: 500_000 },
     supports: { manyOpeners: false },
-    child: { script: 'child-log-lmdb.ts', env: { LOG_DIR: folder } },
+    child: childFor(folder),
     cleanup: () => rm(folder, { recursive: true }),
   };
 });
+
+describe('LMDB log', () => {
+  let folder: string;
+
+  beforeEach(async () => {
+    folder = await temporaryFolder();
+  });
+
+  it('logs of other names in the same folder are other logs', async () => {
+    const one = await openLmdbLog(folder, 'one', LIVE_LOG_LIMITS);
+    const two = await openLmdbLog(folder, 'two', LIVE_LOG_LIMITS);
+    await one.append(Buffer.from('1'));
+    expect(await two.read('first', 1)).to.deep.equal([]);
+    await Promise.all([one.close(), two.close()]);
+  });
+
+  it('refuses a second opener with LogUnavailable', async () => {
+    const one = await openLmdbLog(folder, 'log', LIVE_LOG_LIMITS);
+    expect(await rejection(openLmdbLog(folder, 'log', LIVE_LOG_LIMITS))).to.be.instanceOf(LogUnavailable);
+    await one.close();
+  });
+
+  it('keeps at most about maxBytes', async () => {
+    const log = await openLmdbLog(folder, 'log', { ...LIVE_LOG_LIMITS, maxBytes: 100_000 });
+    for (let n = 0; n < 100; n++) await log.append(Buffer.alloc(10_000));
+    const kept = await log.read('first', 1_000);
+    expect(kept.length).to.be.within(9, 11);
+    await log.close();
+  });
+
+  it('drops what is older than maxAgeMs when something is appended, and when it is opened', async () => {
+    const limits = { ...LIVE_LOG_LIMITS, maxAgeMs: 100 };
+    const log = await openLmdbLog(folder, 'log', limits);
+    const old = Array.from({ length: 3_000 }, () => log.append(Buffer.from('old')));
+    await Promise.all(old);
+    await until('it to grow old', async () => {
+      await log.append(Buffer.from('new'));
+      return (await log.head()).first >= 1;
+    });
+    const before = await log.head();
+    expect(before.next).to.be.greaterThan(3_000);
+    await log.close();
+    const age = Date.now();
+    await until('the rest to grow old', () => Date.now() > age + 150);
+    const later = await openLmdbLog(folder, 'log', limits);
+    expect(await later.head()).to.deep.equal({ epoch: before.epoch, first: before.next, next: before.next });
+    await later.append(Buffer.from('after'));
+    expect((await later.read('first', 10)).map((entry) => entry.offset)).to.deep.equal([before.next]);
+    await later.close();
+  });
+
+  if (process.platform === 'linux') {
+    it('append resolves only after the data and the page that points to it were synced', async () => {
+      const log = join(folder, 'log');
+      const { written, unsynced } = await syncsBefore(childFor(folder), { TASK: 'write-one' }, log, 'durable');
+      expect(unsynced).to.deep.equal([]);
+      const calls = written.get(join(log, 'data.mdb')) ?? [];
+      expect(calls.map((call) => call.replace(/\(.*/s, ''))).to.include.members(['fdatasync', 'pwrite64']);
+    });
+
+    it('a disk that fails refuses appends with LogUnavailable, and keeps what it takes before and after', async () => {
+      const { code, stdout } = await runTraced(
+        childFor(folder),
+        // strace counts a thread's calls: with one thread in the pool, the fifth to seventh transaction fail.
+        { TASK: 'write-all', UV_THREADPOOL_SIZE: '1' },
+        ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=ENOSPC:when=5..7'],
+      );
+      expect(code).to.equal(0);
+      const lines = stdout.trim().split('\n');
+      const numbers = (what: string) => lines.flatMap((l) => (l.startsWith(what) ? [Number(l.split(' ')[1])] : []));
+      expect(numbers('LOG_UNAVAILABLE')).to.have.length.greaterThan(0);
+      expect(lines.filter((line) => line.startsWith('state'))).to.deep.equal([
+        'state down',
+        'state up',
+        'state closed',
+      ]);
+      const log = await openLmdbLog(folder, 'log', LIVE_LOG_LIMITS);
+      const kept = await log.read('first', 100);
+      expect(kept.map(({ body }) => Number(Buffer.from(body)))).to.deep.equal(numbers('kept'));
+      expect(kept.map(({ offset }) => offset)).to.deep.equal(kept.map((_, i) => i));
+      await log.close();
+    });
+  }
+});
+
+function childFor(dir: string) {
+  return { script: 'child-log-lmdb.ts', env: { LOG_DIR: dir } };
+}
+
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}

@@ -1,9 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { connect } from 'amqplib';
-import { DEFAULT_QUEUE_LIMITS } from '../../backbone/queue/port.ts';
-import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
-import { rabbit } from '../services/rabbitmq.ts';
+import { expect } from 'chai';
+import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/queue/port.ts';
+import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/queue/rabbitmq.ts';
+import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
+import { type Proxy, startProxy } from '../services/proxy.ts';
+import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
+import { freePort, until } from '../services/wait.ts';
 import { queueContract } from './queue-suite.ts';
+import { deleteQueue, lowOnMemory, memoryBack, through } from './rabbitmq-help.ts';
+import { traceServer } from './rabbitmq-trace.ts';
 
 queueContract('RabbitMQ', async () => {
   const { url } = await rabbit();
@@ -16,8 +21,314 @@ queueContract('RabbitMQ', async () => {
   };
 });
 
-async function deleteQueue(url: string, name: string): Promise<void> {
-  const connection = await connect(url);
-  await (await connection.createChannel()).deleteQueue(name);
-  await connection.close();
+describe('RabbitMQ: the queue when things go wrong', function () {
+  this.timeout(120_000);
+  let server: RabbitServer;
+  let proxy: Proxy;
+  let name: string;
+  let opened: Queue[];
+
+  before(async () => {
+    server = await startRabbit();
+    proxy = await startProxy(server.port);
+  });
+
+  after(async () => {
+    await proxy.close();
+    await server.close();
+  });
+
+  beforeEach(() => {
+    name = `test.${randomUUID()}`;
+    opened = [];
+  });
+
+  afterEach(async () => {
+    proxy.restore();
+    proxy.thaw();
+    await Promise.all(opened.map((queue) => queue.close()));
+  });
+
+  async function open(url = server.url, options: RabbitQueueOptions = {}): Promise<Queue> {
+    const queue = await openRabbitQueue(url, { name, confirmTimeoutMs: 2_000, ...options });
+    opened.push(queue);
+    return queue;
+  }
+
+  it('opening rejects with QueueUnavailable when nobody listens, and when nobody answers', async () => {
+    const nobody = await rejection(openRabbitQueue(`amqp://127.0.0.1:${await freePort()}`, { name }));
+    expect(nobody).to.be.instanceOf(QueueUnavailable);
+    proxy.freeze();
+    expect(await rejection(openRabbitQueue(through(proxy, server), { name }))).to.be.instanceOf(QueueUnavailable);
+  });
+
+  it('opening rejects with QueueUnavailable that names the argument in which an existing queue differs', async () => {
+    await open(server.url, { limits: { maxMessages: 10, maxBytes: 1_000 } });
+    const error = await rejection(openRabbitQueue(server.url, { name, limits: { maxMessages: 11, maxBytes: 1_000 } }));
+    expect(error).to.be.instanceOf(QueueUnavailable).with.property('message').that.includes('x-max-length');
+  });
+
+  it('a cut connection: publishes are refused at once, the state says so, and consuming and publishing come back', async () => {
+    const queue = await open(through(proxy, server));
+    const states: string[] = [];
+    queue.watch((state) => states.push(state.is));
+    const seen = await collect(queue);
+    await publishMany(queue, 0, 10);
+    await until('ten', () => seen.size === 10);
+    proxy.cut();
+    await until('it is down', () => queue.state.is === 'down');
+    const begin = performance.now();
+    expect(await rejection(queue.publish(body(0)))).to.be.instanceOf(QueueUnavailable);
+    expect(await rejection(queue.depth())).to.be.instanceOf(QueueUnavailable);
+    expect(performance.now() - begin).to.be.lessThan(500);
+    proxy.restore();
+    await until('it is up', () => queue.state.is === 'up');
+    await publishMany(queue, 10, 20);
+    await until('twenty', () => seen.size === 20);
+    expect(states).to.deep.equal(['down', 'up']);
+  });
+
+  it('publishes on their way when the connection is cut are settled: confirmed and kept, or QueueUnavailable', async () => {
+    const queue = await open(through(proxy, server));
+    const outcomes = Array.from({ length: 3_000 }, (_, n) =>
+      queue.publish(body(n)).then(
+        () => n,
+        (error: unknown) => error,
+      ),
+    );
+    await Promise.any(outcomes);
+    proxy.cut();
+    const settled = await Promise.all(outcomes);
+    proxy.restore();
+    const confirmed = settled.filter((outcome) => typeof outcome === 'number');
+    const errors = settled.filter((outcome) => typeof outcome !== 'number');
+    expect(errors.every((error) => error instanceof QueueUnavailable)).to.equal(true);
+    expect(errors.length).to.be.greaterThan(0);
+    const seen = await collect(await open());
+    await until('all confirmed ones', () => confirmed.every((n) => seen.has(n)));
+  });
+
+  it('a connection that goes mute is noticed by its heartbeats; until then publishes end at their time limit', async () => {
+    const queue = await open(through(proxy, server, 'heartbeat=1'), { confirmTimeoutMs: 500 });
+    const seen = await collect(queue);
+    proxy.freeze();
+    const begin = performance.now();
+    expect(await rejection(queue.publish(body(0)))).to.be.instanceOf(QueueUnavailable);
+    expect(performance.now() - begin).to.be.within(450, 2_000);
+    await until('it is down', () => queue.state.is === 'down', { timeoutMs: 10_000 });
+    proxy.thaw();
+    await until('it is up', () => queue.state.is === 'up');
+    await queue.publish(body(1));
+    await until('it has come', () => seen.has(1));
+  });
+
+  it('a message held when its connection broke comes again, and handlers at work never exceed prefetch', async () => {
+    const queue = await open(through(proxy, server));
+    await publishMany(queue, 0, 30);
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const attempts = new Map<number, number>();
+    let working = 0;
+    let most = 0;
+    await queue.consume(
+      async (delivery) => {
+        most = Math.max(most, ++working);
+        attempts.set(numberOf(delivery.body), delivery.attempt);
+        await held;
+        working--;
+      },
+      { prefetch: 10 },
+    );
+    for (let break_ = 0; break_ < 3; break_++) {
+      await until('ten at work', () => working === 10);
+      proxy.cut();
+      await until('it is down', () => queue.state.is === 'down');
+      proxy.restore();
+      await until('it is up', () => queue.state.is === 'up');
+    }
+    release();
+    await until('nothing is left', async () => (await queue.depth()) === 0);
+    expect(most).to.equal(10);
+    expect(attempts.size).to.equal(30);
+    expect(Math.max(...attempts.values())).to.be.greaterThan(1);
+  });
+
+  it('the server stopped and started again: what was confirmed is there, and consumers go on', async () => {
+    const queue = await open();
+    await publishMany(queue, 0, 50);
+    await server.stop();
+    await until('it is down', () => queue.state.is === 'down');
+    await server.start();
+    await until('it is up', () => queue.state.is === 'up', { timeoutMs: 30_000 });
+    const seen = await collect(queue);
+    await until('fifty', () => seen.size === 50);
+    await queue.publish(body(50));
+    await until('the next', () => seen.has(50));
+  });
+
+  it('what was confirmed survives kill -9 of the server', async () => {
+    const queue = await open();
+    const confirmed = new Set<number>();
+    let next = 0;
+    const lane = async () => {
+      for (;;) {
+        const n = next++;
+        await queue.publish(body(n, 10_000));
+        confirmed.add(n);
+      }
+    };
+    const lanes = Array.from({ length: 20 }, () => rejection(lane()));
+    await until('some', () => confirmed.size >= 1_000);
+    await server.kill();
+    const errors = await Promise.all(lanes);
+    expect(errors.every((error) => error instanceof QueueUnavailable)).to.equal(true);
+    await server.start();
+    await until('it is up', () => queue.state.is === 'up', { timeoutMs: 30_000 });
+    const seen = await collect(queue);
+    await until('all', () => [...confirmed].every((n) => seen.has(n)), { timeoutMs: 30_000 });
+  });
+
+  it('a server low on memory: publishes end in bounded time with QueueUnavailable, consuming goes on, and all comes back', async () => {
+    const queue = await open();
+    await publishMany(queue, 0, 10);
+    await lowOnMemory(server);
+    try {
+      const begin = performance.now();
+      expect(await rejection(queue.publish(body(10)))).to.be.instanceOf(QueueUnavailable);
+      expect(performance.now() - begin).to.be.lessThan(4_000);
+      await until('it is down', () => queue.state.is === 'down');
+      const seen = await collect(queue);
+      await until('ten', () => seen.size >= 10);
+    } finally {
+      await memoryBack(server);
+    }
+    await until('it is up', () => queue.state.is === 'up');
+    await queue.publish(body(11));
+  });
+
+  it('a flood at a server that confirms nothing is refused above a bound, and every publish is settled', async () => {
+    const queue = await open(through(proxy, server, 'heartbeat=30'));
+    proxy.freeze();
+    let refusedAtOnce = 0;
+    const begin = performance.now();
+    const settled = Array.from({ length: 25_000 }, () =>
+      rejection(queue.publish(body(0))).then((error) => {
+        if (performance.now() - begin < 1_500) refusedAtOnce++;
+        return error;
+      }),
+    );
+    const errors = await Promise.all(settled);
+    expect(errors.every((error) => error instanceof QueueUnavailable)).to.equal(true);
+    expect(refusedAtOnce).to.be.within(1, 15_000);
+  });
+
+  it('a queue deleted under a consumer is made again, and the consumer gets what is published then', async () => {
+    const queue = await open();
+    const seen = await collect(queue);
+    await queue.publish(body(0));
+    await until('the first', () => seen.has(0));
+    await deleteQueue(server.url, name);
+    await until('it is made again', async () => {
+      await queue.publish(body(1));
+      return true;
+    });
+    await until('the next', () => seen.has(1));
+  });
+
+  it('a message that the server cannot route is refused, though the server acknowledges it; the queue is made again', async () => {
+    const queue = await open();
+    await queue.publish(body(0));
+    await deleteQueue(server.url, name);
+    expect(await rejection(queue.publish(body(1)))).to.be.instanceOf(QueueUnavailable);
+    await until('it takes messages again', () => queue.publish(body(2)).then(() => true));
+    const seen = await collect(queue);
+    await until('the last', () => seen.has(2));
+    expect([...seen]).to.deep.equal([2]);
+  });
+
+  it('a full queue refuses with QueueFull without losing its place: the order of what it takes later holds', async () => {
+    const queue = await open(server.url, { limits: { maxMessages: 5, maxBytes: 1_000_000 } });
+    const kept: number[] = [];
+    let refused = 0;
+    for (let n = 0; n < 300; n++) {
+      const error = await rejection(queue.publish(body(n)));
+      if (error === undefined) kept.push(n);
+      else refused++;
+      if (error !== undefined) expect(error).to.be.instanceOf(QueueFull);
+    }
+    expect(refused).to.be.greaterThan(0);
+    expect(queue.state.is).to.equal('up');
+    const seen = await collect(queue);
+    await until('all kept', () => seen.size === kept.length);
+    expect([...seen]).to.deep.equal(kept);
+    await until('it takes messages again', () => queue.publish(body(1_000)).then(() => true));
+  });
+
+  it('a consumer that the server finds too slow (consumer_timeout) is restored', async () => {
+    const impatient = await startRabbit({ config: 'consumer_timeout = 1000\nchannel_tick_interval = 1000' });
+    try {
+      const queue = await open(impatient.url);
+      await queue.publish(body(0));
+      const attempts: number[] = [];
+      let release = () => {};
+      const held = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      await queue.consume(
+        async ({ attempt }) => {
+          attempts.push(attempt);
+          if (attempt === 1) await held;
+        },
+        { prefetch: 2 },
+      );
+      await until('it comes again', () => attempts.length >= 2, { timeoutMs: 60_000 });
+      release();
+      await until('nothing is left', async () => (await queue.depth()) === 0);
+      expect(attempts).to.deep.equal([1, 2]);
+      await queue.close();
+    } finally {
+      await impatient.close();
+    }
+  });
+
+  it('publish resolves after the write-ahead log of the queue was synced to disk', async () => {
+    const queue = await open();
+    await queue.publish(body(0));
+    const trace = await traceServer(server);
+    const begin = Date.now() / 1_000;
+    await queue.publish(body(1, 10_000));
+    const end = Date.now() / 1_000 + 0.001;
+    const calls = (await trace.stop()).filter((call) => call.path.endsWith('.wal'));
+    const write = calls.find((call) => call.name.includes('write') && call.at >= begin && call.result > 10_000);
+    const sync = calls.find((call) => call.name.endsWith('sync') && call.result === 0 && call.at >= (write?.at ?? end));
+    expect(write, 'a write of the message').not.to.equal(undefined);
+    expect(sync?.at, 'a sync after it').to.be.below(end);
+  });
+});
+
+async function collect(queue: Queue): Promise<Set<number>> {
+  const seen = new Set<number>();
+  await queue.consume(async (delivery) => void seen.add(numberOf(delivery.body)), { prefetch: 100 });
+  return seen;
+}
+
+async function publishMany(queue: Queue, from: number, to: number): Promise<void> {
+  await Promise.all(Array.from({ length: to - from }, (_, i) => queue.publish(body(from + i))));
+}
+
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+function body(n: number, size = 10): Buffer {
+  return Buffer.from(String(n).padEnd(size));
+}
+
+function numberOf(message: Uint8Array): number {
+  return Number(Buffer.from(message).toString());
 }

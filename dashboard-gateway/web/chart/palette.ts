@@ -3,6 +3,7 @@ export interface Palette {
   readonly line: string;
   readonly spread: string;
   readonly normal: string;
+  readonly bound: string;
   readonly grid: string;
   readonly text: string;
   readonly surface: string;
@@ -16,6 +17,7 @@ export function readPalette(host: HTMLElement): Palette {
     line: color('--chart-line'),
     spread: color('--chart-spread'),
     normal: color('--chart-normal'),
+    bound: color('--chart-bound'),
     grid: color('--chart-grid'),
     text: color('--muted'),
     surface: color('--surface'),

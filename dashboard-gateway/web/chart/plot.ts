@@ -58,18 +58,15 @@ export class Plot {
     this.#plot.redraw(false, true);
   }
 
-  /** Puts the cursor on the nearest value `steps` further (below 0: earlier), from the newest on when it is nowhere. */
-  step(steps: number): void {
-    const { columns } = this.#frame ?? {};
-    if (columns === undefined) return;
-    const direction = Math.sign(steps);
-    let index = (this.#plot.cursor.idx ?? columns.ts.length - (direction < 0 ? 0 : 1)) + steps;
-    index = Math.max(0, Math.min(columns.ts.length - 1, index));
-    while (columns.mean[index] === null) index += direction;
-    const ts = columns.ts[index];
-    const mean = columns.mean[index];
-    if (ts === undefined || mean === undefined || mean === null) return;
-    this.#plot.setCursor({ left: this.#plot.valToPos(ts, 'x'), top: this.#plot.valToPos(mean, 'y') });
+  /** Puts the cursor on the value at `index` of the columns shown; where the line breaks there, on the next one in `direction` (-1 or 1). */
+  point(index: number, direction: number): void {
+    const { ts, mean } = this.#frame?.columns ?? { ts: [], mean: [] };
+    let at = index;
+    while (mean[at] === null) at += direction;
+    const when = ts[at];
+    const value = mean[at];
+    if (when === undefined || value === undefined || value === null) return;
+    this.#plot.setCursor({ left: this.#plot.valToPos(when, 'x'), top: this.#plot.valToPos(value, 'y') });
   }
 
   close(): void {
@@ -95,7 +92,7 @@ export class Plot {
       cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 9 } },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 46, space: 72, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
+        { ...axis, size: 44, space: 72, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
         {
           ...axis,
           size: 58,
@@ -130,12 +127,26 @@ export class Plot {
     const { min, max } = this.#frame?.normal ?? {};
     if (min === undefined && max === undefined) return;
     const { left, top, width, height } = u.bbox;
-    const clamp = (y: number) => Math.max(top, Math.min(top + height, y));
-    const upper = max === undefined ? top : clamp(u.valToPos(max, 'y', true));
-    const lower = min === undefined ? top + height : clamp(u.valToPos(min, 'y', true));
+    const place = (bound: number | undefined, otherwise: number) =>
+      bound === undefined ? otherwise : Math.round(u.valToPos(bound, 'y', true));
+    const upper = place(max, top);
+    const lower = place(min, top + height);
     u.ctx.save();
+    u.ctx.beginPath();
+    u.ctx.rect(left, top, width, height);
+    u.ctx.clip();
     u.ctx.fillStyle = this.#palette.normal;
     u.ctx.fillRect(left, upper, width, lower - upper);
+    u.ctx.strokeStyle = this.#palette.bound;
+    u.ctx.lineWidth = uPlot.pxRatio;
+    u.ctx.setLineDash([6 * uPlot.pxRatio, 4 * uPlot.pxRatio]);
+    for (const y of [max === undefined ? undefined : upper, min === undefined ? undefined : lower]) {
+      if (y === undefined) continue;
+      u.ctx.beginPath();
+      u.ctx.moveTo(left, y);
+      u.ctx.lineTo(left + width, y);
+      u.ctx.stroke();
+    }
     u.ctx.restore();
   }
 }

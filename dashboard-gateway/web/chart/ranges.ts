@@ -1,4 +1,4 @@
-/** The ranges of time that a chart can show. `points` is how many buckets it asks for at most. */
+/** The ranges of time that a chart can show. `points` is how many buckets it asks for at most: 5 s, 2 min and 15 min wide. */
 export const RANGES = {
   '1h': { label: '1 h', words: 'last hour', ms: 3_600_000, points: 720 },
   '24h': { label: '24 h', words: 'last 24 hours', ms: 86_400_000, points: 720 },

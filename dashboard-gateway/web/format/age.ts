@@ -7,10 +7,11 @@ const UNITS = [
 
 /** How long ago something was (`ageMs`), short, in the reader's language: "12s ago". What seems to lie ahead, by clocks that differ, is now. */
 export function formatAge(ageMs: number, locale: string | undefined): string {
-  const words = formatter(locale);
+  const words = wordsOf(locale);
   const age = Math.max(0, ageMs);
   const [unit, size] = UNITS.findLast(([, ms]) => age >= ms) ?? UNITS[0];
-  return words.format(-Math.floor(age / size), unit);
+  if (age < 1000) return words.now;
+  return words.past.format(-Math.floor(age / size), unit);
 }
 
 /** A length of time in its largest unit: "2 min". */
@@ -19,14 +20,20 @@ export function formatDuration(ms: number, locale: string | undefined): string {
   return new Intl.NumberFormat(locale, { style: 'unit', unit, maximumFractionDigits: 0 }).format(ms / size);
 }
 
-const formatters = new Map<string | undefined, Intl.RelativeTimeFormat>();
+interface Words {
+  readonly now: string;
+  readonly past: Intl.RelativeTimeFormat;
+}
 
-/** Making one costs more than using it, and a page has one locale. */
-function formatter(locale: string | undefined): Intl.RelativeTimeFormat {
-  const known = formatters.get(locale);
+const kept = new Map<string | undefined, Words>();
+
+/** Making a formatter costs more than using it, and a page has one locale. */
+function wordsOf(locale: string | undefined): Words {
+  const known = kept.get(locale);
   if (known) return known;
-  const made = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'narrow' });
-  formatters.clear();
-  formatters.set(locale, made);
+  const now = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(0, 'second');
+  const made = { now, past: new Intl.RelativeTimeFormat(locale, { numeric: 'always', style: 'narrow' }) };
+  kept.clear();
+  kept.set(locale, made);
   return made;
 }

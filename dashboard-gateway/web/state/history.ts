@@ -55,6 +55,9 @@ export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries
     };
     const onProblem = (found: ApiProblem, again: boolean) => {
       problem.value = { problem: found, again };
+      // Without a history the chart begins with what arrives from now on.
+      series.value ??= addLatest(new Series(ms / points, []), sensor, metric);
+      version.value++;
     };
     void untilDone(work, { signal, onProblem });
   };
@@ -85,7 +88,7 @@ function addLatest(series: Series, sensor: string, metric: string): Series {
   if (measured === undefined) return series;
   const [ts, last] = measured;
   const newest = series.extent();
-  if (newest && ts >= newest.lastTs + series.bucketMs) {
+  if (newest === undefined || ts >= newest.lastTs + series.bucketMs) {
     series.fold({ ts, last, min: last, max: last, mean: last, count: 1 });
   }
   return series;

@@ -71,29 +71,12 @@ export function Chart({ farm, sensor, metric, range }: ChartProps) {
     plot.current?.repaint();
   });
 
-  const keys = (event: KeyboardEvent) => {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
-    if (steps === undefined) return;
-    event.preventDefault();
-    plot.current?.step(steps);
-  };
+  const reading = { columns: columns.current, pointed: pointed.value, range, metric: definition, zone: farm.timezone };
   return (
     <figure class="chart">
-      <Readout
-        columns={columns.current}
-        pointed={pointed.value}
-        range={range}
-        metric={definition}
-        zone={farm.timezone}
-      />
-      <div
-        class="chart-plot"
-        ref={host}
-        tabIndex={0}
-        role="group"
-        aria-label={`Chart of ${definition.label}, ${RANGES[range].words}. The arrow keys read its values.`}
-        onKeyDown={keys}
-      />
+      <Readout {...reading} />
+      <div class="chart-plot" ref={host} data-testid="chart" />
+      <Scrubber {...reading} point={(index, direction) => plot.current?.point(index, direction)} />
       <Summary open={open} metric={definition} range={range} zone={farm.timezone} />
     </figure>
   );
@@ -107,24 +90,56 @@ interface ReadoutProps {
   readonly zone: string;
 }
 
-/** The value under the pointer, or which one the keys lead to. */
-function Readout({ columns, pointed, range, metric, zone }: ReadoutProps) {
-  const ts = pointed === undefined ? undefined : columns?.ts[pointed];
-  const mean = pointed === undefined ? undefined : columns?.mean[pointed];
-  if (pointed === undefined || ts === undefined || mean === undefined || mean === null) {
-    return <p class="readout quiet">Point at the line to read it.</p>;
-  }
-  const min = columns?.min[pointed] ?? mean;
-  const max = columns?.max[pointed] ?? mean;
-  const spread = min === max ? '' : `, ${text(min, metric)} to ${text(max, metric)}`;
+/** The value under the pointer, or where the keys led. */
+function Readout(props: ReadoutProps) {
+  const found = valueAt(props);
+  if (found === undefined) return <p class="readout quiet">Point at the chart or touch it to read a value.</p>;
   return (
-    <p class="readout" aria-live="polite">
-      <b>
-        {text(mean, metric)} {metric.unit}
-      </b>
-      {spread} at {formatInstant(ts, RANGES[range].ms, locale, zone)}
+    <p class="readout">
+      <b>{found.value}</b>
+      {found.spread}, {found.when}
     </p>
   );
+}
+
+/** Reads the chart by keyboard: one step is one value. Seen only through the frame that it draws around the chart. */
+function Scrubber({ point, ...props }: ReadoutProps & { point: (index: number, direction: number) => void }) {
+  const { columns, pointed, metric, range } = props;
+  const newest = (columns?.ts.length ?? 0) - 1;
+  if (newest < 0) return null;
+  const at = pointed ?? newest;
+  const found = valueAt({ ...props, pointed: at });
+  const move = (event: Event) => {
+    if (!(event.currentTarget instanceof HTMLInputElement)) return;
+    const index = event.currentTarget.valueAsNumber;
+    point(index, index < at ? -1 : 1);
+  };
+  return (
+    <input
+      class="hidden"
+      type="range"
+      aria-label={`${metric.label}, ${RANGES[range].words}`}
+      aria-valuetext={found && `${found.value}, ${found.when}`}
+      min={0}
+      max={newest}
+      value={at}
+      onInput={move}
+    />
+  );
+}
+
+function valueAt({ columns, pointed, range, metric, zone }: ReadoutProps) {
+  if (columns === undefined || pointed === undefined) return undefined;
+  const ts = columns.ts[pointed];
+  const mean = columns.mean[pointed];
+  if (ts === undefined || mean === undefined || mean === null) return undefined;
+  const min = text(columns.min[pointed] ?? mean, metric);
+  const max = text(columns.max[pointed] ?? mean, metric);
+  return {
+    value: `${text(mean, metric)} ${metric.unit}`,
+    spread: min === max ? '' : `, ${min} to ${max}`,
+    when: formatInstant(ts, RANGES[range].ms, locale, zone),
+  };
 }
 
 interface SummaryProps {
@@ -166,14 +181,14 @@ function Extent({ series, loading, metric, range }: ExtentProps) {
   if (extent === undefined) return <p>No values in the {words}.</p>;
   return (
     <dl class="extent" aria-label={`${metric.label}, ${words}`}>
-      <Number label="Lowest" value={extent.min} metric={metric} />
-      <Number label="Highest" value={extent.max} metric={metric} />
-      <Number label="Last" value={extent.last} metric={metric} />
+      <Figure label="Lowest" value={extent.min} metric={metric} />
+      <Figure label="Highest" value={extent.max} metric={metric} />
+      <Figure label="Last" value={extent.last} metric={metric} />
     </dl>
   );
 }
 
-function Number({ label, value, metric }: { label: string; value: number; metric: Metric }) {
+function Figure({ label, value, metric }: { label: string; value: number; metric: Metric }) {
   return (
     <div>
       <dt>{label}</dt>

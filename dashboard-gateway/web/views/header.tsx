@@ -94,7 +94,7 @@ function AccountMenu({ me }: { me: Me }) {
     document.addEventListener('pointerdown', outside);
     return () => document.removeEventListener('pointerdown', outside);
   }, []);
-  const escape = (event: KeyboardEvent) => {
+  const closeOnEscape = (event: KeyboardEvent) => {
     if (event.key !== 'Escape') return;
     close();
     menu.current?.querySelector('summary')?.focus();
@@ -112,7 +112,7 @@ function AccountMenu({ me }: { me: Me }) {
     }
   };
   return (
-    <details class="account" ref={menu} onKeyDown={escape}>
+    <details class="account" ref={menu} onKeyDown={closeOnEscape}>
       <summary aria-label={`Account: ${me.user}`}>
         <span class="account-name">{me.user}</span>
       </summary>

@@ -7,12 +7,12 @@ export function Overview() {
   const found = concerned.value;
   const present = CONCERN_IDS.filter((c) => found[c].size > 0 || c === concern.value);
   return (
-    <div class="overview" role="group" aria-label="Which sensors to show">
+    <fieldset class="overview" aria-label="Which sensors to show">
       <Chip of={undefined} label="All" count={sensors.value.size} />
       {present.map((c) => (
         <Chip key={c} of={c} label={CONCERNS[c]} count={found[c].size} />
       ))}
-    </div>
+    </fieldset>
   );
 }
 

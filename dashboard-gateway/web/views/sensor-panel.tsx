@@ -3,7 +3,7 @@ import type { Farm } from '../api/shapes.ts';
 import { RANGE_IDS, RANGES, type RangeId } from '../chart/ranges.ts';
 import { formatDuration } from '../format/age.ts';
 import type { SensorView } from '../live/latest.ts';
-import { locale } from '../state/device.ts';
+import { locale, wide } from '../state/device.ts';
 import { inOrder, metricOf } from '../state/farms.ts';
 import { go, route } from '../state/router.ts';
 import { metricToShow, type Selection } from '../state/selection.ts';
@@ -21,7 +21,7 @@ export function SensorPanel({ farm, sensor, metric: asked, range }: Selection & 
   const chosen = route.value.page === 'sensor';
   // On a phone the chart opens above the list, where the tap on a card further down would not show it.
   useEffect(() => {
-    if (chosen) panel.current?.scrollIntoView({ block: 'nearest' });
+    if (chosen && !wide.peek()) panel.current?.scrollIntoView({ block: 'nearest' });
   }, [chosen]);
 
   const view = sensors.value.get(sensor)?.value;
@@ -41,10 +41,12 @@ export function SensorPanel({ farm, sensor, metric: asked, range }: Selection & 
   return (
     <section class="panel" aria-labelledby="panel-title" ref={panel}>
       <header class="panel-head">
-        <h2 id="panel-title">{view.name}</h2>
-        <StateMark view={view} />
-        {chosen && (
-          <button type="button" class="panel-close" onClick={() => go({ page: 'farm', farm: farm.id })}>
+        <div class="panel-title">
+          <h2 id="panel-title">{view.name}</h2>
+          <StateMark view={view} detailed />
+        </div>
+        {chosen && !wide.value && (
+          <button type="button" onClick={() => go({ page: 'farm', farm: farm.id })}>
             Close
           </button>
         )}
@@ -52,13 +54,13 @@ export function SensorPanel({ farm, sensor, metric: asked, range }: Selection & 
       <Remarks view={view} />
       <div class="choices">
         <Metrics view={view} metric={metric} choose={(m) => show({ metric: m })} />
-        <div class="segments" role="group" aria-label="Range of time">
+        <fieldset class="segments" aria-label="Range of time">
           {RANGE_IDS.map((r) => (
             <button key={r} type="button" aria-pressed={r === range} onClick={() => show({ range: r })}>
               {RANGES[r].label}
             </button>
           ))}
-        </div>
+        </fieldset>
       </div>
       {metric === undefined ? (
         <p class="quiet chart-empty">No values yet: the chart begins with the first one.</p>

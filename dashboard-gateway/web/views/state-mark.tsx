@@ -10,16 +10,16 @@ const WORDS: Record<SensorState, string> = {
   never: 'Never reported',
 };
 
-/** A sensor's state in a word and a shape; for a silent one, when it was last heard. */
-export function StateMark({ view }: { view: SensorView }) {
+/** A sensor's state in a word and a shape; in detail, also when a silent one was last heard. */
+export function StateMark({ view, detailed }: { view: SensorView; detailed?: boolean }) {
   const { state, lastSeen } = view;
   return (
     <p class={`state state-${state}`}>
       <StateIcon state={state} />
       {WORDS[state]}
-      {state === 'offline' && lastSeen !== undefined && (
+      {detailed && (state === 'offline' || state === 'late') && lastSeen !== undefined && (
         <span class="state-detail">
-          , heard <Age ts={lastSeen} />
+          , last heard <Age ts={lastSeen} />
         </span>
       )}
     </p>

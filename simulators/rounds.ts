@@ -1,0 +1,25 @@
+const LEAST_TICK_MS = 5;
+
+/**
+ * Calls `act` with 0 to `members - 1` again and again, spread evenly so that each has its turn once every `intervalMs`:
+ * as sensors that know nothing of each other would report. What a stalled process missed is left out beyond one round.
+ * Returns the function that ends it.
+ */
+export function inRounds(members: number, intervalMs: number, act: (member: number) => void): () => void {
+  if (members === 0) return () => {};
+  const stepMs = intervalMs / members;
+  let turn = 0;
+  let next = performance.now() + stepMs;
+  const timer = setInterval(
+    () => {
+      const now = performance.now();
+      next = Math.max(next, now - intervalMs);
+      for (; next <= now; next += stepMs) {
+        act(turn % members);
+        turn += 1;
+      }
+    },
+    Math.max(LEAST_TICK_MS, Math.min(stepMs, 100)),
+  );
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,48 @@
+import { writeSync } from 'node:fs';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { openInfluxStore } from '../../backbone/store/influx.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import { given } from './child-tasks.ts';
+import { numbered } from './store-readings.ts';
+
+/** What a child process does with the store at STORE_URL; the suite names the task in TASK. */
+
+const url = given('STORE_URL');
+const store = await (url.startsWith('duckdb:') ? openDuckdbStore(url.slice('duckdb:'.length)) : openInfluxStore(url));
+
+switch (given('TASK')) {
+  case 'write':
+    await writeForEver(store);
+    break;
+  case 'write-one':
+    await store.write(numbered(1));
+    print('begin');
+    await store.write(numbered(2));
+    print('durable');
+    await store.close();
+    break;
+  case 'forget':
+    // Ends without closing; whoever kept the process alive would be seen.
+    await store.write(numbered(1));
+    process.exit(0);
+    break;
+  default:
+    throw new Error('unknown TASK');
+}
+
+/** Writes batches 0, 1, 2, … with four under way at once, and prints each number once its batch is durable. */
+async function writeForEver(into: Store): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    for (;;) {
+      const number = next++;
+      await into.write(numbered(number));
+      print(number);
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, lane));
+}
+
+function print(line: string | number): void {
+  writeSync(1, `${line}\n`);
+}

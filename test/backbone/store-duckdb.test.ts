@@ -1,0 +1,154 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import { expect } from 'chai';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { startChild } from './child-process.ts';
+import { everything, HOUR, numbered, reading, T0 } from './store-readings.ts';
+import { rejects, storeContract } from './store-suite.ts';
+import { syncsBefore } from './trace.ts';
+
+const child = (file: string) => ({ script: 'child-store.ts', env: { STORE_URL: `duckdb:${file}` } });
+const newFile = async () => join(await temporaryFolder(), 'deep', 'store.duckdb');
+
+storeContract('DuckDB', async () => {
+  const file = await newFile();
+  return {
+    open: () => openDuckdbStore(file),
+    supports: { receivedPerValue: true },
+    child: child(file),
+    crash: async () => {},
+    cleanup: async () => {},
+  };
+});
+
+describe('DuckDB: the store', function () {
+  this.timeout(120_000);
+
+  it('has on disk, not only in the page cache, what it confirmed', async () => {
+    const folder = await temporaryFolder();
+    const { written, unsynced } = await syncsBefore(
+      child(join(folder, 'store.duckdb')),
+      { TASK: 'write-one' },
+      folder,
+      'durable',
+    );
+    expect([...written.keys()]).to.include(join(folder, 'store.duckdb.wal'));
+    expect(unsynced).to.deep.equal([]);
+  });
+
+  it('a file that another process or this one has open is unavailable until it is closed', async () => {
+    const file = await newFile();
+    const other = await startChild(child(file), { TASK: 'write' });
+    await other.printed(1);
+    const refusal = await rejects(openDuckdbStore(file), StoreUnavailable);
+    expect(refusal.cause).to.be.instanceOf(Error);
+    await other.kill();
+    const store = await openDuckdbStore(file);
+    await rejects(openDuckdbStore(file), StoreUnavailable);
+    await store.close();
+    await (await openDuckdbStore(file)).close();
+  });
+
+  it('a file that cannot be made or is something else is unavailable, and the process goes on', async () => {
+    const folder = await temporaryFolder();
+    const text = join(folder, 'notes.txt');
+    await writeFile(text, 'this is no database, and long enough for anyone to see that it is none'.repeat(100));
+    await rejects(openDuckdbStore(text), StoreUnavailable);
+    await rejects(openDuckdbStore(join(text, 'store.duckdb')), StoreUnavailable);
+    await rejects(openDuckdbStore(folder), StoreUnavailable);
+  });
+
+  it('a process that ends without closing ends at once and loses nothing', async () => {
+    const file = await newFile();
+    const other = await startChild(child(file), { TASK: 'forget' });
+    expect(await other.ended).to.equal(0);
+    const store = await openDuckdbStore(file);
+    expect(await everything(store)).to.have.length(20);
+    await store.close();
+  });
+
+  it('comes back when its thread dies: calls reject with StoreUnavailable meanwhile, and nothing confirmed is lost', async () => {
+    const workers: Worker[] = [];
+    const keep = (worker: Worker) => workers.push(worker);
+    process.on('worker', keep);
+    const store = await openDuckdbStore(await newFile());
+    const states: string[] = [];
+    store.watch(({ is }) => states.push(is));
+    try {
+      for (let life = 0; life < 3; life += 1) {
+        await store.write(numbered(life));
+        const under = [store.latest('north'), store.write(numbered(100)), everything(store)];
+        const outcomes = Promise.allSettled(under);
+        await workers[life]?.terminate();
+        for (const outcome of await outcomes) {
+          if (outcome.status === 'rejected') expect(outcome.reason).to.be.instanceOf(StoreUnavailable);
+        }
+        await until('the store to be down', () => states.length === 2 * life + 1 || store.state.is === 'down');
+        await until('the store to be up', () => store.state.is === 'up');
+        const there = new Set((await everything(store)).map(([ts]) => ts));
+        const confirmed = Array.from({ length: life + 1 }, (_, i) => numbered(i)).flat();
+        expect(confirmed.filter(({ ts }) => !there.has(ts))).to.deep.equal([]);
+      }
+      expect(states).to.deep.equal(['down', 'up', 'down', 'up', 'down', 'up']);
+    } finally {
+      process.off('worker', keep);
+      await store.close();
+    }
+  });
+
+  it('the latest write wins across checkpoints and restarts', async () => {
+    const file = await newFile();
+    const count = 5_000;
+    // Enough for the log to be folded into the file several times.
+    for (let round = 0; round < 4; round += 1) {
+      const store = await openDuckdbStore(file);
+      for (let again = 0; again < 12; again += 1) {
+        const value = round * 100 + again;
+        await store.write(
+          Array.from({ length: count }, (_, i) => reading(T0 + i, { a: value, b: value, c: value, d: value })),
+        );
+      }
+      const expected = round * 100 + 11;
+      for (const metric of ['a', 'd']) {
+        const [bucket] = await store.history({
+          farm: 'north',
+          sensors: ['s'],
+          metric,
+          from: T0,
+          to: T0 + HOUR,
+          bucket: { ms: HOUR },
+        });
+        expect(bucket).to.deep.equal({ ts: T0, last: expected, min: expected, max: expected, mean: expected, count });
+      }
+      expect((await store.latest('north')).map(({ value }) => value)).to.deep.equal([
+        expected,
+        expected,
+        expected,
+        expected,
+      ]);
+      await store.close();
+    }
+  });
+
+  it('sorts on disk what does not fit its memory', async () => {
+    const store = await openDuckdbStore(await newFile(), { memoryLimitMb: 64 });
+    const count = 400_000;
+    for (let from = 0; from < count; from += 20_000) {
+      await store.write(
+        Array.from({ length: 20_000 }, (_, i) => reading(T0 + (((from + i) * 7919) % count), { a: i, b: i })),
+      );
+    }
+    let seen = 0;
+    let before = 0;
+    for await (const { ts } of store.export({ farm: 'north', sensors: ['s'], from: T0, to: T0 + count })) {
+      if (ts < before) throw new Error('out of order');
+      before = ts;
+      seen += 1;
+    }
+    expect(seen).to.equal(2 * count);
+    await store.close();
+  });
+});

@@ -1,0 +1,672 @@
+import { expect } from 'chai';
+import type { Bucket, BucketWidth, HistoryQuery, Store } from '../../backbone/store/port.ts';
+import { Closed, StoreRejected } from '../../core/errors.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { type ChildScript, startChild } from './child-process.ts';
+import {
+  ALL,
+  collect,
+  DAY,
+  everything,
+  HOUR,
+  MINUTE,
+  Model,
+  numbered,
+  reading,
+  SECOND,
+  seeded,
+  sorted,
+  T0,
+} from './store-readings.ts';
+
+/** One empty store of an adapter, and how to come at it. Each test sets up its own. */
+export interface StoreFixture {
+  /** Opens the store. Called again after `close` it opens the same one. */
+  open(): Promise<Store>;
+  readonly supports: {
+    /** The time of receipt is kept for each value; otherwise for all values of one sensor and time together. */
+    readonly receivedPerValue: boolean;
+  };
+  /** `child-store.ts` with the environment that opens this very store. */
+  readonly child: ChildScript;
+  /** Kills what serves the store, if anything does, and brings it back. */
+  crash(): Promise<void>;
+  cleanup(): Promise<void>;
+}
+
+/** What every store must do. */
+export function storeContract(name: string, setup: () => Promise<StoreFixture>): void {
+  describe(`${name}: the store's contract`, function () {
+    this.timeout(120_000);
+    let fixture: StoreFixture;
+    let opened: Store[];
+    let store: Store;
+
+    beforeEach(async () => {
+      opened = [];
+      fixture = await setup();
+      store = await open();
+    });
+
+    afterEach(async () => {
+      await Promise.all(opened.map((one) => one.close()));
+      await fixture.cleanup();
+    });
+
+    async function open(): Promise<Store> {
+      const one = await fixture.open();
+      opened.push(one);
+      return one;
+    }
+
+    function history(query: Partial<HistoryQuery> & { bucket: BucketWidth }): Promise<Bucket[]> {
+      return store.history({ farm: 'north', sensors: ['s'], metric: 'm', ...ALL, ...query });
+    }
+
+    it('two stores share nothing', async () => {
+      const other = await setup();
+      const second = await other.open();
+      try {
+        await store.write([reading(T0, { m: 1 })]);
+        expect(await second.latest('north')).to.deep.equal([]);
+        await second.write([reading(T0, { m: 2 })]);
+        expect((await store.latest('north')).map(({ value }) => value)).to.deep.equal([1]);
+      } finally {
+        await second.close();
+        await other.cleanup();
+      }
+    });
+
+    describe('writing', () => {
+      it('gives back what was written, to the bit', async () => {
+        const values = {
+          big: 1e308,
+          bigger: 1.7976931348623157e308,
+          low: -1e308,
+          tiny: 5e-324,
+          third: 1 / 3,
+          whole: 2 ** 53 - 1,
+          zero: 0,
+          e21: 1e21,
+        };
+        await store.write([reading(T0, values)]);
+        const got = await collect(store.export({ farm: 'north', sensors: ['s'], ...ALL }));
+        expect(Object.fromEntries(got.map(({ metric, value }) => [metric, value]))).to.deep.equal(values);
+        expect(got.every(({ ts, received }) => ts === T0 && received === T0 + SECOND)).to.equal(true);
+      });
+
+      it('keeps minus zero as zero', async () => {
+        await store.write([reading(T0, { m: -0 })]);
+        const [got] = await store.latest('north');
+        expect(Object.is(got?.value, 0)).to.equal(true);
+      });
+
+      it('of nothing does nothing', async () => {
+        await store.write([]);
+        expect(await store.latest('north')).to.deep.equal([]);
+      });
+
+      it('takes 64 metrics in one reading', async () => {
+        const values = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`metric_${i}`, i + 0.5]));
+        await store.write([reading(T0, values)]);
+        const latest = await store.latest('north');
+        expect(Object.fromEntries(latest.map(({ metric, value }) => [metric, value]))).to.deep.equal(values);
+      });
+
+      it('takes large batches', async () => {
+        const many = Array.from({ length: 12_345 }, (_, i) => reading(T0 + i, { m: i }));
+        await store.write(many);
+        const [bucket] = await history({ bucket: { ms: HOUR } });
+        expect(bucket).to.deep.include({ count: 12_345, min: 0, max: 12_344, last: 12_344 });
+      });
+
+      it('the same twice is one value', async () => {
+        const batch = [reading(T0, { m: 1, n: 2 }), reading(T0 + SECOND, { m: 3 })];
+        await store.write(batch);
+        await store.write(batch);
+        await store.write([...batch, ...batch]);
+        expect((await history({ bucket: { ms: HOUR } })).map(({ count }) => count)).to.deep.equal([2]);
+        expect(await everything(store)).to.have.length(3);
+        expect(await store.latest('north')).to.have.length(2);
+      });
+
+      it('the latest write of a value wins, also within a batch', async () => {
+        await store.write([reading(T0, { m: 9 })]);
+        await store.write([reading(T0, { m: 5 }), reading(T0, { m: 7 }), reading(T0, { m: 6 })]);
+        const found = { last: 6, min: 6, max: 6, mean: 6, count: 1, ts: T0 };
+        expect(await history({ bucket: { ms: SECOND } })).to.deep.equal([found]);
+        expect(await everything(store)).to.deep.equal([[T0, 'm', 6]]);
+        expect((await store.latest('north')).map(({ value }) => value)).to.deep.equal([6]);
+      });
+
+      it('the latest write wins after the store was closed and opened again', async () => {
+        await store.write([reading(T0, { m: 9 }), reading(T0 + 1, { m: 1 })]);
+        await store.close();
+        store = await open();
+        await store.write([reading(T0, { m: 5 })]);
+        await store.close();
+        store = await open();
+        expect(await everything(store)).to.deep.equal([
+          [T0, 'm', 5],
+          [T0 + 1, 'm', 1],
+        ]);
+      });
+
+      it('adds metrics to a time that has others', async () => {
+        await store.write([reading(T0, { a: 1 })]);
+        await store.write([reading(T0, { b: 2 })]);
+        expect((await everything(store)).sort()).to.deep.equal([
+          [T0, 'a', 1],
+          [T0, 'b', 2],
+        ]);
+      });
+
+      const impossible: [what: string, wrong: Reading][] = [
+        ['a value that is no number', reading(T0, { m: Number.NaN })],
+        ['an infinite value', reading(T0, { m: Number.POSITIVE_INFINITY })],
+        ['no values', reading(T0, {})],
+        ['a metric with the name of a column', reading(T0, { received: 1 })],
+        ['a broken time', reading(T0 + 0.5, { m: 1 })],
+        ['a time before there were sensors', reading(12, { m: 1 })],
+        ['a sensor id that ends in a backslash', reading(T0, { m: 1 }, { sensor: 'a\\' })],
+        ['a farm with a line break', reading(T0, { m: 1 }, { farm: 'a\nb' })],
+      ];
+      for (const [what, wrong] of impossible) {
+        it(`rejects a reading with ${what} for good, and stays up`, async () => {
+          const right = reading(T0, { m: 1 });
+          await rejects(store.write([right, wrong]), StoreRejected);
+          expect(store.state.is).to.equal('up');
+          await store.write([right]);
+        });
+      }
+    });
+
+    describe('durability', () => {
+      it('what was confirmed is there after the writer and the store were killed', async () => {
+        await store.close();
+        const child = await startChild(fixture.child, { TASK: 'write' });
+        await child.printed(40);
+        await fixture.crash();
+        await child.kill();
+        store = await open();
+        const there = new Set(await everything(store).then((all) => all.map(([ts, metric]) => `${ts} ${metric}`)));
+        const confirmed = child.lines().flatMap((line) => numbered(Number(line)));
+        expect(confirmed).to.have.length.of.at.least(400);
+        expect(confirmed.filter(({ ts }) => !there.has(`${ts} number`) || !there.has(`${ts} i`))).to.deep.equal([]);
+      });
+    });
+
+    describe('latest', () => {
+      it('is the newest by time of measurement, whatever came last', async () => {
+        await store.write([reading(T0 + MINUTE, { m: 1 })]);
+        await store.write([reading(T0, { m: 2 }, { received: T0 + HOUR })]);
+        const expected = [{ sensor: 's', metric: 'm', ts: T0 + MINUTE, value: 1, received: T0 + MINUTE + SECOND }];
+        expect(await store.latest('north')).to.deep.equal(expected);
+        await store.close();
+        store = await open();
+        expect(await store.latest('north')).to.deep.equal(expected);
+      });
+
+      it('has a time of its own for each metric of each sensor', async () => {
+        await store.write([
+          reading(T0, { a: 1, b: 2 }),
+          reading(T0 + MINUTE, { a: 3 }),
+          reading(T0 + HOUR, { b: 4 }, { sensor: 't' }),
+        ]);
+        expect(sorted(await store.latest('north'))).to.deep.equal([
+          { sensor: 's', metric: 'b', ts: T0, value: 2, received: T0 + SECOND },
+          { sensor: 's', metric: 'a', ts: T0 + MINUTE, value: 3, received: T0 + MINUTE + SECOND },
+          { sensor: 't', metric: 'b', ts: T0 + HOUR, value: 4, received: T0 + HOUR + SECOND },
+        ]);
+      });
+
+      it('of a value written again is the later writing', async () => {
+        await store.write([reading(T0, { m: 5 })]);
+        await store.latest('north');
+        await store.write([reading(T0, { m: 3 }, { received: T0 + 7 })]);
+        const expected = [{ sensor: 's', metric: 'm', ts: T0, value: 3, received: T0 + 7 }];
+        expect(await store.latest('north')).to.deep.equal(expected);
+        await store.close();
+        store = await open();
+        expect(await store.latest('north')).to.deep.equal(expected);
+      });
+
+      it('of a farm that nobody knows is empty', async () => {
+        await store.write([reading(T0, { m: 5 })]);
+        expect(await store.latest('south')).to.deep.equal([]);
+      });
+    });
+
+    describe('history', () => {
+      it('gives last, min, max, mean and count of each bucket that is not empty, in order', async () => {
+        await store.write([
+          reading(T0 + 50 * SECOND, { m: 2 }),
+          reading(T0 + 3 * MINUTE, { m: -4 }),
+          reading(T0 + 10 * SECOND, { m: 6 }),
+          reading(T0 + 20 * SECOND, { m: 1 }),
+          reading(T0 + 20 * SECOND, { other: 100 }),
+        ]);
+        expect(await history({ bucket: { ms: MINUTE } })).to.deep.equal([
+          { ts: T0, last: 2, min: 1, max: 6, mean: 3, count: 3 },
+          { ts: T0 + 3 * MINUTE, last: -4, min: -4, max: -4, mean: -4, count: 1 },
+        ]);
+      });
+
+      it('takes values from `from` on and before `to`', async () => {
+        await store.write([0, 1, 2, 3, 4].map((i) => reading(T0 + i, { m: i })));
+        const [bucket] = await history({ from: T0 + 1, to: T0 + 3, bucket: { ms: MINUTE } });
+        expect(bucket).to.deep.equal({ ts: T0, last: 2, min: 1, max: 2, mean: 1.5, count: 2 });
+      });
+
+      it('of an empty or inverted range, or of no sensors, is empty', async () => {
+        await store.write([reading(T0, { m: 1 })]);
+        const bucket = { ms: MINUTE };
+        expect(await history({ from: T0, to: T0, bucket })).to.deep.equal([]);
+        expect(await history({ from: T0 + 1, to: T0, bucket })).to.deep.equal([]);
+        expect(await history({ from: Number.NaN, bucket })).to.deep.equal([]);
+        expect(await history({ sensors: [], bucket })).to.deep.equal([]);
+        expect(await history({ from: T0, to: T0, bucket: { daysIn: 'Europe/Berlin' } })).to.deep.equal([]);
+      });
+
+      it('takes a range without end', async () => {
+        await store.write([reading(T0, { m: 1 })]);
+        const range = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY };
+        expect(await history({ ...range, bucket: { ms: HOUR } })).to.have.length(1);
+        expect(await history({ ...range, bucket: { daysIn: 'UTC' } })).to.have.length(1);
+      });
+
+      it('cuts buckets of any width at multiples of it since 1970', async () => {
+        const random = seeded(1);
+        const model = new Model(fixture.supports.receivedPerValue);
+        const readings = Array.from({ length: 2_000 }, () =>
+          reading(T0 + Math.floor(random() * 2 * DAY), { m: random() }),
+        );
+        await store.write(readings);
+        model.write(readings);
+        for (const ms of [SECOND, 7_001, 86_400, MINUTE, 345_678, HOUR, 7 * HOUR, DAY - 1]) {
+          const query = { farm: 'north', sensors: ['s'], metric: 'm', from: T0 + 1234, to: T0 + DAY, bucket: { ms } };
+          same(
+            await store.history(query),
+            model.history(query, (ts) => ts - (ts % ms)),
+          );
+        }
+      });
+
+      it('refuses a width that is none', async () => {
+        await rejects(history({ bucket: { ms: 0 } }), RangeError);
+        await rejects(history({ bucket: { ms: 1.5 } }), RangeError);
+        await rejects(history({ bucket: { ms: Number.NaN } }), RangeError);
+      });
+
+      it('takes several sensors together: the last is the one measured last over all', async () => {
+        await store.write([
+          reading(T0 + 1, { m: 10 }, { sensor: 'a' }),
+          reading(T0 + 9, { m: 20 }, { sensor: 'b' }),
+          reading(T0 + 5, { m: 30 }, { sensor: 'c' }),
+          reading(T0 + 7, { m: 99 }, { sensor: 'd' }),
+        ]);
+        const found = { ts: T0, last: 20, min: 10, max: 30, mean: 20, count: 3 };
+        expect(await history({ sensors: ['c', 'a', 'b'], bucket: { ms: SECOND } })).to.deep.equal([found]);
+      });
+
+      it('of values measured in the same ms takes the greatest as the last', async () => {
+        for (const order of ['abc', 'bca', 'cab']) {
+          const farm = `farm-${order}`;
+          for (const sensor of order) {
+            await store.write([reading(T0, { m: sensor.charCodeAt(0) }, { farm, sensor })]);
+          }
+          const [bucket] = await history({ farm, sensors: ['a', 'b', 'c'], bucket: { ms: SECOND } });
+          expect(bucket).to.deep.include({ last: 'c'.charCodeAt(0), count: 3 });
+        }
+      });
+
+      it('takes hundreds of sensors', async () => {
+        const sensors = Array.from({ length: 600 }, (_, i) => `sensor-${i}`);
+        await store.write(sensors.map((sensor, i) => reading(T0, { m: i }, { sensor })));
+        const [bucket] = await history({ sensors, bucket: { ms: SECOND } });
+        expect(bucket).to.deep.include({ last: 599, count: 600 });
+      });
+
+      it('has a finite mean of values whose sum is not finite', async () => {
+        await store.write([reading(T0, { m: 1.5e308 }), reading(T0 + 1, { m: 1.7e308 }), reading(T0 + HOUR, { m: 4 })]);
+        for (const bucket of [{ ms: MINUTE }, { ms: DAY - 1 }, { daysIn: 'UTC' }]) {
+          const [first] = await history({ to: T0 + MINUTE, bucket });
+          expect(first?.mean).to.be.closeTo(1.6e308, 1e300);
+        }
+        const [, second] = await history({ bucket: { ms: MINUTE } });
+        expect(second?.mean).to.equal(4);
+      });
+
+      it('of what nobody knows is empty', async () => {
+        await store.write([reading(T0, { m: 1 })]);
+        for (const other of [{ farm: 'south' }, { sensors: ['x'] }, { metric: 'x' }, { metric: 'sensor' }]) {
+          expect(await history({ ...other, bucket: { ms: HOUR } })).to.deep.equal([]);
+          expect(await history({ ...other, bucket: { daysIn: 'Asia/Tokyo' } })).to.deep.equal([]);
+        }
+      });
+    });
+
+    describe('calendar days', () => {
+      // Zone, local midnight of the first day, and how many hours each day has.
+      const calendars: [what: string, zone: string, first: string, hours: number[]][] = [
+        ['as the clocks go forward', 'Europe/Berlin', '2025-03-28T23:00Z', [24, 23, 24]],
+        ['as the clocks go back', 'Europe/Berlin', '2025-10-24T22:00Z', [24, 25, 24]],
+        ['in the south', 'Australia/Sydney', '2025-10-03T14:00Z', [24, 23, 24]],
+        ['where midnight is skipped', 'America/Sao_Paulo', '2018-11-03T03:00Z', [24, 23, 24]],
+        ['where clocks go back at midnight', 'America/Sao_Paulo', '2018-02-16T02:00Z', [24, 25, 24]],
+        ['where midnight is skipped on a Friday', 'Africa/Cairo', '2024-04-24T22:00Z', [24, 23, 24]],
+        ['where midnight is skipped, further east', 'Asia/Beirut', '2024-03-29T22:00Z', [24, 23, 24]],
+        ['where midnight comes twice', 'America/Havana', '2024-11-02T04:00Z', [24, 25, 24]],
+        ['half an hour apart from the rest', 'Asia/Kolkata', '2025-03-29T18:30Z', [24, 24, 24]],
+        ['where clocks change by half an hour', 'Australia/Lord_Howe', '2025-10-03T13:30Z', [24, 23.5, 24]],
+        ['where a day was left out', 'Pacific/Apia', '2011-12-29T10:00Z', [24, 24, 24]],
+        ['of universal time', 'UTC', '2025-03-30T00:00Z', [24, 24, 24]],
+      ];
+      for (const [what, zone, first, hours] of calendars) {
+        it(`${what} (${zone} from ${first}) last ${hours.join(', ')} hours`, async () => {
+          const begin = Date.parse(first);
+          const begins = hours.map((_, i) => begin + hours.slice(0, i).reduce((sum, h) => sum + h * HOUR, 0));
+          const end = begin + hours.reduce((sum, h) => sum + h * HOUR, 0);
+          // The first ms of each half hour, and the last of each day.
+          const times = Array.from({ length: (end - begin) / (HOUR / 2) }, (_, i) => begin + (i * HOUR) / 2);
+          const lasts = [...begins.slice(1), end].map((next) => next - 1);
+          await store.write([...times, ...lasts].map((ts) => reading(ts, { m: ts - begin })));
+          const buckets = await history({ from: begin - DAY, to: end + DAY, bucket: { daysIn: zone } });
+          expect(buckets.map(({ ts, count, min, last }) => ({ ts, count, min, last }))).to.deep.equal(
+            begins.map((ts, i) => ({
+              ts,
+              count: 2 * (hours[i] ?? 0) + 1,
+              min: ts - begin,
+              last: (lasts[i] ?? 0) - begin,
+            })),
+          );
+        });
+      }
+
+      it('begin at midnight also where the range begins or ends within one', async () => {
+        const midnight = Date.parse('2025-03-29T23:00Z');
+        await store.write([1, 5, 20, 30].map((h) => reading(midnight + h * HOUR, { m: h })));
+        const bucket = { daysIn: 'Europe/Berlin' };
+        const found = await history({ from: midnight + 2 * HOUR, to: midnight + 30 * HOUR, bucket });
+        expect(found).to.deep.equal([{ ts: midnight, last: 20, min: 5, max: 20, mean: 12.5, count: 2 }]);
+      });
+
+      it('far apart are each found', async () => {
+        const years = [2001, 2013, 2025, 2199];
+        await store.write(years.map((year) => reading(Date.UTC(year, 6, 1, 12), { m: year })));
+        const found = await history({ from: 0, to: Date.UTC(2300, 0), bucket: { daysIn: 'America/New_York' } });
+        expect(found.map(({ ts, last }) => [ts, last])).to.deep.equal(
+          years.map((year) => [Date.UTC(year, 6, 1, 4), year]),
+        );
+      });
+
+      it('of a zone that is none are refused', async () => {
+        await store.write([reading(T0, { m: 1 })]);
+        await rejects(history({ bucket: { daysIn: 'Mars/Olympus' } }), RangeError);
+        expect(store.state.is).to.equal('up');
+      });
+    });
+
+    describe('names', () => {
+      const hostile = [
+        `a"b'c`,
+        `'; DROP MEASUREMENT readings; --`,
+        `"; DROP TABLE readings; --`,
+        `') OR 1=1 --`,
+        'a b,c=d',
+        'a=1,b=2 3',
+        '$1 ?',
+        '/.*/',
+        '*',
+        'ünï/日本',
+        '%s%00',
+      ];
+      for (const evil of hostile) {
+        it(`${evil} is a name like any other`, async () => {
+          await store.write([
+            reading(T0, { m: 1 }),
+            reading(T0, { m: 2 }, { sensor: evil }),
+            reading(T0, { m: 3 }, { farm: evil }),
+            reading(T0, { [evil]: 4 }, { sensor: 't' }),
+          ]);
+          const bucket = { ms: SECOND };
+          const lasts = async (query: Partial<HistoryQuery>) =>
+            (await history({ ...query, bucket })).map(({ last }) => last);
+          expect(await lasts({})).to.deep.equal([1]);
+          expect(await lasts({ sensors: [evil] })).to.deep.equal([2]);
+          expect(await lasts({ farm: evil })).to.deep.equal([3]);
+          expect(await lasts({ metric: evil, sensors: ['t'] })).to.deep.equal([4]);
+          expect((await store.latest(evil)).map(({ value }) => value)).to.deep.equal([3]);
+          expect(new Set((await store.latest('north')).map(({ sensor }) => sensor))).to.deep.equal(
+            new Set(['s', evil, 't']),
+          );
+          const exported = await collect(
+            store.export({ farm: 'north', sensors: [evil, 't'], metrics: [evil, 'm'], ...ALL }),
+          );
+          expect(exported.map(({ value }) => value).sort()).to.deep.equal([2, 4]);
+        });
+
+        it(`${evil} asked for and never written finds nothing`, async () => {
+          await store.write([reading(T0, { m: 1 })]);
+          for (const query of [{ farm: evil }, { sensors: [evil] }, { metric: evil }]) {
+            expect(await history({ ...query, bucket: { ms: HOUR } })).to.deep.equal([]);
+          }
+          expect(await store.latest(evil)).to.deep.equal([]);
+          expect(await collect(store.export({ farm: evil, sensors: [evil], ...ALL }))).to.deep.equal([]);
+          expect(await everything(store)).to.deep.equal([[T0, 'm', 1]]);
+        });
+      }
+
+      it('that a query language has taken are metrics like any other', async () => {
+        const words = [
+          'select',
+          'group',
+          'order',
+          'last',
+          'value',
+          'ts',
+          'rowid',
+          'readings',
+          'bucket',
+          'small',
+          'name',
+        ];
+        await store.write([reading(T0, Object.fromEntries(words.map((word, i) => [word, i])))]);
+        for (const [i, metric] of words.entries()) {
+          expect((await history({ metric, bucket: { ms: SECOND } })).map(({ last }) => last)).to.deep.equal([i]);
+        }
+        expect((await store.latest('north')).map(({ metric }) => metric).sort()).to.deep.equal([...words].sort());
+      });
+
+      it('of a sensor in two farms are two sensors', async () => {
+        await store.write([reading(T0, { m: 1 }), reading(T0, { m: 2 }, { farm: 'south' })]);
+        expect((await history({ bucket: { ms: SECOND } })).map(({ last }) => last)).to.deep.equal([1]);
+        expect((await store.latest('south')).map(({ value }) => value)).to.deep.equal([2]);
+        expect((await everything(store)).map(([, , value]) => value)).to.deep.equal([1]);
+      });
+    });
+
+    describe('export', () => {
+      it('gives the wanted sensors and metrics in order of time', async () => {
+        const random = seeded(2);
+        const times = Array.from({ length: 500 }, () => T0 + Math.floor(random() * DAY));
+        await store.write(
+          ['a', 'b', 'c'].flatMap((sensor) => times.map((ts) => reading(ts, { x: 1, y: 2, z: 3 }, { sensor }))),
+        );
+        const found = await collect(
+          store.export({ farm: 'north', sensors: ['a', 'c'], metrics: ['x', 'z', 'unknown'], ...ALL }),
+        );
+        expect(found).to.have.length(new Set(times).size * 4);
+        expect(new Set(found.map(({ sensor, metric }) => sensor + metric))).to.deep.equal(
+          new Set(['ax', 'az', 'cx', 'cz']),
+        );
+        expect(found.every(({ ts }, i) => i === 0 || ts >= (found[i - 1]?.ts ?? 0))).to.equal(true);
+      });
+
+      it('takes values from `from` on and before `to`', async () => {
+        await store.write([0, 1, 2, 3].map((i) => reading(T0 + i, { m: i })));
+        const found = await collect(store.export({ farm: 'north', sensors: ['s'], from: T0 + 1, to: T0 + 3 }));
+        expect(found.map(({ value }) => value)).to.deep.equal([1, 2]);
+      });
+
+      it('of no sensors, no metrics or no time is empty', async () => {
+        await store.write([reading(T0, { m: 1 })]);
+        const whole = { farm: 'north', sensors: ['s'], ...ALL };
+        for (const part of [{ sensors: [] }, { metrics: [] }, { from: T0, to: T0 }, { metrics: ['sensor'] }]) {
+          expect(await collect(store.export({ ...whole, ...part }))).to.deep.equal([]);
+        }
+      });
+
+      it('brings a hundred thousand values, and a loop that is left early leaves the store as it was', async () => {
+        const count = 25_000;
+        const batch = 5_000;
+        for (let from = 0; from < count; from += batch) {
+          await store.write(
+            Array.from({ length: batch }, (_, i) => reading(T0 + (from + i) * SECOND, { a: 1, b: 2, c: 3, d: i })),
+          );
+        }
+        const query = { farm: 'north', sensors: ['s'], ...ALL };
+        for (let time = 0; time < 40; time += 1) {
+          let seen = 0;
+          for await (const _ of store.export(query)) if (++seen === 10) break;
+          expect(seen).to.equal(10);
+        }
+        let seen = 0;
+        let before = 0;
+        for await (const { ts } of store.export(query)) {
+          expect(ts).to.be.at.least(before);
+          before = ts;
+          seen += 1;
+        }
+        expect(seen).to.equal(4 * count);
+        expect(store.state.is).to.equal('up');
+      });
+
+      it('can be taken slowly while the store is written to', async () => {
+        await store.write(Array.from({ length: 10_000 }, (_, i) => reading(T0 + i, { m: i })));
+        let seen = 0;
+        for await (const { ts } of store.export({ farm: 'north', sensors: ['s'], from: T0, to: T0 + 10_000 })) {
+          if (seen % 2_000 === 0) await store.write([reading(T0 + DAY + ts, { m: 1 })]);
+          seen += 1;
+        }
+        expect(seen).to.equal(10_000);
+      });
+    });
+
+    describe('all together', () => {
+      for (const seed of [11, 12]) {
+        it(`answers as a simple model does after writes in disorder, some twice (seed ${seed})`, async () => {
+          const random = seeded(seed);
+          const pick = <T>(list: readonly [T, ...T[]]): T => list[Math.floor(random() * list.length)] ?? list[0];
+          const model = new Model(fixture.supports.receivedPerValue);
+          const begin = Date.parse('2025-03-29T12:00Z');
+          const past: Reading[][] = [];
+          for (let batch = 0; batch < 60; batch += 1) {
+            const fresh = Array.from({ length: 50 }, () => {
+              const metrics = Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(['a', 'b', 'c']));
+              const values = Object.fromEntries(metrics.map((metric) => [metric, random() * 100 - 50]));
+              // Few enough times that many are hit again.
+              const ts = begin + Math.floor(random() * 300) * 7 * MINUTE;
+              const received = begin + Math.floor(random() * DAY);
+              return reading(ts, values, { sensor: pick(['s', 't', 'u']), received });
+            });
+            const again = past[Math.floor(random() * past.length * 3)];
+            const readings = again ?? fresh;
+            past.push(readings);
+            await store.write(readings);
+            model.write(readings);
+          }
+          expect(sorted(await store.latest('north'))).to.deep.equal(sorted(model.latest()));
+          const sensors = ['s', 't', 'u'];
+          expect(sorted(await collect(store.export({ farm: 'north', sensors, ...ALL })))).to.deep.equal(
+            sorted(model.all()),
+          );
+          const berlin = [0, 24, 47, 71].map((hours) => Date.parse('2025-03-28T23:00Z') + hours * HOUR);
+          const midnight = (ts: number) => berlin.filter((edge) => edge <= ts).at(-1) ?? 0;
+          for (const metric of ['a', 'b', 'c']) {
+            for (const chosen of [['s'], ['t', 'u'], sensors]) {
+              const query = { farm: 'north', sensors: chosen, metric, from: begin + HOUR, to: begin + 2 * DAY };
+              for (const ms of [7 * MINUTE, HOUR, 5 * HOUR]) {
+                const asked = { ...query, bucket: { ms } };
+                same(
+                  await store.history(asked),
+                  model.history(asked, (ts) => ts - (ts % ms)),
+                );
+              }
+              const asked = { ...query, to: begin + 60 * HOUR, bucket: { daysIn: 'Europe/Berlin' } };
+              same(await store.history(asked), model.history(asked, midnight));
+            }
+          }
+        });
+      }
+
+      it('is written and read by many at once', async () => {
+        const sensors = Array.from({ length: 12 }, (_, i) => `sensor-${i}`);
+        const write = async (sensor: string) => {
+          for (let i = 0; i < 20; i += 1) await store.write([reading(T0 + i, { m: i }, { sensor })]);
+        };
+        const read = async () => {
+          for (let i = 0; i < 10; i += 1) {
+            await store.latest('north');
+            const buckets = await history({ sensors, bucket: { ms: SECOND } });
+            expect(buckets[0]?.count ?? 0).to.be.at.most(240);
+          }
+        };
+        await Promise.all([...sensors.map(write), read(), read(), read()]);
+        const [bucket] = await history({ sensors, bucket: { ms: SECOND } });
+        expect(bucket).to.deep.include({ count: 240, last: 19 });
+      });
+    });
+
+    describe('closing', () => {
+      it('waits for writes under way', async () => {
+        const writes = [0, 1, 2].map((number) => store.write(numbered(number)));
+        await store.close();
+        await Promise.all(writes);
+        store = await open();
+        expect(await everything(store)).to.have.length(60);
+      });
+
+      it('can be done twice, tells who watches, and everything after it rejects with Closed', async () => {
+        const states: string[] = [];
+        store.watch(({ is }) => states.push(is));
+        expect(store.state.is).to.equal('up');
+        await Promise.all([store.close(), store.close()]);
+        await store.close();
+        expect(states).to.deep.equal(['closed']);
+        await rejects(store.write([reading(T0, { m: 1 })]), Closed);
+        await rejects(store.write([]), Closed);
+        await rejects(store.latest('north'), Closed);
+        await rejects(history({ bucket: { ms: SECOND } }), Closed);
+        await rejects(history({ sensors: [], bucket: { ms: SECOND } }), Closed);
+        await rejects(everything(store), Closed);
+      });
+
+      it('breaks off an export', async () => {
+        await store.write(Array.from({ length: 40_000 }, (_, i) => reading(T0 + i, { m: i })));
+        const loop = async () => {
+          for await (const { value } of store.export({ farm: 'north', sensors: ['s'], ...ALL })) {
+            if (value === 0) await store.close();
+          }
+        };
+        await rejects(loop(), Closed);
+      });
+    });
+  });
+}
+
+export async function rejects(work: Promise<unknown>, kind: abstract new (...given: never[]) => Error): Promise<Error> {
+  const outcome = await work.then(
+    () => new Error('it resolved'),
+    (error: unknown) => error,
+  );
+  expect(outcome).to.be.instanceOf(kind);
+  return outcome instanceof Error ? outcome : new Error(String(outcome));
+}
+
+/** Buckets are equal; means are allowed the rounding of another order of adding up. */
+function same(found: readonly Bucket[], expected: readonly Bucket[]): void {
+  const exact = (buckets: readonly Bucket[]) => buckets.map(({ mean: _, ...rest }) => rest);
+  expect(exact(found)).to.deep.equal(exact(expected));
+  for (const [i, { mean }] of found.entries()) expect(mean).to.be.closeTo(expected[i]?.mean ?? Number.NaN, 1e-9);
+}

@@ -1,0 +1,254 @@
+import { writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { WebSocket } from 'ws';
+import { z } from 'zod';
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { LIVE_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import { RegistryFile } from '../../backbone/registry-file.ts';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import { silent } from '../../core/logger.ts';
+import { hashPassword } from '../../core/secrets.ts';
+import { Gateway, type GatewayOptions } from '../../dashboard-gateway/gateway.ts';
+import { batchId, encodeLive } from '../../telemetry/batch.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+
+export const PASSWORD = 'correct horse battery';
+export const SESSION_KEY = 'k'.repeat(43);
+// One hash for all: making one takes its time on purpose.
+const passwordHash = hashPassword(PASSWORD);
+
+/** Two farms; ada is everywhere, vera only looks at north, sam only at south, and newt has no password yet. */
+export async function registryText(): Promise<string> {
+  const hash = await passwordHash;
+  return `# The farms
+farms:
+  - { id: north, name: North farm, timezone: Europe/Berlin }
+  - { id: south, name: South farm, timezone: America/New_York }
+fields:
+  - { id: f1, farm: north, name: Hill, crop: barley }
+  - { id: f2, farm: north, name: Valley }
+  - { id: g1, farm: south, name: Creek }
+sensors:
+  - { id: s1, farm: north, field: f1, name: Row 3, interval: 60, position: [52.1, 11.2], secret: ${'ab'.repeat(32)} }
+  - { id: s2, farm: north, field: f2, interval: 60 }
+  - { id: t1, farm: south, field: g1 }
+metrics:
+  - { id: moisture, label: Moisture, unit: '%', min: 20, max: 45 }
+users:
+  # Ada runs the place
+  - name: ada
+    password: ${hash}
+    farms: { '*': admin }
+  - name: vera
+    password: ${hash}
+    farms: { north: viewer }
+  - name: sam
+    password: ${hash}
+    farms: { south: viewer }
+  - name: newt
+    farms: { north: admin }
+`;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+export interface Asked {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | object;
+}
+
+/** One HTTP call on a connection of its own. The path goes out as it is, dots and all. */
+export function call(port: number, path: string, { method = 'GET', headers = {}, body }: Asked = {}): Promise<Answer> {
+  const text = typeof body === 'object' ? JSON.stringify(body) : body;
+  const type: Record<string, string> =
+    method === 'GET' || method === 'HEAD' ? {} : { 'content-type': 'application/json' };
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port, path, method, agent: false, headers: { ...type, ...headers } };
+    const sent = request(options, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (part: Buffer) => parts.push(part));
+      response.on('error', reject);
+      response.on('end', () => {
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          text: Buffer.concat(parts).toString('utf8'),
+        });
+      });
+    });
+    sent.on('error', reject);
+    sent.end(text);
+  });
+}
+
+const problemShape = z.object({ type: z.string(), title: z.string(), status: z.number(), code: z.string() });
+
+/** The code of an answer that has to be a problem of RFC 9457. */
+export function problemCode(answer: Answer): string {
+  if (answer.headers['content-type'] !== 'application/problem+json') throw new Error(`not a problem: ${answer.text}`);
+  const problem = problemShape.parse(JSON.parse(answer.text));
+  if (problem.status !== answer.status) throw new Error('the status in the body is another');
+  return problem.code;
+}
+
+export function cookieOf(answer: Answer): string {
+  const [cookie = ''] = [answer.headers['set-cookie'] ?? []].flat();
+  return cookie.split(';')[0] ?? '';
+}
+
+const frame = z.looseObject({ type: z.string() });
+export type Frame = z.infer<typeof frame>;
+
+/** A client of `/ws` that keeps what it got. */
+export class LiveClient {
+  readonly frames: Frame[] = [];
+  readonly socket: WebSocket;
+  closed: { code: number } | undefined;
+  private used = 0;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    socket.on('message', (data) => this.frames.push(frame.parse(JSON.parse(String(data)))));
+    socket.on('close', (code) => {
+      this.closed = { code };
+    });
+    socket.on('error', () => {});
+  }
+
+  say(message: object | string): void {
+    this.socket.send(typeof message === 'string' ? message : JSON.stringify(message));
+  }
+
+  /** The next frame of a type, after the one that was taken last. */
+  next(type: string): Promise<Frame> {
+    return until(`a ${type}`, () => {
+      const at = this.frames.findIndex((f, i) => i >= this.used && f.type === type);
+      if (at < 0) return undefined;
+      this.used = at + 1;
+      return this.frames[at];
+    });
+  }
+
+  all(type: string): Frame[] {
+    return this.frames.filter((f) => f.type === type);
+  }
+
+  ended(): Promise<{ code: number }> {
+    return until('the socket is closed', () => this.closed);
+  }
+}
+
+/** Everything that a gateway needs, for real, in a folder of its own. */
+export class Place {
+  readonly folder: string;
+  readonly live: Log;
+  readonly store: Store;
+  readonly registry: RegistryFile;
+  readonly gateways: Gateway[] = [];
+  private readonly clients: WebSocket[] = [];
+
+  private constructor(folder: string, live: Log, store: Store, registry: RegistryFile) {
+    this.folder = folder;
+    this.live = live;
+    this.store = store;
+    this.registry = registry;
+  }
+
+  static async open(): Promise<Place> {
+    const folder = await temporaryFolder();
+    const registryPath = join(folder, 'registry.yaml');
+    await writeFile(registryPath, await registryText());
+    const live = await openLmdbLog(folder, 'live', LIVE_LOG_LIMITS);
+    const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
+    return new Place(folder, live, store, await RegistryFile.open(registryPath, silent));
+  }
+
+  /** A running gateway. */
+  async gateway(over: Partial<GatewayOptions> = {}): Promise<Gateway> {
+    const gateway: Gateway = new Gateway({
+      host: '127.0.0.1',
+      port: 0,
+      store: this.store,
+      live: this.live,
+      registry: this.registry,
+      sessionKey: SESSION_KEY,
+      webFolder: join(this.folder, 'web'),
+      health: () => gateway.health(),
+      log: silent,
+      ...over,
+    });
+    await gateway.start();
+    this.gateways.push(gateway);
+    return gateway;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.clients) socket.terminate();
+    for (const gateway of this.gateways) await gateway.stop(5_000);
+    this.registry.close();
+    await this.live.close();
+    await this.store.close();
+  }
+
+  /** Announces readings, as a worker does. */
+  async announce(readings: readonly Reading[], id = batchId()): Promise<void> {
+    await this.live.append(encodeLive({ id, readings }));
+  }
+
+  /** The cookie of a signed-in user. */
+  async signIn(gateway: Gateway, user: string): Promise<string> {
+    const answer = await call(gateway.port, '/api/login', { method: 'POST', body: { user, password: PASSWORD } });
+    if (answer.status !== 200) throw new Error(`sign-in: ${answer.status} ${answer.text}`);
+    return cookieOf(answer);
+  }
+
+  /** An open socket of a signed-in user. Rejects with the status when the handshake is refused. */
+  async connect(
+    gateway: Gateway,
+    headers: Record<string, string>,
+    protocols: string[] = ['loam.v1'],
+  ): Promise<LiveClient> {
+    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/ws`, protocols, { headers });
+    this.clients.push(socket);
+    const client = new LiveClient(socket);
+    await new Promise<void>((resolve, reject) => {
+      socket.on('open', resolve);
+      socket.on('unexpected-response', (sent, response) => {
+        sent.destroy();
+        reject(new Error(String(response.statusCode)));
+      });
+      socket.on('error', reject);
+    });
+    return client;
+  }
+
+  async watching(gateway: Gateway, user: string): Promise<LiveClient> {
+    return this.connect(gateway, { cookie: await this.signIn(gateway, user) });
+  }
+}
+
+/** A reading of sensor s1 of north, received when it was measured. */
+export function reading(over: Partial<Reading> = {}): Reading {
+  const ts = over.ts ?? Date.now();
+  return { farm: 'north', sensor: 's1', ts, received: ts, values: { moisture: 31.2 }, ...over };
+}
+
+/** The same object with some of its methods replaced: for faults that the real thing cannot be brought to on demand. */
+export function overlay<T extends object>(target: T, over: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      const own: unknown = Reflect.get(over, name);
+      if (own !== undefined) return own;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

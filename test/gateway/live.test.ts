@@ -1,0 +1,307 @@
+import { expect } from 'chai';
+import { z } from 'zod';
+import type { Follower, Log } from '../../backbone/log/port.ts';
+import { StoreUnavailable, Trimmed } from '../../core/errors.ts';
+import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import { until } from '../services/wait.ts';
+import { type Frame, overlay, Place, reading } from './harness.ts';
+
+const NOW = Date.now();
+
+const snapshot = z.object({
+  id: z.number(),
+  epoch: z.string(),
+  seq: z.number(),
+  sensors: z.array(
+    z.object({
+      sensor: z.string(),
+      field: z.string(),
+      name: z.string(),
+      state: z.string(),
+      lastSeen: z.number().nullable(),
+      values: z.record(z.string(), z.tuple([z.number(), z.number()])),
+    }),
+  ),
+});
+const rows = z.object({
+  farm: z.string(),
+  field: z.string(),
+  rows: z.array(z.tuple([z.string(), z.string()], z.number())),
+});
+const tick = z.object({ farm: z.string(), seq: z.number() });
+
+const valueIn = (frame: Frame, sensor: string) =>
+  snapshot.parse(frame).sensors.find((s) => s.sensor === sensor)?.values.moisture;
+
+describe('live', () => {
+  let place: Place;
+  let gateway: Gateway;
+
+  beforeEach(async () => {
+    place = await Place.open();
+    gateway = await place.gateway();
+  });
+
+  afterEach(() => place.close());
+
+  it('sends a snapshot of the store, then what is announced, then a tick with its offset', async () => {
+    await place.store.write([reading({ ts: NOW - 1000, values: { moisture: 30 } })]);
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 7, farm: 'north' });
+    const first = snapshot.parse(await client.next('snapshot'));
+    expect(first.id).to.equal(7);
+    expect(first.epoch).to.equal((await place.live.head()).epoch);
+    expect(first.sensors).to.deep.equal([
+      {
+        sensor: 's1',
+        field: 'f1',
+        name: 'Row 3',
+        state: 'online',
+        lastSeen: NOW - 1000,
+        values: { moisture: [NOW - 1000, 30] },
+      },
+      { sensor: 's2', field: 'f2', name: 's2', state: 'never', lastSeen: null, values: {} },
+    ]);
+
+    await place.announce([reading({ ts: NOW, values: { moisture: 31.2 } })]);
+    const frame = rows.parse(await client.next('readings'));
+    expect(frame).to.deep.equal({ farm: 'north', field: 'f1', rows: [['s1', 'moisture', NOW, 31.2]] });
+    const { seq } = tick.parse(await client.next('tick'));
+    expect(seq).to.equal((await place.live.read('first', 100)).at(-1)?.offset);
+    expect(seq).to.be.greaterThan(first.seq);
+  });
+
+  it('shows in a snapshot what was announced and is not stored yet, also before anybody watched', async () => {
+    await place.announce([reading({ ts: NOW, values: { moisture: 12 } })]);
+    const late = await place.gateway();
+    for (const g of [gateway, late]) {
+      const client = await place.watching(g, 'ada');
+      client.say({ type: 'subscribe', id: 1, farm: 'north' });
+      const seen = await until('the value', async () => {
+        const frame = await client.next('snapshot');
+        return valueIn(frame, 's1') ?? client.say({ type: 'subscribe', id: 1, farm: 'north' });
+      });
+      expect(seen).to.deep.equal([NOW, 12]);
+    }
+  });
+
+  it('folds the values of one tick and second into one row', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    const second = Math.floor(NOW / 1000) * 1000;
+    await place.announce([2, 6, 4].map((value, i) => reading({ ts: second + i, values: { moisture: value } })));
+    expect(rows.parse(await client.next('readings')).rows).to.deep.equal([
+      ['s1', 'moisture', second + 2, 4, 2, 6, 4, 3],
+    ]);
+  });
+
+  it('leaves no hole and goes never back between a snapshot and what follows', async () => {
+    const end = 400;
+    const appending = (async () => {
+      for (let i = 1; i <= end; i++) await place.announce([reading({ ts: NOW + i * 1000, values: { moisture: i } })]);
+    })();
+    const client = await place.watching(gateway, 'vera');
+    let asked = 0;
+    const asking = (async () => {
+      while ((await place.live.head()).next < end) {
+        client.say({ type: 'subscribe', id: asked++ % 3, farm: 'north' });
+        await client.next('snapshot');
+      }
+    })();
+    await Promise.all([appending, asking]);
+    await until('the last value', () =>
+      client.all('readings').some((f) => rows.parse(f).rows.some((r) => r[3] === end)),
+    );
+
+    let latest: number | undefined;
+    let seq = -1;
+    for (const frame of client.frames) {
+      if (frame.type === 'snapshot') {
+        const value = valueIn(frame, 's1')?.[1] ?? 0;
+        if (latest !== undefined) expect(value, 'a snapshot says what the frames before it said').to.equal(latest);
+        latest = value;
+      } else if (frame.type === 'readings') {
+        for (const row of rows.parse(frame).rows) {
+          expect(row[3], 'the next value').to.equal((latest ?? 0) + 1);
+          latest = row[3];
+        }
+      }
+      if (frame.type === 'snapshot' || frame.type === 'tick') {
+        const next = z.object({ seq: z.number() }).parse(frame).seq;
+        expect(next).to.be.at.least(seq);
+        seq = next;
+      }
+    }
+    expect(latest).to.equal(end);
+    expect(asked).to.be.greaterThan(3);
+  });
+
+  it('drops a batch that is announced a second time', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    await place.announce([reading({ ts: NOW, values: { moisture: 1 } })], 'same');
+    await client.next('tick');
+    await place.announce([reading({ ts: NOW, values: { moisture: 1 } })], 'same');
+    await place.announce([reading({ ts: NOW + 5000, values: { moisture: 2 } })]);
+    await until('the value after it', () =>
+      client.all('readings').some((f) => rows.parse(f).rows.some((r) => r[3] === 2)),
+    );
+    expect(client.all('readings').flatMap((f) => rows.parse(f).rows)).to.have.length(2);
+  });
+
+  it('counts alike on every gateway', async () => {
+    const other = await place.gateway();
+    const clients = [await place.watching(gateway, 'ada'), await place.watching(other, 'ada')];
+    for (const client of clients) client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    for (const client of clients) await client.next('snapshot');
+    await place.announce([reading()]);
+    const last = (await place.live.read('first', 100)).at(-1)?.offset;
+    for (const client of clients) expect(tick.parse(await client.next('tick')).seq).to.equal(last);
+  });
+
+  it('tells a late value without taking the newest one back', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    await place.announce([reading({ ts: NOW, values: { moisture: 5 } })]);
+    await client.next('tick');
+    await place.announce([reading({ ts: NOW - 60_000, values: { moisture: 4 } })]);
+    expect(rows.parse(await client.next('readings')).rows).to.deep.equal([['s1', 'moisture', NOW - 60_000, 4]]);
+    client.say({ type: 'subscribe', id: 2, farm: 'north' });
+    expect(valueIn(await client.next('snapshot'), 's1')).to.deep.equal([NOW, 5]);
+  });
+
+  it('sends a field only to those who asked for it, and each frame once', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north', fields: ['f2'] });
+    expect(snapshot.parse(await client.next('snapshot')).sensors.map((s) => s.sensor)).to.deep.equal(['s2']);
+    await place.announce([reading()]);
+    await client.next('tick');
+    expect(client.all('readings')).to.have.length(0);
+
+    client.say({ type: 'subscribe', id: 2, farm: 'north' });
+    await client.next('snapshot');
+    await place.announce([reading({ sensor: 's2', values: { ec: 1 } })]);
+    await client.next('tick');
+    expect(client.all('readings')).to.have.length(1);
+
+    client.say({ type: 'unsubscribe', id: 2 });
+    client.say({ type: 'unsubscribe', id: 2 });
+    expect((await client.next('error')).code).to.equal('unknown-subscription');
+    await place.announce([reading()]);
+    await client.next('tick');
+    expect(client.all('readings')).to.have.length(1);
+  });
+
+  it('shows a sensor that nobody registered under unassigned', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    await place.announce([reading({ sensor: 'stray', values: { ec: 1 } })]);
+    expect(rows.parse(await client.next('readings')).field).to.equal('unassigned');
+  });
+
+  it('refuses a farm that is not the user’s, existing or not, and sends nothing of it', async () => {
+    const client = await place.watching(gateway, 'sam');
+    for (const farm of ['north', 'nowhere']) {
+      client.say({ type: 'subscribe', id: 1, farm });
+      expect(await client.next('error')).to.include({ code: 'forbidden', id: 1 });
+    }
+    client.say({ type: 'subscribe', id: 2, farm: 'south' });
+    await client.next('snapshot');
+    await place.announce([reading(), reading({ farm: 'south', sensor: 't1' })]);
+    expect(rows.parse(await client.next('readings')).farm).to.equal('south');
+    expect(JSON.stringify(client.frames)).not.to.include('s1');
+  });
+
+  it('answers since with a gap and a snapshot', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 3, farm: 'north', since: { epoch: 'x', seq: 1 } });
+    await client.next('snapshot');
+    expect(client.frames.map((f) => f.type)).to.deep.equal(['gap', 'snapshot']);
+  });
+
+  it('says when a sensor falls silent and when it is back', async () => {
+    let now = NOW;
+    const other = await place.gateway({ now: () => now });
+    await place.store.write([reading({ ts: NOW, received: NOW })]);
+    const client = await place.watching(other, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    now = NOW + 125_000;
+    expect(await client.next('status')).to.include({ sensor: 's1', state: 'late', since: NOW + 120_000 });
+    now = NOW + 301_000;
+    expect(await client.next('status')).to.include({ sensor: 's1', state: 'offline', since: NOW + 300_000 });
+    await place.announce([reading({ ts: now, received: now })]);
+    expect(await client.next('status')).to.include({ sensor: 's1', state: 'online' });
+  });
+
+  it('ends the socket of a user who is removed, and the subscription of one who loses the farm', async () => {
+    const removed = await place.watching(gateway, 'vera');
+    removed.say({ type: 'subscribe', id: 1, farm: 'north' });
+    const demoted = await place.watching(gateway, 'ada');
+    demoted.say({ type: 'subscribe', id: 1, farm: 'north' });
+    demoted.say({ type: 'subscribe', id: 2, farm: 'south' });
+    for (const client of [removed, demoted]) await client.next('snapshot');
+    await demoted.next('snapshot');
+    await place.registry.edit((text) =>
+      text.replace('name: vera', 'name: wilma').replace("'*': admin", 'south: admin'),
+    );
+    expect((await removed.ended()).code).to.equal(4401);
+    expect(await demoted.next('error')).to.include({ code: 'forbidden', id: 1 });
+    await place.announce([reading(), reading({ farm: 'south', sensor: 't1' })]);
+    expect(rows.parse(await demoted.next('readings')).farm).to.equal('south');
+    expect(demoted.all('readings')).to.have.length(1);
+  });
+
+  it('shows a sensor anew when the registry moves it to another field', async () => {
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north', fields: ['f2'] });
+    expect(snapshot.parse(await client.next('snapshot')).sensors).to.have.length(1);
+    await place.registry.edit((text) =>
+      text.replace('id: s1, farm: north, field: f1', 'id: s1, farm: north, field: f2'),
+    );
+    expect(snapshot.parse(await client.next('snapshot')).sensors).to.have.length(2);
+  });
+
+  it('begins anew with a gap when the log was trimmed past it', async () => {
+    const broken = breakable(place.live);
+    const other = await place.gateway({ live: broken.log });
+    const client = await place.watching(other, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    broken.end();
+    await client.next('gap');
+    await client.next('snapshot');
+    await place.announce([reading()]);
+    await client.next('readings');
+  });
+
+  it('keeps a subscription that the store cannot serve yet, and serves it when it can', async () => {
+    let down = true;
+    const latest: typeof place.store.latest = (farm) =>
+      down ? Promise.reject(new StoreUnavailable('down')) : place.store.latest(farm);
+    const store = overlay(place.store, { latest });
+    const other = await place.gateway({ store });
+    const client = await place.watching(other, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    expect((await client.next('error')).code).to.equal('store-unavailable');
+    down = false;
+    await client.next('snapshot');
+  });
+});
+
+/** A log whose followers can be made to end as they do when the log was trimmed past them. */
+function breakable(real: Log): { log: Log; end: () => void } {
+  let fail: (error: Error) => void = () => {};
+  const follow: Log['follow'] = async (from, handler): Promise<Follower> => {
+    const follower = await real.follow(from, handler);
+    const trimmed = new Promise<never>((_, reject) => {
+      fail = (error) => void follower.stop().then(() => reject(error));
+    });
+    return { stop: () => follower.stop(), ended: Promise.race([follower.ended.then(() => trimmed), trimmed]) };
+  };
+  return { log: overlay(real, { follow }), end: () => fail(new Trimmed(1)) };
+}
