@@ -30,7 +30,7 @@ const CLEAR_SKY = 1_000;
 const LAG_MS = 2.5 * HOUR_MS;
 /** Whether it rains is decided afresh for each stretch of so long. */
 const SPELL_MS = 6 * HOUR_MS;
-const RAINY_SHARE = 0.16;
+const RAINY_SHARE = 0.11;
 
 /** The weather of a place at `now` (Unix ms): a pure function of both. */
 export function weatherAt(place: Place, now: number): Weather {

@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { RegistryInvalid } from '../core/errors.ts';
 import { PASSWORD_HASH } from '../core/secrets.ts';
@@ -105,7 +105,8 @@ export interface RegistryEditor {
 
 /** The role that a user has on a farm, or undefined. */
 export function roleOn(user: User, farm: string): Role | undefined {
-  return user.farms[farm] ?? user.farms[EVERY_FARM];
+  // A farm may be named like something that every object has, such as `constructor`.
+  return Object.hasOwn(user.farms, farm) ? user.farms[farm] : user.farms[EVERY_FARM];
 }
 
 /**
@@ -130,10 +131,11 @@ export function parseRegistry(text: string): Registry {
     throw new RegistryInvalid(`${path.map(String).join('.') || 'registry'}: ${message}`, { line: lineOf(path) });
   };
 
-  const parsed = registryFile.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  const parsed = registryFile.safeParse(toPlain(document) ?? {});
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    return refuse(issue?.path ?? [], issue?.message ?? 'not a registry');
+    const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+    return refuse([...(issue?.path ?? []), ...unknown], issue?.message ?? 'not a registry');
   }
   return index(parsed.data, refuse);
 }
@@ -180,6 +182,14 @@ function unique<T>(list: string, items: readonly T[], key: (item: T) => string, 
     found.set(key(item), item);
   }
   return found;
+}
+
+function toPlain(document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw new RegistryInvalid('the aliases in it lead nowhere or grow without end', { cause });
+  }
 }
 
 function hasRange(node: unknown): node is { range: [number, number, number] } {

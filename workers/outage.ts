@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { explain, LoamError } from '../core/errors.ts';
 import { backoff, pause } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -17,6 +18,8 @@ export class Patience {
   constructor(log: Logger, signal: AbortSignal) {
     this.log = log;
     this.signal = signal;
+    // Every batch in hand waits on it, three at a time; prefetch bounds them.
+    setMaxListeners(0, signal);
   }
 
   async until(what: string, work: () => Promise<void>): Promise<void> {

@@ -70,7 +70,7 @@ export class RabbitFollower implements Follower {
   }
 
   private linkChanged(state: ConnectionState): void {
-    if (state.is === 'closed') return this.end(new Closed(this.following.stream));
+    if (state.is === 'closed') this.end(new Closed(this.following.stream));
     const { connection } = this.following.link;
     if (state.is !== 'up' || !connection) return;
     this.resume(connection).catch((error: unknown) => this.failed(connection, error));

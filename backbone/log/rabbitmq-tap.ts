@@ -97,7 +97,10 @@ export class Tap {
   }
 
   private take(message: ConsumeMessage | null): void {
-    if (!message) return this.break('the stream was deleted');
+    if (!message) {
+      this.break('the stream was deleted');
+      return;
+    }
     this.newest = message;
     this.arrived.push(rawEntry(message));
     this.wake?.();

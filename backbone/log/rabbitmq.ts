@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
-import { Closed, explain, LogUnavailable, type LoamError, Trimmed, UnknownEpoch } from '../../core/errors.ts';
+import { Closed, explain, type LoamError, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
 import { type Declaration, declare } from '../rabbitmq/declare.ts';
 import { ANSWER_MS, Link, stateOf } from '../rabbitmq/link.ts';
@@ -19,6 +19,8 @@ export interface RabbitLogOptions {
   readonly confirmTimeoutMs?: number;
   /** What the stream's name begins with: `loam.` */
   readonly prefix?: string;
+  /** How long a stream rests that had to be made. */
+  readonly settleMs?: number;
 }
 
 /**
@@ -36,9 +38,9 @@ export async function openRabbitLog(
   limits: LogLimits,
   options: RabbitLogOptions = {},
 ): Promise<Log> {
-  const { confirmTimeoutMs = 10_000, prefix = 'loam.' } = options;
+  const { confirmTimeoutMs = 10_000, prefix = 'loam.', settleMs } = options;
   const stream = `${prefix}${name}`;
-  const prepare = (connection: ChannelModel) => declare(connection, streamOf(stream, limits));
+  const prepare = (connection: ChannelModel) => declare(connection, streamOf(stream, limits), settleMs);
   let publisher: Publisher | undefined;
   let reading: Link | undefined;
   try {
@@ -96,7 +98,7 @@ class RabbitLog implements Log {
   }
 
   async append(body: Uint8Array): Promise<void> {
-    if (this.closed) throw new Closed(this.stream);
+    if (this.closed !== undefined) throw new Closed(this.stream);
     if (this.epoch === undefined) throw unavailable(why(this.state));
     if (Date.now() - this.learned > BELIEVE_MS) void this.learnAgain();
     await this.publisher.publish(body, stamped(this.epoch));
@@ -118,10 +120,7 @@ class RabbitLog implements Log {
     }
   }
 
-  async follow(
-    from: LogPosition,
-    handler: (entries: readonly LogEntry[]) => void | Promise<void>,
-  ): Promise<Follower> {
+  async follow(from: LogPosition, handler: (entries: readonly LogEntry[]) => void | Promise<void>): Promise<Follower> {
     const { begin, epoch } = await this.locate(from);
     const { stream, reading: link } = this;
     const follower = new RabbitFollower({ link, stream, survey: () => this.survey(), handler }, begin, epoch);
@@ -218,13 +217,13 @@ class RabbitLog implements Log {
 
   /** Runs `work` on the reading connection; rejects with LogUnavailable whatever goes wrong. */
   private async attempt<T>(work: (connection: ChannelModel) => Promise<T>): Promise<T> {
-    if (this.closed) throw new Closed(this.stream);
+    if (this.closed !== undefined) throw new Closed(this.stream);
     const { connection } = this.reading;
     if (!connection) throw unavailable(why(this.reading.state));
     try {
       return await work(connection);
     } catch (error) {
-      if (this.closed) throw new Closed(this.stream);
+      if (this.closed !== undefined) throw new Closed(this.stream);
       if (error instanceof Trimmed || error instanceof LogUnavailable) throw error;
       throw unavailable(explain(error), error);
     }
@@ -255,8 +254,8 @@ class RabbitLog implements Log {
   private linksChanged(): void {
     const state = stateOf([this.publisher.link, this.reading]);
     if (state.is === 'down') this.epoch = undefined;
-    if (state.is !== 'up' || this.epoch !== undefined) return this.watched.set(state);
-    void this.learnAgain();
+    if (state.is !== 'up' || this.epoch !== undefined) this.watched.set(state);
+    else void this.learnAgain();
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { backoff, type ConnectionState, pause, withDeadline } from '../../core/lifecycle.ts';
 import { ignoreError } from '../rabbitmq/declare.ts';
-import { ANSWER_MS, type Link } from '../rabbitmq/link.ts';
+import { ANSWER_MS, DELETED_REST_MS, type Link } from '../rabbitmq/link.ts';
 import type { Consumer, Handler } from './port.ts';
 
 /** A channel that messages come on, for as long as it lasts. */
@@ -64,7 +64,7 @@ export class RabbitConsumer implements Consumer {
     });
     const deliver = (message: ConsumeMessage | null) => {
       if (message) this.take({ channel, message });
-      else this.link.reset(connection, `the server ended consuming: "${this.queue}" was deleted`);
+      else this.link.reset(connection, `the server ended consuming: "${this.queue}" was deleted`, DELETED_REST_MS);
     };
     await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'the server did not answer in time');
     const { consumerTag } = await withDeadline(
@@ -124,7 +124,7 @@ export class RabbitConsumer implements Consumer {
   }
 
   private begin(): void {
-    while (this.atWork.size < this.prefetch) {
+    while (true) {
       const job = this.waiting.shift();
       if (!job) return;
       const work = this.work(job).finally(() => {

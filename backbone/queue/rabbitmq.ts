@@ -14,6 +14,8 @@ export interface RabbitQueueOptions {
   readonly name?: string;
   readonly limits?: QueueLimits;
   readonly confirmTimeoutMs?: number;
+  /** How long a queue rests that had to be made. */
+  readonly settleMs?: number;
 }
 
 /**
@@ -22,8 +24,9 @@ export interface RabbitQueueOptions {
  * a queue of that name with other arguments.
  */
 export async function openRabbitQueue(url: string, options: RabbitQueueOptions = {}): Promise<Queue> {
-  const { name = 'loam.readings', limits = DEFAULT_QUEUE_LIMITS, confirmTimeoutMs = 10_000 } = options;
-  const prepare = (connection: ChannelModel) => declare(connection, quorumQueue(name, limits, versionOf(connection)));
+  const { name = 'loam.readings', limits = DEFAULT_QUEUE_LIMITS, confirmTimeoutMs = 10_000, settleMs } = options;
+  const prepare = (connection: ChannelModel) =>
+    declare(connection, quorumQueue(name, limits, versionOf(connection)), settleMs);
   let publisher: Publisher | undefined;
   try {
     publisher = await Publisher.open({
@@ -107,7 +110,7 @@ class RabbitQueue implements Queue {
   }
 
   async drain(): Promise<void> {
-    if (this.closed) throw new Closed(this.name);
+    if (this.closed !== undefined) throw new Closed(this.name);
     await this.finish();
   }
 
@@ -131,7 +134,7 @@ class RabbitQueue implements Queue {
   }
 
   private connection(): ChannelModel {
-    if (this.closed) throw new Closed(this.name);
+    if (this.closed !== undefined) throw new Closed(this.name);
     const { connection, state } = this.consuming;
     if (connection) return connection;
     throw new QueueUnavailable(`the queue is not available: ${state.is === 'down' ? state.why : 'no connection'}`);

@@ -1,4 +1,11 @@
 import type { ChannelModel } from 'amqplib';
+import { pause } from '../../core/lifecycle.ts';
+
+/**
+ * How long a fresh queue rests before it is used. The server (seen in 3.10.8) writes down which queues there are half a
+ * second late: killed before that, it comes back with a queue that has lost everything it confirmed and never works again.
+ */
+export const SETTLE_MS = 2_000;
 
 /** A durable queue or stream as Loam wants it. */
 export interface Declaration {
@@ -9,10 +16,29 @@ export interface Declaration {
 }
 
 /**
- * Declares it; what exists with the same arguments is left as it is. Rejects when it exists with others, and says which:
- * arguments cannot be changed on the server, so that a person has to decide.
+ * Makes the queue if there is none, and then resolves after it has rested for `settleMs`; one with the same arguments is
+ * left as it is. Rejects when it exists with others, and says which: they cannot be changed, so a person has to decide.
  */
-export async function declare(connection: ChannelModel, wanted: Declaration): Promise<void> {
+export async function declare(connection: ChannelModel, wanted: Declaration, settleMs = SETTLE_MS): Promise<void> {
+  const fresh = !(await exists(connection, wanted.name));
+  await assert(connection, wanted);
+  if (fresh) await pause(settleMs);
+}
+
+async function exists(connection: ChannelModel, name: string): Promise<boolean> {
+  const channel = await connection.createChannel();
+  channel.on('error', ignoreError);
+  try {
+    await channel.checkQueue(name);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 404) return false;
+    throw error;
+  }
+  await channel.close();
+  return true;
+}
+
+async function assert(connection: ChannelModel, wanted: Declaration): Promise<void> {
   const channel = await connection.createChannel();
   channel.on('error', ignoreError);
   try {
@@ -20,7 +46,7 @@ export async function declare(connection: ChannelModel, wanted: Declaration): Pr
   } catch (error) {
     const differing = differingArgument(error);
     if (differing === undefined) throw error;
-    if (wanted.optional?.includes(differing)) return declare(connection, without(wanted, differing));
+    if (wanted.optional?.includes(differing)) return assert(connection, without(wanted, differing));
     throw new Error(
       `"${wanted.name}" exists on the server with another ${differing}; it has to be emptied and deleted to change it`,
       { cause: error },

@@ -8,6 +8,11 @@ const CLOSE_MS = 2_000;
 const HEARTBEAT_SECONDS = 10;
 // A connection that lasted this long was a good one: the next reconnect begins without delay again.
 const STEADY_MS = 5_000;
+/**
+ * The rest before a queue that somebody deleted is made again. The server (3.10.8) tells consumers of a deletion a moment
+ * later; a new queue of the same name in between leaves them attached to it in a way that messages stick to them.
+ */
+export const DELETED_REST_MS = 1_000;
 
 /** Prepares a fresh connection; while it runs, the connection is not up. When it rejects, the connection is given up. */
 export type Setup = (connection: ChannelModel) => Promise<void>;
@@ -35,6 +40,7 @@ export class Link {
   private upSince = 0;
   private failures = 0;
   private resetBy: unknown;
+  private restMs = 0;
 
   private constructor(url: string, name: string, setup: Setup) {
     this.url = withHeartbeat(url);
@@ -62,10 +68,11 @@ export class Link {
     return this.watched.watch(listener);
   }
 
-  /** Gives up the connection `connection`, if it is still the current one, and makes a new one. */
-  reset(connection: ChannelModel, why: unknown): void {
+  /** Gives up the connection `connection`, if it is still the current one, and makes a new one after `restMs` at the earliest. */
+  reset(connection: ChannelModel, why: unknown, restMs = 0): void {
     if (connection !== this.now) return;
     this.resetBy ??= why;
+    this.restMs = Math.max(this.restMs, restMs);
     void closeQuietly(connection, this.socket);
   }
 
@@ -125,6 +132,8 @@ export class Link {
   }
 
   private async reconnect(): Promise<void> {
+    await pause(this.restMs, this.closing.signal);
+    this.restMs = 0;
     while (!this.closing.signal.aborted) {
       await pause(backoff(this.failures++), this.closing.signal);
       if (this.closing.signal.aborted) return;
@@ -162,6 +171,7 @@ function withHeartbeat(url: string): string {
 export function stateOf(links: readonly Link[]): ConnectionState {
   const states = links.map((link) => link.state);
   return (
-    states.find((state) => state.is === 'closed') ?? states.find((state) => state.is === 'down') ?? { is: 'up' as const }
+    states.find((state) => state.is === 'closed') ??
+    states.find((state) => state.is === 'down') ?? { is: 'up' as const }
   );
 }

@@ -2,7 +2,7 @@ import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { Closed, type LoamError } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { ignoreError } from './declare.ts';
-import { Link } from './link.ts';
+import { DELETED_REST_MS, Link } from './link.ts';
 
 /** Most messages and bytes on their way to the server and not confirmed yet. */
 const MOST_UNCONFIRMED = 10_000;
@@ -134,7 +134,7 @@ export class Publisher {
     channel.on('return', (message) => {
       const returned = this.unconfirmed.get(String(message.properties.messageId));
       if (returned) returned.unroutable = true;
-      this.opened?.reset(connection, `"${this.options.queue}" is gone`);
+      this.opened?.reset(connection, `"${this.options.queue}" is gone`, DELETED_REST_MS);
     });
     channel.on('drain', () => {
       this.writeBufferFull = false;
@@ -178,7 +178,8 @@ export class Publisher {
   }
 
   private rejectWaiting(): void {
-    for (const message of this.waiting.splice(0)) this.settle(message, this.options.unavailable('the connection broke'));
+    for (const message of this.waiting.splice(0))
+      this.settle(message, this.options.unavailable('the connection broke'));
     this.waitingBytes = 0;
   }
 

@@ -1,5 +1,7 @@
 import { StoreRejected } from '../../core/errors.ts';
 import { MAX_TS, MIN_TS, RESERVED_METRICS, type Reading } from '../../telemetry/reading.ts';
+import { refuseZone } from './days.ts';
+import type { BucketWidth } from './port.ts';
 
 /** What every store refuses and cuts alike, so that one adapter's data fit the other. */
 
@@ -50,7 +52,8 @@ export function storable(from: number, to: number): Range | undefined {
   return cut.from < cut.to ? cut : undefined;
 }
 
-/** Throws RangeError unless buckets can be `ms` wide. */
-export function refuseWidth(ms: number): void {
-  if (!Number.isSafeInteger(ms) || ms <= 0) throw new RangeError(`${ms} ms is no width for a bucket`);
+/** Throws RangeError unless buckets can be this wide. */
+export function refuseWidth(bucket: BucketWidth): void {
+  if ('daysIn' in bucket) refuseZone(bucket.daysIn);
+  else if (!Number.isSafeInteger(bucket.ms) || bucket.ms <= 0) throw new RangeError(`a bucket of ${bucket.ms} ms`);
 }

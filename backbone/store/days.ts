@@ -67,6 +67,11 @@ function beginOf(day: number, offset: Offset): number {
   return oldClock < after ? oldClock : Math.max(after, midnight - offsetAfter);
 }
 
+/** Throws RangeError unless `zone` is an IANA time zone. */
+export function refuseZone(zone: string): void {
+  formatOf(zone);
+}
+
 const MAX_KEPT = 100;
 const kept = new Map<string, Intl.DateTimeFormat>();
 

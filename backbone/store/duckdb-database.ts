@@ -7,11 +7,11 @@ import {
   type DuckDBValue,
   VARCHAR,
 } from '@duckdb/node-api';
-import { dayEdges } from './days.ts';
+import { dayEdges, dayRuns } from './days.ts';
 import { Exports } from './duckdb-exports.ts';
 import { Newest } from './duckdb-newest.ts';
 import type { Rows, Settings } from './duckdb-protocol.ts';
-import { CREATE, edgedHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './duckdb-sql.ts';
+import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './duckdb-sql.ts';
 import { Turns } from './duckdb-turns.ts';
 import type { Bucket, HistoryQuery, LatestValue } from './port.ts';
 
@@ -68,7 +68,7 @@ export class Database {
 
   async history(query: HistoryQuery): Promise<Bucket[]> {
     const statement =
-      'ms' in query.bucket ? fixedHistory(query, query.bucket.ms) : await this.byDays(query, query.bucket);
+      'ms' in query.bucket ? fixedHistory(query, query.bucket.ms) : await this.byDays(query, query.bucket.daysIn);
     const rows = statement === undefined ? [] : await this.read(statement);
     return rows.map(([ts, last, min, max, mean, count]) => ({
       ts: Number(ts),
@@ -89,12 +89,12 @@ export class Database {
     this.instance.closeSync();
   }
 
-  /** Days are cut from the part of the range that holds values, so that an open range does not cost a century of edges. */
-  private async byDays(query: HistoryQuery, { daysIn }: { daysIn: string }): Promise<Statement | undefined> {
+  /** Days are cut from the part of the range that holds values, so that an open range must not cost a century of them. */
+  private async byDays(query: HistoryQuery, zone: string): Promise<Statement | undefined> {
     const [row] = await this.read(extent({ ...query, metrics: [query.metric] }));
     const [first, last] = row ?? [];
     if (typeof first !== 'bigint' || typeof last !== 'bigint') return undefined;
-    return edgedHistory(query, dayEdges(daysIn, Number(first), Number(last) + 1));
+    return dailyHistory(query, dayRuns(dayEdges(zone, Number(first), Number(last) + 1)));
   }
 
   private async load(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { DayRun } from './days.ts';
 import type { ExportQuery, HistoryQuery } from './port.ts';
 
 /** The statements that the store's thread runs. A value is written twice or corrected by a later row: the highest `rowid` counts. */
@@ -37,15 +38,15 @@ export function fixedHistory(query: HistoryQuery, width: number): Statement {
   };
 }
 
-/** Buckets between neighbouring `edges` in order of time: ts, last, min, max, mean, count. */
-export function edgedHistory(query: HistoryQuery, edges: readonly number[]): Statement {
+/** Buckets that are the days of `runs`, in order of time: ts, last, min, max, mean, count. */
+export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
   const points = deduplicated(query);
+  const rows = runs.map(({ from, length }) => `(${from}::BIGINT, ${length}::BIGINT)`).join(',');
   return {
     sql: `
-      SELECT edges.bucket, ${AGGREGATES}
-      FROM (${points.sql}) AS points
-      ASOF JOIN (SELECT unnest([${edges.join(',')}]::BIGINT[]) AS bucket) AS edges ON points.ts >= edges.bucket
-      GROUP BY edges.bucket ORDER BY edges.bucket`,
+      SELECT runs.begin + (ts - runs.begin) // runs.length * runs.length AS bucket, ${AGGREGATES}
+      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.ts >= runs.begin
+      GROUP BY bucket ORDER BY bucket`,
     values: points.values,
   };
 }

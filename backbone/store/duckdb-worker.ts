@@ -47,11 +47,7 @@ async function serve(database: Database, request: Request): Promise<void> {
   } catch (error) {
     const why = explain(error);
     say({ is: 'failed', id: request.id, why });
-    if (isBroken(request.ask, why)) {
-      say({ is: 'broken', why });
-      closeAnyhow(database);
-      parentPort?.close();
-    }
+    if (isBroken(request.ask, why)) end(why, database);
   }
   if (request.ask.is === 'close') parentPort?.close();
 }
@@ -60,19 +56,22 @@ function isBroken(ask: Ask, why: string): boolean {
   return ask.is === 'write' || why.includes('database has been invalidated');
 }
 
-function closeAnyhow(database: Database): void {
+function end(why: string, database?: Database): void {
+  say({ is: 'broken', why });
+  parentPort?.close();
   try {
-    database.close();
+    database?.close();
   } catch {
     // What it could not write is in its log, or was refused already.
   }
 }
+
+process.once('uncaughtException', (error) => end(explain(error)));
 
 try {
   const database = await Database.open(settings);
   parentPort?.on('message', (request: Request) => void serve(database, request));
   say({ is: 'open' });
 } catch (error) {
-  say({ is: 'broken', why: explain(error) });
-  parentPort?.close();
+  end(explain(error));
 }

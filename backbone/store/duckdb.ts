@@ -96,7 +96,7 @@ class DuckdbStore implements Store {
 
   async history(query: HistoryQuery): Promise<Bucket[]> {
     const thread = this.usable();
-    if ('ms' in query.bucket) refuseWidth(query.bucket.ms);
+    refuseWidth(query.bucket);
     const range = storable(query.from, query.to);
     if (range === undefined || query.sensors.length === 0) return [];
     const asked = thread.call({ is: 'history', query: { ...query, ...range } }, 'buckets');

@@ -1,7 +1,7 @@
 import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import { isMetric, type Range, refuseUnstorable, refuseWidth, storable } from './checks.ts';
+import { isMetric, isName, type Range, refuseUnstorable, refuseWidth, storable } from './checks.ts';
 import { dayEdges, dayRuns } from './days.ts';
 import { type InfluxAddress, parseInfluxUrl } from './influx-address.ts';
 import { query as ask, InfiniteNumber, type Rows, versionOf } from './influx-http.ts';
@@ -104,7 +104,7 @@ class InfluxStore implements Store {
   latest(farm: string): Promise<LatestValue[]> {
     return this.read(async () => {
       const metrics = await this.metrics();
-      if (metrics.length === 0) return [];
+      if (metrics.length === 0 || !isName(farm)) return [];
       // One statement a metric: several in one would lose the time of each.
       const found = await this.rows(metrics.map((metric) => ql.newest(farm, metric)).join('; '));
       return found.flatMap(({ statement, tags, values }) =>
@@ -122,10 +122,11 @@ class InfluxStore implements Store {
   async history(query: HistoryQuery): Promise<Bucket[]> {
     this.refuseClosed();
     const { bucket } = query;
-    if ('ms' in bucket) refuseWidth(bucket.ms);
+    refuseWidth(bucket);
     const range = storable(query.from, query.to);
-    if (range === undefined || query.sensors.length === 0 || !isMetric(query.metric)) return [];
-    const asked = { ...query, ...range };
+    const sensors = query.sensors.filter(isName);
+    if (range === undefined || sensors.length === 0 || !isName(query.farm) || !isMetric(query.metric)) return [];
+    const asked = { ...query, ...range, sensors };
     return await this.read(async () => {
       const cuts = 'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket.daysIn);
       return cuts.length === 0 ? [] : await this.buckets(asked, cuts);
@@ -135,11 +136,12 @@ class InfluxStore implements Store {
   async *export(query: ExportQuery): AsyncIterable<LatestValue> {
     this.refuseClosed();
     const range = storable(query.from, query.to);
-    if (range === undefined || query.sensors.length === 0) return;
+    const sensors = query.sensors.filter(isName);
+    if (range === undefined || sensors.length === 0 || !isName(query.farm)) return;
     const known = await this.read(() => this.metrics());
     const metrics = query.metrics === undefined ? known : known.filter((metric) => query.metrics?.includes(metric));
     if (metrics.length === 0) return;
-    const points = this.ask(ql.points({ ...query, ...range }, metrics));
+    const points = this.ask(ql.points({ ...query, ...range, sensors }, metrics));
     try {
       // Only waiting for the server tells how it is: what the caller does in between does not.
       for (let next = await this.read(() => points.next()); !next.done; next = await this.read(() => points.next())) {

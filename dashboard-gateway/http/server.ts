@@ -55,8 +55,8 @@ export class HttpServer {
     const serve = (body: string) => {
       this.open++;
       void this.answerSafely({ ...head, body }).then((answer) => {
-        reply(answer);
         this.open--;
+        reply(answer);
         if (this.open === 0) this.idle?.();
       });
     };

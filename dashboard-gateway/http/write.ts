@@ -24,11 +24,9 @@ export function writeReply(res: HttpResponse, method: string, reply: Reply, clos
     res.writeStatus(`${status} ${REASONS[status] ?? 'Status'}`);
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
     if (close) res.writeHeader('connection', 'close');
-    if (status === 204 || status === 304) res.endWithoutBody(undefined, close);
-    else if (method === 'HEAD') {
-      // Told a length, uWebSockets.js would wait for that many bytes to be sent: the header is written by hand.
-      res.writeHeader('content-length', String(Buffer.byteLength(body)));
-      res.endWithoutBody(undefined, close);
-    } else res.end(body, close);
+    // Without a body a length must not be told to uWebSockets.js: it would wait for that many bytes, and even `undefined` counts as 0.
+    if (status === 204 || status === 304) res.endWithoutBody();
+    else if (method === 'HEAD') res.writeHeader('content-length', String(Buffer.byteLength(body))).endWithoutBody();
+    else res.end(body, close);
   });
 }

@@ -29,18 +29,19 @@ export function nodeArguments(script: string): string[] {
 }
 
 /**
- * Starts a child. It prints into a file, not a pipe: what it printed before it was killed is all there.
- * Its standard error is the test's own.
+ * Starts a child. It prints into files, not pipes: what it printed before it was killed is all there.
  */
 export async function startChild(child: ChildScript, env: Readonly<Record<string, string>> = {}): Promise<Child> {
-  const file = join(await temporaryFolder(), 'stdout');
-  const output = openSync(file, 'w');
+  const folder = await temporaryFolder();
+  const [file, errors] = [join(folder, 'stdout'), join(folder, 'stderr')];
+  const [output, error] = [openSync(file, 'w'), openSync(errors, 'w')];
   const running = spawn(process.execPath, nodeArguments(child.script), {
     cwd: root,
     env: { ...process.env, ...child.env, ...env },
-    stdio: ['ignore', output, 'inherit'],
+    stdio: ['ignore', output, error],
   });
   closeSync(output);
+  closeSync(error);
   let gone = false;
   const ended = new Promise<number | null>((resolve, reject) => {
     running.once('error', reject);
@@ -58,7 +59,9 @@ export async function startChild(child: ChildScript, env: Readonly<Record<string
         timeoutMs: 30_000,
       });
       const all = lines();
-      if (all.length < count) throw new Error(`${child.script} ended after ${all.length} lines`);
+      if (all.length < count) {
+        throw new Error(`${child.script} ended after ${all.length} lines\n${readFileSync(errors, 'utf8')}`);
+      }
       return all;
     },
     async kill() {

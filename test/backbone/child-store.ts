@@ -2,6 +2,8 @@ import { writeSync } from 'node:fs';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import { openInfluxStore } from '../../backbone/store/influx.ts';
 import type { Store } from '../../backbone/store/port.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
+import { until } from '../services/wait.ts';
 import { given } from './child-tasks.ts';
 import { numbered } from './store-readings.ts';
 
@@ -21,6 +23,10 @@ switch (given('TASK')) {
     print('durable');
     await store.close();
     break;
+  case 'insist':
+    for (let number = 0; number < 10; number += 1) await insist(store, number);
+    await store.close();
+    break;
   case 'forget':
     // Ends without closing; whoever kept the process alive would be seen.
     await store.write(numbered(1));
@@ -30,7 +36,7 @@ switch (given('TASK')) {
     throw new Error('unknown TASK');
 }
 
-/** Writes batches 0, 1, 2, … with four under way at once, and prints each number once its batch is durable. */
+/** Writes batches 0, 1, 2, … with four under way at once, and prints each number once its batch is durable, until the store is gone. */
 async function writeForEver(into: Store): Promise<void> {
   let next = 0;
   const lane = async () => {
@@ -40,7 +46,21 @@ async function writeForEver(into: Store): Promise<void> {
       print(number);
     }
   };
-  await Promise.all(Array.from({ length: 4 }, lane));
+  await Promise.all(Array.from({ length: 4 }, () => lane().catch(onlyUnavailable)));
+}
+
+/** Writes a batch again until it is confirmed, and prints every outcome. */
+async function insist(into: Store, number: number): Promise<void> {
+  for (;;) {
+    const outcome = await into.write(numbered(number)).then(() => 'durable', onlyUnavailable);
+    print(`${number} ${outcome ?? 'unavailable'}`);
+    if (outcome !== undefined) return;
+    await until('the store to be up', () => into.state.is === 'up');
+  }
+}
+
+function onlyUnavailable(error: unknown): void {
+  if (!(error instanceof StoreUnavailable)) throw error;
 }
 
 function print(line: string | number): void {

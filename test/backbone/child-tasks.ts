@@ -63,6 +63,7 @@ async function writeForEver(write: (body: Uint8Array) => Promise<void>): Promise
   await Promise.all(Array.from({ length: 8 }, lane));
 }
 
+/** Writes 10 kB of a, prints begin, writes 10 kB of b, and prints durable. */
 async function writeOne(write: (body: Uint8Array) => Promise<void>): Promise<void> {
   await write(Buffer.alloc(10_000, 'a'));
   print('begin');

@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { FolderInUse } from '../../backbone/folder-lock.ts';
@@ -68,7 +68,9 @@ describe('LMDB queue', () => {
   });
 
   it('opening where nothing can be written rejects with QueueUnavailable', async () => {
-    expect(await rejection(openLmdbQueue('/proc/no/such/folder'))).to.be.instanceOf(QueueUnavailable);
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    expect(await rejection(openLmdbQueue(join(file, 'queue')))).to.be.instanceOf(QueueUnavailable);
   });
 
   if (process.platform === 'linux') {
@@ -76,12 +78,18 @@ describe('LMDB queue', () => {
       const { written, unsynced } = await syncsBefore(childFor(folder), { TASK: 'write-one' }, folder, 'durable');
       expect(unsynced).to.deep.equal([]);
       const calls = written.get(join(folder, 'data.mdb')) ?? [];
+      // The body itself, the sync of it, and the page that makes it part of the file.
+      expect(calls.some((call) => call.includes('bbbbbbbb'))).to.equal(true);
       expect(calls.map((call) => call.replace(/\(.*/s, ''))).to.include.members(['fdatasync', 'pwrite64']);
     });
 
     it('a disk that fails refuses publishes with QueueUnavailable, and keeps what it takes before and after', async () => {
-      const { code, stdout } = await runTraced(childFor(folder), { TASK: 'write-all', ...ONE_THREAD }, failingSyncs);
-      expect(code).to.equal(0);
+      const { code, stdout, stderr } = await runTraced(
+        childFor(folder),
+        { TASK: 'write-all', ...ONE_THREAD },
+        failingSyncs,
+      );
+      expect(code, stderr).to.equal(0);
       const lines = stdout.trim().split('\n');
       const numbers = (what: string) => lines.flatMap((l) => (l.startsWith(what) ? [Number(l.split(' ')[1])] : []));
       expect(numbers('QUEUE_UNAVAILABLE')).to.have.length.greaterThan(0);
@@ -100,8 +108,12 @@ describe('LMDB queue', () => {
     });
 
     it('acknowledgements that a failing disk did not take are written later: no work is done twice', async () => {
-      const { code, stdout } = await runTraced(childFor(folder), { TASK: 'work-off', ...ONE_THREAD }, failingSyncs);
-      expect(code).to.equal(0);
+      const { code, stdout, stderr } = await runTraced(
+        childFor(folder),
+        { TASK: 'work-off', ...ONE_THREAD },
+        failingSyncs,
+      );
+      expect(code, stderr).to.equal(0);
       expect(stdout.trim().split('\n')).to.deep.equal(Array.from({ length: 30 }, (_, n) => `${n} 1`));
       const queue = await openLmdbQueue(folder);
       expect(await queue.depth()).to.equal(0);

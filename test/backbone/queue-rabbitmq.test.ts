@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/queue/port.ts';
 import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/queue/rabbitmq.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
-import { type Proxy, startProxy } from '../services/proxy.ts';
+import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
 import { freePort, until } from '../services/wait.ts';
 import { queueContract } from './queue-suite.ts';
@@ -14,7 +14,7 @@ queueContract('RabbitMQ', async () => {
   const { url } = await rabbit();
   const name = `test.${randomUUID()}`;
   return {
-    open: (limits) => openRabbitQueue(url, { name, limits: { ...DEFAULT_QUEUE_LIMITS, ...limits } }),
+    open: (limits) => openRabbitQueue(url, { name, limits: { ...DEFAULT_QUEUE_LIMITS, ...limits }, settleMs: 0 }),
     supports: { manyOpeners: true, exactLimits: false },
     child: { script: 'child-queue-rabbitmq.ts', env: { AMQP_URL: url, QUEUE_NAME: name } },
     cleanup: () => deleteQueue(url, name),
@@ -24,7 +24,7 @@ queueContract('RabbitMQ', async () => {
 describe('RabbitMQ: the queue when things go wrong', function () {
   this.timeout(120_000);
   let server: RabbitServer;
-  let proxy: Proxy;
+  let proxy: NetworkProxy;
   let name: string;
   let opened: Queue[];
 
@@ -50,9 +50,13 @@ describe('RabbitMQ: the queue when things go wrong', function () {
   });
 
   async function open(url = server.url, options: RabbitQueueOptions = {}): Promise<Queue> {
-    const queue = await openRabbitQueue(url, { name, confirmTimeoutMs: 2_000, ...options });
+    const queue = await openRabbitQueue(url, { name, confirmTimeoutMs: 2_000, settleMs: 0, ...options });
     opened.push(queue);
     return queue;
+  }
+
+  function setting(name: string, value: string): Promise<string> {
+    return server.ctl('eval', `application:set_env(rabbit, ${name}, ${value}).`);
   }
 
   it('opening rejects with QueueUnavailable when nobody listens, and when nobody answers', async () => {
@@ -168,8 +172,9 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     await until('the next', () => seen.has(50));
   });
 
-  it('what was confirmed survives kill -9 of the server', async () => {
-    const queue = await open();
+  it('what was confirmed survives kill -9 of the server, also the first messages of a queue that was just made', async () => {
+    const queue = await openRabbitQueue(server.url, { name, confirmTimeoutMs: 2_000 });
+    opened.push(queue);
     const confirmed = new Set<number>();
     let next = 0;
     const lane = async () => {
@@ -180,7 +185,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
       }
     };
     const lanes = Array.from({ length: 20 }, () => rejection(lane()));
-    await until('some', () => confirmed.size >= 1_000);
+    await until('some', () => confirmed.size >= 100, { everyMs: 1 });
     await server.kill();
     const errors = await Promise.all(lanes);
     expect(errors.every((error) => error instanceof QueueUnavailable)).to.equal(true);
@@ -267,9 +272,11 @@ describe('RabbitMQ: the queue when things go wrong', function () {
   });
 
   it('a consumer that the server finds too slow (consumer_timeout) is restored', async () => {
-    const impatient = await startRabbit({ config: 'consumer_timeout = 1000\nchannel_tick_interval = 1000' });
+    // Read when a channel is opened.
+    await setting('consumer_timeout', '1000');
+    await setting('channel_tick_interval', '500');
     try {
-      const queue = await open(impatient.url);
+      const queue = await open();
       await queue.publish(body(0));
       const attempts: number[] = [];
       let release = () => {};
@@ -283,13 +290,13 @@ describe('RabbitMQ: the queue when things go wrong', function () {
         },
         { prefetch: 2 },
       );
-      await until('it comes again', () => attempts.length >= 2, { timeoutMs: 60_000 });
+      await until('it comes again', () => attempts.length >= 2, { timeoutMs: 30_000 });
       release();
       await until('nothing is left', async () => (await queue.depth()) === 0);
       expect(attempts).to.deep.equal([1, 2]);
-      await queue.close();
     } finally {
-      await impatient.close();
+      await setting('consumer_timeout', '1800000');
+      await setting('channel_tick_interval', '60000');
     }
   });
 

@@ -1,5 +1,5 @@
 import { connect } from 'amqplib';
-import type { Proxy } from '../services/proxy.ts';
+import type { Proxy as NetworkProxy } from '../services/proxy.ts';
 import type { RabbitServer } from '../services/rabbitmq.ts';
 
 /** Deletes a queue or a stream behind everybody's back. */
@@ -10,7 +10,7 @@ export async function deleteQueue(url: string, name: string): Promise<void> {
 }
 
 /** The server's address by way of the proxy. */
-export function through(proxy: Proxy, server: RabbitServer, query = ''): string {
+export function through(proxy: NetworkProxy, server: RabbitServer, query = ''): string {
   const url = new URL(server.url);
   url.port = String(proxy.port);
   url.search = query;

@@ -26,8 +26,8 @@ export async function syncsBefore(
   folder: string,
   marker: string,
 ): Promise<Durability> {
-  const { stdout, calls } = await runTraced(child, env, ['-e', `trace=${CALLS.join(',')}`]);
-  if (!stdout.split('\n').includes(marker)) throw new Error(`the child never printed ${marker}`);
+  const { stdout, stderr, calls } = await runTraced(child, env, ['-e', `trace=${CALLS.join(',')}`]);
+  if (!stdout.split('\n').includes(marker)) throw new Error(`the child never printed ${marker}\n${stderr}`);
   return judge(calls, folder, marker);
 }
 
@@ -36,22 +36,26 @@ export async function runTraced(
   child: ChildScript,
   env: Readonly<Record<string, string>>,
   options: readonly string[],
-): Promise<{ code: number | null; stdout: string; calls: readonly TracedCall[] }> {
+): Promise<{ code: number | null; stdout: string; stderr: string; calls: readonly TracedCall[] }> {
   const trace = join(await temporaryFolder(), 'trace');
   const traced = spawn(
     await strace(),
     ['-f', '-y', '-s', '64', '-o', trace, ...options, process.execPath, ...nodeArguments(child.script)],
-    { cwd: root, env: { ...process.env, ...child.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
+    { cwd: root, env: { ...process.env, ...child.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let stdout = '';
   traced.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
   });
+  let stderr = '';
+  traced.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
   const code = await new Promise<number | null>((resolve, reject) => {
     traced.once('error', reject);
     traced.once('close', resolve);
   });
-  return { code, stdout, calls: parse(await readFile(trace, 'utf8')) };
+  return { code, stdout, stderr, calls: parse(await readFile(trace, 'utf8')) };
 }
 
 /** One system call. `begun` and `ended` count the trace's lines, so that two calls can be put in order. */

@@ -91,7 +91,7 @@ describe('loam up on a machine with nothing but Node', function () {
     expect(await loam.stop('SIGINT')).to.equal(0);
     loam = new LoamProcess(['up', '--no-demo'], env);
     const [, address = ''] = await loam.says(ADDRESS);
-    const { page, close } = await openPage(address);
+    const { page, close } = await openPage(new URL(address).origin);
     try {
       await page.getByLabel(/user/i).fill('anna');
       await page.getByLabel(/password/i).fill('correct horse battery');

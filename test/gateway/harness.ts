@@ -192,10 +192,13 @@ export class Place {
 
   async close(): Promise<void> {
     for (const socket of this.clients) socket.terminate();
-    for (const gateway of this.gateways) await gateway.stop(5_000);
-    this.registry.close();
-    await this.live.close();
-    await this.store.close();
+    try {
+      for (const gateway of this.gateways) await gateway.stop(5_000);
+    } finally {
+      this.registry.close();
+      await this.live.close();
+      await this.store.close();
+    }
   }
 
   /** Announces readings, as a worker does. */

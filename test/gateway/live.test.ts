@@ -299,9 +299,13 @@ function breakable(real: Log): { log: Log; end: () => void } {
   const follow: Log['follow'] = async (from, handler): Promise<Follower> => {
     const follower = await real.follow(from, handler);
     const trimmed = new Promise<never>((_, reject) => {
-      fail = (error) => void follower.stop().then(() => reject(error));
+      fail = (error) => {
+        reject(error);
+        void follower.stop();
+      };
     });
-    return { stop: () => follower.stop(), ended: Promise.race([follower.ended.then(() => trimmed), trimmed]) };
+    const stopped = follower.ended;
+    return { stop: () => follower.stop(), ended: Promise.race([stopped, trimmed]) };
   };
   return { log: overlay(real, { follow }), end: () => fail(new Trimmed(1)) };
 }

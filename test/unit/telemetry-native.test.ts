@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { MAX_REFUSALS, REASONS } from '../../telemetry/formats/decoded.ts';
 import { metricName } from '../../telemetry/formats/metric-name.ts';
 import { decodeNative, MAX_READINGS } from '../../telemetry/formats/native.ts';
 import { MAX_TS, METRIC_NAME, MIN_TS } from '../../telemetry/reading.ts';
+import { code, projectFile, tableRows } from './house-table.ts';
 
 const received = 1_764_000_000_500;
 const ts = 1_764_000_000_000;
@@ -355,8 +355,7 @@ describe('native payload: hostile bytes', () => {
 
 describe('docs/protocol-mqtt.md', () => {
   it('lists every reason for a refusal and no other', async () => {
-    const page = await readFile(new URL('../../docs/protocol-mqtt.md', import.meta.url), 'utf8');
-    const listed = [...page.matchAll(/^\| `([a-z0-9_]+)` \|/gm)].map(([, reason]) => reason);
+    const listed = tableRows(await projectFile('docs/protocol-mqtt.md'), 'reason').map(([reason]) => code(reason));
     expect(listed).to.deep.equal([...REASONS]);
   });
 });

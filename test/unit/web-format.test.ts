@@ -7,10 +7,11 @@ const HOUR = 3_600_000;
 
 describe('web: ages', () => {
   it('are told in the largest unit that is full', () => {
-    expect(formatAge(12_400, 'en')).to.equal('12s ago');
-    expect(formatAge(59_999, 'en')).to.equal('59s ago');
-    expect(formatAge(60_000, 'en')).to.equal('1min ago');
-    expect(formatAge(26 * HOUR, 'en')).to.equal('1d ago');
+    // How far the unit is shortened differs from one version of the language data to the next.
+    expect(formatAge(12_400, 'en')).to.match(/^12 ?s(ec)?\.? ago$/);
+    expect(formatAge(59_999, 'en')).to.match(/^59 ?s(ec)?\.? ago$/);
+    expect(formatAge(60_000, 'en')).to.match(/^1 ?m(in)?\.? ago$/);
+    expect(formatAge(26 * HOUR, 'en')).to.match(/^1 ?d(ay)? ago$/);
   });
 
   it('are told in the language of the reader', () => {

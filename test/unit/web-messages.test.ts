@@ -20,7 +20,7 @@ describe('web: messages of the server', () => {
   it('are read: a short row stands for one value, a long one for several', () => {
     const message = parse(readings(['s1', 'ec', 5, 1.5], ['s1', 'ec', 6, 2, 1, 3, 2, 4]));
     expect(message).to.deep.include({ farm: 'north', field: 'f1' });
-    expect(message).to.have.nested.deep.property('rows[0]', {
+    expect(message).to.have.deep.nested.property('rows[0]', {
       ...{ sensor: 's1', metric: 'ec', ts: 5, last: 1.5 },
       ...{ min: 1.5, max: 1.5, mean: 1.5, count: 1 },
     });

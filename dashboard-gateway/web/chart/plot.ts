@@ -40,6 +40,12 @@ export class Plot {
     this.#plot = new uPlot(this.#settings(), [[], [], [], []], host);
     this.#resize = new ResizeObserver(() => this.#plot.setSize(sizeOf(host)));
     this.#resize.observe(host);
+    // uPlot follows a mouse by itself; a finger reads the chart as well, while up and down still scroll the page.
+    host.addEventListener('pointermove', (event) => {
+      if (event.pointerType !== 'touch') return;
+      const { left, top } = this.#plot.over.getBoundingClientRect();
+      this.#plot.setCursor({ left: event.clientX - left, top: event.clientY - top });
+    });
   }
 
   show(frame: Frame): void {
@@ -87,7 +93,7 @@ export class Plot {
       ...sizeOf(this.#host),
       ms: 1,
       tzDate: (ts) => uPlot.tzDate(new Date(ts), zone),
-      padding: [12, 12, 0, 0],
+      padding: [12, 24, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 9 } },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
@@ -95,7 +101,7 @@ export class Plot {
         { ...axis, size: 44, space: 72, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
         {
           ...axis,
-          size: 58,
+          size: 52,
           space: 40,
           values: (_, marks, __, ___, step) => marks.map((m) => formatValue(m, placesFor(step, decimals), locale)),
         },

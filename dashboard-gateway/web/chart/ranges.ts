@@ -1,8 +1,8 @@
-/** The ranges of time that a chart can show. `points` is how many buckets it asks for at most: 5 s, 2 min and 15 min wide. */
+/** The ranges of time that a chart can show, with the width of their buckets: fine enough that each has about a pixel or two. */
 export const RANGES = {
-  '1h': { label: '1 h', words: 'last hour', ms: 3_600_000, points: 720 },
-  '24h': { label: '24 h', words: 'last 24 hours', ms: 86_400_000, points: 720 },
-  '7d': { label: '7 d', words: 'last 7 days', ms: 7 * 86_400_000, points: 672 },
+  '1h': { label: '1 h', words: 'last hour', ms: 3_600_000, bucketMs: 5_000 },
+  '24h': { label: '24 h', words: 'last 24 hours', ms: 86_400_000, bucketMs: 120_000 },
+  '7d': { label: '7 d', words: 'last 7 days', ms: 7 * 86_400_000, bucketMs: 900_000 },
 } as const;
 
 export type RangeId = keyof typeof RANGES;

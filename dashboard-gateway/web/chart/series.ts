@@ -81,20 +81,37 @@ export class Series {
     return { min, max, last: newest.last, lastTs: newest.lastTs };
   }
 
-  /** The columns to draw. Where buckets are more than three widths apart, or three of the sensor's intervals, there is a hole. */
+  /**
+   * The columns to draw. There is a hole where buckets are further apart than three widths, three of the sensor's intervals,
+   * and three of the steps around it: a sensor may once have reported at another rhythm than it is registered with now.
+   */
   columns(intervalMs: number): Columns {
     const hole = 3 * Math.max(this.bucketMs, intervalMs);
+    const isHole = (i: number) => this.#stepTo(i) > hole && this.#stepTo(i) > 3 * this.#rhythmAt(i);
     const columns: Columns = { ts: [], min: [], max: [], mean: [], alone: [] };
     for (const [i, b] of this.#buckets.entries()) {
       const previous = this.#buckets[i - 1];
       const next = this.#buckets[i + 1];
-      const gapBefore = previous === undefined || b.ts - previous.ts > hole;
-      const gapAfter = next === undefined || next.ts - b.ts > hole;
+      const gapBefore = previous === undefined || isHole(i);
+      const gapAfter = next === undefined || isHole(i + 1);
       if (previous && gapBefore) push(columns, previous.ts + this.bucketMs, null, null, null);
       if (gapBefore && gapAfter) columns.alone.push(columns.ts.length);
       push(columns, b.ts, b.min, b.max, b.mean);
     }
     return columns;
+  }
+
+  #stepTo(i: number): number {
+    return (this.#buckets[i]?.ts ?? Number.NaN) - (this.#buckets[i - 1]?.ts ?? Number.NaN);
+  }
+
+  /** The usual step around bucket `i` (the median of nine), or 0 where there are too few to call it usual. */
+  #rhythmAt(i: number): number {
+    const steps: number[] = [];
+    for (let at = Math.max(1, i - 4); at <= Math.min(this.#buckets.length - 1, i + 4); at++)
+      steps.push(this.#stepTo(at));
+    if (steps.length < 5) return 0;
+    return steps.sort((a, b) => a - b)[(steps.length - 1) >> 1] ?? 0;
   }
 }
 

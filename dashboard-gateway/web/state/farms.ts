@@ -24,7 +24,8 @@ export const farm = computed<Farm | undefined>(() => {
   return at.page === 'farm' || at.page === 'sensor' ? farms.find((f) => f.id === at.farm) : undefined;
 });
 
-const PRIMARY = 'soil_moisture';
+/** The metric that a grower looks for first. */
+export const PRIMARY = 'soil_moisture';
 
 /** A metric's definition; one that nobody described gets a readable name and no range. */
 export function metricOf(id: string): Metric {
@@ -77,6 +78,9 @@ export function startFarms(): void {
     known.value = undefined;
   });
   effect(() => watchFarm(farm.value?.id));
+  effect(() => {
+    document.title = farm.value ? `${farm.value.name} – Loam` : 'Loam';
+  });
   effect(() => {
     const first = known.value?.farms[0];
     if (route.value.page === 'home' && first) go({ page: 'farm', farm: first.id }, 'replace');

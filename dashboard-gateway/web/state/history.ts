@@ -26,10 +26,11 @@ export interface OpenSeries {
 
 /** Rows kept while a fetch is under way. Should more arrive, the oldest go: they are the likeliest to be in the answer. */
 const MAX_PENDING = 2000;
+const AHEAD_MS = 60_000;
 
 /** Fetches a series and keeps it growing with live rows; fetches it again after a gap. */
 export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries {
-  const { ms, points } = RANGES[range];
+  const { ms, bucketMs } = RANGES[range];
   const series = signal<Series | undefined>(undefined);
   const version = signal(0);
   const problem = signal<{ problem: ApiProblem; again: boolean } | undefined>(undefined);
@@ -42,8 +43,10 @@ export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries
     const { signal } = fetching;
     pending = [];
     const work = async () => {
-      const to = Math.ceil(gatewayNow()) + 60_000;
-      const answer = await getHistory({ farm, sensor, metric, from: to - ms - 60_000, to, points }, signal);
+      const now = Math.round(gatewayNow());
+      // The end lies a little ahead for sensors whose clocks do; the two extra points are for buckets that the borders cut.
+      const span = { from: now - ms, to: now + AHEAD_MS, points: Math.ceil((ms + AHEAD_MS) / bucketMs) + 2 };
+      const answer = await getHistory({ farm, sensor, metric, ...span }, signal);
       if (signal.aborted) return;
       const loaded = new Series(answer.bucketMs, answer.rows);
       // Rows of the meantime may be in the answer already: folding them in again moves no minimum, maximum or last value.
@@ -56,7 +59,7 @@ export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries
     const onProblem = (found: ApiProblem, again: boolean) => {
       problem.value = { problem: found, again };
       // Without a history the chart begins with what arrives from now on.
-      series.value ??= addLatest(new Series(ms / points, []), sensor, metric);
+      series.value ??= addLatest(new Series(bucketMs, []), sensor, metric);
       version.value++;
     };
     void untilDone(work, { signal, onProblem });

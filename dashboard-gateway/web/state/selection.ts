@@ -2,7 +2,7 @@ import { computed } from '@preact/signals';
 import type { RangeId } from '../chart/ranges.ts';
 import type { SensorView } from '../live/latest.ts';
 import { wide } from './device.ts';
-import { farm, inOrder } from './farms.ts';
+import { farm, inOrder, PRIMARY } from './farms.ts';
 import { fields } from './fields.ts';
 import { route } from './router.ts';
 import { sensors } from './sensors.ts';
@@ -13,13 +13,14 @@ export interface Selection {
   readonly range: RangeId;
 }
 
-/** The sensor whose chart is open: the address's; where there is room for one anyway, the first that has values. */
+/** The sensor whose chart is open: the address's; where there is room for one anyway, the first that has soil moisture, or any value. */
 export const selection = computed<Selection | undefined>(() => {
   const at = route.value;
   if (at.page === 'sensor') return { sensor: at.sensor, metric: at.metric, range: at.range };
   if (!wide.value || farm.value === undefined) return undefined;
   const all = fields.value.flatMap((f) => f.sensors);
-  const first = all.find((id) => (sensors.value.get(id)?.value.values.size ?? 0) > 0);
+  const values = (id: string) => sensors.value.get(id)?.value.values;
+  const first = all.find((id) => values(id)?.has(PRIMARY)) ?? all.find((id) => (values(id)?.size ?? 0) > 0);
   return first === undefined ? undefined : { sensor: first, metric: undefined, range: '1h' };
 });
 

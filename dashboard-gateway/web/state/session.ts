@@ -12,8 +12,12 @@ export type Session =
 
 /** Sessions get a fresh cookie when the page asks who it is, now and then. */
 const RENEW_MS = 30 * 60_000;
+const SECOND_LOOK_MS = 1500;
 const TOKEN_FAILED =
   'This sign-in link has been used already or is older than 15 minutes. Restart Loam on its own machine to get a new one, or sign in with a password.';
+
+/** The change of password under way, if any. */
+let changing: Promise<void> = Promise.resolve();
 
 export const session = signal<Session>({ phase: 'starting', problem: undefined });
 
@@ -69,18 +73,32 @@ export async function leave(): Promise<void> {
 
 /** Rejects with ApiProblem. */
 export async function choosePassword(password: string, current: string | undefined): Promise<void> {
-  await putPassword(password, current);
+  const change = putPassword(password, current);
+  changing = change.catch(() => undefined);
+  await change;
   const { value } = session;
   if (value.phase === 'signed-in') session.value = { ...value, me: { ...value.me, passwordSet: true } };
 }
 
-/** Asks whether the session still stands; shows the sign-in form when it does not. A gateway out of reach changes nothing. */
+/**
+ * Asks whether the session still stands; shows the sign-in form when it does not. A gateway out of reach changes nothing.
+ * A new password ends the old session a moment before the new cookie is here, and perhaps another tab asked for it:
+ * so only a second refusal counts.
+ */
 export async function recheck(): Promise<void> {
-  if (session.value.phase !== 'signed-in') return;
+  await changing;
+  if (!(await refused())) return;
+  await new Promise((done) => setTimeout(done, SECOND_LOOK_MS));
+  if (await refused()) session.value = { phase: 'signed-out', note: 'Your session has ended. Please sign in again.' };
+}
+
+async function refused(): Promise<boolean> {
+  if (session.value.phase !== 'signed-in') return false;
   try {
-    session.value = { phase: 'signed-in', me: await getMe() };
+    const me = await getMe();
+    if (session.value.phase === 'signed-in') session.value = { phase: 'signed-in', me };
+    return false;
   } catch (error) {
-    if (asProblem(error).status === 401)
-      session.value = { phase: 'signed-out', note: 'Your session has ended. Please sign in again.' };
+    return asProblem(error).status === 401;
   }
 }

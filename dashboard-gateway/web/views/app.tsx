@@ -64,5 +64,5 @@ function Page() {
   if (farm.value === undefined) {
     return at.page === 'home' ? null : <ProblemNotice problem={FORBIDDEN}>{back}</ProblemNotice>;
   }
-  return <FarmPage farm={farm.value} />;
+  return <FarmPage key={farm.value.id} farm={farm.value} />;
 }

@@ -1,4 +1,4 @@
-import { useSignal, useSignalEffect } from '@preact/signals';
+import { type ReadonlySignal, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { advice } from '../api/problem.ts';
 import type { Farm, Metric } from '../api/shapes.ts';
@@ -19,11 +19,13 @@ interface ChartProps {
   readonly range: RangeId;
 }
 
+const NOTHING: Columns = { ts: [], min: [], max: [], mean: [], alone: [] };
+
 /** A live chart. Its key must change with what it shows: one Chart is one series. */
 export function Chart({ farm, sensor, metric, range }: ChartProps) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | undefined>(undefined);
-  const columns = useRef<Columns | undefined>(undefined);
+  const columns = useSignal<Columns>(NOTHING);
   const pointed = useSignal<number | undefined>(undefined);
   const open = useMemo(() => openSeries({ farm: farm.id, sensor, metric, range }), []);
   const definition = metricOf(metric);
@@ -51,9 +53,9 @@ export function Chart({ farm, sensor, metric, range }: ChartProps) {
     const series = open.series.peek();
     const to = now.peek();
     series?.trim(to - ms);
-    columns.current = series?.columns(intervalOf(sensor));
+    columns.value = series?.columns(intervalOf(sensor)) ?? NOTHING;
     plot.current?.show({
-      columns: columns.current ?? { ts: [], min: [], max: [], mean: [], alone: [] },
+      columns: columns.peek(),
       from: to - ms,
       to,
       span: verticalSpan(series?.extent(), definition),
@@ -71,7 +73,7 @@ export function Chart({ farm, sensor, metric, range }: ChartProps) {
     plot.current?.repaint();
   });
 
-  const reading = { columns: columns.current, pointed: pointed.value, range, metric: definition, zone: farm.timezone };
+  const reading = { columns, pointed, range, metric: definition, zone: farm.timezone };
   return (
     <figure class="chart">
       <Readout {...reading} />
@@ -83,8 +85,9 @@ export function Chart({ farm, sensor, metric, range }: ChartProps) {
 }
 
 interface ReadoutProps {
-  readonly columns: Columns | undefined;
-  readonly pointed: number | undefined;
+  readonly columns: ReadonlySignal<Columns>;
+  /** The place in `columns` that is pointed at. */
+  readonly pointed: ReadonlySignal<number | undefined>;
   readonly range: RangeId;
   readonly metric: Metric;
   readonly zone: string;
@@ -92,8 +95,8 @@ interface ReadoutProps {
 
 /** The value under the pointer, or where the keys led. */
 function Readout(props: ReadoutProps) {
-  const found = valueAt(props);
-  if (found === undefined) return <p class="readout quiet">Point at the chart or touch it to read a value.</p>;
+  const found = valueAt(props, props.pointed.value);
+  if (found === undefined) return <p class="readout quiet">Touch or point to read a value.</p>;
   return (
     <p class="readout">
       <b>{found.value}</b>
@@ -105,10 +108,10 @@ function Readout(props: ReadoutProps) {
 /** Reads the chart by keyboard: one step is one value. Seen only through the frame that it draws around the chart. */
 function Scrubber({ point, ...props }: ReadoutProps & { point: (index: number, direction: number) => void }) {
   const { columns, pointed, metric, range } = props;
-  const newest = (columns?.ts.length ?? 0) - 1;
+  const newest = columns.value.ts.length - 1;
   if (newest < 0) return null;
-  const at = pointed ?? newest;
-  const found = valueAt({ ...props, pointed: at });
+  const at = pointed.value ?? newest;
+  const found = valueAt(props, at);
   const move = (event: Event) => {
     if (!(event.currentTarget instanceof HTMLInputElement)) return;
     const index = event.currentTarget.valueAsNumber;
@@ -128,13 +131,14 @@ function Scrubber({ point, ...props }: ReadoutProps & { point: (index: number, d
   );
 }
 
-function valueAt({ columns, pointed, range, metric, zone }: ReadoutProps) {
-  if (columns === undefined || pointed === undefined) return undefined;
-  const ts = columns.ts[pointed];
-  const mean = columns.mean[pointed];
+function valueAt({ columns, range, metric, zone }: ReadoutProps, place: number | undefined) {
+  if (place === undefined) return undefined;
+  const shown = columns.value;
+  const ts = shown.ts[place];
+  const mean = shown.mean[place];
   if (ts === undefined || mean === undefined || mean === null) return undefined;
-  const min = text(columns.min[pointed] ?? mean, metric);
-  const max = text(columns.max[pointed] ?? mean, metric);
+  const min = text(shown.min[place] ?? mean, metric);
+  const max = text(shown.max[place] ?? mean, metric);
   return {
     value: `${text(mean, metric)} ${metric.unit}`,
     spread: min === max ? '' : `, ${min} to ${max}`,

@@ -1,5 +1,9 @@
+import { useEffect } from 'preact/hooks';
 import type { Farm } from '../api/shapes.ts';
+import { formatMoment } from '../format/time.ts';
+import { locale, now, slowNow } from '../state/device.ts';
 import { fields } from '../state/fields.ts';
+import { concern } from '../state/overview.ts';
 import { selection } from '../state/selection.ts';
 import { anyReported, connection, listed, sensors, sensorsProblem } from '../state/sensors.ts';
 import { HowToConnect, NoSensor } from './empty.tsx';
@@ -12,6 +16,12 @@ import { SensorPanel } from './sensor-panel.tsx';
 /** A farm: its sensors field by field, and the chart of one of them. */
 export function FarmPage({ farm }: { farm: Farm }) {
   const selected = selection.value;
+  useEffect(
+    () => () => {
+      concern.value = undefined;
+    },
+    [],
+  );
   return (
     <div class={selected ? 'farm farm-split' : 'farm'}>
       <PasswordForm />
@@ -26,10 +36,22 @@ function Troubles() {
   const problem = sensorsProblem.value;
   const state = connection.value;
   if (problem) return <ProblemNotice problem={problem} again={problem.passing} />;
-  if (state.phase !== 'refused') return null;
+  if (state.phase === 'refused') return <Refused message={state.message || state.code} />;
+  const lostAt = 'lostAt' in state ? state.lostAt : undefined;
+  // A short break heals before anybody has read a word about it.
+  if (lostAt === undefined || now.value - lostAt < 10_000) return null;
+  return (
+    <p class="banner" role="status">
+      No connection to Loam since {formatMoment(lostAt, slowNow.value, locale)}: what you see is from then. Trying again
+      by itself.
+    </p>
+  );
+}
+
+function Refused({ message }: { message: string }) {
   return (
     <Notice title="Live values were refused">
-      <p>{state.message || state.code}. Reload this page; if that does not help, ask your administrator.</p>
+      <p>{message}. Reload this page; if that does not help, ask your administrator.</p>
     </Notice>
   );
 }

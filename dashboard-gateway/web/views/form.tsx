@@ -8,8 +8,8 @@ interface Submission {
   readonly submit: (event: Event) => void;
 }
 
-/** Runs `work` when a form is submitted, once at a time, and tells what went wrong. */
-export function useSubmit(work: (form: FormData) => Promise<void>): Submission {
+/** Runs `work` when a form is submitted, once at a time, and tells what went wrong; `refusal` is what to say of wrong credentials. */
+export function useSubmit(work: (form: FormData) => Promise<void>, refusal: string): Submission {
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<string | undefined>(undefined);
   const run = async (form: FormData) => {
@@ -18,7 +18,7 @@ export function useSubmit(work: (form: FormData) => Promise<void>): Submission {
     try {
       await work(form);
     } catch (error) {
-      setFailure(inWords(error));
+      setFailure(inWords(error, refusal));
     }
     setBusy(false);
   };
@@ -35,9 +35,9 @@ export function entered(form: FormData, name: string): string {
   return typeof value === 'string' ? value : '';
 }
 
-function inWords(error: unknown): string {
+function inWords(error: unknown, refusal: string): string {
   const problem = asProblem(error);
-  if (problem.code === 'wrong-credentials') return 'That is not right. Check the spelling and try again.';
+  if (problem.code === 'wrong-credentials') return refusal;
   if (problem.code === 'too-many-attempts') {
     const wait = problem.retryAfter === undefined ? 'a while' : `${Math.ceil(problem.retryAfter)} seconds`;
     return `Too many wrong attempts. Wait ${wait}, then try again.`;

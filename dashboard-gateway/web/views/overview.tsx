@@ -1,5 +1,5 @@
 import { CONCERN_IDS, CONCERNS, type Concern, concern, concerned } from '../state/overview.ts';
-import { sensors } from '../state/sensors.ts';
+import { anyReported, connection, sensors } from '../state/sensors.ts';
 import { LevelIcon, StateIcon } from './icons.tsx';
 
 /** What needs a look, in numbers; each is a filter of the list below. */
@@ -12,6 +12,10 @@ export function Overview() {
       {present.map((c) => (
         <Chip key={c} of={c} label={CONCERNS[c]} count={found[c].size} />
       ))}
+      {present.length === 0 && connection.value.phase === 'live' && anyReported.value && (
+        <span class="quiet">All sensors report, all values are in range.</span>
+      )}
+      {concern.value && found[concern.value].size === 0 && <span class="quiet">None any more.</span>}
     </fieldset>
   );
 }

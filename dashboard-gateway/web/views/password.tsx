@@ -35,7 +35,7 @@ export function PasswordForm() {
   const { busy, failure, submit } = useSubmit(async (form) => {
     await choosePassword(entered(form, 'password'), me?.passwordSet ? entered(form, 'current') : undefined);
     close();
-  });
+  }, 'The current password is wrong.');
   if (!choosing.value || me === undefined) return null;
   return (
     <form class="form form-panel" onSubmit={submit} aria-labelledby="password-title">

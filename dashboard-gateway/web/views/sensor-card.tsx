@@ -5,7 +5,7 @@ import { now } from '../state/device.ts';
 import { inOrder, metricOf } from '../state/farms.ts';
 import { addressOf } from '../state/routes.ts';
 import { selection } from '../state/selection.ts';
-import { intervalOf, isBridge } from '../state/sensors.ts';
+import { connection, intervalOf, isBridge } from '../state/sensors.ts';
 import { Age } from './age.tsx';
 import { RangeBar } from './range-bar.tsx';
 import { StateMark } from './state-mark.tsx';
@@ -27,11 +27,7 @@ export function SensorCard({ farm, view }: { farm: string; view: Signal<SensorVi
         </h3>
         <StateMark view={view.value} />
       </header>
-      {first === undefined ? (
-        <p class="quiet">{isBridge(id) ? 'Passes on other sensors’ readings.' : 'No values yet.'}</p>
-      ) : (
-        <Primary view={view} metric={first} />
-      )}
+      {first === undefined ? <NoValues sensor={id} /> : <Primary view={view} metric={first} />}
       {others.length > 0 && (
         <dl class="others">
           {others.map((metric) => (
@@ -41,6 +37,12 @@ export function SensorCard({ farm, view }: { farm: string; view: Signal<SensorVi
       )}
     </li>
   );
+}
+
+function NoValues({ sensor }: { sensor: string }) {
+  if (isBridge(sensor)) return <p class="quiet">Passes on other sensors’ readings.</p>;
+  // The values come after the list of sensors: until then there may well be some.
+  return <p class="quiet">{connection.value.phase === 'live' ? 'No values yet.' : 'Waiting for values …'}</p>;
 }
 
 interface MetricProps {

@@ -3,7 +3,10 @@ import { entered, useSubmit } from './form.tsx';
 import { Logo } from './icons.tsx';
 
 export function SignIn({ note }: { note: string | undefined }) {
-  const { busy, failure, submit } = useSubmit((form) => enter(entered(form, 'user').trim(), entered(form, 'password')));
+  const { busy, failure, submit } = useSubmit(
+    (form) => enter(entered(form, 'user').trim(), entered(form, 'password')),
+    'The user or the password is wrong.',
+  );
   return (
     <main class="sign-in">
       <form class="form" onSubmit={submit} aria-labelledby="sign-in-title">

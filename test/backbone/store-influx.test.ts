@@ -1,0 +1,197 @@
+import { expect } from 'chai';
+import { type InfluxOptions, openInfluxStore } from '../../backbone/store/influx.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import { ConfigInvalid, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
+import { type InfluxServer, startInflux } from '../services/influx.ts';
+import { startProxy } from '../services/proxy.ts';
+import { freePort, temporaryFolder, until } from '../services/wait.ts';
+import { startGuardedInflux } from './influx-with-users.ts';
+import { collect, everything, HOUR, numbered, reading, SECOND, T0 } from './store-readings.ts';
+import { rejects, storeContract } from './store-suite.ts';
+import { syncsBefore } from './trace.ts';
+
+// A server of this file's own, for it is killed.
+let own: Promise<InfluxServer> | undefined;
+const server = () => (own ??= startInflux());
+
+let count = 0;
+const newDatabase = () => `store-${++count}`;
+
+storeContract('InfluxDB', async () => {
+  const influx = await server();
+  const database = newDatabase();
+  const url = influx.storeUrl(database);
+  return {
+    open: () => openInfluxStore(url),
+    supports: { receivedPerValue: false },
+    child: { script: 'child-store.ts', env: { STORE_URL: url } },
+    crash: async () => {
+      await influx.kill();
+      await influx.start();
+    },
+    cleanup: async () => {
+      await influx.query('', `DROP DATABASE "${database}"`);
+    },
+  };
+});
+
+describe('InfluxDB: the store', function () {
+  this.timeout(120_000);
+  const opened: Store[] = [];
+
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((store) => store.close()));
+  });
+
+  async function open(url: string, options?: InfluxOptions): Promise<Store> {
+    const store = await openInfluxStore(url, options);
+    opened.push(store);
+    return store;
+  }
+
+  const through = (port: number) => `influx://127.0.0.1:${port}/${newDatabase()}`;
+
+  it('the server has on disk, not only in the page cache, what it confirmed', async () => {
+    const folder = await temporaryFolder();
+    const child = { script: 'child-store-influxd.ts', env: { TMPDIR: folder } };
+    const { written, unsynced } = await syncsBefore(child, {}, folder, 'durable');
+    const inLog = (path: string) => path.includes('/wal/');
+    expect([...written.keys()].filter(inLog)).to.have.length.of.at.least(1);
+    expect(unsynced.filter(inLog)).to.deep.equal([]);
+  });
+
+  it('makes a database that is missing and takes one that is there', async () => {
+    const influx = await server();
+    const name = 'näme with "quotes" & more';
+    const url = influx.storeUrl(name);
+    await (await open(url)).write(numbered(1));
+    expect(await everything(await open(url))).to.have.length(20);
+    expect(JSON.stringify(await influx.query('', 'SHOW DATABASES'))).to.include(JSON.stringify(name));
+  });
+
+  it('is unavailable when nobody listens, and a wrong address is refused without its secrets', async () => {
+    await rejects(openInfluxStore(through(await freePort())), StoreUnavailable);
+    for (const url of ['influx://u:secret@host', 'influx://u:secret@/db', 'http://u:secret@host/db', 'secret']) {
+      const error = await rejects(openInfluxStore(url), ConfigInvalid);
+      expect(error.message).not.to.include('secret');
+    }
+  });
+
+  it('while cut off rejects with StoreUnavailable and is down; restored, it comes up by itself and works', async () => {
+    const proxy = await startProxy((await server()).port);
+    const store = await open(through(proxy.port), { probeEveryMs: 50 });
+    const states: string[] = [];
+    store.watch(({ is }) => states.push(is));
+    await store.write(numbered(1));
+    proxy.cut();
+    await rejects(store.write(numbered(2)), StoreUnavailable);
+    await rejects(store.latest('north'), StoreUnavailable);
+    await rejects(everything(store), StoreUnavailable);
+    const query = { farm: 'north', sensors: ['s'], metric: 'i', from: T0, to: T0 + HOUR, bucket: { ms: SECOND } };
+    await rejects(store.history(query), StoreUnavailable);
+    expect(store.state).to.include({ is: 'down' });
+    expect(await store.history({ ...query, sensors: [] })).to.deep.equal([]);
+    expect(store.state).to.include({ is: 'down' });
+    proxy.restore();
+    await until('the store to be up', () => store.state.is === 'up');
+    await store.write(numbered(2));
+    expect(await everything(store)).to.have.length(40);
+    expect(states).to.deep.equal(['down', 'up']);
+    await store.close();
+    await proxy.close();
+  });
+
+  it('a server that hangs is unavailable after a bounded time, and no request stays behind', async () => {
+    const proxy = await startProxy((await server()).port);
+    const limits = { writeTimeoutMs: 300, readTimeoutMs: 300, probeEveryMs: 50 };
+    const store = await open(through(proxy.port), limits);
+    await store.write(Array.from({ length: 5_000 }, (_, i) => reading(T0 + i, { m: i })));
+    proxy.freeze();
+    const begun = Date.now();
+    const writes = [2, 3, 4].map((number) => rejects(store.write(numbered(number)), StoreUnavailable));
+    await Promise.all([...writes, rejects(store.latest('north'), StoreUnavailable)]);
+    expect(Date.now() - begun).to.be.below(5_000);
+    expect(store.state.is).to.equal('down');
+    proxy.thaw();
+    await until('the store to be up', () => store.state.is === 'up');
+    await store.write(numbered(2));
+    expect((await everything(store)).length).to.be.at.least(20);
+    await store.close();
+    await proxy.close();
+  });
+
+  it('an export that is cut off throws StoreUnavailable instead of ending early', async () => {
+    const proxy = await startProxy((await server()).port);
+    const store = await open(through(proxy.port), { readTimeoutMs: 2_000 });
+    for (let from = 0; from < 100_000; from += 20_000) {
+      await store.write(Array.from({ length: 20_000 }, (_, i) => reading(T0 + from + i, { m: i, n: i })));
+    }
+    let seen = 0;
+    const loop = async () => {
+      for await (const _ of store.export({ farm: 'north', sensors: ['s'], from: T0, to: T0 + HOUR })) {
+        if (++seen === 10) proxy.cut();
+      }
+    };
+    await rejects(loop(), StoreUnavailable);
+    expect(seen).to.be.below(200_000);
+    expect(store.state.is).to.equal('down');
+    await store.close();
+    await proxy.close();
+  });
+
+  it('readings that its fields do not take are rejected for good, and the store stays up', async () => {
+    const influx = await server();
+    const database = newDatabase();
+    const store = await open(influx.storeUrl(database));
+    const foreign = `readings,farm=north,sensor=s m=1i ${T0 * 1e6}`;
+    await fetch(`${influx.url}/write?db=${database}`, { method: 'POST', body: foreign });
+    await rejects(store.write([reading(T0, { m: 1.5 })]), StoreRejected);
+    expect(store.state.is).to.equal('up');
+    await store.write([reading(T0, { n: 1.5 })]);
+  });
+
+  it('a database that was dropped is an outage, not the fault of readings', async () => {
+    const influx = await server();
+    const database = newDatabase();
+    const store = await open(influx.storeUrl(database), { probeEveryMs: 50 });
+    await influx.query('', `DROP DATABASE "${database}"`);
+    await rejects(store.write(numbered(1)), StoreUnavailable);
+    await rejects(store.latest('north'), StoreUnavailable);
+    expect(store.state.is).to.equal('down');
+    await influx.createDatabase(database);
+    await until('the store to be up', () => store.state.is === 'up');
+    await store.write(numbered(1));
+    expect(await collect(store.export({ farm: 'north', sensors: ['s'], from: T0, to: T0 + HOUR }))).to.have.length(20);
+  });
+
+  it('goes on after its server was killed and started again', async () => {
+    const influx = await startInflux();
+    const store = await open(influx.storeUrl('again'), { probeEveryMs: 50 });
+    await store.write(numbered(1));
+    await influx.kill();
+    await rejects(store.write(numbered(2)), StoreUnavailable);
+    await influx.start();
+    await until('the store to be up', () => store.state.is === 'up');
+    await store.write(numbered(2));
+    expect(await everything(store)).to.have.length(40);
+    await store.close();
+    await influx.close();
+  });
+
+  it('needs the right password, and takes its loss for an outage', async () => {
+    const influx = await startGuardedInflux();
+    const urlWith = (password: string) =>
+      `influx://admin:${encodeURIComponent(password)}@127.0.0.1:${influx.port}/guarded`;
+    await rejects(openInfluxStore(urlWith('wrong')), StoreUnavailable);
+    await rejects(openInfluxStore(`influx://127.0.0.1:${influx.port}/guarded`), StoreUnavailable);
+    const store = await open(urlWith(influx.password), { probeEveryMs: 50 });
+    await store.write(numbered(1));
+    expect(await everything(store)).to.have.length(20);
+    await influx.query(`SET PASSWORD FOR admin = 'other'`);
+    await rejects(store.write(numbered(2)), StoreUnavailable);
+    await rejects(store.latest('north'), StoreUnavailable);
+    expect(store.state.is).to.equal('down');
+    const again = await open(urlWith('other'));
+    await again.write(numbered(2));
+  });
+});

@@ -1,0 +1,81 @@
+import { expect } from 'chai';
+import type { Bucket } from '../../backbone/store/port.ts';
+import { dayNumber, dayStart } from '../../dashboard-gateway/calendar.ts';
+import { chooseCut, foldDays, ROUND_WIDTHS } from '../../dashboard-gateway/history-buckets.ts';
+
+const BERLIN = 'Europe/Berlin';
+const at = (text: string) => Date.parse(text);
+const DAY = 86_400_000;
+
+describe('history buckets', () => {
+  it('takes the narrowest round width that gives at most the points asked for', () => {
+    const from = at('2026-03-01T00:00:00Z');
+    expect(chooseCut(from, from + 10_000, 10, BERLIN).bucketMs).to.equal(1000);
+    expect(chooseCut(from, from + 10_001, 10, BERLIN).bucketMs).to.equal(2000);
+    expect(chooseCut(from, from + DAY, 500, BERLIN).bucketMs).to.equal(300_000);
+    expect(chooseCut(from, from + DAY, 2, BERLIN).bucketMs).to.equal(12 * 3_600_000);
+  });
+
+  it('never gives more than the points, wherever the range begins', () => {
+    for (const points of [1, 2, 3, 7, 500, 5000]) {
+      for (const length of [1, 999, 1000, 61_000, 3_600_001, DAY, 40 * DAY, 3000 * DAY]) {
+        for (const from of [at('2026-03-28T23:59:59.999Z'), at('2026-10-24T12:34:56.789Z')]) {
+          const to = from + length;
+          const cut = chooseCut(from, to, points, BERLIN);
+          const count =
+            'ms' in cut.bucket
+              ? Math.floor((to - 1) / cut.bucket.ms) - Math.floor(from / cut.bucket.ms) + 1
+              : Math.ceil((dayNumber(to - 1, BERLIN) - dayNumber(from, BERLIN) + 1) / cut.days);
+          expect(count, `${points} points, ${length} ms`).to.be.within(1, points);
+        }
+      }
+    }
+  });
+
+  it('goes over to calendar days of the zone, and folds them when even those are too many', () => {
+    const from = at('2026-01-01T00:00:00+01:00');
+    const to = at('2026-01-31T00:00:00+01:00');
+    expect(chooseCut(from, to, 30, BERLIN)).to.deep.equal({ bucket: { daysIn: BERLIN }, days: 1, bucketMs: DAY });
+    expect(chooseCut(from, to, 29, BERLIN)).to.include({ days: 2, bucketMs: 2 * DAY });
+    expect(ROUND_WIDTHS).to.deep.equal([...ROUND_WIDTHS].sort((a, b) => a - b));
+  });
+
+  it('folds days into one bucket from its first local midnight on, over a change of clocks', () => {
+    // Clocks go forward on 2026-03-29.
+    const day = (text: string, last: number): Bucket => ({
+      ts: at(`${text}`),
+      last,
+      min: last,
+      max: last * 2,
+      mean: last,
+      count: last,
+    });
+    const days = [day('2026-03-28T00:00+01:00', 1), day('2026-03-29T00:00+01:00', 3), day('2026-03-31T00:00+02:00', 5)];
+    const folded = foldDays(days, at('2026-03-28T15:00+01:00'), 2, BERLIN);
+    expect(folded).to.deep.equal([
+      { ts: at('2026-03-28T00:00+01:00'), last: 3, min: 1, max: 6, mean: 2.5, count: 4 },
+      { ts: at('2026-03-30T00:00+02:00'), last: 5, min: 5, max: 10, mean: 5, count: 5 },
+    ]);
+  });
+});
+
+describe('calendar days', () => {
+  it('begin at local midnight, also on days of 23 and 25 hours', () => {
+    for (const text of [
+      '2026-03-29T00:00+01:00',
+      '2026-03-30T00:00+02:00',
+      '2026-10-25T00:00+02:00',
+      '2026-10-26T00:00+01:00',
+    ]) {
+      expect(dayStart(dayNumber(at(text), BERLIN), BERLIN), text).to.equal(at(text));
+      expect(dayNumber(at(text) - 1, BERLIN)).to.equal(dayNumber(at(text), BERLIN) - 1);
+    }
+  });
+
+  it('begin at the jump where clocks skip midnight', () => {
+    // Santiago: on 2026-09-06 the clock goes from 00:00 to 01:00.
+    const zone = 'America/Santiago';
+    const begin = at('2026-09-06T04:00:00Z');
+    expect(dayStart(dayNumber(begin + 3_600_000, zone), zone)).to.equal(begin);
+  });
+});

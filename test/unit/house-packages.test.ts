@@ -1,0 +1,34 @@
+import { expect } from 'chai';
+import { z } from 'zod';
+import { code, projectFile, tableRows } from './house-table.ts';
+
+const versions = z.record(z.string(), z.string());
+const manifest = z.object({ version: z.string(), dependencies: versions, devDependencies: versions });
+
+async function direct(): Promise<Record<string, string>> {
+  const { dependencies, devDependencies } = manifest.parse(JSON.parse(await projectFile('package.json')));
+  return { ...dependencies, ...devDependencies };
+}
+
+describe('dependencies', () => {
+  it('have exact versions', async () => {
+    for (const [name, version] of Object.entries(await direct())) {
+      expect(version, name).to.match(/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/);
+    }
+  });
+
+  it('each have a line in docs/decisions/README.md that says why, and nothing else has one', async () => {
+    const rows = tableRows(await projectFile('docs/decisions/README.md'), 'dependency');
+    expect(rows.map(([name]) => code(name))).to.deep.equal(Object.keys(await direct()).sort());
+    for (const [name, why] of rows) expect(why, name).to.match(/\w/);
+  });
+
+  it('are each named on the page that their line leads to, and the page says what would change it', async () => {
+    for (const [name, , link] of tableRows(await projectFile('docs/decisions/README.md'), 'dependency')) {
+      const file = /\(([a-z-]+\.md)\)$/.exec(link ?? '')?.[1];
+      const page = await projectFile(`docs/decisions/${file}`);
+      expect(page, file).to.include(name);
+      expect(page, file).to.include('What would change it');
+    }
+  });
+});

@@ -1,0 +1,46 @@
+import { expect } from 'chai';
+import { SETTINGS, type Setting } from '../../core/config.ts';
+import { code, projectFile, tableRows } from './house-table.ts';
+
+const settings: Setting<unknown>[] = Object.values(SETTINGS);
+
+function defaultOf({ fallback }: Setting<unknown>): string {
+  if (fallback === undefined) return '–';
+  return `\`${typeof fallback === 'function' ? fallback('$LOAM_DATA') : fallback}\``;
+}
+
+describe('settings', () => {
+  it('are all listed in docs/configuration.md as they are, and no others', async () => {
+    const rows = tableRows(await projectFile('docs/configuration.md'), 'variable');
+    expect(rows).to.deep.equal(
+      settings.map((s) => [`\`${s.variable}\``, `\`${s.option}\``, defaultOf(s), s.help, s.allowed]),
+    );
+  });
+
+  it('are the only variables of Loam that the pages and compose.yaml name', async () => {
+    const known = new Set(settings.map((s) => s.variable));
+    // Those of compose.yaml itself, and those that name servers to the tests.
+    for (const own of ['LOAM_UID', 'LOAM_GID']) known.add(own);
+    for (const path of [
+      'README.md',
+      'CONTRIBUTING.md',
+      'compose.yaml',
+      'Dockerfile',
+      '.env.example',
+      'docs/configuration.md',
+      'docs/operations.md',
+    ]) {
+      const named = (await projectFile(path)).match(/\bLOAM_(?!TEST_)[A-Z_]*[A-Z]/g) ?? [];
+      expect(
+        named.filter((name) => !known.has(name)),
+        path,
+      ).to.deep.equal([]);
+    }
+  });
+
+  it('are written as code is in docs/configuration.md', async () => {
+    for (const [variable] of tableRows(await projectFile('docs/configuration.md'), 'variable')) {
+      expect(code(variable)).to.match(/^LOAM_/);
+    }
+  });
+});
