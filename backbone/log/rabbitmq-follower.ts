@@ -121,7 +121,7 @@ export class RabbitFollower implements Follower {
 
   private async trimmedAt(offset: number): Promise<Trimmed | undefined> {
     const { oldest, first } = await this.following.survey();
-    return oldest > offset ? new Trimmed(first) : undefined;
+    return oldest < 0 ? new Trimmed(first) : undefined;
   }
 
   private async call(entries: readonly LogEntry[]): Promise<void> {

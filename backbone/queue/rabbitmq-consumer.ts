@@ -124,7 +124,7 @@ export class RabbitConsumer implements Consumer {
   }
 
   private begin(): void {
-    while (true) {
+    while (this.atWork.size < this.prefetch) {
       const job = this.waiting.shift();
       if (!job) return;
       const work = this.work(job).finally(() => {
