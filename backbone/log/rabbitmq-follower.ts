@@ -84,7 +84,7 @@ export class RabbitFollower implements Follower {
   /** Rejects with UnknownEpoch when the log was started over. `foreign` is what an entry carried instead of our epoch. */
   private async checkEpoch(foreign?: string): Promise<void> {
     const { epoch, next } = await this.following.survey();
-    if (epoch !== this.epoch || next < this.expected) throw new UnknownEpoch(epoch);
+    if (next < this.expected) throw new UnknownEpoch(epoch);
     if (this.harmless.size >= MOST_HARMLESS) this.harmless.clear();
     this.harmless.add(foreign);
   }
@@ -121,7 +121,7 @@ export class RabbitFollower implements Follower {
 
   private async trimmedAt(offset: number): Promise<Trimmed | undefined> {
     const { oldest, first } = await this.following.survey();
-    return oldest < 0 ? new Trimmed(first) : undefined;
+    return oldest > offset ? new Trimmed(first) : undefined;
   }
 
   private async call(entries: readonly LogEntry[]): Promise<void> {
