@@ -84,7 +84,7 @@ export class RabbitFollower implements Follower {
   /** Rejects with UnknownEpoch when the log was started over. `foreign` is what an entry carried instead of our epoch. */
   private async checkEpoch(foreign?: string): Promise<void> {
     const { epoch, next } = await this.following.survey();
-    if (next < this.expected) throw new UnknownEpoch(epoch);
+    if (epoch !== this.epoch || next < this.expected) throw new UnknownEpoch(epoch);
     if (this.harmless.size >= MOST_HARMLESS) this.harmless.clear();
     this.harmless.add(foreign);
   }

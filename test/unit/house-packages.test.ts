@@ -10,10 +10,23 @@ async function direct(): Promise<Record<string, string>> {
   return { ...dependencies, ...devDependencies };
 }
 
+const lockFile = z.object({ packages: z.record(z.string(), z.object({ optionalDependencies: versions.optional() })) });
+
 describe('dependencies', () => {
   it('have exact versions', async () => {
     for (const [name, version] of Object.entries(await direct())) {
       expect(version, name).to.match(/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/);
+    }
+  });
+
+  it('have the binaries of every platform in the lock file, wherever it was written', async () => {
+    const { packages } = lockFile.parse(JSON.parse(await projectFile('package-lock.json')));
+    for (const [path, { optionalDependencies = {} }] of Object.entries(packages)) {
+      for (const name of Object.keys(optionalDependencies)) {
+        expect(packages, `${name} of ${path}`).to.satisfy(
+          () => `node_modules/${name}` in packages || `${path}/node_modules/${name}` in packages,
+        );
+      }
     }
   });
 
