@@ -34,7 +34,8 @@ type DoorLimits = Pick<BrokerLimits, 'batchPublishes' | 'batchBytes' | 'batchMs'
 
 const OVERHEAD_BYTES = 64;
 const FIRST_RETRY_MS = 50;
-const MOST_RETRY_MS = 1_000;
+/** With the first pause still well below half the shortest keepalive (0.5 s): nobody is closed who would have been acknowledged. */
+const MOST_RETRY_MS = 250;
 /** The queue counts as back when it has refused nothing for so long: at its limit it takes and refuses by turns. */
 const CALM_MS = 1_000;
 

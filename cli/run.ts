@@ -4,6 +4,8 @@ import { House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 
 const DRAIN_MS = 9_000;
+/** One Ctrl-C comes twice when npm runs us: from the terminal, and passed on by npm. */
+const SAME_SIGNAL_MS = 500;
 
 export interface Running {
   readonly name: string;
@@ -33,14 +35,15 @@ export async function runUntilSignal(running: Running, start: Start): Promise<vo
 
 function firstSignal(log: Logger): Promise<string> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAt: number | undefined;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        if (asked) {
+        const now = performance.now();
+        if (askedAt === undefined) askedAt = now;
+        else if (now - askedAt > SAME_SIGNAL_MS) {
           log.warn({ signal }, 'second signal: exiting at once');
           process.exit(1);
         }
-        asked = true;
         resolve(signal);
       });
     }

@@ -269,7 +269,13 @@ describe('RabbitMQ: the log when things go wrong', function () {
     const channel = await connection.createConfirmChannel();
     await channel.deleteQueue(stream);
     const anew = open();
-    await until('the stream is there', () => exists(stream));
+    // Before the claim, which comes after some silence.
+    await until('the stream is there', async () => {
+      const probe = await connection.createChannel();
+      probe.on('error', () => {});
+      await probe.checkQueue(stream);
+      return true;
+    });
     for (let n = 0; n < 20; n++) channel.sendToQueue(stream, body(n), stale);
     await channel.waitForConfirms();
     const { epoch } = await (await anew).head();
@@ -282,10 +288,6 @@ describe('RabbitMQ: the log when things go wrong', function () {
     await follower.stop();
     await connection.close();
   });
-
-  async function exists(stream: string): Promise<boolean> {
-    return (await server.ctl('-q', 'list_queues', 'name')).includes(stream);
-  }
 
   it('an entry that somebody else put into the stream is read like any other and does not change the epoch', async () => {
     const log = await open();

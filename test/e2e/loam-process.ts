@@ -31,9 +31,13 @@ export class LoamProcess {
 
   /** Resolves with the match once the output holds `pattern`; rejects with what was said instead when the process ends first. */
   async says(pattern: RegExp): Promise<RegExpExecArray> {
-    const found = await until(`loam says ${pattern}`, () => pattern.exec(this.stdout + this.stderr) ?? this.endedWith(), {
-      timeoutMs: 40_000,
-    });
+    const found = await until(
+      `loam says ${pattern}`,
+      () => pattern.exec(this.stdout + this.stderr) ?? this.endedWith(),
+      {
+        timeoutMs: 40_000,
+      },
+    );
     if (typeof found === 'string') throw new Error(found);
     return found;
   }

@@ -88,6 +88,8 @@ describe('loam up on a machine with nothing but Node', function () {
   });
 
   it('drains on Ctrl-C, exits 0, and shows the same values when it is started again', async () => {
+    // As a terminal does through npm: the same Ctrl-C twice.
+    loam.child.kill('SIGINT');
     expect(await loam.stop('SIGINT')).to.equal(0);
     loam = new LoamProcess(['up', '--no-demo'], env);
     const [, address = ''] = await loam.says(ADDRESS);
@@ -99,7 +101,7 @@ describe('loam up on a machine with nothing but Node', function () {
       await shows(page, 'probe-1', 'soil_moisture', '47.9');
       const now = Date.now();
       const history = await page.request.get(
-        `/api/farms/demo/history?sensor=probe-1&metric=soil_moisture&from=${now - 3_600_000}&to=${now}&points=500`,
+        `${new URL(address).origin}/api/farms/demo/history?sensor=probe-1&metric=soil_moisture&from=${now - 3_600_000}&to=${now}&points=500`,
       );
       const body = await history.json();
       expect(body.unit).to.equal('%');
