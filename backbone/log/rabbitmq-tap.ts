@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage, Options } from 'amqplib';
 import { withDeadline } from '../../core/lifecycle.ts';
-import { ignoreError } from '../rabbitmq/declare.ts';
+import { closeChannel, ignoreError } from '../rabbitmq/channel.ts';
 import { ANSWER_MS } from '../rabbitmq/link.ts';
 
 /** How many entries the server sends before it wants to hear that they were taken. */
@@ -79,7 +79,7 @@ export class Tap {
     if (this.broken) return;
     this.break('closed');
     try {
-      await withDeadline(this.channel.close(), ANSWER_MS, 'the server did not answer in time');
+      await closeChannel(this.channel);
     } catch {
       // It ends with its connection at the latest.
     }

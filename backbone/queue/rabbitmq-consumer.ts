@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { backoff, type ConnectionState, pause, withDeadline } from '../../core/lifecycle.ts';
-import { ignoreError } from '../rabbitmq/declare.ts';
+import { closeChannel, ignoreError } from '../rabbitmq/channel.ts';
 import { ANSWER_MS, DELETED_REST_MS, type Link } from '../rabbitmq/link.ts';
 import type { Consumer, Handler } from './port.ts';
 
@@ -94,9 +94,7 @@ export class RabbitConsumer implements Consumer {
     while (this.atWork.size > 0) await Promise.all(this.atWork);
     try {
       // Gives back what was not begun.
-      if (session && this.open.has(session.channel)) {
-        await withDeadline(session.channel.close(), ANSWER_MS, 'not closed in time');
-      }
+      if (session && this.open.has(session.channel)) await closeChannel(session.channel);
     } catch {
       // It ends with its connection at the latest.
     }
@@ -135,6 +133,16 @@ export class RabbitConsumer implements Consumer {
     }
   }
 
+  /** Resolves when the server has it back: until then it counts as held, so that `depth` never overlooks it. */
+  private async giveBack(channel: Channel, message: ConsumeMessage): Promise<void> {
+    channel.nack(message, false, true);
+    try {
+      await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'no answer in time');
+    } catch {
+      // The channel is gone, and the server has everything back that was on it.
+    }
+  }
+
   private async work({ channel, message }: Job): Promise<void> {
     const attempt = attemptOf(message);
     let done = true;
@@ -145,10 +153,9 @@ export class RabbitConsumer implements Consumer {
       done = false;
       await pause(pauseBefore(attempt + 1), this.stopping.signal);
     }
+    if (!done && this.open.has(channel)) await this.giveBack(channel, message);
     this.held.delete(message);
-    if (!this.open.has(channel)) return;
-    if (done) channel.ack(message);
-    else channel.nack(message, false, true);
+    if (done && this.open.has(channel)) channel.ack(message);
   }
 }
 

@@ -1,7 +1,8 @@
 import type { ChannelModel } from 'amqplib';
 import { Closed, explain, QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched, withDeadline } from '../../core/lifecycle.ts';
-import { type Declaration, declare, ignoreError } from '../rabbitmq/declare.ts';
+import { closeChannel, ignoreError } from '../rabbitmq/channel.ts';
+import { type Declaration, declare } from '../rabbitmq/declare.ts';
 import { ANSWER_MS, Link, stateOf } from '../rabbitmq/link.ts';
 import { Publisher } from '../rabbitmq/publisher.ts';
 import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from './port.ts';
@@ -101,12 +102,17 @@ class RabbitQueue implements Queue {
   async depth(): Promise<number> {
     const connection = this.connection();
     try {
+      const before = this.held();
       const waiting = await withDeadline(messagesIn(connection, this.name), ANSWER_MS, 'no answer in time');
-      const held = [...this.consumers].reduce((sum, consumer) => sum + consumer.unacknowledged, 0);
-      return waiting + held;
+      // What was handed over meanwhile, either way, is counted twice rather than not at all.
+      return waiting + Math.max(before, this.held());
     } catch (cause) {
       throw new QueueUnavailable(`the queue is not available: ${explain(cause)}`, { cause });
     }
+  }
+
+  private held(): number {
+    return [...this.consumers].reduce((sum, consumer) => sum + consumer.unacknowledged, 0);
   }
 
   async drain(): Promise<void> {
@@ -173,6 +179,6 @@ async function messagesIn(connection: ChannelModel, queue: string): Promise<numb
   const channel = await connection.createChannel();
   channel.on('error', ignoreError);
   const { messageCount } = await channel.checkQueue(queue);
-  await channel.close();
+  await closeChannel(channel);
   return messageCount;
 }

@@ -1,5 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { pause } from '../../core/lifecycle.ts';
+import { closeChannel, ignoreError } from './channel.ts';
 
 /**
  * How long a fresh queue rests before it is used. The server (seen in 3.10.8) writes down which queues there are half a
@@ -34,7 +35,7 @@ async function exists(connection: ChannelModel, name: string): Promise<boolean> 
     if (error instanceof Error && 'code' in error && error.code === 404) return false;
     throw error;
   }
-  await channel.close();
+  await closeChannel(channel);
   return true;
 }
 
@@ -52,7 +53,7 @@ async function assert(connection: ChannelModel, wanted: Declaration): Promise<vo
       { cause: error },
     );
   }
-  await channel.close();
+  await closeChannel(channel);
 }
 
 function without(wanted: Declaration, argument: string): Declaration {
@@ -64,6 +65,3 @@ function without(wanted: Declaration, argument: string): Declaration {
 function differingArgument(error: unknown): string | undefined {
   return error instanceof Error ? /inequivalent arg '([^']+)'/.exec(error.message)?.[1] : undefined;
 }
-
-/** For a channel's 'error' event: the 'close' event or the rejection that comes with it is what is acted on. */
-export function ignoreError(): void {}

@@ -98,6 +98,11 @@ export class Link {
     connection.on('error', (error) => {
       life.error = error;
     });
+    // What waits for an answer on a connection that breaks may wait for ever.
+    const broken = new Promise<never>((_, reject) => {
+      connection.once('close', (error) => reject(life.error ?? error ?? new Error('the connection was closed')));
+    });
+    broken.catch(ignoreBroken);
     connection.on('close', (error) => {
       life.over = true;
       life.error ??= error;
@@ -108,7 +113,8 @@ export class Link {
     connection.on('blocked', (reason) => this.down(`the server takes no messages: ${reason}`));
     connection.on('unblocked', () => this.watched.set({ is: 'up' }));
     try {
-      await withDeadline(this.setup(connection), ANSWER_MS, 'the server did not answer in time');
+      const ready = Promise.race([this.setup(connection), broken]);
+      await withDeadline(ready, ANSWER_MS, 'the server did not answer in time');
       if (life.over) throw life.error;
       if (this.closing.signal.aborted) throw new Error('closed while connecting');
     } catch (error) {
@@ -160,6 +166,9 @@ async function closeQuietly(connection: ChannelModel, socket: AbortController): 
     socket.abort();
   }
 }
+
+// Its breaking is acted on in `lost`; here it only ends the setup.
+function ignoreBroken(): void {}
 
 function withHeartbeat(url: string): string {
   const parts = new URL(url);

@@ -1,7 +1,7 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { Closed, type LoamError } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
-import { ignoreError } from './declare.ts';
+import { ignoreError } from './channel.ts';
 import { DELETED_REST_MS, Link } from './link.ts';
 
 /** Most messages and bytes on their way to the server and not confirmed yet. */

@@ -83,7 +83,8 @@ describe('RabbitMQ: the log when things go wrong', function () {
       expect(await rejection(log.head())).to.be.instanceOf(LogUnavailable);
       await appendMany(writer, cut * 100, cut * 100 + 100);
       proxy.restore();
-      await until('it is up', () => log.state.is === 'up');
+      // Nothing that waited for an answer on the broken connection may hold up the next one.
+      await until('it is up', () => log.state.is === 'up', { timeoutMs: 8_000 });
     }
     await log.append(body(400));
     await until('all', () => seen.length >= 401);

@@ -10,14 +10,18 @@ export function projectFile(path: string): Promise<string> {
 /** The cells of each row of the Markdown table whose head begins with `head`, without its head. */
 export function tableRows(page: string, head: string): string[][] {
   const lines = page.split('\n');
-  const begin = lines.findIndex((line) => line.startsWith(`| ${head} |`));
+  const begin = lines.findIndex((line) => cellsOf(line)[0] === head);
   const rows: string[][] = [];
   for (const line of begin < 0 ? [] : lines.slice(begin + 2)) {
     if (!line.startsWith('|')) break;
-    const cells = line.split(/(?<!\\)\|/).slice(1, -1);
-    rows.push(cells.map((cell) => cell.trim().replaceAll('\\|', '|')));
+    rows.push(cellsOf(line));
   }
   return rows;
+}
+
+function cellsOf(line: string): string[] {
+  const cells = line.split(/(?<!\\)\|/).slice(1, -1);
+  return cells.map((cell) => cell.trim().replaceAll('\\|', '|'));
 }
 
 /** What stands between the backticks of a cell. */
