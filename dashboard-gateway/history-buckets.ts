@@ -1,5 +1,5 @@
 import type { Bucket, BucketWidth } from '../backbone/store/port.ts';
-import { dayNumber, dayStart } from './calendar.ts';
+import { dayNumber, dayStart } from '../telemetry/calendar.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

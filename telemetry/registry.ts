@@ -2,6 +2,7 @@ import { type Document, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { RegistryInvalid } from '../core/errors.ts';
 import { PASSWORD_HASH } from '../core/secrets.ts';
+import { refuseZone } from './calendar.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 
 /** Fields whose sensors nobody registered: brought by a bridge. */
@@ -198,7 +199,7 @@ function hasRange(node: unknown): node is { range: [number, number, number] } {
 
 function isTimezone(zone: string): boolean {
   try {
-    new Intl.DateTimeFormat('en', { timeZone: zone });
+    refuseZone(zone);
     return true;
   } catch {
     return false;

@@ -1,6 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { Closed, explain, QueueFull, QueueUnavailable } from '../../core/errors.ts';
-import { type ConnectionState, Watched, withDeadline } from '../../core/lifecycle.ts';
+import { type ConnectionState, pause, Watched, withDeadline } from '../../core/lifecycle.ts';
 import { closeChannel, ignoreError } from '../rabbitmq/channel.ts';
 import { type Declaration, declare } from '../rabbitmq/declare.ts';
 import { ANSWER_MS, Link, stateOf } from '../rabbitmq/link.ts';
@@ -10,6 +10,7 @@ import { RabbitConsumer } from './rabbitmq-consumer.ts';
 
 /** A day: longer than any outage of the store that is waited out inside a handler without anybody noticing. */
 const CONSUMER_TIMEOUT_MS = 86_400_000;
+const SECOND_LOOK_MS = 20;
 
 export interface RabbitQueueOptions {
   readonly name?: string;
@@ -102,13 +103,21 @@ class RabbitQueue implements Queue {
   async depth(): Promise<number> {
     const connection = this.connection();
     try {
-      const before = this.held();
-      const waiting = await withDeadline(messagesIn(connection, this.name), ANSWER_MS, 'no answer in time');
-      // What was handed over meanwhile, either way, is counted twice rather than not at all.
-      return waiting + Math.max(before, this.held());
+      const depth = await this.look(connection);
+      if (depth > 0 || this.consumers.size === 0) return depth;
+      // A message on its way to one of our consumers is seen on neither side: nothing at all is said after a second look only.
+      await pause(SECOND_LOOK_MS);
+      return await this.look(connection);
     } catch (cause) {
       throw new QueueUnavailable(`the queue is not available: ${explain(cause)}`, { cause });
     }
+  }
+
+  private async look(connection: ChannelModel): Promise<number> {
+    const before = this.held();
+    const waiting = await withDeadline(messagesIn(connection, this.name), ANSWER_MS, 'no answer in time');
+    // What was handed over meanwhile, either way, is counted twice rather than not at all.
+    return waiting + Math.max(before, this.held());
   }
 
   private held(): number {

@@ -1,6 +1,6 @@
 import { StoreRejected } from '../../core/errors.ts';
+import { refuseZone } from '../../telemetry/calendar.ts';
 import { MAX_TS, MIN_TS, RESERVED_METRICS, type Reading } from '../../telemetry/reading.ts';
-import { refuseZone } from './days.ts';
 import type { BucketWidth } from './port.ts';
 
 /** What every store refuses and cuts alike, so that one adapter's data fit the other. */

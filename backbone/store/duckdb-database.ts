@@ -7,7 +7,7 @@ import {
   type DuckDBValue,
   VARCHAR,
 } from '@duckdb/node-api';
-import { dayEdges, dayRuns } from './days.ts';
+import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import { Exports } from './duckdb-exports.ts';
 import { Newest } from './duckdb-newest.ts';
 import type { Rows, Settings } from './duckdb-protocol.ts';

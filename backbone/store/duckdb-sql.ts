@@ -1,4 +1,4 @@
-import type { DayRun } from './days.ts';
+import type { DayRun } from '../../telemetry/calendar.ts';
 import type { ExportQuery, HistoryQuery } from './port.ts';
 
 /** The statements that the store's thread runs. A value is written twice or corrected by a later row: the highest `rowid` counts. */

@@ -1,5 +1,5 @@
+import type { DayRun } from '../../telemetry/calendar.ts';
 import type { Range } from './checks.ts';
-import type { DayRun } from './days.ts';
 import type { ExportQuery, HistoryQuery } from './port.ts';
 
 /** InfluxQL statements. Every name and every string in them goes through `name` or `text`. */

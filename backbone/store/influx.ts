@@ -1,8 +1,8 @@
 import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
+import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { isMetric, isName, type Range, refuseUnstorable, refuseWidth, storable } from './checks.ts';
-import { dayEdges, dayRuns } from './days.ts';
 import { type InfluxAddress, parseInfluxUrl } from './influx-address.ts';
 import { query as ask, InfiniteNumber, type Rows, versionOf } from './influx-http.ts';
 import * as ql from './influx-ql.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Bucket } from '../../backbone/store/port.ts';
-import { dayNumber, dayStart } from '../../dashboard-gateway/calendar.ts';
 import { chooseCut, foldDays, ROUND_WIDTHS } from '../../dashboard-gateway/history-buckets.ts';
+import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
 const BERLIN = 'Europe/Berlin';
 const at = (text: string) => Date.parse(text);

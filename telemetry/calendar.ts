@@ -1,6 +1,6 @@
 /**
  * Calendar days in IANA time zones. Databases differ, and some err, on days when the clocks change,
- * so every store takes the edges of days from here.
+ * so everybody takes the edges of days from here.
  */
 
 const HOUR = 3_600_000;
@@ -20,8 +20,7 @@ export interface DayRun {
  */
 export function dayEdges(zone: string, from: number, to: number): number[] {
   const offset = offsetsOf(zone);
-  let day = Math.floor((from + offset(from)) / DAY);
-  while (beginOf(day, offset) > from) day -= 1;
+  let day = dayAt(from, offset);
   const edges = [beginOf(day, offset)];
   for (let last = edges[0] ?? to; last < to; ) {
     day += 1;
@@ -47,7 +46,25 @@ export function dayRuns(edges: readonly number[]): DayRun[] {
   return runs;
 }
 
+/** The number of the day of `zone` (counted like days since 1970-01-01) that `instant` (Unix ms) falls on. Throws RangeError for an unknown zone. */
+export function dayNumber(instant: number, zone: string): number {
+  return dayAt(instant, offsetsOf(zone));
+}
+
+/** When day `day` of `zone` begins, Unix ms. Throws RangeError for an unknown zone. */
+export function dayStart(day: number, zone: string): number {
+  return beginOf(day, offsetsOf(zone));
+}
+
 type Offset = (instant: number) => number;
+
+function dayAt(instant: number, offset: Offset): number {
+  let day = Math.floor((instant + offset(instant)) / DAY);
+  // Where the clocks went back over midnight, the local date alone is a day too early or too late.
+  while (beginOf(day, offset) > instant) day -= 1;
+  while (beginOf(day + 1, offset) <= instant) day += 1;
+  return day;
+}
 
 /** The first instant at which the local clock shows midnight of `day` (days since 1970-01-01) or, where it skips that, later. */
 function beginOf(day: number, offset: Offset): number {
