@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { aptCanInstall, aptInstall } from '../services/apt.ts';
-import { onPath } from '../services/install.ts';
+import { locateStrace } from '../services/install.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { type ChildScript, nodeArguments, root } from './child-process.ts';
 
@@ -39,7 +38,7 @@ export async function runTraced(
 ): Promise<{ code: number | null; stdout: string; stderr: string; calls: readonly TracedCall[] }> {
   const trace = join(await temporaryFolder(), 'trace');
   const traced = spawn(
-    await strace(),
+    await locateStrace(),
     ['-f', '-y', '-s', '64', '-o', trace, ...options, process.execPath, ...nodeArguments(child.script)],
     { cwd: root, env: { ...process.env, ...child.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
@@ -71,14 +70,6 @@ export interface TracedCall {
 }
 
 const CALLS = ['openat', 'write', 'writev', 'pwrite64', 'pwritev', 'fsync', 'fdatasync', 'msync', 'sync_file_range'];
-
-async function strace(): Promise<string> {
-  if (onPath('strace') === undefined && (await aptCanInstall())) await aptInstall('strace', []);
-  const found = onPath('strace');
-  if (found === undefined)
-    throw new Error('The tests need strace. Install it (Debian/Ubuntu: apt-get install strace).');
-  return found;
-}
 
 /** strace splits a call that another thread's interrupts into two lines; they are put together again by thread and name. */
 function parse(trace: string): TracedCall[] {

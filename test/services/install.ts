@@ -119,6 +119,18 @@ function installed(service: Service): string | undefined {
   return service.paths().find(isProgram) ?? service.names.map(onPath).find((path) => path !== undefined);
 }
 
+/** The full path of strace, installed now if it is missing and that is allowed. */
+export async function locateStrace(): Promise<string> {
+  if (onPath('strace') === undefined && (await aptCanInstall())) {
+    await aptInstall('strace', []);
+  }
+  const path = onPath('strace');
+  if (path === undefined) {
+    throw new Error('The tests need strace. Install it (Debian/Ubuntu: apt-get install strace).');
+  }
+  return path;
+}
+
 /** The full path of a program on PATH. */
 export function onPath(name: string): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');

@@ -1,4 +1,4 @@
-import { locate, named, serviceNames } from './install.ts';
+import { locate, locateStrace, named, serviceNames } from './install.ts';
 import { output } from './process.ts';
 
 /**
@@ -6,14 +6,23 @@ import { output } from './process.ts';
  * of one. Silent when there is nothing to do; exits 1 after saying everything that is missing.
  */
 for (const service of serviceNames) {
-  if (named(service) !== undefined) {
-    continue;
+  if (named(service) === undefined) {
+    await prepare(async () => {
+      const place = await locate(service);
+      if (place.kind === 'image') {
+        await output('docker', ['pull', '--quiet', place.image]);
+      }
+    });
   }
+}
+// Where it exists, system calls are traced.
+if (process.platform === 'linux') {
+  await prepare(locateStrace);
+}
+
+async function prepare(step: () => Promise<unknown>): Promise<void> {
   try {
-    const place = await locate(service);
-    if (place.kind === 'image') {
-      await output('docker', ['pull', '--quiet', place.image]);
-    }
+    await step();
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;
