@@ -34,7 +34,10 @@ export interface Follower {
  * and never skip an entry silently.
  */
 export interface Log {
-  /** Resolves when the entry is on disk. Appends begun one after another are kept in that order. Rejects with LogUnavailable. */
+  /**
+   * Resolves when the entry outlives the death of any process. LMDB has it on disk by then; a RabbitMQ stream has it written by a majority
+   * of its servers and synced by none (docs/rabbitmq.md). Appends begun one after another are kept in that order. Rejects with LogUnavailable.
+   */
   append(body: Uint8Array): Promise<void>;
   /**
    * Up to `limit` entries that are kept now, oldest first; an empty list at the end of the log.

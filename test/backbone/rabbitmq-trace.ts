@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { locateStrace } from '../services/install.ts';
 import type { RabbitServer } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
@@ -17,7 +18,14 @@ export async function traceServer(server: RabbitServer): Promise<{ stop(): Promi
   const pid = (await server.ctl('-q', 'eval', 'os:getpid().')).replace(/\D/g, '');
   const file = join(await temporaryFolder(), 'trace');
   const options = ['-f', '-y', '-ttt', '-T', '-s', '0', '-o', file];
-  const command = ['strace', ...options, '-e', 'trace=write,writev,pwrite64,pwritev,fsync,fdatasync', '-p', pid];
+  const command = [
+    await locateStrace(),
+    ...options,
+    '-e',
+    'trace=write,writev,pwrite64,pwritev,fsync,fdatasync',
+    '-p',
+    pid,
+  ];
   // Attaching to a process that is not one's own child takes privileges on many systems.
   const [program = '', ...args] = process.getuid?.() === 0 ? command : ['sudo', '-n', ...command];
   const strace = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
