@@ -18,6 +18,11 @@ export interface Health {
   readonly why?: string;
 }
 
+/** What `/readyz` answers: whether every dependency can be worked with, and each by name. */
+export function readiness(checks: readonly Health[]): { ok: boolean; checks: readonly Health[] } {
+  return { ok: checks.every((check) => check.ok), checks };
+}
+
 /** Where a connection stands. Adapters that have none are `up` until they are closed. */
 export type ConnectionState =
   | { readonly is: 'up' }

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import { ConfigInvalid, explain } from './errors.ts';
-import type { Health, Part } from './lifecycle.ts';
+import { type Health, type Part, readiness } from './lifecycle.ts';
 
 /** Answers `/healthz` (the process lives) and `/readyz` (each dependency by name; 503 when one is down) of a role. */
 export class OpsServer implements Part {
@@ -53,23 +53,16 @@ export class OpsServer implements Part {
   }
 
   private answer(method: string, url: string): { status: number; body: unknown } {
-    if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: { status: 'method not allowed' } };
+    if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: { ok: false } };
     switch (url.split('?', 1)[0]) {
       case '/healthz':
-        return { status: 200, body: { status: 'ok' } };
-      case '/readyz':
-        return readiness(this.health());
+        return { status: 200, body: { ok: true } };
+      case '/readyz': {
+        const { ok, checks } = readiness(this.health());
+        return { status: ok ? 200 : 503, body: { ok, checks } };
+      }
       default:
-        return { status: 404, body: { status: 'not found' } };
+        return { status: 404, body: { ok: false } };
     }
   }
-}
-
-/** What `/readyz` answers. */
-export function readiness(checks: readonly Health[]): {
-  status: number;
-  body: { status: string; checks: readonly Health[] };
-} {
-  const ready = checks.every((check) => check.ok);
-  return { status: ready ? 200 : 503, body: { status: ready ? 'ready' : 'not ready', checks } };
 }

@@ -1,4 +1,4 @@
-import type { Health } from '../../core/lifecycle.ts';
+import { type Health, readiness } from '../../core/lifecycle.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 
@@ -10,9 +10,8 @@ export function healthRoutes(health: () => readonly Health[]): Route[] {
       method: 'GET',
       path: '/readyz',
       handler: () => {
-        const checks = health();
-        const ok = checks.every((check) => check.ok);
-        return json({ ok, checks }, { status: ok ? 200 : 503 });
+        const answer = readiness(health());
+        return json(answer, { status: answer.ok ? 200 : 503 });
       },
     },
   ];
