@@ -26,11 +26,17 @@ export async function sessionKey(config: Config): Promise<string> {
   if (config.sessionKey !== undefined) return config.sessionKey;
   await prepareDataFolder(config);
   const path = join(config.data, 'session-key');
-  const kept = await readIfThere(path);
-  if (kept !== undefined && kept.length >= 32) return kept;
-  const made = newSecret() + newSecret();
-  await replaceFile(path, made);
-  return made;
+  try {
+    const kept = await readIfThere(path);
+    if (kept !== undefined && kept.length >= 32) return kept;
+    const made = newSecret() + newSecret();
+    await replaceFile(path, made);
+    return made;
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: cannot keep the session key in ${path}: ${explain(cause)}`, {
+      cause,
+    });
+  }
 }
 
 /** Writes a new registry file. Rejects with ConfigInvalid when it cannot be written. */

@@ -21,7 +21,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(argv);
   } catch (error) {
-    process.exitCode = report(error);
+    // Not by running out of work: what failed may have left a timer or a socket behind.
+    process.exit(report(error));
   }
 }
 

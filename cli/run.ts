@@ -25,7 +25,13 @@ export async function runUntilSignal(running: Running, start: Start): Promise<vo
   const house = new House(log);
   const asked = firstSignal(log);
   dieOfSurprises(log);
-  await start(house, running);
+  try {
+    await start(house, running);
+  } catch (error) {
+    // The house has stopped already when one of its parts failed; here it was something between them.
+    await house.stop(DRAIN_MS);
+    throw error;
+  }
   const signal = await asked;
   log.info({ signal }, `${name} is stopping: finishing what was taken`);
   await house.stop(DRAIN_MS);

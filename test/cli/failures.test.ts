@@ -51,6 +51,11 @@ describe('loam up, when something is wrong at the start', function () {
     await refusesToStart('LOAM_DATA', file);
   });
 
+  it('closes what it opened and exits 2 when something fails between two parts', async () => {
+    await mkdir(join(String(env.LOAM_DATA), 'session-key'), { recursive: true });
+    await refusesToStart('LOAM_DATA', 'session-key');
+  });
+
   it('says in which line of the registry the typo is, and exits 2', async () => {
     const data = String(env.LOAM_DATA);
     await mkdir(data, { recursive: true });

@@ -16,15 +16,19 @@ export async function openPage(address: string): Promise<{ page: Page; complaint
   return { page, complaints, close: () => context.close() };
 }
 
-/** The text that the page shows for a metric of a sensor. */
+/** The text that the page shows for a metric of a sensor now; empty when it shows none. */
 export async function shown(page: Page, sensor: string, metric: string): Promise<string> {
-  const element = page.locator(`[data-sensor="${sensor}"][data-metric="${metric}"]`).first();
-  return (await element.count()) > 0 ? ((await element.textContent()) ?? '') : '';
+  const texts = await page.locator(`[data-sensor="${sensor}"][data-metric="${metric}"]`).allTextContents();
+  return texts.join(' ');
 }
 
-/** Resolves when the page shows a value that holds `text`. */
+/** Resolves when the page shows a value that holds `text`; rejects with what it shows instead. */
 export async function shows(page: Page, sensor: string, metric: string, text: string): Promise<void> {
-  await until(`the page shows ${text} for ${metric} of ${sensor}`, async () =>
-    (await shown(page, sensor, metric)).includes(text),
-  );
+  try {
+    await until(`the page shows ${text} for ${metric} of ${sensor}`, async () =>
+      (await shown(page, sensor, metric)).includes(text),
+    );
+  } catch (cause) {
+    throw new Error(`the page shows: ${await page.locator('body').textContent()}`, { cause });
+  }
 }

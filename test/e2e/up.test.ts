@@ -65,7 +65,7 @@ describe('loam up on a machine with nothing but Node', function () {
 
     const [, address = ''] = await loam.says(ADDRESS);
     const [, mqtt = ''] = await loam.says(MQTT);
-    await until('the running broker knows the new sensor', () => loam.stderr.includes('registry reloaded'));
+    await loam.says(/"users":2,"msg":"registry reloaded"/);
     const sensor = await until('the sensor connects', () =>
       connectAsync(`mqtt://${mqtt}`, { username: 'probe-1', password: secret, reconnectPeriod: 0 }).catch(
         () => undefined,
