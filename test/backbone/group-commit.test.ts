@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { GroupCommit } from '../../backbone/group-commit.ts';
 import { until } from '../services/wait.ts';
+import { rejection } from './numbered.ts';
 
 /** A disk whose transactions end when the test says so. */
 class Disk {
@@ -101,10 +102,3 @@ describe('group commit', () => {
     expect(disk.transactions.map(({ changes }) => changes)).to.deep.equal([[], []]);
   });
 });
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}

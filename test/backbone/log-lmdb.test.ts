@@ -6,6 +6,7 @@ import { LIVE_LOG_LIMITS } from '../../backbone/log/port.ts';
 import { LogUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { logContract } from './log-suite.ts';
+import { rejection } from './numbered.ts';
 import { runTraced, syncsBefore } from './trace.ts';
 
 logContract('LMDB', async () => {
@@ -108,11 +109,4 @@ describe('LMDB log', () => {
 
 function childFor(dir: string) {
   return { script: 'child-log-lmdb.ts', env: { LOG_DIR: dir } };
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 }

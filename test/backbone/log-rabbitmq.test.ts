@@ -8,6 +8,7 @@ import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
 import { freePort, until } from '../services/wait.ts';
 import { logContract } from './log-suite.ts';
+import { body, numberOf, range, rejection } from './numbered.ts';
 import { deleteQueue, lowOnMemory, memoryBack, through } from './rabbitmq-help.ts';
 
 const prefix = 'test.';
@@ -325,23 +326,4 @@ function collect(into: number[]): (entries: readonly LogEntry[]) => void {
 
 async function appendMany(log: Log, from: number, to: number): Promise<void> {
   await Promise.all(range(from, to).map((n) => log.append(body(n))));
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
-}
-
-function body(n: number, size = 10): Buffer {
-  return Buffer.from(String(n).padEnd(size));
-}
-
-function numberOf(entry: LogEntry): number {
-  return Number(Buffer.from(entry.body).toString());
 }

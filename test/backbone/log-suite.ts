@@ -3,6 +3,7 @@ import type { Follower, Log, LogEntry, LogLimits, LogPosition } from '../../back
 import { Closed, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 import { type ChildScript, startChild } from './child-process.ts';
+import { body, numberOf, range, rejection } from './numbered.ts';
 
 /** One empty log of an adapter, and how to come at it. Each test sets up its own. */
 export interface LogFixture {
@@ -550,23 +551,4 @@ function expectGrowing(entries: readonly LogEntry[]): void {
 
 function plain(entries: readonly LogEntry[]): { offset: number; body: string }[] {
   return entries.map((entry) => ({ offset: entry.offset, body: Buffer.from(entry.body).toString('hex') }));
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
-}
-
-function body(n: number, size = 10): Buffer {
-  return Buffer.from(String(n).padEnd(size));
-}
-
-function numberOf(entry: LogEntry): number {
-  return Number(Buffer.from(entry.body).toString());
 }

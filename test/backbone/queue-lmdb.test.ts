@@ -7,6 +7,7 @@ import { DEFAULT_QUEUE_LIMITS } from '../../backbone/queue/port.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
+import { rejection } from './numbered.ts';
 import { queueContract } from './queue-suite.ts';
 import { runTraced, syncsBefore } from './trace.ts';
 
@@ -134,11 +135,4 @@ async function expectInUse(dir: string): Promise<void> {
   const error = await rejection(openLmdbQueue(dir));
   expect(error).to.be.instanceOf(QueueUnavailable);
   expect(error instanceof Error && error.cause).to.be.instanceOf(FolderInUse);
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 }

@@ -6,6 +6,7 @@ import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
 import { freePort, until } from '../services/wait.ts';
+import { body, rejection } from './numbered.ts';
 import { queueContract } from './queue-suite.ts';
 import { deleteQueue, lowOnMemory, memoryBack, through } from './rabbitmq-help.ts';
 import { traceServer } from './rabbitmq-trace.ts';
@@ -323,17 +324,6 @@ async function collect(queue: Queue): Promise<Set<number>> {
 
 async function publishMany(queue: Queue, from: number, to: number): Promise<void> {
   await Promise.all(Array.from({ length: to - from }, (_, i) => queue.publish(body(from + i))));
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
-
-function body(n: number, size = 10): Buffer {
-  return Buffer.from(String(n).padEnd(size));
 }
 
 function numberOf(message: Uint8Array): number {

@@ -3,6 +3,7 @@ import type { Consumer, Delivery, Queue, QueueLimits } from '../../backbone/queu
 import { Closed, QueueFull } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 import { type ChildScript, startChild } from './child-process.ts';
+import { body, range, rejection } from './numbered.ts';
 
 /** One empty queue of an adapter, and how to come at it. Each test sets up its own. */
 export interface QueueFixture {
@@ -578,21 +579,6 @@ async function publishMany(queue: Queue, from: number, to: number): Promise<void
 
 async function depthOf(queue: Queue, wanted: number): Promise<void> {
   await until(`a depth of ${wanted}`, async () => (await queue.depth()) === wanted, { timeoutMs: 30_000 });
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
-}
-
-function body(n: number, size = 10): Buffer {
-  return Buffer.from(String(n).padEnd(size));
 }
 
 function text(delivery: Delivery | undefined): string {
