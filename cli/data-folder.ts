@@ -23,19 +23,48 @@ export async function prepareDataFolder(config: Config): Promise<void> {
 
 /** The key that signs sign-ins: from the setting, else one that was made at the first start and kept. */
 export async function sessionKey(config: Config): Promise<string> {
-  if (config.sessionKey !== undefined) return config.sessionKey;
+  return config.sessionKey ?? (await keptSecret(config, 'session-key', () => newSecret() + newSecret()));
+}
+
+/** The token that the gateway takes as admin of every farm: from the setting, else one that was made at the first start and kept. */
+export async function adminToken(config: Config): Promise<string> {
+  return config.token ?? (await keptSecret(config, ADMIN_TOKEN, newSecret));
+}
+
+/** The token that a command shows to a running Loam. Rejects with ConfigInvalid when there is none. */
+export async function commandToken(config: Config): Promise<string> {
+  if (config.token !== undefined) return config.token;
+  const path = join(config.data, ADMIN_TOKEN);
+  let kept: string | undefined;
+  try {
+    kept = await readIfThere(path);
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_TOKEN', `LOAM_TOKEN: is not set, and ${path} cannot be read: ${explain(cause)}`, {
+      cause,
+    });
+  }
+  if (kept !== undefined) return kept;
+  throw new ConfigInvalid(
+    'LOAM_TOKEN',
+    `LOAM_TOKEN: is not set, and ${path} is not there: start Loam first, or set LOAM_DATA to its data folder`,
+  );
+}
+
+const ADMIN_TOKEN = 'admin-token';
+const SHORTEST_SECRET = 32;
+
+/** A secret in a file of the data folder, readable by the owner alone; made when there is none. */
+async function keptSecret(config: Config, file: string, make: () => string): Promise<string> {
   await prepareDataFolder(config);
-  const path = join(config.data, 'session-key');
+  const path = join(config.data, file);
   try {
     const kept = await readIfThere(path);
-    if (kept !== undefined && kept.length >= 32) return kept;
-    const made = newSecret() + newSecret();
+    if (kept !== undefined && kept.length >= SHORTEST_SECRET) return kept;
+    const made = make();
     await replaceFile(path, made);
     return made;
   } catch (cause) {
-    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: cannot keep the session key in ${path}: ${explain(cause)}`, {
-      cause,
-    });
+    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: cannot keep a secret in ${path}: ${explain(cause)}`, { cause });
   }
 }
 

@@ -14,7 +14,7 @@ import { addUser, listUsers, removeUserCommand } from './user.ts';
 const COMMON: SettingName[] = ['registry', 'logLevel'];
 const OPS: SettingName[] = ['opsHost', 'opsPort'];
 const MQTT: SettingName[] = ['mqttHost', 'mqttPort'];
-const HTTP: SettingName[] = ['httpHost', 'httpPort', 'sessionKey'];
+const HTTP: SettingName[] = ['httpHost', 'httpPort', 'sessionKey', 'token'];
 
 /** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -79,7 +79,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     'data',
     'logLevel',
   ])
-    .option('--url <url>', 'MQTT address to publish to', 'mqtt://127.0.0.1:1883')
+    .option('--mqtt <url>', 'MQTT address to publish to', 'mqtt://127.0.0.1:1883')
     .option(
       '--secrets <file>',
       'JSON file of sensors and secrets (default: those of the demo farm, in the data folder)',

@@ -7,7 +7,7 @@ import type { Logger } from '../core/logger.ts';
 import { OpsServer } from '../core/ops-server.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { Worker } from '../workers/worker.ts';
-import { sessionKey } from './data-folder.ts';
+import { adminToken, sessionKey } from './data-folder.ts';
 import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, needServers } from './ports.ts';
 import type { Running } from './run.ts';
 
@@ -46,6 +46,7 @@ export async function startGateway(house: House, { config, log }: Running): Prom
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const key = await sessionKey(config);
+  const token = await adminToken(config);
   const health = (): Health[] => gateway.health();
   const { httpHost: host, httpPort: port } = config;
   const gateway = new Gateway({
@@ -55,6 +56,7 @@ export async function startGateway(house: House, { config, log }: Running): Prom
     live,
     registry,
     sessionKey: key,
+    adminToken: token,
     webFolder: WEB_FOLDER,
     health,
     log,

@@ -11,7 +11,7 @@ import { type Options, positive, settingsOf, text } from './options.ts';
 export async function simulateCommand(options: Options): Promise<void> {
   const config = settingsOf(options);
   const log = createLogger(config.logLevel);
-  const url = mqttUrl(text(options, 'url') ?? '');
+  const url = mqttUrl(text(options, 'mqtt') ?? '');
   const file = text(options, 'secrets') ?? demoSecretsPath(config);
   const credentials = await readCredentials(file);
   if (!credentials) {
@@ -50,5 +50,5 @@ function sentence({ sensors, connected, published, acknowledged, failed, refused
 
 function mqttUrl(given: string): string {
   if (URL.canParse(given) && /^mqtts?:$/.test(new URL(given).protocol)) return given;
-  throw new ConfigInvalid('--url', `--url: got ${JSON.stringify(given)}, allowed: mqtt://HOST:PORT`);
+  throw new ConfigInvalid('--mqtt', `--mqtt: got ${JSON.stringify(given)}, allowed: mqtt://HOST:PORT`);
 }

@@ -6,7 +6,7 @@ import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
-import { demoSecretsPath, prepareDataFolder, readCredentials, sessionKey } from './data-folder.ts';
+import { adminToken, demoSecretsPath, prepareDataFolder, readCredentials, sessionKey } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
 import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore } from './ports.ts';
 import { startOps, WEB_FOLDER } from './roles.ts';
@@ -32,6 +32,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     live,
     registry,
     sessionKey: await sessionKey(config),
+    adminToken: await adminToken(config),
     webFolder: WEB_FOLDER,
     health,
     log,

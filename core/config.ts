@@ -83,6 +83,19 @@ export const SETTINGS = {
     'at least 32 characters',
     z.string().min(32),
   ),
+  url: setting(
+    '--url <url>',
+    'where a running Loam answers, for commands that talk to one',
+    'http://HOST:PORT or https://…',
+    z.string().regex(/^https?:\/\/[^/?#\s]+\/?$/),
+    'http://127.0.0.1:8080',
+  ),
+  token: setting(
+    '--token <token>',
+    'lets commands in: any bearer token for them; for the gateway, the one it takes as admin of every farm',
+    'at least 32 letters, digits and - . _ ~ + / =',
+    z.string().regex(/^[\w.~+/=-]{32,2000}$/),
+  ),
   demo: setting(
     '--demo <true|false>',
     'run the built-in demo sensors on a first start',
@@ -97,8 +110,10 @@ export type SettingName = keyof typeof SETTINGS;
 type Value<S> = S extends { schema: z.ZodType<infer T, string> } ? T : never;
 type Plain = { readonly [K in SettingName]: Value<(typeof SETTINGS)[K]> };
 
-/** Every setting with its value. `sessionKey` is absent when it was left out: the gateway then makes one. */
-export type Config = Omit<Plain, 'sessionKey'> & { readonly sessionKey: string | undefined };
+type Secret = 'sessionKey' | 'token';
+
+/** Every setting with its value. `sessionKey` and `token` are absent when they were left out: the data folder then has one of each. */
+export type Config = Omit<Plain, Secret> & { readonly [K in Secret]: string | undefined };
 
 type Given = Readonly<Record<string, string | undefined>>;
 
@@ -115,7 +130,10 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     const fallback = typeof s.fallback === 'function' ? s.fallback(data) : (s.fallback ?? '');
     return read(name, s, fallback);
   };
-  const sessionKey = given('sessionKey');
+  const secret = (name: Secret) => {
+    const text = given(name);
+    return text === undefined ? undefined : parse(SETTINGS[name], text);
+  };
   return {
     data,
     registry: value('registry', SETTINGS.registry),
@@ -128,7 +146,9 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     httpPort: value('httpPort', SETTINGS.httpPort),
     opsHost: value('opsHost', SETTINGS.opsHost),
     opsPort: value('opsPort', SETTINGS.opsPort),
-    sessionKey: sessionKey === undefined ? undefined : parse(SETTINGS.sessionKey, sessionKey),
+    sessionKey: secret('sessionKey'),
+    url: value('url', SETTINGS.url),
+    token: secret('token'),
     demo: value('demo', SETTINGS.demo),
     logLevel: value('logLevel', SETTINGS.logLevel),
   };
@@ -145,7 +165,8 @@ export function unknownVariables(env: Given = process.env): string[] {
 function parse<T>(s: Setting<T>, text: string): T {
   const parsed = s.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  // A session key must not end up in a log.
-  const shown = s.variable === SETTINGS.sessionKey.variable ? `${text.length} characters` : JSON.stringify(text);
+  // A secret must not end up in a log.
+  const isSecret = s.variable === SETTINGS.sessionKey.variable || s.variable === SETTINGS.token.variable;
+  const shown = isSecret ? `${text.length} characters` : JSON.stringify(text);
   throw new ConfigInvalid(s.variable, `${s.variable} (${s.option.split(' ')[0]}): got ${shown}, allowed: ${s.allowed}`);
 }

@@ -118,6 +118,20 @@ export class EncodingInvalid extends LoamError {
   readonly advice = 'set-aside';
 }
 
+/** A running Loam answered a command's call with a problem (RFC 9457). `status` is HTTP's, `problem` its stable word, such as `not-found`. */
+export class ApiRefused extends LoamError {
+  readonly code = 'API_REFUSED';
+  readonly advice = 'tell-user';
+  readonly status: number;
+  readonly problem: string;
+
+  constructor(message: string, options: { status: number; problem: string; cause?: unknown }) {
+    super(message, options);
+    this.status = options.status;
+    this.problem = options.problem;
+  }
+}
+
 /** A part was used after it was closed. */
 export class Closed extends LoamError {
   readonly code = 'CLOSED';

@@ -36,6 +36,8 @@ export interface GatewayOptions {
   readonly registry: RegistryView & RegistryEditor;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
+  /** Whoever sends it as bearer token is admin of every farm: for commands on the machine. Absent: nobody is let in so. */
+  readonly adminToken?: string | undefined;
   /** The built browser app. */
   readonly webFolder: string;
   /** What `/readyz` says, of the whole process. */
@@ -68,11 +70,11 @@ export class Gateway implements Part {
 
   /** Throws ConfigInvalid when no native uWebSockets.js runs here. */
   constructor(options: GatewayOptions) {
-    const { store, live, registry, sessionKey, log } = options;
+    const { store, live, registry, sessionKey, adminToken, log } = options;
     this.options = options;
     this.now = options.now ?? Date.now;
     const now = this.now;
-    this.sessions = new Sessions(sessionKey, registry, now);
+    this.sessions = new Sessions({ key: sessionKey, adminToken, registry, now });
     const publish = (topic: string, text: string) => void this.app.publish(topic, text);
     this.hub = new LiveHub({ store, registry, publish, now, log });
     this.feed = new LiveFeed(live, this.hub, log);

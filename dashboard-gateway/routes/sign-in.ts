@@ -7,7 +7,7 @@ import { json, noContent } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import type { Passwords } from '../sign-in/passwords.ts';
-import { clearedCookie, type Sessions } from '../sign-in/sessions.ts';
+import { clearedCookie, isTokenHolder, type Sessions } from '../sign-in/sessions.ts';
 import type { Throttle } from '../sign-in/throttle.ts';
 import { signedIn, visibleFarms } from './signed-in.ts';
 
@@ -55,6 +55,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
       method: 'PUT',
       path: '/api/me/password',
       handler: signedIn(sessions, async ({ user }, request) => {
+        if (isTokenHolder(user)) throw new HttpProblem('forbidden', 'the admin token is no user and has no password');
         const { password, current } = parseBody(passwordChange, request.body);
         if (user.password !== undefined) await proven(parts, request, user.name, user, current ?? '');
         const changed = await passwords.set(user.name, password);

@@ -1,4 +1,4 @@
-import { type Farm, type Registry, type Role, roleOn, type User } from '../../telemetry/registry.ts';
+import { type Farm, type Registry, ROLES, type Role, roleOn, type User } from '../../telemetry/registry.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { type Reply, withHeaders } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
@@ -18,11 +18,20 @@ export function signedIn(sessions: Sessions, handler: CallerHandler): Handler {
   };
 }
 
-/** The farm and the user's role on it. Throws HttpProblem `forbidden`, whether or not there is such a farm. */
-export function visibleFarm(registry: Registry, user: User, id: string): { farm: Farm; role: Role } {
+/**
+ * The farm and the user's role on it, which must be `least` or more. Throws HttpProblem `forbidden`;
+ * to who may not see the farm it is the same whether or not there is one.
+ */
+export function visibleFarm(
+  registry: Registry,
+  user: User,
+  id: string,
+  least: Role = 'viewer',
+): { farm: Farm; role: Role } {
   const farm = registry.farms.get(id);
   const role = roleOn(user, id);
   if (!farm || !role) throw new HttpProblem('forbidden');
+  if (ROLES.indexOf(role) < ROLES.indexOf(least)) throw new HttpProblem('forbidden', `only for ${least}s of the farm`);
   return { farm, role };
 }
 

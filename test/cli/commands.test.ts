@@ -70,7 +70,7 @@ describe('the loam command', function () {
     const none = await run(['simulate'], env);
     expect(none.code).to.equal(2);
     expect(none.stderr).to.contain('--secrets');
-    const wrong = await run(['simulate', '--url', 'http://example'], env);
+    const wrong = await run(['simulate', '--mqtt', 'http://example'], env);
     expect(wrong.code).to.equal(2);
     expect(wrong.stderr).to.contain('mqtt://');
   });

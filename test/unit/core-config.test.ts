@@ -31,6 +31,8 @@ describe('config', () => {
       opsHost: '127.0.0.1',
       opsPort: 9464,
       sessionKey: undefined,
+      url: 'http://127.0.0.1:8080',
+      token: undefined,
       demo: true,
       logLevel: 'info',
     });
@@ -94,6 +96,8 @@ describe('a wrong value of a setting', () => {
     opsHost: ['*'],
     opsPort: ['off'],
     sessionKey: ['k'.repeat(31)],
+    url: ['127.0.0.1:8080', 'ftp://h', 'http://h/api', 'http://'],
+    token: ['t'.repeat(31), 'ä'.repeat(40), `${'t'.repeat(40)}\n`],
     demo: ['yes', '1', 'TRUE'],
     logLevel: ['verbose', 'INFO'],
   };
@@ -106,15 +110,15 @@ describe('a wrong value of a setting', () => {
           expect(error.message).to.include(variable);
           expect(error.message).to.include(option.split(' ')[0]);
           expect(error.message).to.include(allowed);
-          if (name !== 'sessionKey') expect(error.message).to.include(JSON.stringify(value));
+          if (name !== 'sessionKey' && name !== 'token') expect(error.message).to.include(JSON.stringify(value));
         }
       });
     }
   }
 
-  it('never shows a session key', () => {
+  it('never shows a session key or a token', () => {
     const key = 'a short secret';
-    expect(refusal({ sessionKey: key }).message).to.not.include(key);
+    for (const name of ['sessionKey', 'token']) expect(refusal({ [name]: key }).message).to.not.include(key);
   });
 });
 

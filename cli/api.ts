@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import type { Config } from '../core/config.ts';
+import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
+import { commandToken } from './data-folder.ts';
+
+const DEADLINE_MS = 60_000;
+
+export interface ApiCall {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Sent as JSON, `{}` when left out of a call that changes something; bytes and text are sent as they are. */
+  readonly body?: object | string | Uint8Array;
+  /** The body's, `application/json` unless told. */
+  readonly contentType?: string;
+  /** Ends the call. */
+  readonly signal?: AbortSignal;
+}
+
+const problem = z.object({ code: z.string(), title: z.string(), detail: z.string().optional() });
+
+/** The HTTP interface of a running Loam, for commands: `LOAM_URL` says where it is, `LOAM_TOKEN` or the data folder's token lets them in. */
+export class Api {
+  private readonly base: string;
+  private readonly token: string;
+
+  private constructor(base: string, token: string) {
+    this.base = base;
+    this.token = token;
+  }
+
+  /** Rejects with ConfigInvalid when there is no token to show. Nothing is sent yet. */
+  static async open(config: Config): Promise<Api> {
+    return new Api(config.url.replace(/\/$/, ''), await commandToken(config));
+  }
+
+  /**
+   * Calls `path` (`/api/…`, its parts percent-encoded) and resolves with the answer's JSON as `schema` reads it; an answer without a body is `undefined`.
+   * Rejects with ConfigInvalid when nothing answers there or the token is not taken, with ApiRefused for any other refusal
+   * and for an answer that is not as described.
+   */
+  async call<T>(path: string, schema: z.ZodType<T>, call: ApiCall = {}): Promise<T> {
+    const answer = await this.send(path, { ...call, signal: timely(call.signal) });
+    const text = await answer.text();
+    let value: unknown;
+    try {
+      value = text === '' ? undefined : JSON.parse(text);
+    } catch (cause) {
+      throw this.misunderstood(path, answer.status, cause);
+    }
+    const parsed = schema.safeParse(value);
+    if (!parsed.success) throw this.misunderstood(path, answer.status, parsed.error);
+    return parsed.data;
+  }
+
+  /** As `call`, for an answer that is read piece by piece and may take as long as it likes. */
+  async stream(path: string, call: ApiCall = {}): Promise<ReadableStream<Uint8Array>> {
+    const { body } = await this.send(path, call);
+    return body ?? new ReadableStream({ start: (controller) => controller.close() });
+  }
+
+  private async send(path: string, { method = 'GET', body, contentType, signal }: ApiCall): Promise<Response> {
+    const headers: Record<string, string> = { authorization: `Bearer ${this.token}` };
+    const init: RequestInit = { method, headers, redirect: 'error' };
+    if (signal) init.signal = signal;
+    if (method !== 'GET') {
+      headers['content-type'] = contentType ?? 'application/json';
+      init.body =
+        typeof body === 'string' || body instanceof Uint8Array ? Buffer.from(body) : JSON.stringify(body ?? {});
+    }
+    let answer: Response;
+    try {
+      answer = await fetch(`${this.base}${path}`, init);
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw new ConfigInvalid(
+        'LOAM_URL',
+        `LOAM_URL: no Loam answers at ${this.base}: ${explain(cause)}. Is \`loam up\` or \`loam gateway\` running?`,
+        { cause },
+      );
+    }
+    if (answer.ok) return answer;
+    throw await this.refusal(answer);
+  }
+
+  private async refusal(answer: Response): Promise<ConfigInvalid | ApiRefused> {
+    // A proxy in between answers with a page of its own: then only the status is known.
+    const parsed = problem.safeParse(await answer.json().catch(() => undefined));
+    const { status } = answer;
+    const { code, title, detail } = parsed.data ?? { code: `http-${status}`, title: `it answered ${status}` };
+    if (status === 401) {
+      return new ConfigInvalid(
+        'LOAM_TOKEN',
+        `LOAM_TOKEN: ${this.base} does not take the token: it is another Loam’s, or LOAM_DATA is another folder than its own`,
+      );
+    }
+    return new ApiRefused(`${this.base}: ${detail ?? title} (${code})`, { status, problem: code });
+  }
+
+  private misunderstood(path: string, status: number, cause: unknown): ApiRefused {
+    return new ApiRefused(`${this.base}${path}: the answer was not understood; is it a Loam of the same version?`, {
+      status,
+      problem: 'unexpected-answer',
+      cause,
+    });
+  }
+}
+
+function timely(signal: AbortSignal | undefined): AbortSignal {
+  const late = AbortSignal.timeout(DEADLINE_MS);
+  return signal ? AbortSignal.any([signal, late]) : late;
+}
