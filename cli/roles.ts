@@ -4,6 +4,7 @@ import { Broker } from '../broker/broker.ts';
 import type { Config } from '../core/config.ts';
 import type { Health, House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { type Metrics, processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { Worker } from '../workers/worker.ts';
@@ -21,8 +22,10 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   const queue = await holdQueue(house, config);
   const dead = await holdDeadLog(house, config);
   const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
+  const metrics = processMetrics();
+  countBroker(metrics, broker);
   await house.start(broker);
-  await startOps(house, config, log, () => broker.health());
+  await startOps(house, config, log, () => broker.health(), metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
 }
 
@@ -33,9 +36,10 @@ export async function startWorker(house: House, { config, log }: Running): Promi
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
   const queue = await holdQueue(house, config);
-  const worker = new Worker({ queue, store, live, dead, log });
+  const metrics = processMetrics();
+  const worker = new Worker({ queue, store, live, dead, log, metrics });
   await house.start(worker);
-  await startOps(house, config, log, () => worker.health());
+  await startOps(house, config, log, () => worker.health(), metrics);
   log.info('worker is ready');
 }
 
@@ -62,18 +66,25 @@ export async function startGateway(house: House, { config, log }: Running): Prom
     log,
   });
   await house.start(gateway);
-  await startOps(house, config, log, health);
+  await startOps(house, config, log, health, processMetrics());
   log.info({ url: gateway.url }, 'gateway is ready');
 }
 
-/** Starts the port that answers `/healthz` and `/readyz`. */
+/** Shows what a broker counts. */
+export function countBroker(metrics: Metrics, broker: Broker): void {
+  metrics.counts('loam_broker_events_total', 'What the MQTT broker has done, by event', () => ({ ...broker.counters }));
+  metrics.gauge('loam_broker_clients', 'MQTT clients that are let in at the moment', () => broker.clients);
+}
+
+/** Starts the port that answers `/healthz`, `/readyz` and `/metrics`. */
 export async function startOps(
   house: House,
   config: Config,
   log: Logger,
   health: () => readonly Health[],
+  metrics: Metrics,
 ): Promise<void> {
-  const ops = new OpsServer({ host: config.opsHost, port: config.opsPort, health });
+  const ops = new OpsServer({ host: config.opsHost, port: config.opsPort, health, metrics });
   await house.start(ops);
-  log.debug({ ops: `${config.opsHost}:${ops.port}` }, 'answering /healthz and /readyz');
+  log.info({ ops: `${config.opsHost}:${ops.port}` }, 'answering /healthz, /readyz and /metrics');
 }

@@ -1,6 +1,7 @@
 import { Broker } from '../broker/broker.ts';
 import type { Config } from '../core/config.ts';
 import type { Health, House } from '../core/lifecycle.ts';
+import { processMetrics } from '../core/metrics.ts';
 import { createFirstSignIn } from '../dashboard-gateway/first-sign-in.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { DemoSensors } from '../simulators/demo.ts';
@@ -9,7 +10,7 @@ import { Worker } from '../workers/worker.ts';
 import { adminToken, demoSecretsPath, prepareDataFolder, readCredentials, sessionKey } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
 import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore } from './ports.ts';
-import { startOps, WEB_FOLDER } from './roles.ts';
+import { countBroker, startOps, WEB_FOLDER } from './roles.ts';
 import type { Running } from './run.ts';
 
 /** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
@@ -38,12 +39,14 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     log,
     ...(firstSignIn ? { firstSignIn } : {}),
   });
-  const worker = new Worker({ queue, store, live, dead, log });
+  const metrics = processMetrics();
+  const worker = new Worker({ queue, store, live, dead, log, metrics });
   const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
+  countBroker(metrics, broker);
   await house.start(gateway);
   await house.start(worker);
   await house.start(broker);
-  await startOps(house, config, log, health);
+  await startOps(house, config, log, health, metrics);
 
   const sensors = config.demo ? await demoSensors(config, registry.current()) : [];
   if (sensors.length > 0) {

@@ -75,8 +75,8 @@ export const SETTINGS = {
   mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, port, '1883'),
   httpHost: setting('--http-host <host>', 'where the dashboard gateway listens', HOST, host, '127.0.0.1'),
   httpPort: setting('--http-port <port>', 'HTTP and WebSocket port', PORT, port, '8080'),
-  opsHost: setting('--ops-host <host>', 'where /healthz and /readyz are answered', HOST, host, '127.0.0.1'),
-  opsPort: setting('--ops-port <port>', 'port of /healthz and /readyz', PORT, port, '9464'),
+  opsHost: setting('--ops-host <host>', 'where /healthz, /readyz and /metrics are answered', HOST, host, '127.0.0.1'),
+  opsPort: setting('--ops-port <port>', 'port of /healthz, /readyz and /metrics', PORT, port, '9464'),
   sessionKey: setting(
     '--session-key <key>',
     'signs sign-ins; the same on every gateway',

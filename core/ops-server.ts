@@ -1,23 +1,33 @@
 import { createServer, type Server } from 'node:http';
 import { ConfigInvalid, explain } from './errors.ts';
 import { type Health, type Part, readiness } from './lifecycle.ts';
+import type { Metrics } from './metrics.ts';
 
-/** Answers `/healthz` (the process lives) and `/readyz` (each dependency by name; 503 when one is down) of a role. */
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+/** Answers `/healthz` (the process lives), `/readyz` (each dependency by name; 503 when one is down) and `/metrics` of a role. */
 export class OpsServer implements Part {
   readonly name = 'ops';
   private readonly host: string;
   private readonly wantedPort: number;
   private readonly health: () => readonly Health[];
+  private readonly metrics: Metrics;
   private readonly server: Server;
 
-  constructor(options: { host: string; port: number; health: () => readonly Health[] }) {
+  constructor(options: { host: string; port: number; health: () => readonly Health[]; metrics: Metrics }) {
     this.host = options.host;
     this.wantedPort = options.port;
     this.health = options.health;
+    this.metrics = options.metrics;
     this.server = createServer((request, response) => {
-      const { status, body } = this.answer(request.method ?? '', request.url ?? '');
-      response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-      response.end(JSON.stringify(body));
+      void this.answer(request.method ?? '', request.url ?? '').then(({ status, type, body }) => {
+        response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+        response.end(body);
+      });
     });
     this.server.requestTimeout = 5_000;
     this.server.maxConnections = 100;
@@ -52,17 +62,32 @@ export class OpsServer implements Part {
     });
   }
 
-  private answer(method: string, url: string): { status: number; body: unknown } {
-    if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: { ok: false } };
+  /** Never rejects. */
+  private async answer(method: string, url: string): Promise<Answer> {
+    if (method !== 'GET' && method !== 'HEAD') return json(405, { ok: false });
     switch (url.split('?', 1)[0]) {
       case '/healthz':
-        return { status: 200, body: { ok: true } };
+        return json(200, { ok: true });
       case '/readyz': {
         const { ok, checks } = readiness(this.health());
-        return { status: ok ? 200 : 503, body: { ok, checks } };
+        return json(ok ? 200 : 503, { ok, checks });
       }
+      case '/metrics':
+        return await this.measured();
       default:
-        return { status: 404, body: { ok: false } };
+        return json(404, { ok: false });
     }
   }
+
+  private async measured(): Promise<Answer> {
+    try {
+      return { status: 200, type: this.metrics.contentType, body: await this.metrics.text() };
+    } catch (error) {
+      return json(500, { ok: false, why: explain(error) });
+    }
+  }
+}
+
+function json(status: number, body: unknown): Answer {
+  return { status, type: 'application/json', body: JSON.stringify(body) };
 }

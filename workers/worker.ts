@@ -4,8 +4,10 @@ import type { Store } from '../backbone/store/port.ts';
 import { EncodingInvalid, explain, StoreRejected } from '../core/errors.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { Metrics } from '../core/metrics.ts';
 import { type Batch, type DeadLetter, decodeBatch, encodeDead, encodeLive } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
+import { WorkerCounters } from './counters.ts';
 import { Patience } from './outage.ts';
 import { rejectedByStore, unreadable, validateBatch } from './validate.ts';
 
@@ -15,6 +17,8 @@ export interface WorkerOptions {
   readonly live: Log;
   readonly dead: Log;
   readonly log: Logger;
+  /** Where it counts; without it nobody can see. */
+  readonly metrics?: Metrics;
   /** Batches held at once: the bound of a worker's memory. */
   readonly prefetch?: number;
 }
@@ -32,7 +36,7 @@ export interface WorkerOptions {
  */
 export class Worker implements Part {
   readonly name = 'worker';
-  readonly counters = { batches: 0, readings: 0, dead: 0, redelivered: 0 };
+  private readonly counters: WorkerCounters;
   private readonly options: WorkerOptions;
   private readonly stopping = new AbortController();
   private readonly patience: Patience;
@@ -40,6 +44,7 @@ export class Worker implements Part {
 
   constructor(options: WorkerOptions) {
     this.options = options;
+    this.counters = new WorkerCounters(options.metrics ?? new Metrics(), options.queue);
     this.patience = new Patience(options.log, this.stopping.signal);
   }
 
@@ -71,13 +76,12 @@ export class Worker implements Part {
   }
 
   private async work(delivery: Delivery): Promise<void> {
-    if (delivery.attempt > 1) this.counters.redelivered++;
+    if (delivery.attempt > 1) this.counters.redelivered();
     const batch = this.read(delivery);
     if (!batch) return this.setAside([unreadable(delivery.body, Date.now())]);
     const { readings, dead } = validateBatch(batch, Date.now());
     await Promise.all([this.announce(batch.id, readings), this.store(readings), this.setAside(dead)]);
-    this.counters.batches++;
-    this.counters.readings += readings.length;
+    this.counters.stored(batch, readings);
   }
 
   private read(delivery: Delivery): Batch | undefined {
@@ -117,6 +121,6 @@ export class Worker implements Part {
         this.patience.until('dead-letter log', () => this.options.dead.append(encodeDead(letter))),
       ),
     );
-    this.counters.dead += letters.length;
+    this.counters.setAside(letters);
   }
 }

@@ -2,15 +2,18 @@ import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { ConfigInvalid } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
+import { Metrics } from '../../core/metrics.ts';
 import { OpsServer } from '../../core/ops-server.ts';
 
 describe('the port for operators', () => {
   let health: Health[];
   let ops: OpsServer;
+  let metrics: Metrics;
 
   beforeEach(async () => {
     health = [{ name: 'queue', ok: true }];
-    ops = new OpsServer({ host: '127.0.0.1', port: 0, health: () => health });
+    metrics = new Metrics();
+    ops = new OpsServer({ host: '127.0.0.1', port: 0, health: () => health, metrics });
     await ops.start();
   });
 
@@ -32,6 +35,18 @@ describe('the port for operators', () => {
     expect(await answer.json()).to.deep.equal({ ok: false, checks: health });
   });
 
+  it('shows what the process counts, in the form that Prometheus scrapes', async () => {
+    metrics.addProcess();
+    metrics.counter('loam_tests_total', 'Tests', ['farm']).inc({ farm: 'north' }, 3);
+    const answer = await ask('/metrics');
+    expect(answer.status).to.equal(200);
+    expect(answer.headers.get('content-type')).to.match(/^text\/plain; version=0\.0\.4/);
+    const text = await answer.text();
+    expect(text)
+      .to.contain('\nloam_tests_total{farm="north"} 3\n')
+      .and.to.match(/^nodejs_eventloop_lag_p99_seconds /m);
+  });
+
   it('answers nothing else', async () => {
     expect((await ask('/metrics/../etc')).status).to.equal(404);
     expect((await ask('/readyz', 'POST')).status).to.equal(405);
@@ -42,7 +57,7 @@ describe('the port for operators', () => {
     await new Promise((resolve) => other.once('listening', resolve));
     const address = other.address();
     const port = address !== null && typeof address === 'object' ? address.port : 0;
-    const second = new OpsServer({ host: '127.0.0.1', port, health: () => health });
+    const second = new OpsServer({ host: '127.0.0.1', port, health: () => health, metrics });
     const error: unknown = await second.start().catch((reason: unknown) => reason);
     expect(error).to.be.instanceOf(ConfigInvalid).and.to.include({ setting: 'LOAM_OPS_PORT' });
     await new Promise((resolve) => other.close(resolve));
