@@ -46,11 +46,21 @@ const text = z.string().max(1024);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const publishRow = z.tuple([text, text, text, text, bytes, z.number()]);
 const batchMessage = z.tuple([z.literal(1), text, z.array(publishRow)]);
-const readingRow = z.tuple([text, text, z.number(), z.number(), z.record(z.string(), z.number())]);
+// The last two columns are `deviceTs` and whether it is backfill. Rows that need neither leave them out, as earlier versions did.
+const readingRow = z.tuple([
+  text,
+  text,
+  z.number(),
+  z.number(),
+  z.record(z.string(), z.number()),
+  z.number().nullable().optional(),
+  z.boolean().optional(),
+]);
 const liveMessage = z.tuple([z.literal(1), text, z.array(readingRow)]);
 const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number()]);
 
 type PublishRow = z.infer<typeof publishRow>;
+type ReadingRow = z.infer<typeof readingRow>;
 
 function toRow(p: Publish): PublishRow {
   return [p.farm, p.field, p.sensor, p.topic, p.payload, p.received];
@@ -58,6 +68,23 @@ function toRow(p: Publish): PublishRow {
 
 function fromRow([farm, field, sensor, topic, payload, received]: PublishRow): Publish {
   return { farm, field, sensor, topic, payload, received };
+}
+
+function toReadingRow({ farm, sensor, ts, received, values, deviceTs, backfill }: Reading): ReadingRow {
+  if (deviceTs === undefined && !backfill) return [farm, sensor, ts, received, values];
+  return [farm, sensor, ts, received, values, deviceTs ?? null, backfill ?? false];
+}
+
+function fromReadingRow([farm, sensor, ts, received, values, deviceTs, backfill]: ReadingRow): Reading {
+  return {
+    farm,
+    sensor,
+    ts,
+    received,
+    values,
+    ...(deviceTs === undefined || deviceTs === null ? {} : { deviceTs }),
+    ...(backfill ? { backfill } : {}),
+  };
 }
 
 // Each message opens with the number of its version, so that a queue can outlive an upgrade.
@@ -86,16 +113,13 @@ export function decodeBatch(bytes: Uint8Array): Batch {
 
 /** The bytes of a live entry, for the live log. */
 export function encodeLive(entry: LiveEntry): Uint8Array {
-  return packr.pack([1, entry.id, entry.readings.map((r) => [r.farm, r.sensor, r.ts, r.received, r.values])]);
+  return packr.pack([1, entry.id, entry.readings.map(toReadingRow)]);
 }
 
 /** The live entry in a message of the live log. Throws EncodingInvalid. */
 export function decodeLive(bytes: Uint8Array): LiveEntry {
   const [, id, rows] = decode(liveMessage, bytes, 'live entry');
-  return {
-    id,
-    readings: rows.map(([farm, sensor, ts, received, values]) => ({ farm, sensor, ts, received, values })),
-  };
+  return { id, readings: rows.map(fromReadingRow) };
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */

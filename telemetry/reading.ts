@@ -2,6 +2,8 @@
  * What one sensor measured at one moment: a value per metric. One point in the store.
  *
  * - `ts` is when it was measured, Unix ms; `received` is when the broker took it, Unix ms.
+ * - `deviceTs` is what the device claimed, Unix ms, when the clock policy replaced it; absent when `ts` is the device's own claim.
+ * - `backfill` marks a reading that was late when it came (`telemetry/backfill.ts`): it is stored, but is no news.
  * - `values` maps metric names (`METRIC_NAME`) to finite numbers; it is never empty.
  *
  * A value's identity is (farm, sensor, metric, ts): the same one written twice is one value, the latest write wins.
@@ -11,6 +13,8 @@ export interface Reading {
   readonly sensor: string;
   readonly ts: number;
   readonly received: number;
+  readonly deviceTs?: number;
+  readonly backfill?: true;
   readonly values: Readonly<Record<string, number>>;
 }
 

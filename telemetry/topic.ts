@@ -25,3 +25,34 @@ export function telemetryTopic(farm: string, sensor: string): string {
 export function commandsTopic(farm: string, sensor: string): string {
   return `farms/${farm}/sensors/${sensor}/commands`;
 }
+
+/** The payload formats that a topic can promise; on the native topic the content decides between Loam's own form and SenML. */
+export type PublishForm = 'native' | 'thingsboard' | 'chirpstack' | 'ttn';
+
+/**
+ * What a publish's topic says: the form of its payload and, where the topic names them, the farm and the sensor.
+ * ThingsBoard's topic names no sensor: it is the session's own. ChirpStack's devEui and The Things Stack's device id are sensor ids.
+ */
+export interface PublishTopic {
+  readonly form: PublishForm;
+  readonly farm?: string;
+  readonly sensor?: string;
+}
+
+const THINGSBOARD_TOPIC = 'v1/devices/me/telemetry';
+
+/** What a topic that readings are published to says, or undefined when it is not such a topic. */
+export function parsePublishTopic(topic: string): PublishTopic | undefined {
+  if (topic === THINGSBOARD_TOPIC) return { form: 'thingsboard' };
+  const native = parseTelemetryTopic(topic);
+  if (native) return { form: 'native', ...native };
+  const [first, application, middle, device, ...rest] = topic.split('/');
+  if (!application || device === undefined || !ID.test(device)) return undefined;
+  // ChirpStack v4: application/{application}/device/{devEui}/event/up
+  if (first === 'application' && middle === 'device' && rest.join('/') === 'event/up') {
+    return { form: 'chirpstack', sensor: device };
+  }
+  // The Things Stack v3: v3/{application}@{tenant}/devices/{device}/up; a server without tenants leaves the second part out.
+  if (first === 'v3' && middle === 'devices' && rest.join('/') === 'up') return { form: 'ttn', sensor: device };
+  return undefined;
+}

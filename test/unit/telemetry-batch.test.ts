@@ -42,6 +42,9 @@ const live: LiveEntry = {
       values: { soil_moisture: 31.2, open: 1, deep: -1e-9 },
     },
     { farm: 'north', sensor: 's2', ts: 946_684_800_000, received, values: { constructor: Number.MAX_VALUE } },
+    { farm: 'north', sensor: 's3', ts: received, received, values: { ec: 1 }, deviceTs: received + 3_600_000 },
+    { farm: 'north', sensor: 's3', ts: received - 1, received, values: { ec: 1 }, backfill: true },
+    { farm: 'north', sensor: 's3', ts: received - 2, received, values: { ec: 1 }, deviceTs: 0, backfill: true },
   ],
 };
 const dead: DeadLetter = { publish: binary, reason: 'not_utf8', explanation: 'über', at: received + 1 };
@@ -54,6 +57,13 @@ describe('batch encoding', () => {
     const back = decodeBatch(encodeBatch(batch));
     expect(back.id).to.equal('b1');
     expect(back.publishes.map(plain)).to.deep.equal(batch.publishes.map(plain));
+  });
+
+  it('reads live entries that were written before readings had a deviceTs', () => {
+    const old = pack([1, 'b0', [['north', 's1', received, received, { ec: 1 }]]]);
+    expect(decodeLive(old).readings).to.deep.equal([
+      { farm: 'north', sensor: 's1', ts: received, received, values: { ec: 1 } },
+    ]);
   });
 
   it('gives back a live entry', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { commandsTopic, parseTelemetryTopic, telemetryTopic } from '../../telemetry/topic.ts';
+import { commandsTopic, parsePublishTopic, parseTelemetryTopic, telemetryTopic } from '../../telemetry/topic.ts';
 
 describe('telemetry topic', () => {
   it('is read back as it was written', () => {
@@ -38,5 +38,40 @@ describe('telemetry topic', () => {
   ];
   for (const topic of others) {
     it(`is not ${JSON.stringify(topic)}`, () => expect(parseTelemetryTopic(topic)).to.equal(undefined));
+  }
+});
+
+describe('a topic that readings are published to', () => {
+  const topics: [string, unknown][] = [
+    ['farms/north/sensors/s1/telemetry', { form: 'native', farm: 'north', sensor: 's1' }],
+    ['v1/devices/me/telemetry', { form: 'thingsboard' }],
+    ['application/7/device/a84041f15612abcd/event/up', { form: 'chirpstack', sensor: 'a84041f15612abcd' }],
+    ['application/d2f1-c0de/device/A84041F15612ABCD/event/up', { form: 'chirpstack', sensor: 'A84041F15612ABCD' }],
+    ['v3/soil@ttn/devices/probe-1/up', { form: 'ttn', sensor: 'probe-1' }],
+    ['v3/soil/devices/probe-1/up', { form: 'ttn', sensor: 'probe-1' }],
+  ];
+  for (const [topic, says] of topics) {
+    it(`${topic} is ${JSON.stringify(says)}`, () => expect(parsePublishTopic(topic)).to.deep.equal(says));
+  }
+
+  const foreign = [
+    '',
+    'farms/north/sensors/s1/commands',
+    'farms/north/sensors/s1/telemetry/x',
+    'v1/devices/me/attributes',
+    'v1/devices/me/telemetry/',
+    'application/7/device/a84041f15612abcd/event/join',
+    'application/7/device/a84041f15612abcd/event/up/x',
+    'application//device/a84041f15612abcd/event/up',
+    'application/7/device//event/up',
+    'application/7/device/+/event/up',
+    'v3/soil@ttn/devices/probe-1/up/x',
+    'v3/soil@ttn/devices/probe-1/join',
+    'v3/soil@ttn/devices/#/up',
+    'v3/soil@ttn/devices/probe 1/up',
+    `v3/soil@ttn/devices/${'x'.repeat(65)}/up`,
+  ];
+  for (const topic of foreign) {
+    it(`${topic || 'an empty one'} is none`, () => expect(parsePublishTopic(topic)).to.equal(undefined));
   }
 });
