@@ -80,8 +80,6 @@ export class Admission {
     }
     // A session belongs to (identity, client id): naming another's client id takes nothing over. "/" is in no identity.
     client.id = `${judged.identity.sensor}/${client.id}`;
-    // Sessions are not kept over a disconnect: the library would keep them in memory without a bound.
-    client.clean = true;
     counters.accepted += 1;
     admit(client, judged.identity, greeting?.keepalive ?? 0);
     callback(null, true);

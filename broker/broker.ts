@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import { Aedes, type Client } from 'aedes';
+import { Aedes } from 'aedes';
 import type { Log } from '../backbone/log/port.ts';
 import type { Queue } from '../backbone/queue/port.ts';
 import { explain } from '../core/errors.ts';
@@ -11,14 +11,14 @@ import { Admission } from './admission.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import { Door } from './door.ts';
 import { Gate } from './gate.ts';
-import { type Identity, stillHolds } from './identity.ts';
 import { Intake } from './intake.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
 import { Listener } from './listener.ts';
 import { type OnRefused, Publishing } from './publishing.ts';
 import { Refusals } from './refusals.ts';
 import { Rights } from './rights.ts';
-import { Session } from './session.ts';
+import { Sessions } from './sessions.ts';
+import type { Subscribers } from './subscribers.ts';
 
 export interface BrokerOptions {
   readonly host: string;
@@ -48,9 +48,7 @@ export class Broker implements Part {
   private readonly options: BrokerOptions;
   private readonly limits: BrokerLimits;
   private readonly counts = newCounters();
-  private readonly sessions = new Map<Client, Session>();
-  /** Also of clients that have gone, whose will is still to come. */
-  private readonly sessionOf = new WeakMap<Client, Session>();
+  private readonly sessions: Sessions;
   private readonly gates = new Set<Gate>();
   private readonly intake: Intake;
   private readonly rights: Rights;
@@ -67,6 +65,8 @@ export class Broker implements Part {
     this.limits = { ...DEFAULT_BROKER_LIMITS, ...options.limits };
     this.intake = new Intake(this.limits);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
+    const { limits, counts: counters, rights } = this;
+    this.sessions = new Sessions({ limits, counters, rights, registry: options.registry, log: options.log });
   }
 
   get counters(): Readonly<BrokerCounters> {
@@ -81,6 +81,11 @@ export class Broker implements Part {
   /** How many clients are let in at the moment. */
   get clients(): number {
     return this.sessions.size;
+  }
+
+  /** Which connected session hears which sensor's commands: what downlink sends through. */
+  get subscribers(): Subscribers {
+    return this.sessions.subscribers;
   }
 
   health(): Health[] {
@@ -112,11 +117,9 @@ export class Broker implements Part {
       await this.release();
       throw error;
     }
-    this.unwatch = registry.watch((current) => {
+    this.unwatch = registry.watch(() => {
       this.rights.registryChanged();
-      for (const [client, session] of this.sessions) {
-        if (!stillHolds(session.identity, current)) this.revoke(client, session);
-      }
+      this.sessions.registryChanged();
     });
     this.sweeper = setInterval(() => this.sweep(door), SWEEP_MS);
     log.info({ event: 'mqtt_listening', host, port: this.boundPort }, 'MQTT clients can connect');
@@ -158,39 +161,42 @@ export class Broker implements Part {
   }
 
   private async createAedes(door: Door): Promise<Aedes> {
-    const { limits, rights, intake, counts } = this;
+    const { limits, rights, intake, counts, sessions } = this;
     const { log, registry, dead } = this.options;
     const onRefused = this.options.onRefused ?? (dead ? new Refusals(dead, counts, log).keep : () => {});
-    const sessionOf = (client: Client | null) => (client ? this.sessionOf.get(client) : undefined);
-    const publishing = new Publishing({ counters: counts, rights, door, intake, sessionOf, onRefused });
+    const publishing = new Publishing({
+      counters: counts,
+      rights,
+      door,
+      intake,
+      sessionOf: sessions.of,
+      onRefused,
+      mostQos2: limits.sessionQos2,
+    });
     const admission = new Admission({
       limits,
       counters: counts,
       log,
       registry,
       rights,
-      unavailable: () => door.shut && (intake.full || this.sessions.size >= limits.connectionsWhileShut),
-      admit: (client, identity, keepalive) => this.admit(client, identity, keepalive),
+      unavailable: () => door.shut && (intake.full || sessions.size >= limits.connectionsWhileShut),
+      admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),
     });
     const aedes = await Aedes.createBroker({
+      persistence: sessions.store,
       connectTimeout: limits.connectMs,
       // The gate holds packets back until the client is let in, so none is ever queued here.
       queueLimit: 1,
       preConnect: admission.preConnect,
       authenticate: admission.authenticate,
       authorizePublish: publishing.authorizePublish,
-      authorizeSubscribe: (client, subscription, callback) => {
-        const session = this.sessions.get(client);
-        const may = session !== undefined && rights.subscribe(session.identity, subscription.topic);
-        if (!may) counts.notAuthorised += 1;
-        callback(null, may ? subscription : null);
-      },
-      authorizeForward: (client, packet) => {
-        const session = this.sessions.get(client);
-        return session && rights.subscribe(session.identity, packet.topic) ? packet : null;
-      },
+      authorizeSubscribe: (client, subscription, callback) =>
+        callback(null, sessions.grant(client, subscription) ? subscription : null),
+      authorizeForward: (client, packet) => (sessions.mayHear(client, packet.topic) ? packet : null),
     });
-    aedes.on('clientReady', (client) => this.sessions.get(client)?.gate.open());
+    aedes.on('clientReady', (client) => sessions.ready(client));
+    aedes.on('subscribe', (subscriptions, client) => sessions.subscribed(client, subscriptions));
+    aedes.on('unsubscribe', (topics, client) => sessions.unsubscribed(client, topics));
     // Its own types leave this event out, and unheard it would end the process.
     const emitter: EventEmitter = aedes;
     emitter.on('error', (error: unknown) => log.error({ event: 'mqtt_error' }, explain(error)));
@@ -204,36 +210,11 @@ export class Broker implements Part {
     this.gates.add(gate);
     const client = aedes.handle(gate);
     socket.once('close', () => this.gates.delete(gate));
-    gate.once('close', () => {
-      this.sessions.get(client)?.close();
-      this.sessions.delete(client);
-    });
-  }
-
-  private admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
-    if (!(client.conn instanceof Gate)) return;
-    const halfKeepaliveMs = keepaliveSeconds > 0 ? keepaliveSeconds * 500 : Number.POSITIVE_INFINITY;
-    const session = new Session(identity, client.conn, Math.min(halfKeepaliveMs, this.limits.holdMs));
-    this.sessions.set(client, session);
-    this.sessionOf.set(client, session);
-  }
-
-  private revoke(client: Client, session: Session): void {
-    this.counts.closedRevoked += 1;
-    this.options.log.debug({ event: 'revoked', sensor: session.identity.sensor }, 'a client lost its rights');
-    this.sessionOf.delete(client);
-    session.close();
-    client.close();
+    gate.once('close', () => this.sessions.gone(client));
   }
 
   private sweep(door: Door): void {
-    const now = performance.now();
-    for (const [client, session] of this.sessions) {
-      if (!session.waits || !session.heldTooLong(now)) continue;
-      this.counts.closedHeld += 1;
-      session.close();
-      client.close();
-    }
+    this.sessions.sweep();
     door.prune();
   }
 }

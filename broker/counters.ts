@@ -30,6 +30,8 @@ export interface BrokerCounters {
   tooManySensors: number;
   /** Refused publishes that were not kept as dead letters. */
   refusedUnkept: number;
+  /** Sessions of clients that were away, ended because there were too many, or for too long. */
+  sessionsDropped: number;
   droppedQos0: number;
   /** Publishes given up without PUBACK; their publishers were closed and will send them again. */
   givenUp: number;
@@ -54,6 +56,7 @@ export function newCounters(): BrokerCounters {
     notAuthorised: 0,
     tooManySensors: 0,
     refusedUnkept: 0,
+    sessionsDropped: 0,
     droppedQos0: 0,
     givenUp: 0,
     queueFailures: 0,

@@ -81,6 +81,11 @@ export class Gate extends Duplex {
     return this.inLineSince;
   }
 
+  /** Bytes of answers and commands that the client has not read. */
+  get unreadBytes(): number {
+    return this.writableLength + this.socket.writableLength;
+  }
+
   /** No more packets come through; answers still go out. */
   freeze(): void {
     this.frozen = true;

@@ -27,6 +27,18 @@ export interface BrokerLimits {
   readonly connectMs: number;
   /** A publisher whose publish is not confirmed for half its keepalive is closed; also after this time, for long keepalives and none. */
   readonly holdMs: number;
+  /** Most sessions (clean=0) kept for clients that are away. One more ends the one that has been away longest. */
+  readonly sessions: number;
+  /** The same for one sensor or bridge, whatever client ids it uses. */
+  readonly sessionsPerIdentity: number;
+  /** A session whose client stays away for so long ends. */
+  readonly sessionMs: number;
+  /** Most subscriptions of one session. One more is answered 128, failure. */
+  readonly sessionSubscriptions: number;
+  /** Most commands of one session without their PUBACK. No more are sent to it until one was acknowledged. */
+  readonly sessionCommands: number;
+  /** Most QoS 2 publishes of one session without their PUBREL. A client that begins one more is closed. */
+  readonly sessionQos2: number;
   /** Most sensors of a farm that bridges bring and nobody registered. The publishes of one more are refused. */
   readonly unregisteredSensors: number;
 }
@@ -47,5 +59,11 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   batches: 16,
   connectMs: 10_000,
   holdMs: 60_000,
+  sessions: 20_000,
+  sessionsPerIdentity: 8,
+  sessionMs: 24 * 3_600_000,
+  sessionSubscriptions: 1_000,
+  sessionCommands: 16,
+  sessionQos2: 1_000,
   unregisteredSensors: 1_000,
 };

@@ -17,6 +17,8 @@ export interface PublishingParts {
   readonly intake: Intake;
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
+  /** Most QoS 2 publishes of a session without their PUBREL. */
+  readonly mostQos2: number;
 }
 
 /** Where every publish goes inside the MQTT library once it was taken: a topic that nobody may subscribe to. */
@@ -63,19 +65,28 @@ export class Publishing {
       callback(new Error('control character in a topic'));
       return;
     }
+    const { qos, messageId = 0 } = packet;
     const finish = session.begin(() => callback());
-    const taken = this.offer(session, topic, payload, packet.qos === 0);
-    if (!taken) {
+    if (qos === 2 && session.state.incoming.has(messageId)) {
+      // Sent again although it was taken: only its PUBREC is missing [MQTT-4.3.3-2].
       giveBack();
       finish();
       return;
     }
-    const bestEffort = packet.qos === 0;
-    void taken.then((fate) => {
+    if (qos === 2 && session.state.incoming.size >= this.parts.mostQos2) {
       giveBack();
+      callback(new Error('too many QoS 2 publishes without their PUBREL'));
+      return;
+    }
+    const taken = this.offer(session, topic, payload, qos === 0);
+    const settle = (fate: Fate) => {
+      giveBack();
+      if (qos === 2 && fate === 'kept') session.state.incoming.add(messageId);
       // Given up although somebody waited: the client is being closed, and is not told "received".
-      if (fate === 'kept' || bestEffort) finish();
-    });
+      if (fate === 'kept' || qos === 0) finish();
+    };
+    if (taken === undefined) settle('kept');
+    else void taken.then(settle);
   };
 
   /** Undefined when the client has no right to it. */

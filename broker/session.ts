@@ -1,6 +1,7 @@
 import type { Owner } from './door.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
+import type { SessionState } from './session-state.ts';
 
 interface Turn {
   readonly since: number;
@@ -17,12 +18,14 @@ interface Turn {
 export class Session implements Owner {
   readonly identity: Identity;
   readonly gate: Gate;
+  readonly state: SessionState;
   private readonly holdMs: number;
   private readonly turns: Turn[] = [];
   private closed = false;
 
-  constructor(identity: Identity, gate: Gate, holdMs: number) {
-    this.identity = identity;
+  constructor(state: SessionState, gate: Gate, holdMs: number) {
+    this.identity = state.identity;
+    this.state = state;
     this.gate = gate;
     this.holdMs = holdMs;
   }

@@ -1,0 +1,82 @@
+import type { Identity } from './identity.ts';
+
+/** How a command sent to a client ended: its PUBACK came, or the session is gone without it. */
+export type Sent = 'acknowledged' | 'lost';
+
+/** One command on its way to a client, from the first sending to its PUBACK. */
+export interface Outgoing {
+  readonly key: string;
+  readonly messageId: number;
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly sent: Promise<Sent>;
+  readonly settle: (sent: Sent) => void;
+}
+
+const MOST_MESSAGE_ID = 65_535;
+
+/**
+ * What MQTT calls the state of a session (3.1.2.4): its subscriptions, the commands without their PUBACK, and the ids of QoS 2 publishes
+ * that are not released. With clean=0 it outlives its connection.
+ */
+export class SessionState {
+  readonly id: string;
+  readonly identity: Identity;
+  readonly clean: boolean;
+  /** Topic filter to granted quality of service. */
+  readonly subscriptions = new Map<string, number>();
+  readonly outgoing = new Map<number, Outgoing>();
+  /** QoS 2 publishes that were taken and whose PUBREL has not come. */
+  readonly incoming = new Set<number>();
+  /** Grows with every connection: of two sessions, the one with the higher number was connected later. */
+  connection = 0;
+  /** When its last connection ended, monotonic ms. */
+  asleepSince = 0;
+  /** Whether the client that has it now found it here. */
+  resumed = false;
+  private nextId = 1;
+
+  constructor(id: string, identity: Identity, clean: boolean) {
+    this.id = id;
+    this.identity = identity;
+    this.clean = clean;
+  }
+
+  /** The command of this key, while it has no PUBACK. */
+  underWay(key: string): Outgoing | undefined {
+    for (const outgoing of this.outgoing.values()) if (outgoing.key === key) return outgoing;
+    return undefined;
+  }
+
+  /** Takes a message id for a command. */
+  begin(key: string, topic: string, payload: Buffer): Outgoing {
+    let settle: (sent: Sent) => void = () => {};
+    const sent = new Promise<Sent>((resolve) => {
+      settle = resolve;
+    });
+    const outgoing = { key, messageId: this.freeId(), topic, payload, sent, settle };
+    this.outgoing.set(outgoing.messageId, outgoing);
+    return outgoing;
+  }
+
+  /** The command is off the session's hands. */
+  finish(messageId: number, sent: Sent): void {
+    const outgoing = this.outgoing.get(messageId);
+    this.outgoing.delete(messageId);
+    outgoing?.settle(sent);
+  }
+
+  /** The session ends: what was not acknowledged is lost to it. */
+  end(): void {
+    for (const messageId of [...this.outgoing.keys()]) this.finish(messageId, 'lost');
+    this.subscriptions.clear();
+    this.incoming.clear();
+  }
+
+  private freeId(): number {
+    while (this.outgoing.has(this.nextId)) this.nextId = (this.nextId % MOST_MESSAGE_ID) + 1;
+    const id = this.nextId;
+    this.nextId = (this.nextId % MOST_MESSAGE_ID) + 1;
+    return id;
+  }
+}

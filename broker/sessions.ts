@@ -1,0 +1,149 @@
+import type { Client, Subscription } from 'aedes';
+import type { Logger } from '../core/logger.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
+import type { BrokerCounters } from './counters.ts';
+import { Gate } from './gate.ts';
+import { type Identity, stillHolds } from './identity.ts';
+import type { BrokerLimits } from './limits.ts';
+import type { Rights } from './rights.ts';
+import { Session } from './session.ts';
+import { PRESENT, SessionStore } from './session-store.ts';
+import { Subscribers } from './subscribers.ts';
+
+export interface SessionsParts {
+  readonly limits: BrokerLimits;
+  readonly counters: BrokerCounters;
+  readonly rights: Rights;
+  readonly registry: RegistryView;
+  readonly log: Logger;
+}
+
+const EXPIRE_MS = 60_000;
+
+/** Every client that was let in: its connection, its session's state, and what it subscribed to. */
+export class Sessions {
+  /** Which connected session hears which sensor's commands. */
+  readonly subscribers: Subscribers;
+  /** What the MQTT library keeps sessions in. */
+  readonly store: SessionStore;
+  private readonly parts: SessionsParts;
+  private readonly connected = new Map<Client, Session>();
+  /** Also of clients that have gone, whose will is still to come. */
+  private readonly everyone = new WeakMap<Client, Session>();
+  private lastExpiry = 0;
+
+  constructor(parts: SessionsParts) {
+    this.parts = parts;
+    this.store = new SessionStore(parts.limits, parts.counters);
+    this.subscribers = new Subscribers(parts.limits.sessionCommands);
+  }
+
+  get size(): number {
+    return this.connected.size;
+  }
+
+  /** The session of a client, also of one that has gone and leaves a will. */
+  readonly of = (client: Client | null): Session | undefined => (client ? this.everyone.get(client) : undefined);
+
+  admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
+    if (!(client.conn instanceof Gate)) return;
+    const halfKeepaliveMs = keepaliveSeconds > 0 ? keepaliveSeconds * 500 : Number.POSITIVE_INFINITY;
+    const state = this.store.begin(client, identity);
+    const session = new Session(state, client.conn, Math.min(halfKeepaliveMs, this.parts.limits.holdMs));
+    this.connected.set(client, session);
+    this.everyone.set(client, session);
+  }
+
+  /** CONNACK is sent, and what the session had to be sent again. */
+  ready(client: Client): void {
+    const session = this.connected.get(client);
+    if (!session) return;
+    session.gate.open();
+    this.subscribers.add(client, session.state, session.state.subscriptions.keys());
+  }
+
+  /** Whether the client may have this subscription; then it is written down. Asked again when a session brings its subscriptions back. */
+  grant(client: Client, { topic, qos }: Subscription): boolean {
+    const session = this.connected.get(client);
+    if (!session || topic === PRESENT) return false;
+    const { identity, state } = session;
+    const { subscriptions } = state;
+    const may = this.parts.rights.subscribe(identity, topic);
+    if (!may) this.parts.counters.notAuthorised += 1;
+    if (!may || (!subscriptions.has(topic) && subscriptions.size >= this.parts.limits.sessionSubscriptions)) {
+      subscriptions.delete(topic);
+      return false;
+    }
+    subscriptions.set(topic, qos);
+    return true;
+  }
+
+  /** Whether a message of this topic may go to the client: its rights may have changed since it subscribed. */
+  mayHear(client: Client, topic: string): boolean {
+    const session = this.connected.get(client);
+    return session !== undefined && this.parts.rights.subscribe(session.identity, topic);
+  }
+
+  /** SUBACK is sent. */
+  subscribed(client: Client, subscriptions: readonly Subscription[]): void {
+    const session = this.connected.get(client);
+    if (!session) return;
+    const topics = subscriptions.map(({ topic }) => topic).filter((topic) => session.state.subscriptions.has(topic));
+    this.subscribers.add(client, session.state, topics);
+  }
+
+  unsubscribed(client: Client, topics: readonly string[]): void {
+    for (const topic of topics) this.of(client)?.state.subscriptions.delete(topic);
+    this.subscribers.remove(client, topics);
+  }
+
+  /** The client's connection has ended. */
+  gone(client: Client): void {
+    const session = this.connected.get(client);
+    if (!session) return;
+    session.close();
+    this.connected.delete(client);
+    this.subscribers.remove(client, session.state.subscriptions.keys());
+    this.store.end(client);
+  }
+
+  /** Disconnects whom the registry lets in no more, and ends their sessions. */
+  registryChanged(): void {
+    const registry = this.parts.registry.current();
+    for (const [client, session] of this.connected) {
+      if (!stillHolds(session.identity, registry)) this.revoke(client, session);
+    }
+    this.expire();
+  }
+
+  /** Closes whoever was held too long, and ends old sessions. */
+  sweep(): void {
+    const now = performance.now();
+    for (const [client, session] of this.connected) {
+      if (!session.waits || !session.heldTooLong(now)) continue;
+      this.parts.counters.closedHeld += 1;
+      session.close();
+      client.close();
+    }
+    if (now - this.lastExpiry > EXPIRE_MS) this.expire();
+  }
+
+  clear(): void {
+    this.connected.clear();
+  }
+
+  private revoke(client: Client, session: Session): void {
+    this.parts.counters.closedRevoked += 1;
+    this.parts.log.debug({ event: 'revoked', sensor: session.identity.sensor }, 'a client lost its rights');
+    // Without a session its will is nobody's.
+    this.everyone.delete(client);
+    session.close();
+    client.close();
+  }
+
+  private expire(): void {
+    this.lastExpiry = performance.now();
+    const registry = this.parts.registry.current();
+    this.store.expire((identity) => stillHolds(identity, registry));
+  }
+}

@@ -1,0 +1,326 @@
+import { expect } from 'chai';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import type { Broker } from '../../broker/broker.ts';
+import type { BrokerLimits } from '../../broker/limits.ts';
+import type { Sent } from '../../broker/session-state.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { Book, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf } from './harness.ts';
+
+const COMMANDS = 'farms/north/sensors/a1/commands';
+
+describe('sessions and the commands sent through them', () => {
+  let queue: Queue;
+  let broker: Broker;
+  let book: Book;
+  const clients: RawClient[] = [];
+
+  before(async () => {
+    queue = await openLmdbQueue(await temporaryFolder());
+  });
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.end();
+    await broker.stop(2_000);
+  });
+  after(() => queue.close());
+
+  async function start(limits: Partial<BrokerLimits> = {}): Promise<void> {
+    book = new Book(FARMS);
+    broker = await startBroker(queue, { registry: book, limits });
+  }
+  async function connect(sensor: string, { clean = false, clientId = 'one' } = {}): Promise<RawClient> {
+    const client = new RawClient(broker.port);
+    clients.push(client);
+    client.greet(sensor, { clean, clientId });
+    await until('CONNACK', () => client.of('connack').length === 1);
+    return client;
+  }
+  async function subscribe(client: RawClient, ...topics: string[]): Promise<(number | object)[]> {
+    const before = client.of('suback').length;
+    const subscriptions = topics.map((topic) => ({ topic, qos: 1 as const }));
+    client.send({ cmd: 'subscribe', messageId: 77, subscriptions });
+    await until('SUBACK', () => client.of('suback').length > before);
+    const suback = client.of('suback').at(-1);
+    return suback?.cmd === 'suback' ? suback.granted : [];
+  }
+  async function leave(client: RawClient): Promise<void> {
+    const before = broker.clients;
+    client.end();
+    await until('the broker has seen it go', () => broker.clients < before);
+  }
+  const present = (client: RawClient) => {
+    const [connack] = client.of('connack');
+    return connack?.cmd === 'connack' && connack.sessionPresent;
+  };
+  function send(key: string, payload = 'open', sensor = 'a1'): Promise<Sent> {
+    const sent = broker.subscribers.newest('north', sensor)?.send(key, COMMANDS, Buffer.from(payload));
+    if (sent === undefined || sent === 'busy') throw new Error(`not sent: ${sent ?? 'nobody listens'}`);
+    return sent;
+  }
+  const commands = (client: RawClient) => client.of('publish').flatMap((p) => (p.cmd === 'publish' ? [p] : []));
+  async function received(client: RawClient, count: number) {
+    await until(`${count} commands`, () => commands(client).length >= count);
+    return commands(client).map(({ payload, dup, messageId = 0 }) => ({ payload: payload.toString(), dup, messageId }));
+  }
+
+  describe('a session', () => {
+    it('is there for a client that comes back with clean=0, with its subscriptions or without any', async () => {
+      await start();
+      for (const topics of [[], [COMMANDS]]) {
+        const clientId = `with ${topics.length}`;
+        const first = await connect('a1', { clientId });
+        expect(present(first)).to.equal(false);
+        if (topics.length > 0) await subscribe(first, ...topics);
+        await leave(first);
+        const second = await connect('a1', { clientId });
+        expect(present(second)).to.equal(true);
+        await leave(second);
+      }
+      const back = await connect('a1', { clientId: 'with 1' });
+      await until('its subscription is back', () => broker.subscribers.newest('north', 'a1') !== undefined);
+      void send('k1');
+      expect(await received(back, 1)).to.have.length(1);
+    });
+
+    it('ends when its client comes with clean=1', async () => {
+      await start();
+      const first = await connect('a1');
+      await subscribe(first, COMMANDS);
+      await leave(first);
+      await leave(await connect('a1', { clean: true }));
+      expect(present(await connect('a1'))).to.equal(false);
+      expect(broker.subscribers.newest('north', 'a1')).to.equal(undefined);
+    });
+
+    it('is nobody else’s: another sensor with the same client id finds none', async () => {
+      await start();
+      await leave(await connect('a1'));
+      expect(present(await connect('a2'))).to.equal(false);
+    });
+
+    it('ends with its identity: a sensor that is registered anew finds none', async () => {
+      await start();
+      await leave(await connect('a1'));
+      book.change(registryOf({ a1: null }));
+      book.change(FARMS);
+      expect(present(await connect('a1'))).to.equal(false);
+      expect(broker.counters.sessionsDropped).to.equal(1);
+    });
+
+    it('is kept for so many client ids of one sensor, and for so many sensors: the one away longest is dropped', async () => {
+      await start({ sessionsPerIdentity: 2, sessions: 3 });
+      for (const clientId of ['one', 'two', 'three']) await leave(await connect('a1', { clientId }));
+      for (const [clientId, kept] of [
+        ['one', false],
+        ['three', true],
+      ] as const) {
+        const client = await connect('a1', { clientId });
+        expect(present(client), clientId).to.equal(kept);
+        await leave(client);
+      }
+      for (const sensor of ['a2', 'gate']) await leave(await connect(sensor));
+      expect(present(await connect('a2'))).to.equal(true);
+      expect(present(await connect('a1', { clientId: 'one' }))).to.equal(false);
+    });
+
+    it('ends when its client stays away too long', async () => {
+      await start({ sessionMs: 1 });
+      await leave(await connect('a1'));
+      await until('time passes', () => true);
+      book.change(FARMS);
+      expect(present(await connect('a1'))).to.equal(false);
+    });
+
+    it('does not bring back a subscription that was denied', async () => {
+      await start();
+      const first = await connect('a1');
+      expect(await subscribe(first, COMMANDS, 'farms/north/sensors/a2/commands')).to.deep.equal([1, 128]);
+      await leave(first);
+      await connect('a1');
+      await until('it is back', () => broker.subscribers.newest('north', 'a1') !== undefined);
+      expect(broker.subscribers.newest('north', 'a2')).to.equal(undefined);
+    });
+
+    it('has so many subscriptions and no more', async () => {
+      await start({ sessionSubscriptions: 2 });
+      const bridge = await connect('gate');
+      const topics = ['x1', 'x2', 'x3'].map((id) => `farms/north/sensors/${id}/commands`);
+      expect(await subscribe(bridge, ...topics)).to.deep.equal([1, 1, 128]);
+      expect(await subscribe(bridge, topics[0] ?? '')).to.deep.equal([1]);
+      bridge.send({ cmd: 'unsubscribe', messageId: 5, unsubscriptions: [topics[0] ?? ''] });
+      await until('UNSUBACK', () => bridge.of('unsuback').length === 1);
+      expect(await subscribe(bridge, topics[2] ?? '')).to.deep.equal([1]);
+    });
+
+    it('remembers QoS 2 publishes over a reconnect: one sent again is answered, and kept once', async () => {
+      await start();
+      const publish = (client: RawClient, dup: boolean) =>
+        client.send({
+          cmd: 'publish',
+          topic: topicOf('a1'),
+          payload: '{"n":1}',
+          qos: 2,
+          dup,
+          retain: false,
+          messageId: 9,
+        });
+      const first = await connect('a1');
+      publish(first, false);
+      await until('PUBREC', () => first.of('pubrec').length === 1);
+      await leave(first);
+      const second = await connect('a1');
+      publish(second, true);
+      await until('PUBREC', () => second.of('pubrec').length === 1);
+      second.send({ cmd: 'pubrel', messageId: 9 });
+      await until('PUBCOMP', () => second.of('pubcomp').length === 1);
+      publish(second, false);
+      await until('PUBREC of a new publish with the same id', () => second.of('pubrec').length === 2);
+      expect(await takeOut(queue, 2)).to.have.length(2);
+      expect(await queue.depth()).to.equal(0);
+    });
+
+    it('closes a client that begins QoS 2 publishes without end and releases none', async () => {
+      await start({ sessionQos2: 3 });
+      const client = await connect('a1');
+      for (let messageId = 1; messageId <= 4; messageId++) {
+        client.send({
+          cmd: 'publish',
+          topic: topicOf('a1'),
+          payload: '{}',
+          qos: 2,
+          dup: false,
+          retain: false,
+          messageId,
+        });
+        await until('an answer', () => client.of('pubrec').length === messageId || client.closed);
+      }
+      await until('the socket is closed', () => client.closed);
+      await takeOut(queue, 3);
+    });
+  });
+
+  describe('a command', () => {
+    it('is acknowledged by its PUBACK, not before', async () => {
+      await start();
+      const client = await connect('a1', { clean: true });
+      await subscribe(client, COMMANDS);
+      let outcome = '';
+      const sent = send('k1').then((how) => {
+        outcome = how;
+      });
+      const [command] = await received(client, 1);
+      expect(command).to.include({ payload: 'open', dup: false });
+      client.send({ cmd: 'pingreq' });
+      await until('PINGRESP', () => client.of('pingresp').length === 1);
+      expect(outcome).to.equal('');
+      client.send({ cmd: 'puback', messageId: command?.messageId ?? 0 });
+      await sent;
+      expect(outcome).to.equal('acknowledged');
+    });
+
+    it('without PUBACK is sent again when a session with clean=0 comes back, marked as a duplicate [MQTT-4.4.0-1]', async () => {
+      await start();
+      const first = await connect('a1');
+      await subscribe(first, COMMANDS);
+      const sent = send('k1');
+      const [before] = await received(first, 1);
+      await leave(first);
+      const second = await connect('a1');
+      const [after] = await received(second, 1);
+      expect(after).to.deep.equal({ payload: 'open', dup: true, messageId: before?.messageId ?? 0 });
+      second.send({ cmd: 'puback', messageId: after?.messageId ?? 0 });
+      expect(await sent).to.equal('acknowledged');
+      await leave(second);
+      const third = await connect('a1');
+      third.send({ cmd: 'pingreq' });
+      await until('PINGRESP', () => third.of('pingresp').length === 1);
+      expect(commands(third)).to.deep.equal([]);
+    });
+
+    it('is lost to a session with clean=1 that goes without PUBACK', async () => {
+      await start();
+      const client = await connect('a1', { clean: true });
+      await subscribe(client, COMMANDS);
+      const sent = send('k1');
+      await leave(client);
+      expect(await sent).to.equal('lost');
+      expect(broker.subscribers.newest('north', 'a1')).to.equal(undefined);
+    });
+
+    it('is not acknowledged by the PUBACK of another id', async () => {
+      await start();
+      const client = await connect('a1', { clean: true });
+      await subscribe(client, COMMANDS);
+      const sent = send('k1');
+      const [command] = await received(client, 1);
+      client.send({ cmd: 'puback', messageId: (command?.messageId ?? 0) + 1 });
+      client.send({ cmd: 'pingreq' });
+      await until('PINGRESP', () => client.of('pingresp').length === 1);
+      await leave(client);
+      expect(await sent).to.equal('lost');
+    });
+
+    it('is not sent twice under one key while it is on its way', async () => {
+      await start();
+      const client = await connect('a1', { clean: true });
+      await subscribe(client, COMMANDS);
+      const [one, two] = [send('k1'), send('k1')];
+      void send('k2', 'close');
+      const all = await received(client, 2);
+      expect(all.map(({ payload }) => payload)).to.deep.equal(['open', 'close']);
+      client.send({ cmd: 'puback', messageId: all[0]?.messageId ?? 0 });
+      expect(await Promise.all([one, two])).to.deep.equal(['acknowledged', 'acknowledged']);
+    });
+
+    it('waits when the session has enough without PUBACK', async () => {
+      await start({ sessionCommands: 2 });
+      const client = await connect('a1', { clean: true });
+      await subscribe(client, COMMANDS);
+      void send('k1');
+      const second = send('k2');
+      expect(broker.subscribers.newest('north', 'a1')?.send('k3', COMMANDS, Buffer.from('x'))).to.equal('busy');
+      const all = await received(client, 2);
+      client.send({ cmd: 'puback', messageId: all[1]?.messageId ?? 0 });
+      await second;
+      void send('k3');
+      await received(client, 3);
+    });
+
+    it('goes to the newest of the sessions that listen: the sensor’s own, or its bridge’s', async () => {
+      await start();
+      const own = await connect('a1', { clean: true });
+      await subscribe(own, COMMANDS);
+      const bridge = await connect('gate', { clean: true });
+      const heard: string[] = [];
+      broker.subscribers.watch((farm, sensor, { identity }) => heard.push(`${farm} ${sensor} ${identity.sensor}`));
+      await subscribe(bridge, 'farms/north/sensors/+/commands');
+      await until('the broker tells of it', () => heard.length === 1);
+      expect(heard).to.deep.equal(['north + gate']);
+      void send('k1');
+      await received(bridge, 1);
+      await leave(bridge);
+      void send('k2');
+      await received(own, 1);
+      expect(broker.subscribers.newest('south', 'a1')).to.equal(undefined);
+    });
+  });
+
+  it('a subscriber that reads nothing delays nobody, and is sent no more than it may leave unread', async () => {
+    await start({ sessionCommands: 1_000 });
+    const frozen = await connect('a1', { clean: true });
+    await subscribe(frozen, COMMANDS);
+    frozen.socket.pause();
+    const big = 'x'.repeat(60_000);
+    let count = 0;
+    for (; count < 1_000; count++) {
+      const sent = broker.subscribers.newest('north', 'a1')?.send(`k${count}`, COMMANDS, Buffer.from(big));
+      if (sent === 'busy') break;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(count).to.be.within(1, 500);
+    const other = await connect('a2', { clean: true });
+    other.publish(topicOf('a2'), '{"n":1}', 1);
+    await until('PUBACK', () => other.pubacks.length === 1);
+    await takeOut(queue, 1);
+  });
+});
