@@ -51,6 +51,10 @@ const refused: [from: string, to: string][] = [
   ['dashboard-gateway/routes/a.ts', 'backbone/log/lmdb.ts'],
   ['dashboard-gateway/a.ts', 'broker/b.ts'],
   ['dashboard-gateway/a.ts', 'dashboard-gateway/web/b.ts'],
+  ['dashboard-gateway/a.ts', 'dashboard-gateway/client/b.ts'],
+  ['dashboard-gateway/routes/a.ts', 'dashboard-gateway/client/b.ts'],
+  ['dashboard-gateway/client/a.ts', 'dashboard-gateway/web/b.ts'],
+  ['dashboard-gateway/client/a.ts', 'telemetry/b.ts'],
   ['dashboard-gateway/web/a.ts', 'core/b.ts'],
   ['dashboard-gateway/web/views/a.ts', 'telemetry/b.ts'],
   ['simulators/a.ts', 'backbone/queue/port.ts'],
@@ -68,6 +72,7 @@ const lawful: [from: string, to: string][] = [
   ['workers/a.ts', 'backbone/store/port.ts'],
   ['dashboard-gateway/routes/a.ts', 'backbone/log/port.ts'],
   ['dashboard-gateway/web/views/a.ts', 'dashboard-gateway/web/state/b.ts'],
+  ['dashboard-gateway/web/views/c.ts', 'dashboard-gateway/client/b.ts'],
   ['simulators/a.ts', 'telemetry/formats/c.ts'],
   ['cli/a.ts', 'backbone/open2.ts'],
   ['cli/c.ts', 'dashboard-gateway/b.ts'],
@@ -103,6 +108,7 @@ describe('import arrows', () => {
   for (const [path, what, text, rule] of [
     ['telemetry/a.ts', 'reads files', "export { readFile } from 'node:fs/promises';\n", 'noRestrictedImports'],
     ['dashboard-gateway/web/a.ts', 'uses Node', "export { join } from 'node:path';\n", 'noRestrictedImports'],
+    ['dashboard-gateway/client/a.ts', 'uses Node', "export { join } from 'node:path';\n", 'noRestrictedImports'],
     ['broker/a.ts', 'reads the environment', 'export const home = process.env.HOME;\n', 'noProcessEnv'],
   ] as const) {
     it(`refuse that ${path} ${what}`, async () => {

@@ -1,5 +1,6 @@
+import type { HistoryAnswer } from '../../client/series.ts';
 import { call } from './http.ts';
-import { type History, type Me, readFarms, readHistory, readMe, readSensors, type SensorInfo } from './shapes.ts';
+import { type Me, readFarms, readHistory, readMe, readSensors, type SensorInfo } from './shapes.ts';
 
 /** The gateway's HTTP calls. Each rejects with ApiProblem, or Unexpected when the answer has another shape. */
 
@@ -38,7 +39,7 @@ export interface HistoryQuery {
   readonly points: number;
 }
 
-export async function getHistory(query: HistoryQuery, signal: AbortSignal): Promise<History> {
+export async function getHistory(query: HistoryQuery, signal: AbortSignal): Promise<HistoryAnswer> {
   const { farm, sensor, metric, from, to, points } = query;
   const search = new URLSearchParams({ sensor, metric, from: `${from}`, to: `${to}`, points: `${points}` });
   return readHistory(await call(`/api/farms/${encodeURIComponent(farm)}/history?${search}`, { signal }));

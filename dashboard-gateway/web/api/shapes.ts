@@ -1,5 +1,6 @@
-import { finite, flag, list, listOf, oneOf, optional, record, text } from '../live/check.ts';
-import { SENSOR_STATES, type SensorState } from '../live/messages.ts';
+import { finite, flag, list, listOf, oneOf, optional, record, text } from '../../client/check.ts';
+import { type Condition, condition, SENSOR_STATES, type SensorState } from '../../client/messages.ts';
+import type { HistoryAnswer, HistoryRow } from '../../client/series.ts';
 
 /** What the gateway answers, as far as this app uses it. Times are Unix ms unless said otherwise. */
 export interface Me {
@@ -41,13 +42,7 @@ export interface SensorInfo {
   readonly role: string;
   readonly state: SensorState;
   readonly lastSeen: number | undefined;
-}
-
-export type HistoryRow = readonly [ts: number, last: number, min: number, max: number, mean: number, count: number];
-
-export interface History {
-  readonly bucketMs: number;
-  readonly rows: readonly HistoryRow[];
+  readonly condition: Condition;
 }
 
 /** Each reader throws Unexpected when the answer is not of its shape. */
@@ -102,11 +97,12 @@ export function readSensors(value: unknown): SensorInfo[] {
       role: text(sensor.role, `${path}.role`),
       state: oneOf(sensor.state, `${path}.state`, SENSOR_STATES),
       lastSeen: optional(sensor.lastSeen, `${path}.lastSeen`, finite),
+      condition: condition(sensor),
     };
   });
 }
 
-export function readHistory(value: unknown): History {
+export function readHistory(value: unknown): HistoryAnswer {
   const answer = record(value, 'history');
   return {
     bucketMs: finite(answer.bucketMs, 'bucketMs'),

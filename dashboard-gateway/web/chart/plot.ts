@@ -2,8 +2,8 @@ import 'uplot/dist/uPlot.min.css';
 import uPlot from 'uplot';
 import { axisLabels } from '../format/time.ts';
 import { formatValue } from '../format/value.ts';
+import type { Columns } from './columns.ts';
 import { type Palette, readPalette } from './palette.ts';
-import type { Columns } from './series.ts';
 
 export interface PlotOptions {
   readonly locale: string | undefined;

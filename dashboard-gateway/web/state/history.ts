@@ -1,12 +1,11 @@
-import { effect, type ReadonlySignal, signal } from '@preact/signals';
+import { type ReadonlySignal, signal } from '@preact/signals';
+import { LiveSeries } from '../../client/live-series.ts';
+import type { Series } from '../../client/series.ts';
 import { getHistory } from '../api/gateway.ts';
 import { gatewayNow } from '../api/http.ts';
-import type { ApiProblem } from '../api/problem.ts';
+import { type ApiProblem, asProblem } from '../api/problem.ts';
 import { RANGES, type RangeId } from '../chart/ranges.ts';
-import { Series } from '../chart/series.ts';
-import type { Row } from '../live/messages.ts';
-import { untilDone } from './retry.ts';
-import { breaks, onRow, sensors } from './sensors.ts';
+import { live, sensors } from './sensors.ts';
 
 export interface Subject {
   readonly farm: string;
@@ -24,8 +23,6 @@ export interface OpenSeries {
   close(): void;
 }
 
-/** Rows kept while a fetch is under way. Should more arrive, the oldest go: they are the likeliest to be in the answer. */
-const MAX_PENDING = 2000;
 const AHEAD_MS = 60_000;
 
 /** Fetches a series and keeps it growing with live rows; fetches it again after a gap. */
@@ -34,65 +31,39 @@ export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries
   const series = signal<Series | undefined>(undefined);
   const version = signal(0);
   const problem = signal<{ problem: ApiProblem; again: boolean } | undefined>(undefined);
-  let fetching = new AbortController();
-  let pending: Row[] = [];
-
-  const fetchAll = () => {
-    fetching.abort();
-    fetching = new AbortController();
-    const { signal } = fetching;
-    pending = [];
-    const work = async () => {
+  const open = new LiveSeries({
+    client: live,
+    accepts: (row) => row.sensor === sensor && row.metric === metric,
+    // The end lies a little ahead for sensors whose clocks do; the two extra points are for buckets that the borders cut.
+    span: () => {
       const now = Math.round(gatewayNow());
-      // The end lies a little ahead for sensors whose clocks do; the two extra points are for buckets that the borders cut.
-      const span = { from: now - ms, to: now + AHEAD_MS, points: Math.ceil((ms + AHEAD_MS) / bucketMs) + 2 };
+      return { from: now - ms, to: now + AHEAD_MS, points: Math.ceil((ms + AHEAD_MS) / bucketMs) + 2 };
+    },
+    fetch: async (span, signal) => {
       const answer = await getHistory({ farm, sensor, metric, ...span }, signal);
-      if (signal.aborted) return;
-      const loaded = new Series(answer.bucketMs, answer.rows);
-      // Rows of the meantime may be in the answer already: folding them in again moves no minimum, maximum or last value.
-      for (const row of pending) loaded.fold(row);
-      pending = [];
-      series.value = addLatest(loaded, sensor, metric);
       problem.value = undefined;
+      return answer;
+    },
+    mayPass: (error) => asProblem(error).passing,
+    onProblem: (error, again) => {
+      problem.value = { problem: asProblem(error), again };
+    },
+    onChange: () => {
+      series.value = open.series;
+      addLatest(open.series, sensor, metric);
       version.value++;
-    };
-    const onProblem = (found: ApiProblem, again: boolean) => {
-      problem.value = { problem: found, again };
-      // Without a history the chart begins with what arrives from now on.
-      series.value ??= addLatest(new Series(bucketMs, []), sensor, metric);
-      version.value++;
-    };
-    void untilDone(work, { signal, onProblem });
-  };
-
-  const endRows = onRow((row) => {
-    if (row.sensor !== sensor || row.metric !== metric) return;
-    if (pending.push(row) > MAX_PENDING) pending.shift();
-    if (row.ts < gatewayNow() - ms || series.value === undefined) return;
-    series.value.fold(row);
-    version.value++;
+    },
   });
-  const endBreaks = effect(() => {
-    breaks.value;
-    fetchAll();
-  });
-
-  const close = () => {
-    endRows();
-    endBreaks();
-    fetching.abort();
-  };
-  return { series, version, problem, close };
+  return { series, version, problem, close: () => open.close() };
 }
 
 /** A value is announced before the store has it, so the newest one on screen may be missing in the history. */
-function addLatest(series: Series, sensor: string, metric: string): Series {
+function addLatest(series: Series | undefined, sensor: string, metric: string): void {
   const measured = sensors.peek().get(sensor)?.peek().values.get(metric);
-  if (measured === undefined) return series;
+  if (measured === undefined || series === undefined) return;
   const [ts, last] = measured;
   const newest = series.extent();
   if (newest === undefined || ts >= newest.lastTs + series.bucketMs) {
     series.fold({ ts, last, min: last, max: last, mean: last, count: 1 });
   }
-  return series;
 }

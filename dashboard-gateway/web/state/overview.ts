@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals';
+import type { SensorView } from '../../client/latest.ts';
 import { levelOf } from '../format/value.ts';
-import type { SensorView } from '../live/latest.ts';
 import { now } from './device.ts';
 import { metricOf } from './farms.ts';
 import { sensors } from './sensors.ts';

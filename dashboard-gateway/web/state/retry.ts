@@ -1,5 +1,5 @@
+import { retryDelay } from '../../client/backoff.ts';
 import { type ApiProblem, asProblem } from '../api/problem.ts';
-import { retryDelay } from '../live/backoff.ts';
 
 export interface RetryOptions {
   readonly signal: AbortSignal;

@@ -1,6 +1,6 @@
 import { computed } from '@preact/signals';
+import type { SensorView } from '../../client/latest.ts';
 import type { RangeId } from '../chart/ranges.ts';
-import type { SensorView } from '../live/latest.ts';
 import { wide } from './device.ts';
 import { farm, inOrder, PRIMARY } from './farms.ts';
 import { fields } from './fields.ts';

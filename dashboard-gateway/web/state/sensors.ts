@@ -1,11 +1,11 @@
 import { batch, computed, type Signal, signal } from '@preact/signals';
+import { dialGateway, wakeWithDevice } from '../../client/browser.ts';
+import { LiveClient } from '../../client/client.ts';
+import type { LiveState } from '../../client/events.ts';
+import { Latest, type SensorView } from '../../client/latest.ts';
 import { getSensors } from '../api/gateway.ts';
 import type { ApiProblem } from '../api/problem.ts';
 import type { SensorInfo } from '../api/shapes.ts';
-import { dialGateway, wakeWithDevice } from '../live/browser.ts';
-import { LiveClient, type LiveState } from '../live/client.ts';
-import { Latest, type SensorView } from '../live/latest.ts';
-import type { Row, ServerMessage } from '../live/messages.ts';
 import { untilDone } from './retry.ts';
 import { recheck } from './session.ts';
 
@@ -20,28 +20,24 @@ export const listed = signal(false);
 /** One signal a sensor, so that a reading redraws one card. The map is a new one when sensors come or go. */
 export const sensors = signal<ReadonlyMap<string, Signal<SensorView>>>(new Map());
 const infos = signal<ReadonlyMap<string, SensorInfo>>(new Map());
-/** Counts snapshots and gaps: whoever shows history fetches it again when this changes. */
-export const breaks = signal(0);
-
 const latest = new Latest();
 const dirty = new Set<string>();
-const rowListeners = new Set<(row: Row) => void>();
 let frame = 0;
 let loading = new AbortController();
 let watched: string | undefined;
 
-const client = new LiveClient({
-  dial: dialGateway,
-  onState: (state) => {
-    connection.value = state;
-  },
-  onMessage: take,
-  // A browser does not say why a WebSocket was refused: an ended session shows in HTTP.
-  onLost: () => void recheck(),
-});
+/** The one live connection of this page. */
+export const live = new LiveClient({ dial: dialGateway });
 
 export function startSensors(): void {
-  wakeWithDevice(client);
+  live.on('state', (state) => {
+    connection.value = state;
+  });
+  for (const news of ['snapshot', 'readings', 'status'] as const)
+    live.on(news, (message) => show(latest.apply(message)));
+  // A browser does not say why a WebSocket was refused: an ended session shows in HTTP.
+  live.on('lost', () => void recheck());
+  wakeWithDevice(live);
 }
 
 /** Shows another farm's sensors, or none. */
@@ -58,11 +54,11 @@ export function watchFarm(farm: string | undefined): void {
     sensorsProblem.value = undefined;
   });
   if (farm === undefined) {
-    client.stop();
+    live.stop();
     return;
   }
   loadList(farm);
-  client.watch(farm);
+  live.watch(farm);
 }
 
 /** How often a sensor is expected to report, ms. */
@@ -73,12 +69,6 @@ export function intervalOf(sensor: string): number {
 /** Whether it passes on other sensors' readings and has none of its own. */
 export function isBridge(sensor: string): boolean {
   return infos.value.get(sensor)?.role === 'bridge';
-}
-
-/** Calls back with every row that arrives from now on. Gives back the function that ends it. */
-export function onRow(listener: (row: Row) => void): () => void {
-  rowListeners.add(listener);
-  return () => rowListeners.delete(listener);
 }
 
 /** Whether any sensor has ever reported. */
@@ -106,25 +96,6 @@ function loadList(farm: string): void {
       if (problem.status === 401) void recheck();
     },
   });
-}
-
-function take(message: ServerMessage): void {
-  switch (message.type) {
-    case 'snapshot':
-    case 'readings':
-    case 'status':
-      show(latest.apply(message));
-      break;
-    case 'gap':
-      breaks.value++;
-      break;
-    case 'tick':
-    case 'degraded':
-    case 'error':
-      break;
-  }
-  if (message.type !== 'readings') return;
-  for (const row of message.rows) for (const listener of rowListeners) listener(row);
 }
 
 /** Redraws at most once a frame, however many messages come; a hidden page collects and draws when it is seen again. */

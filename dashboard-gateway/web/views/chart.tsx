@@ -1,10 +1,11 @@
 import { type ReadonlySignal, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
+import type { Series } from '../../client/series.ts';
 import { advice } from '../api/problem.ts';
 import type { Farm, Metric } from '../api/shapes.ts';
+import { type Columns, columnsOf } from '../chart/columns.ts';
 import { Plot } from '../chart/plot.ts';
 import { RANGES, type RangeId, verticalSpan } from '../chart/ranges.ts';
-import type { Columns, Series } from '../chart/series.ts';
 import { formatInstant } from '../format/time.ts';
 import { formatValue } from '../format/value.ts';
 import { dark, locale, now } from '../state/device.ts';
@@ -19,7 +20,7 @@ interface ChartProps {
   readonly range: RangeId;
 }
 
-const NOTHING: Columns = { ts: [], min: [], max: [], mean: [], alone: [] };
+const NOTHING: Columns = { ts: [], min: [], max: [], mean: [], alone: [], late: [] };
 
 /** A live chart. Its key must change with what it shows: one Chart is one series. */
 export function Chart({ farm, sensor, metric, range }: ChartProps) {
@@ -53,7 +54,7 @@ export function Chart({ farm, sensor, metric, range }: ChartProps) {
     const series = open.series.peek();
     const to = now.peek();
     series?.trim(to - ms);
-    columns.value = series?.columns(intervalOf(sensor)) ?? NOTHING;
+    columns.value = series ? columnsOf(series.buckets, series.bucketMs, intervalOf(sensor)) : NOTHING;
     plot.current?.show({
       columns: columns.peek(),
       from: to - ms,

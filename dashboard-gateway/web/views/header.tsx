@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { LiveState } from '../../client/events.ts';
 import { advice, asProblem } from '../api/problem.ts';
 import type { Me } from '../api/shapes.ts';
 import { formatMoment } from '../format/time.ts';
-import type { LiveState } from '../live/client.ts';
 import { locale, slowNow } from '../state/device.ts';
 import { farm, known } from '../state/farms.ts';
 import { go } from '../state/router.ts';

@@ -1,4 +1,4 @@
-import type { SensorState } from '../live/messages.ts';
+import type { SensorState } from '../../client/messages.ts';
 
 export function Logo() {
   return (

@@ -1,6 +1,6 @@
 import { type Signal, useComputed } from '@preact/signals';
-import type { SensorView } from '../live/latest.ts';
-import type { Measured } from '../live/messages.ts';
+import type { SensorView } from '../../client/latest.ts';
+import type { Measured } from '../../client/messages.ts';
 import { now } from '../state/device.ts';
 import { inOrder, metricOf } from '../state/farms.ts';
 import { addressOf } from '../state/routes.ts';

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from 'preact/hooks';
+import type { SensorView } from '../../client/latest.ts';
 import type { Farm } from '../api/shapes.ts';
 import { RANGE_IDS, RANGES, type RangeId } from '../chart/ranges.ts';
 import { formatDuration } from '../format/age.ts';
-import type { SensorView } from '../live/latest.ts';
 import { locale, wide } from '../state/device.ts';
 import { inOrder, metricOf } from '../state/farms.ts';
 import { go, route } from '../state/router.ts';
@@ -97,7 +97,7 @@ function Metrics({ view, metric, choose }: MetricsProps) {
 
 /** What the gateway noticed about the sensor itself. */
 function Remarks({ view }: { view: SensorView }) {
-  const { skewMs = 0, refused = 0 } = view;
+  const { skewMs = 0, refused = 0 } = view.condition;
   if (Math.abs(skewMs) < SKEW_MS && refused === 0) return null;
   return (
     <p class="remarks">

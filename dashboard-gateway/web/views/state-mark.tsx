@@ -1,5 +1,5 @@
-import type { SensorView } from '../live/latest.ts';
-import type { SensorState } from '../live/messages.ts';
+import type { SensorView } from '../../client/latest.ts';
+import type { SensorState } from '../../client/messages.ts';
 import { Age } from './age.tsx';
 import { StateIcon } from './icons.tsx';
 

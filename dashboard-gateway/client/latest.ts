@@ -1,4 +1,4 @@
-import type { Measured, Row, SensorState, ServerMessage } from './messages.ts';
+import type { Condition, Measured, Row, SensorState, ServerMessage } from './messages.ts';
 
 /** More sensors than this in one farm, or metrics in one sensor, are left out and counted in `ignored`. */
 const MAX_SENSORS = 20_000;
@@ -14,10 +14,7 @@ export interface SensorView {
   readonly since: number | undefined;
   /** When its last reading was received, as far as the server said so. */
   readonly lastSeen: number | undefined;
-  /** How far its clock is ahead (above 0) or behind. */
-  readonly skewMs: number | undefined;
-  /** How many of its messages were refused. */
-  readonly refused: number | undefined;
+  readonly condition: Condition;
   readonly values: ReadonlyMap<string, Measured>;
 }
 
@@ -28,6 +25,7 @@ export interface SensorDescription {
   readonly name: string | undefined;
   readonly state: SensorState;
   readonly lastSeen: number | undefined;
+  readonly condition: Condition;
 }
 
 type News = Extract<ServerMessage, { type: 'snapshot' | 'readings' | 'status' }>;
@@ -61,9 +59,10 @@ export class Latest {
   describe(sensors: readonly SensorDescription[]): Set<string> {
     const changed = new Set<string>();
     this.#forgetAllBut(new Set(sensors.map((s) => s.id)), changed);
-    for (const { id, field, name, state, lastSeen } of sensors) {
+    for (const { id, field, name, state, lastSeen, condition: told } of sensors) {
       const known = this.#sensors.get(id) ?? unknownSensor(id);
-      this.#put({ ...known, field, name: name ?? id, state, lastSeen }, changed);
+      const condition = join(known.condition, told);
+      this.#put({ ...known, field, name: name ?? id, state, lastSeen, condition }, changed);
     }
     return changed;
   }
@@ -73,10 +72,11 @@ export class Latest {
     switch (news.type) {
       case 'snapshot':
         this.#forgetAllBut(new Set(news.sensors.map((s) => s.sensor)), changed);
-        for (const { sensor, field, name, state, lastSeen, values: found } of news.sensors) {
+        for (const { sensor, field, name, state, lastSeen, condition: told, values: found } of news.sensors) {
           const known = this.#sensors.get(sensor) ?? unknownSensor(sensor);
           const values = this.#newer(known.values, found);
-          this.#put({ ...known, field, name: name ?? sensor, state, lastSeen, values }, changed);
+          const condition = join(known.condition, told);
+          this.#put({ ...known, field, name: name ?? sensor, state, lastSeen, condition, values }, changed);
         }
         break;
       case 'readings':
@@ -86,9 +86,9 @@ export class Latest {
         }
         break;
       case 'status': {
-        const { state, since, skewMs, refused } = news;
+        const { state, since } = news;
         const known = this.#sensors.get(news.sensor);
-        if (known) this.#put({ ...known, state, since, skewMs, refused }, changed);
+        if (known) this.#put({ ...known, state, since, condition: join(known.condition, news.condition) }, changed);
         break;
       }
     }
@@ -124,6 +124,17 @@ export class Latest {
   }
 }
 
+/** What the newer message leaves out stays as it was. */
+function join(known: Condition, told: Condition): Condition {
+  return {
+    skewMs: told.skewMs ?? known.skewMs,
+    refused: told.refused ?? known.refused,
+    battery: told.battery ?? known.battery,
+    signal: told.signal ?? known.signal,
+    firmware: told.firmware ?? known.firmware,
+  };
+}
+
 function bySensor(rows: readonly Row[]): Map<string, Map<string, Measured>> {
   const sensors = new Map<string, Map<string, Measured>>();
   for (const { sensor, metric, ts, last } of rows) {
@@ -143,8 +154,7 @@ function unknownSensor(id: string): SensorView {
     state: 'online',
     since: undefined,
     lastSeen: undefined,
-    skewMs: undefined,
-    refused: undefined,
+    condition: { skewMs: undefined, refused: undefined, battery: undefined, signal: undefined, firmware: undefined },
     values: new Map(),
   };
 }

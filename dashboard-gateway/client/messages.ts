@@ -7,6 +7,17 @@ export type SensorState = (typeof SENSOR_STATES)[number];
 /** When it was measured (Unix ms) and the value. */
 export type Measured = readonly [ts: number, value: number];
 
+/** How a sensor itself is, as far as it is known. */
+export interface Condition {
+  /** How far its clock is ahead (above 0) or behind, ms. */
+  readonly skewMs: number | undefined;
+  /** How many of its messages were refused. */
+  readonly refused: number | undefined;
+  readonly battery: number | undefined;
+  readonly signal: number | undefined;
+  readonly firmware: string | undefined;
+}
+
 export interface SnapshotSensor {
   readonly sensor: string;
   readonly field: string | undefined;
@@ -14,6 +25,7 @@ export interface SnapshotSensor {
   readonly state: SensorState;
   /** When its last reading was received. */
   readonly lastSeen: number | undefined;
+  readonly condition: Condition;
   readonly values: ReadonlyMap<string, Measured>;
 }
 
@@ -40,8 +52,7 @@ export type ServerMessage =
       sensor: string;
       state: SensorState;
       since: number | undefined;
-      skewMs: number | undefined;
-      refused: number | undefined;
+      condition: Condition;
     }
   | { type: 'degraded'; tickMs: number }
   | { type: 'error'; id: number | undefined; code: string; message: string };
@@ -52,9 +63,21 @@ export interface Position {
   readonly seq: number;
 }
 
-/** The text that asks for a farm's readings, from `since` on when it is given. */
-export function subscribeMessage(id: number, farm: string, since: Position | undefined): string {
-  return JSON.stringify({ type: 'subscribe', id, farm, since });
+export interface Wanted {
+  readonly farm: string;
+  /** Absent: the whole farm. */
+  readonly fields: readonly string[] | undefined;
+  readonly since: Position | undefined;
+}
+
+/** The text that asks for readings, from `since` on when it is given. */
+export function subscribeMessage(id: number, { farm, fields, since }: Wanted): string {
+  return JSON.stringify({ type: 'subscribe', id, farm, fields, since });
+}
+
+/** Asks for nothing that is needed; the server answers that there is no such subscription, which shows that it lives. */
+export function probeMessage(): string {
+  return unsubscribeMessage(0);
 }
 
 export function unsubscribeMessage(id: number): string {
@@ -94,8 +117,7 @@ export function parseServerMessage(data: string): ServerMessage | undefined {
         sensor: text(m.sensor, 'sensor'),
         state: oneOf(m.state, 'state', SENSOR_STATES),
         since: optional(m.since, 'since', finite),
-        skewMs: optional(m.skewMs, 'skewMs', finite),
-        refused: optional(m.refused, 'refused', finite),
+        condition: condition(m),
       };
     case 'degraded':
       return { type: 'degraded', tickMs: finite(m.tickMs, 'tickMs') };
@@ -128,7 +150,19 @@ function snapshotSensor(value: unknown, path: string): SnapshotSensor {
     name: optional(s.name, `${path}.name`, text),
     state: oneOf(s.state, `${path}.state`, SENSOR_STATES),
     lastSeen: optional(s.lastSeen, `${path}.lastSeen`, finite),
+    condition: condition(s),
     values: new Map(values.map(([metric, v]) => [metric, measured(v, `${path}.values.${metric}`)])),
+  };
+}
+
+/** What `from` says of a sensor's condition; the list of sensors over HTTP uses the same names. */
+export function condition(from: Readonly<Record<string, unknown>>): Condition {
+  return {
+    skewMs: optional(from.skewMs, 'skewMs', finite),
+    refused: optional(from.refused, 'refused', finite),
+    battery: optional(from.battery, 'battery', finite),
+    signal: optional(from.signal, 'signal', finite),
+    firmware: optional(from.firmware, 'firmware', text),
   };
 }
 

@@ -1,70 +1,58 @@
 import { retryDelay } from './backoff.ts';
 import { Unexpected } from './check.ts';
+import { Events, type LiveState } from './events.ts';
+import type { Line, LineHandlers } from './line.ts';
 import {
   type Position,
   parseServerMessage,
+  probeMessage,
   type ServerMessage,
   subscribeMessage,
   unsubscribeMessage,
 } from './messages.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** How long a new connection may take to bring its first snapshot or tick. */
 const CATCH_UP_MS = 20_000;
 /** A connection that was live for less than this does not reset the wait before the next try. */
 const STEADY_MS = 10_000;
-/** On waking up, an open connection that has been silent for longer is not trusted. */
+/** A line silent for longer is asked for a sign of life, and on waking up not trusted at all. */
 const SILENT_MS = 30_000;
+/** How long the answer to that may take. */
+const ANSWER_MS = 10_000;
 /** Trying again cannot help with these: a person must change something. */
 const FINAL_ERRORS: ReadonlySet<string> = new Set(['forbidden', 'bad-message', 'too-many-subscriptions']);
 /** The server closes with this code when the session has ended. */
 export const SESSION_ENDED = 4401;
 
-/** Times are Unix ms; `lostAt` is when the farm was last live, or when the first try failed. */
-export type LiveState =
-  | { readonly phase: 'idle' }
-  | { readonly phase: 'connecting'; readonly lostAt: number | undefined }
-  | { readonly phase: 'catching-up'; readonly lostAt: number | undefined; readonly storeAway: boolean }
-  | { readonly phase: 'live'; readonly tickMs: number | undefined }
-  | { readonly phase: 'waiting'; readonly lostAt: number; readonly retryAt: number }
-  | { readonly phase: 'refused'; readonly code: string; readonly message: string };
-
-/** One connection to the server. After `close` none of its handlers is called. */
-export interface Line {
-  send(text: string): void;
-  close(): void;
-}
-
-export interface LineHandlers {
-  opened(): void;
-  message(data: string): void;
-  closed(code: number): void;
-}
-
 export interface LiveClientOptions {
-  /** Opens a connection with subprotocol `loam.v1`. */
+  /** Opens a connection with subprotocol `loam.v1`: see `dialWith`. */
   readonly dial: (handlers: LineHandlers) => Line;
-  readonly onMessage: (message: ServerMessage) => void;
-  readonly onState: (state: LiveState) => void;
-  /** The connection broke or could not be made; the next try follows by itself. `sessionEnded` when the server said that it was for that. */
-  readonly onLost?: (sessionEnded: boolean) => void;
   readonly random?: () => number;
+  /** After how long a silence the line is asked for a sign of life, and how long the answer may take, ms. */
+  readonly silentMs?: number;
+  readonly answerMs?: number;
 }
 
 /**
- * Follows one farm over a connection that may break at any time.
+ * Follows one farm, or some fields of it, over a connection that may break at any time.
  *
  * `watch(farm)` moves it from idle to connecting. Once the line is open it subscribes and is catching up; the first snapshot or tick makes it live.
  * When the line closes it waits (full jitter, doubling up to half a minute), connects again, and asks to go on from the last `seq` it was given,
  * so that nothing is missed; if the server no longer has that place it says `gap`, and a snapshot follows. A position is kept until a newer one comes:
  * whoever loses the line between a gap and its snapshot is told of the gap again.
- * `wake()` ends the wait at once. A farm that this user may not see ends in refused, until another `watch`. `stop()` leads back to idle.
+ * A line that falls silent is asked for a sign of life; without one it counts as lost, though it was never closed.
+ * `wake()` ends the wait at once; it is called by itself when the clock shows that the machine slept.
+ * A farm that this user may not see ends in refused, until another `watch`. `stop()` leads back to idle.
  *
  * Messages of an earlier subscription or of another farm are dropped here; unreadable ones are counted.
  */
-export class LiveClient {
+export class LiveClient extends Events {
   readonly #options: LiveClientOptions;
+  readonly #watchdog: Watchdog;
   #state: LiveState = { phase: 'idle' };
   #farm: string | undefined;
+  #fields: readonly string[] | undefined;
   #position: Position | undefined;
   #line: Line | undefined;
   #open = false;
@@ -72,12 +60,19 @@ export class LiveClient {
   #attempt = 0;
   #lostAt: number | undefined;
   #liveSince: number | undefined;
-  #heardAt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #unreadable = 0;
 
   constructor(options: LiveClientOptions) {
+    super();
     this.#options = options;
+    this.#watchdog = new Watchdog({
+      silentMs: options.silentMs ?? SILENT_MS,
+      answerMs: options.answerMs ?? ANSWER_MS,
+      probe: () => this.#line?.send(probeMessage()),
+      dead: () => this.#lost(),
+      woke: () => this.wake(),
+    });
   }
 
   get state(): LiveState {
@@ -89,11 +84,13 @@ export class LiveClient {
     return this.#unreadable;
   }
 
-  /** Follows `farm` from now on, and no other. */
-  watch(farm: string): void {
-    if (farm === this.#farm && this.#state.phase !== 'refused') return;
+  /** Follows `farm` from now on, and no other: all of it, or only `fields`. */
+  watch(farm: string, fields?: readonly string[]): void {
+    const same = farm === this.#farm && `${fields}` === `${this.#fields}`;
+    if (same && this.#state.phase !== 'refused') return;
     const before = this.#farm;
     this.#farm = farm;
+    this.#fields = fields;
     this.#position = undefined;
     if (this.#open && this.#line) {
       if (before !== undefined) this.#line.send(unsubscribeMessage(this.#id));
@@ -115,9 +112,9 @@ export class LiveClient {
   /** The device or its network woke up: tries again now instead of later, and replaces a line that has long been silent. */
   wake(): void {
     if (this.#farm === undefined || this.#state.phase === 'refused') return;
-    const silent = Date.now() - this.#heardAt > SILENT_MS;
-    if (this.#state.phase === 'waiting' || (this.#open && silent)) {
+    if (this.#state.phase === 'waiting' || (this.#open && this.#watchdog.silent)) {
       this.#attempt = 0;
+      if (this.#state.phase === 'live') this.#lostAt = Date.now();
       this.#drop();
       this.#connect();
     }
@@ -129,37 +126,36 @@ export class LiveClient {
   }
 
   #connect(): void {
+    clearTimeout(this.#timer);
     this.#set({ phase: 'connecting', lostAt: this.#lostAt });
+    this.#timer = setTimeout(() => this.#lost(), CATCH_UP_MS);
     const line: Line = this.#options.dial({
       opened: () => {
         this.#open = true;
+        this.#watchdog.begin();
         this.#subscribe(line);
       },
       message: (data) => this.#take(data),
       closed: (code) => {
         this.#lost();
-        this.#options.onLost?.(code === SESSION_ENDED);
+        this.emit('lost', { sessionEnded: code === SESSION_ENDED });
       },
     });
     this.#line = line;
-    this.#timer = setTimeout(() => this.#lost(), CATCH_UP_MS);
   }
 
   #subscribe(line: Line): void {
     if (this.#farm === undefined) return;
     this.#id++;
-    this.#heardAt = Date.now();
     this.#liveSince = undefined;
     this.#set({ phase: 'catching-up', lostAt: this.#lostAt, storeAway: false });
-    line.send(subscribeMessage(this.#id, this.#farm, this.#position));
+    line.send(subscribeMessage(this.#id, { farm: this.#farm, fields: this.#fields, since: this.#position }));
   }
 
   #take(data: string): void {
-    this.#heardAt = Date.now();
+    this.#watchdog.heard();
     const message = this.#read(data);
-    if (message === undefined) return;
-    if ('id' in message && message.id !== undefined && message.id !== this.#id) return;
-    if ('farm' in message && message.farm !== undefined && message.farm !== this.#farm) return;
+    if (message === undefined || !this.#concerns(message)) return;
     switch (message.type) {
       case 'snapshot':
         this.#position = { epoch: message.epoch, seq: message.seq };
@@ -178,7 +174,7 @@ export class LiveClient {
       case 'status':
         break;
     }
-    this.#options.onMessage(message);
+    this.emitMessage(message);
     // Only after its news has been handed on may a snapshot be called live.
     if (message.type === 'snapshot' || message.type === 'tick') this.#caughtUp();
   }
@@ -191,6 +187,12 @@ export class LiveClient {
       this.#unreadable++;
       return undefined;
     }
+  }
+
+  #concerns(message: ServerMessage): boolean {
+    if ('id' in message && message.id !== undefined) return message.id === this.#id;
+    if ('farm' in message && message.farm !== undefined) return message.farm === this.#farm;
+    return true;
   }
 
   #caughtUp(): void {
@@ -226,6 +228,7 @@ export class LiveClient {
 
   #drop(): void {
     clearTimeout(this.#timer);
+    this.#watchdog.end();
     this.#line?.close();
     this.#line = undefined;
     this.#open = false;
@@ -234,6 +237,6 @@ export class LiveClient {
 
   #set(state: LiveState): void {
     this.#state = state;
-    this.#options.onState(state);
+    this.emit('state', state);
   }
 }

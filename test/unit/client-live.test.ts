@@ -2,18 +2,14 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket, WebSocketServer } from 'ws';
-import { retryDelay } from '../../dashboard-gateway/web/live/backoff.ts';
-import {
-  type Line,
-  type LineHandlers,
-  LiveClient,
-  type LiveState,
-  SESSION_ENDED,
-} from '../../dashboard-gateway/web/live/client.ts';
-import { type ServerMessage, SUBPROTOCOL } from '../../dashboard-gateway/web/live/messages.ts';
+import { retryDelay } from '../../dashboard-gateway/client/backoff.ts';
+import { LiveClient, type LiveClientOptions, SESSION_ENDED } from '../../dashboard-gateway/client/client.ts';
+import type { LiveState } from '../../dashboard-gateway/client/events.ts';
+import { dialWith } from '../../dashboard-gateway/client/line.ts';
+import type { ServerMessage } from '../../dashboard-gateway/client/messages.ts';
 import { until } from '../services/wait.ts';
 
-describe('web: the wait before the next try', () => {
+describe('client: the wait before the next try', () => {
   it('spreads over everything from nothing to a limit that doubles', () => {
     expect(retryDelay(0, () => 0)).to.equal(0);
     expect(retryDelay(0, () => 1)).to.equal(500);
@@ -26,7 +22,7 @@ describe('web: the wait before the next try', () => {
   });
 });
 
-describe('web: the live client', () => {
+describe('client: the live client', () => {
   let server: WebSocketServer;
   let clients: LiveClient[];
   /** Everything that clients said, and the sockets on which they are, in order. */
@@ -51,20 +47,21 @@ describe('web: the live client', () => {
     await new Promise((done) => server.close(done));
   });
 
-  function follow(farm: string, options: { random?: () => number } = {}) {
+  function follow(farm: string, options: Partial<LiveClientOptions> = {}, fields?: string[]) {
     const messages: ServerMessage[] = [];
     const states: LiveState[] = [];
     const lost: boolean[] = [];
     const { port } = server.address() as AddressInfo;
     const client = new LiveClient({
-      dial: (handlers) => dial(port, handlers),
-      onMessage: (m) => messages.push(m),
-      onState: (s) => states.push(s),
-      onLost: (ended) => lost.push(ended),
-      random: options.random ?? (() => 0),
+      dial: dialWith((address, protocol) => new WebSocket(address, protocol), `ws://127.0.0.1:${port}/ws`),
+      random: () => 0,
+      ...options,
     });
+    client.on('message', (m) => messages.push(m));
+    client.on('state', (s) => states.push(s));
+    client.on('lost', ({ sessionEnded }) => lost.push(sessionEnded));
     clients.push(client);
-    client.watch(farm);
+    client.watch(farm, fields);
     return { client, messages, states, lost };
   }
 
@@ -193,6 +190,75 @@ describe('web: the live client', () => {
     expect(lost).to.deep.equal([true]);
   });
 
+  it('follows only the fields that it was given', async () => {
+    const { client } = follow('north', {}, ['f1', 'f2']);
+    await heard(1);
+    expect(said[0]).to.deep.equal({ type: 'subscribe', id: 1, farm: 'north', fields: ['f1', 'f2'] });
+    client.watch('north', ['f2', 'f1']);
+    await heard(3);
+    expect(said[2]).to.deep.equal({ type: 'subscribe', id: 2, farm: 'north', fields: ['f2', 'f1'] });
+  });
+
+  it('tells that the server sends less often, until it is live anew', async () => {
+    const { client } = follow('north');
+    await heard(1);
+    say(snapshot(1, 5));
+    say({ type: 'degraded', tickMs: 500 });
+    await until('it says so', () => client.state.phase === 'live' && client.state.tickMs === 500);
+  });
+
+  it('asks a silent line for a sign of life, and stays when there is one', async () => {
+    const { client } = follow('north', { silentMs: 40, answerMs: 60_000 });
+    await heard(1);
+    say(snapshot(1, 5));
+    await heard(2);
+    expect(said[1]).to.deep.equal({ type: 'unsubscribe', id: 0 });
+    say({ type: 'error', id: 0, code: 'unknown-subscription', message: '' });
+    await heard(3);
+    expect(client.state.phase).to.equal('live');
+    expect(sockets).to.have.length(1);
+  });
+
+  it('leaves a line that gives no sign of life though nobody closed it', async () => {
+    const { states } = follow('north', { silentMs: 40, answerMs: 40 });
+    await heard(1);
+    say(snapshot(1, 5));
+    await until('a second connection', () => sockets.length > 1);
+    expect(states.map((s) => s.phase)).to.include.members(['live', 'waiting']);
+  });
+
+  it('replaces a silent line at once when the clock shows that the machine slept', async () => {
+    const { client, states } = follow('north', { silentMs: 30_000, answerMs: 40 });
+    await heard(1);
+    say(snapshot(1, 5));
+    await phase(client, 'live');
+    const { now } = Date;
+    Date.now = () => now() + 3_600_000;
+    try {
+      await until('a second connection', () => sockets.length > 1);
+    } finally {
+      Date.now = now;
+    }
+    expect(states.map((s) => s.phase)).not.to.include('waiting');
+    expect(said[1]).to.deep.include({ type: 'subscribe', since: { epoch: 'e1', seq: 5 } });
+  });
+
+  it('tells each listener until it has had enough', async () => {
+    const { client } = follow('north');
+    const seqs: number[] = [];
+    const end = client.on('tick', ({ seq }) => {
+      seqs.push(seq);
+      end();
+    });
+    await heard(1);
+    say(snapshot(1, 5));
+    say({ type: 'tick', farm: 'north', seq: 6 });
+    say({ type: 'tick', farm: 'north', seq: 7 });
+    say({ type: 'gap', id: 1 });
+    await new Promise<void>((done) => client.on('gap', () => done()));
+    expect(seqs).to.deep.equal([6]);
+  });
+
   it('is still after stop: no further try, no message', async () => {
     const { client, messages } = follow('north');
     await heard(1);
@@ -205,25 +271,3 @@ describe('web: the live client', () => {
     expect(sockets).to.have.length(1);
   });
 });
-
-/** The browser's dialling, with a WebSocket for Node. */
-function dial(port: number, handlers: LineHandlers): Line {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`, SUBPROTOCOL);
-  let over = false;
-  socket.on('open', () => over || handlers.opened());
-  socket.on('message', (data) => over || handlers.message(String(data)));
-  // A failed connection is told by `close` as well.
-  socket.on('error', () => undefined);
-  socket.on('close', (code) => {
-    if (over) return;
-    over = true;
-    handlers.closed(code);
-  });
-  return {
-    send: (text) => socket.send(text),
-    close: () => {
-      over = true;
-      socket.close();
-    },
-  };
-}

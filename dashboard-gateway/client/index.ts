@@ -1,0 +1,16 @@
+export { retryDelay } from './backoff.ts';
+export { LiveClient, type LiveClientOptions, SESSION_ENDED } from './client.ts';
+export type { LiveEvents, LiveState } from './events.ts';
+export { Latest, type SensorDescription, type SensorView } from './latest.ts';
+export { dialWith, type Line, type LineHandlers, type Socket } from './line.ts';
+export { LiveSeries, type LiveSeriesOptions, type Span } from './live-series.ts';
+export {
+  type Measured,
+  type Position,
+  type Row,
+  SENSOR_STATES,
+  type SensorState,
+  type ServerMessage,
+  SUBPROTOCOL,
+} from './messages.ts';
+export { type Bucket, type HistoryAnswer, type HistoryRow, Series } from './series.ts';

@@ -1,0 +1,63 @@
+/** Timers of a page in the background may run only once a minute: a longer pause means that the machine slept. */
+const SLEPT_MS = 90_000;
+
+export interface WatchdogOptions {
+  /** A line silent for longer is probed; without an answer within `answerMs` it is dead. Both ms. */
+  readonly silentMs: number;
+  readonly answerMs: number;
+  readonly probe: () => void;
+  readonly dead: () => void;
+  /** The clock jumped: the machine slept. */
+  readonly woke: () => void;
+}
+
+/**
+ * Notices what a socket does not tell: that the other end is gone though nobody closed the line (a cable pulled out, a phone that changed
+ * networks), and that the machine slept. Between `begin` and `end` it looks four times within `silentMs`.
+ */
+export class Watchdog {
+  readonly #options: WatchdogOptions;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #heardAt = 0;
+  #probedAt: number | undefined;
+  #lookedAt = 0;
+
+  constructor(options: WatchdogOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the line has been silent for so long that it must be doubted. */
+  get silent(): boolean {
+    return Date.now() - this.#heardAt > this.#options.silentMs;
+  }
+
+  begin(): void {
+    this.end();
+    this.#heardAt = Date.now();
+    this.#lookedAt = this.#heardAt;
+    this.#timer = setInterval(() => this.#look(), Math.min(this.#options.silentMs, this.#options.answerMs) / 4);
+  }
+
+  heard(): void {
+    this.#heardAt = Date.now();
+    this.#probedAt = undefined;
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#probedAt = undefined;
+  }
+
+  #look(): void {
+    const { answerMs, probe, dead, woke } = this.#options;
+    const now = Date.now();
+    const slept = now - this.#lookedAt > SLEPT_MS;
+    this.#lookedAt = now;
+    if (slept) woke();
+    else if (this.#probedAt !== undefined && now - this.#probedAt > answerMs) dead();
+    else if (this.#probedAt === undefined && this.silent) {
+      this.#probedAt = now;
+      probe();
+    }
+  }
+}
