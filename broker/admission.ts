@@ -110,8 +110,7 @@ export class Admission {
 
   private willAllowed(identity: Identity, { will }: ConnectPacket): boolean {
     if (!will) return true;
-    // The library takes a will with QoS 3.
-    if ((will.qos ?? 0) > 1 || Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
+    if (Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
     return this.parts.rights.publish(identity, will.topic).may;
   }
 }

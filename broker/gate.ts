@@ -4,6 +4,7 @@ import type { BrokerCounters } from './counters.ts';
 import { isBestEffort, isConnect, isPublish, packetLength } from './frame.ts';
 import type { Intake } from './intake.ts';
 import type { BrokerLimits } from './limits.ts';
+import { faultOf } from './well-formed.ts';
 
 /** What all gates share. */
 export interface Surroundings {
@@ -15,6 +16,7 @@ export interface Surroundings {
 }
 
 const NOTHING = Buffer.alloc(0);
+const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
 /** A client that does not read its answers is not read either. */
 const MOST_UNREAD_BYTES = 64 * 1024;
 /** How long a closed client may take to read its last answers. */
@@ -183,6 +185,7 @@ export class Gate extends Duplex {
       const verdict = this.admit(bytes[at], length);
       waits = verdict === 'wait';
       if (waits) break;
+      if (!this.isWellFormed(bytes.subarray(at, at + length))) return;
       if (verdict === 'drop') {
         this.hand(bytes.subarray(from, at));
         from = at + length;
@@ -253,6 +256,20 @@ export class Gate extends Duplex {
     this.inFlight += 1;
     this.unclaimed.push(length);
     return 'pass';
+  }
+
+  /** False, and the connection is closed, when the packet breaks the rules of MQTT. */
+  private isWellFormed(packet: Buffer): boolean {
+    const fault = faultOf(packet);
+    if (fault === undefined) return true;
+    this.around.counters.malformed += 1;
+    if (fault === 'level') {
+      this.socket.write(CONNACK_LEVEL);
+      this.destroy();
+    } else {
+      this.destroy(new Error('not MQTT 3.1.1'));
+    }
+    return false;
   }
 
   private hand(packets: Buffer): void {

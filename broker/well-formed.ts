@@ -1,0 +1,158 @@
+import { isUtf8 } from 'node:buffer';
+
+/** `level`: a CONNECT of a protocol version that is not spoken here, which is answered with return code 1 [MQTT-3.1.2-2]. */
+export type Fault = 'malformed' | 'level';
+
+/**
+ * What is wrong with one whole packet of a client, by MQTT 3.1.1; undefined when it may be handed on.
+ *
+ * The library's parser reads on past most of this: ill-formed UTF-8, packet ids of 0, missing or superfluous fields.
+ * What needs a client's state (a second CONNECT, rights, an unknown packet id) is looked at elsewhere.
+ */
+export function faultOf(packet: Buffer): Fault | undefined {
+  const first = packet[0] ?? 0;
+  // Its length is known to be whole: 1 to 4 bytes, the last of them below 128 (2.2.3).
+  let at = 1;
+  while ((packet[at] ?? 0) >= 0x80) at += 1;
+  const body = new Reader(packet, at + 1);
+  const type = first >> 4;
+  if (type === PUBLISH) return malformedUnless(publishHolds(first, body));
+  // Flags are reserved in every other packet [MQTT-2.2.2-1].
+  const flags = type === PUBREL || type === SUBSCRIBE || type === UNSUBSCRIBE ? 0b0010 : 0;
+  if ((first & 0x0f) !== flags) return 'malformed';
+  switch (type) {
+    case CONNECT:
+      return connectFault(body);
+    case PUBACK:
+    case PUBREC:
+    case PUBREL:
+    case PUBCOMP:
+      return malformedUnless(body.id() && body.ended);
+    case SUBSCRIBE:
+      return malformedUnless(body.id() && filtersHold(body, true));
+    case UNSUBSCRIBE:
+      return malformedUnless(body.id() && filtersHold(body, false));
+    case PINGREQ:
+    case DISCONNECT:
+      return malformedUnless(body.ended);
+    default:
+      return 'malformed';
+  }
+}
+
+const CONNECT = 1;
+const PUBLISH = 3;
+const PUBACK = 4;
+const PUBREC = 5;
+const PUBREL = 6;
+const PUBCOMP = 7;
+const SUBSCRIBE = 8;
+const UNSUBSCRIBE = 10;
+const PINGREQ = 12;
+const DISCONNECT = 14;
+
+const HIGHEST_QOS = 2;
+const FLAGS = { reserved: 0x01, will: 0x04, willQos: 0x18, willRetain: 0x20, password: 0x40, username: 0x80 };
+
+function malformedUnless(holds: boolean): Fault | undefined {
+  return holds ? undefined : 'malformed';
+}
+
+function publishHolds(first: number, body: Reader): boolean {
+  const qos = (first >> 1) & 3;
+  // A second copy of what is sent at most once cannot be [MQTT-3.3.1-2].
+  if (qos > HIGHEST_QOS || (qos === 0 && (first & 0b1000) !== 0)) return false;
+  return body.text() && (qos === 0 || body.id());
+}
+
+function connectFault(body: Reader): Fault | undefined {
+  const name = body.shortText();
+  const level = body.byte();
+  if (name === 'MQTT' && level !== undefined && level !== 4) return 'level';
+  // Devices of MQTT 3.1 differ in nothing that matters here but in these two fields.
+  if (!(name === 'MQTT' || (name === 'MQIsdp' && level === 3))) return 'malformed';
+  const flags = body.byte();
+  return malformedUnless(flags !== undefined && flagsHold(flags) && body.skip(2) && fieldsHold(flags, body));
+}
+
+function flagsHold(flags: number): boolean {
+  const { reserved, will, willQos, willRetain, password, username } = FLAGS;
+  if ((flags & reserved) !== 0 || (flags & willQos) === willQos) return false;
+  if ((flags & will) === 0 && (flags & (willQos | willRetain)) !== 0) return false;
+  return (flags & username) !== 0 || (flags & password) === 0;
+}
+
+/** Client id, then what the flags announce, then nothing [MQTT-3.1.3-1]. */
+function fieldsHold(flags: number, body: Reader): boolean {
+  if (!body.text()) return false;
+  if ((flags & FLAGS.will) !== 0 && !(body.text() && body.binary())) return false;
+  if ((flags & FLAGS.username) !== 0 && !body.text()) return false;
+  if ((flags & FLAGS.password) !== 0 && !body.binary()) return false;
+  return body.ended;
+}
+
+/** One filter at least, none of them empty, each followed by a QoS in a SUBSCRIBE. */
+function filtersHold(body: Reader, withQos: boolean): boolean {
+  do {
+    if (!body.text() || body.lastLength === 0) return false;
+    const qos = withQos ? body.byte() : 0;
+    if (qos === undefined || qos > HIGHEST_QOS) return false;
+  } while (!body.ended);
+  return true;
+}
+
+/** Goes through a packet's fields; each step says whether the field is there and well-formed. */
+class Reader {
+  private readonly bytes: Buffer;
+  private at: number;
+  lastLength = 0;
+
+  constructor(bytes: Buffer, at: number) {
+    this.bytes = bytes;
+    this.at = at;
+  }
+
+  get ended(): boolean {
+    return this.at === this.bytes.length;
+  }
+
+  byte(): number | undefined {
+    return this.bytes[this.at++];
+  }
+
+  skip(count: number): boolean {
+    this.at += count;
+    return this.at <= this.bytes.length;
+  }
+
+  /** A packet id, which is never 0 [MQTT-2.3.1-1]. */
+  id(): boolean {
+    const { bytes, at } = this;
+    return this.skip(2) && (bytes[at] !== 0 || bytes[at + 1] !== 0);
+  }
+
+  binary(): boolean {
+    const { bytes, at } = this;
+    if (at + 2 > bytes.length) return false;
+    this.lastLength = bytes.readUInt16BE(at);
+    return this.skip(2 + this.lastLength);
+  }
+
+  /** Well-formed UTF-8 without U+0000 [MQTT-1.5.3-1] [MQTT-1.5.3-2]. */
+  text(): boolean {
+    const begin = this.at + 2;
+    if (!this.binary()) return false;
+    let plain = true;
+    for (let i = begin; i < this.at; i++) {
+      const byte = this.bytes[i] ?? 0;
+      if (byte === 0) return false;
+      if (byte > 0x7f) plain = false;
+    }
+    return plain || isUtf8(this.bytes.subarray(begin, this.at));
+  }
+
+  shortText(): string | undefined {
+    const begin = this.at + 2;
+    return this.binary() ? this.bytes.toString('latin1', begin, this.at) : undefined;
+  }
+}
