@@ -14,7 +14,16 @@ import { addUser, listUsers, removeUserCommand } from './user.ts';
 const COMMON: SettingName[] = ['registry', 'logLevel'];
 const OPS: SettingName[] = ['opsHost', 'opsPort'];
 const MQTT: SettingName[] = ['mqttHost', 'mqttPort'];
-const HTTP: SettingName[] = ['httpHost', 'httpPort', 'sessionKey', 'token'];
+const HTTP: SettingName[] = [
+  'httpHost',
+  'httpPort',
+  'httpsCert',
+  'httpsKey',
+  'trustedProxies',
+  'mqttAddress',
+  'sessionKey',
+  'token',
+];
 
 /** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
 export async function main(argv: readonly string[]): Promise<void> {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Broker } from '../broker/broker.ts';
 import type { Config } from '../core/config.ts';
+import { ConfigInvalid } from '../core/errors.ts';
 import type { Health, House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { type Metrics, processMetrics } from '../core/metrics.ts';
@@ -49,25 +50,32 @@ export async function startGateway(house: House, { config, log }: Running): Prom
   const registry = await holdRegistry(house, config, log);
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
-  const key = await sessionKey(config);
-  const token = await adminToken(config);
   const health = (): Health[] => gateway.health();
-  const { httpHost: host, httpPort: port } = config;
-  const gateway = new Gateway({
-    host,
-    port,
-    store,
-    live,
-    registry,
-    sessionKey: key,
-    adminToken: token,
-    webFolder: WEB_FOLDER,
-    health,
-    log,
-  });
+  const gateway = new Gateway({ ...(await gatewaySettings(config)), store, live, registry, health, log });
   await house.start(gateway);
   await startOps(house, config, log, health, processMetrics());
   log.info({ url: gateway.url }, 'gateway is ready');
+}
+
+/** What the settings say of a gateway. Rejects with ConfigInvalid. */
+export async function gatewaySettings(config: Config) {
+  return {
+    host: config.httpHost,
+    port: config.httpPort,
+    tls: tlsFiles(config),
+    trustedProxies: config.trustedProxies,
+    mqttAddress: config.mqttAddress,
+    sessionKey: await sessionKey(config),
+    adminToken: await adminToken(config),
+    webFolder: WEB_FOLDER,
+  };
+}
+
+function tlsFiles({ httpsCert: cert, httpsKey: key }: Config) {
+  if (cert !== undefined && key !== undefined) return { cert, key };
+  if (cert === undefined && key === undefined) return undefined;
+  const missing = cert === undefined ? 'LOAM_HTTPS_CERT' : 'LOAM_HTTPS_KEY';
+  throw new ConfigInvalid(missing, `${missing}: is not set; LOAM_HTTPS_CERT and LOAM_HTTPS_KEY belong together`);
 }
 
 /** Shows what a broker counts. */

@@ -7,10 +7,10 @@ import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
-import { adminToken, demoSecretsPath, prepareDataFolder, readCredentials, sessionKey } from './data-folder.ts';
+import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
 import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore } from './ports.ts';
-import { countBroker, startOps, WEB_FOLDER } from './roles.ts';
+import { countBroker, gatewaySettings, startOps } from './roles.ts';
 import type { Running } from './run.ts';
 
 /** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
@@ -27,14 +27,10 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   const gateway = new Gateway({
-    host: config.httpHost,
-    port: config.httpPort,
+    ...(await gatewaySettings(config)),
     store,
     live,
     registry,
-    sessionKey: await sessionKey(config),
-    adminToken: await adminToken(config),
-    webFolder: WEB_FOLDER,
     health,
     log,
     ...(firstSignIn ? { firstSignIn } : {}),
@@ -53,7 +49,8 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     const url = `mqtt://${reachable(config.mqttHost)}:${broker.port}`;
     await house.start(new DemoSensors({ url, sensors, backfillHours: isFirstStart ? 24 : 0, log }));
   }
-  const address = `http://${reachable(config.httpHost)}:${gateway.port}/${firstSignIn ? `#token=${firstSignIn.token}` : ''}`;
+  const scheme = config.httpsCert === undefined ? 'http' : 'https';
+  const address = `${scheme}://${reachable(config.httpHost)}:${gateway.port}/${firstSignIn ? `#token=${firstSignIn.token}` : ''}`;
   process.stdout.write(
     banner(address, firstSignIn !== undefined, `${config.mqttHost}:${broker.port}`, config, registry.current()),
   );

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigInvalid } from './errors.ts';
 import { LOG_LEVELS } from './logger.ts';
+import { Networks } from './networks.ts';
 
 /**
  * One setting. It is an environment variable and a command-line option at once; the option wins.
@@ -75,6 +76,30 @@ export const SETTINGS = {
   mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, port, '1883'),
   httpHost: setting('--http-host <host>', 'where the dashboard gateway listens', HOST, host, '127.0.0.1'),
   httpPort: setting('--http-port <port>', 'HTTP and WebSocket port', PORT, port, '8080'),
+  httpsCert: setting(
+    '--https-cert <file>',
+    'certificate and chain: with it the gateway speaks TLS',
+    'a PEM file, with LOAM_HTTPS_KEY',
+    path,
+  ),
+  httpsKey: setting('--https-key <file>', 'the key of that certificate', 'a PEM file, with LOAM_HTTPS_CERT', path),
+  trustedProxies: setting(
+    '--trusted-proxies <list>',
+    'proxies whose X-Forwarded-For and X-Forwarded-Proto are believed',
+    'addresses and networks: 10.0.0.1, 192.168.0.0/16',
+    z.string().transform((text, context) => {
+      const networks = Networks.parse(text);
+      if (networks !== undefined) return networks;
+      context.addIssue({ code: 'custom' });
+      return z.NEVER;
+    }),
+  ),
+  mqttAddress: setting(
+    '--mqtt-address <url>',
+    'where sensors reach the broker, as people are told it; for a gateway on its own',
+    'mqtt://HOST:PORT or mqtts://HOST:PORT',
+    z.string().regex(/^mqtts?:\/\/[^/?#@\s]+:\d{1,5}\/?$/),
+  ),
   opsHost: setting('--ops-host <host>', 'where /healthz, /readyz and /metrics are answered', HOST, host, '127.0.0.1'),
   opsPort: setting('--ops-port <port>', 'port of /healthz, /readyz and /metrics', PORT, port, '9464'),
   sessionKey: setting(
@@ -110,10 +135,10 @@ export type SettingName = keyof typeof SETTINGS;
 type Value<S> = S extends { schema: z.ZodType<infer T, string> } ? T : never;
 type Plain = { readonly [K in SettingName]: Value<(typeof SETTINGS)[K]> };
 
-type Secret = 'sessionKey' | 'token';
+type Optional = 'sessionKey' | 'token' | 'httpsCert' | 'httpsKey' | 'mqttAddress';
 
-/** Every setting with its value. `sessionKey` and `token` are absent when they were left out: the data folder then has one of each. */
-export type Config = Omit<Plain, Secret> & { readonly [K in Secret]: string | undefined };
+/** Every setting with its value. Some are undefined when they were left out; of `sessionKey` and `token` the data folder then has one. */
+export type Config = Omit<Plain, Optional> & { readonly [K in Optional]: string | undefined };
 
 type Given = Readonly<Record<string, string | undefined>>;
 
@@ -130,7 +155,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     const fallback = typeof s.fallback === 'function' ? s.fallback(data) : (s.fallback ?? '');
     return read(name, s, fallback);
   };
-  const secret = (name: Secret) => {
+  const optional = (name: Optional): string | undefined => {
     const text = given(name);
     return text === undefined ? undefined : parse(SETTINGS[name], text);
   };
@@ -144,11 +169,15 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     mqttPort: value('mqttPort', SETTINGS.mqttPort),
     httpHost: value('httpHost', SETTINGS.httpHost),
     httpPort: value('httpPort', SETTINGS.httpPort),
+    httpsCert: optional('httpsCert'),
+    httpsKey: optional('httpsKey'),
+    trustedProxies: value('trustedProxies', SETTINGS.trustedProxies),
+    mqttAddress: optional('mqttAddress'),
     opsHost: value('opsHost', SETTINGS.opsHost),
     opsPort: value('opsPort', SETTINGS.opsPort),
-    sessionKey: secret('sessionKey'),
+    sessionKey: optional('sessionKey'),
     url: value('url', SETTINGS.url),
-    token: secret('token'),
+    token: optional('token'),
     demo: value('demo', SETTINGS.demo),
     logLevel: value('logLevel', SETTINGS.logLevel),
   };

@@ -3,8 +3,10 @@ import type { Store } from '../backbone/store/port.ts';
 import { StoreUnavailable } from '../core/errors.ts';
 import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { Networks } from '../core/networks.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
+import type { Access } from './http/origin.ts';
 import { HttpProblem, retryLater } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
 import type { Request } from './http/request.ts';
@@ -22,7 +24,8 @@ import { Passwords } from './sign-in/passwords.ts';
 import { Sessions } from './sign-in/sessions.ts';
 import { Throttle } from './sign-in/throttle.ts';
 import { StaticApp } from './static.ts';
-import { loadUws } from './uws.ts';
+import { secureApp, type TlsFiles } from './tls.ts';
+import { loadUws, type TemplatedApp } from './uws.ts';
 
 const SPEED_CHECK_MS = 100;
 const CHECK_MS = 2_000;
@@ -34,6 +37,12 @@ export interface GatewayOptions {
   readonly store: Store;
   readonly live: Log;
   readonly registry: RegistryView & RegistryEditor;
+  /** Files in PEM: with them it speaks TLS. Absent: it speaks plain HTTP. */
+  readonly tls?: TlsFiles | undefined;
+  /** Proxies whose `X-Forwarded-For` and `-Proto` are believed. Absent: none. */
+  readonly trustedProxies?: Networks;
+  /** Where sensors reach the broker, `mqtt[s]://HOST:PORT`, as people are told it. */
+  readonly mqttAddress?: string | undefined;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
   /** Whoever sends it as bearer token is admin of every farm: for commands on the machine. Absent: nobody is let in so. */
@@ -62,13 +71,13 @@ export class Gateway implements Part {
   private readonly http: HttpServer;
   private readonly sockets: LiveSockets;
   private readonly loaded = loadUws();
-  private readonly app = this.loaded.uws.App();
+  private readonly app: TemplatedApp;
   private routes: readonly Route[] = [];
   private files: StaticApp | undefined;
   private listening: Listening | undefined;
   private readonly endings: (() => void)[] = [];
 
-  /** Throws ConfigInvalid when no native uWebSockets.js runs here. */
+  /** Throws ConfigInvalid when no native uWebSockets.js runs here, or the files for TLS cannot be used. */
   constructor(options: GatewayOptions) {
     const { store, live, registry, sessionKey, adminToken, log } = options;
     this.options = options;
@@ -78,8 +87,11 @@ export class Gateway implements Part {
     const publish = (topic: string, text: string) => void this.app.publish(topic, text);
     this.hub = new LiveHub({ store, registry, publish, now, log });
     this.feed = new LiveFeed(live, this.hub, log);
-    this.http = new HttpServer((request) => this.answer(request), log);
-    this.sockets = new LiveSockets({ uws: this.loaded.uws, hub: this.hub, sessions: this.sessions, registry, now });
+    const { uws } = this.loaded;
+    const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
+    this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
+    this.http = new HttpServer((request) => this.answer(request), access, log);
+    this.sockets = new LiveSockets({ uws, hub: this.hub, sessions: this.sessions, registry, access, now });
   }
 
   /** The port in use, once started. */
@@ -91,7 +103,8 @@ export class Gateway implements Part {
   /** Where the gateway answers, once started. */
   get url(): string {
     const { host } = this.options;
-    return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
+    const scheme = this.options.tls ? 'https' : 'http';
+    return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
   }
 
   /** Resolves when requests are answered. Rejects with ConfigInvalid when the port cannot be used. */

@@ -11,7 +11,10 @@ export type {
   us_socket_context_t,
   WebSocket,
 } from '@trufflesuite/uws-js-unofficial';
-export type UwsModule = Pick<typeof Uws, 'App' | 'us_listen_socket_close' | 'us_socket_local_port' | 'DISABLED'>;
+export type UwsModule = Pick<
+  typeof Uws,
+  'App' | 'SSLApp' | 'us_listen_socket_close' | 'us_socket_local_port' | 'DISABLED'
+>;
 
 export interface LoadedUws {
   readonly uws: UwsModule;

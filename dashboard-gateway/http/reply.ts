@@ -7,19 +7,28 @@ export interface Reply {
 
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': [
-    "default-src 'self'",
-    "connect-src 'self'",
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
     "img-src 'self' data:",
-    "object-src 'none'",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "manifest-src 'self'",
+    "worker-src 'self'",
     "base-uri 'none'",
     "form-action 'self'",
     "frame-ancestors 'none'",
   ].join('; '),
   'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
 };
+
+/** Whoever came over TLS once is to come over TLS always. */
+const ONLY_TLS = { 'strict-transport-security': 'max-age=31536000' };
 
 /** A JSON answer, not to be kept by any cache. */
 export function json(
@@ -43,7 +52,7 @@ export function withHeaders(reply: Reply, headers: Readonly<Record<string, strin
   return { ...reply, headers: { ...reply.headers, ...headers } };
 }
 
-/** The same answer with the headers that every answer carries. */
-export function secured(reply: Reply): Reply {
-  return withHeaders(reply, SECURITY_HEADERS);
+/** The same answer with the headers that every answer carries. `secure`: the client speaks TLS. */
+export function secured(reply: Reply, secure: boolean): Reply {
+  return withHeaders(reply, secure ? { ...SECURITY_HEADERS, ...ONLY_TLS } : SECURITY_HEADERS);
 }

@@ -1,4 +1,5 @@
 import type { HttpRequest, HttpResponse } from '../uws.ts';
+import { type Access, clientOf } from './origin.ts';
 
 /** The headers that anything here looks at; an absent one is an empty string. */
 export interface Headers {
@@ -19,12 +20,21 @@ export interface Request {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Headers;
+  /** The client's, behind trusted proxies too. */
   readonly remoteAddress: string;
+  /** Whether the client speaks TLS, to the gateway or to a trusted proxy. */
+  readonly secure: boolean;
   readonly body: string;
 }
 
+/** A request before its body has come. */
+export type Head = Omit<Request, 'body'>;
+
 /** What can be known of a request before its body has come. Call it before anything asynchronous. */
-export function readHead(res: HttpResponse, req: HttpRequest): Omit<Request, 'body'> {
+export function readHead(res: HttpResponse, req: HttpRequest, access: Access): Head {
+  const peer = addressText(new Uint8Array(res.getRemoteAddress()));
+  const forwardedFor = req.getHeader('x-forwarded-for');
+  const client = clientOf(peer, forwardedFor, req.getHeader('x-forwarded-proto'), access);
   return {
     method: req.getMethod().toUpperCase(),
     path: req.getUrl(),
@@ -36,26 +46,11 @@ export function readHead(res: HttpResponse, req: HttpRequest): Omit<Request, 'bo
       authorization: req.getHeader('authorization'),
       contentType: req.getHeader('content-type'),
       ifNoneMatch: req.getHeader('if-none-match'),
-      forwarded: req.getHeader('forwarded') !== '' || req.getHeader('x-forwarded-for') !== '',
+      forwarded: req.getHeader('forwarded') !== '' || forwardedFor !== '',
     },
-    remoteAddress: addressText(new Uint8Array(res.getRemoteAddress())),
+    remoteAddress: client.address,
+    secure: client.secure,
   };
-}
-
-/**
- * Whether a request was made by a page of this very gateway, or by no page at all.
- * Browsers send `Origin` with every state-changing request and every WebSocket handshake; other programs need not.
- */
-export function isSameOrigin({ origin, host }: Headers): boolean {
-  if (origin === '') return true;
-  const url = URL.canParse(origin) ? new URL(origin) : undefined;
-  return url !== undefined && url.host.toLowerCase() === withoutDefaultPort(host.toLowerCase(), url.protocol);
-}
-
-// A URL's host leaves out its scheme's own port; a Host header may still name it.
-function withoutDefaultPort(host: string, protocol: string): string {
-  const port = protocol === 'https:' ? ':443' : ':80';
-  return host.endsWith(port) ? host.slice(0, -port.length) : host;
 }
 
 /** An address of 4 or 16 bytes as text; an IPv4 address inside an IPv6 one as IPv4. */

@@ -1,6 +1,7 @@
+import { isSameOrigin } from './origin.ts';
 import { HttpProblem } from './problem.ts';
 import type { Reply } from './reply.ts';
-import { isSameOrigin, type Request } from './request.ts';
+import type { Request } from './request.ts';
 
 export type Params = Readonly<Record<string, string>>;
 export type Handler = (request: Request, params: Params) => Reply | Promise<Reply>;
@@ -34,9 +35,9 @@ export function findRoute(routes: readonly Route[], request: Request): (() => Re
 }
 
 // A form or an image on another site can make a browser send its cookies, but neither this content type nor our origin.
-function checkChange({ headers }: Request): void {
-  if (!isSameOrigin(headers)) throw new HttpProblem('cross-origin');
-  if (!/^application\/json\s*(;|$)/i.test(headers.contentType)) throw new HttpProblem('unsupported-media-type');
+function checkChange(request: Request): void {
+  if (!isSameOrigin(request)) throw new HttpProblem('cross-origin');
+  if (!/^application\/json\s*(;|$)/i.test(request.headers.contentType)) throw new HttpProblem('unsupported-media-type');
 }
 
 function match(pattern: string, path: string): Params | undefined {

@@ -1,9 +1,10 @@
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HttpResponse, TemplatedApp } from '../uws.ts';
+import type { Access } from './origin.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
 import type { Reply } from './reply.ts';
-import { type Request, readHead } from './request.ts';
+import { type Head, type Request, readHead } from './request.ts';
 import { writeReply } from './write.ts';
 
 export const MAX_BODY_BYTES = 16 * 1024;
@@ -17,19 +18,21 @@ export type Answer = (request: Request) => Promise<Reply>;
  */
 export class HttpServer {
   private readonly answer: Answer;
+  private readonly access: Access;
   private readonly log: Logger;
   private open = 0;
   private stopping = false;
   private idle: (() => void) | undefined;
 
-  constructor(answer: Answer, log: Logger) {
+  constructor(answer: Answer, access: Access, log: Logger) {
     this.answer = answer;
+    this.access = access;
     this.log = log;
   }
 
   /** Answers every HTTP request of `app`. */
   attach(app: TemplatedApp): void {
-    app.any('/*', (res, req) => this.take(res, readHead(res, req)));
+    app.any('/*', (res, req) => this.take(res, readHead(res, req, this.access)));
   }
 
   /** From now on connections are closed with their answer. Resolves when every request at work has been answered. */
@@ -42,7 +45,7 @@ export class HttpServer {
     }
   }
 
-  private take(res: HttpResponse, head: Omit<Request, 'body'>): void {
+  private take(res: HttpResponse, head: Head): void {
     let gone = false;
     res.onAborted(() => {
       gone = true;
@@ -50,7 +53,7 @@ export class HttpServer {
     const reply = (answer: Reply, close = false) => {
       if (gone) return;
       gone = true;
-      writeReply(res, head.method, answer, close || this.stopping);
+      writeReply(res, head, answer, close || this.stopping);
     };
     const serve = (body: string) => {
       this.open++;

@@ -1,5 +1,6 @@
 import type { HttpResponse } from '../uws.ts';
 import { type Reply, secured } from './reply.ts';
+import type { Head } from './request.ts';
 
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',
@@ -18,8 +19,8 @@ const REASONS: Readonly<Record<number, string>> = {
 };
 
 /** Writes an answer, with the headers that every answer carries. Not to be called after `onAborted`. */
-export function writeReply(res: HttpResponse, method: string, reply: Reply, close: boolean): void {
-  const { status, headers, body = '' } = secured(reply);
+export function writeReply(res: HttpResponse, { method, secure }: Head, reply: Reply, close: boolean): void {
+  const { status, headers, body = '' } = secured(reply, secure);
   res.cork(() => {
     res.writeStatus(`${status} ${REASONS[status] ?? 'Status'}`);
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);

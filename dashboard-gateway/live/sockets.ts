@@ -1,6 +1,7 @@
 import { type Registry, roleOn, type User } from '../../telemetry/registry.ts';
+import { type Access, isSameOrigin } from '../http/origin.ts';
 import { HttpProblem, problemReply, retryLater } from '../http/problem.ts';
-import { isSameOrigin, readHead } from '../http/request.ts';
+import { readHead } from '../http/request.ts';
 import { writeReply } from '../http/write.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
 import type { HttpResponse, TemplatedApp, UwsModule, us_socket_context_t, WebSocket } from '../uws.ts';
@@ -39,6 +40,7 @@ export interface SocketsOptions {
   readonly hub: LiveHub;
   readonly sessions: Sessions;
   readonly registry: { current(): Registry };
+  readonly access: Access;
   readonly now: () => number;
 }
 
@@ -62,7 +64,7 @@ export class LiveSockets {
       idleTimeout: IDLE_SECONDS,
       sendPingsAutomatically: true,
       upgrade: (res, req, context) => {
-        const head = readHead(res, req);
+        const head = readHead(res, req, this.options.access);
         const key = req.getHeader('sec-websocket-key');
         const extensions = req.getHeader('sec-websocket-extensions');
         const protocols = req.getHeader('sec-websocket-protocol');
@@ -130,9 +132,9 @@ export class LiveSockets {
       gone = true;
     });
     const refused = (problem: HttpProblem) => {
-      if (!gone) writeReply(res, head.method, problemReply(problem), true);
+      if (!gone) writeReply(res, head, problemReply(problem), true);
     };
-    if (!isSameOrigin(head.headers)) return refused(new HttpProblem('cross-origin'));
+    if (!isSameOrigin(head)) return refused(new HttpProblem('cross-origin'));
     const offered = handshake.protocols.split(',').map((p) => p.trim());
     if (!offered.includes(SUBPROTOCOL)) {
       return refused(new HttpProblem('invalid-request', `the subprotocol ${SUBPROTOCOL} is not offered`));

@@ -42,10 +42,10 @@ export function signInRoutes(parts: SignInParts): Route[] {
       handler: async (request) => {
         const given = parseBody(login, request.body);
         const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
-        return json(describe(registry, user), { headers: await sessions.cookie(user) });
+        return json(describe(registry, user), { headers: await sessions.cookie(user, request) });
       },
     },
-    { method: 'POST', path: '/api/logout', handler: () => noContent(clearedCookie()) },
+    { method: 'POST', path: '/api/logout', handler: (request) => noContent(clearedCookie(request)) },
     {
       method: 'GET',
       path: '/api/me',
@@ -59,7 +59,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
         const { password, current } = parseBody(passwordChange, request.body);
         if (user.password !== undefined) await proven(parts, request, user.name, user, current ?? '');
         const changed = await passwords.set(user.name, password);
-        return noContent(await sessions.cookie(changed));
+        return noContent(await sessions.cookie(changed, request));
       }),
     },
   ];

@@ -14,7 +14,7 @@ export function signedIn(sessions: Sessions, handler: CallerHandler): Handler {
     if (!caller) throw new HttpProblem('not-signed-in');
     const reply = await handler(caller, request, params);
     if (!caller.renew || 'set-cookie' in reply.headers) return reply;
-    return withHeaders(reply, await sessions.cookie(caller.user));
+    return withHeaders(reply, await sessions.cookie(caller.user, request));
   };
 }
 

@@ -69,9 +69,9 @@ export class Sessions {
       .sign(this.key);
   }
 
-  /** The `Set-Cookie` header that carries a fresh token for `user`. */
-  async cookie(user: User): Promise<{ 'set-cookie': string }> {
-    return setCookie(await this.issue(user), SESSION_MS / 1000);
+  /** The `Set-Cookie` header that carries a fresh token for `user`. `secure`: the client speaks TLS, and must when it sends it back. */
+  async cookie(user: User, { secure }: { secure: boolean }): Promise<{ 'set-cookie': string }> {
+    return setCookie(await this.issue(user), SESSION_MS / 1000, secure);
   }
 
   /** Who sent a request with these headers, or undefined. */
@@ -109,12 +109,13 @@ export class Sessions {
 }
 
 /** The `Set-Cookie` header that takes the session away. */
-export function clearedCookie(): { 'set-cookie': string } {
-  return setCookie('', 0);
+export function clearedCookie({ secure }: { secure: boolean }): { 'set-cookie': string } {
+  return setCookie('', 0, secure);
 }
 
-function setCookie(value: string, maxAge: number): { 'set-cookie': string } {
-  return { 'set-cookie': `${COOKIE}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict` };
+function setCookie(value: string, maxAge: number, secure: boolean): { 'set-cookie': string } {
+  const attributes = `Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
+  return { 'set-cookie': `${COOKIE}=${value}; ${attributes}` };
 }
 
 function fingerprintOf(user: User): string {

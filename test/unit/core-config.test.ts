@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { loadConfig, SETTINGS, type SettingName, unknownVariables } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
+import { Networks } from '../../core/networks.ts';
 
 const names = (Object.keys(SETTINGS) as string[]).filter((name): name is SettingName => name in SETTINGS);
 
@@ -28,6 +29,10 @@ describe('config', () => {
       mqttPort: 1883,
       httpHost: '127.0.0.1',
       httpPort: 8080,
+      httpsCert: undefined,
+      httpsKey: undefined,
+      trustedProxies: new Networks(),
+      mqttAddress: undefined,
       opsHost: '127.0.0.1',
       opsPort: 9464,
       sessionKey: undefined,
@@ -93,6 +98,10 @@ describe('a wrong value of a setting', () => {
     mqttPort: ['65536', '-1', '1.5', '1e3', 'x', ' 1', '0x10', '٣'],
     httpHost: ['http://h'],
     httpPort: ['99999'],
+    httpsCert: [],
+    httpsKey: [],
+    trustedProxies: ['proxy.example', '10.0.0.1,', '10.0.0.0/33', '10.1', '*'],
+    mqttAddress: ['broker:1883', 'mqtt://broker', 'http://broker:1883', 'mqtt://u:p@broker:1883'],
     opsHost: ['*'],
     opsPort: ['off'],
     sessionKey: ['k'.repeat(31)],

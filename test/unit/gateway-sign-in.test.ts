@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import { RegistryInvalid } from '../../core/errors.ts';
+import { Networks } from '../../core/networks.ts';
 import { hashPassword, verifyPassword } from '../../core/secrets.ts';
 import { createFirstSignIn, isLoopback } from '../../dashboard-gateway/first-sign-in.ts';
-import { addressText, isSameOrigin } from '../../dashboard-gateway/http/request.ts';
+import { clientOf, isSameOrigin } from '../../dashboard-gateway/http/origin.ts';
+import { addressText } from '../../dashboard-gateway/http/request.ts';
 import { withPassword } from '../../dashboard-gateway/sign-in/passwords.ts';
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
@@ -99,23 +101,20 @@ farms: []
 });
 
 describe('where a request comes from', () => {
-  const headers = (origin: string, host: string) => ({
-    origin,
-    host,
-    cookie: '',
-    authorization: '',
-    contentType: '',
-    ifNoneMatch: '',
-    forwarded: false,
-  });
+  const asked = (origin: string, host: string, secure = false) => ({ headers: { origin, host }, secure });
 
   it('is the gateway itself when the origin is its host', () => {
-    expect(isSameOrigin(headers('', 'a:1'))).to.equal(true);
-    expect(isSameOrigin(headers('http://a:1', 'a:1'))).to.equal(true);
-    expect(isSameOrigin(headers('https://farm.example', 'farm.example:443'))).to.equal(true);
+    expect(isSameOrigin(asked('', 'a:1'))).to.equal(true);
+    expect(isSameOrigin(asked('http://a:1', 'a:1'))).to.equal(true);
+    expect(isSameOrigin(asked('https://farm.example', 'farm.example:443'))).to.equal(true);
     for (const other of ['http://b:1', 'http://a:2', 'null', 'http://a', 'a:1']) {
-      expect(isSameOrigin(headers(other, 'a:1')), other).to.equal(false);
+      expect(isSameOrigin(asked(other, 'a:1')), other).to.equal(false);
     }
+  });
+
+  it('is another site when the page came without TLS and the request with it', () => {
+    expect(isSameOrigin(asked('https://farm.example', 'farm.example', true))).to.equal(true);
+    expect(isSameOrigin(asked('http://farm.example', 'farm.example', true))).to.equal(false);
   });
 
   it('is an address as text', () => {
@@ -123,5 +122,53 @@ describe('where a request comes from', () => {
     const mapped = new Uint8Array([...Array<number>(10).fill(0), 255, 255, 127, 0, 0, 1]);
     expect(addressText(mapped)).to.equal('127.0.0.1');
     expect(isLoopback(addressText(new Uint8Array([...Array<number>(15).fill(0), 1])))).to.equal(true);
+  });
+
+  describe('behind proxies', () => {
+    const trusted = Networks.parse('10.0.0.0/8, fd00::/8, 127.0.0.1') ?? new Networks();
+    const of = (peer: string, chain: string, proto = '') => clientOf(peer, chain, proto, { tls: false, trusted });
+
+    it('is whom the first trusted proxy saw, whatever that one claimed', () => {
+      expect(of('10.0.0.1', '203.0.113.9').address).to.equal('203.0.113.9');
+      expect(of('10.0.0.1', '1.2.3.4, 203.0.113.9, 10.0.0.2').address).to.equal('203.0.113.9');
+      expect(of('fd00:0:0:0:0:0:0:1', '2001:db8::1').address).to.equal('2001:db8::1');
+      expect(of('10.0.0.1', '::ffff:203.0.113.9').address).to.equal('203.0.113.9');
+    });
+
+    it('is the last one that can be read', () => {
+      expect(of('10.0.0.1', '').address).to.equal('10.0.0.1');
+      expect(of('10.0.0.1', '203.0.113.9, nonsense').address).to.equal('10.0.0.1');
+      expect(of('10.0.0.1', '203.0.113.9, nonsense, 10.0.0.2').address).to.equal('10.0.0.2');
+      expect(of('10.0.0.1', Array(500).fill('10.0.0.2').join(',')).address).to.equal('10.0.0.2');
+    });
+
+    it('is the peer itself when that is no trusted proxy', () => {
+      expect(of('203.0.113.1', '127.0.0.1', 'https')).to.deep.equal({ address: '203.0.113.1', secure: false });
+    });
+
+    it('is secure when the nearest trusted proxy says so, or the gateway speaks TLS', () => {
+      expect(of('10.0.0.1', '203.0.113.9', 'https').secure).to.equal(true);
+      expect(of('10.0.0.1', '203.0.113.9', 'https, http').secure).to.equal(false);
+      expect(clientOf('203.0.113.1', '', 'http', { tls: true, trusted }).secure).to.equal(true);
+    });
+  });
+});
+
+describe('a list of networks', () => {
+  it('holds addresses and networks of both kinds', () => {
+    const networks = Networks.parse('10.0.0.0/8,::1, 192.0.2.7');
+    for (const inside of ['10.1.2.3', '::ffff:10.1.2.3', '0:0:0:0:0:0:0:1', '192.0.2.7']) {
+      expect(networks?.has(inside), inside).to.equal(true);
+    }
+    for (const outside of ['11.0.0.1', '::2', '192.0.2.8', '', 'localhost']) {
+      expect(networks?.has(outside), outside).to.equal(false);
+    }
+    expect(Networks.parse('')?.has('127.0.0.1')).to.equal(false);
+  });
+
+  it('is refused whole when a part of it is none', () => {
+    for (const wrong of ['x', '10.0.0.1,', ',', '10.0.0.0/33', '10.1', '10.1/8', '::1/129', '0x7f000001']) {
+      expect(Networks.parse(wrong), wrong).to.equal(undefined);
+    }
   });
 });
