@@ -98,6 +98,18 @@ export class StoreRejected extends LoamError {
   readonly advice = 'set-aside';
 }
 
+/** An MQTT broker that a simulator is to publish to cannot be reached. */
+export class BrokerUnreachable extends LoamError {
+  readonly code = 'BROKER_UNREACHABLE';
+  readonly advice = 'tell-user';
+}
+
+/** An MQTT broker refuses a simulator's client id, user name or secret. */
+export class CredentialsRefused extends LoamError {
+  readonly code = 'CREDENTIALS_REFUSED';
+  readonly advice = 'tell-user';
+}
+
 /** A payload is not one that Loam understands. `reason` is a stable word for counting, `path` names the place in it. */
 export class PayloadInvalid extends LoamError {
   readonly code = 'PAYLOAD_INVALID';

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
+import { threadEntry } from '../../core/thread.ts';
 import type { Answer, Ask, Reply, Request, Settings } from './duckdb-protocol.ts';
 
 type AnswerTo<K extends Answer['is']> = Extract<Answer, { is: K }>;
@@ -12,14 +13,7 @@ interface Waiting {
 /** Above this many calls the store is behind for good: more of them would only fill memory. */
 const MAX_WAITING = 1_000;
 
-// Node 20 does not give `--import tsx` to a thread's entry, so the entry is a line of JavaScript that brings tsx itself:
-// the same however the main thread came to understand TypeScript.
-const ENTRY = new URL(
-  `data:text/javascript,${encodeURIComponent(`
-    import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))};
-    register();
-    await import(${JSON.stringify(new URL('./duckdb-worker.ts', import.meta.url).href)});`)}`,
-);
+const ENTRY = threadEntry(new URL('./duckdb-worker.ts', import.meta.url));
 
 /**
  * One life of the thread that owns the database. It is opening until `opened` resolves, then answers calls, and ends once:

@@ -1,0 +1,267 @@
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import mqttPacket, { type Packet } from 'mqtt-packet';
+import { backoff } from '../../core/lifecycle.ts';
+import type { Message } from './messages.ts';
+
+/** What a connection needs to know. */
+export interface ConnectionOptions {
+  readonly url: URL;
+  readonly ca?: string;
+  readonly clientId: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly keepaliveS: number;
+  /** Most publishes without an acknowledgement; with QoS 0, most of one write to the socket. */
+  readonly inFlight: number;
+  readonly qos: 0 | 1;
+}
+
+/** What a connection asks for and tells. */
+export interface ConnectionEvents {
+  /** The next message to publish, or undefined when none is due. */
+  next(): Message | undefined;
+  /** The bytes of a message. `again`: it was sent before, on a connection that broke. */
+  packet(message: Message, messageId: number | undefined, again: boolean): Buffer;
+  /** QoS 1: its PUBACK came. QoS 0: the system took its bytes. */
+  done(message: Message): void;
+  resent(message: Message): void;
+  up(): void;
+  /** It was up, and is not any more. `why` is a short text such as `ECONNRESET`. */
+  lost(why: string): void;
+  /** An attempt to connect failed. `code` is the CONNACK's when the broker answered. */
+  refused(why: string, code: number | undefined): void;
+}
+
+const FIRST_RETRY_MS = 100;
+const MOST_RETRY_MS = 5_000;
+const CONNACK_MS = 15_000;
+
+/** CONNACK return codes of MQTT 3.1.1, section 3.2.2.3. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  1: 'unacceptable protocol version',
+  2: 'client id rejected',
+  3: 'server unavailable',
+  4: 'bad user name or password',
+  5: 'not authorized',
+};
+
+/**
+ * One MQTT 3.1.1 client with as little around the codec as a load needs.
+ *
+ *     idle ─open─▶ connecting ─CONNACK 0─▶ up ─socket closed─▶ waiting ─retry─▶ connecting
+ *                       └──────── refused, closed ───────────────▲
+ *
+ * A message is in one of `inFlight` slots from its first sending to its PUBACK, over as many connections as that takes: after a break
+ * everything in a slot is sent again before anything new. `retry` asks its owner for the next attempt, who decides how many go at once.
+ */
+export class Connection {
+  state: 'idle' | 'connecting' | 'up' | 'waiting' | 'ended' = 'idle';
+  private readonly options: ConnectionOptions;
+  private readonly events: ConnectionEvents;
+  private readonly retry: () => void;
+  private readonly slots: (Message | undefined)[];
+  private readonly free: number[] = [];
+  private socket: Socket | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private attempts = 0;
+  private why = '';
+  private code: number | undefined;
+  private heardAt = 0;
+  private saidAt = 0;
+  private writing = false;
+
+  constructor(options: ConnectionOptions, events: ConnectionEvents, retry: () => void) {
+    this.options = options;
+    this.events = events;
+    this.retry = retry;
+    this.slots = new Array<Message | undefined>(options.inFlight + 1).fill(undefined);
+    for (let id = options.inFlight; id > 0; id--) this.free.push(id);
+  }
+
+  /** Messages sent and not acknowledged. */
+  get unacknowledged(): number {
+    return this.options.inFlight - this.free.length;
+  }
+
+  /** Whether a message that becomes due now would be sent now. */
+  get hasRoom(): boolean {
+    return this.state === 'up' && (this.options.qos === 0 ? !this.writing : this.free.length > 0);
+  }
+
+  /** Makes one attempt to connect. */
+  open(): void {
+    if (this.state === 'ended') return;
+    this.state = 'connecting';
+    this.why = '';
+    this.code = undefined;
+    const socket = this.dial();
+    this.socket = socket;
+    const parser = mqttPacket.parser();
+    parser.on('packet', (packet) => this.take(packet));
+    parser.on('error', (error: Error) => this.drop(`not MQTT: ${error.message}`));
+    socket.on('data', (chunk) => {
+      this.heardAt = performance.now();
+      parser.parse(chunk);
+      this.pump();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.why ||= error.code ?? error.message;
+    });
+    socket.once('close', () => this.closed());
+    this.timer = setTimeout(() => this.drop('no CONNACK'), CONNACK_MS);
+  }
+
+  /** Publishes whatever is due and has room. */
+  pump(): void {
+    if (this.state !== 'up') return;
+    if (this.options.qos === 0) this.pumpUnacknowledged();
+    else this.pumpAcknowledged();
+  }
+
+  private pumpAcknowledged(): void {
+    const packets: Buffer[] = [];
+    while (this.free.length > 0) {
+      const message = this.events.next();
+      if (!message) break;
+      const id = this.free.pop() ?? 0;
+      this.slots[id] = message;
+      packets.push(this.events.packet(message, id, false));
+    }
+    this.write(packets);
+  }
+
+  /** Called now and then: keeps the connection alive, and drops one that has gone silent. */
+  tend(now: number): void {
+    if (this.state !== 'up') return;
+    const keepalive = this.options.keepaliveS * 1_000;
+    if (now - this.heardAt > keepalive * 1.5) this.drop('silent');
+    else if (now - this.saidAt > keepalive / 2) this.write([mqttPacket.generate({ cmd: 'pingreq' })]);
+  }
+
+  /** Cuts the connection as a failing link would; it comes back as after any break. */
+  cut(): void {
+    this.drop('cut');
+  }
+
+  /** Takes leave of the broker; what is unacknowledged stays so. */
+  end(): void {
+    const { state } = this;
+    this.state = 'ended';
+    clearTimeout(this.timer);
+    if (state === 'up') this.socket?.end(mqttPacket.generate({ cmd: 'disconnect' }));
+    else this.socket?.destroy();
+  }
+
+  /** Forgets the socket of an ended connection whose other side does not close it. */
+  destroy(): void {
+    this.socket?.destroy();
+  }
+
+  private dial(): Socket {
+    const { url, ca, clientId, username, password, keepaliveS } = this.options;
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const greet = () => {
+      this.saidAt = performance.now();
+      socket.write(
+        mqttPacket.generate({
+          cmd: 'connect',
+          protocolId: 'MQTT',
+          protocolVersion: 4,
+          clean: true,
+          clientId,
+          keepalive: keepaliveS,
+          ...(username === undefined ? {} : { username }),
+          ...(password === undefined ? {} : { password: Buffer.from(password) }),
+        }),
+      );
+    };
+    const socket =
+      url.protocol === 'mqtts:'
+        ? connectTls({ host, port: Number(url.port || 8883), servername: host, ...(ca ? { ca } : {}) }, greet)
+        : connectTcp({ host, port: Number(url.port || 1883), noDelay: true }, greet);
+    return socket;
+  }
+
+  private take(packet: Packet): void {
+    if (packet.cmd === 'puback') this.acknowledge(packet.messageId ?? 0);
+    else if (packet.cmd === 'connack' && this.state === 'connecting') this.greeted(packet.returnCode ?? 0);
+  }
+
+  private greeted(code: number): void {
+    if (code !== 0) {
+      this.code = code;
+      this.drop(REFUSALS[code] ?? `CONNACK ${code}`);
+      return;
+    }
+    clearTimeout(this.timer);
+    this.state = 'up';
+    this.attempts = 0;
+    this.events.up();
+    this.resend();
+    this.pump();
+  }
+
+  private resend(): void {
+    const packets: Buffer[] = [];
+    for (const [id, message] of this.slots.entries()) {
+      if (!message) continue;
+      packets.push(this.events.packet(message, id, true));
+      this.events.resent(message);
+    }
+    this.write(packets);
+  }
+
+  private acknowledge(id: number): void {
+    const message = this.slots[id];
+    if (!message) return;
+    this.slots[id] = undefined;
+    this.free.push(id);
+    this.events.done(message);
+  }
+
+  /** QoS 0: one write at a time, the next when the system has taken it. */
+  private pumpUnacknowledged(): void {
+    if (this.writing) return;
+    const messages: Message[] = [];
+    while (messages.length < this.options.inFlight) {
+      const message = this.events.next();
+      if (!message) break;
+      messages.push(message);
+    }
+    if (messages.length === 0) return;
+    this.writing = true;
+    const packets = messages.map((message) => this.events.packet(message, undefined, false));
+    this.write(packets, (error) => {
+      this.writing = false;
+      if (error) return;
+      for (const message of messages) this.events.done(message);
+      this.pump();
+    });
+  }
+
+  private write(packets: readonly Buffer[], written?: (error?: Error | null) => void): void {
+    const [first] = packets;
+    if (!first) return;
+    this.saidAt = performance.now();
+    this.socket?.write(packets.length === 1 ? first : Buffer.concat(packets), written);
+  }
+
+  private drop(why: string): void {
+    this.why ||= why;
+    this.socket?.destroy();
+  }
+
+  private closed(): void {
+    clearTimeout(this.timer);
+    this.writing = false;
+    const { state } = this;
+    if (state === 'ended') return;
+    this.state = 'waiting';
+    const why = this.why || 'closed by the broker';
+    if (state === 'up') this.events.lost(why);
+    else this.events.refused(why, this.code);
+    this.timer = setTimeout(() => this.retry(), backoff(this.attempts, FIRST_RETRY_MS, MOST_RETRY_MS));
+    this.attempts += 1;
+  }
+}

@@ -1,0 +1,112 @@
+import { Worker } from 'node:worker_threads';
+import { explain } from '../../core/errors.ts';
+import { withDeadline } from '../../core/lifecycle.ts';
+import { threadEntry } from '../../core/thread.ts';
+import type { Refusal, Tidings } from './driver.ts';
+import { type FullPlan, partOf } from './plan.ts';
+import type { Order, Word } from './thread.ts';
+
+const ENTRY = threadEntry(new URL('./thread.ts', import.meta.url));
+const TELL_MS = 10_000;
+const LEAVE_MS = 3_000;
+
+/** The generator's threads, as one. Whatever ends a thread early rejects `failed`. */
+export class Crew {
+  /** Resolves when all connections of all threads are up. */
+  readonly ready: Promise<void>;
+  /** Resolves when all that was to be sent is acknowledged. */
+  readonly finished: Promise<void>;
+  /** Rejects when a thread breaks; never resolves. */
+  readonly failed: Promise<never>;
+  private readonly members: Member[];
+
+  constructor(plan: FullPlan, onRefused: (refusal: Refusal) => void) {
+    this.members = Array.from({ length: plan.threads }, (_, i) => new Member(partOf(plan, i, plan.threads), onRefused));
+    this.ready = Promise.all(this.members.map(({ ready }) => ready)).then(() => {});
+    this.finished = Promise.all(this.members.map(({ finished }) => finished)).then(() => {});
+    this.failed = Promise.race(this.members.map(({ failed }) => failed));
+    // Whoever waits for one of these hears of a failure; a run that ends earlier has nobody to tell it to.
+    this.failed.catch(() => {});
+  }
+
+  /** Begins to publish. */
+  begin(): void {
+    this.order({ do: 'begin' });
+  }
+
+  /** From now on `rate` a second over all threads. */
+  changeRate(rate: number): void {
+    const all = this.members.reduce((sum, { connections }) => sum + connections, 0);
+    for (const member of this.members) member.order({ do: 'rate', rate: (rate * member.connections) / all });
+  }
+
+  /** Publishes nothing new any more. */
+  halt(): void {
+    this.order({ do: 'halt' });
+  }
+
+  /** What each thread has to tell since the last call. */
+  tell(): Promise<Tidings[]> {
+    return Promise.all(this.members.map((member) => member.tell()));
+  }
+
+  /** Ends every connection and thread. */
+  async end(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.end()));
+  }
+
+  private order(order: Order): void {
+    for (const member of this.members) member.order(order);
+  }
+}
+
+/** One thread and what it says. */
+class Member {
+  readonly ready: Promise<void>;
+  readonly finished: Promise<void>;
+  readonly failed: Promise<never>;
+  readonly connections: number;
+  private readonly worker: Worker;
+  private readonly gone: Promise<void>;
+  private readonly asking: ((tidings: Tidings) => void)[] = [];
+
+  constructor(plan: FullPlan, onRefused: (refusal: Refusal) => void) {
+    this.connections = plan.connections.length;
+    this.worker = new Worker(ENTRY, { execArgv: [], workerData: plan, name: 'load' });
+    const { worker } = this;
+    const heard = new Map<Word['is'], () => void>();
+    this.ready = new Promise((resolve) => heard.set('ready', resolve));
+    this.finished = new Promise((resolve) => heard.set('finished', resolve));
+    worker.on('message', (word: Word) => {
+      if (word.is === 'refused') onRefused(word.refusal);
+      else if (word.is === 'told') this.asking.shift()?.(word.tidings);
+      else heard.get(word.is)?.();
+    });
+    this.gone = new Promise((resolve) => worker.once('exit', () => resolve()));
+    this.failed = new Promise((_, reject) => {
+      worker.once('error', (error) =>
+        reject(new Error(`a generator thread broke: ${explain(error)}`, { cause: error })),
+      );
+    });
+    this.failed.catch(() => {});
+  }
+
+  order(order: Order): void {
+    this.worker.postMessage(order);
+  }
+
+  async tell(): Promise<Tidings> {
+    const told = new Promise<Tidings>((resolve) => this.asking.push(resolve));
+    this.order({ do: 'tell' });
+    return withDeadline(Promise.race([told, this.failed]), TELL_MS, 'a generator thread does not answer');
+  }
+
+  async end(): Promise<void> {
+    this.order({ do: 'end' });
+    try {
+      await withDeadline(this.gone, LEAVE_MS, 'a generator thread does not end');
+    } catch {
+      await this.worker.terminate();
+    }
+  }
+}

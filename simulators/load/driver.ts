@@ -1,0 +1,291 @@
+import { createHistogram, type EventLoopUtilization, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { Connection } from './connection.ts';
+import { type Message, Numbering, payloadOf, publishPacket } from './messages.ts';
+import type { FullPlan } from './plan.ts';
+import { PromiseLines } from './promises.ts';
+import { Schedule } from './schedule.ts';
+
+/** Counts since the start. Latencies and lateness are histograms in µs. */
+export interface Counts {
+  /** Publishes taken on: due and sent for the first time. */
+  sent: number;
+  acknowledged: number;
+  resent: number;
+  /** Connections lost after they had been up, and attempts to connect that failed. */
+  lost: number;
+  refused: number;
+}
+
+/** What a driver tells about a stretch of time. Histograms hold what came since the last one. */
+export interface Tidings extends Readonly<Counts> {
+  /** Publishes due by now; with a closed loop those sent. */
+  readonly due: number;
+  readonly connected: number;
+  readonly inFlight: number;
+  readonly latency: RecordableHistogram;
+  /** How late the generator itself was with publishes that nothing else held up. */
+  readonly lateness: RecordableHistogram;
+  /** Share of the time since the last one in which the thread's loop was busy, 0 to 1. */
+  readonly busy: number;
+  /** What went wrong since the start, with how often. */
+  readonly errors: Readonly<Record<string, number>>;
+  /** Lines for the promise file. */
+  readonly promises: string;
+}
+
+/** A broker's refusal of a connection: `code` is the CONNACK's. */
+export interface Refusal {
+  readonly clientId: string;
+  readonly why: string;
+  readonly code: number | undefined;
+}
+
+export interface DriverEvents {
+  /** Every connection is up. Called once. */
+  ready(): void;
+  refused(refusal: Refusal): void;
+  /** It has taken on all that it had to (`total`), and everything is acknowledged. */
+  finished(): void;
+}
+
+/** Due publishes are handed out so often, in ms. */
+const TICK_MS = 1;
+const TEND_MS = 1_000;
+const MOST_KINDS_OF_ERRORS = 20;
+const LONGEST_US = 3_600_000_000;
+
+/** Runs one thread's connections through a plan: connects them, hands out what is due, measures. */
+export class Driver {
+  private readonly plan: FullPlan;
+  private readonly events: DriverEvents;
+  private readonly connections: Connection[];
+  private readonly schedule: Schedule | undefined;
+  private readonly counts: Counts = { sent: 0, acknowledged: 0, resent: 0, lost: 0, refused: 0 };
+  private readonly lines = new PromiseLines();
+  private readonly errors = new Map<string, number>();
+  private readonly toOpen: Connection[] = [];
+  private opening = 0;
+  private connected = 0;
+  private ready = false;
+  private running = false;
+  private finished = false;
+  private startedAt = 0;
+  /** Of the open loop: publishes handed to their connections so far. */
+  private handed = 0;
+  private ticking = false;
+  private latency = newHistogram();
+  private lateness = newHistogram();
+  private utilization: EventLoopUtilization = performance.eventLoopUtilization();
+  private timers: NodeJS.Timeout[] = [];
+
+  constructor(plan: FullPlan, events: DriverEvents) {
+    this.plan = plan;
+    this.events = events;
+    const { pace } = plan;
+    this.schedule = pace.loop === 'open' ? new Schedule(pace.rate, pace.rampMs) : undefined;
+    this.connections = plan.connections.map((_, index) => this.connection(index));
+  }
+
+  /** Begins to connect. */
+  connect(): void {
+    this.toOpen.push(...this.connections);
+    this.openMore();
+    this.timers.push(setInterval(() => this.tend(), TEND_MS));
+  }
+
+  /** Begins to publish. */
+  begin(): void {
+    this.running = true;
+    this.startedAt = performance.now();
+    if (this.schedule) this.timers.push(setInterval(() => this.tick(), TICK_MS));
+    else for (const connection of this.connections) connection.pump();
+  }
+
+  /** From now on `rate` a second (open loop). */
+  changeRate(rate: number): void {
+    this.schedule?.change(performance.now() - this.startedAt, rate);
+  }
+
+  /** Takes nothing on any more; what was sent may still be acknowledged. */
+  halt(): void {
+    if (this.schedule && this.running) this.handed = this.dueNow();
+    this.running = false;
+    this.finishIfDone();
+  }
+
+  /** Takes leave of the broker. */
+  end(): void {
+    this.running = false;
+    for (const timer of this.timers) clearInterval(timer);
+    for (const connection of this.connections) connection.end();
+  }
+
+  destroy(): void {
+    for (const connection of this.connections) connection.destroy();
+  }
+
+  /** What there is to tell since the last call. */
+  tidings(): Tidings {
+    const utilization = performance.eventLoopUtilization();
+    const { latency, lateness } = this;
+    const told: Tidings = {
+      ...this.counts,
+      due: this.schedule ? (this.running ? this.dueNow() : this.handed) : this.counts.sent,
+      connected: this.connected,
+      inFlight: this.connections.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0),
+      latency,
+      lateness,
+      busy: performance.eventLoopUtilization(utilization, this.utilization).utilization,
+      errors: Object.fromEntries(this.errors),
+      promises: this.lines.take(),
+    };
+    this.utilization = utilization;
+    this.latency = newHistogram();
+    this.lateness = newHistogram();
+    return told;
+  }
+
+  private connection(index: number): Connection {
+    const { url, ca, connections, keepaliveS, inFlight, qos, firstSeq, metrics, times } = this.plan;
+    const plan = connections[index];
+    if (!plan) throw new RangeError(`no connection ${index}`);
+    const { clientId, username, password, sensors } = plan;
+    const numbering = new Numbering(sensors, firstSeq);
+    const given = times.are === 'due' ? 'due' : times;
+    let taken = 0;
+    const connection: Connection = new Connection(
+      {
+        url: new URL(url),
+        ...(ca === undefined ? {} : { ca }),
+        clientId,
+        ...(username === undefined ? {} : { username }),
+        ...(password === undefined ? {} : { password }),
+        keepaliveS,
+        inFlight,
+        qos,
+      },
+      {
+        next: () => {
+          const due = this.dueOf(index, taken);
+          if (due === undefined) return undefined;
+          taken += 1;
+          this.counts.sent += 1;
+          if (this.ticking) this.lateness.record(microseconds(performance.now() - due));
+          return numbering.take(due, given);
+        },
+        packet: ({ sensor, seq, ts }, messageId, again) =>
+          publishPacket(sensors[sensor]?.topic ?? '', payloadOf(seq, ts, metrics), messageId, again),
+        done: (message) => this.done(message, sensors[message.sensor]),
+        resent: () => {
+          this.counts.resent += 1;
+        },
+        up: () => this.cameUp(),
+        lost: (why) => this.wentDown(why),
+        refused: (why, code) => this.wasRefused({ clientId, why, code }),
+      },
+      () => {
+        this.toOpen.push(connection);
+        this.openMore();
+      },
+    );
+    return connection;
+  }
+
+  /** When the next message of connection `index`, which has had `taken`, is due; undefined when that is not yet, or never. */
+  private dueOf(index: number, taken: number): number | undefined {
+    const { total } = this.plan;
+    if (!this.running || (total !== undefined && this.counts.sent >= total)) return undefined;
+    if (!this.schedule) return performance.now();
+    const k = index + taken * this.connections.length;
+    return k < this.handed ? this.startedAt + this.schedule.dueAt(k) : undefined;
+  }
+
+  private dueNow(): number {
+    const due = this.schedule?.dueBy(performance.now() - this.startedAt) ?? 0;
+    return Math.min(due, this.plan.total ?? due);
+  }
+
+  /** Hands what has become due to the connections whose turn it is. One that has no room takes it when it has. */
+  private tick(): void {
+    if (!this.running) return;
+    const due = this.dueNow();
+    const from = this.handed;
+    this.handed = due;
+    this.ticking = true;
+    const turns = Math.min(due - from, this.connections.length);
+    for (let i = 0; i < turns; i++) {
+      const connection = this.connections[(from + i) % this.connections.length];
+      // One that is full takes its own later, and then it is not the generator that was late.
+      if (connection?.hasRoom) connection.pump();
+    }
+    this.ticking = false;
+  }
+
+  private done({ seq, ts, due }: Message, sensor: { farm: string; sensor: string } | undefined): void {
+    this.counts.acknowledged += 1;
+    if (this.plan.qos === 1) this.latency.record(microseconds(performance.now() - due));
+    if (sensor && this.plan.promises !== undefined)
+      this.lines.add({ farm: sensor.farm, sensor: sensor.sensor, seq, ts });
+    this.finishIfDone();
+  }
+
+  private finishIfDone(): void {
+    const { sent, acknowledged } = this.counts;
+    const over = !this.running || sent >= (this.plan.total ?? Number.POSITIVE_INFINITY);
+    if (!over || sent !== acknowledged || this.finished) return;
+    this.finished = true;
+    this.events.finished();
+  }
+
+  private cameUp(): void {
+    this.opening -= 1;
+    this.connected += 1;
+    this.openMore();
+    if (this.ready || this.connected < this.connections.length) return;
+    this.ready = true;
+    this.events.ready();
+  }
+
+  private wentDown(why: string): void {
+    this.connected -= 1;
+    this.counts.lost += 1;
+    this.note(`connection lost: ${why}`);
+  }
+
+  private wasRefused(refusal: Refusal): void {
+    this.opening -= 1;
+    this.counts.refused += 1;
+    this.note(`connection refused: ${refusal.why}`);
+    this.events.refused(refusal);
+    this.openMore();
+  }
+
+  private openMore(): void {
+    while (this.opening < this.plan.connecting) {
+      const connection = this.toOpen.shift();
+      if (!connection) return;
+      if (connection.state === 'ended') continue;
+      this.opening += 1;
+      connection.open();
+    }
+  }
+
+  private tend(): void {
+    const now = performance.now();
+    for (const connection of this.connections) connection.tend(now);
+  }
+
+  private note(what: string): void {
+    const known = this.errors.has(what) || this.errors.size < MOST_KINDS_OF_ERRORS;
+    const kind = known ? what : 'other';
+    this.errors.set(kind, (this.errors.get(kind) ?? 0) + 1);
+  }
+}
+
+function newHistogram(): RecordableHistogram {
+  return createHistogram({ lowest: 1, highest: LONGEST_US, figures: 3 });
+}
+
+function microseconds(ms: number): number {
+  return Math.min(LONGEST_US, Math.max(1, Math.round(ms * 1_000)));
+}

@@ -1,0 +1,67 @@
+import mqttPacket from 'mqtt-packet';
+import type { LoadSensor } from './plan.ts';
+
+/** One publish: reading number `seq` of a sensor, of time `ts`, due at `due` (ms of `performance.now()`). */
+export interface Message {
+  readonly sensor: number;
+  readonly seq: number;
+  readonly ts: number;
+  readonly due: number;
+}
+
+const METRICS = [
+  'soil_moisture',
+  'soil_temperature',
+  'ec',
+  'battery',
+  'air_temperature',
+  'air_humidity',
+  'rain',
+  'rssi',
+];
+
+/** The native payload of a reading: `seq`, and `metrics` others, made from the sequence number. */
+export function payloadOf(seq: number, ts: number, metrics: number): string {
+  let values = `"seq":${seq}`;
+  for (let i = 0; i < metrics; i++) values += `,"${METRICS[i] ?? `extra_${i}`}":${10 + ((seq + i * 7) % 300) / 10}`;
+  return `{"ts":${ts},"values":{${values}}}`;
+}
+
+/** PUBLISH of a message; QoS 0 without `messageId`. `again`: it was sent before. */
+export function publishPacket(topic: string, payload: string | Buffer, messageId?: number, again = false): Buffer {
+  return mqttPacket.generate({
+    cmd: 'publish',
+    topic,
+    payload,
+    qos: messageId === undefined ? 0 : 1,
+    dup: again,
+    retain: false,
+    ...(messageId === undefined ? {} : { messageId }),
+  });
+}
+
+/** Numbers the readings of some sensors that take turns, and gives each its time. */
+export class Numbering {
+  private readonly next: number[];
+  private readonly last: number[];
+  private turn = 0;
+
+  constructor(sensors: readonly LoadSensor[], firstSeq: number) {
+    this.next = sensors.map(() => firstSeq);
+    this.last = sensors.map(() => 0);
+  }
+
+  /** The next message. `due` is of `performance.now()`; `times` as in the plan. */
+  take(due: number, times: { readonly first: number; readonly step: number } | 'due'): Message {
+    const sensor = this.turn;
+    this.turn = (this.turn + 1) % this.next.length;
+    const seq = this.next[sensor] ?? 1;
+    this.next[sensor] = seq + 1;
+    const ts =
+      times === 'due'
+        ? Math.max((this.last[sensor] ?? 0) + 1, Math.round(performance.timeOrigin + due))
+        : times.first + (seq - 1) * times.step;
+    this.last[sensor] = ts;
+    return { sensor, seq, ts, due };
+  }
+}

@@ -1,0 +1,156 @@
+import { createHistogram, type Histogram, type RecordableHistogram } from 'node:perf_hooks';
+import type { Tidings } from './driver.ts';
+
+/** Times from when a publish was due to its PUBACK, in ms. Absent where nothing was acknowledged, as with QoS 0. */
+export interface Latency {
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+  readonly mean: number;
+}
+
+/** One stretch of a run, mostly a second. Counts are of this stretch alone. */
+export interface Stretch {
+  /** Its end, ms after publishing began, and its length. */
+  readonly at: number;
+  readonly ms: number;
+  readonly due: number;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly resent: number;
+  /** At its end. */
+  readonly inFlight: number;
+  readonly connected: number;
+  /** Due and not sent yet, at its end: what the receiver is behind. */
+  readonly backlog: number;
+  readonly latencyMs: Latency | undefined;
+  readonly errors: number;
+}
+
+/** How far the generator itself can be trusted. */
+export interface Generator {
+  readonly threads: number;
+  /** Share of the time in which its busiest thread was at work, 0 to 1. */
+  readonly busiest: number;
+  /** How late it was with publishes that nothing but itself held up, 99th percentile, ms. Open loop only. */
+  readonly lateMs: number | undefined;
+  /** Whether it, and not the receiver, set the pace. */
+  readonly wasTheLimit: boolean;
+  /** The same in words. */
+  readonly statement: string;
+}
+
+/** What a load test found. Counts are of publishes. */
+export interface LoadReport {
+  readonly connections: number;
+  readonly qos: 0 | 1;
+  readonly loop: 'open' | 'closed';
+  /** From the first publish to the end of sending, without the warm-up, s. */
+  readonly seconds: number;
+  readonly due: number;
+  readonly sent: number;
+  /** QoS 0: handed to the system. */
+  readonly acknowledged: number;
+  readonly resent: number;
+  /** Sent, and neither acknowledged nor known to be lost when the run ended. */
+  readonly unacknowledged: number;
+  /** Acknowledged a second, over `seconds`. */
+  readonly perSecond: number;
+  readonly latencyMs: Latency | undefined;
+  readonly connectionsLost: number;
+  readonly connectionsRefused: number;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly stretches: readonly Stretch[];
+  readonly generator: Generator;
+  /** Why it ended: `done` after its time or total, `stopped` by its signal. */
+  readonly ended: 'done' | 'stopped';
+}
+
+/** The latencies of a histogram in µs; undefined when it is empty. */
+export function latencyOf(histogram: Histogram): Latency | undefined {
+  if (histogram.count === 0) return undefined;
+  const at = (percentile: number) => histogram.percentile(percentile) / 1_000;
+  return {
+    p50: at(50),
+    p90: at(90),
+    p99: at(99),
+    p999: at(99.9),
+    max: histogram.max / 1_000,
+    mean: histogram.mean / 1_000,
+  };
+}
+
+/** Several threads' tidings as one. */
+export function together(all: readonly Tidings[]): Tidings {
+  const sum = (of: (tidings: Tidings) => number) => all.reduce((total, tidings) => total + of(tidings), 0);
+  const errors: Record<string, number> = {};
+  for (const [what, count] of all.flatMap((tidings) => Object.entries(tidings.errors))) {
+    errors[what] = (errors[what] ?? 0) + count;
+  }
+  return {
+    sent: sum((t) => t.sent),
+    acknowledged: sum((t) => t.acknowledged),
+    resent: sum((t) => t.resent),
+    lost: sum((t) => t.lost),
+    refused: sum((t) => t.refused),
+    due: sum((t) => t.due),
+    connected: sum((t) => t.connected),
+    inFlight: sum((t) => t.inFlight),
+    latency: merged(all.map((t) => t.latency)),
+    lateness: merged(all.map((t) => t.lateness)),
+    busy: Math.max(...all.map((t) => t.busy)),
+    errors,
+    promises: all.map((t) => t.promises).join(''),
+  };
+}
+
+export function merged(histograms: readonly RecordableHistogram[]): RecordableHistogram {
+  const all = createHistogram();
+  for (const histogram of histograms) all.add(histogram);
+  return all;
+}
+
+/** The stretch between two tidings, `at` and `ms` as in `Stretch`. */
+export function stretchOf(before: Tidings | undefined, now: Tidings, at: number, ms: number): Stretch {
+  const since = (of: (tidings: Tidings) => number) => of(now) - (before ? of(before) : 0);
+  return {
+    at,
+    ms,
+    due: since((t) => t.due),
+    sent: since((t) => t.sent),
+    acknowledged: since((t) => t.acknowledged),
+    resent: since((t) => t.resent),
+    inFlight: now.inFlight,
+    connected: now.connected,
+    backlog: Math.max(0, now.due - now.sent),
+    latencyMs: latencyOf(now.latency),
+    errors: since((t) => t.lost + t.refused),
+  };
+}
+
+/** A thread that is busy for more than this share of its time is taken to be the limit. */
+const BUSY = 0.95;
+/** So late a generator distorts what it measures. */
+const LATE_MS = 20;
+
+/**
+ * What the generator says of itself. `busiest` is the median of its busiest thread's share over the run; `lateness` in µs;
+ * `behind`: whether less came out than was due, or, with a closed loop, always.
+ */
+export function generatorOf(threads: number, busiest: number, lateness: Histogram, loop: 'open' | 'closed'): Generator {
+  const lateMs = loop === 'open' && lateness.count > 0 ? lateness.percentile(99) / 1_000 : undefined;
+  const wasTheLimit = busiest > BUSY || (lateMs ?? 0) > LATE_MS;
+  const share = `its busiest thread was at work ${(busiest * 100).toFixed(0)} % of the time`;
+  const late = lateMs === undefined ? '' : `, and it sent 99 % of what nothing held up within ${lateMs.toFixed(1)} ms`;
+  return {
+    threads,
+    busiest,
+    lateMs,
+    wasTheLimit,
+    statement: wasTheLimit
+      ? `The generator was the limit, not the receiver: ${share}${late}. More threads or another machine may reach more.`
+      : `The generator was not the limit: ${share}${late}.`,
+  };
+}

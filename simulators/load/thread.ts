@@ -1,0 +1,55 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { Driver, type Refusal, type Tidings } from './driver.ts';
+import type { FullPlan } from './plan.ts';
+
+/** What the main thread tells a generator thread. */
+export type Order =
+  | { readonly do: 'begin' }
+  | { readonly do: 'rate'; readonly rate: number }
+  | { readonly do: 'halt' }
+  | { readonly do: 'tell' }
+  | { readonly do: 'end' };
+
+/** What a generator thread tells the main thread. `told` answers `tell`, once each. */
+export type Word =
+  | { readonly is: 'ready' }
+  | { readonly is: 'refused'; readonly refusal: Refusal }
+  | { readonly is: 'finished' }
+  | { readonly is: 'told'; readonly tidings: Tidings };
+
+const FAREWELL_MS = 500;
+const port = parentPort;
+if (!port) throw new Error('this module is the entry of a thread');
+
+const say = (word: Word) => port.postMessage(word);
+const plan: FullPlan = workerData;
+const driver = new Driver(plan, {
+  ready: () => say({ is: 'ready' }),
+  refused: (refusal) => say({ is: 'refused', refusal }),
+  finished: () => say({ is: 'finished' }),
+});
+port.on('message', (order: Order) => follow(order));
+driver.connect();
+
+function follow(order: Order): void {
+  switch (order.do) {
+    case 'begin':
+      driver.begin();
+      break;
+    case 'rate':
+      driver.changeRate(order.rate);
+      break;
+    case 'halt':
+      driver.halt();
+      break;
+    case 'tell':
+      say({ is: 'told', tidings: driver.tidings() });
+      break;
+    case 'end':
+      driver.end();
+      port?.close();
+      // Closed sockets let the thread end by itself; one whose other side stays silent does not.
+      setTimeout(() => driver.destroy(), FAREWELL_MS).unref();
+      break;
+  }
+}
