@@ -1,6 +1,7 @@
 /** The fixed header of MQTT 3.1.1 (2.2): packet type and flags in one byte, then the remaining length in one to four. */
 const CONNECT = 1;
 const PUBLISH = 3;
+const DISCONNECT = 14;
 
 /** Bytes from the first of a packet to its last; undefined when its header is not complete. NaN when it is not MQTT. */
 export function packetLength(bytes: Buffer, at: number): number | undefined {
@@ -20,6 +21,10 @@ export function isConnect(firstByte: number | undefined): boolean {
 
 export function isPublish(firstByte: number | undefined): boolean {
   return firstByte !== undefined && firstByte >> 4 === PUBLISH;
+}
+
+export function isDisconnect(firstByte: number | undefined): boolean {
+  return firstByte !== undefined && firstByte >> 4 === DISCONNECT;
 }
 
 /** Whether a publish's first byte says QoS 0. */

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { BrokerCounters } from './counters.ts';
-import { isBestEffort, isConnect, isPublish, packetLength } from './frame.ts';
+import { isBestEffort, isConnect, isDisconnect, isPublish, packetLength } from './frame.ts';
 import type { Intake } from './intake.ts';
 import type { BrokerLimits } from './limits.ts';
 import { faultOf } from './well-formed.ts';
@@ -46,6 +46,8 @@ export class Gate extends Duplex {
   private wanted = 2;
   private hungry = false;
   private over = false;
+  /** It said DISCONNECT: what it sends behind that is not looked at. */
+  private left = false;
   private readonly unclaimed: number[] = [];
   private inFlight = 0;
   private inLineSince: number | undefined;
@@ -145,7 +147,7 @@ export class Gate extends Duplex {
   }
 
   private receive(chunk: Buffer): void {
-    if (this.destroyed) return;
+    if (this.destroyed || this.left) return;
     this.arrived.push(chunk);
     this.arrivedBytes += chunk.length;
     if (!this.around.intake.addWaiting(chunk.length)) {
@@ -191,11 +193,13 @@ export class Gate extends Duplex {
         from = at + length;
       }
       at += length;
+      this.left = isDisconnect(bytes[at - length]);
+      if (this.left) break;
     }
     if (this.destroyed) return;
     this.hand(bytes.subarray(from, at));
-    this.held = bytes.subarray(at);
-    this.around.intake.removeWaiting(at);
+    this.held = this.left ? NOTHING : bytes.subarray(at);
+    this.around.intake.removeWaiting(bytes.length - this.held.length);
     if (waits) this.socket.pause();
     else if (this.over) this.push(null);
     else this.socket.resume();

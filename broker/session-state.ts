@@ -1,7 +1,10 @@
 import type { Identity } from './identity.ts';
 
-/** How a command sent to a client ended: its PUBACK came, or the session is gone without it. */
-export type Sent = 'acknowledged' | 'lost';
+/**
+ * How a command sent to a client ended: its PUBACK came, or the session is gone without it;
+ * `unconfirmed` when the client subscribed with QoS 0, which has no PUBACK.
+ */
+export type Sent = 'acknowledged' | 'lost' | 'unconfirmed';
 
 /** One command on its way to a client, from the first sending to its PUBACK. */
 export interface Outgoing {

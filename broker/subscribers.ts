@@ -31,8 +31,8 @@ export class Subscriber {
   }
 
   /**
-   * Sends a command at QoS 1. Resolves `acknowledged` when its PUBACK came, on this connection or, in a session with clean=0, on a later one;
-   * `lost` when the session ended without it. Never rejects. While it is on its way the same `key` is not sent again.
+   * Sends a command at the QoS of the subscription, at most 1 [MQTT-3.8.4-6]. Resolves `acknowledged` when its PUBACK came, on this connection or, in a session with clean=0, on a later one;
+   * `lost` when the session ended without it, `unconfirmed` when it went out at QoS 0. Never rejects. While it is on its way the same `key` is not sent again.
    * Answers `busy` when the session has too many commands without their PUBACK, or does not read: nothing was sent.
    */
   send(key: string, topic: string, payload: Buffer): Promise<Sent> | 'busy' {
@@ -41,9 +41,19 @@ export class Subscriber {
     if (underWay) return underWay.sent;
     if (gate.destroyed || gate.unreadBytes > MOST_UNREAD_BYTES || state.outgoing.size >= this.mostCommands)
       return 'busy';
+    if (this.qosOf(topic) === 0) {
+      gate.write(mqttPacket.generate({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false }));
+      return Promise.resolve('unconfirmed');
+    }
     const { messageId, sent } = state.begin(key, topic, payload);
     gate.write(mqttPacket.generate({ cmd: 'publish', topic, payload, messageId, qos: 1, dup: false, retain: false }));
     return sent;
+  }
+
+  /** The highest QoS of the session's subscriptions that hear `topic`, a sensor's commands [MQTT-3.3.5-1]. */
+  private qosOf(topic: string): number {
+    const { subscriptions, identity } = this.state;
+    return Math.max(subscriptions.get(topic) ?? 0, subscriptions.get(commandsTopic(identity.farm, '+')) ?? 0);
   }
 }
 

@@ -52,6 +52,7 @@ const PINGREQ = 12;
 const DISCONNECT = 14;
 
 const HIGHEST_QOS = 2;
+const [EVERY_LEVEL, ONE_LEVEL, SLASH] = Buffer.from('#+/');
 const FLAGS = { reserved: 0x01, will: 0x04, willQos: 0x18, willRetain: 0x20, password: 0x40, username: 0x80 };
 
 function malformedUnless(holds: boolean): Fault | undefined {
@@ -66,7 +67,7 @@ function publishHolds(first: number, body: Reader): boolean {
 }
 
 function connectFault(body: Reader): Fault | undefined {
-  const name = body.shortText();
+  const name = body.name();
   const level = body.byte();
   if (name === 'MQTT' && level !== undefined && level !== 4) return 'level';
   // Devices of MQTT 3.1 differ in nothing that matters here but in these two fields.
@@ -91,21 +92,33 @@ function fieldsHold(flags: number, body: Reader): boolean {
   return body.ended;
 }
 
-/** One filter at least, none of them empty, each followed by a QoS in a SUBSCRIBE. */
+/** One filter at least, each followed by a QoS in a SUBSCRIBE. */
 function filtersHold(body: Reader, withQos: boolean): boolean {
   do {
-    if (!body.text() || body.lastLength === 0) return false;
+    if (!body.text() || !wildcardsHold(body.lastText)) return false;
     const qos = withQos ? body.byte() : 0;
     if (qos === undefined || qos > HIGHEST_QOS) return false;
   } while (!body.ended);
   return true;
 }
 
+/** Not empty; `+` takes up a whole level, `#` the last one [MQTT-4.7.1-2] [MQTT-4.7.1-3]. */
+function wildcardsHold(filter: Buffer): boolean {
+  for (const [i, byte] of filter.entries()) {
+    if (byte !== ONE_LEVEL && byte !== EVERY_LEVEL) continue;
+    if (i > 0 && filter[i - 1] !== SLASH) return false;
+    const next = filter[i + 1];
+    if (next !== undefined && (next !== SLASH || byte === EVERY_LEVEL)) return false;
+  }
+  return filter.length > 0;
+}
+
 /** Goes through a packet's fields; each step says whether the field is there and well-formed. */
 class Reader {
   private readonly bytes: Buffer;
   private at: number;
-  lastLength = 0;
+  /** The bytes of the text or binary that was read last. */
+  lastText: Buffer = Buffer.alloc(0);
 
   constructor(bytes: Buffer, at: number) {
     this.bytes = bytes;
@@ -134,25 +147,17 @@ class Reader {
   binary(): boolean {
     const { bytes, at } = this;
     if (at + 2 > bytes.length) return false;
-    this.lastLength = bytes.readUInt16BE(at);
-    return this.skip(2 + this.lastLength);
+    const length = bytes.readUInt16BE(at);
+    this.lastText = bytes.subarray(at + 2, at + 2 + length);
+    return this.skip(2 + length);
   }
 
   /** Well-formed UTF-8 without U+0000 [MQTT-1.5.3-1] [MQTT-1.5.3-2]. */
   text(): boolean {
-    const begin = this.at + 2;
-    if (!this.binary()) return false;
-    let plain = true;
-    for (let i = begin; i < this.at; i++) {
-      const byte = this.bytes[i] ?? 0;
-      if (byte === 0) return false;
-      if (byte > 0x7f) plain = false;
-    }
-    return plain || isUtf8(this.bytes.subarray(begin, this.at));
+    return this.binary() && isUtf8(this.lastText) && !this.lastText.includes(0);
   }
 
-  shortText(): string | undefined {
-    const begin = this.at + 2;
-    return this.binary() ? this.bytes.toString('latin1', begin, this.at) : undefined;
+  name(): string | undefined {
+    return this.binary() ? this.lastText.toString('latin1') : undefined;
   }
 }

@@ -7,6 +7,9 @@ import { startBroker } from './harness.ts';
 import type { ConnectBytes } from './mqtt-bytes.ts';
 import { Peer } from './peer.ts';
 
+/** Where commands for sensor a1 go. */
+export const COMMANDS = 'farms/north/sensors/a1/commands';
+
 /** A broker on a real queue for one test file, and everything that came into the queue. */
 export class Place {
   readonly kept: Publish[] = [];
