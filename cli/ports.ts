@@ -1,4 +1,4 @@
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../backbone/log/port.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../backbone/log/port.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Queue } from '../backbone/queue/port.ts';
 import { describeRegistryError, RegistryFile } from '../backbone/registry-file.ts';
@@ -20,6 +20,20 @@ export function holdLiveLog(house: House, config: Config): Promise<Log> {
 
 export function holdDeadLog(house: House, config: Config): Promise<Log> {
   return hold(house, 'dead-letter log', 'LOAM_LOG', config.log, () => openLog(config.log, 'dead', DEAD_LOG_LIMITS));
+}
+
+/** A function that opens the log of trials at its first call; it is closed with the house. */
+export async function holdTrialsLog(house: House, config: Config): Promise<() => Promise<Log>> {
+  let opened: Log | undefined;
+  const open = async () => {
+    opened ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS);
+    return opened;
+  };
+  return await house.hold(
+    'log of trials',
+    async () => open,
+    async () => opened?.close(),
+  );
 }
 
 export function holdStore(house: House, config: Config): Promise<Store> {

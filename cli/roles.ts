@@ -10,7 +10,7 @@ import { OpsServer } from '../core/ops-server.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { Worker } from '../workers/worker.ts';
 import { adminToken, sessionKey } from './data-folder.ts';
-import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, needServers } from './ports.ts';
+import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog, needServers } from './ports.ts';
 import type { Running } from './run.ts';
 
 /** Where `npm run build` puts the browser app. */
@@ -36,9 +36,10 @@ export async function startWorker(house: House, { config, log }: Running): Promi
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
+  const openTrials = await holdTrialsLog(house, config);
   const queue = await holdQueue(house, config);
   const metrics = processMetrics();
-  const worker = new Worker({ queue, store, live, dead, log, metrics });
+  const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
   await house.start(worker);
   await startOps(house, config, log, () => worker.health(), metrics);
   log.info('worker is ready');

@@ -9,7 +9,7 @@ import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
 import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
-import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore } from './ports.ts';
+import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog } from './ports.ts';
 import { countBroker, gatewaySettings, startOps } from './roles.ts';
 import type { Running } from './run.ts';
 
@@ -21,6 +21,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
+  const openTrials = await holdTrialsLog(house, config);
   const queue = await holdQueue(house, config);
 
   const health = (): Health[] => distinct([...broker.health(), ...worker.health(), ...gateway.health()]);
@@ -36,7 +37,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     ...(firstSignIn ? { firstSignIn } : {}),
   });
   const metrics = processMetrics();
-  const worker = new Worker({ queue, store, live, dead, log, metrics });
+  const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
   const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
   countBroker(metrics, broker);
   await house.start(gateway);

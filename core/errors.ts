@@ -90,12 +90,32 @@ export class UnknownEpoch extends LoamError {
 export class StoreUnavailable extends LoamError {
   readonly code = 'STORE_UNAVAILABLE';
   readonly advice = 'wait';
+  /** How long the store wants to be left alone, when it says so. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, options?: { cause?: unknown; retryAfterMs?: number | undefined }) {
+    super(message, options);
+    this.retryAfterMs = options?.retryAfterMs;
+  }
 }
 
-/** The store refuses these readings themselves and always will. */
+/** The store, or a proxy before it, takes no request of this size. Hold the readings and write fewer at once. */
+export class WriteTooLarge extends LoamError {
+  readonly code = 'WRITE_TOO_LARGE';
+  readonly advice = 'wait';
+}
+
+/** The store refuses some of these readings themselves and always will; others may have been kept. */
 export class StoreRejected extends LoamError {
   readonly code = 'STORE_REJECTED';
   readonly advice = 'set-aside';
+  /** Places in what was written, where the store tells: the guilty ones are among them. */
+  readonly suspects: readonly number[] | undefined;
+
+  constructor(message: string, options?: { cause?: unknown; suspects?: readonly number[] | undefined }) {
+    super(message, options);
+    this.suspects = options?.suspects;
+  }
 }
 
 /** An MQTT broker that a simulator is to publish to cannot be reached. */

@@ -1,37 +1,77 @@
-import type { Counter } from 'prom-client';
+import type { Counter, Histogram } from 'prom-client';
 import type { Queue } from '../backbone/queue/port.ts';
 import { LabelValues, type Metrics } from '../core/metrics.ts';
-import type { Batch, DeadLetter } from '../telemetry/batch.ts';
+import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
+
+/** What is read when somebody asks. */
+export interface WorkerGauges {
+  /** When the oldest publish in hand was received, Unix ms. */
+  readonly oldest: () => number | undefined;
+  /** Readings in hand. */
+  readonly held: () => number;
+}
+
+const FOLD_SIZES = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000];
 
 /** What a worker counts, for `/metrics`. */
 export class WorkerCounters {
-  private readonly batches: Counter;
-  private readonly again: Counter;
+  private readonly messages: Counter;
+  private readonly restarts: Counter;
   private readonly publishes: Counter<'farm'>;
+  private readonly duplicates: Counter<'farm'>;
   private readonly readings: Counter<'farm'>;
   private readonly dead: Counter<'farm' | 'reason'>;
+  private readonly storing: Histogram;
+  private readonly folded: Histogram;
+  private readonly toStore: Histogram;
+  private readonly toLog: Histogram;
   private readonly farms = new LabelValues();
   private readonly reasons = new LabelValues();
 
-  constructor(metrics: Metrics, queue: Queue) {
-    this.batches = metrics.counter('loam_worker_batches_total', 'Queue messages that were worked off');
-    this.again = metrics.counter('loam_worker_redelivered_total', 'Queue messages that came for a second time or more');
-    this.publishes = metrics.counter('loam_publishes_done_total', 'Publishes whose batch was worked off', ['farm']);
+  constructor(metrics: Metrics, queue: Queue, { oldest, held }: WorkerGauges) {
+    this.messages = metrics.counter('loam_worker_messages_total', 'Queue messages that were worked off');
+    this.restarts = metrics.counter('loam_worker_restarts_total', 'Times that a worker stood still and started over');
+    this.publishes = metrics.counter('loam_publishes_done_total', 'Publishes that were worked off', ['farm']);
+    this.duplicates = metrics.counter(
+      'loam_publishes_redelivered_total',
+      'Publishes that came again: their readings may have been stored before, as the same points',
+      ['farm'],
+    );
     this.readings = metrics.counter('loam_readings_written_total', 'Readings that the store has', ['farm']);
     this.dead = metrics.counter('loam_set_aside_total', 'Dead letters written by workers', ['farm', 'reason']);
+    this.storing = metrics.histogram('loam_store_write_seconds', 'How long the store took for a write');
+    this.folded = metrics.histogram('loam_store_write_readings', 'Readings in a write', { buckets: FOLD_SIZES });
+    this.toStore = metrics.histogram('loam_received_to_stored_seconds', 'From the broker until a message was done');
+    this.toLog = metrics.histogram('loam_received_to_announced_seconds', 'From the broker until it is in the live log');
     metrics.gauge('loam_queue_depth', 'Messages that wait in the queue or are being worked on', () => queue.depth());
+    metrics.gauge('loam_oldest_unstored_seconds', 'Age of the oldest publish in hand', () => {
+      const received = oldest();
+      return received === undefined ? 0 : secondsSince(received);
+    });
+    metrics.gauge('loam_worker_held_readings', 'Readings in hand', held);
   }
 
-  redelivered(): void {
-    this.again.inc();
+  /** These publishes came for a second time or more. */
+  again(publishes: readonly Publish[]): void {
+    for (const [farm, count] of countByFarm(publishes)) this.duplicates.inc({ farm: this.farms.of(farm) }, count);
   }
 
-  /** A batch was acknowledged, with these readings of it stored. */
-  stored(batch: Batch, readings: readonly Reading[]): void {
-    this.batches.inc();
-    for (const [farm, count] of countByFarm(batch.publishes)) this.publishes.inc({ farm: this.farms.of(farm) }, count);
+  /** These publishes are done, their readings are in the store. `received`: that of the oldest. */
+  done(publishes: readonly Publish[], readings: readonly Reading[], received: number): void {
+    this.messages.inc();
+    for (const [farm, count] of countByFarm(publishes)) this.publishes.inc({ farm: this.farms.of(farm) }, count);
     for (const [farm, count] of countByFarm(readings)) this.readings.inc({ farm: this.farms.of(farm) }, count);
+    this.toStore.observe(secondsSince(received));
+  }
+
+  announced(received: number): void {
+    this.toLog.observe(secondsSince(received));
+  }
+
+  wrote(readings: number, seconds: number): void {
+    this.storing.observe(seconds);
+    this.folded.observe(readings);
   }
 
   setAside(letters: readonly DeadLetter[]): void {
@@ -39,10 +79,19 @@ export class WorkerCounters {
       this.dead.inc({ farm: this.farms.of(publish.farm), reason: this.reasons.of(reason) });
     }
   }
+
+  startedOver(): void {
+    this.restarts.inc();
+  }
 }
 
 function countByFarm(of: readonly { readonly farm: string }[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { farm } of of) counts.set(farm, (counts.get(farm) ?? 0) + 1);
   return counts;
+}
+
+/** Of a time that another machine's clock may have told. */
+function secondsSince(ms: number): number {
+  return Math.max(0, Date.now() - ms) / 1000;
 }

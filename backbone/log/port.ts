@@ -68,3 +68,5 @@ export interface LogLimits {
 export const LIVE_LOG_LIMITS: LogLimits = { maxAgeMs: 24 * 3_600_000, maxBytes: 2 * 1024 ** 3 };
 /** Dead letters are the only copy of something acknowledged: kept a year. */
 export const DEAD_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 4 * 1024 ** 3 };
+/** Who was at work when a worker died: needed until the message is done. */
+export const TRIALS_LOG_LIMITS: LogLimits = { maxAgeMs: 30 * 24 * 3_600_000, maxBytes: 64 * 1024 ** 2 };

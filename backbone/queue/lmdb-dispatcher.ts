@@ -81,7 +81,7 @@ export class Dispatcher {
     const worker = new Worker(handler, prefetch);
     this.workers.add(worker);
     this.pump();
-    return { stop: () => this.stopOne(worker) };
+    return { stop: () => this.stopOne(worker), restart: () => this.pump() };
   }
 
   /** How many more messages workers will have room for once `changes` are on disk. */

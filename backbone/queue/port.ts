@@ -16,6 +16,12 @@ export type Handler = (delivery: Delivery) => Promise<void>;
 export interface Consumer {
   /** Takes no more messages, waits for the handlers at work, and gives back what was prefetched and not begun. */
   stop(): Promise<void>;
+  /**
+   * For a consumer that stands still: gives back what it holds, for others to take, and has messages delivered anew.
+   * Handlers at work keep their places until they end; their acknowledgements count no more. In a queue of one process there are
+   * no others and nothing to give back: there it does nothing.
+   */
+  restart(): void;
 }
 
 /**

@@ -80,6 +80,11 @@ export class RabbitConsumer implements Consumer {
     return this.stopped;
   }
 
+  restart(): void {
+    const { connection } = this.link;
+    if (connection) this.link.reset(connection, 'its consumer stood still');
+  }
+
   private async end(): Promise<void> {
     this.unwatch();
     this.stopping.abort();

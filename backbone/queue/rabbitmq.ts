@@ -89,6 +89,7 @@ class RabbitQueue implements Queue {
     }
     this.consumers.add(consumer);
     return {
+      restart: () => consumer.restart(),
       stop: async () => {
         await consumer.stop();
         this.consumers.delete(consumer);

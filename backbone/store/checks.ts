@@ -18,12 +18,17 @@ export function isMetric(name: string): boolean {
   return isName(name) && !RESERVED_METRICS.has(name);
 }
 
-/** Throws StoreRejected unless every reading is one that any store can keep and give back. */
+/** Throws StoreRejected, which tells them, unless every reading is one that any store can keep and give back. */
 export function refuseUnstorable(readings: readonly Reading[]): void {
-  for (const reading of readings) {
+  let first = '';
+  const suspects: number[] = [];
+  for (const [place, reading] of readings.entries()) {
     const what = unstorable(reading);
-    if (what !== undefined) throw new StoreRejected(`a reading of ${JSON.stringify(reading.sensor)} has ${what}`);
+    if (what === undefined) continue;
+    first ||= `a reading of ${JSON.stringify(reading.sensor)} has ${what}`;
+    suspects.push(place);
   }
+  if (suspects.length > 0) throw new StoreRejected(first, { suspects });
 }
 
 function unstorable({ farm, sensor, ts, received, values }: Reading): string | undefined {

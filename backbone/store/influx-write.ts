@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB, Point } from '@influxdata/influxdb-client';
-import { explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
+import { explain, StoreRejected, StoreUnavailable, WriteTooLarge } from '../../core/errors.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { InfluxAddress } from './influx-address.ts';
 import { MEASUREMENT, RECEIVED } from './influx-ql.ts';
@@ -27,10 +27,10 @@ export class InfluxWriter {
     this.agent = address.base.startsWith('https:') ? new HttpsAgent(options) : new HttpAgent(options);
   }
 
-  /** Resolves when the server has confirmed all. Rejects with StoreUnavailable or StoreRejected; some may have been kept then. */
+  /** Resolves when the server has confirmed all. Rejects with StoreUnavailable, WriteTooLarge or StoreRejected; some may have been kept then. */
   async write(readings: readonly Reading[]): Promise<void> {
     for (let from = 0; from < readings.length; from += MAX_READINGS) {
-      await this.send(readings.slice(from, from + MAX_READINGS).map(toPoint));
+      await this.send(readings.slice(from, from + MAX_READINGS), from);
     }
   }
 
@@ -38,7 +38,8 @@ export class InfluxWriter {
     this.agent.destroy();
   }
 
-  private async send(points: Point[]): Promise<void> {
+  private async send(readings: readonly Reading[], from: number): Promise<void> {
+    const points = readings.map(toPoint);
     // A client for each request, for only its options can end a request that hangs.
     const client = new InfluxDB({
       url: this.address.base,
@@ -61,7 +62,7 @@ export class InfluxWriter {
       api.writePoints(points);
       await api.flush();
     } catch (cause) {
-      throw refusal(cause);
+      throw refusal(cause, readings, from);
     }
   }
 }
@@ -80,11 +81,27 @@ function toPoint({ farm, sensor, ts, received, values }: Reading): Point {
 // Every other refusal is about the server, its rights or its limits, and can pass.
 const ABOUT_THE_READINGS = /partial write|unable to parse|field type conflict/;
 
-function refusal(cause: unknown): StoreRejected | StoreUnavailable {
+function refusal(
+  cause: unknown,
+  readings: readonly Reading[],
+  from: number,
+): StoreRejected | StoreUnavailable | WriteTooLarge {
   if (!(cause instanceof HttpError)) return new StoreUnavailable(`InfluxDB: ${explain(cause)}`, { cause });
   const complaint = `${cause.message} ${cause.body ?? ''}`;
   if ([400, 422].includes(cause.statusCode) && ABOUT_THE_READINGS.test(complaint)) {
-    return new StoreRejected(`InfluxDB refuses readings: ${explain(cause)}`, { cause });
+    const suspects = suspectsIn(complaint, readings, from);
+    return new StoreRejected(`InfluxDB refuses readings: ${explain(cause)}`, { cause, suspects });
   }
-  return new StoreUnavailable(`InfluxDB answered ${cause.statusCode} to a write: ${explain(cause)}`, { cause });
+  const answered = `InfluxDB answered ${cause.statusCode} to a write: ${explain(cause)}`;
+  if (cause.statusCode === 413) return new WriteTooLarge(answered, { cause });
+  const retryAfterMs = cause.retryAfter();
+  return new StoreUnavailable(answered, { cause, retryAfterMs: retryAfterMs > 0 ? retryAfterMs : undefined });
+}
+
+/** Of a conflict of types the server names the field, not the line: every reading with that metric is a suspect. */
+function suspectsIn(complaint: string, readings: readonly Reading[], from: number): number[] | undefined {
+  const metric = /input field \\?"([^"\\]+)\\?"/.exec(complaint)?.[1];
+  if (metric === undefined) return undefined;
+  const places = readings.flatMap((reading, place) => (Object.hasOwn(reading.values, metric) ? [from + place] : []));
+  return places.length > 0 ? places : undefined;
 }

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import pino from 'pino';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
@@ -46,8 +46,14 @@ describe('a worker', function () {
     for (const port of opened.splice(0)) await port.close();
   });
 
+  const openTrials = async () => {
+    const trials = await openLmdbLog(`${folder}/log`, 'trials', TRIALS_LOG_LIMITS);
+    opened.push(trials);
+    return trials;
+  };
+
   async function working(over: Partial<ConstructorParameters<typeof Worker>[0]> = {}): Promise<Worker> {
-    const worker = new Worker({ queue, store, live, dead, log: silent, ...over });
+    const worker = new Worker({ queue, store, live, dead, openTrials, log: silent, ...over });
     await worker.start();
     return worker;
   }
@@ -144,6 +150,7 @@ describe('a worker', function () {
       await emptied();
       expect(await remote.latest(FARM)).to.have.length(20);
       expect(lines.filter((line) => line.includes('away'))).to.have.length(1);
+      await until('it is said that the store is back', () => lines.some((line) => line.includes('is back')));
       expect(lines.filter((line) => line.includes('is back'))).to.have.length(1);
       await worker.stop(5_000);
       await proxy.close();

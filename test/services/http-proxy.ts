@@ -1,0 +1,92 @@
+import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
+import { atEnd } from './cleanup.ts';
+
+/** What a proxy does with a request instead of passing it on: an answer, or `hang`, no answer at all. */
+export type Fault =
+  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  | 'hang';
+
+/** A request as it came. */
+export interface Asked {
+  readonly method: string;
+  readonly url: string;
+  readonly body: Buffer;
+}
+
+/** An HTTP proxy on loopback that can answer in its server's place. */
+export interface HttpProxy {
+  port: number;
+  /** Requests that reached the server, and those that were answered here. */
+  readonly passed: number;
+  readonly faulty: number;
+  /** From now on `decide` says what becomes of each request; undefined passes it on. */
+  set(decide: (asked: Asked) => Fault | undefined): void;
+  /** Passes everything on again; what hangs stays without an answer. */
+  clear(): void;
+  close(): Promise<void>;
+}
+
+/** Starts an HTTP proxy in front of a server on loopback. */
+export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
+  const agent = new Agent({ keepAlive: true });
+  let decide: (asked: Asked) => Fault | undefined = () => undefined;
+  let passed = 0;
+  let faulty = 0;
+  const server = createServer((incoming, outgoing) => {
+    const pieces: Buffer[] = [];
+    incoming.on('data', (piece: Buffer) => pieces.push(piece));
+    incoming.on('end', () => {
+      const { method = '', url = '', headers } = incoming;
+      const asked = { method, url, body: Buffer.concat(pieces) };
+      const fault = decide(asked);
+      if (fault === undefined) {
+        passed += 1;
+        pass(asked, headers);
+        return;
+      }
+      faulty += 1;
+      if (fault === 'hang') return;
+      outgoing.writeHead(fault.status, fault.headers).end(fault.body ?? '');
+    });
+
+    const pass = ({ method, url, body }: Asked, headers: IncomingHttpHeaders) => {
+      const onward = request({ host: '127.0.0.1', port: targetPort, method, path: url, headers, agent }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      });
+      onward.on('error', () => outgoing.destroy());
+      onward.end(body);
+    };
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('an HTTP server has an address with a port');
+  const close = async () => {
+    forget();
+    agent.destroy();
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+  };
+  const forget = atEnd({ end: close, exit: () => {} });
+  return {
+    port: address.port,
+    get passed() {
+      return passed;
+    },
+    get faulty() {
+      return faulty;
+    },
+    set: (next) => {
+      decide = next;
+    },
+    clear: () => {
+      decide = () => undefined;
+    },
+    close,
+  };
+}

@@ -1,0 +1,100 @@
+import { Writable } from 'node:stream';
+import pino from 'pino';
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/log/port.ts';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import type { Logger } from '../../core/logger.ts';
+import { Metrics } from '../../core/metrics.ts';
+import { type DeadLetter, decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
+import { Worker, type WorkerOptions } from '../../workers/worker.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+
+export const FARM = 'north';
+export const T0 = 1_764_000_000_000;
+
+/** A publish of one reading, `seq`, of `sensor`, whose time is distinct. */
+export function numberedPublish(sensor: string, seq: number, values: Readonly<Record<string, number>> = {}): Publish {
+  const payload = Buffer.from(JSON.stringify({ ts: T0 + seq, values: { seq, ...values } }));
+  return { farm: FARM, field: 'f1', sensor, topic: telemetryTopic(FARM, sensor), payload, received: Date.now() };
+}
+
+/** A logger that remembers its lines. */
+export function listening(): { log: Logger; lines: string[] } {
+  const lines: string[] = [];
+  const stream = new Writable({ write: (chunk, _encoding, done) => done(void lines.push(String(chunk))) });
+  return { log: pino({ level: 'info' }, stream), lines };
+}
+
+/** A worker's surroundings: queue and logs in LMDB, with the store that a test brings. */
+export class Workbench {
+  readonly queue: Queue;
+  readonly live: Log;
+  readonly dead: Log;
+  readonly metrics = new Metrics();
+  private readonly folder: string;
+  private trials: Log | undefined;
+  private readonly workers: Worker[] = [];
+
+  private constructor(folder: string, queue: Queue, live: Log, dead: Log) {
+    this.folder = folder;
+    this.queue = queue;
+    this.live = live;
+    this.dead = dead;
+  }
+
+  static async open(): Promise<Workbench> {
+    const folder = await temporaryFolder();
+    return new Workbench(
+      folder,
+      await openLmdbQueue(`${folder}/queue`),
+      await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS),
+      await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS),
+    );
+  }
+
+  async work(store: Store, log: Logger, over: Partial<WorkerOptions> = {}): Promise<Worker> {
+    const { queue, live, dead, metrics } = this;
+    const openTrials = async () => {
+      this.trials ??= await openLmdbLog(`${this.folder}/log`, 'trials', TRIALS_LOG_LIMITS);
+      return this.trials;
+    };
+    const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics, ...over });
+    this.workers.push(worker);
+    await worker.start();
+    return worker;
+  }
+
+  publish(id: string, publishes: readonly Publish[]): Promise<void> {
+    return this.queue.publish(encodeBatch({ id, publishes }));
+  }
+
+  emptied(timeoutMs = 15_000): Promise<unknown> {
+    return until('the queue is empty', async () => (await this.queue.depth()) === 0, { timeoutMs });
+  }
+
+  async letters(): Promise<DeadLetter[]> {
+    return (await this.dead.read('first', 10_000)).map((entry) => decodeDead(entry.body));
+  }
+
+  /** The value of one time series, as `/metrics` shows it. */
+  async metric(series: string): Promise<number> {
+    const line = (await this.metrics.text()).split('\n').find((text) => text.startsWith(`${series} `));
+    return Number(line?.slice(series.length + 1) ?? Number.NaN);
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.workers) await worker.stop(2_000);
+    for (const part of [this.queue, this.live, this.dead, this.trials]) await part?.close();
+  }
+}
+
+/** Every `seq` that the store holds of a sensor, with how often. */
+export async function storedSeqs(store: Store, sensor: string): Promise<Map<number, number>> {
+  const found = new Map<number, number>();
+  const query = { farm: FARM, sensors: [sensor], metrics: ['seq'], from: 0, to: T0 * 2 };
+  for await (const { value } of store.export(query)) found.set(value, (found.get(value) ?? 0) + 1);
+  return found;
+}

@@ -1,0 +1,149 @@
+import { expect } from 'chai';
+import { openInfluxStore } from '../../backbone/store/influx.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import type { Worker } from '../../workers/worker.ts';
+import { type Asked, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
+import { type InfluxServer, influx } from '../services/influx.ts';
+import { until } from '../services/wait.ts';
+import { FARM, listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
+
+const isWrite = ({ url }: Asked) => url.startsWith('/write') || url.startsWith('/api/v2/write');
+let databases = 0;
+
+describe('a worker whose store refuses', function () {
+  this.timeout(60_000);
+  let server: InfluxServer;
+  let proxy: HttpProxy;
+  let bench: Workbench;
+  let store: Store;
+  let database: string;
+
+  beforeEach(async () => {
+    server = await influx();
+    proxy = await startHttpProxy(server.port);
+    bench = await Workbench.open();
+    database = `refusing-${process.pid}-${++databases}`;
+    store = await openInfluxStore(`influx://127.0.0.1:${proxy.port}/${database}`, {
+      writeTimeoutMs: 500,
+      probeEveryMs: 100,
+    });
+  });
+
+  afterEach(async () => {
+    await bench.close();
+    await store.close();
+    await proxy.close();
+  });
+
+  const storeIsAway = (worker: Worker) =>
+    until('the worker reports the store', () => worker.health().find((check) => check.name === 'store' && !check.ok));
+
+  async function publishSome(messages: number, each = 10): Promise<void> {
+    for (let i = 0; i < messages; i++) {
+      const readings = Array.from({ length: each }, (_, k) => numberedPublish('s1', i * each + k));
+      await bench.publish(`m${i}`, readings);
+    }
+  }
+
+  async function everythingOnce(count: number): Promise<void> {
+    const found = await storedSeqs(store, 's1');
+    expect([...found.keys()].sort((a, b) => a - b)).to.deep.equal(Array.from({ length: count }, (_, i) => i));
+    expect([...found.values()].every((times) => times === 1)).to.equal(true);
+    expect(await bench.letters()).to.deep.equal([]);
+  }
+
+  const refusals = [
+    { what: '429 too many requests', fault: { status: 429, headers: { 'retry-after': '1' } } },
+    {
+      what: '500 for a full disk',
+      fault: { status: 500, body: '{"error":"engine: write /wal: no space left on device"}' },
+    },
+    { what: '503', fault: { status: 503 } },
+    { what: '401', fault: { status: 401, body: '{"error":"authorization failed"}' } },
+    { what: '404, the database is gone', fault: { status: 404, body: '{"error":"database not found"}' } },
+    { what: 'no answer at all', fault: 'hang' as const },
+  ];
+
+  for (const { what, fault } of refusals) {
+    it(`holds everything through ${what}, says so once, and goes on by itself`, async () => {
+      const { log, lines } = listening();
+      proxy.set((asked) => (isWrite(asked) ? fault : undefined));
+      const worker = await bench.work(store, log);
+      await publishSome(30);
+      const { why } = await storeIsAway(worker);
+      if (fault !== 'hang') expect(why).to.contain(String(fault.status));
+      await until('it was tried more than once', () => proxy.faulty >= 2);
+      expect(await bench.queue.depth()).to.equal(30);
+      proxy.clear();
+      await bench.emptied();
+      await everythingOnce(300);
+      await until('its return is said', () => lines.some((line) => line.includes('store is back')));
+      expect(lines).to.have.length(2);
+    });
+  }
+
+  it('is tried by one at a time while it is away, not by every message in hand', async () => {
+    const { log } = listening();
+    let now = 0;
+    let most = 0;
+    proxy.set((asked) => {
+      if (!isWrite(asked)) return undefined;
+      now += 1;
+      most = Math.max(most, now);
+      setTimeout(() => {
+        now -= 1;
+      }, 20);
+      return { status: 503 };
+    });
+    const worker = await bench.work(store, log);
+    await publishSome(100);
+    await storeIsAway(worker);
+    most = 0;
+    const before = proxy.faulty;
+    await until('it was tried some times', () => proxy.faulty >= before + 5);
+    expect(most).to.equal(1);
+    proxy.clear();
+    await bench.emptied();
+    await everythingOnce(1_000);
+  });
+
+  it('gets smaller writes when it takes no large ones', async () => {
+    const { log } = listening();
+    const most = 2_000;
+    proxy.set((asked) => (isWrite(asked) && asked.body.length > most ? { status: 413 } : undefined));
+    await bench.work(store, log);
+    await publishSome(30);
+    await bench.emptied();
+    expect(proxy.faulty).to.be.greaterThan(0);
+    await everythingOnce(300);
+  });
+
+  it('keeps everything but the lines that it refuses for good, which are set aside', async () => {
+    const { log } = listening();
+    // A field of another type, that somebody wrote by hand: from now on no number fits there.
+    await server.query('', `CREATE DATABASE "${database}"`);
+    const line = `readings,farm=${FARM},sensor=other kind="text" 1764000000000`;
+    const written = await fetch(`${server.url}/write?db=${database}&precision=ms`, { method: 'POST', body: line });
+    expect(written.status).to.equal(204);
+    await bench.work(store, log);
+    const guilty = new Set([3, 77, 150, 151, 299]);
+    for (let i = 0; i < 30; i++) {
+      const publishes = Array.from({ length: 10 }, (_, k) => {
+        const seq = i * 10 + k;
+        return numberedPublish('s1', seq, guilty.has(seq) ? { kind: 1 } : { kind_two: 1 });
+      });
+      await bench.publish(`m${i}`, publishes);
+    }
+    await bench.emptied();
+    const found = await storedSeqs(store, 's1');
+    expect(found.size).to.equal(295);
+    const letters = await bench.letters();
+    const seqOf = (payload: Uint8Array) => JSON.parse(Buffer.from(payload).toString()).values.seq;
+    expect(letters.map(({ publish }) => seqOf(publish.payload))).to.have.members([...guilty]);
+    for (const letter of letters) {
+      expect(letter.reason).to.equal('store_rejected');
+      expect(letter.explanation).to.match(/kind.*type/);
+    }
+    expect(await bench.metric(`loam_set_aside_total{farm="${FARM}",reason="store_rejected"}`)).to.equal(5);
+  });
+});

@@ -1,0 +1,213 @@
+import type { Store } from '../backbone/store/port.ts';
+import { explain, StoreRejected, WriteTooLarge } from '../core/errors.ts';
+import type { Reading } from '../telemetry/reading.ts';
+import { isOutage, type Patience } from './outage.ts';
+
+export interface FoldLimits {
+  /** Most readings in one write. */
+  readonly readings: number;
+  /** How long the first reading of a write waits for others, at most. */
+  readonly lingerMs: number;
+  /** Writes at once. */
+  readonly writes: number;
+}
+
+export const FOLD_LIMITS: FoldLimits = { readings: 5_000, lingerMs: 50, writes: 2 };
+
+const SHORTEST_LINGER_MS = 5;
+/** A write that takes longer was too large for this store, one that takes less leaves room for a larger one. */
+const SLOW_MS = 1_000;
+const FAST_MS = 250;
+const FEWEST_READINGS = 100;
+
+export interface FoldParts {
+  readonly store: Store;
+  readonly patience: Patience;
+  /** Keeps a reading that the store refuses for good. */
+  readonly setAside: (reading: Reading, explanation: string) => Promise<void>;
+  /** Told of every write that the store took. */
+  readonly wrote: (readings: number, seconds: number) => void;
+}
+
+/** Whoever called `write`, and how many pieces of theirs are still on their way. */
+interface Caller {
+  pieces: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Piece {
+  readonly readings: readonly Reading[];
+  readonly caller: Caller;
+}
+
+/**
+ * Folds what comes from many queue messages into few store writes.
+ *
+ * Readings wait until there are enough for a full write, or until the first of them has lingered; both follow how the store answers: a slow
+ * store gets smaller writes after longer waits, a request that is too large is halved, and what works is made larger again.
+ * What the store is away for goes back to where it was, and is cut anew when it is tried again.
+ */
+export class Fold {
+  private readonly parts: FoldParts;
+  private readonly limits: FoldLimits;
+  private waiting: Piece[] = [];
+  private waitingReadings = 0;
+  private most: number;
+  private linger = SHORTEST_LINGER_MS;
+  private due = false;
+  private timer: NodeJS.Timeout | undefined;
+  private writing = 0;
+
+  constructor(parts: FoldParts, limits: FoldLimits = FOLD_LIMITS) {
+    this.parts = parts;
+    this.limits = limits;
+    this.most = limits.readings;
+  }
+
+  /** How many readings the next write may have. */
+  get mostReadings(): number {
+    return this.most;
+  }
+
+  /** Resolves when every reading is in the store or set aside. Rejects with what is nobody's outage, or when stopped while one lasts. */
+  write(readings: readonly Reading[]): Promise<void> {
+    if (readings.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ readings, caller: { pieces: 1, resolve, reject } });
+      this.waitingReadings += readings.length;
+      this.pump();
+    });
+  }
+
+  private pump(): void {
+    while (this.writing < this.limits.writes && this.waitingReadings > 0) {
+      if (!this.due && this.waitingReadings < this.most) {
+        this.timer ??= setTimeout(() => this.isDue(), this.linger);
+        return;
+      }
+      clearTimeout(this.timer);
+      this.timer = undefined;
+      this.due = false;
+      this.writing += 1;
+      void this.one();
+    }
+  }
+
+  private isDue(): void {
+    this.timer = undefined;
+    this.due = true;
+    this.pump();
+  }
+
+  /** One write. Never rejects. */
+  private async one(): Promise<void> {
+    const pieces = await this.attempt();
+    this.writing -= 1;
+    for (const { caller } of pieces) {
+      caller.pieces -= 1;
+      if (caller.pieces === 0) caller.resolve();
+    }
+    this.pump();
+  }
+
+  /** Resolves with the pieces that are done. */
+  private async attempt(): Promise<Piece[]> {
+    let pieces: Piece[] = [];
+    try {
+      const turn = await this.parts.patience.turn();
+      pieces = this.take();
+      const readings = pieces.flatMap((piece) => piece.readings);
+      const begun = performance.now();
+      try {
+        await this.parts.store.write(readings);
+        turn.worked();
+        this.learn(readings.length, performance.now() - begun);
+      } catch (error) {
+        if (error instanceof WriteTooLarge && readings.length > 1) {
+          turn.worked();
+          this.most = Math.ceil(readings.length / 2);
+          this.putBack(pieces);
+          return [];
+        }
+        if (isOutage(error)) {
+          turn.failed(error);
+          // A store that gave up on a write may have done so for its size.
+          this.most = Math.max(Math.min(FEWEST_READINGS, this.most), Math.ceil(this.most / 2));
+          this.putBack(pieces);
+          return [];
+        }
+        turn.worked();
+        if (!(error instanceof StoreRejected)) throw error;
+        await this.sift(readings, error);
+      }
+      return pieces;
+    } catch (error) {
+      // Stopped while the store is away: then nothing of what waits has a turn any more.
+      for (const { caller } of pieces.length > 0 ? pieces : this.take()) caller.reject(error);
+      return [];
+    }
+  }
+
+  /** Writes what is good among readings of which the store refused some, and sets those aside: halves them until the guilty stand alone. */
+  private async sift(readings: readonly Reading[], refusal: StoreRejected): Promise<void> {
+    const [only] = readings;
+    if (only && readings.length === 1) return this.parts.setAside(only, explain(refusal));
+    for (const part of apart(readings, refusal.suspects)) await this.siftPart(part);
+  }
+
+  private async siftPart(readings: readonly Reading[]): Promise<void> {
+    try {
+      await this.parts.patience.until(() => this.parts.store.write(readings));
+    } catch (error) {
+      if (!(error instanceof StoreRejected)) throw error;
+      await this.sift(readings, error);
+    }
+  }
+
+  private take(): Piece[] {
+    const taken: Piece[] = [];
+    let room = this.most;
+    while (room > 0) {
+      const next = this.waiting.shift();
+      if (!next) break;
+      const { readings, caller } = next;
+      if (readings.length > room) {
+        caller.pieces += 1;
+        this.waiting.unshift({ readings: readings.slice(room), caller });
+        taken.push({ readings: readings.slice(0, room), caller });
+        break;
+      }
+      taken.push(next);
+      room -= readings.length;
+    }
+    for (const { readings } of taken) this.waitingReadings -= readings.length;
+    return taken;
+  }
+
+  private putBack(pieces: readonly Piece[]): void {
+    this.waiting.unshift(...pieces);
+    for (const { readings } of pieces) this.waitingReadings += readings.length;
+    // They have waited long enough.
+    this.due = true;
+  }
+
+  private learn(readings: number, ms: number): void {
+    this.linger = Math.min(this.limits.lingerMs, Math.max(SHORTEST_LINGER_MS, (this.linger + ms / 2) / 2));
+    if (ms > SLOW_MS) this.most = Math.max(Math.min(FEWEST_READINGS, this.most), Math.round(this.most * 0.7));
+    else if (ms < FAST_MS && readings >= this.most) {
+      this.most = Math.min(this.limits.readings, Math.ceil(this.most * 1.25));
+    }
+    this.parts.wrote(readings, ms / 1000);
+  }
+}
+
+/** The suspects and the others, or two halves where that tells nothing. */
+function apart(readings: readonly Reading[], suspects: readonly number[] | undefined): (readonly Reading[])[] {
+  if (suspects !== undefined && suspects.length > 0 && suspects.length < readings.length) {
+    const places = new Set(suspects);
+    return [readings.filter((_, place) => !places.has(place)), readings.filter((_, place) => places.has(place))];
+  }
+  const half = Math.ceil(readings.length / 2);
+  return [readings.slice(0, half), readings.slice(half)];
+}

@@ -1,0 +1,182 @@
+import type { Log } from '../backbone/log/port.ts';
+import type { Delivery } from '../backbone/queue/port.ts';
+import type { Store } from '../backbone/store/port.ts';
+import { EncodingInvalid, explain } from '../core/errors.ts';
+import type { Health } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import { type Batch, type DeadLetter, decodeBatch, encodeDead, encodeLive, type Publish } from '../telemetry/batch.ts';
+import type { Reading } from '../telemetry/reading.ts';
+import type { WorkerCounters } from './counters.ts';
+import { Fold } from './fold.ts';
+import { Holding, type HoldingLimits } from './holding.ts';
+import { Patience } from './outage.ts';
+import { Suspects } from './suspects.ts';
+import { rejectedByStore, unreadable, type validateBatch } from './validate.ts';
+
+export interface PipelineParts {
+  readonly store: Store;
+  readonly live: Log;
+  readonly dead: Log;
+  /** Opens the log of trials when it is needed for the first time. */
+  readonly openTrials: () => Promise<Log>;
+  readonly log: Logger;
+  readonly counters: WorkerCounters;
+  readonly validate: typeof validateBatch;
+  readonly holding: HoldingLimits;
+  /** Called whenever something got on. */
+  readonly progressed: () => void;
+}
+
+/** More deliveries than this, and a message is tried alone. */
+const DELIVERIES_IN_COMPANY = 3;
+
+/**
+ * What a worker does with queue messages:
+ *
+ * 1. A message waits for room, is unpacked, and every publish in it becomes readings, or a dead letter that says why not.
+ * 2. Readings go to the live log at once, and to the store folded with those of other messages; dead letters go to their log. Whoever is
+ *    away is waited for, with the work in hand.
+ * 3. When all three have it on disk, and only then, the message is done.
+ *
+ * A message that came too often has perhaps killed workers: it is tried alone, part by part (`Suspects`).
+ */
+export class Pipeline {
+  private readonly parts: PipelineParts;
+  private readonly stopping = new AbortController();
+  private readonly holding: Holding;
+  private readonly fold: Fold;
+  private readonly suspects: Suspects;
+  private readonly patience: { store: Patience; live: Patience; dead: Patience };
+  private readonly inHand = new Set<{ readonly oldest: number }>();
+  private readonly giveUps = new Set<(error: Error) => void>();
+
+  constructor(parts: PipelineParts) {
+    const { store, live, dead, log, counters } = parts;
+    const { signal } = this.stopping;
+    this.parts = parts;
+    this.holding = new Holding(parts.holding);
+    this.patience = {
+      store: new Patience('store', store, log, signal),
+      live: new Patience('live log', live, log, signal),
+      dead: new Patience('dead-letter log', dead, log, signal),
+    };
+    this.fold = new Fold({
+      store,
+      patience: this.patience.store,
+      setAside: (reading, explanation) => this.setAside([rejectedByStore(reading, explanation, Date.now())]),
+      wrote: (readings, seconds) => {
+        counters.wrote(readings, seconds);
+        parts.progressed();
+      },
+    });
+    this.suspects = new Suspects({
+      open: parts.openTrials,
+      log,
+      signal,
+      work: (id, publishes) => this.workOff(id, publishes, () => {}),
+      setAside: (letters) => this.setAside(letters),
+      others: Object.values(this.patience),
+    });
+  }
+
+  /** How many messages are at work. */
+  get holds(): number {
+    return this.holding.size;
+  }
+
+  get heldReadings(): number {
+    return this.holding.held;
+  }
+
+  /** Whether something that work needs is known to be away. */
+  get waits(): boolean {
+    return Object.values(this.patience).some((patience) => patience.isAway);
+  }
+
+  /** When the oldest publish in hand was received, Unix ms; undefined when there is none. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (const held of this.inHand) oldest = Math.min(oldest ?? held.oldest, held.oldest);
+    return oldest;
+  }
+
+  health(): Health[] {
+    return Object.values(this.patience).map((patience) => patience.health());
+  }
+
+  /** Does the work of one message. Its promise is the acknowledgement. */
+  work(delivery: Delivery): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.giveUps.add(reject);
+      const over = () => {
+        this.giveUps.delete(reject);
+        this.parts.progressed();
+      };
+      this.process(delivery).then(resolve, reject).finally(over);
+    });
+  }
+
+  /** Lets go of everything: what waits for an outage to end, and what is stuck. All of it goes back to the queue. */
+  giveUp(why: string): void {
+    this.stopping.abort();
+    for (const reject of this.giveUps) reject(new Error(why));
+    this.giveUps.clear();
+  }
+
+  private async process(delivery: Delivery): Promise<void> {
+    const { counters, log } = this.parts;
+    const alone = delivery.attempt > DELIVERIES_IN_COMPANY;
+    const place = await this.holding.enter(delivery.body.length, alone);
+    try {
+      if (alone) return await this.suspects.tryAlone(delivery.body);
+      const batch = this.read(delivery.body);
+      if (!batch) return await this.setAside([unreadable(delivery.body, Date.now())]);
+      if (delivery.attempt > 1) counters.again(batch.publishes);
+      await this.workOff(batch.id, batch.publishes, place.counted);
+    } catch (error) {
+      if (!this.stopping.signal.aborted) {
+        log.warn({ attempt: delivery.attempt }, `a queue message failed and will be tried again: ${explain(error)}`);
+      }
+      throw error;
+    } finally {
+      place.leave();
+    }
+  }
+
+  private read(body: Uint8Array): Batch | undefined {
+    try {
+      return decodeBatch(body);
+    } catch (error) {
+      if (!(error instanceof EncodingInvalid)) throw error;
+      this.parts.log.error(`a queue message cannot be read and is set aside: ${explain(error)}`);
+      return undefined;
+    }
+  }
+
+  private async workOff(id: string, publishes: readonly Publish[], counted: (readings: number) => void): Promise<void> {
+    const { readings, dead } = this.parts.validate({ id, publishes }, Date.now());
+    counted(readings.length);
+    const held = { oldest: publishes.reduce((oldest, { received }) => Math.min(oldest, received), Date.now()) };
+    this.inHand.add(held);
+    try {
+      await Promise.all([this.announce(id, readings, held.oldest), this.fold.write(readings), this.setAside(dead)]);
+      this.parts.counters.done(publishes, readings, held.oldest);
+    } finally {
+      this.inHand.delete(held);
+    }
+  }
+
+  private async announce(id: string, readings: readonly Reading[], received: number): Promise<void> {
+    if (readings.length === 0) return;
+    const entry = encodeLive({ id, readings });
+    await this.patience.live.until(() => this.parts.live.append(entry));
+    this.parts.counters.announced(received);
+    this.parts.progressed();
+  }
+
+  private async setAside(letters: readonly DeadLetter[]): Promise<void> {
+    const { dead, counters } = this.parts;
+    await Promise.all(letters.map((letter) => this.patience.dead.until(() => dead.append(encodeDead(letter)))));
+    counters.setAside(letters);
+  }
+}
