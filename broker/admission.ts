@@ -1,8 +1,10 @@
 import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
 import type { Logger } from '../core/logger.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
+import type { Addresses } from './addresses.ts';
 import type { BrokerCounters } from './counters.ts';
-import { type Identity, identify } from './identity.ts';
+import { Gate } from './gate.ts';
+import { type Identity, identify, identifyCertified } from './identity.ts';
 import type { BrokerLimits } from './limits.ts';
 import type { Rights } from './rights.ts';
 
@@ -14,6 +16,8 @@ const NOT_AUTHORISED = 5;
 
 /** Longer client ids are refused: they are kept in memory for every connection. */
 const MOST_CLIENT_ID = 256;
+/** In seconds; after one and a half times as long a client that says nothing is closed. */
+const LONGEST_KEEPALIVE = 65_535;
 const CONTROL = /\p{Cc}/u;
 
 export interface AdmissionParts {
@@ -22,6 +26,7 @@ export interface AdmissionParts {
   readonly log: Logger;
   readonly registry: RegistryView;
   readonly rights: Rights;
+  readonly addresses: Addresses;
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
   readonly admit: (client: Client, identity: Identity, keepaliveSeconds: number) => void;
@@ -56,6 +61,8 @@ export class Admission {
       this.parts.counters.malformed += 1;
       callback(new Error('control character in CONNECT'), false);
     } else {
+      // Nobody is connected for ever without a word: no keepalive counts as the longest that can be asked for.
+      if (!packet.keepalive) packet.keepalive = LONGEST_KEEPALIVE;
       this.greetings.set(client, packet);
       callback(null, true);
     }
@@ -70,12 +77,17 @@ export class Admission {
     const { counters, admit, log } = this.parts;
     const greeting = this.greetings.get(client);
     this.greetings.delete(client);
-    const judged = this.judge(greeting, username, password);
+    const judged = this.judge(greeting, username, password, arrivalOf(client)?.certified);
     if (!judged.in) {
       const { returnCode, why, count } = judged;
       counters[count] += 1;
       log.debug({ event: 'connect_refused', returnCode, why }, 'a client was refused');
-      callback(Object.assign(new Error(why), { returnCode }), false);
+      const answer = () => callback(Object.assign(new Error(why), { returnCode }), false);
+      const delayMs =
+        returnCode === BAD_CREDENTIALS ? this.parts.addresses.failed(arrivalOf(client)?.address ?? '') : 0;
+      if (delayMs > 0) counters.slowedCredentials += 1;
+      if (delayMs > 0) setTimeout(answer, delayMs).unref();
+      else answer();
       return;
     }
     // A session belongs to (identity, client id): naming another's client id takes nothing over. "/" is in no identity.
@@ -89,13 +101,17 @@ export class Admission {
     greeting: ConnectPacket | undefined,
     username: string | undefined,
     password: Buffer | undefined,
+    certified: string | undefined,
   ): Judged {
     const { registry, unavailable } = this.parts;
     if (unavailable()) {
       const why = 'the queue refuses and there is no room for more publishers';
       return { in: false, returnCode: SERVER_UNAVAILABLE, why, count: 'refusedUnavailable' };
     }
-    const identity = identify(registry.current(), username, password);
+    const identity =
+      certified === undefined
+        ? identify(registry.current(), username, password)
+        : identifyCertified(registry.current(), certified, username);
     if (!identity) {
       return { in: false, returnCode: BAD_CREDENTIALS, why: 'wrong credentials', count: 'refusedCredentials' };
     }
@@ -118,4 +134,8 @@ export class Admission {
 /** A client without an id cannot have its session kept [MQTT-3.1.3-8]. */
 function clientIdAllowed({ clientId, clean }: ConnectPacket): boolean {
   return clientId === '' ? clean === true : clientId.length <= MOST_CLIENT_ID;
+}
+
+function arrivalOf(client: Client): Gate['arrival'] | undefined {
+  return client.conn instanceof Gate ? client.conn.arrival : undefined;
 }

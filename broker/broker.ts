@@ -1,5 +1,4 @@
 import type { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
 import { Aedes } from 'aedes';
 import type { Log } from '../backbone/log/port.ts';
 import type { Queue } from '../backbone/queue/port.ts';
@@ -7,23 +6,22 @@ import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
+import { Addresses } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import { Door } from './door.ts';
+import { Entrances, type EntrancesOptions, type Ports } from './entrances.ts';
 import { Gate } from './gate.ts';
 import { Intake } from './intake.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
-import { Listener } from './listener.ts';
+import type { Arrival } from './listener.ts';
 import { type OnRefused, Publishing } from './publishing.ts';
 import { Refusals } from './refusals.ts';
 import { Rights } from './rights.ts';
 import { Sessions } from './sessions.ts';
 import type { Subscribers } from './subscribers.ts';
 
-export interface BrokerOptions {
-  readonly host: string;
-  /** 0 picks a free port. */
-  readonly port: number;
+export interface BrokerOptions extends EntrancesOptions {
   readonly queue: Queue;
   readonly registry: RegistryView;
   readonly log: Logger;
@@ -51,19 +49,21 @@ export class Broker implements Part {
   private readonly sessions: Sessions;
   private readonly gates = new Set<Gate>();
   private readonly intake: Intake;
+  private readonly addresses: Addresses;
   private readonly rights: Rights;
   private door: Door | undefined;
   private aedes: Aedes | undefined;
-  private listener: Listener | undefined;
+  private entrances: Entrances | undefined;
   private sweeper: NodeJS.Timeout | undefined;
   private unwatch: () => void = () => {};
   private listening = false;
-  private boundPort = 0;
+  private bound: Ports = { mqtt: 0 };
 
   constructor(options: BrokerOptions) {
     this.options = options;
     this.limits = { ...DEFAULT_BROKER_LIMITS, ...options.limits };
     this.intake = new Intake(this.limits);
+    this.addresses = new Addresses(this.limits);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     const { limits, counts: counters, rights } = this;
     this.sessions = new Sessions({ limits, counters, rights, registry: options.registry, log: options.log });
@@ -75,7 +75,17 @@ export class Broker implements Part {
 
   /** The port that is listened on; 0 before `start`. */
   get port(): number {
-    return this.boundPort;
+    return this.bound.mqtt;
+  }
+
+  /** Every port that is listened on. */
+  get ports(): Ports {
+    return this.bound;
+  }
+
+  /** How many seconds the TLS certificate still holds; undefined when there is none. */
+  get certificateSecondsLeft(): number | undefined {
+    return this.entrances?.certificateSecondsLeft;
   }
 
   /** How many clients are let in at the moment. */
@@ -95,23 +105,21 @@ export class Broker implements Part {
 
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
   async start(): Promise<void> {
-    const { host, port, queue, registry, log } = this.options;
+    const { host, queue, registry, log } = this.options;
     const door = new Door(queue, this.limits, this.counts, log);
     const aedes = await this.createAedes(door);
-    const listener = new Listener({
-      host,
-      port,
-      maxConnections: this.limits.connections,
-      onSocket: (socket) => this.welcome(socket, aedes, door),
-      onDrop: () => {
-        this.counts.refusedConnections += 1;
-      },
+    const entrances = new Entrances(this.options, {
+      addresses: this.addresses,
+      counters: this.counts,
+      log,
+      handshakeMs: this.limits.connectMs,
+      onArrival: (arrival) => this.welcome(arrival, aedes, door),
     });
     this.door = door;
     this.aedes = aedes;
-    this.listener = listener;
+    this.entrances = entrances;
     try {
-      this.boundPort = await listener.listen();
+      this.bound = await entrances.listen();
       this.listening = true;
     } catch (error) {
       await this.release();
@@ -122,7 +130,7 @@ export class Broker implements Part {
       this.sessions.registryChanged();
     });
     this.sweeper = setInterval(() => this.sweep(door), SWEEP_MS);
-    log.info({ event: 'mqtt_listening', host, port: this.boundPort }, 'MQTT clients can connect');
+    log.info({ event: 'mqtt_listening', host, ...this.bound }, 'MQTT clients can connect');
   }
 
   /**
@@ -130,7 +138,7 @@ export class Broker implements Part {
    * What the queue has not confirmed by then is given up without an acknowledgement.
    */
   async stop(deadlineMs: number): Promise<void> {
-    this.listener?.close();
+    this.entrances?.close();
     this.listening = false;
     for (const gate of this.gates) gate.freeze();
     await this.door?.drain(deadlineMs * DRAIN_SHARE);
@@ -179,6 +187,7 @@ export class Broker implements Part {
       log,
       registry,
       rights,
+      addresses: this.addresses,
       unavailable: () => door.shut && (intake.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),
     });
@@ -203,13 +212,12 @@ export class Broker implements Part {
     return aedes;
   }
 
-  private welcome(socket: Socket, aedes: Aedes, door: Door): void {
-    this.counts.connected += 1;
+  private welcome(arrival: Arrival, aedes: Aedes, door: Door): void {
     const { limits, intake } = this;
-    const gate = new Gate(socket, { limits, intake, counters: this.counts, shut: () => door.shut });
+    const gate = new Gate(arrival, { limits, intake, counters: this.counts, shut: () => door.shut });
     this.gates.add(gate);
     const client = aedes.handle(gate);
-    socket.once('close', () => this.gates.delete(gate));
+    arrival.wire.once('close', () => this.gates.delete(gate));
     gate.once('close', () => this.sessions.gone(client));
   }
 

@@ -5,11 +5,15 @@ export interface BrokerCounters {
   /** Clients let in. */
   accepted: number;
   refusedCredentials: number;
+  /** Answers to wrong credentials that were delayed because their address had too many. */
+  slowedCredentials: number;
+  /** TLS handshakes that failed, and client certificates that the CA has not signed. */
+  refusedTls: number;
   /** Client ids and wills that were refused. */
   refusedConnect: number;
   /** Answered CONNACK 3 because the queue refuses. */
   refusedUnavailable: number;
-  /** Sockets closed because there were too many. */
+  /** Sockets closed because there were too many, in all or from one address. */
   refusedConnections: number;
   /** Clients closed for a packet over the limit. */
   oversize: number;
@@ -43,6 +47,8 @@ export function newCounters(): BrokerCounters {
     connected: 0,
     accepted: 0,
     refusedCredentials: 0,
+    slowedCredentials: 0,
+    refusedTls: 0,
     refusedConnect: 0,
     refusedUnavailable: 0,
     refusedConnections: 0,

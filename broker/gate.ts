@@ -1,9 +1,9 @@
-import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { BrokerCounters } from './counters.ts';
 import { isBestEffort, isConnect, isDisconnect, isPublish, packetLength } from './frame.ts';
 import type { Intake } from './intake.ts';
 import type { BrokerLimits } from './limits.ts';
+import type { Arrival } from './listener.ts';
 import { faultOf } from './well-formed.ts';
 
 /** What all gates share. */
@@ -36,7 +36,9 @@ const FAREWELL_MS = 5_000;
  * When the socket ends, the gate ends only after the packets that were waiting in it have come through.
  */
 export class Gate extends Duplex {
-  private readonly socket: Socket;
+  /** Who it is, as far as the network knows. */
+  readonly arrival: Arrival;
+  private readonly socket: Duplex;
   private readonly around: Surroundings;
   private state: 'greeting' | 'checking' | 'open' = 'greeting';
   private held: Buffer = NOTHING;
@@ -54,13 +56,15 @@ export class Gate extends Duplex {
   private flowing = false;
   private frozen = false;
 
-  constructor(socket: Socket, around: Surroundings) {
+  constructor(arrival: Arrival, around: Surroundings) {
     super({ autoDestroy: true });
+    const socket = arrival.wire;
+    this.arrival = arrival;
     this.socket = socket;
     this.around = around;
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
-    socket.on('close', (broken) => this.socketClosed(broken));
+    socket.on('close', () => this.socketClosed());
   }
 
   /** The client was let in: from now on its packets come through. */
@@ -139,11 +143,17 @@ export class Gate extends Duplex {
   }
 
   private letGo(): void {
-    this.socket.destroySoon();
-    if (this.socket.destroyed) return;
-    this.socket.resume();
-    const timer = setTimeout(() => this.socket.destroy(), FAREWELL_MS);
-    this.socket.once('close', () => clearTimeout(timer));
+    const { socket } = this;
+    if (socket.destroyed) return;
+    if (socket.writableFinished) {
+      socket.destroy();
+      return;
+    }
+    socket.once('finish', () => socket.destroy());
+    socket.end();
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+    socket.once('close', () => clearTimeout(timer));
   }
 
   private receive(chunk: Buffer): void {
@@ -158,10 +168,10 @@ export class Gate extends Duplex {
     if (this.held.length + this.arrivedBytes >= this.wanted) this.flow();
   }
 
-  private socketClosed(broken: boolean): void {
+  private socketClosed(): void {
     this.over = true;
     // What waits for a place in line would wait for nobody.
-    if (broken || this.state !== 'open' || this.inLineSince !== undefined) this.destroy();
+    if (this.socket.errored || this.state !== 'open' || this.inLineSince !== undefined) this.destroy();
     else this.flow();
   }
 

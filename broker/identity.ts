@@ -6,7 +6,8 @@ export interface Identity {
   readonly sensor: string;
   readonly farm: string;
   readonly role: Sensor['role'];
-  readonly secretHash: string;
+  /** Absent when it showed a certificate. */
+  readonly secretHash?: string | undefined;
 }
 
 /**
@@ -28,18 +29,30 @@ export function identify(
   return identityOf(sensor);
 }
 
+/**
+ * Who a client is whose certificate names `name`: the sensor of that id, whatever its secret. A username must be absent or the same id.
+ */
+export function identifyCertified(
+  registry: Registry,
+  name: string,
+  username: string | undefined,
+): Identity | undefined {
+  const sensor = registry.sensors.get(name);
+  if (!sensor || (username !== undefined && username !== '' && username !== name)) return undefined;
+  return { sensor: sensor.id, farm: sensor.farm, role: sensor.role };
+}
+
 /** Whether the registry still says what it said when the identity was let in. */
 export function stillHolds(identity: Identity, registry: Registry): boolean {
   const sensor = registry.sensors.get(identity.sensor);
   return (
     sensor !== undefined &&
-    sensor.secret === identity.secretHash &&
+    (identity.secretHash === undefined || sensor.secret === identity.secretHash) &&
     sensor.farm === identity.farm &&
     sensor.role === identity.role
   );
 }
 
-function identityOf(sensor: Sensor): Identity | undefined {
-  if (sensor.secret === undefined) return undefined;
+function identityOf(sensor: Sensor): Identity {
   return { sensor: sensor.id, farm: sensor.farm, role: sensor.role, secretHash: sensor.secret };
 }

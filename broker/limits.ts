@@ -2,6 +2,8 @@
 export interface BrokerLimits {
   /** Most connections. One more is closed before a byte of it is read. */
   readonly connections: number;
+  /** Most connections from one address, or one network of IPv6 (/64). One more is closed as well. */
+  readonly connectionsPerAddress: number;
   /** Most connections while the queue refuses. One more is answered CONNACK 3, server unavailable. */
   readonly connectionsWhileShut: number;
   /** Largest CONNECT packet, bytes. A larger one closes the connection before it is buffered. */
@@ -23,7 +25,7 @@ export interface BrokerLimits {
   readonly batchMs: number;
   /** Most queue messages without their confirm. At the bound batches grow instead. */
   readonly batches: number;
-  /** A socket that sent no CONNECT for so long is closed. */
+  /** A socket that sent no CONNECT for so long is closed; so is one whose TLS or WebSocket handshake takes longer. */
   readonly connectMs: number;
   /** A publisher whose publish is not confirmed for half its keepalive is closed; also after this time, for long keepalives and none. */
   readonly holdMs: number;
@@ -44,8 +46,9 @@ export interface BrokerLimits {
 }
 
 export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
-  connections: 10_000,
-  connectionsWhileShut: 5_000,
+  connections: 20_000,
+  connectionsPerAddress: 10_000,
+  connectionsWhileShut: 10_000,
   connectBytes: 8 * 1024,
   packetBytes: 64 * 1024,
   willBytes: 4 * 1024,

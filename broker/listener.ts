@@ -1,65 +1,167 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../core/errors.ts';
+import type { Addresses } from './addresses.ts';
+import type { BrokerCounters } from './counters.ts';
 
-export interface ListenerOptions {
+/** A connection that a client has made, by whatever way. */
+export interface Arrival {
+  /** The bytes of MQTT, both ways. */
+  readonly wire: Duplex;
+  readonly address: string;
+  /** The common name of the client's certificate, which the CA has signed. */
+  readonly certified?: string | undefined;
+}
+
+/** One port that clients connect to. */
+export interface Entrance {
+  /** Resolves with the port when connections are taken. Rejects with ConfigInvalid when the address cannot be listened on. */
+  listen(): Promise<number>;
+  /** Shows another certificate from now on; connections that are open keep theirs. */
+  renew(context: SecureContextOptions): void;
+  /** Takes no more connections. Those that are open stay open. */
+  close(): void;
+}
+
+export interface EntranceOptions {
   readonly host: string;
   readonly port: number;
-  readonly maxConnections: number;
-  readonly onSocket: (socket: Socket) => void;
-  /** Called for a socket that was closed at once because there are too many. */
-  readonly onDrop: () => void;
+  /** The variable that sets the port, for error messages. */
+  readonly setting: string;
+  readonly addresses: Addresses;
+  readonly counters: BrokerCounters;
+  /** Longest time for a handshake, ms. */
+  readonly handshakeMs: number;
+  readonly onArrival: (arrival: Arrival) => void;
 }
 
 const IDLE_PROBE_MS = 60_000;
+const BACKLOG = 4_096;
+
+/** Answers are small and each is waited for; a peer that vanished is found out even when its keepalive is 0. */
+export const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: IDLE_PROBE_MS } as const;
 
 /** The TCP socket that clients connect to. */
-export class Listener {
-  private readonly options: ListenerOptions;
+export class TcpEntrance implements Entrance {
+  private readonly options: EntranceOptions;
   private readonly server: Server;
 
-  constructor(options: ListenerOptions) {
+  constructor(options: EntranceOptions) {
     this.options = options;
-    // Answers are small and each is waited for; a peer that vanished is found out even when its keepalive is 0.
-    this.server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: IDLE_PROBE_MS },
-      options.onSocket,
-    );
-    this.server.maxConnections = options.maxConnections;
-    this.server.on('drop', options.onDrop);
-  }
-
-  /** Resolves with the port when sockets are taken. Rejects with ConfigInvalid when the address cannot be listened on. */
-  listen(): Promise<number> {
-    const { host, port } = this.options;
-    return new Promise((resolve, reject) => {
-      const failed = (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error));
-      this.server.once('error', failed);
-      this.server.listen({ host, port, backlog: 4_096 }, () => {
-        this.server.off('error', failed);
-        const address = this.server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
-      });
+    this.server = createServer(SOCKET_OPTIONS, (socket) => {
+      if (!socket.destroyed) options.onArrival({ wire: socket, address: socket.remoteAddress ?? '' });
     });
+    guard(this.server, options);
   }
 
-  /** Takes no more sockets. Those that are open stay open. */
+  listen(): Promise<number> {
+    return listenOn(this.server, this.options);
+  }
+
+  renew(): void {}
+
   close(): void {
     this.server.close();
   }
 }
 
-const CAUSES: Readonly<Record<string, { setting: string; cause: string }>> = {
-  EADDRINUSE: { setting: 'LOAM_MQTT_PORT', cause: 'another program listens there already' },
-  EACCES: { setting: 'LOAM_MQTT_PORT', cause: 'this user may not listen there (ports below 1024 need a privilege)' },
-  EADDRNOTAVAIL: { setting: 'LOAM_MQTT_HOST', cause: 'this machine has no such address' },
-  ENOTFOUND: { setting: 'LOAM_MQTT_HOST', cause: 'this host name is not known' },
-  EAI_AGAIN: { setting: 'LOAM_MQTT_HOST', cause: 'this host name cannot be looked up' },
+/** The same over TLS. Whoever shows a certificate must show one that the CA has signed. */
+export class TlsEntrance implements Entrance {
+  private readonly options: EntranceOptions;
+  private readonly server: ReturnType<typeof createTlsServer>;
+
+  constructor(options: EntranceOptions, context: SecureContextOptions) {
+    this.options = options;
+    const { counters, handshakeMs, onArrival } = options;
+    this.server = createTlsServer({ ...SOCKET_OPTIONS, ...tlsOptions(context), handshakeTimeout: handshakeMs });
+    this.server.on('secureConnection', (socket) => {
+      const certified = certifiedName(socket);
+      if (certified === false) {
+        counters.refusedTls += 1;
+        socket.destroy();
+      } else {
+        onArrival({ wire: socket, address: socket.remoteAddress ?? '', certified });
+      }
+    });
+    countFailures(this.server, counters);
+    guard(this.server, options);
+  }
+
+  listen(): Promise<number> {
+    return listenOn(this.server, this.options);
+  }
+
+  renew(context: SecureContextOptions): void {
+    this.server.setSecureContext({ ...tlsOptions(context) });
+  }
+
+  close(): void {
+    this.server.close();
+  }
+}
+
+/** TLS 1.2 and later. Clients are asked for a certificate only when there is a CA to check it by, and may have none. */
+export function tlsOptions(context: SecureContextOptions): TlsOptions {
+  return { ...context, minVersion: 'TLSv1.2', requestCert: context.ca !== undefined, rejectUnauthorized: false };
+}
+
+/** The common name in a client's certificate; undefined when it showed none; false when what it showed is worth nothing. */
+export function certifiedName(socket: TLSSocket): string | undefined | false {
+  const certificate = socket.getPeerCertificate();
+  // Without a certificate the answer is an empty object.
+  if (!certificate || Object.keys(certificate).length === 0) return undefined;
+  const name: unknown = certificate.subject?.CN;
+  return socket.authorized && typeof name === 'string' ? name : false;
+}
+
+/** Counts handshakes that came to nothing. */
+export function countFailures(server: Server, counters: BrokerCounters): void {
+  server.on('tlsClientError', (_: Error, socket: TLSSocket) => {
+    counters.refusedTls += 1;
+    socket.destroy();
+  });
+}
+
+/** Closes connections for which there is no room, before a byte of them is read. */
+export function guard(server: Server, { addresses, counters }: EntranceOptions): void {
+  server.prependListener('connection', (socket: Socket) => {
+    const address = socket.remoteAddress;
+    if (address === undefined || !addresses.enter(address)) {
+      counters.refusedConnections += 1;
+      socket.destroy();
+      return;
+    }
+    counters.connected += 1;
+    socket.once('close', () => addresses.leave(address));
+  });
+}
+
+/** Listens, or says in one line why not. */
+export function listenOn(server: Server, { host, port, setting }: EntranceOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, setting, error));
+    server.once('error', failed);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.off('error', failed);
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+const CAUSES: Readonly<Record<string, { of: 'port' | 'host'; cause: string }>> = {
+  EADDRINUSE: { of: 'port', cause: 'another program listens there already' },
+  EACCES: { of: 'port', cause: 'this user may not listen there (ports below 1024 need a privilege)' },
+  EADDRNOTAVAIL: { of: 'host', cause: 'this machine has no such address' },
+  ENOTFOUND: { of: 'host', cause: 'this host name is not known' },
+  EAI_AGAIN: { of: 'host', cause: 'this host name cannot be looked up' },
 };
 
-function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): ConfigInvalid {
-  const { setting, cause } = CAUSES[error.code ?? ''] ?? { setting: 'LOAM_MQTT_HOST', cause: explain(error) };
-  const value = setting === 'LOAM_MQTT_PORT' ? port : host;
-  return new ConfigInvalid(setting, `${setting}=${value}: cannot listen for MQTT on ${host}:${port}: ${cause}`, {
+function cannotListen(host: string, port: number, setting: string, error: NodeJS.ErrnoException): ConfigInvalid {
+  const { of, cause } = CAUSES[error.code ?? ''] ?? { of: 'host', cause: explain(error) };
+  const [name, value] = of === 'port' ? [setting, port] : ['LOAM_MQTT_HOST', host];
+  return new ConfigInvalid(name, `${name}=${value}: cannot listen for MQTT on ${host}:${port}: ${cause}`, {
     cause: error,
   });
 }

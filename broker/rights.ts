@@ -1,5 +1,11 @@
 import { type RegistryView, UNASSIGNED } from '../telemetry/registry.ts';
-import { commandsTopic, parseTelemetryTopic, telemetryTopic } from '../telemetry/topic.ts';
+import {
+  commandsTopic,
+  parsePublishTopic,
+  parseTelemetryTopic,
+  type TelemetryTopic,
+  telemetryTopic,
+} from '../telemetry/topic.ts';
 import type { Identity } from './identity.ts';
 
 /** Why a publish was refused: a stable word for counting and for dead letters. */
@@ -14,8 +20,8 @@ const NOT_AUTHORISED: Verdict = { may: false, reason: 'not_authorised' };
 const TOO_MANY_SENSORS: Verdict = { may: false, reason: 'too_many_sensors' };
 
 /**
- * What an identity may do: a sensor publishes to its own telemetry topic and subscribes to its own commands;
- * a bridge does so for every sensor of its farm, and for sensors nobody registered, up to a limit a farm.
+ * What an identity may do: a sensor publishes its own telemetry, on Loam's topic or one of those of other systems, and subscribes to its
+ * own commands; a bridge does so for every sensor of its farm, and for sensors nobody registered, up to a limit a farm.
  */
 export class Rights {
   private readonly registry: RegistryView;
@@ -28,17 +34,15 @@ export class Rights {
   }
 
   publish(identity: Identity, topic: string): Verdict {
-    if (identity.role === 'sensor') {
-      if (topic !== telemetryTopic(identity.farm, identity.sensor)) return NOT_AUTHORISED;
-      return { may: true, farm: identity.farm, field: this.fieldOf(identity.sensor), sensor: identity.sensor };
-    }
-    const place = parseTelemetryTopic(topic);
-    if (place?.farm !== identity.farm) return NOT_AUTHORISED;
-    const known = this.registry.current().sensors.get(place.sensor);
+    const place = this.placeOf(identity, topic);
+    if (!place || place.farm !== identity.farm) return NOT_AUTHORISED;
+    const { farm, sensor } = place;
+    if (identity.role === 'sensor' && sensor !== identity.sensor) return NOT_AUTHORISED;
+    const known = this.registry.current().sensors.get(sensor);
     // An id belongs to one farm alone, so a bridge elsewhere cannot use it even under its own farm's topic.
-    if (known && known.farm !== identity.farm) return NOT_AUTHORISED;
-    if (!known && !this.admitUnregistered(place.farm, place.sensor)) return TOO_MANY_SENSORS;
-    return { may: true, farm: place.farm, field: known?.field ?? UNASSIGNED, sensor: place.sensor };
+    if (known && known.farm !== farm) return NOT_AUTHORISED;
+    if (!known && !this.admitUnregistered(farm, sensor)) return TOO_MANY_SENSORS;
+    return { may: true, farm, field: known?.field ?? UNASSIGNED, sensor };
   }
 
   /** Also asked before anything is forwarded: aedes keeps denied subscriptions of persistent sessions. */
@@ -63,8 +67,12 @@ export class Rights {
     }
   }
 
-  private fieldOf(sensor: string): string {
-    return this.registry.current().sensors.get(sensor)?.field ?? UNASSIGNED;
+  /** Whose readings a topic takes: a part that it does not name is the client's own. */
+  private placeOf(identity: Identity, topic: string): TelemetryTopic | undefined {
+    const { farm, sensor } = identity;
+    if (topic === telemetryTopic(farm, sensor)) return identity;
+    const named = parsePublishTopic(topic);
+    return named && { farm: named.farm ?? farm, sensor: named.sensor ?? sensor };
   }
 
   private admitUnregistered(farm: string, sensor: string): boolean {

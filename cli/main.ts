@@ -14,6 +14,17 @@ import { addUser, listUsers, removeUserCommand } from './user.ts';
 const COMMON: SettingName[] = ['registry', 'logLevel'];
 const OPS: SettingName[] = ['opsHost', 'opsPort'];
 const MQTT: SettingName[] = ['mqttHost', 'mqttPort'];
+const DOORS: SettingName[] = [
+  ...MQTT,
+  'mqttsPort',
+  'mqttWsPort',
+  'mqttWssPort',
+  'tlsCert',
+  'tlsKey',
+  'tlsCa',
+  'mqttConnections',
+  'mqttConnectionsPerAddress',
+];
 const HTTP: SettingName[] = [
   'httpHost',
   'httpPort',
@@ -67,10 +78,10 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   role(
     'up',
     'run every role in one process (what npm start does)',
-    ['data', ...COMMON, 'queue', 'log', 'store', ...MQTT, ...HTTP, ...OPS, 'demo'],
+    ['data', ...COMMON, 'queue', 'log', 'store', ...DOORS, ...HTTP, ...OPS, 'demo'],
     startUp,
   );
-  role('broker', 'run the MQTT broker alone', [...COMMON, 'queue', 'log', ...MQTT, ...OPS], startBroker);
+  role('broker', 'run the MQTT broker alone', [...COMMON, 'queue', 'log', ...DOORS, ...OPS], startBroker);
   role(
     'worker',
     'run one worker alone: validate, store, announce',

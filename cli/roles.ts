@@ -22,12 +22,32 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   const registry = await holdRegistry(house, config, log);
   const queue = await holdQueue(house, config);
   const dead = await holdDeadLog(house, config);
-  const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   const metrics = processMetrics();
   countBroker(metrics, broker);
   await house.start(broker);
   await startOps(house, config, log, () => broker.health(), metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
+}
+
+/** What the settings say of a broker. Throws ConfigInvalid. */
+export function brokerSettings(config: Config) {
+  return {
+    host: config.mqttHost,
+    port: config.mqttPort,
+    tlsPort: config.mqttsPort,
+    wsPort: config.mqttWsPort,
+    wssPort: config.mqttWssPort,
+    certificate: certificateFiles(config),
+    limits: { connections: config.mqttConnections, connectionsPerAddress: config.mqttConnectionsPerAddress },
+  };
+}
+
+function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca }: Config) {
+  if (cert !== undefined && key !== undefined) return { cert, key, ca };
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  const missing = cert === undefined ? 'LOAM_TLS_CERT' : 'LOAM_TLS_KEY';
+  throw new ConfigInvalid(missing, `${missing}: is not set; LOAM_TLS_CERT and LOAM_TLS_KEY belong together`);
 }
 
 /** `loam worker`: queue in, store and live log out. */
@@ -82,6 +102,11 @@ function tlsFiles({ httpsCert: cert, httpsKey: key }: Config) {
 /** Shows what a broker counts. */
 export function countBroker(metrics: Metrics, broker: Broker): void {
   metrics.counts('loam_broker_events_total', 'What the MQTT broker has done, by event', () => ({ ...broker.counters }));
+  metrics.gauge(
+    'loam_broker_certificate_seconds',
+    'How long the TLS certificate of the MQTT port still holds',
+    () => broker.certificateSecondsLeft,
+  );
   metrics.gauge('loam_broker_clients', 'MQTT clients that are let in at the moment', () => broker.clients);
 }
 

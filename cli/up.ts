@@ -10,7 +10,7 @@ import { Worker } from '../workers/worker.ts';
 import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
 import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog } from './ports.ts';
-import { countBroker, gatewaySettings, startOps } from './roles.ts';
+import { brokerSettings, countBroker, gatewaySettings, startOps } from './roles.ts';
 import type { Running } from './run.ts';
 
 /** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
@@ -38,7 +38,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   });
   const metrics = processMetrics();
   const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
-  const broker = new Broker({ host: config.mqttHost, port: config.mqttPort, queue, dead, registry, log });
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   countBroker(metrics, broker);
   await house.start(gateway);
   await house.start(worker);

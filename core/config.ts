@@ -23,6 +23,10 @@ const port = z
   .regex(/^\d{1,5}$/)
   .transform(Number)
   .refine((n) => n <= 65_535);
+const count = z
+  .string()
+  .regex(/^[1-9]\d{0,6}$/)
+  .transform(Number);
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/);
 const path = z
   .string()
@@ -32,6 +36,7 @@ const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
 const url = (...schemes: string[]) => z.string().regex(new RegExp(`^(${schemes.join('|')}):.+`));
 
 const PORT = 'a whole number from 0 to 65535; 0 picks a free port';
+const COUNT = 'a whole number from 1 to 9999999';
 const HOST = 'a host name or address';
 
 function setting<T>(
@@ -74,6 +79,25 @@ export const SETTINGS = {
   ),
   mqttHost: setting('--mqtt-host <host>', 'where the broker listens', HOST, host, '127.0.0.1'),
   mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, port, '1883'),
+  mqttsPort: setting('--mqtts-port <port>', 'port of MQTT over TLS; off when left out', PORT, port),
+  mqttWsPort: setting('--mqtt-ws-port <port>', 'port of MQTT over WebSocket; off when left out', PORT, port),
+  mqttWssPort: setting('--mqtt-wss-port <port>', 'port of MQTT over WebSocket with TLS; off when left out', PORT, port),
+  tlsCert: setting('--tls-cert <file>', 'TLS certificate of the broker, with its chain', 'a PEM file', path),
+  tlsKey: setting('--tls-key <file>', 'key of the TLS certificate', 'a PEM file', path),
+  tlsCa: setting(
+    '--tls-ca <file>',
+    'who signs the certificates of sensors; without it they are not asked for one',
+    'a PEM file',
+    path,
+  ),
+  mqttConnections: setting('--mqtt-connections <count>', 'most MQTT connections', COUNT, count, '20000'),
+  mqttConnectionsPerAddress: setting(
+    '--mqtt-connections-per-address <count>',
+    'most MQTT connections from one address',
+    COUNT,
+    count,
+    '10000',
+  ),
   httpHost: setting('--http-host <host>', 'where the dashboard gateway listens', HOST, host, '127.0.0.1'),
   httpPort: setting('--http-port <port>', 'HTTP and WebSocket port', PORT, port, '8080'),
   httpsCert: setting(
@@ -135,10 +159,21 @@ export type SettingName = keyof typeof SETTINGS;
 type Value<S> = S extends { schema: z.ZodType<infer T, string> } ? T : never;
 type Plain = { readonly [K in SettingName]: Value<(typeof SETTINGS)[K]> };
 
-type Optional = 'sessionKey' | 'token' | 'httpsCert' | 'httpsKey' | 'mqttAddress';
+type Optional =
+  | 'mqttsPort'
+  | 'mqttWsPort'
+  | 'mqttWssPort'
+  | 'tlsCert'
+  | 'tlsKey'
+  | 'tlsCa'
+  | 'sessionKey'
+  | 'token'
+  | 'httpsCert'
+  | 'httpsKey'
+  | 'mqttAddress';
 
 /** Every setting with its value. Some are undefined when they were left out; of `sessionKey` and `token` the data folder then has one. */
-export type Config = Omit<Plain, Optional> & { readonly [K in Optional]: string | undefined };
+export type Config = Omit<Plain, Optional> & { readonly [K in Optional]: Plain[K] | undefined };
 
 type Given = Readonly<Record<string, string | undefined>>;
 
@@ -155,9 +190,9 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     const fallback = typeof s.fallback === 'function' ? s.fallback(data) : (s.fallback ?? '');
     return read(name, s, fallback);
   };
-  const optional = (name: Optional): string | undefined => {
+  const optional = <T>(name: Optional, s: Setting<T>): T | undefined => {
     const text = given(name);
-    return text === undefined ? undefined : parse(SETTINGS[name], text);
+    return text === undefined ? undefined : parse(s, text);
   };
   return {
     data,
@@ -167,17 +202,25 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     store: value('store', SETTINGS.store),
     mqttHost: value('mqttHost', SETTINGS.mqttHost),
     mqttPort: value('mqttPort', SETTINGS.mqttPort),
+    mqttsPort: optional('mqttsPort', SETTINGS.mqttsPort),
+    mqttWsPort: optional('mqttWsPort', SETTINGS.mqttWsPort),
+    mqttWssPort: optional('mqttWssPort', SETTINGS.mqttWssPort),
+    tlsCert: optional('tlsCert', SETTINGS.tlsCert),
+    tlsKey: optional('tlsKey', SETTINGS.tlsKey),
+    tlsCa: optional('tlsCa', SETTINGS.tlsCa),
+    mqttConnections: value('mqttConnections', SETTINGS.mqttConnections),
+    mqttConnectionsPerAddress: value('mqttConnectionsPerAddress', SETTINGS.mqttConnectionsPerAddress),
     httpHost: value('httpHost', SETTINGS.httpHost),
     httpPort: value('httpPort', SETTINGS.httpPort),
-    httpsCert: optional('httpsCert'),
-    httpsKey: optional('httpsKey'),
+    httpsCert: optional('httpsCert', SETTINGS.httpsCert),
+    httpsKey: optional('httpsKey', SETTINGS.httpsKey),
     trustedProxies: value('trustedProxies', SETTINGS.trustedProxies),
-    mqttAddress: optional('mqttAddress'),
+    mqttAddress: optional('mqttAddress', SETTINGS.mqttAddress),
     opsHost: value('opsHost', SETTINGS.opsHost),
     opsPort: value('opsPort', SETTINGS.opsPort),
-    sessionKey: optional('sessionKey'),
+    sessionKey: optional('sessionKey', SETTINGS.sessionKey),
     url: value('url', SETTINGS.url),
-    token: optional('token'),
+    token: optional('token', SETTINGS.token),
     demo: value('demo', SETTINGS.demo),
     logLevel: value('logLevel', SETTINGS.logLevel),
   };

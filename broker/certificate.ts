@@ -1,0 +1,137 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { ConfigInvalid, explain } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+
+/** Where the certificate is: PEM files. */
+export interface CertificateFiles {
+  /** The certificate, and those between it and its root. */
+  readonly cert: string;
+  readonly key: string;
+  /** Who signs the certificates of clients. Absent: clients are not asked for one. */
+  readonly ca?: string | undefined;
+}
+
+interface Loaded {
+  readonly texts: readonly string[];
+  readonly context: SecureContextOptions;
+  /** Unix ms. */
+  readonly validTo: number;
+}
+
+const POLL_MS = 2_000;
+const DAY_MS = 86_400_000;
+const WARN_DAYS = 14;
+
+/**
+ * The certificate that the broker shows, read from its files and read again when they change, so that a renewed one is in force
+ * without a restart. Files that do not fit together (a renewal replaces them one after another) leave the certificate before them in force.
+ */
+export class Certificate {
+  private readonly files: CertificateFiles;
+  private readonly log: Logger;
+  private readonly onChange: (context: SecureContextOptions) => void;
+  private loaded: Loaded;
+  private refused = '';
+  private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  private constructor(files: CertificateFiles, log: Logger, onChange: Certificate['onChange'], loaded: Loaded) {
+    this.files = files;
+    this.log = log;
+    this.onChange = onChange;
+    this.loaded = loaded;
+    this.warnOfEnd();
+    this.poll();
+  }
+
+  /** Reads the files and begins to watch them. Rejects with ConfigInvalid, which names the setting that is wrong. */
+  static async open(
+    files: CertificateFiles,
+    log: Logger,
+    onChange: (context: SecureContextOptions) => void,
+  ): Promise<Certificate> {
+    return new Certificate(files, log, onChange, await load(files));
+  }
+
+  /** The certificate in force, for a server that starts. */
+  get context(): SecureContextOptions {
+    return this.loaded.context;
+  }
+
+  /** How many seconds the certificate in force still holds. */
+  get secondsLeft(): number {
+    return (this.loaded.validTo - Date.now()) / 1_000;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+  }
+
+  private poll(): void {
+    this.timer = setTimeout(async () => {
+      await this.reload();
+      if (!this.closed) this.poll();
+    }, POLL_MS);
+    this.timer.unref();
+  }
+
+  private async reload(): Promise<void> {
+    try {
+      const loaded = await load(this.files);
+      if (this.closed || loaded.texts.every((text, i) => text === this.loaded.texts[i])) return;
+      this.loaded = loaded;
+      this.refused = '';
+      this.onChange(loaded.context);
+      this.log.info(
+        { event: 'certificate_reloaded', validTo: new Date(loaded.validTo) },
+        'a new TLS certificate is in force',
+      );
+      this.warnOfEnd();
+    } catch (error) {
+      const why = explain(error);
+      if (why !== this.refused)
+        this.log.error({ event: 'certificate_refused' }, `${why}; the one before it stays in force`);
+      this.refused = why;
+    }
+  }
+
+  private warnOfEnd(): void {
+    const days = Math.floor((this.loaded.validTo - Date.now()) / DAY_MS);
+    if (days < WARN_DAYS)
+      this.log.warn({ event: 'certificate_ends', days }, `the TLS certificate ends in ${days} days`);
+  }
+}
+
+async function load({ cert, key, ca }: CertificateFiles): Promise<Loaded> {
+  const certText = await read('LOAM_TLS_CERT', cert);
+  const keyText = await read('LOAM_TLS_KEY', key);
+  const caText = ca === undefined ? undefined : await read('LOAM_TLS_CA', ca);
+  const x509 = parse('LOAM_TLS_CERT', cert, certText);
+  if (ca !== undefined && caText !== undefined) parse('LOAM_TLS_CA', ca, caText);
+  const context = { cert: certText, key: keyText, ...(caText === undefined ? {} : { ca: caText }) };
+  try {
+    createSecureContext(context);
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_TLS_KEY', `LOAM_TLS_KEY: ${key} is no key of the certificate ${cert}`, { cause });
+  }
+  return { texts: [certText, keyText, caText ?? ''], context, validTo: Date.parse(x509.validTo) };
+}
+
+async function read(setting: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new ConfigInvalid(setting, `${setting}: ${path} cannot be read`, { cause });
+  }
+}
+
+function parse(setting: string, path: string, text: string): X509Certificate {
+  try {
+    return new X509Certificate(text);
+  } catch (cause) {
+    throw new ConfigInvalid(setting, `${setting}: ${path} is no certificate in PEM`, { cause });
+  }
+}

@@ -1,0 +1,109 @@
+import type { SecureContextOptions } from 'node:tls';
+import { ConfigInvalid } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Addresses } from './addresses.ts';
+import { Certificate, type CertificateFiles } from './certificate.ts';
+import type { BrokerCounters } from './counters.ts';
+import { type Arrival, type Entrance, TcpEntrance, TlsEntrance } from './listener.ts';
+import { WebSocketEntrance } from './web-socket.ts';
+
+export interface EntrancesOptions {
+  readonly host: string;
+  /** 0 picks a free port, of this and of the others. */
+  readonly port: number;
+  /** MQTT over TLS. Absent, as the next two: off. */
+  readonly tlsPort?: number | undefined;
+  /** MQTT over WebSocket. */
+  readonly wsPort?: number | undefined;
+  /** MQTT over WebSocket with TLS. */
+  readonly wssPort?: number | undefined;
+  /** What the two ports with TLS need. */
+  readonly certificate?: CertificateFiles | undefined;
+}
+
+interface Parts {
+  readonly addresses: Addresses;
+  readonly counters: BrokerCounters;
+  readonly log: Logger;
+  readonly handshakeMs: number;
+  readonly onArrival: (arrival: Arrival) => void;
+}
+
+/** The ports in use; those that are off are absent. */
+export interface Ports {
+  readonly mqtt: number;
+  readonly mqtts?: number;
+  readonly ws?: number;
+  readonly wss?: number;
+}
+
+/** Every port that clients connect to, and the certificate that those with TLS show. */
+export class Entrances {
+  private readonly options: EntrancesOptions;
+  private readonly parts: Parts;
+  private readonly open: Entrance[] = [];
+  private certificate: Certificate | undefined;
+
+  constructor(options: EntrancesOptions, parts: Parts) {
+    this.options = options;
+    this.parts = parts;
+  }
+
+  /** How many seconds the TLS certificate still holds; undefined when there is none. */
+  get certificateSecondsLeft(): number | undefined {
+    return this.certificate?.secondsLeft;
+  }
+
+  /** Resolves when clients can connect at every port. Rejects with ConfigInvalid, which names the setting that is wrong; then none is open. */
+  async listen(): Promise<Ports> {
+    const { port, tlsPort, wsPort, wssPort } = this.options;
+    try {
+      const mqtt = await this.add('LOAM_MQTT_PORT', port, (options) => new TcpEntrance(options));
+      const mqtts = await this.addTls('LOAM_MQTTS_PORT', tlsPort, (o, context) => new TlsEntrance(o, context));
+      const ws =
+        wsPort === undefined ? undefined : await this.add('LOAM_MQTT_WS_PORT', wsPort, (o) => new WebSocketEntrance(o));
+      const wss = await this.addTls('LOAM_MQTT_WSS_PORT', wssPort, (o, context) => new WebSocketEntrance(o, context));
+      return {
+        mqtt,
+        ...(mqtts === undefined ? {} : { mqtts }),
+        ...(ws === undefined ? {} : { ws }),
+        ...(wss === undefined ? {} : { wss }),
+      };
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Takes no more connections. */
+  close(): void {
+    this.certificate?.close();
+    for (const entrance of this.open.splice(0)) entrance.close();
+  }
+
+  private async add(
+    setting: string,
+    port: number,
+    create: (options: ConstructorParameters<typeof TcpEntrance>[0]) => Entrance,
+  ): Promise<number> {
+    const entrance = create({ ...this.parts, host: this.options.host, port, setting });
+    const bound = await entrance.listen();
+    this.open.push(entrance);
+    return bound;
+  }
+
+  private async addTls(
+    setting: string,
+    port: number | undefined,
+    create: (options: ConstructorParameters<typeof TcpEntrance>[0], context: SecureContextOptions) => Entrance,
+  ): Promise<number | undefined> {
+    if (port === undefined) return undefined;
+    const { certificate: files } = this.options;
+    if (!files) throw new ConfigInvalid(setting, `${setting}: TLS needs LOAM_TLS_CERT and LOAM_TLS_KEY`);
+    this.certificate ??= await Certificate.open(files, this.parts.log, (context) => {
+      for (const entrance of this.open) entrance.renew(context);
+    });
+    const { context } = this.certificate;
+    return this.add(setting, port, (options) => create(options, context));
+  }
+}

@@ -1,0 +1,91 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { type SecureContextOptions, TLSSocket } from 'node:tls';
+import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
+import {
+  certifiedName,
+  countFailures,
+  type Entrance,
+  type EntranceOptions,
+  guard,
+  listenOn,
+  SOCKET_OPTIONS,
+  tlsOptions,
+} from './listener.ts';
+
+const SUBPROTOCOL = 'mqtt';
+const PATHS = new Set(['/', '/mqtt']);
+/** A message may hold many packets. A larger one closes the connection before it is buffered. */
+const MOST_MESSAGE_BYTES = 256 * 1024;
+
+/** MQTT over WebSocket (3.1.1, section 6), with TLS or without: on `/mqtt`, subprotocol `mqtt`, binary messages. */
+export class WebSocketEntrance implements Entrance {
+  private readonly options: EntranceOptions;
+  private readonly server: Server | ReturnType<typeof createTlsServer>;
+  private readonly sockets: WebSocketServer;
+
+  /** With TLS when there is a `context`. */
+  constructor(options: EntranceOptions, context?: SecureContextOptions) {
+    this.options = options;
+    const http = { ...SOCKET_OPTIONS, headersTimeout: options.handshakeMs, requestTimeout: options.handshakeMs };
+    this.server = context
+      ? createTlsServer({ ...http, ...tlsOptions(context), handshakeTimeout: options.handshakeMs })
+      : createServer(http);
+    if (context) countFailures(this.server, options.counters);
+    guard(this.server, options);
+    this.sockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: MOST_MESSAGE_BYTES,
+      handleProtocols: () => SUBPROTOCOL,
+    });
+    this.server.on('request', (_, response) => {
+      response.writeHead(426, { connection: 'close', upgrade: 'websocket' });
+      response.end('MQTT over WebSocket, subprotocol mqtt\n');
+    });
+    this.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.upgrade(request, socket, head),
+    );
+  }
+
+  listen(): Promise<number> {
+    return listenOn(this.server, this.options);
+  }
+
+  renew(context: SecureContextOptions): void {
+    if ('setSecureContext' in this.server) this.server.setSecureContext({ ...tlsOptions(context) });
+  }
+
+  close(): void {
+    this.server.close();
+  }
+
+  private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const { counters, onArrival } = this.options;
+    const certified = request.socket instanceof TLSSocket ? certifiedName(request.socket) : undefined;
+    if (certified === false) counters.refusedTls += 1;
+    const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+    const isOurs = protocols.includes(SUBPROTOCOL) && PATHS.has(request.url?.split('?', 1)[0] ?? '');
+    if (certified === false || !isOurs) {
+      socket.on('error', () => {});
+      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      onArrival({ wire: wireOf(webSocket), address: request.socket.remoteAddress ?? '', certified });
+    });
+  }
+}
+
+function wireOf(webSocket: WebSocket): Duplex {
+  // Texts are not MQTT [MQTT-6.0.0-1].
+  webSocket.prependListener('message', (_, isBinary) => {
+    if (!isBinary) webSocket.terminate();
+  });
+  const wire = createWebSocketStream(webSocket);
+  // The stream ends when the other side has closed: there is nobody to write to any more.
+  wire.once('end', () => wire.destroy());
+  return wire;
+}

@@ -1,0 +1,47 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type GenerateResult, generate } from 'selfsigned';
+
+/** A certificate and its key in PEM, as a client or a server shows it. */
+export interface Papers {
+  readonly cert: string;
+  readonly key: string;
+}
+
+type Extensions = NonNullable<Parameters<typeof generate>[1]>['extensions'];
+
+/** A certificate authority of its own. */
+export async function authority(name = 'Loam test CA'): Promise<Papers> {
+  return papers(name, [
+    { name: 'basicConstraints', cA: true, critical: true },
+    { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+  ]);
+}
+
+/** A certificate of `name`, signed by `ca`, or by itself; good from `from` to `to`. */
+export async function signed(name: string, ca?: Papers, from?: Date, to?: Date): Promise<Papers> {
+  const altNames = [
+    { type: 2 as const, value: 'localhost' },
+    { type: 7 as const, ip: '127.0.0.1' },
+  ];
+  return papers(name, [{ name: 'subjectAltName', altNames }], {
+    ...(ca ? { ca } : {}),
+    ...(from ? { notBeforeDate: from } : {}),
+    ...(to ? { notAfterDate: to } : {}),
+  });
+}
+
+/** Writes papers to a folder, where a broker is told to read them. */
+export async function writePapers(folder: string, { cert, key }: Papers, ca?: Papers) {
+  const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem'), ca: join(folder, 'ca.pem') };
+  await writeFile(files.cert, cert);
+  await writeFile(files.key, key);
+  if (ca) await writeFile(files.ca, ca.cert);
+  return { cert: files.cert, key: files.key, ...(ca ? { ca: files.ca } : {}) };
+}
+
+async function papers(name: string, extensions: NonNullable<Extensions>, more: object = {}): Promise<Papers> {
+  const options = { keyType: 'ec' as const, algorithm: 'sha256', extensions, ...more };
+  const made: GenerateResult = await generate([{ name: 'commonName', value: name }], options);
+  return { cert: made.cert, key: made.private };
+}
