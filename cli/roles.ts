@@ -8,6 +8,7 @@ import type { Logger } from '../core/logger.ts';
 import { type Metrics, processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
+import { mqttEndpoint } from '../dashboard-gateway/mqtt-endpoint.ts';
 import { Worker } from '../workers/worker.ts';
 import { adminToken, sessionKey } from './data-folder.ts';
 import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog, needServers } from './ports.ts';
@@ -85,7 +86,7 @@ export async function gatewaySettings(config: Config) {
     port: config.httpPort,
     tls: tlsFiles(config),
     trustedProxies: config.trustedProxies,
-    mqttAddress: config.mqttAddress,
+    mqtt: () => mqttEndpoint(config.mqttAddress, config.mqttPort),
     sessionKey: await sessionKey(config),
     adminToken: await adminToken(config),
     webFolder: WEB_FOLDER,

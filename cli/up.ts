@@ -4,6 +4,7 @@ import type { Health, House } from '../core/lifecycle.ts';
 import { processMetrics } from '../core/metrics.ts';
 import { createFirstSignIn } from '../dashboard-gateway/first-sign-in.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
+import { mqttEndpoint } from '../dashboard-gateway/mqtt-endpoint.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
@@ -29,6 +30,10 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   const gateway = new Gateway({
     ...(await gatewaySettings(config)),
+    mqtt: () =>
+      config.mqttAddress
+        ? mqttEndpoint(config.mqttAddress, 0)
+        : { host: config.mqttHost, port: broker.port, tls: false },
     store,
     live,
     registry,

@@ -9,20 +9,16 @@ import type { FirstSignIn } from './first-sign-in.ts';
 import type { Access } from './http/origin.ts';
 import { HttpProblem, retryLater } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
-import type { Request } from './http/request.ts';
+import type { Head, Request } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
-import { HttpServer } from './http/server.ts';
+import { HttpServer, MAX_BODY, type Plan } from './http/server.ts';
 import { type Listening, listen } from './listen.ts';
 import { LiveFeed } from './live/feed.ts';
 import { LiveHub } from './live/hub.ts';
 import { LiveSockets } from './live/sockets.ts';
-import { farmRoutes } from './routes/farms.ts';
-import { healthRoutes } from './routes/health.ts';
-import { historyRoutes } from './routes/history.ts';
-import { signInRoutes } from './routes/sign-in.ts';
-import { Passwords } from './sign-in/passwords.ts';
+import type { MqttEndpoint } from './mqtt-endpoint.ts';
+import { allRoutes } from './routes/all.ts';
 import { Sessions } from './sign-in/sessions.ts';
-import { Throttle } from './sign-in/throttle.ts';
 import { StaticApp } from './static.ts';
 import { secureApp, type TlsFiles } from './tls.ts';
 import { loadUws, type TemplatedApp } from './uws.ts';
@@ -41,8 +37,8 @@ export interface GatewayOptions {
   readonly tls?: TlsFiles | undefined;
   /** Proxies whose `X-Forwarded-For` and `-Proto` are believed. Absent: none. */
   readonly trustedProxies?: Networks;
-  /** Where sensors reach the broker, `mqtt[s]://HOST:PORT`, as people are told it. */
-  readonly mqttAddress?: string | undefined;
+  /** Where sensors reach the broker, as people are told it. */
+  readonly mqtt: () => MqttEndpoint;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
   /** Whoever sends it as bearer token is admin of every farm: for commands on the machine. Absent: nobody is let in so. */
@@ -90,7 +86,7 @@ export class Gateway implements Part {
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
-    this.http = new HttpServer((request) => this.answer(request), access, log);
+    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, now });
     this.sockets = new LiveSockets({ uws, hub: this.hub, sessions: this.sessions, registry, access, now });
   }
 
@@ -105,6 +101,11 @@ export class Gateway implements Part {
     const { host } = this.options;
     const scheme = this.options.tls ? 'https' : 'http';
     return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
+  }
+
+  /** Every address of the HTTP interface, once started. */
+  get addresses(): readonly Pick<Route, 'method' | 'path'>[] {
+    return this.routes;
   }
 
   /** Resolves when requests are answered. Rejects with ConfigInvalid when the port cannot be used. */
@@ -139,28 +140,26 @@ export class Gateway implements Part {
     return [healthOf('store', this.options.store.state), ...this.feed.health()];
   }
 
-  private async makeRoutes(): Promise<Route[]> {
-    const { registry, store, firstSignIn, health } = this.options;
+  private makeRoutes(): Promise<Route[]> {
+    const { registry, store, firstSignIn, health, log, mqtt } = this.options;
     const { sessions, now } = this;
     const lastSeen = (farm: string) => this.hub.lastSeen(farm);
-    const passwords = await Passwords.create(registry);
-    return [
-      ...signInRoutes({ registry, sessions, passwords, throttle: new Throttle(now), firstSignIn }),
-      ...farmRoutes({ registry, sessions, lastSeen, now }),
-      ...historyRoutes({ registry, sessions, store, lastSeen, now }),
-      ...healthRoutes(health),
-    ];
+    return allRoutes({ registry, sessions, store, health, firstSignIn, lastSeen, mqtt, log, now });
   }
 
-  private async answer(request: Request): Promise<Reply> {
-    const route = findRoute(this.routes, request);
-    if (!route) return this.answerWithFile(request);
-    try {
-      return await route();
-    } catch (error) {
-      if (error instanceof StoreUnavailable) throw retryLater('store-unavailable', 5);
-      throw error;
-    }
+  private plan(head: Head): Plan {
+    const found = findRoute(this.routes, head);
+    if (!found) return { maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
+    const { route, params } = found;
+    const answer = async (request: Request) => {
+      try {
+        return await route.handler(request, params);
+      } catch (error) {
+        if (error instanceof StoreUnavailable) throw retryLater('store-unavailable', 5);
+        throw error;
+      }
+    };
+    return { maxBody: route.maxBody ?? MAX_BODY, answer };
   }
 
   private answerWithFile(request: Request): Reply {

@@ -16,6 +16,23 @@ export function addSensor(text: string, sensor: Partial<Sensor> & Pick<Sensor, '
   return write(document);
 }
 
+/** The registry with some keys of a sensor changed; one that is undefined is taken away. Throws RegistryInvalid when there is no such sensor. */
+export function changeSensor(
+  text: string,
+  id: string,
+  changes: { readonly [K in keyof Sensor]?: Sensor[K] | undefined },
+): string {
+  const document = read(text);
+  const at = find(document, 'sensors', 'id', id);
+  if (at < 0) throw new RegistryInvalid(`there is no sensor "${id}"`);
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) document.deleteIn(['sensors', at, key]);
+    else if (document.getIn(['sensors', at, key]) !== value)
+      document.setIn(['sensors', at, key], document.createNode(value));
+  }
+  return write(document);
+}
+
 /** The registry without the sensor. Throws RegistryInvalid when there is none of that id. */
 export function removeSensor(text: string, id: string): string {
   return remove(text, 'sensors', 'id', id, `there is no sensor "${id}"`);

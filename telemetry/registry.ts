@@ -28,7 +28,8 @@ const field = z.strictObject({
   crop: z.string().max(200).optional(),
   polygon: z.array(latLon).min(3).max(1000).optional(),
 });
-const sensor = z.strictObject({
+/** A sensor as it stands in the file. */
+export const sensorSchema = z.strictObject({
   id,
   farm: id,
   field: id.default(UNASSIGNED),
@@ -68,14 +69,14 @@ const user = z.strictObject({
 const registryFile = z.strictObject({
   farms: z.array(farm).max(10_000).default([]),
   fields: z.array(field).max(100_000).default([]),
-  sensors: z.array(sensor).max(1_000_000).default([]),
+  sensors: z.array(sensorSchema).max(1_000_000).default([]),
   metrics: z.array(metric).max(10_000).default([]),
   users: z.array(user).max(100_000).default([]),
 });
 
 export type Farm = z.infer<typeof farm>;
 export type Field = z.infer<typeof field>;
-export type Sensor = z.infer<typeof sensor>;
+export type Sensor = z.infer<typeof sensorSchema>;
 export type Metric = z.infer<typeof metric>;
 export type User = z.infer<typeof user>;
 

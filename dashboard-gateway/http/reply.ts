@@ -5,6 +5,17 @@ export interface Reply {
   readonly body?: string | Uint8Array;
 }
 
+/** An answer of any length, written as the client takes it. `pieces` is ended when the client leaves. */
+export interface Streamed extends Omit<Reply, 'body'> {
+  readonly pieces: AsyncIterator<string>;
+}
+
+export type AnyReply = Reply | Streamed;
+
+export function isStreamed(reply: AnyReply): reply is Streamed {
+  return 'pieces' in reply;
+}
+
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': [
     "default-src 'none'",
@@ -42,17 +53,22 @@ export function json(
   };
 }
 
+/** 201: what was made. */
+export function created(value: unknown): Reply {
+  return json(value, { status: 201 });
+}
+
 /** 204: done, nothing to say. */
 export function noContent(headers: Readonly<Record<string, string>> = {}): Reply {
   return { status: 204, headers: { 'cache-control': 'no-store', ...headers } };
 }
 
 /** The same answer with more headers. */
-export function withHeaders(reply: Reply, headers: Readonly<Record<string, string>>): Reply {
+export function withHeaders<R extends AnyReply>(reply: R, headers: Readonly<Record<string, string>>): R {
   return { ...reply, headers: { ...reply.headers, ...headers } };
 }
 
 /** The same answer with the headers that every answer carries. `secure`: the client speaks TLS. */
-export function secured(reply: Reply, secure: boolean): Reply {
+export function secured<R extends AnyReply>(reply: R, secure: boolean): R {
   return withHeaders(reply, secure ? { ...SECURITY_HEADERS, ...ONLY_TLS } : SECURITY_HEADERS);
 }

@@ -25,10 +25,12 @@ export interface Request {
   /** Whether the client speaks TLS, to the gateway or to a trusted proxy. */
   readonly secure: boolean;
   readonly body: string;
+  /** Aborted when the client leaves. */
+  readonly signal: AbortSignal;
 }
 
 /** A request before its body has come. */
-export type Head = Omit<Request, 'body'>;
+export type Head = Omit<Request, 'body' | 'signal'>;
 
 /** What can be known of a request before its body has come. Call it before anything asynchronous. */
 export function readHead(res: HttpResponse, req: HttpRequest, access: Access): Head {

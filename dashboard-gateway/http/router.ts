@@ -1,43 +1,56 @@
 import { isSameOrigin } from './origin.ts';
 import { HttpProblem } from './problem.ts';
-import type { Reply } from './reply.ts';
-import type { Request } from './request.ts';
+import type { AnyReply } from './reply.ts';
+import type { Head, Request } from './request.ts';
 
 export type Params = Readonly<Record<string, string>>;
-export type Handler = (request: Request, params: Params) => Reply | Promise<Reply>;
+export type Handler = (request: Request, params: Params) => AnyReply | Promise<AnyReply>;
 
-/** One address: a method, a path whose `{name}` parts are parameters, and who answers. */
+/** One address: a method, a path whose `{name}` parts are parameters, and who answers. docs/openapi.yaml describes every one. */
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly handler: Handler;
+  /** Most bytes of a body; 16 KiB unless told. */
+  readonly maxBody?: number;
+  /** What a body may be besides `application/json`. Not what a form on another site can send: `text/plain`, `multipart/form-data` or a form. */
+  readonly alsoTakes?: readonly string[];
+}
+
+export interface Found {
+  readonly route: Route;
+  readonly params: Params;
 }
 
 /**
- * The handler for a request and its parameters, or undefined when no route has this path.
- * HEAD is answered by GET's handler. Throws HttpProblem: `method-not-allowed`, or what `checkChange` throws.
+ * The route of a request, or undefined when no route has this path. HEAD is answered by GET's handler.
+ * Throws HttpProblem: `method-not-allowed`, or for a change `cross-origin` or `unsupported-media-type`.
  */
-export function findRoute(routes: readonly Route[], request: Request): (() => Reply | Promise<Reply>) | undefined {
-  const method = request.method === 'HEAD' ? 'GET' : request.method;
+export function findRoute(routes: readonly Route[], head: Head): Found | undefined {
+  const method = head.method === 'HEAD' ? 'GET' : head.method;
   const allowed: string[] = [];
   for (const route of routes) {
-    const params = match(route.path, request.path);
+    const params = match(route.path, head.path);
     if (!params) continue;
     if (route.method !== method) {
       allowed.push(route.method);
       continue;
     }
-    if (method !== 'GET') checkChange(request);
-    return () => route.handler(request, params);
+    if (method !== 'GET') checkChange(head, route);
+    return { route, params };
   }
   if (allowed.length > 0) throw new HttpProblem('method-not-allowed', undefined, { allow: allowed.join(', ') });
   return undefined;
 }
 
 // A form or an image on another site can make a browser send its cookies, but neither this content type nor our origin.
-function checkChange(request: Request): void {
-  if (!isSameOrigin(request)) throw new HttpProblem('cross-origin');
-  if (!/^application\/json\s*(;|$)/i.test(request.headers.contentType)) throw new HttpProblem('unsupported-media-type');
+function checkChange(head: Head, { alsoTakes = [] }: Route): void {
+  if (!isSameOrigin(head)) throw new HttpProblem('cross-origin');
+  const type = head.headers.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  const taken = ['application/json', ...alsoTakes];
+  if (!taken.includes(type)) {
+    throw new HttpProblem('unsupported-media-type', `the body must be ${taken.join(' or ')}`);
+  }
 }
 
 function match(pattern: string, path: string): Params | undefined {

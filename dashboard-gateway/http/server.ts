@@ -1,43 +1,58 @@
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HttpResponse, TemplatedApp } from '../uws.ts';
+import { readBody } from './body.ts';
 import type { Access } from './origin.ts';
+import { RequestLimits } from './per-address.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
-import type { Reply } from './reply.ts';
+import { type AnyReply, isStreamed, type Reply, type Streamed } from './reply.ts';
 import { type Head, type Request, readHead } from './request.ts';
-import { writeReply } from './write.ts';
+import { writeReply, writeStream } from './write.ts';
 
-export const MAX_BODY_BYTES = 16 * 1024;
+/** Most bytes of a body, unless a route says otherwise. */
+export const MAX_BODY = 16 * 1024;
 const MAX_OPEN = 512;
 
-export type Answer = (request: Request) => Promise<Reply>;
+/** What becomes of a request. */
+export interface Plan {
+  /** Most bytes of its body. */
+  readonly maxBody: number;
+  readonly answer: (request: Request) => AnyReply | Promise<AnyReply>;
+}
+
+export interface HttpServerOptions {
+  /** Decides what becomes of a request before its body is read. Throws HttpProblem to refuse it. */
+  readonly plan: (head: Head) => Plan;
+  readonly access: Access;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
 
 /**
  * Between uWebSockets.js and the routes: reads a request whole, bounded, and writes the answer, unless the client has gone.
  * A response may not be touched after its `onAborted`, and everything written to it after the handler returned must be corked.
  */
 export class HttpServer {
-  private readonly answer: Answer;
-  private readonly access: Access;
-  private readonly log: Logger;
+  private readonly options: HttpServerOptions;
+  private readonly limits: RequestLimits;
+  private readonly stopping = new AbortController();
   private open = 0;
-  private stopping = false;
   private idle: (() => void) | undefined;
 
-  constructor(answer: Answer, access: Access, log: Logger) {
-    this.answer = answer;
-    this.access = access;
-    this.log = log;
+  constructor(options: HttpServerOptions) {
+    this.options = options;
+    this.limits = new RequestLimits(options.now);
   }
 
   /** Answers every HTTP request of `app`. */
   attach(app: TemplatedApp): void {
-    app.any('/*', (res, req) => this.take(res, readHead(res, req, this.access)));
+    app.any('/*', (res, req) => void this.take(res, readHead(res, req, this.options.access)));
   }
 
-  /** From now on connections are closed with their answer. Resolves when every request at work has been answered. */
+  /** From now on connections are closed with their answer, and streams broken off. Resolves when every request at work has been answered. */
   async drain(): Promise<void> {
-    this.stopping = true;
+    this.stopping.abort();
     if (this.open > 0) {
       await new Promise<void>((resolve) => {
         this.idle = resolve;
@@ -45,58 +60,79 @@ export class HttpServer {
     }
   }
 
-  private take(res: HttpResponse, head: Head): void {
-    let gone = false;
-    res.onAborted(() => {
-      gone = true;
-    });
-    const reply = (answer: Reply, close = false) => {
-      if (gone) return;
-      gone = true;
-      writeReply(res, head, answer, close || this.stopping);
-    };
-    const serve = (body: string) => {
-      this.open++;
-      void this.answerSafely({ ...head, body }).then((answer) => {
-        this.open--;
-        reply(answer);
-        if (this.open === 0) this.idle?.();
-      });
-    };
-    const tooLarge = () => reply(problemReply(new HttpProblem('body-too-large')), true);
-    if (this.open >= MAX_OPEN || this.stopping) reply(problemReply(retryLater('busy', 1)), true);
-    else if (head.method === 'GET' || head.method === 'HEAD') serve('');
-    else readBody(res, serve, tooLarge);
+  /** Never rejects. */
+  private async take(res: HttpResponse, head: Head): Promise<void> {
+    const left = new AbortController();
+    res.onAborted(() => left.abort());
+    try {
+      if (this.open >= MAX_OPEN || this.stopping.signal.aborted) throw retryLater('busy', 1);
+      this.limits.enter(head.remoteAddress);
+    } catch (error) {
+      // Not even its body is read.
+      return writeReply(res, head, this.problemOf(head, error), true);
+    }
+    this.open++;
+    await this.serve(res, head, left.signal);
+    this.limits.leave(head.remoteAddress);
+    this.open--;
+    if (this.open === 0) this.idle?.();
+  }
+
+  /** Never rejects. `left` is aborted when the client goes. */
+  private async serve(res: HttpResponse, head: Head, left: AbortSignal): Promise<void> {
+    const { maxBody, answer } = this.planOf(head);
+    const body = await readBody(res, head.method, maxBody, left);
+    if (body === 'left') return;
+    if (body === 'too-large') {
+      return writeReply(res, head, problemReply(new HttpProblem('body-too-large', `at most ${maxBody} bytes`)), true);
+    }
+    let reply: AnyReply;
+    let first: IteratorResult<string> | undefined;
+    try {
+      reply = await answer({ ...head, body: body.text, signal: left });
+      // What goes wrong before anything was written can still be said with a status of its own.
+      if (isStreamed(reply)) first = await reply.pieces.next();
+    } catch (error) {
+      reply = this.problemOf(head, error);
+    }
+    if (isStreamed(reply)) await this.stream(res, head, reply, first, left);
+    else if (!left.aborted) writeReply(res, head, reply, this.stopping.signal.aborted);
   }
 
   /** Never rejects. */
-  private async answerSafely(request: Request): Promise<Reply> {
+  private async stream(
+    res: HttpResponse,
+    head: Head,
+    reply: Streamed,
+    first: IteratorResult<string> | undefined,
+    left: AbortSignal,
+  ): Promise<void> {
     try {
-      return await this.answer(request);
+      if (first !== undefined && head.method !== 'HEAD') {
+        await writeStream(res, head, reply, first, AbortSignal.any([left, this.stopping.signal]));
+      } else if (!left.aborted) writeReply(res, head, reply, true);
     } catch (error) {
-      if (error instanceof HttpProblem) return problemReply(error);
-      this.log.error({ method: request.method, path: request.path }, `request failed: ${explain(error)}`);
-      return problemReply(new HttpProblem('internal'));
+      if (left.aborted) return;
+      this.options.log.warn({ path: head.path }, `an answer was broken off: ${explain(error)}`);
+      // Half an answer must not look like a whole one.
+      res.close();
+    } finally {
+      await reply.pieces.return?.();
     }
   }
-}
 
-/** Collects a body up to the limit; over it, stops collecting and says so at once. */
-function readBody(res: HttpResponse, done: (body: string) => void, tooLarge: () => void): void {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  let over = false;
-  res.onData((chunk, isLast) => {
-    if (over) return;
-    size += chunk.byteLength;
-    if (size > MAX_BODY_BYTES) {
-      over = true;
-      chunks.length = 0;
-      tooLarge();
-      return;
+  /** A request that is refused is read all the same: closing on what is still being sent would take the refusal from the client. */
+  private planOf(head: Head): Plan {
+    try {
+      return this.options.plan(head);
+    } catch (error) {
+      return { maxBody: MAX_BODY, answer: () => this.problemOf(head, error) };
     }
-    // The chunk's memory is taken back after this call.
-    chunks.push(Buffer.from(new Uint8Array(chunk)));
-    if (isLast) done(Buffer.concat(chunks).toString('utf8'));
-  });
+  }
+
+  private problemOf({ method, path }: Head, error: unknown): Reply {
+    if (error instanceof HttpProblem) return problemReply(error);
+    this.options.log.error({ method, path }, `request failed: ${explain(error)}`);
+    return problemReply(new HttpProblem('internal'));
+  }
 }

@@ -1,33 +1,64 @@
+import { STATUS_CODES } from 'node:http';
+import { withDeadline } from '../../core/lifecycle.ts';
 import type { HttpResponse } from '../uws.ts';
-import { type Reply, secured } from './reply.ts';
+import { type Reply, type Streamed, secured } from './reply.ts';
 import type { Head } from './request.ts';
 
-const REASONS: Readonly<Record<number, string>> = {
-  200: 'OK',
-  204: 'No Content',
-  304: 'Not Modified',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  413: 'Content Too Large',
-  415: 'Unsupported Media Type',
-  429: 'Too Many Requests',
-  500: 'Internal Server Error',
-  503: 'Service Unavailable',
-};
+/** How long a client may take nothing of a stream before it is given up. */
+const STALLED_MS = 60_000;
 
 /** Writes an answer, with the headers that every answer carries. Not to be called after `onAborted`. */
-export function writeReply(res: HttpResponse, { method, secure }: Head, reply: Reply, close: boolean): void {
-  const { status, headers, body = '' } = secured(reply, secure);
+export function writeReply(res: HttpResponse, head: Head, reply: Reply, close: boolean): void {
+  const { status, body = '' } = reply;
   res.cork(() => {
-    res.writeStatus(`${status} ${REASONS[status] ?? 'Status'}`);
-    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    writeHead(res, head, reply);
     if (close) res.writeHeader('connection', 'close');
     // Without a body a length must not be told to uWebSockets.js: it would wait for that many bytes, and even `undefined` counts as 0.
     if (status === 204 || status === 304) res.endWithoutBody();
-    else if (method === 'HEAD') res.writeHeader('content-length', String(Buffer.byteLength(body))).endWithoutBody();
-    else res.end(body, close);
+    else if (head.method === 'HEAD') {
+      res.writeHeader('content-length', String(Buffer.byteLength(body))).endWithoutBody();
+    } else res.end(body, close);
   });
+}
+
+/**
+ * Writes a stream from its first piece on, the next piece only when the client has taken what was written before.
+ * Resolves when all is written. Rejects when `ending` is aborted, the client takes nothing for a minute, or the pieces do;
+ * the answer is then cut short.
+ */
+export async function writeStream(
+  res: HttpResponse,
+  head: Head,
+  reply: Streamed,
+  first: IteratorResult<string>,
+  ending: AbortSignal,
+): Promise<void> {
+  let wake = () => {};
+  res.onWritable(() => {
+    wake();
+    return true;
+  });
+  ending.addEventListener('abort', () => wake(), { once: true });
+  ending.throwIfAborted();
+  res.cork(() => writeHead(res, head, reply));
+  for (let piece = first; !piece.done; piece = await reply.pieces.next()) {
+    ending.throwIfAborted();
+    const writable = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    let taken = true;
+    res.cork(() => {
+      taken = res.write(piece.value);
+    });
+    if (!taken) await withDeadline(writable, STALLED_MS, 'the client takes nothing');
+    ending.throwIfAborted();
+  }
+  ending.throwIfAborted();
+  res.cork(() => res.end());
+}
+
+function writeHead(res: HttpResponse, { secure }: Head, reply: Reply | Streamed): void {
+  const { status, headers } = secured(reply, secure);
+  res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Status'}`);
+  for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
 }

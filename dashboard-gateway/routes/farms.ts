@@ -1,6 +1,7 @@
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
+import { endpointFor, type MqttEndpoint } from '../mqtt-endpoint.ts';
 import { standing } from '../sensor-state.ts';
 import { sensorsOf } from '../sensors.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
@@ -11,23 +12,24 @@ export interface FarmParts {
   readonly sessions: Sessions;
   /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
   readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  readonly mqtt: () => MqttEndpoint;
   readonly now: () => number;
 }
 
 /** What there is: farms, their fields and sensors, metrics. */
-export function farmRoutes({ registry, sessions, lastSeen, now }: FarmParts): Route[] {
+export function farmRoutes({ registry, sessions, lastSeen, mqtt, now }: FarmParts): Route[] {
   return [
     {
       method: 'GET',
       path: '/api/farms',
-      handler: signedIn(sessions, ({ user }) => {
+      handler: signedIn(sessions, ({ user }, request) => {
         const current = registry.current();
         const farms = visibleFarms(current, user).map(({ farm, role }) => ({
           ...farm,
           role,
           fields: [...(current.fields.get(farm.id)?.values() ?? [])].map(({ farm: _, ...field }) => field),
         }));
-        return json({ farms, metrics: [...current.metrics.values()] });
+        return json({ farms, metrics: [...current.metrics.values()], mqtt: endpointFor(mqtt(), request.headers.host) });
       }),
     },
     {

@@ -16,7 +16,11 @@ const MAX_PASSWORD = 200;
 
 const anyPassword = z.string().max(1000);
 const login = z.union([
-  z.strictObject({ user: z.string().min(1).max(64), password: anyPassword }),
+  z.strictObject({
+    user: z.string().min(1).max(64),
+    password: anyPassword,
+    answer: z.enum(['cookie', 'token']).default('cookie'),
+  }),
   z.strictObject({ token: z.string().min(1).max(200) }),
 ]);
 const passwordChange = z.strictObject({
@@ -42,7 +46,10 @@ export function signInRoutes(parts: SignInParts): Route[] {
       handler: async (request) => {
         const given = parseBody(login, request.body);
         const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
-        return json(describe(registry, user), { headers: await sessions.cookie(user, request) });
+        const who = describe(registry, user);
+        // A program keeps a token where it likes; a browser must not be able to read its own.
+        if ('answer' in given && given.answer === 'token') return json({ ...who, ...(await sessions.issue(user)) });
+        return json(who, { headers: await sessions.cookie(user, request) });
       },
     },
     { method: 'POST', path: '/api/logout', handler: (request) => noContent(clearedCookie(request)) },

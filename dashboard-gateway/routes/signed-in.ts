@@ -1,11 +1,11 @@
 import { type Farm, type Registry, ROLES, type Role, roleOn, type User } from '../../telemetry/registry.ts';
 import { HttpProblem } from '../http/problem.ts';
-import { type Reply, withHeaders } from '../http/reply.ts';
+import { type AnyReply, withHeaders } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Handler, Params } from '../http/router.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
 
-export type CallerHandler = (caller: Caller, request: Request, params: Params) => Reply | Promise<Reply>;
+export type CallerHandler = (caller: Caller, request: Request, params: Params) => AnyReply | Promise<AnyReply>;
 
 /** A handler for callers with a session; others get `not-signed-in`. An ageing cookie is replaced by the way. */
 export function signedIn(sessions: Sessions, handler: CallerHandler): Handler {

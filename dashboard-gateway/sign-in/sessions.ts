@@ -57,21 +57,23 @@ export class Sessions {
     this.now = now;
   }
 
-  /** A token for `user`, good for 12 hours. */
-  issue(user: User): Promise<string> {
+  /** A token for `user`, good for 12 hours, until `expires` (Unix ms). */
+  async issue(user: User): Promise<{ token: string; expires: number }> {
     const seconds = Math.floor(this.now() / 1000);
-    return new SignJWT({ pwd: fingerprintOf(user) })
+    const token = await new SignJWT({ pwd: fingerprintOf(user) })
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer(ISSUER)
       .setSubject(user.name)
       .setIssuedAt(seconds)
       .setExpirationTime(seconds + SESSION_MS / 1000)
       .sign(this.key);
+    return { token, expires: seconds * 1000 + SESSION_MS };
   }
 
   /** The `Set-Cookie` header that carries a fresh token for `user`. `secure`: the client speaks TLS, and must when it sends it back. */
   async cookie(user: User, { secure }: { secure: boolean }): Promise<{ 'set-cookie': string }> {
-    return setCookie(await this.issue(user), SESSION_MS / 1000, secure);
+    const { token } = await this.issue(user);
+    return setCookie(token, SESSION_MS / 1000, secure);
   }
 
   /** Who sent a request with these headers, or undefined. */

@@ -1,3 +1,5 @@
+import { placeOf } from '../http/per-address.ts';
+
 const FORGET_AFTER_MS = 15 * 60_000;
 const MAX_BLOCK_MS = 15 * 60_000;
 const MAX_KEYS = 10_000;
@@ -61,15 +63,10 @@ export class Throttle {
 }
 
 function keysOf(user: string, address: string): readonly (readonly [Kind, string])[] {
-  const place = networkOf(address);
+  const place = placeOf(address);
   return [
     ['pair', `pair ${place} ${user}`],
     ['address', `address ${place}`],
     ['user', `user ${user}`],
   ];
-}
-
-// One customer gets a whole /64 of IPv6: all its addresses are one place.
-function networkOf(address: string): string {
-  return address.includes(':') ? address.split(':').slice(0, 4).join(':') : address;
 }

@@ -14,6 +14,7 @@ import { Gateway, type GatewayOptions } from '../../dashboard-gateway/gateway.ts
 import { batchId, encodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
+import { checkAnswer } from './openapi.ts';
 
 export const PASSWORD = 'correct horse battery';
 export const SESSION_KEY = 'k'.repeat(43);
@@ -65,8 +66,14 @@ export interface Asked {
   readonly body?: string | object;
 }
 
-/** One HTTP call on a connection of its own. The path goes out as it is, dots and all. */
-export function call(port: number, path: string, { method = 'GET', headers = {}, body }: Asked = {}): Promise<Answer> {
+/** One HTTP call on a connection of its own; its answer has to be one that docs/openapi.yaml describes. The path goes out as it is, dots and all. */
+export async function call(port: number, path: string, asked: Asked = {}): Promise<Answer> {
+  const answer = await send(port, path, asked);
+  await checkAnswer(asked.method ?? 'GET', path, answer);
+  return answer;
+}
+
+function send(port: number, path: string, { method = 'GET', headers = {}, body }: Asked): Promise<Answer> {
   const text = typeof body === 'object' ? JSON.stringify(body) : body;
   const type: Record<string, string> =
     method === 'GET' || method === 'HEAD' ? {} : { 'content-type': 'application/json' };
@@ -182,6 +189,7 @@ export class Place {
       sessionKey: SESSION_KEY,
       webFolder: join(this.folder, 'web'),
       health: () => gateway.health(),
+      mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),
       log: silent,
       ...over,
     });

@@ -192,6 +192,7 @@ describe('the gateway over HTTP', () => {
           },
         ],
         metrics: [{ id: 'moisture', label: 'Moisture', unit: '%', min: 20, max: 45, decimals: 1 }],
+        mqtt: { host: '127.0.0.1', port: 1883, tls: false },
       });
       const all = JSON.parse((await get('/api/farms', 'ada')).text);
       expect(all.farms.map((f: { id: string }) => f.id)).to.deep.equal(['north', 'south']);

@@ -1,0 +1,42 @@
+import type { Store } from '../../backbone/store/port.ts';
+import type { Health } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { RegistryEditor, RegistryView } from '../../telemetry/registry.ts';
+import type { FirstSignIn } from '../first-sign-in.ts';
+import type { Route } from '../http/router.ts';
+import type { MqttEndpoint } from '../mqtt-endpoint.ts';
+import { Passwords } from '../sign-in/passwords.ts';
+import type { Sessions } from '../sign-in/sessions.ts';
+import { Throttle } from '../sign-in/throttle.ts';
+import { farmRoutes } from './farms.ts';
+import { healthRoutes } from './health.ts';
+import { historyRoutes } from './history.ts';
+import { sensorRoutes } from './sensors.ts';
+import { signInRoutes } from './sign-in.ts';
+
+/** What the routes need to know and to do. */
+export interface RouteParts {
+  readonly registry: RegistryView & RegistryEditor;
+  readonly sessions: Sessions;
+  readonly store: Store;
+  readonly health: () => readonly Health[];
+  readonly firstSignIn: FirstSignIn | undefined;
+  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
+  readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  readonly mqtt: () => MqttEndpoint;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Every address of the HTTP interface. */
+export async function allRoutes(parts: RouteParts): Promise<Route[]> {
+  const passwords = await Passwords.create(parts.registry);
+  return [
+    ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.now) }),
+    ...farmRoutes(parts),
+    ...sensorRoutes(parts),
+    ...historyRoutes(parts),
+    ...healthRoutes(parts.health),
+  ];
+}
