@@ -1,13 +1,17 @@
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
+import { explain } from '../core/errors.ts';
+import { endAll } from '../test/services/cleanup.ts';
 import { encoding } from './encoding.ts';
-import { type Benchmark, machine, show } from './outcome.ts';
+import { ingest } from './ingest.ts';
+import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
 
 /**
  * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
  * Exits 2 when the command line is wrong, 1 when the benchmark fails.
  */
-const benchmarks = new Map<string, Benchmark>([encoding].map((benchmark) => [benchmark.name, benchmark]));
+const all: readonly Benchmark[] = [ingest, encoding];
+const benchmarks = new Map(all.map((benchmark) => [benchmark.name, benchmark]));
 
 const given = readArguments();
 const benchmark = benchmarks.get(given?.name ?? '');
@@ -16,9 +20,22 @@ if (!given || !benchmark) {
   console.error(['usage: npm run bench -- NAME [--quick] [--json]', '', ...list].join('\n'));
   process.exitCode = 2;
 } else {
-  const outcome = await benchmark.run({ quick: given.quick });
-  if (given.json) console.log(JSON.stringify({ ...outcome, machine: machine(), versions: versions() }));
-  else show(outcome);
+  try {
+    print(await benchmark.run({ quick: given.quick, say: (progress) => console.error(progress) }), given.json);
+  } catch (error) {
+    console.error(`${benchmark.name}: ${explain(error)}`);
+    process.exitCode = 1;
+  } finally {
+    await endAll();
+  }
+}
+
+function print(outcome: Outcome, asJson: boolean): void {
+  if (asJson) {
+    console.log(JSON.stringify({ ...outcome, machine: machine(), versions: { ...versions(), ...outcome.versions } }));
+  } else {
+    show(outcome);
+  }
 }
 
 function readArguments(): { name: string; quick: boolean; json: boolean } | undefined {

@@ -1,4 +1,4 @@
-import { cpus } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 
 /** What a benchmark found. A ratio above 1 always means that Loam is better. */
 export interface Outcome {
@@ -9,20 +9,30 @@ export interface Outcome {
   readonly ratio: Readonly<Record<string, number>>;
   /** Further figures, by subject. */
   readonly detail: Readonly<Record<string, Readonly<Record<string, string | number>>>>;
+  /** Versions of servers that took part, beside those of Loam's own parts. */
+  readonly versions?: Readonly<Record<string, string>>;
+}
+
+export interface BenchmarkOptions {
+  /** Ends within 45 s, servers' start included. */
+  readonly quick: boolean;
+  /** Tells a person who waits how far it is. */
+  readonly say: (progress: string) => void;
 }
 
 export interface Benchmark {
   readonly name: string;
   readonly about: string;
-  run(options: { readonly quick: boolean }): Promise<Outcome>;
+  run(options: BenchmarkOptions): Promise<Outcome>;
 }
 
 /** Where the figures were taken: without it they mean nothing. */
-export function machine(): { cpu: string; cores: number; platform: string } {
+export function machine(): { cpu: string; cores: number; memoryGiB: number; platform: string } {
   const all = cpus();
   return {
     cpu: all[0]?.model.trim() ?? 'unknown',
     cores: all.length,
+    memoryGiB: Math.round(totalmem() / 1024 ** 3),
     platform: `${process.platform}-${process.arch}`,
   };
 }

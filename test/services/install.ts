@@ -4,8 +4,9 @@ import { chromium } from 'playwright-core';
 import { aptCanInstall, aptInstall } from './apt.ts';
 import { dockerAnswers } from './docker.ts';
 
+/** What the tests need. Mosquitto is a peer that benchmarks measure Loam beside. */
 export const serviceNames = ['rabbitmq', 'influxdb', 'chromium'] as const;
-export type ServiceName = (typeof serviceNames)[number];
+export type ServiceName = (typeof serviceNames)[number] | 'mosquitto';
 
 /** Where a service is to be started from: a program on this machine, or an image. */
 export type Place = { kind: 'program'; path: string } | { kind: 'image'; image: string };
@@ -46,6 +47,14 @@ const services: Record<ServiceName, Service> = {
     units: ['influxdb'],
     image: 'influxdb:1.8',
     advice: 'Debian/Ubuntu: apt-get install influxdb; macOS: brew install influxdb@1',
+  },
+  mosquitto: {
+    variable: 'LOAM_TEST_MOSQUITTO',
+    paths: () => ['/usr/sbin/mosquitto', '/opt/homebrew/sbin/mosquitto', '/usr/local/sbin/mosquitto'],
+    names: ['mosquitto'],
+    package: 'mosquitto',
+    units: ['mosquitto'],
+    advice: 'Debian/Ubuntu: apt-get install mosquitto; macOS: brew install mosquitto',
   },
   chromium: {
     variable: 'LOAM_TEST_CHROMIUM',

@@ -41,8 +41,13 @@ interface Node {
 const startTimeoutMs = 90_000;
 const stopTimeoutMs = 30_000;
 
-/** Starts a broker of the caller's own. `config` holds more lines of rabbitmq.conf, which win over the ones here. */
-export async function startRabbit(options: { config?: string } = {}): Promise<RabbitServer> {
+/**
+ * Starts a broker of the caller's own. `config` holds more lines of rabbitmq.conf, which win over the ones here; `plugins` are enabled,
+ * which a container's broker does not do.
+ */
+export async function startRabbit(
+  options: { config?: string; plugins?: readonly string[] } = {},
+): Promise<RabbitServer> {
   const place = await locate('rabbitmq');
   const folder = await temporaryFolder();
   const port = await freePort();
@@ -50,7 +55,7 @@ export async function startRabbit(options: { config?: string } = {}): Promise<Ra
   const config = options.config ?? '';
   const node =
     place.kind === 'program'
-      ? await privateNode(place.path, folder, port, config)
+      ? await privateNode(place.path, folder, port, config, options.plugins ?? [])
       : await containerNode(place.image, folder, port, config);
 
   const close = async () => {
@@ -124,11 +129,17 @@ async function containerNode(image: string, folder: string, port: number, config
  * A node that shares nothing with another on this machine: name, cookie, ports, folder and epmd are its own, and all
  * of them listen on loopback only. epmd outlives `stop` and `kill`, as it would on a real machine.
  */
-async function privateNode(program: string, folder: string, port: number, config: string): Promise<Node> {
+async function privateNode(
+  program: string,
+  folder: string,
+  port: number,
+  config: string,
+  plugins: readonly string[],
+): Promise<Node> {
   const epmdPort = await freePort();
   const env = await nodeEnvironment(folder, epmdPort);
   await writeFile(join(folder, 'rabbitmq.conf'), `${defaults(port)}${config}\n`);
-  await writeFile(join(folder, 'enabled_plugins'), '[].\n');
+  await writeFile(join(folder, 'enabled_plugins'), `[${plugins.join(',')}].\n`);
   await writeFile(join(folder, '.erlang.cookie'), randomBytes(20).toString('hex'), { mode: 0o400 });
   const epmd = new ServerProcess({
     program: await findEpmd(env),
