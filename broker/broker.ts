@@ -15,6 +15,7 @@ import { Gate } from './gate.ts';
 import { Intake } from './intake.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
 import type { Arrival } from './listener.ts';
+import { Offenders } from './offenders.ts';
 import { type OnRefused, Publishing } from './publishing.ts';
 import { Refusals } from './refusals.ts';
 import { Rights } from './rights.ts';
@@ -179,6 +180,7 @@ export class Broker implements Part {
       intake,
       sessionOf: sessions.of,
       onRefused,
+      offenders: new Offenders(limits.refusedPublishes),
       mostQos2: limits.sessionQos2,
     });
     const admission = new Admission({

@@ -23,6 +23,10 @@ export interface BrokerCounters {
   closedOverMemory: number;
   /** Clients closed without PUBACK because the queue confirmed nothing in time. */
   closedHeld: number;
+  /** Clients closed because they published again and again what they have no right to. */
+  closedOffenders: number;
+  /** Times that a client was not read because its sensor publishes more than its rate. */
+  slowed: number;
   /** Clients closed because the registry no longer lets them in. */
   closedRevoked: number;
   /** Publishes that arrived. */
@@ -56,6 +60,8 @@ export function newCounters(): BrokerCounters {
     malformed: 0,
     closedOverMemory: 0,
     closedHeld: 0,
+    closedOffenders: 0,
+    slowed: 0,
     closedRevoked: 0,
     received: 0,
     published: 0,

@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import type { Bucket } from './bucket.ts';
 import type { BrokerCounters } from './counters.ts';
 import { isBestEffort, isConnect, isDisconnect, isPublish, packetLength } from './frame.ts';
 import type { Intake } from './intake.ts';
@@ -55,6 +56,8 @@ export class Gate extends Duplex {
   private inLineSince: number | undefined;
   private flowing = false;
   private frozen = false;
+  private bucket: Bucket | undefined;
+  private slowTimer: NodeJS.Timeout | undefined;
 
   constructor(arrival: Arrival, around: Surroundings) {
     super({ autoDestroy: true });
@@ -67,8 +70,9 @@ export class Gate extends Duplex {
     socket.on('close', () => this.socketClosed());
   }
 
-  /** The client was let in: from now on its packets come through. */
-  open(): void {
+  /** The client was let in: from now on its packets come through, publishes as fast as `bucket` fills. */
+  open(bucket: Bucket): void {
+    this.bucket = bucket;
     this.state = 'open';
     this.flow();
   }
@@ -132,6 +136,7 @@ export class Gate extends Duplex {
     const { intake } = this.around;
     intake.leaveLine(this.flowFromLine);
     this.inLineSince = undefined;
+    clearTimeout(this.slowTimer);
     intake.removeWaiting(this.held.length + this.arrivedBytes);
     this.held = NOTHING;
     this.arrived = [];
@@ -160,7 +165,7 @@ export class Gate extends Duplex {
     if (this.destroyed || this.left) return;
     this.arrived.push(chunk);
     this.arrivedBytes += chunk.length;
-    if (!this.around.intake.addWaiting(chunk.length)) {
+    if (!this.around.intake.addWaiting(chunk.length, this.held.length + this.arrivedBytes)) {
       this.around.counters.closedOverMemory += 1;
       this.destroy(new Error('too many bytes are waiting'));
       return;
@@ -256,7 +261,7 @@ export class Gate extends Duplex {
     if (this.state === 'checking' || this.frozen || !this.hungry || this.writableLength > MOST_UNREAD_BYTES)
       return 'wait';
     if (!isPublish(firstByte)) return 'pass';
-    if (this.inFlight >= limits.clientPublishes) return 'wait';
+    if (this.inFlight >= limits.clientPublishes || this.isSlowed()) return 'wait';
     if (!intake.take(length)) {
       if (isBestEffort(firstByte) && shut()) {
         counters.droppedQos0 += 1;
@@ -267,9 +272,23 @@ export class Gate extends Duplex {
       return 'wait';
     }
     this.inLineSince = undefined;
+    this.bucket?.take(length);
     this.inFlight += 1;
     this.unclaimed.push(length);
     return 'pass';
+  }
+
+  /** Whether the sensor has published as much as its rate lets it; then the gate looks again when there is room. */
+  private isSlowed(): boolean {
+    if (this.slowTimer) return true;
+    const waitMs = this.bucket?.waitMs(performance.now()) ?? 0;
+    if (waitMs === 0) return false;
+    this.around.counters.slowed += 1;
+    this.slowTimer = setTimeout(() => {
+      this.slowTimer = undefined;
+      this.flow();
+    }, waitMs);
+    return true;
   }
 
   /** False, and the connection is closed, when the packet breaks the rules of MQTT. */

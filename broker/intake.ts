@@ -2,6 +2,9 @@ import type { BrokerLimits } from './limits.ts';
 
 type IntakeLimits = Pick<BrokerLimits, 'publishes' | 'publishBytes' | 'waitingBytes'>;
 
+/** So much may wait of every client, however much waits of the others: nobody is closed for their sake. */
+const FREE_BYTES = 4 * 1024;
+
 /**
  * The room that all clients share: publishes on their way from a socket to the queue's confirm, and bytes waiting in front of it.
  * Who finds no room registers and is called in the order of registration when there is some again.
@@ -39,10 +42,10 @@ export class Intake {
     }
   }
 
-  /** Counts bytes that wait for room; false when there are too many. */
-  addWaiting(bytes: number): boolean {
+  /** Counts bytes that wait for room; false when there are too many and it is not a small client, with `ofClient` waiting, that brings them. */
+  addWaiting(bytes: number, ofClient: number): boolean {
     this.waiting += bytes;
-    return this.waiting <= this.limits.waitingBytes;
+    return this.waiting <= this.limits.waitingBytes || ofClient <= FREE_BYTES;
   }
 
   removeWaiting(bytes: number): void {

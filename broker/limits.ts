@@ -17,7 +17,7 @@ export interface BrokerLimits {
   /** Most publishes of all clients between the sockets and the queue's confirms, and their bytes. At the bound no socket is read. */
   readonly publishes: number;
   readonly publishBytes: number;
-  /** Most bytes read from sockets that wait in front of the two bounds above. A client that brings more is closed. */
+  /** Most bytes read from sockets that wait in front of the two bounds above. A client that brings more, and has some waiting, is closed. */
   readonly waitingBytes: number;
   /** One queue message is made of this many publishes, or these bytes, or after this time. */
   readonly batchPublishes: number;
@@ -41,6 +41,8 @@ export interface BrokerLimits {
   readonly sessionCommands: number;
   /** Most QoS 2 publishes of one session without their PUBREL. A client that begins one more is closed. */
   readonly sessionQos2: number;
+  /** Most publishes a minute that a sensor has no right to. At one more it is closed, and again at the next. */
+  readonly refusedPublishes: number;
   /** Most sensors of a farm that bridges bring and nobody registered. The publishes of one more are refused. */
   readonly unregisteredSensors: number;
 }
@@ -68,5 +70,6 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   sessionSubscriptions: 1_000,
   sessionCommands: 16,
   sessionQos2: 1_000,
+  refusedPublishes: 100,
   unregisteredSensors: 1_000,
 };

@@ -3,12 +3,14 @@ import type { Publish } from '../telemetry/batch.ts';
 import { UNASSIGNED } from '../telemetry/registry.ts';
 import type { BrokerCounters } from './counters.ts';
 import { BEST_EFFORT, type Door, type Fate } from './door.ts';
+import type { Identity } from './identity.ts';
 import type { Intake } from './intake.ts';
+import type { Offenders } from './offenders.ts';
 import type { RefusedReason, Rights } from './rights.ts';
 import type { Session } from './session.ts';
 
-/** Told of every publish that is dropped for want of a right. Called before its PUBACK; must not throw. */
-export type OnRefused = (publish: Publish, reason: RefusedReason) => void;
+/** Told of every publish that is dropped for want of a right. Its PUBACK leaves when it resolves. Must not throw or reject. */
+export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;
 
 export interface PublishingParts {
   readonly counters: BrokerCounters;
@@ -17,6 +19,7 @@ export interface PublishingParts {
   readonly intake: Intake;
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
+  readonly offenders: Offenders;
   /** Most QoS 2 publishes of a session without their PUBREL. */
   readonly mostQos2: number;
 }
@@ -78,25 +81,28 @@ export class Publishing {
       callback(new Error('too many QoS 2 publishes without their PUBREL'));
       return;
     }
-    const taken = this.offer(session, topic, payload, qos === 0);
-    const settle = (fate: Fate) => {
+    void this.offer(session, topic, payload, qos === 0).then((fate) => {
       giveBack();
-      if (qos === 2 && fate === 'kept') session.state.incoming.add(messageId);
+      if (fate === 'offence') {
+        if (!session.waits) return;
+        counters.closedOffenders += 1;
+        session.close();
+        callback(new Error('too many publishes without a right'));
+        return;
+      }
+      if (qos === 2 && fate !== 'dropped') session.state.incoming.add(messageId);
       // Given up although somebody waited: the client is being closed, and is not told "received".
-      if (fate === 'kept' || qos === 0) finish();
-    };
-    if (taken === undefined) settle('kept');
-    else void taken.then(settle);
+      if (fate !== 'dropped' || qos === 0) finish();
+    });
   };
 
-  /** Undefined when the client has no right to it. */
   private offer(
     session: Session,
     topic: string,
     payload: string | Buffer,
     bestEffort: boolean,
-  ): Promise<Fate> | undefined {
-    const { counters, rights, door, onRefused } = this.parts;
+  ): Promise<Fate | 'refused' | 'offence'> {
+    const { rights, door } = this.parts;
     const { identity } = session;
     const received = Date.now();
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
@@ -105,14 +111,19 @@ export class Publishing {
       const { farm, field, sensor } = verdict;
       return door.add({ farm, field, sensor, topic, payload: bytes, received }, bestEffort ? BEST_EFFORT : session);
     }
-    if (verdict.reason === 'too_many_sensors') counters.tooManySensors += 1;
-    else counters.notAuthorised += 1;
     const { farm, sensor } = identity;
-    onRefused(
-      { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload: bytes, received },
-      verdict.reason,
-    );
-    return undefined;
+    const publish = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload: bytes, received };
+    return this.refuse(publish, verdict.reason, identity);
+  }
+
+  private async refuse(publish: Publish, reason: RefusedReason, { role }: Identity): Promise<'refused' | 'offence'> {
+    const { counters, onRefused, offenders } = this.parts;
+    if (reason === 'too_many_sensors') counters.tooManySensors += 1;
+    else counters.notAuthorised += 1;
+    await onRefused(publish, reason);
+    // A bridge passes on what its devices say: it is not closed for one of them.
+    const blamed = role === 'sensor' && reason === 'not_authorised';
+    return blamed && offenders.isOffence(publish.sensor) ? 'offence' : 'refused';
   }
 }
 

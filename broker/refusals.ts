@@ -1,5 +1,6 @@
 import type { Log } from '../backbone/log/port.ts';
 import { explain } from '../core/errors.ts';
+import { withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { encodeDead, type Publish } from '../telemetry/batch.ts';
 import type { BrokerCounters } from './counters.ts';
@@ -8,7 +9,13 @@ import type { RefusedReason } from './rights.ts';
 
 /** A client that publishes to foreign topics without end must not push other dead letters out of their log. */
 const MOST_A_MINUTE = 60;
+/** Of all sensors together: a year of it is a quarter of what the log keeps, so that it pushes nothing else out. */
+const MOST_BYTES_A_DAY = 3 * 1024 ** 2;
+const DAY_MS = 86_400_000;
+const OVERHEAD_BYTES = 200;
 const MINUTE_MS = 60_000;
+/** PUBACK waits for the dead letter no longer. */
+const MOST_WAIT_MS = 2_000;
 /** Most appends under way. */
 const MOST_UNDER_WAY = 256;
 
@@ -26,7 +33,9 @@ export class Refusals {
   private readonly counters: BrokerCounters;
   private readonly log: Logger;
   private thisMinute = new Map<string, number>();
+  private bytesThisDay = 0;
   private minute = 0;
+  private day = 0;
   private underWay = 0;
 
   constructor(dead: Log, counters: BrokerCounters, log: Logger) {
@@ -35,31 +44,40 @@ export class Refusals {
     this.log = log;
   }
 
-  readonly keep: OnRefused = (publish, reason) => {
-    if (this.overLimit(publish) || this.underWay >= MOST_UNDER_WAY) {
+  /** Resolves when the dead letter is kept, or counted as not kept. Never rejects. */
+  readonly keep: OnRefused = async (publish, reason) => {
+    if (this.overQuota(publish) || this.underWay >= MOST_UNDER_WAY) {
       this.counters.refusedUnkept += 1;
       return;
     }
     this.underWay += 1;
-    void this.append(publish, reason);
+    try {
+      await withDeadline(this.append(publish, reason), MOST_WAIT_MS, 'the dead-letter log does not answer');
+    } catch (error) {
+      this.counters.refusedUnkept += 1;
+      this.log.debug({ event: 'dead_letter_lost', sensor: publish.sensor }, explain(error));
+    }
   };
 
   private async append(publish: Publish, reason: RefusedReason): Promise<void> {
     try {
       await this.dead.append(encodeDead({ publish, reason, explanation: EXPLANATIONS[reason], at: Date.now() }));
-    } catch (error) {
-      this.counters.refusedUnkept += 1;
-      this.log.debug({ event: 'dead_letter_lost', sensor: publish.sensor }, explain(error));
+    } finally {
+      this.underWay -= 1;
     }
-    this.underWay -= 1;
   }
 
-  private overLimit({ sensor }: Publish): boolean {
+  private overQuota({ sensor, payload }: Publish): boolean {
     const minute = Math.floor(performance.now() / MINUTE_MS);
+    const day = Math.floor(performance.now() / DAY_MS);
     if (minute !== this.minute) this.thisMinute = new Map();
+    if (day !== this.day) this.bytesThisDay = 0;
     this.minute = minute;
+    this.day = day;
     const count = (this.thisMinute.get(sensor) ?? 0) + 1;
     this.thisMinute.set(sensor, count);
-    return count > MOST_A_MINUTE;
+    if (count > MOST_A_MINUTE || this.bytesThisDay + payload.length > MOST_BYTES_A_DAY) return true;
+    this.bytesThisDay += payload.length + OVERHEAD_BYTES;
+    return false;
   }
 }

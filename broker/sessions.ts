@@ -1,6 +1,7 @@
 import type { Client, Subscription } from 'aedes';
 import type { Logger } from '../core/logger.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
+import { Buckets } from './bucket.ts';
 import type { BrokerCounters } from './counters.ts';
 import { Gate } from './gate.ts';
 import { type Identity, stillHolds } from './identity.ts';
@@ -30,10 +31,12 @@ export class Sessions {
   private readonly connected = new Map<Client, Session>();
   /** Also of clients that have gone, whose will is still to come. */
   private readonly everyone = new WeakMap<Client, Session>();
+  private readonly buckets: Buckets;
   private lastExpiry = 0;
 
   constructor(parts: SessionsParts) {
     this.parts = parts;
+    this.buckets = new Buckets(parts.registry);
     this.store = new SessionStore(parts.limits, parts.counters);
     this.subscribers = new Subscribers(parts.limits.sessionCommands);
   }
@@ -58,7 +61,7 @@ export class Sessions {
   ready(client: Client): void {
     const session = this.connected.get(client);
     if (!session) return;
-    session.gate.open();
+    session.gate.open(this.buckets.of(session.identity));
     this.subscribers.add(client, session.state, session.state.subscriptions.keys());
   }
 
@@ -113,6 +116,7 @@ export class Sessions {
     for (const [client, session] of this.connected) {
       if (!stillHolds(session.identity, registry)) this.revoke(client, session);
     }
+    this.buckets.registryChanged();
     this.expire();
   }
 

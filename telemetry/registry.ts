@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { RegistryInvalid } from '../core/errors.ts';
 import { PASSWORD_HASH } from '../core/secrets.ts';
 import { refuseZone } from './calendar.ts';
+import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 
 /** Fields whose sensors nobody registered: brought by a bridge. */
@@ -47,6 +48,7 @@ export const sensorSchema = z.strictObject({
     .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex: make one with `loam sensor add`')
     .optional(),
   role: z.enum(['sensor', 'bridge']).default('sensor'),
+  rate: rate.optional(),
 });
 const metric = z.strictObject({
   id: z
@@ -70,6 +72,7 @@ const registryFile = z.strictObject({
   farms: z.array(farm).max(10_000).default([]),
   fields: z.array(field).max(100_000).default([]),
   sensors: z.array(sensorSchema).max(1_000_000).default([]),
+  rates: rates.default({}),
   metrics: z.array(metric).max(10_000).default([]),
   users: z.array(user).max(100_000).default([]),
 });
@@ -90,6 +93,8 @@ export interface Registry {
   readonly sensorsOfFarm: ReadonlyMap<string, readonly Sensor[]>;
   /** By SHA-256 of the secret, for sensors that send nothing but their secret. */
   readonly sensorsBySecret: ReadonlyMap<string, Sensor>;
+  /** How much sensors and bridges may publish that have no rate of their own. */
+  readonly rates: Rates;
   readonly metrics: ReadonlyMap<string, Metric>;
   readonly users: ReadonlyMap<string, User>;
 }
@@ -174,7 +179,7 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
         refuse(['users', i, 'farms', farmId], `there is no farm "${farmId}"`);
     }
   }
-  return { farms, fields, sensors, sensorsOfFarm, sensorsBySecret, metrics, users };
+  return { farms, fields, sensors, sensorsOfFarm, sensorsBySecret, rates: file.rates, metrics, users };
 }
 
 function unique<T>(list: string, items: readonly T[], key: (item: T) => string, refuse: Refuse): Map<string, T> {

@@ -32,7 +32,9 @@ describe('who the broker lets in, and what they may do', () => {
     broker = await startBroker(queue, {
       registry: book,
       limits: { unregisteredSensors: 3, connectMs: 300 },
-      onRefused: (publish, reason) => refused.push({ publish, reason }),
+      onRefused: (publish, reason) => {
+        refused.push({ publish, reason });
+      },
     });
   });
   afterEach(async () => {
@@ -158,6 +160,24 @@ describe('who the broker lets in, and what they may do', () => {
       await publish(client, topicOf('a1'));
       expect((await takeOut(queue, 1)).map((publish) => publish.topic)).to.deep.equal([topicOf('a1')]);
       expect(await queue.depth()).to.equal(0);
+    });
+    it('goes by the topics of other systems too: a sensor’s own, and those that a bridge brings', async () => {
+      const client = await mqttAs('a1');
+      const bridge = await mqttAs('gate');
+      const [chirpstack, ttn] = ['application/7/device/a1/event/up', 'v3/app@tenant/devices/a1/up'];
+      for (const topic of ['v1/devices/me/telemetry', chirpstack, ttn]) await publish(client, topic);
+      for (const topic of ['application/7/device/0011223344556677/event/up', ttn]) await publish(bridge, topic);
+      const taken = await takeOut(queue, 5);
+      expect(taken.map(({ farm, field, sensor, topic }) => [farm, field, sensor, topic])).to.deep.equal([
+        ['north', 'f1', 'a1', 'v1/devices/me/telemetry'],
+        ['north', 'f1', 'a1', chirpstack],
+        ['north', 'f1', 'a1', ttn],
+        ['north', 'unassigned', '0011223344556677', 'application/7/device/0011223344556677/event/up'],
+        ['north', 'f1', 'a1', ttn],
+      ]);
+      for (const topic of [chirpstack, ttn]) await publish(client, topic.replace('a1', 'a2'));
+      await publish(bridge, chirpstack.replace('a1', 'b1'));
+      expect(refused.map(({ reason }) => reason)).to.deep.equal(Array(3).fill('not_authorised'));
     });
     it('to the broker’s own $SYS topics reaches nobody: it would disconnect others', async () => {
       const victim = await mqttAs('a2', { clientId: 'victim' });

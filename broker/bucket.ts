@@ -1,0 +1,80 @@
+import { LRUCache } from 'lru-cache';
+import { type Rate, rateOf } from '../telemetry/rate.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
+import type { Identity } from './identity.ts';
+
+/**
+ * A token bucket: publishes and bytes that may be taken now, refilled at a rate. A publish may take more bytes than there are, once,
+ * so that one larger than the bucket goes through; the next then waits longer.
+ */
+export class Bucket {
+  private rate: Rate;
+  private messages: number;
+  private bytes: number;
+  private filledAt: number;
+
+  /** Times are monotonic ms. */
+  constructor(rate: Rate, now: number) {
+    this.rate = rate;
+    this.messages = rate.messages * rate.burst;
+    this.bytes = rate.bytes * rate.burst;
+    this.filledAt = now;
+  }
+
+  /** How many ms until the next publish may be taken; 0: now. */
+  waitMs(now: number): number {
+    this.fill(now);
+    const { messages, bytes } = this.rate;
+    const seconds = Math.max((1 - this.messages) / messages, (1 - this.bytes) / bytes);
+    return seconds <= 0 ? 0 : Math.ceil(seconds * 1_000);
+  }
+
+  take(bytes: number): void {
+    this.messages -= 1;
+    this.bytes -= bytes;
+  }
+
+  /** Another rate holds from now on. */
+  change(rate: Rate): void {
+    this.rate = rate;
+  }
+
+  private fill(now: number): void {
+    const { messages, bytes, burst } = this.rate;
+    const seconds = (now - this.filledAt) / 1_000;
+    this.filledAt = now;
+    this.messages = Math.min(messages * burst, this.messages + seconds * messages);
+    this.bytes = Math.min(bytes * burst, this.bytes + seconds * bytes);
+  }
+}
+
+/** Buckets of sensors that have gone are kept too: coming back does not fill one. The latest this many. */
+const MOST_BUCKETS = 50_000;
+
+/** One bucket for each sensor and bridge, whatever number of connections it has. */
+export class Buckets {
+  private readonly registry: RegistryView;
+  private readonly buckets = new LRUCache<string, Bucket>({ max: MOST_BUCKETS });
+
+  constructor(registry: RegistryView) {
+    this.registry = registry;
+  }
+
+  of({ sensor }: Identity): Bucket {
+    const known = this.buckets.get(sensor);
+    if (known) return known;
+    const made = new Bucket(this.rateOf(sensor), performance.now());
+    this.buckets.set(sensor, made);
+    return made;
+  }
+
+  /** The rates in it may be others now. */
+  registryChanged(): void {
+    for (const [sensor, bucket] of this.buckets.entries()) bucket.change(this.rateOf(sensor));
+  }
+
+  private rateOf(id: string): Rate {
+    const { sensors, rates } = this.registry.current();
+    return rateOf(sensors.get(id) ?? { role: 'sensor' }, rates);
+  }
+}
