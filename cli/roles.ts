@@ -72,10 +72,13 @@ export async function startGateway(house: House, { config, log }: Running): Prom
   const registry = await holdRegistry(house, config, log);
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
+  const dead = await holdDeadLog(house, config);
   const health = (): Health[] => gateway.health();
-  const gateway = new Gateway({ ...(await gatewaySettings(config)), store, live, registry, health, log });
+  const metrics = processMetrics();
+  const settings = await gatewaySettings(config);
+  const gateway = new Gateway({ ...settings, store, live, dead, registry, health, metrics, log });
   await house.start(gateway);
-  await startOps(house, config, log, health, processMetrics());
+  await startOps(house, config, log, health, metrics);
   log.info({ url: gateway.url }, 'gateway is ready');
 }
 

@@ -28,6 +28,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const health = (): Health[] => distinct([...broker.health(), ...worker.health(), ...gateway.health()]);
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
+  const metrics = processMetrics();
   const gateway = new Gateway({
     ...(await gatewaySettings(config)),
     mqtt: () =>
@@ -36,12 +37,13 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
         : { host: config.mqttHost, port: broker.port, tls: false },
     store,
     live,
+    dead,
     registry,
     health,
+    metrics,
     log,
     ...(firstSignIn ? { firstSignIn } : {}),
   });
-  const metrics = processMetrics();
   const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
   const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   countBroker(metrics, broker);

@@ -3,6 +3,7 @@ import type { Store } from '../backbone/store/port.ts';
 import { StoreUnavailable } from '../core/errors.ts';
 import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
@@ -13,9 +14,7 @@ import type { Head, Request } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
 import { HttpServer, MAX_BODY, type Plan } from './http/server.ts';
 import { type Listening, listen } from './listen.ts';
-import { LiveFeed } from './live/feed.ts';
-import { LiveHub } from './live/hub.ts';
-import { LiveSockets } from './live/sockets.ts';
+import { Live } from './live/live.ts';
 import type { MqttEndpoint } from './mqtt-endpoint.ts';
 import { allRoutes } from './routes/all.ts';
 import { Sessions } from './sign-in/sessions.ts';
@@ -23,15 +22,14 @@ import { StaticApp } from './static.ts';
 import { secureApp, type TlsFiles } from './tls.ts';
 import { loadUws, type TemplatedApp } from './uws.ts';
 
-const SPEED_CHECK_MS = 100;
-const CHECK_MS = 2_000;
-
 export interface GatewayOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
   readonly store: Store;
   readonly live: Log;
+  /** Where refused messages are counted from. Absent: they are not. */
+  readonly dead?: Log;
   readonly registry: RegistryView & RegistryEditor;
   /** Files in PEM: with them it speaks TLS. Absent: it speaks plain HTTP. */
   readonly tls?: TlsFiles | undefined;
@@ -48,6 +46,12 @@ export interface GatewayOptions {
   /** What `/readyz` says, of the whole process. */
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn;
+  /** Where it shows what it counts. Absent: nowhere. */
+  readonly metrics?: Metrics;
+  /** Most WebSockets that one address may have. */
+  readonly maxSocketsOfAddress?: number;
+  /** How often rights and sensors' statuses are looked at without any cause, ms. */
+  readonly checkMs?: number;
   readonly log: Logger;
   /** Unix ms. */
   readonly now?: () => number;
@@ -62,32 +66,26 @@ export class Gateway implements Part {
   private readonly options: GatewayOptions;
   private readonly now: () => number;
   private readonly sessions: Sessions;
-  private readonly hub: LiveHub;
-  private readonly feed: LiveFeed;
+  private readonly live: Live;
   private readonly http: HttpServer;
-  private readonly sockets: LiveSockets;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
   private routes: readonly Route[] = [];
   private files: StaticApp | undefined;
   private listening: Listening | undefined;
-  private readonly endings: (() => void)[] = [];
 
   /** Throws ConfigInvalid when no native uWebSockets.js runs here, or the files for TLS cannot be used. */
   constructor(options: GatewayOptions) {
-    const { store, live, registry, sessionKey, adminToken, log } = options;
+    const { registry, sessionKey, adminToken, log } = options;
     this.options = options;
     this.now = options.now ?? Date.now;
     const now = this.now;
     this.sessions = new Sessions({ key: sessionKey, adminToken, registry, now });
-    const publish = (topic: string, text: string) => void this.app.publish(topic, text);
-    this.hub = new LiveHub({ store, registry, publish, now, log });
-    this.feed = new LiveFeed(live, this.hub, log);
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
     this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, now });
-    this.sockets = new LiveSockets({ uws, hub: this.hub, sessions: this.sessions, registry, access, now });
+    this.live = new Live({ ...options, uws, sessions: this.sessions, access, now });
   }
 
   /** The port in use, once started. */
@@ -113,37 +111,34 @@ export class Gateway implements Part {
     const { host, port, webFolder, log } = this.options;
     this.files = await StaticApp.load(webFolder);
     this.routes = await this.makeRoutes();
-    this.sockets.attach(this.app);
+    this.live.attach(this.app);
     this.http.attach(this.app);
     this.listening = await listen(this.loaded.uws, this.app, host, port);
-    await this.feed.start();
-    this.watch();
+    await this.live.start();
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }
 
   /** Takes nothing new, says goodbye to sockets, stops following, and resolves when every answer under way is given. */
   async stop(deadlineMs: number): Promise<void> {
-    for (const end of this.endings.splice(0)) end();
     this.listening?.close();
     this.listening = undefined;
-    this.sockets.close();
-    const quiet = Promise.all([this.feed.stop(), this.http.drain()]);
+    const quiet = Promise.all([this.live.stop(), this.http.drain()]);
     try {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
     } finally {
-      this.hub.close();
+      this.live.close();
     }
   }
 
   /** What the gateway itself depends on. */
   health(): Health[] {
-    return [healthOf('store', this.options.store.state), ...this.feed.health()];
+    return [healthOf('store', this.options.store.state), ...this.live.health()];
   }
 
   private makeRoutes(): Promise<Route[]> {
     const { registry, store, firstSignIn, health, log, mqtt } = this.options;
     const { sessions, now } = this;
-    const lastSeen = (farm: string) => this.hub.lastSeen(farm);
+    const lastSeen = (farm: string) => this.live.lastSeen(farm);
     return allRoutes({ registry, sessions, store, health, firstSignIn, lastSeen, mqtt, log, now });
   }
 
@@ -166,24 +161,5 @@ export class Gateway implements Part {
     const ofInterface = request.path === '/ws' || request.path === '/api' || request.path.startsWith('/api/');
     if (ofInterface || !this.files) throw new HttpProblem('not-found');
     return this.files.answer(request);
-  }
-
-  private watch(): void {
-    let before = this.options.registry.current();
-    const unwatch = this.options.registry.watch((after) => {
-      this.sockets.checkRights();
-      this.hub.registryChanged(before, after);
-      before = after;
-    });
-    const speed = setInterval(() => this.sockets.checkSpeed(), SPEED_CHECK_MS);
-    const check = setInterval(() => {
-      this.sockets.checkRights();
-      this.hub.check();
-    }, CHECK_MS);
-    this.endings.push(
-      unwatch,
-      () => clearInterval(speed),
-      () => clearInterval(check),
-    );
   }
 }

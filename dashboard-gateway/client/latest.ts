@@ -82,7 +82,9 @@ export class Latest {
       case 'readings':
         for (const [sensor, values] of bySensor(news.rows)) {
           const known = this.#sensors.get(sensor) ?? { ...unknownSensor(sensor), field: news.field };
-          this.#put({ ...known, values: this.#newer(known.values, values) }, changed);
+          // Who reports is online, until a status behind it says otherwise.
+          const since = known.state === 'online' ? known.since : undefined;
+          this.#put({ ...known, state: 'online', since, values: this.#newer(known.values, values) }, changed);
         }
         break;
       case 'status': {

@@ -1,86 +1,168 @@
 import type { LatestValue } from '../../backbone/store/port.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
-import { DEFAULT_INTERVAL_S, type SensorState, type Standing, standing } from '../sensor-state.ts';
+import { DEFAULT_INTERVAL_S, type Standing, standing } from '../sensor-state.ts';
 import { sensorsOf } from '../sensors.ts';
+import type { EntryWindow } from './entry-window.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
-import type { Subscription } from './viewer.ts';
+import { type SensorStatus, statusKey, statusOf, urgentKey } from './status.ts';
+import { LIVE, type Need, type Subscription } from './viewer.ts';
 
-/** One farm as its viewers see it: the newest values, the states of its sensors, and what came since the last tick. */
+export interface FarmOptions {
+  readonly registry: RegistryView;
+  readonly values: ValueBudget;
+  /** What came last, for those who come back. */
+  readonly window: EntryWindow;
+  /** How many messages of a sensor were refused lately. */
+  readonly refused: (sensor: string) => number;
+  readonly now: number;
+}
+
+/** A battery or a signal that wavers is told no oftener. */
+const UNHURRIED_MS = 60_000;
+
+interface Told {
+  readonly key: string;
+  readonly urgent: string;
+  /** When that became so, Unix ms; below 0 when it was so when the farm was loaded. */
+  readonly at: number;
+}
+
+export interface StatusOfSensor extends SensorStatus {
+  readonly sensor: string;
+}
+
+/** One farm as its viewers see it: the newest values, how its sensors are, what came lately, and who watches which field. */
 export class LiveFarm {
   readonly id: string;
   readonly latest: FarmLatest;
+  readonly window: EntryWindow;
+  /** What came since the last tick, while somebody watches. */
   readonly fold = new TickFold();
   readonly subscriptions = new Set<Subscription>();
   /** Resolves when what the store knows has been taken in. */
   loaded: Promise<void> | undefined;
   isLoaded = false;
-  /** The last `seq` told in a tick. */
+  /** The last `seq` told to everybody who watches. */
   told = -1;
   /** When somebody last needed it, Unix ms. */
   needed: number;
-  private readonly registry: RegistryView;
-  private readonly states = new Map<string, SensorState>();
+  private readonly options: FarmOptions;
+  private readonly statuses = new Map<string, Told>();
+  /** How many live subscriptions cover a field, and how many the whole farm. */
+  private readonly watched = new Map<string, number>();
+  private whole = 0;
 
-  constructor(id: string, registry: RegistryView, budget: ValueBudget, now: number) {
+  constructor(id: string, options: FarmOptions) {
     this.id = id;
-    this.registry = registry;
-    this.latest = new FarmLatest(budget);
-    this.needed = now;
+    this.options = options;
+    this.latest = new FarmLatest(options.values);
+    this.window = options.window;
+    this.needed = options.now;
+  }
+
+  /** Whether anybody gets what is published. */
+  get hasAudience(): boolean {
+    return this.whole > 0 || this.watched.size > 0;
+  }
+
+  /** Who would get a frame of `field`: those who watch it, those who watch the whole farm. */
+  audienceOf(field: string): { readonly field: boolean; readonly farm: boolean } {
+    return { field: this.watched.has(field), farm: this.whole > 0 };
+  }
+
+  /** Changes what a subscription waits for, and so who is in the audience. */
+  setNeed(subscription: Subscription, need: Need): void {
+    const before = subscription.need.for === 'nothing' ? 1 : 0;
+    const after = need.for === 'nothing' ? 1 : 0;
+    subscription.need = need;
+    if (before !== after) this.count(subscription, after - before);
+  }
+
+  add(subscription: Subscription): void {
+    this.subscriptions.add(subscription);
+  }
+
+  remove(subscription: Subscription): void {
+    this.setNeed(subscription, { for: 'snapshot', gap: false });
+    this.subscriptions.delete(subscription);
+  }
+
+  /** From now on `subscription` gets what is published. */
+  goLive(subscription: Subscription): void {
+    this.setNeed(subscription, LIVE);
+    subscription.viewer.arrangeTopics();
   }
 
   /** Takes in what the store says. Live values that are newer stay. */
-  takeStored(values: readonly LatestValue[]): void {
-    for (const v of values) this.latest.put(v.sensor, v.metric, v.ts, v.value, v.received);
+  takeStored(values: readonly LatestValue[], now: number): void {
+    for (const v of values) this.latest.put(v, v.metric, v.value);
     this.isLoaded = true;
+    for (const sensor of this.sensorIds()) this.assumeTold(sensor, this.statusOf(sensor, now));
   }
 
-  /** Takes in an announced reading; with `publish`, it goes into the next tick too. */
-  takeLive({ sensor, ts, received, values }: Reading, publish: boolean): void {
-    const field = publish ? this.fieldOf(sensor) : '';
-    for (const [metric, value] of Object.entries(values)) {
-      this.latest.put(sensor, metric, ts, value, received);
-      if (publish) this.fold.add(field, sensor, metric, ts, value);
+  /** Takes in one announced entry's readings of this farm. */
+  takeLive(offset: number, readings: readonly Reading[]): void {
+    this.window.add(offset, readings);
+    for (const reading of readings) {
+      this.latest.take(reading);
+      if (this.hasAudience) this.fold.take(this.fieldOf(reading.sensor), reading);
     }
   }
 
   /** A sensor's field now, by the registry. */
   fieldOf(sensor: string): string {
-    const known = this.registry.current().sensors.get(sensor);
+    const known = this.options.registry.current().sensors.get(sensor);
     return known?.farm === this.id ? known.field : UNASSIGNED;
   }
 
-  /** Of `sensors`, those whose state is another than was last told; from now on the new ones count as told. */
-  changedStates(sensors: Iterable<string>, now: number): (Standing & { readonly sensor: string })[] {
-    const changed: (Standing & { readonly sensor: string })[] = [];
+  /** Of `sensors`, those that are another way than was last told; from now on that counts as told. */
+  newStatuses(sensors: Iterable<string>, now: number): StatusOfSensor[] {
+    const changed: StatusOfSensor[] = [];
     for (const sensor of sensors) {
-      const is = this.standingOf(sensor, now);
-      if (this.states.get(sensor) === is.state) continue;
+      const is = this.statusOf(sensor, now);
+      const key = statusKey(is);
+      const urgent = urgentKey(is);
+      const told = this.statuses.get(sensor);
+      if (told?.key === key || (told?.urgent === urgent && now - told.at < UNHURRIED_MS)) continue;
+      this.statuses.set(sensor, { key, urgent, at: now });
       changed.push({ sensor, ...is });
-      this.states.set(sensor, is.state);
     }
     return changed;
   }
 
+  /** Those sensors of some fields, or of all, that have become what they are since `time`, other than by a reading that came since. */
+  statusesSince(time: number, fields: ReadonlySet<string> | undefined, now: number): StatusOfSensor[] {
+    const found: StatusOfSensor[] = [];
+    for (const sensor of this.sensorIds()) {
+      if (fields !== undefined && !fields.has(this.fieldOf(sensor))) continue;
+      const is = this.statusOf(sensor, now);
+      const changed = is.state !== 'online' && is.since >= time;
+      if (changed || (this.statuses.get(sensor)?.at ?? 0) >= time) found.push({ sensor, ...is });
+    }
+    return found;
+  }
+
   /** Every sensor that is registered or reports. */
   sensorIds(): Set<string> {
-    const registered = this.registry.current().sensorsOfFarm.get(this.id) ?? [];
+    const registered = this.options.registry.current().sensorsOfFarm.get(this.id) ?? [];
     return new Set([...registered.map((s) => s.id), ...this.latest.sensors.keys()]);
   }
 
   /** The `sensors` of a snapshot of some fields or of all, as JSON. */
   snapshotOf(fields: ReadonlySet<string> | undefined, now: number): string {
-    const shown = sensorsOf(this.registry.current(), this.id, this.latest.sensors.keys());
+    const shown = sensorsOf(this.options.registry.current(), this.id, this.latest.sensors.keys());
     const wanted = fields === undefined ? shown : shown.filter((s) => fields.has(s.field));
     const sensors = wanted.map(({ id, field, name }) => {
       const known = this.latest.sensors.get(id);
-      const { state } = this.standingOf(id, now);
-      // What a snapshot says has been told; a change that others wait to be told of still is one.
-      if (!this.states.has(id)) this.states.set(id, state);
+      const status = this.statusOf(id, now);
+      this.assumeTold(id, status);
+      const { state, skewMs, refused, battery, signal } = status;
       const values: Record<string, [number, number]> = {};
       for (const [metric, { ts, value }] of known?.values ?? []) values[metric] = [ts, value];
-      return { sensor: id, field, name, state, lastSeen: known?.lastSeen ?? null, values };
+      const lastSeen = known?.lastSeen ?? null;
+      return { sensor: id, field, name, state, lastSeen, skewMs, refused, battery, signal, values };
     });
     return JSON.stringify(sensors);
   }
@@ -90,9 +172,32 @@ export class LiveFarm {
     return JSON.stringify((registry.sensorsOfFarm.get(this.id) ?? []).map((s) => [s.id, s.field, s.name, s.interval]));
   }
 
-  private standingOf(sensor: string, now: number): Standing {
-    const known = this.registry.current().sensors.get(sensor);
+  /** What a snapshot says has been told; a change that others wait to be told of still is one. */
+  private assumeTold(sensor: string, status: SensorStatus): void {
+    if (!this.statuses.has(sensor))
+      this.statuses.set(sensor, { key: statusKey(status), urgent: urgentKey(status), at: -1 });
+  }
+
+  private count({ fields }: Subscription, by: number): void {
+    if (fields === undefined) {
+      this.whole += by;
+      return;
+    }
+    for (const field of fields) {
+      const count = (this.watched.get(field) ?? 0) + by;
+      if (count > 0) this.watched.set(field, count);
+      else this.watched.delete(field);
+    }
+  }
+
+  private statusOf(sensor: string, now: number): SensorStatus {
+    const latest = this.latest.sensors.get(sensor);
+    return statusOf(this.standingOf(sensor, latest?.lastSeen, now), latest, this.options.refused(sensor));
+  }
+
+  private standingOf(sensor: string, lastSeen: number | undefined, now: number): Standing {
+    const known = this.options.registry.current().sensors.get(sensor);
     const interval = known?.farm === this.id ? known.interval : DEFAULT_INTERVAL_S;
-    return standing(this.latest.sensors.get(sensor)?.lastSeen, interval * 1000, now);
+    return standing(lastSeen, interval * 1000, now);
   }
 }

@@ -1,3 +1,4 @@
+import type { Reading } from '../../telemetry/reading.ts';
 import type { Row } from './protocol.ts';
 
 interface Folded {
@@ -11,17 +12,23 @@ interface Folded {
   count: number;
 }
 
-const SECOND_MS = 1000;
+/** Values measured within the same second become one row. */
+export const ROW_MS = 1_000;
 
 /**
- * The readings of one farm that came within one tick, folded into rows by field.
- * Values of one sensor and metric become one row when they were measured within the same second; a backfill, spread over hours, keeps its points.
+ * Readings of one farm, folded into rows by field.
+ * Values of one sensor and metric become one row when they were measured within the same `rowMs`; a backfill, spread over hours, keeps its points.
  */
 export class TickFold {
   private readonly rows = new Map<string, Folded[]>();
   /** By sensor, then by metric: the row that was touched last. */
   private readonly open = new Map<string, Map<string, Folded>>();
+  private readonly rowMs: number;
   private size = 0;
+
+  constructor(rowMs = ROW_MS) {
+    this.rowMs = rowMs;
+  }
 
   get rowCount(): number {
     return this.size;
@@ -32,23 +39,20 @@ export class TickFold {
     return this.open.keys();
   }
 
-  add(field: string, sensor: string, metric: string, ts: number, value: number): void {
+  /** Takes in a reading of a sensor that stands in `field`. */
+  take(field: string, { sensor, ts, values }: Reading): void {
     let ofSensor = this.open.get(sensor);
     if (!ofSensor) {
       ofSensor = new Map();
       this.open.set(sensor, ofSensor);
     }
-    const row = ofSensor.get(metric);
-    if (row && Math.floor(row.ts / SECOND_MS) === Math.floor(ts / SECOND_MS)) {
-      join(row, ts, value);
-      return;
+    for (const metric in values) {
+      const value = values[metric];
+      if (value === undefined) continue;
+      const row = ofSensor.get(metric);
+      if (row && Math.floor(row.ts / this.rowMs) === Math.floor(ts / this.rowMs)) join(row, ts, value);
+      else ofSensor.set(metric, this.begin(field, sensor, metric, ts, value));
     }
-    const fresh = { sensor, metric, ts, last: value, min: value, max: value, sum: value, count: 1 };
-    ofSensor.set(metric, fresh);
-    const ofField = this.rows.get(field);
-    if (ofField) ofField.push(fresh);
-    else this.rows.set(field, [fresh]);
-    this.size++;
   }
 
   /** Each field with its rows. */
@@ -60,6 +64,15 @@ export class TickFold {
     this.rows.clear();
     this.open.clear();
     this.size = 0;
+  }
+
+  private begin(field: string, sensor: string, metric: string, ts: number, value: number): Folded {
+    const fresh = { sensor, metric, ts, last: value, min: value, max: value, sum: value, count: 1 };
+    const ofField = this.rows.get(field);
+    if (ofField) ofField.push(fresh);
+    else this.rows.set(field, [fresh]);
+    this.size++;
+    return fresh;
   }
 }
 

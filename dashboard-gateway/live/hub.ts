@@ -1,28 +1,39 @@
+import type { Log } from '../../backbone/log/port.ts';
 import type { Store } from '../../backbone/store/port.ts';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Registry, RegistryView } from '../../telemetry/registry.ts';
 import { inTime } from '../http/in-time.ts';
+import type { LiveCounters } from './counters.ts';
+import { EntryWindow } from './entry-window.ts';
 import { LiveFarm } from './farm.ts';
-import type { FeedListener } from './feed.ts';
+import { type FeedListener, LiveFeed } from './feed.ts';
 import { Pace } from './pace.ts';
 import { frames } from './protocol.ts';
-import { RecentReadings } from './recent.ts';
-import { type Subscription, topics } from './viewer.ts';
+import { Publisher } from './publisher.ts';
+import { Rewind } from './rewind.ts';
+import { Slowness } from './slowness.ts';
+import type { Subscription, Viewer } from './viewer.ts';
+import { MAX_ROWS, WaitingRoom } from './waiting-room.ts';
 
-/** Readings kept for farms that nobody watches yet; about what LiveFeed begins behind the head. */
+/** Readings kept of everything, for farms that nobody watches yet; about what LiveFeed begins behind the head. */
 const RECENT_READINGS = 50_000;
+/** Readings kept of one watched farm, and of all, for viewers who come back. */
+const FARM_READINGS = 50_000;
+const ALL_READINGS = 500_000;
 const MAX_VALUES = 2_000_000;
-/** Rows of one farm in one tick; more than that is a gap, for charts fetch a range faster. */
-const MAX_ROWS = 20_000;
-const FORGET_AFTER_MS = 60_000;
+const FORGET_AFTER_MS = 5 * 60_000;
 
 export interface HubOptions {
   readonly store: Store;
+  readonly live: Log;
   readonly registry: RegistryView;
   /** Sends `text` to every socket that joined `topic`, behind what was sent to it before. */
   readonly publish: (topic: string, text: string) => void;
+  /** How many messages of a farm's sensor were refused lately. */
+  readonly refused: (farm: string, sensor: string) => number;
+  readonly counters: LiveCounters;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -31,41 +42,66 @@ export interface HubOptions {
  * What viewers get. Its story:
  *
  * Entries of the live log come in one by one. Each is taken into the newest values of its farm, if somebody watches that farm, and into the farm's tick.
- * When the tick ends, `flush` publishes one frame per field and one tick per farm, and only then makes the snapshots that are asked for.
- * All of that is one synchronous step. So a snapshot holds exactly the entries up to its `seq`, and its socket, joined in the same step,
- * gets exactly those after it: nothing is missing in between and nothing goes back.
+ * When the tick ends, `flush` publishes one frame per watched field, then ticks, and only then serves those who wait (WaitingRoom): with a snapshot,
+ * or with what they missed. All of that is one synchronous step. So a snapshot holds exactly the entries up to its `seq`, and its socket,
+ * joined in the same step, gets exactly those after it: nothing is missing in between and nothing goes back.
  *
  * A farm is loaded from the store when it is first needed. What is announced meanwhile, and what was announced shortly before and may not be stored yet,
- * is folded with it; the order does not matter. A subscription whose farm cannot be loaded waits until it can.
+ * is folded with it; the order does not matter. A snapshot waits for that; who only resumes does not.
  */
 export class LiveHub implements FeedListener {
+  readonly feed: LiveFeed;
   private readonly options: HubOptions;
   private readonly farms = new Map<string, LiveFarm>();
-  private readonly recent = new RecentReadings(RECENT_READINGS);
-  private readonly budget = { left: MAX_VALUES };
+  private readonly recent = new EntryWindow(0, 0, RECENT_READINGS, { left: Number.POSITIVE_INFINITY });
+  private readonly values = { left: MAX_VALUES };
+  private readonly readings = { left: ALL_READINGS };
   private readonly pace = new Pace();
-  /** Subscriptions that wait for a snapshot. */
-  private readonly waiting = new Set<Subscription>();
+  private readonly publisher: Publisher;
+  private readonly rewind: Rewind;
+  private readonly waiting: WaitingRoom;
   private timer: NodeJS.Timeout | undefined;
   private epoch: string | undefined;
+  /** The last entry taken in, and the last that has been published. */
   private seq = -1;
+  private published = -1;
+  private leftOut = 0;
   private closed = false;
 
   constructor(options: HubOptions) {
+    const { live, publish, counters, log } = options;
     this.options = options;
+    this.publisher = new Publisher(publish, counters);
+    this.feed = new LiveFeed(live, this, log);
+    this.rewind = new Rewind({ live, decode: (entry) => this.feed.decode(entry), counters, log });
+    this.waiting = new WaitingRoom({ rewind: this.rewind, counters, changed: () => this.flushSoon() });
+  }
+
+  get standing(): { tickMs: number; farms: number; kept: number; leftOut: number } {
+    const farms = [...this.farms.values()];
+    return {
+      tickMs: this.pace.tickMs,
+      farms: farms.length,
+      kept: ALL_READINGS - this.readings.left,
+      leftOut: this.leftOut + farms.reduce((sum, { latest }) => sum + latest.leftOut, 0),
+    };
   }
 
   begin(epoch: string, seq: number): void {
     this.epoch = epoch;
     this.seq = seq;
+    this.published = seq;
+    this.recent.restart(seq + 1);
     // Entries may have been missed: what is in memory is no longer the newest.
     for (const farm of this.farms.values()) {
       farm.fold.clear();
+      farm.window.restart(seq + 1);
       this.load(farm);
       for (const subscription of farm.subscriptions) {
-        this.renew(subscription, subscription.live || subscription.gap);
+        const isLive = subscription.need.for === 'nothing';
+        if (isLive) this.options.counters.gaps.feed++;
+        if (isLive || subscription.viewer.slow) this.renew(subscription, true);
         // No tick of the new run may reach a client that still holds the old epoch.
-        subscription.live = false;
         subscription.viewer.arrangeTopics();
       }
     }
@@ -74,11 +110,8 @@ export class LiveHub implements FeedListener {
   entry(seq: number, readings: readonly Reading[]): void {
     const begun = performance.now();
     this.seq = seq;
-    if (readings.length > 0) this.recent.add(readings);
-    for (const reading of readings) {
-      const farm = this.farms.get(reading.farm);
-      farm?.takeLive(reading, farm.subscriptions.size > 0);
-    }
+    this.recent.add(seq, readings);
+    for (const [id, ofFarm] of byFarm(readings)) this.farms.get(id)?.takeLive(seq, ofFarm);
     this.pace.worked(performance.now() - begun);
   }
 
@@ -86,24 +119,30 @@ export class LiveHub implements FeedListener {
     this.flushSoon();
   }
 
-  /** Adds a subscription: its snapshot comes with the next tick, or when its farm has been loaded. */
+  /** Adds a subscription: what it needs comes with the next tick, or when it can be had. */
   subscribe(subscription: Subscription): void {
-    const farm = this.farm(subscription.farm);
-    farm.subscriptions.add(subscription);
-    this.renew(subscription, subscription.gap);
+    this.farm(subscription.farm).add(subscription);
+    this.waiting.add(subscription);
+    this.flushSoon();
   }
 
   unsubscribe(subscription: Subscription): void {
-    this.waiting.delete(subscription);
-    subscription.live = false;
-    this.farms.get(subscription.farm)?.subscriptions.delete(subscription);
+    this.waiting.remove(subscription);
+    this.farms.get(subscription.farm)?.remove(subscription);
   }
 
-  /** A fresh snapshot for a subscription, after a gap or not. */
-  renew(subscription: Subscription, gap: boolean): void {
-    subscription.gap = gap;
-    this.waiting.add(subscription);
-    this.flushSoon();
+  /** The viewer reads too slowly for what is published: from now on it gets what came, folded, whenever it has read what it got before. */
+  slowDown(viewer: Viewer): void {
+    const now = this.options.now();
+    viewer.slow = new Slowness(viewer.relapses++, now);
+    this.options.counters.slow.slowed++;
+    for (const subscription of viewer.subscriptions.values()) {
+      if (subscription.need.for !== 'nothing' || this.epoch === undefined) continue;
+      const need = { for: 'entries', epoch: this.epoch, after: this.published, asked: now } as const;
+      this.farms.get(subscription.farm)?.setNeed(subscription, need);
+      this.waiting.add(subscription);
+    }
+    viewer.arrangeTopics();
   }
 
   /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
@@ -113,17 +152,25 @@ export class LiveHub implements FeedListener {
     return new Map([...farm.latest.sensors].map(([sensor, { lastSeen }]) => [sensor, lastSeen]));
   }
 
-  /** To be called every few seconds: sensors that fell silent, ticks of quiet farms, farms that cannot be loaded or are no longer needed. */
+  /** To be called a few times a second: those who wait for their time may have reached it. */
+  beat(): void {
+    if (this.waiting.size > 0) this.flushSoon();
+  }
+
+  /** To be called every few seconds: sensors that fell silent, ticks of quiet fields, farms that cannot be loaded or are no longer needed. */
   check(): void {
     const now = this.options.now();
     this.flush();
     for (const farm of this.farms.values()) {
       if (farm.subscriptions.size > 0) farm.needed = now;
-      if (now - farm.needed > FORGET_AFTER_MS) this.forget(farm);
-      else if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
-      if (farm.subscriptions.size === 0 || !farm.isLoaded) continue;
-      this.publishStates(farm, farm.sensorIds());
-      if (farm.told !== this.seq) this.publishTick(farm);
+      if (now - farm.needed > FORGET_AFTER_MS || (this.values.left <= 0 && farm.subscriptions.size === 0)) {
+        this.forget(farm);
+        continue;
+      }
+      if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
+      if (!farm.hasAudience) continue;
+      if (farm.isLoaded) this.publisher.statuses(farm, farm.sensorIds(), now);
+      this.publisher.tickForAll(farm, this.published);
     }
   }
 
@@ -131,24 +178,42 @@ export class LiveHub implements FeedListener {
   registryChanged(before: Registry, after: Registry): void {
     for (const farm of this.farms.values()) {
       if (farm.shape(before) === farm.shape(after)) continue;
-      for (const subscription of farm.subscriptions) this.renew(subscription, subscription.gap);
+      for (const subscription of farm.subscriptions) this.renew(subscription, false);
     }
   }
 
   close(): void {
     this.closed = true;
+    this.rewind.close();
     clearTimeout(this.timer);
     this.farms.clear();
     this.waiting.clear();
   }
 
+  /** A fresh snapshot for a subscription; the notice of a gap that it still waits for is not lost. */
+  private renew(subscription: Subscription, gap: boolean): void {
+    const { need } = subscription;
+    const owesGap = need.for === 'entries' || (need.for === 'snapshot' && need.gap);
+    this.farms.get(subscription.farm)?.setNeed(subscription, { for: 'snapshot', gap: gap || owesGap });
+    this.waiting.add(subscription);
+    this.flushSoon();
+  }
+
   private farm(id: string): LiveFarm {
-    const now = this.options.now();
+    const { registry, refused, now: clock } = this.options;
+    const now = clock();
     let farm = this.farms.get(id);
     if (!farm) {
-      farm = new LiveFarm(id, this.options.registry, this.budget, now);
+      const { from } = this.recent;
+      const window = new EntryWindow(from, this.recent.timeOf(from - 1), FARM_READINGS, this.readings);
+      farm = new LiveFarm(id, { registry, values: this.values, window, refused: (sensor) => refused(id, sensor), now });
       this.farms.set(id, farm);
-      for (const reading of this.recent.of(id)) farm.takeLive(reading, false);
+      for (const { offset, readings } of this.recent.after(-1)) {
+        farm.takeLive(
+          offset,
+          readings.filter((reading) => reading.farm === id),
+        );
+      }
     }
     farm.needed = now;
     if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
@@ -160,7 +225,7 @@ export class LiveHub implements FeedListener {
     farm.isLoaded = false;
     const loading = inTime(this.options.store.latest(farm.id)).then((values) => {
       if (this.closed || farm.loaded !== loading) return;
-      farm.takeStored(values);
+      farm.takeStored(values, this.options.now());
       this.flushSoon();
     });
     farm.loaded = loading;
@@ -169,17 +234,19 @@ export class LiveHub implements FeedListener {
       farm.loaded = undefined;
       if (this.closed) return;
       if (!(error instanceof StoreUnavailable)) this.options.log.error({ farm: farm.id }, `store: ${explain(error)}`);
-      for (const { id, viewer, live } of farm.subscriptions) {
-        if (!live)
-          viewer.wire.send(frames.error(id, 'store-unavailable', 'the snapshot follows when the store is back'));
+      for (const { id, viewer, need } of farm.subscriptions) {
+        if (need.for !== 'snapshot') continue;
+        viewer.wire.send(frames.error(id, 'store-unavailable', 'the snapshot follows when the store is back'));
       }
     });
   }
 
   private forget(farm: LiveFarm): void {
     this.farms.delete(farm.id);
+    this.leftOut += farm.latest.leftOut;
     farm.loaded = undefined;
     farm.latest.release();
+    farm.window.restart(0);
   }
 
   private flushSoon(): void {
@@ -196,65 +263,40 @@ export class LiveHub implements FeedListener {
   private flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    if (this.epoch === undefined) return;
     const begun = performance.now();
+    this.published = this.seq;
     for (const farm of this.farms.values()) {
       if (farm.fold.rowCount > 0) this.publishRows(farm);
     }
-    this.sendSnapshots();
+    const { epoch, published: seq } = this;
+    const farm = (id: string) => this.farms.get(id);
+    if (this.waiting.serve({ epoch, seq, now: this.options.now(), farm })) this.flushSoon();
     this.pace.worked(performance.now() - begun);
   }
 
   private publishRows(farm: LiveFarm): void {
-    if (farm.fold.rowCount > MAX_ROWS) {
-      farm.fold.clear();
-      for (const subscription of farm.subscriptions) this.renew(subscription, true);
+    const { fold } = farm;
+    if (fold.rowCount > MAX_ROWS) {
+      fold.clear();
+      for (const subscription of farm.subscriptions) {
+        if (subscription.need.for !== 'nothing') continue;
+        this.options.counters.gaps['too-much']++;
+        this.renew(subscription, true);
+        subscription.viewer.arrangeTopics();
+      }
       return;
     }
-    for (const [field, rows] of farm.fold.fields()) this.publish(farm.id, field, frames.readings(farm.id, field, rows));
-    this.publishStates(farm, farm.fold.sensors());
-    this.publishTick(farm);
-    farm.fold.clear();
+    this.publisher.rows(farm, this.published, this.options.now());
   }
+}
 
-  private publishStates(farm: LiveFarm, sensors: Iterable<string>): void {
-    for (const { sensor, state, since } of farm.changedStates(sensors, this.options.now())) {
-      this.publish(farm.id, farm.fieldOf(sensor), frames.status(farm.id, sensor, state, since));
-    }
+function byFarm(readings: readonly Reading[]): Map<string, Reading[]> {
+  const found = new Map<string, Reading[]>();
+  for (const reading of readings) {
+    const ofFarm = found.get(reading.farm);
+    if (ofFarm) ofFarm.push(reading);
+    else found.set(reading.farm, [reading]);
   }
-
-  private publishTick(farm: LiveFarm): void {
-    farm.told = this.seq;
-    this.options.publish(topics.tick(farm.id), frames.tick(farm.id, this.seq));
-  }
-
-  private publish(farm: string, field: string, text: string): void {
-    this.options.publish(topics.farm(farm), text);
-    this.options.publish(topics.field(farm, field), text);
-  }
-
-  private sendSnapshots(): void {
-    // Many may ask for the same at once, after a break of the net: it is made once.
-    const made = new Map<string, string>();
-    for (const subscription of this.waiting) {
-      const farm = this.farms.get(subscription.farm);
-      const { viewer } = subscription;
-      if (this.epoch === undefined || !farm?.isLoaded || viewer.behind) continue;
-      this.waiting.delete(subscription);
-      const key = `${farm.id} ${subscription.fields === undefined ? '*' : [...subscription.fields].sort().join(' ')}`;
-      const sensors = made.get(key) ?? farm.snapshotOf(subscription.fields, this.options.now());
-      made.set(key, sensors);
-      this.sendSnapshot(subscription, this.epoch, sensors);
-    }
-  }
-
-  private sendSnapshot(subscription: Subscription, epoch: string, sensors: string): void {
-    const { viewer, id } = subscription;
-    if (subscription.gap) viewer.wire.send(frames.gap(id));
-    subscription.gap = false;
-    subscription.live = true;
-    const text = frames.snapshot(id, epoch, this.seq, sensors);
-    viewer.allowance += text.length;
-    viewer.wire.send(text);
-    viewer.arrangeTopics();
-  }
+  return found;
 }

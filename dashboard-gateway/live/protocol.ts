@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ID } from '../../telemetry/reading.ts';
+import type { SensorStatus } from './status.ts';
 
 export const SUBPROTOCOL = 'loam.v1';
 export const MAX_MESSAGE_BYTES = 16 * 1024;
@@ -17,7 +18,7 @@ const clientMessage = z.discriminatedUnion('type', [
     id,
     farm: name,
     fields: z.array(name).min(1).max(MAX_FIELDS).optional(),
-    since: z.object({ epoch: z.string().max(64), seq: z.int() }).optional(),
+    since: z.object({ epoch: z.string().max(64), seq: z.int().min(-1) }).optional(),
   }),
   z.object({ type: z.literal('unsubscribe'), id }),
 ]);
@@ -68,8 +69,9 @@ export const frames = {
     JSON.stringify({ type: 'readings', farm, field, rows }),
   tick: (farm: string, seq: number) => JSON.stringify({ type: 'tick', farm, seq }),
   gap: (subscription: number) => JSON.stringify({ type: 'gap', id: subscription }),
-  status: (farm: string, sensor: string, state: string, since: number) =>
-    JSON.stringify({ type: 'status', farm, sensor, state, since }),
+  status: (farm: string, sensor: string, status: SensorStatus) =>
+    JSON.stringify({ type: 'status', farm, sensor, ...status }),
+  degraded: (tickMs: number) => JSON.stringify({ type: 'degraded', tickMs }),
   error: (subscription: number | null, code: LiveErrorCode, message: string) =>
     JSON.stringify({ type: 'error', id: subscription, code, message }),
 } as const;

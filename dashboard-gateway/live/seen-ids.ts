@@ -1,21 +1,27 @@
-/** The last so many batch ids: a batch that was announced twice has the same one. */
+/** The last so many batch ids and where each came first: a batch that was announced twice has the same id. */
 export class SeenIds {
-  private readonly ids = new Set<string>();
+  private readonly firstAt = new Map<string, number>();
   private readonly limit: number;
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  /** Remembers `id`; false when it is among the last `limit` already. */
-  add(id: string): boolean {
-    if (this.ids.has(id)) return false;
-    this.ids.add(id);
-    if (this.ids.size > this.limit) {
-      // A set keeps the order in which its members came.
-      const oldest = this.ids.values().next();
-      if (!oldest.done) this.ids.delete(oldest.value);
+  /** Remembers that `id` came at `offset`; false when it came at another offset before. The same entry read again is no second batch. */
+  isNews(id: string, offset: number): boolean {
+    const known = this.firstAt.get(id);
+    if (known !== undefined) return known === offset;
+    this.firstAt.set(id, offset);
+    if (this.firstAt.size > this.limit) {
+      // A map keeps the order in which its members came.
+      const oldest = this.firstAt.keys().next();
+      if (!oldest.done) this.firstAt.delete(oldest.value);
     }
     return true;
+  }
+
+  /** Forgets everything: the log was started over, and so were its offsets. */
+  clear(): void {
+    this.firstAt.clear();
   }
 }

@@ -1,10 +1,10 @@
 import { type Registry, roleOn, type User } from '../../telemetry/registry.ts';
-import { type Access, isSameOrigin } from '../http/origin.ts';
-import { HttpProblem, problemReply, retryLater } from '../http/problem.ts';
+import type { Access } from '../http/origin.ts';
 import { readHead } from '../http/request.ts';
-import { writeReply } from '../http/write.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
-import type { HttpResponse, TemplatedApp, UwsModule, us_socket_context_t, WebSocket } from '../uws.ts';
+import type { TemplatedApp, UwsModule, WebSocket } from '../uws.ts';
+import { Addresses } from './addresses.ts';
+import type { LiveCounters } from './counters.ts';
 import type { LiveHub } from './hub.ts';
 import { MessageRate } from './message-rate.ts';
 import {
@@ -14,26 +14,35 @@ import {
   MAX_MESSAGE_BYTES,
   MAX_SUBSCRIPTIONS,
   parseMessage,
-  SUBPROTOCOL,
   type Subscribe,
 } from './protocol.ts';
-import { Viewer } from './viewer.ts';
+import { answerHandshake, readHandshake } from './upgrade.ts';
+import { type Subscription, Viewer } from './viewer.ts';
 
-const MAX_SOCKETS = 10_000;
-/** A socket with more than this waiting is behind; it gets nothing more until less than a quarter of it is left. */
-const BEHIND_BYTES = 256 * 1024;
-/** Never reached by a socket that is taken out when it is behind. Past it frames would be lost in silence, so the socket is closed instead. */
-const MOST_BACKPRESSURE = 32 * 1024 * 1024;
+const MAX_SOCKETS = 20_000;
+/** Behind one address may be a whole office, or all customers of a mobile network. */
+const MAX_SOCKETS_OF_ADDRESS = 1_000;
+/** A socket with more than this waiting, twice in a row, is slow; with more than that it is at once. */
+const SUSPICIOUS_BYTES = 64 * 1024;
+const SLOW_BYTES = 256 * 1024;
+/** Never reached by a socket that is taken out when it is slow. Past it frames would be lost in silence, so the socket is closed instead. */
+const MOST_BACKPRESSURE = 16 * 1024 * 1024;
+/** What may wait for all sockets together. Past it those that have taken nothing for so long count as dead. */
+const MOST_WAITING_BYTES = 256 * 1024 * 1024;
+const DEAD_AFTER_MS = 10_000;
+/** A socket that neither sends nor takes anything for so long, pings included, is dead. */
 const IDLE_SECONDS = 60;
 const BURST = 200;
 const MESSAGES_PER_SECOND = 20;
 
 interface Client {
   readonly caller: Caller;
+  readonly address: string;
   readonly rate: MessageRate;
   viewer: Viewer | undefined;
 }
 type Socket = WebSocket<Client>;
+type Refusal = Exclude<LiveErrorCode, 'store-unavailable'>;
 
 export interface SocketsOptions {
   readonly uws: UwsModule;
@@ -41,6 +50,8 @@ export interface SocketsOptions {
   readonly sessions: Sessions;
   readonly registry: { current(): Registry };
   readonly access: Access;
+  readonly counters: LiveCounters;
+  readonly maxSocketsOfAddress?: number | undefined;
   readonly now: () => number;
 }
 
@@ -48,10 +59,20 @@ export interface SocketsOptions {
 export class LiveSockets {
   private readonly options: SocketsOptions;
   private readonly open = new Set<Socket>();
+  private readonly addresses: Addresses;
+  private waitingBytes = 0;
   private stopping = false;
 
   constructor(options: SocketsOptions) {
     this.options = options;
+    this.addresses = new Addresses(options.maxSocketsOfAddress ?? MAX_SOCKETS_OF_ADDRESS);
+  }
+
+  /** How many sockets there are, how many of them are slow, and how many bytes wait for them. */
+  get standing(): { readonly open: number; readonly slow: number; readonly waitingBytes: number } {
+    let slow = 0;
+    for (const ws of this.open) if (ws.getUserData().viewer?.slow) slow++;
+    return { open: this.open.size, slow, waitingBytes: this.waitingBytes };
   }
 
   /** Answers WebSocket handshakes at `/ws` of `app`. */
@@ -65,38 +86,40 @@ export class LiveSockets {
       sendPingsAutomatically: true,
       upgrade: (res, req, context) => {
         const head = readHead(res, req, this.options.access);
-        const key = req.getHeader('sec-websocket-key');
-        const extensions = req.getHeader('sec-websocket-extensions');
-        const protocols = req.getHeader('sec-websocket-protocol');
-        void this.upgrade(res, head, { key, extensions, protocols, context });
+        const handshake = readHandshake(req, head, context);
+        const { sessions, counters } = this.options;
+        const { addresses } = this;
+        const door = { sessions, addresses, counters, hasRoom: () => !this.stopping && this.open.size < MAX_SOCKETS };
+        void answerHandshake(res, handshake, door, (caller) => this.clientOf(caller, head.remoteAddress));
       },
       open: (ws) => {
         ws.getUserData().viewer = new Viewer(wireOf(ws));
         this.open.add(ws);
       },
       message: (ws, bytes, isBinary) => this.take(ws, isBinary ? undefined : Buffer.from(bytes).toString('utf8')),
-      drain: (ws) => this.drained(ws),
       close: (ws) => {
         this.open.delete(ws);
-        const { viewer } = ws.getUserData();
+        const { viewer, address } = ws.getUserData();
         for (const subscription of viewer?.subscriptions.values() ?? []) this.options.hub.unsubscribe(subscription);
         viewer?.subscriptions.clear();
+        this.addresses.leave(address);
       },
     });
   }
 
-  /** Takes sockets that are behind out of what is published. To be called a few times a second. */
+  /** Finds sockets that read too slowly, and what waits for all. To be called a few times a second. */
   checkSpeed(): void {
+    const now = this.options.now();
+    this.waitingBytes = 0;
     for (const ws of this.open) {
       const { viewer } = ws.getUserData();
-      if (!viewer || viewer.behind || viewer.subscriptions.size === 0) continue;
+      if (!viewer || viewer.subscriptions.size === 0) continue;
       const waiting = ws.getBufferedAmount();
-      if (waiting < BEHIND_BYTES) viewer.allowance = 0;
-      else if (waiting > BEHIND_BYTES + viewer.allowance) {
-        viewer.behind = true;
-        viewer.arrangeTopics();
-      }
+      this.waitingBytes += waiting;
+      if (viewer.slow) viewer.slow.observe(waiting, now);
+      else if (isSlow(viewer, waiting)) this.options.hub.slowDown(viewer);
     }
+    if (this.waitingBytes > MOST_WAITING_BYTES) this.closeDead(now);
   }
 
   /** Closes sockets whose session has ended, and ends subscriptions to farms that are no longer the user's. */
@@ -105,11 +128,13 @@ export class LiveSockets {
       const { caller, viewer } = ws.getUserData();
       const user = this.options.sessions.stillGood(caller);
       if (!user) {
+        this.options.counters.ended.session++;
         ws.end(CLOSE.sessionEnded, 'the session has ended');
         continue;
       }
       for (const { id, farm } of [...(viewer?.subscriptions.values() ?? [])]) {
         if (this.maySee(user, farm)) continue;
+        this.options.counters.ended.rights++;
         this.unsubscribe(viewer, id);
         viewer?.wire.send(frames.error(id, 'forbidden', 'this farm is not for this user any more'));
       }
@@ -122,38 +147,26 @@ export class LiveSockets {
     for (const ws of [...this.open]) ws.end(CLOSE.goingAway, 'the gateway stops');
   }
 
-  private async upgrade(
-    res: HttpResponse,
-    head: ReturnType<typeof readHead>,
-    handshake: { key: string; extensions: string; protocols: string; context: us_socket_context_t },
-  ): Promise<void> {
-    let gone = false;
-    res.onAborted(() => {
-      gone = true;
-    });
-    const refused = (problem: HttpProblem) => {
-      if (!gone) writeReply(res, head, problemReply(problem), true);
-    };
-    if (!isSameOrigin(head)) return refused(new HttpProblem('cross-origin'));
-    const offered = handshake.protocols.split(',').map((p) => p.trim());
-    if (!offered.includes(SUBPROTOCOL)) {
-      return refused(new HttpProblem('invalid-request', `the subprotocol ${SUBPROTOCOL} is not offered`));
-    }
-    if (this.stopping || this.open.size >= MAX_SOCKETS) return refused(retryLater('busy', 5));
-    const caller = await this.options.sessions.caller(head.headers);
-    if (!caller) return refused(new HttpProblem('not-signed-in'));
-    if (this.stopping) return refused(retryLater('busy', 1));
-    if (gone) return;
+  private clientOf(caller: Caller, address: string): Client {
     const rate = new MessageRate(BURST, MESSAGES_PER_SECOND, this.options.now());
-    const client: Client = { caller, rate, viewer: undefined };
-    const { key, extensions, context } = handshake;
-    res.cork(() => res.upgrade<Client>(client, key, SUBPROTOCOL, extensions, context));
+    return { caller, address, rate, viewer: undefined };
+  }
+
+  /** Too much waits in memory: who holds some of it and has taken nothing for a while will not come back for it. */
+  private closeDead(now: number): void {
+    for (const ws of [...this.open]) {
+      const { viewer } = ws.getUserData();
+      if (!viewer?.slow || now - viewer.slow.lastMoved < DEAD_AFTER_MS) continue;
+      this.options.counters.slow['closed-dead']++;
+      ws.close();
+    }
   }
 
   private take(ws: Socket, text: string | undefined): void {
     const { viewer, rate } = ws.getUserData();
     if (!viewer) return;
     if (!rate.take(this.options.now())) {
+      this.options.counters.refused['too-many-messages']++;
       ws.end(CLOSE.policy, 'too many messages');
       return;
     }
@@ -176,13 +189,14 @@ export class LiveSockets {
       this.refuse(viewer, id, 'too-many-subscriptions', `at most ${MAX_SUBSCRIPTIONS} a socket`);
       return;
     }
-    const subscription = {
+    const subscription: Subscription = {
       id,
       farm,
       fields: fields === undefined ? undefined : new Set(fields),
       viewer,
-      live: false,
-      gap: since !== undefined,
+      need: since
+        ? { for: 'entries', epoch: since.epoch, after: since.seq, asked: this.options.now() }
+        : { for: 'snapshot', gap: false },
     };
     viewer.subscriptions.set(id, subscription);
     this.options.hub.subscribe(subscription);
@@ -197,22 +211,22 @@ export class LiveSockets {
     return true;
   }
 
-  /** What waited has gone, or some of it: a socket that was behind begins afresh. */
-  private drained(ws: Socket): void {
-    const { viewer } = ws.getUserData();
-    if (!viewer?.behind || ws.getBufferedAmount() > BEHIND_BYTES / 4) return;
-    viewer.behind = false;
-    viewer.allowance = 0;
-    for (const subscription of viewer.subscriptions.values()) this.options.hub.renew(subscription, true);
-  }
-
   private maySee(user: User, farm: string): boolean {
     return this.options.registry.current().farms.has(farm) && roleOn(user, farm) !== undefined;
   }
 
-  private refuse(viewer: Viewer, id: number | null, code: LiveErrorCode, message: string): void {
+  private refuse(viewer: Viewer, id: number | null, code: Refusal, message: string): void {
+    this.options.counters.refused[code]++;
     viewer.wire.send(frames.error(id, code, message));
   }
+}
+
+function isSlow(viewer: Viewer, waiting: number): boolean {
+  if (waiting < SUSPICIOUS_BYTES) viewer.allowance = 0;
+  const suspect = waiting > SUSPICIOUS_BYTES + viewer.allowance;
+  const slow = waiting > SLOW_BYTES + viewer.allowance || (suspect && viewer.suspect);
+  viewer.suspect = suspect;
+  return slow;
 }
 
 function wireOf(ws: Socket) {

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { LIVE_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, type LogLimits } from '../../backbone/log/port.ts';
 import { RegistryFile } from '../../backbone/registry-file.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import type { Store } from '../../backbone/store/port.ts';
 import { silent } from '../../core/logger.ts';
+import { Metrics } from '../../core/metrics.ts';
 import { hashPassword } from '../../core/secrets.ts';
 import { Gateway, type GatewayOptions } from '../../dashboard-gateway/gateway.ts';
 import { batchId, encodeLive } from '../../telemetry/batch.ts';
@@ -157,25 +158,29 @@ export class LiveClient {
 export class Place {
   readonly folder: string;
   readonly live: Log;
+  readonly dead: Log;
   readonly store: Store;
+  readonly metrics = new Metrics();
   readonly registry: RegistryFile;
   readonly gateways: Gateway[] = [];
   private readonly clients: WebSocket[] = [];
 
-  private constructor(folder: string, live: Log, store: Store, registry: RegistryFile) {
+  private constructor(folder: string, [live, dead]: readonly [Log, Log], store: Store, registry: RegistryFile) {
     this.folder = folder;
     this.live = live;
+    this.dead = dead;
     this.store = store;
     this.registry = registry;
   }
 
-  static async open(): Promise<Place> {
+  static async open(limits: LogLimits = LIVE_LOG_LIMITS): Promise<Place> {
     const folder = await temporaryFolder();
     const registryPath = join(folder, 'registry.yaml');
     await writeFile(registryPath, await registryText());
-    const live = await openLmdbLog(folder, 'live', LIVE_LOG_LIMITS);
+    const live = await openLmdbLog(folder, 'live', limits);
     const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
-    return new Place(folder, live, store, await RegistryFile.open(registryPath, silent));
+    const dead = await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
+    return new Place(folder, [live, dead], store, await RegistryFile.open(registryPath, silent));
   }
 
   /** A running gateway. */
@@ -185,6 +190,8 @@ export class Place {
       port: 0,
       store: this.store,
       live: this.live,
+      dead: this.dead,
+      metrics: this.metrics,
       registry: this.registry,
       sessionKey: SESSION_KEY,
       webFolder: join(this.folder, 'web'),
@@ -205,6 +212,7 @@ export class Place {
     } finally {
       this.registry.close();
       await this.live.close();
+      await this.dead.close();
       await this.store.close();
     }
   }
@@ -212,6 +220,12 @@ export class Place {
   /** Announces readings, as a worker does. */
   async announce(readings: readonly Reading[], id = batchId()): Promise<void> {
     await this.live.append(encodeLive({ id, readings }));
+  }
+
+  /** What a gateway of this place has counted: the value of `name{event="…"}`. Of several gateways, the first one's. */
+  async counted(name: string, event: string): Promise<number> {
+    const line = new RegExp(`^${name}\\{event="${event}"\\} (\\d+)$`, 'm').exec(await this.metrics.text());
+    return Number(line?.[1]);
   }
 
   /** The cookie of a signed-in user. */

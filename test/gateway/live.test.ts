@@ -218,13 +218,6 @@ describe('live', () => {
     expect(JSON.stringify(client.frames)).not.to.include('s1');
   });
 
-  it('answers since with a gap and a snapshot', async () => {
-    const client = await place.watching(gateway, 'vera');
-    client.say({ type: 'subscribe', id: 3, farm: 'north', since: { epoch: 'x', seq: 1 } });
-    await client.next('snapshot');
-    expect(client.frames.map((f) => f.type)).to.deep.equal(['gap', 'snapshot']);
-  });
-
   it('says when a sensor falls silent and when it is back', async () => {
     let now = NOW;
     const other = await place.gateway({ now: () => now });

@@ -1,4 +1,3 @@
-import { connect } from 'node:net';
 import { expect } from 'chai';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { until } from '../services/wait.ts';
@@ -80,47 +79,4 @@ describe('the WebSocket door', () => {
     expect((await client.ended()).code).to.equal(1001);
     await place.announce([reading()]);
   });
-
-  it('gives a client that fell behind a gap and a snapshot, and the others everything', async function () {
-    this.timeout(60_000);
-    const slow = await rawClient(gateway.port, cookie);
-    const fast = await place.connect(gateway, { cookie });
-    fast.say({ type: 'subscribe', id: 1, farm: 'north' });
-    await fast.next('snapshot');
-    slow.socket.write(masked('{"type":"subscribe","id":9,"farm":"north"}'));
-    await until('its snapshot', () => slow.text().includes('"snapshot"'));
-    slow.socket.pause();
-    // Enough that neither the system's buffers nor the gateway's limit hold it all.
-    const begin = Date.now();
-    for (let i = 0; i < 120; i++) {
-      const values = { m: i };
-      await place.announce([...Array(5000)].map((_, n) => reading({ ts: begin + i * 1000, sensor: `b${n}`, values })));
-      const last = (await place.live.head()).next - 1;
-      await until('the fast one has it', () => Number(fast.all('tick').at(-1)?.seq) >= last);
-    }
-    expect(fast.all('gap')).to.have.length(0);
-    slow.socket.resume();
-    await until('gap and snapshot', () => /"type":"gap","id":9.*"type":"snapshot","id":9/s.test(slow.text()));
-    slow.socket.destroy();
-  });
 });
-
-/** A WebSocket client by hand, since it has to stop reading. */
-async function rawClient(port: number, cookie: string) {
-  const socket = connect(port, '127.0.0.1');
-  let text = '';
-  socket.on('data', (bytes) => {
-    text = (text + bytes.toString('latin1')).slice(-8_000_000);
-  });
-  socket.write(
-    `GET /ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nsec-websocket-protocol: loam.v1\r\ncookie: ${cookie}\r\n\r\n`,
-  );
-  await until('the handshake', () => text.includes('101 Switching'));
-  return { socket, text: () => text };
-}
-
-function masked(text: string): Buffer {
-  const body = Buffer.from(text);
-  // A mask of zeros leaves the text as it is.
-  return Buffer.concat([Buffer.from([0x81, 0x80 | body.length, 0, 0, 0, 0]), body]);
-}

@@ -1,0 +1,113 @@
+import type { Log } from '../../backbone/log/port.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import type { Health } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import type { RegistryView } from '../../telemetry/registry.ts';
+import type { Access } from '../http/origin.ts';
+import type { Sessions } from '../sign-in/sessions.ts';
+import type { TemplatedApp, UwsModule } from '../uws.ts';
+import { LiveCounters } from './counters.ts';
+import { LiveHub } from './hub.ts';
+import { showLive } from './metrics.ts';
+import { RefusedCounts } from './refused-counts.ts';
+import { LiveSockets } from './sockets.ts';
+
+const SPEED_CHECK_MS = 100;
+const CHECK_MS = 1_000;
+
+export interface LiveOptions {
+  readonly uws: UwsModule;
+  readonly store: Store;
+  readonly live: Log;
+  /** Absent: refused messages are not counted. */
+  readonly dead?: Log | undefined;
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  readonly access: Access;
+  readonly metrics?: Metrics | undefined;
+  readonly maxSocketsOfAddress?: number | undefined;
+  /** How often rights and statuses are looked at without any cause, ms. */
+  readonly checkMs?: number | undefined;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+/** The live part of a gateway, put together: the hub that makes frames, the sockets that get them, and what they do by the clock. */
+export class Live {
+  private readonly options: LiveOptions;
+  private readonly hub: LiveHub;
+  private readonly sockets: LiveSockets;
+  private readonly refused: RefusedCounts | undefined;
+  private readonly endings: (() => void)[] = [];
+  private app: TemplatedApp | undefined;
+
+  constructor(options: LiveOptions) {
+    const { dead, now, log, metrics } = options;
+    this.options = options;
+    const counters = new LiveCounters();
+    this.refused = dead && new RefusedCounts(dead, now, log);
+    const publish = (topic: string, text: string) => void this.app?.publish(topic, text);
+    const refused = (farm: string, sensor: string) => this.refused?.of(farm, sensor) ?? 0;
+    this.hub = new LiveHub({ ...options, publish, refused, counters });
+    this.sockets = new LiveSockets({ ...options, hub: this.hub, counters });
+    if (metrics) showLive(metrics, counters, this.hub, this.sockets);
+  }
+
+  /** Answers WebSocket handshakes at `/ws` of `app`. */
+  attach(app: TemplatedApp): void {
+    this.app = app;
+    this.sockets.attach(app);
+  }
+
+  /** Resolves when the logs are followed, or were tried once: they are tried until they can be. */
+  async start(): Promise<void> {
+    await Promise.all([this.hub.feed.start(), this.refused?.tail.start()]);
+    this.watch();
+  }
+
+  /** Says goodbye to every socket; resolves when the logs are left alone. */
+  async stop(): Promise<void> {
+    for (const end of this.endings.splice(0)) end();
+    this.sockets.close();
+    await Promise.all([this.hub.feed.stop(), this.refused?.tail.stop()]);
+  }
+
+  /** Lets go of what is in memory. Not to be used afterwards. */
+  close(): void {
+    this.hub.close();
+  }
+
+  health(): Health[] {
+    return [...this.hub.feed.health(), ...(this.refused?.tail.health() ?? [])];
+  }
+
+  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
+  lastSeen(farm: string): Promise<ReadonlyMap<string, number>> {
+    return this.hub.lastSeen(farm);
+  }
+
+  private watch(): void {
+    const { registry, checkMs = CHECK_MS } = this.options;
+    let before = registry.current();
+    const unwatch = registry.watch((after) => {
+      this.sockets.checkRights();
+      this.hub.registryChanged(before, after);
+      before = after;
+    });
+    const speed = setInterval(() => {
+      this.sockets.checkSpeed();
+      this.hub.beat();
+    }, SPEED_CHECK_MS);
+    const check = setInterval(() => {
+      this.sockets.checkRights();
+      this.refused?.expire();
+      this.hub.check();
+    }, checkMs);
+    this.endings.push(
+      unwatch,
+      () => clearInterval(speed),
+      () => clearInterval(check),
+    );
+  }
+}

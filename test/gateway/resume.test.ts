@@ -1,0 +1,249 @@
+import { expect } from 'chai';
+import { z } from 'zod';
+import { Metrics } from '../../core/metrics.ts';
+import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { until } from '../services/wait.ts';
+import { type LiveClient, Place, reading } from './harness.ts';
+
+const rowsOf = z.object({ rows: z.array(z.tuple([z.string(), z.string()], z.number())) });
+const seqOf = z.object({ seq: z.number() });
+
+/** Every value of s1 that a client was sent, a row of several values as the number of them. */
+function values(client: LiveClient, from = 0): number[] {
+  const frames = client.frames.slice(from).filter((frame) => frame.type === 'readings');
+  return frames.flatMap((frame) =>
+    rowsOf
+      .parse(frame)
+      .rows.filter(([s]) => s === 's1')
+      .map((row) => Number(row[3])),
+  );
+}
+
+describe('coming back', () => {
+  let place: Place;
+  let gateway: Gateway;
+  let epoch: string;
+  let begin: number;
+
+  beforeEach(async () => {
+    place = await Place.open();
+    gateway = await place.gateway();
+    ({ epoch } = await place.live.head());
+    begin = Date.now() - 3_600_000;
+  });
+
+  afterEach(() => place.close());
+
+  /** The value `n`, measured in a second of its own, so that each is a row of its own. */
+  const numbered = (n: number): Reading => reading({ ts: begin + n * 1_000, received: Date.now(), values: { m: n } });
+  const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  const announce = async (first: number, last: number) => {
+    // Begun one after another they are kept in that order.
+    await Promise.all(numbers(first, last).map((n) => place.announce([numbered(n)])));
+  };
+  const head = async () => (await place.live.head()).next - 1;
+  const told = (client: LiveClient, seq: number) =>
+    until(`seq ${seq}`, () => client.frames.some((f) => f.type === 'tick' && seqOf.parse(f).seq >= seq));
+  const resume = (client: LiveClient, seq: number, more: object = {}) =>
+    client.say({ type: 'subscribe', id: 1, farm: 'north', since: { epoch, seq }, ...more });
+
+  it('gives what was missed, in order and once, and then what comes', async () => {
+    await announce(1, 3);
+    const seen = await head();
+    await announce(4, 9);
+    const client = await place.watching(gateway, 'vera');
+    resume(client, seen);
+    await told(client, await head());
+    await announce(10, 12);
+    await told(client, await head());
+    expect(values(client)).to.deep.equal(numbers(4, 12));
+    expect(client.all('snapshot')).to.have.length(0);
+    expect(client.all('gap')).to.have.length(0);
+  });
+
+  it('answers with a tick when nothing was missed', async () => {
+    await announce(1, 1);
+    const client = await place.watching(gateway, 'vera');
+    resume(client, await head());
+    expect(seqOf.parse(await client.next('tick')).seq).to.equal(await head());
+    expect(values(client)).to.deep.equal([]);
+  });
+
+  it('gives only what is in the fields that were asked for', async () => {
+    const before = await head();
+    await place.announce([numbered(1), { ...numbered(2), sensor: 's2' }]);
+    const client = await place.watching(gateway, 'vera');
+    resume(client, before, { fields: ['f2'] });
+    await told(client, await head());
+    expect(client.all('readings').map((frame) => frame.field)).to.deep.equal(['f2']);
+  });
+
+  it('needs nothing that a gateway has in memory: one that has just started reads it from the log', async () => {
+    await announce(1, 1_300);
+    const metrics = new Metrics();
+    const fresh = await place.gateway({ metrics });
+    const client = await place.watching(fresh, 'vera');
+    resume(client, -1);
+    await told(client, await head());
+    expect(values(client)).to.deep.equal(numbers(1, 1_300));
+    expect(client.all('gap')).to.have.length(0);
+    expect(await metrics.text()).to.include('loam_live_resumes_total{event="log"} 1');
+  });
+
+  it('does not wait for the store', async () => {
+    const latest = () => new Promise<never>(() => {});
+    const stuck = await place.gateway({
+      store: new Proxy(place.store, { get: (s, n) => (n === 'latest' ? latest : Reflect.get(s, n)) }),
+    });
+    const before = await head();
+    await announce(1, 2);
+    const client = await place.watching(stuck, 'vera');
+    resume(client, before);
+    await told(client, await head());
+    await announce(3, 3);
+    await told(client, await head());
+    expect(values(client)).to.deep.equal([1, 2, 3]);
+  });
+
+  it('has neither hole nor double where the missed meets the live, however often and wherever it comes back', async () => {
+    const end = 600;
+    const first = await head();
+    const other = await place.gateway();
+    const clients = [await place.watching(gateway, 'vera'), await place.watching(other, 'ada')];
+    const appending = (async () => {
+      for (let n = 1; n <= end; n += 3) await announce(n, n + 2);
+    })();
+    const got: number[] = [];
+    let seq = first;
+    for (let round = 0; seq < first + end; round++) {
+      const client = clients[round % 2];
+      if (!client) break;
+      const from = client.frames.length;
+      resume(client, seq);
+      const enough = seq + 1 + ((round * 7) % 23);
+      await until('some more', () =>
+        client.frames.slice(from).some((f) => f.type === 'tick' && seqOf.parse(f).seq >= Math.min(enough, first + end)),
+      );
+      // As a line that breaks: what came after the last tick is not counted.
+      client.say({ type: 'unsubscribe', id: 1 });
+      client.say({ type: 'unsubscribe', id: 1 });
+      await client.next('error');
+      const frames = client.frames.slice(from);
+      const ticks = frames.map((f) => f.type).lastIndexOf('tick');
+      got.push(...values({ ...client, frames: frames.slice(0, ticks + 1) } as LiveClient));
+      seq = seqOf.parse(frames[ticks]).seq;
+    }
+    await appending;
+    expect(got).to.deep.equal(numbers(1, end));
+  });
+
+  it('drops a batch that was announced twice, also in what was missed', async () => {
+    const before = await head();
+    await place.announce([numbered(1)], 'same');
+    await place.announce([numbered(1)], 'same');
+    await place.announce([numbered(2)]);
+    const fresh = await place.gateway();
+    for (const g of [gateway, fresh]) {
+      const client = await place.watching(g, 'vera');
+      resume(client, before);
+      await told(client, await head());
+      expect(values(client)).to.deep.equal([1, 2]);
+    }
+  });
+
+  it('waits for a gateway that is behind what the client has seen', async () => {
+    await announce(1, 1);
+    const client = await place.watching(gateway, 'vera');
+    const seen = (await head()) + 2;
+    resume(client, seen);
+    client.say({ type: 'subscribe', id: 2, farm: 'north', fields: ['f2'] });
+    await client.next('snapshot');
+    expect(client.all('tick')).to.have.length(0);
+    await announce(2, 4);
+    await told(client, await head());
+    expect(values(client)).to.deep.equal([4]);
+  });
+
+  it('is told a status that changed meanwhile', async () => {
+    let now = Date.now();
+    const timed = await place.gateway({ now: () => now });
+    await place.store.write([reading({ ts: now, received: now })]);
+    await place.announce([reading({ ts: now, received: now })]);
+    const first = await place.watching(timed, 'vera');
+    first.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await first.next('snapshot');
+    const seq = await head();
+    now += 400_000;
+    await first.next('status');
+    const second = await place.watching(timed, 'vera');
+    resume(second, seq);
+    expect(await second.next('status')).to.include({ sensor: 's1', state: 'offline' });
+  });
+
+  describe('ends in a gap and a snapshot', () => {
+    const gapped = async (client: LiveClient) => {
+      await client.next('snapshot');
+      expect(client.frames.map((f) => f.type).filter((type) => type !== 'status')).to.deep.equal(['gap', 'snapshot']);
+      expect(client.frames[0]?.id).to.equal(1);
+    };
+
+    it('when the log was started over', async () => {
+      const client = await place.watching(gateway, 'vera');
+      client.say({ type: 'subscribe', id: 1, farm: 'north', since: { epoch: 'another', seq: 0 } });
+      await gapped(client);
+      expect(await place.counted('loam_live_gaps_total', 'epoch')).to.equal(1);
+    });
+
+    it('when more rows were missed than are sent', async () => {
+      const before = await head();
+      for (let i = 0; i < 21; i++) {
+        await place.announce(Array.from({ length: 1_000 }, (_, n) => ({ ...numbered(i), sensor: `b${n}` })));
+      }
+      const client = await place.watching(gateway, 'vera');
+      resume(client, before);
+      await gapped(client);
+      expect(await place.counted('loam_live_gaps_total', 'too-much')).to.equal(1);
+    });
+
+    it('when the log no longer has it, while who missed less is served', async () => {
+      const small = await Place.open({ maxAgeMs: 3_600_000, maxBytes: 40_000 });
+      try {
+        const { epoch: its } = await small.live.head();
+        await Promise.all(numbers(1, 1_200).map((n) => small.announce([numbered(n)])));
+        const { first } = await small.live.head();
+        expect(first).to.be.greaterThan(10);
+        const fresh = await small.gateway();
+        const [lost, kept] = [await small.watching(fresh, 'vera'), await small.watching(fresh, 'vera')];
+        for (const [client, seq] of [
+          [lost, 1],
+          [kept, first + 50],
+        ] as const) {
+          client.say({ type: 'subscribe', id: 1, farm: 'north', since: { epoch: its, seq } });
+        }
+        await gapped(lost);
+        await until('the kept', () => kept.all('tick').length > 0);
+        expect(values(kept)).to.deep.equal(numbers(first + 52, 1_200));
+        expect(kept.all('gap')).to.have.length(0);
+        expect(await small.counted('loam_live_gaps_total', 'trimmed')).to.equal(1);
+      } finally {
+        await small.close();
+      }
+    });
+  });
+
+  it('costs one reading of the log, however many come back at once', async () => {
+    await announce(1, 1_500);
+    const metrics = new Metrics();
+    const fresh = await place.gateway({ metrics });
+    const cookie = await place.signIn(fresh, 'vera');
+    const clients = await Promise.all(Array.from({ length: 200 }, () => place.connect(fresh, { cookie })));
+    for (const [i, client] of clients.entries()) resume(client, i);
+    const last = await head();
+    await Promise.all(clients.map((client) => told(client, last)));
+    for (const [i, client] of clients.entries())
+      expect(values(client), `client ${i}`).to.deep.equal(numbers(i + 2, 1_500));
+    const passes = /loam_live_rewind_total\{event="passes"\} (\d+)/.exec(await metrics.text())?.[1];
+    expect(Number(passes)).to.be.within(1, 5);
+  });
+});
