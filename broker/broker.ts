@@ -94,6 +94,11 @@ export class Broker implements Part {
     return this.sessions.size;
   }
 
+  /** What the broker holds at the moment: all of it is bounded by its limits. */
+  get held() {
+    return { ...this.intake.held, connections: this.gates.size, sessionsAsleep: this.sessions.store.asleep };
+  }
+
   /** Which connected session hears which sensor's commands: what downlink sends through. */
   get subscribers(): Subscribers {
     return this.sessions.subscribers;

@@ -21,6 +21,11 @@ export class Intake {
     this.limits = limits;
   }
 
+  /** What is in it now: publishes without their confirm, their bytes, and bytes that wait in front. */
+  get held(): { readonly publishes: number; readonly publishBytes: number; readonly waitingBytes: number } {
+    return { publishes: this.publishes, publishBytes: this.bytes, waitingBytes: this.waiting };
+  }
+
   get full(): boolean {
     return this.publishes >= this.limits.publishes || this.bytes >= this.limits.publishBytes;
   }

@@ -112,6 +112,10 @@ export function countBroker(metrics: Metrics, broker: Broker): void {
     () => broker.certificateSecondsLeft,
   );
   metrics.gauge('loam_broker_clients', 'MQTT clients that are let in at the moment', () => broker.clients);
+  metrics.gauge('loam_broker_connections', 'Open MQTT connections, let in or not', () => broker.held.connections);
+  metrics.gauge('loam_broker_sessions_asleep', 'Sessions whose client is away', () => broker.held.sessionsAsleep);
+  metrics.gauge('loam_broker_publishes', 'Publishes without their confirm by the queue', () => broker.held.publishes);
+  metrics.gauge('loam_broker_waiting_bytes', 'Bytes read from sockets that wait', () => broker.held.waitingBytes);
 }
 
 /** Starts the port that answers `/healthz`, `/readyz` and `/metrics`. */
