@@ -27,7 +27,10 @@ export class Database {
   private readonly instance: DuckDBInstance;
   private readonly writer: DuckDBConnection;
   private readonly turns = new Turns(MAX_READS);
-  private readonly reading = new Set<DuckDBConnection>();
+  /** Statements at work, and the history each is part of. */
+  private readonly reading = new Map<DuckDBConnection, number | undefined>();
+  /** Histories that somebody waits for. */
+  private readonly asked = new Set<number>();
   private readonly newest = new Newest();
   private loading: Promise<void> | undefined;
 
@@ -66,32 +69,37 @@ export class Database {
     return this.newest.of(farm);
   }
 
-  async history(query: HistoryQuery): Promise<Bucket[]> {
-    const statement =
-      'ms' in query.bucket ? fixedHistory(query, query.bucket.ms) : await this.byDays(query, query.bucket.daysIn);
-    const rows = statement === undefined ? [] : await this.read(statement);
-    return rows.map(([ts, last, min, max, mean, count]) => ({
-      ts: Number(ts),
-      last: Number(last),
-      min: Number(min),
-      max: Number(max),
-      mean: Number(mean),
-      count: Number(count),
-    }));
+  /** `id` names it for `leave`, after which it rejects. */
+  async history(id: number, query: HistoryQuery): Promise<Bucket[]> {
+    this.asked.add(id);
+    try {
+      const { bucket } = query;
+      const statement = 'ms' in bucket ? fixedHistory(query, bucket.ms) : await this.byDays(id, query, bucket.daysIn);
+      return statement === undefined ? [] : toBuckets(await this.read(statement, id));
+    } finally {
+      this.asked.delete(id);
+    }
+  }
+
+  /** Ends a history or an export that nobody waits for any more. */
+  leave(id: number): void {
+    this.asked.delete(id);
+    for (const [connection, of] of this.reading) if (of === id) connection.interrupt();
+    this.exports.leave(id);
   }
 
   /** Breaks off reads and lets go of the file. */
   close(): void {
     this.turns.refuse('the store is closed');
-    for (const connection of this.reading) connection.interrupt();
+    for (const connection of this.reading.keys()) connection.interrupt();
     this.exports.leaveAll();
     this.writer.closeSync();
     this.instance.closeSync();
   }
 
   /** Days are cut from the part of the range that holds values, so that an open range must not cost a century of them. */
-  private async byDays(query: HistoryQuery, zone: string): Promise<Statement | undefined> {
-    const [row] = await this.read(extent({ ...query, metrics: [query.metric] }));
+  private async byDays(id: number, query: HistoryQuery, zone: string): Promise<Statement | undefined> {
+    const [row] = await this.read(extent({ ...query, metrics: [query.metric] }), id);
     const [first, last] = row ?? [];
     if (typeof first !== 'bigint' || typeof last !== 'bigint') return undefined;
     return dailyHistory(query, dayRuns(dayEdges(zone, Number(first), Number(last) + 1)));
@@ -122,11 +130,12 @@ export class Database {
     }
   }
 
-  private read({ sql, values }: Statement): Promise<DuckDBValue[][]> {
+  private read({ sql, values }: Statement, history?: number): Promise<DuckDBValue[][]> {
     return this.turns.run(async () => {
       const connection = await this.instance.connect();
-      this.reading.add(connection);
+      this.reading.set(connection, history);
       try {
+        if (history !== undefined && !this.asked.has(history)) throw new Error('nobody waits for it any more');
         return (await connection.runAndReadAll(sql, values)).getRows();
       } finally {
         this.reading.delete(connection);
@@ -134,6 +143,17 @@ export class Database {
       }
     });
   }
+}
+
+function toBuckets(rows: readonly DuckDBValue[][]): Bucket[] {
+  return rows.map(([ts, last, min, max, mean, count]) => ({
+    ts: Number(ts),
+    last: Number(last),
+    min: Number(min),
+    max: Number(max),
+    mean: Number(mean),
+    count: Number(count),
+  }));
 }
 
 /** The rows beginning at `from` as DuckDB takes them, at most a chunk. */

@@ -1,4 +1,4 @@
-import type { DuckDBConnection, DuckDBInstance, DuckDBResult } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBInstance, DuckDBResult, DuckDBValue } from '@duckdb/node-api';
 import type { Statement } from './duckdb-sql.ts';
 import type { Turns } from './duckdb-turns.ts';
 import type { LatestValue } from './port.ts';
@@ -7,6 +7,8 @@ interface Export {
   readonly statement: Statement;
   connection?: DuckDBConnection;
   result?: DuckDBResult;
+  /** Whether a call waits for the database. */
+  atWork: boolean;
 }
 
 /** Each holds a sorted result, on disk where it is large. */
@@ -26,7 +28,7 @@ export class Exports {
   /** Throws when too many are under way. The statement runs when the first values are asked for. */
   begin(id: number, statement: Statement): void {
     if (this.open.size >= MAX_OPEN) throw new Error(`${MAX_OPEN} exports are under way`);
-    this.open.set(id, { statement });
+    this.open.set(id, { statement, atWork: false });
   }
 
   /** The next values, one call at a time; an empty list, and the export is over. */
@@ -34,29 +36,40 @@ export class Exports {
     return this.turns.run(async () => {
       const found = this.open.get(id);
       if (found === undefined) throw new Error('this export is not under way');
-      found.connection ??= await this.instance.connect();
-      found.result ??= await found.connection.stream(found.statement.sql, found.statement.values);
-      const values = (await found.result.fetchChunk())?.getRows() ?? [];
-      if (values.length === 0) this.leave(id);
-      return values.map(([sensor, metric, ts, value, received]) => ({
-        sensor: String(sensor),
-        metric: String(metric),
-        ts: Number(ts),
-        value: Number(value),
-        received: Number(received),
-      }));
+      found.atWork = true;
+      try {
+        found.connection ??= await this.instance.connect();
+        if (!this.open.has(id)) throw new Error('this export was left');
+        found.result ??= await found.connection.stream(found.statement.sql, found.statement.values);
+        const values = (await found.result.fetchChunk())?.getRows() ?? [];
+        if (values.length === 0) this.open.delete(id);
+        return values.map(toValue);
+      } finally {
+        found.atWork = false;
+        if (!this.open.has(id)) found.connection?.closeSync();
+      }
     });
   }
 
-  /** Ends an export before its end. */
+  /** Ends an export before its end. What is being worked at is broken off, and closed by whoever works at it. */
   leave(id: number): void {
-    const connection = this.open.get(id)?.connection;
+    const found = this.open.get(id);
     this.open.delete(id);
-    connection?.interrupt();
-    connection?.closeSync();
+    found?.connection?.interrupt();
+    if (found?.atWork === false) found.connection?.closeSync();
   }
 
   leaveAll(): void {
     for (const id of this.open.keys()) this.leave(id);
   }
+}
+
+function toValue([sensor, metric, ts, value, received]: readonly DuckDBValue[]): LatestValue {
+  return {
+    sensor: String(sensor),
+    metric: String(metric),
+    ts: Number(ts),
+    value: Number(value),
+    received: Number(received),
+  };
 }

@@ -28,6 +28,7 @@ export type Ask =
   | { readonly is: 'export'; readonly query: ExportQuery }
   /** The next values of an export: none when it has ended. */
   | { readonly is: 'next'; readonly of: number }
+  /** Ends an export or a history, also one that is being worked at. */
   | { readonly is: 'leave'; readonly of: number }
   | { readonly is: 'close' };
 

@@ -26,14 +26,14 @@ async function answer(database: Database, { id, ask }: Request): Promise<Answer>
     case 'latest':
       return { is: 'values', values: await database.latest(ask.farm) };
     case 'history':
-      return { is: 'buckets', buckets: await database.history(ask.query) };
+      return { is: 'buckets', buckets: await database.history(id, ask.query) };
     case 'export':
       database.exports.begin(id, exported(ask.query));
       return { is: 'done' };
     case 'next':
       return { is: 'values', values: await database.exports.next(ask.of) };
     case 'leave':
-      database.exports.leave(ask.of);
+      database.leave(ask.of);
       return { is: 'done' };
     case 'close':
       database.close();

@@ -94,31 +94,46 @@ class DuckdbStore implements Store {
     return (await this.unlessClosed(this.usable().call({ is: 'latest', farm }, 'values'))).values;
   }
 
-  async history(query: HistoryQuery): Promise<Bucket[]> {
+  async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {
     const thread = this.usable();
+    signal?.throwIfAborted();
     refuseWidth(query.bucket);
     const range = storable(query.from, query.to);
     if (range === undefined || query.sensors.length === 0) return [];
-    const asked = thread.call({ is: 'history', query: { ...query, ...range } }, 'buckets');
-    return (await this.unlessClosed(asked)).buckets;
+    const { id, answer } = thread.begin({ is: 'history', query: { ...query, ...range } }, 'buckets');
+    const leave = onAbort(signal, () => leaveTo(thread, id));
+    try {
+      return (await this.unlessClosed(answer)).buckets;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      leave.off();
+    }
   }
 
-  async *export(query: ExportQuery): AsyncIterable<LatestValue> {
+  async *export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue> {
     const thread = this.usable();
+    signal?.throwIfAborted();
     const range = storable(query.from, query.to);
     if (range === undefined || query.sensors.length === 0 || query.metrics?.length === 0) return;
     const { id, answer } = thread.begin({ is: 'export', query: { ...query, ...range } }, 'done');
     await this.unlessClosed(answer);
+    const leave = onAbort(signal, () => leaveTo(thread, id));
     let atEnd = false;
     try {
       while (!atEnd) {
         const { values } = await this.unlessClosed(thread.call({ is: 'next', of: id }, 'values'));
+        signal?.throwIfAborted();
         yield* values;
         atEnd = values.length === 0;
       }
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
     } finally {
-      // A thread that is gone has let go of it.
-      if (!atEnd) await thread.call({ is: 'leave', of: id }, 'done').catch(() => {});
+      leave.off();
+      if (!atEnd) await leaveTo(thread, id);
     }
   }
 
@@ -178,4 +193,16 @@ class DuckdbStore implements Store {
       throw error;
     }
   }
+}
+
+/** Ends a query. A thread that is gone has let go of it. */
+async function leaveTo(thread: DuckdbThread, id: number): Promise<void> {
+  await thread.call({ is: 'leave', of: id }, 'done').catch(() => {});
+}
+
+/** Calls `leave` when the signal is aborted, until `off`. */
+function onAbort(signal: AbortSignal | undefined, leave: () => Promise<void>): { off(): void } {
+  const left = () => void leave();
+  signal?.addEventListener('abort', left, { once: true });
+  return { off: () => signal?.removeEventListener('abort', left) };
 }

@@ -119,8 +119,9 @@ class InfluxStore implements Store {
     });
   }
 
-  async history(query: HistoryQuery): Promise<Bucket[]> {
+  async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {
     this.refuseClosed();
+    signal?.throwIfAborted();
     const { bucket } = query;
     refuseWidth(bucket);
     const range = storable(query.from, query.to);
@@ -128,24 +129,27 @@ class InfluxStore implements Store {
     if (range === undefined || sensors.length === 0 || !isName(query.farm) || !isMetric(query.metric)) return [];
     const asked = { ...query, ...range, sensors };
     return await this.read(async () => {
-      const cuts = 'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket.daysIn);
-      return cuts.length === 0 ? [] : await this.buckets(asked, cuts);
-    });
+      const cuts =
+        'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket.daysIn, signal);
+      return cuts.length === 0 ? [] : await this.buckets(asked, cuts, signal);
+    }, signal);
   }
 
-  async *export(query: ExportQuery): AsyncIterable<LatestValue> {
+  async *export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue> {
     this.refuseClosed();
+    signal?.throwIfAborted();
     const range = storable(query.from, query.to);
     const sensors = query.sensors.filter(isName);
     if (range === undefined || sensors.length === 0 || !isName(query.farm)) return;
-    const known = await this.read(() => this.metrics());
+    const known = await this.read(() => this.metrics(), signal);
     const metrics = query.metrics === undefined ? known : known.filter((metric) => query.metrics?.includes(metric));
     if (metrics.length === 0) return;
-    const points = this.ask(ql.points({ ...query, ...range, sensors }, metrics));
+    const points = this.ask(ql.points({ ...query, ...range, sensors }, metrics), signal);
+    const next = () => this.read(() => points.next(), signal);
     try {
       // Only waiting for the server tells how it is: what the caller does in between does not.
-      for (let next = await this.read(() => points.next()); !next.done; next = await this.read(() => points.next())) {
-        for (const [ts, sensor, received, ...values] of next.value.values) {
+      for (let rows = await next(); !rows.done; rows = await next()) {
+        for (const [ts, sensor, received, ...values] of rows.value.values) {
           for (const [place, value] of values.entries()) {
             if (value === null) continue;
             const metric = metrics[place] ?? '';
@@ -171,22 +175,22 @@ class InfluxStore implements Store {
   }
 
   /** The part of the range that holds values, cut into runs of equal days: an open range must not cost a century of them. */
-  private async days(query: HistoryQuery, zone: string): Promise<ql.Cut[]> {
-    const ends = (await this.rows(ql.extent(query))).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
+  private async days(query: HistoryQuery, zone: string, signal?: AbortSignal): Promise<ql.Cut[]> {
+    const ends = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
     const [first, last] = ends;
     if (first === undefined || last === undefined) return [];
     const held: Range = { from: first, to: last + 1 };
     return ql.cutsOf(dayRuns(dayEdges(zone, held.from, held.to)), held);
   }
 
-  private async buckets(query: HistoryQuery, cuts: readonly ql.Cut[]): Promise<Bucket[]> {
+  private async buckets(query: HistoryQuery, cuts: readonly ql.Cut[], signal?: AbortSignal): Promise<Bucket[]> {
     try {
-      const found = await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '));
+      const found = await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal);
       return found.flatMap(({ values }) => values.map((row) => toBucket(row)));
     } catch (error) {
       if (!(error instanceof InfiniteNumber)) throw error;
     }
-    const found = await this.rows(cuts.map((cut) => ql.historyOfGiants(query, cut)).join('; '));
+    const found = await this.rows(cuts.map((cut) => ql.historyOfGiants(query, cut)).join('; '), signal);
     const values = (odd: number) =>
       found.filter(({ statement }) => statement % 2 === odd).flatMap((rows) => rows.values);
     const means = values(1).map(([, small]) => Number(small) * ql.SHRINK);
@@ -198,18 +202,19 @@ class InfluxStore implements Store {
     return keys.filter((key) => key !== ql.RECEIVED);
   }
 
-  private async rows(statements: string): Promise<Rows[]> {
+  private async rows(statements: string, signal?: AbortSignal): Promise<Rows[]> {
     const found: Rows[] = [];
-    for await (const rows of this.ask(statements)) found.push(rows);
+    for await (const rows of this.ask(statements, signal)) found.push(rows);
     return found;
   }
 
-  private ask(statements: string): AsyncGenerator<Rows> {
-    return ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal: this.closing.signal });
+  private ask(statements: string, left?: AbortSignal): AsyncGenerator<Rows> {
+    const signal = left ? AbortSignal.any([this.closing.signal, left]) : this.closing.signal;
+    return ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal });
   }
 
   /** Does work that calls the server, and tells `standing` how it went. */
-  private async told<T>(work: () => Promise<T>): Promise<T> {
+  private async told<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.refuseClosed();
     if (this.calls >= MAX_CALLS) throw new StoreUnavailable(`${MAX_CALLS} calls wait for InfluxDB`);
     this.calls += 1;
@@ -218,6 +223,8 @@ class InfluxStore implements Store {
       this.standing.worked();
       return done;
     } catch (error) {
+      // That the caller left says nothing of the server.
+      signal?.throwIfAborted();
       if (error instanceof StoreUnavailable) this.standing.failed(error);
       else if (error instanceof StoreRejected) this.standing.worked();
       throw error;
@@ -226,10 +233,10 @@ class InfluxStore implements Store {
     }
   }
 
-  /** As `told`, for work that closing breaks off. */
-  private async read<T>(work: () => Promise<T>): Promise<T> {
+  /** As `told`, for work that closing breaks off, and `signal`. */
+  private async read<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
-      return await this.told(work);
+      return await this.told(work, signal);
     } catch (error) {
       this.refuseClosed();
       throw error;

@@ -56,13 +56,13 @@ export interface Store {
   write(readings: readonly Reading[]): Promise<void>;
   /** The newest value of every metric of every sensor of a farm. Rejects with StoreUnavailable. */
   latest(farm: string): Promise<LatestValue[]>;
-  /** Buckets in order of time. Rejects with StoreUnavailable. */
-  history(query: HistoryQuery): Promise<Bucket[]>;
+  /** Buckets in order of time. Rejects with StoreUnavailable; with `signal`'s reason when that is aborted, which ends the query. */
+  history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]>;
   /**
    * Values in order of time, read from the store bit by bit as the caller takes them.
-   * Leaving the loop early ends the query. Throws StoreUnavailable.
+   * Leaving the loop early ends the query, and so does `signal`, while the store is still working at it too. Throws StoreUnavailable, or the signal's reason.
    */
-  export(query: ExportQuery): AsyncIterable<LatestValue>;
+  export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue>;
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
   /** Waits for writes under way, lets go of files and connections. Closing twice is allowed; any other use after it rejects with Closed. */

@@ -563,6 +563,68 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
       });
     });
 
+    describe('left by its caller', () => {
+      const query = { farm: 'north', sensors: ['s'], metric: 'a', ...ALL };
+
+      beforeEach(async () => {
+        for (let from = 0; from < 20_000; from += 5_000) {
+          await store.write(Array.from({ length: 5_000 }, (_, i) => reading(T0 + (from + i) * SECOND, { a: i, b: 2 })));
+        }
+      });
+
+      it('before it began, asks nothing', async () => {
+        const reason = new Error('gone');
+        const left = AbortSignal.abort(reason);
+        expect(await store.history({ ...query, bucket: { ms: SECOND } }, left).catch((e: unknown) => e)).to.equal(
+          reason,
+        );
+        expect(await collect(store.export(query, left)).catch((e: unknown) => e)).to.equal(reason);
+      });
+
+      it('ends a history that is being worked at, and the others go on', async () => {
+        for (const bucket of [{ ms: SECOND }, { daysIn: 'Europe/Berlin' }]) {
+          const others = [1, 2, 3].map(() => store.history({ ...query, bucket }));
+          const leaving = [1, 2, 3, 4].map(async (number) => {
+            const reason = new Error(`gone ${number}`);
+            const controller = new AbortController();
+            const asked = store.history({ ...query, bucket }, controller.signal).catch((e: unknown) => e);
+            // At once, and while the database is at it.
+            if (number % 2 === 0) await others[0];
+            controller.abort(reason);
+            const outcome = await asked;
+            if (number % 2 === 1) expect(outcome).to.equal(reason);
+          });
+          await Promise.all(leaving);
+          for (const buckets of await Promise.all(others)) {
+            expect(buckets.reduce((sum, { count }) => sum + count, 0)).to.equal(20_000);
+          }
+        }
+        expect(store.state.is).to.equal('up');
+      });
+
+      it('ends an export that is being worked at, and leaves nothing behind', async () => {
+        for (let time = 0; time < 40; time += 1) {
+          const reason = new Error('gone');
+          const controller = new AbortController();
+          const values = store.export(query, controller.signal)[Symbol.asyncIterator]();
+          // Some are left before the first value, some after it.
+          if (time % 4 === 0) await values.next();
+          const next = values.next().catch((e: unknown) => e);
+          if (time % 2 === 0) await new Promise((done) => setImmediate(done));
+          controller.abort(reason);
+          const outcome = await next;
+          if (outcome !== reason) {
+            const rest = async () => {
+              for (let one = await values.next(); !one.done; one = await values.next());
+            };
+            expect(await rest().catch((e: unknown) => e)).to.equal(reason);
+          }
+        }
+        expect(await collect(store.export(query))).to.have.length(40_000);
+        expect(store.state.is).to.equal('up');
+      });
+    });
+
     describe('all together', () => {
       for (const seed of [11, 12]) {
         it(`answers as a simple model does after writes in disorder, some twice (seed ${seed})`, async () => {
