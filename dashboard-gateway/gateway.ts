@@ -1,6 +1,5 @@
 import type { Log } from '../backbone/log/port.ts';
 import type { Store } from '../backbone/store/port.ts';
-import { StoreUnavailable } from '../core/errors.ts';
 import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -8,7 +7,7 @@ import { Networks } from '../core/networks.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
 import type { Access } from './http/origin.ts';
-import { HttpProblem, retryLater } from './http/problem.ts';
+import { HttpProblem } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
 import type { Head, Request } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
@@ -146,15 +145,7 @@ export class Gateway implements Part {
     const found = findRoute(this.routes, head);
     if (!found) return { maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
     const { route, params } = found;
-    const answer = async (request: Request) => {
-      try {
-        return await route.handler(request, params);
-      } catch (error) {
-        if (error instanceof StoreUnavailable) throw retryLater('store-unavailable', 5);
-        throw error;
-      }
-    };
-    return { maxBody: route.maxBody ?? MAX_BODY, answer };
+    return { maxBody: route.maxBody ?? MAX_BODY, answer: (request) => route.handler(request, params) };
   }
 
   private answerWithFile(request: Request): Reply {

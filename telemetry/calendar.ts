@@ -92,8 +92,8 @@ export function refuseZone(zone: string): void {
 const MAX_KEPT = 100;
 const kept = new Map<string, Intl.DateTimeFormat>();
 
-/** Local time minus UTC, in ms, as a function of the instant. */
-function offsetsOf(zone: string): Offset {
+/** Local time minus UTC, in ms, as a function of the instant (Unix ms). Throws RangeError for an unknown zone. */
+export function offsetsOf(zone: string): Offset {
   const format = formatOf(zone);
   return (instant) => {
     const second = Math.floor(instant / 1000) * 1000;

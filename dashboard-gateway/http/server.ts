@@ -1,4 +1,4 @@
-import { explain } from '../../core/errors.ts';
+import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HttpResponse, TemplatedApp } from '../uws.ts';
 import { readBody } from './body.ts';
@@ -93,6 +93,7 @@ export class HttpServer {
       // What goes wrong before anything was written can still be said with a status of its own.
       if (isStreamed(reply)) first = await reply.pieces.next();
     } catch (error) {
+      if (left.aborted) return;
       reply = this.problemOf(head, error);
     }
     if (isStreamed(reply)) await this.stream(res, head, reply, first, left);
@@ -132,6 +133,7 @@ export class HttpServer {
 
   private problemOf({ method, path }: Head, error: unknown): Reply {
     if (error instanceof HttpProblem) return problemReply(error);
+    if (error instanceof StoreUnavailable) return problemReply(retryLater('store-unavailable', 5));
     this.options.log.error({ method, path }, `request failed: ${explain(error)}`);
     return problemReply(new HttpProblem('internal'));
   }

@@ -8,6 +8,7 @@ import type { MqttEndpoint } from '../mqtt-endpoint.ts';
 import { Passwords } from '../sign-in/passwords.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { Throttle } from '../sign-in/throttle.ts';
+import { exportRoutes } from './export.ts';
 import { farmRoutes } from './farms.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
@@ -37,6 +38,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
     ...farmRoutes(parts),
     ...sensorRoutes(parts),
     ...historyRoutes(parts),
+    ...exportRoutes(parts),
     ...healthRoutes(parts.health),
   ];
 }

@@ -1,44 +1,26 @@
 import { z } from 'zod';
 import type { Store } from '../../backbone/store/port.ts';
-import { ID, MAX_TS, METRIC_NAME, MIN_TS } from '../../telemetry/reading.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { chooseCut, foldDays } from '../history-buckets.ts';
 import { Gate } from '../http/gate.ts';
 import { inTime } from '../http/in-time.ts';
 import { parseQuery } from '../http/parse.ts';
-import { HttpProblem } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import { sensorsOf } from '../sensors.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
+import { id, metricName, range, rangeOf } from './query.ts';
 import { signedIn, visibleFarm } from './signed-in.ts';
 
-const DAY_MS = 86_400_000;
 const MAX_RUNNING = 8;
 const MAX_WAITING = 200;
 
-const time = z
-  .union(
-    [
-      z
-        .string()
-        .regex(/^\d{1,15}$/)
-        .transform(Number),
-      z.iso.datetime({ offset: true }).transform(Date.parse),
-    ],
-    {
-      error: 'not a time: Unix ms, or ISO 8601 with a zone',
-    },
-  )
-  .refine((ts) => ts >= MIN_TS && ts <= MAX_TS, 'not between the years 2000 and 2200');
-
 const historyQuery = z
   .strictObject({
-    sensor: z.string().regex(ID).optional(),
-    field: z.string().regex(ID).optional(),
-    metric: z.string().regex(METRIC_NAME),
-    from: time.optional(),
-    to: time.optional(),
+    sensor: id.optional(),
+    field: id.optional(),
+    metric: metricName,
+    ...range,
     points: z
       .string()
       .regex(/^\d{1,4}$/)
@@ -67,12 +49,10 @@ export function historyRoutes({ registry, sessions, store, lastSeen, now }: Hist
       .map((sensor) => sensor.id);
   };
 
-  const handler = signedIn(sessions, async ({ user }, request, { farm: id = '' }) => {
-    const { farm } = visibleFarm(registry.current(), user, id);
-    const { sensor, field, metric, points, ...range } = parseQuery(historyQuery, request.query);
-    const to = range.to ?? now();
-    const from = range.from ?? to - DAY_MS;
-    if (from >= to) throw new HttpProblem('invalid-request', 'from: not before to');
+  const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
+    const { farm } = visibleFarm(registry.current(), user, farmId);
+    const { sensor, field, metric, points, ...given } = parseQuery(historyQuery, request.query);
+    const { from, to } = rangeOf(given, now());
 
     const sensors = sensor === undefined ? await sensorsOfField(farm.id, field ?? '') : [sensor];
     const cut = chooseCut(from, to, points, farm.timezone);
