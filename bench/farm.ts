@@ -14,6 +14,8 @@ export function benchFarm(count: number): { yaml: string; connections: LoadConne
   );
   return {
     yaml: [
+      // A bench drives a sensor as no sensor reports: it is the broker that is to be measured, not the limit it sets a sensor.
+      'rates: { sensor: { messages: 1000000, bytes: 1000000000 }, bridge: { messages: 1000000, bytes: 1000000000 } }',
       'farms:',
       `  - { id: ${FARM}, name: Bench, timezone: UTC }`,
       'fields:',

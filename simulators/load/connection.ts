@@ -36,6 +36,7 @@ export interface ConnectionEvents {
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 const CONNACK_MS = 15_000;
+const HOLD_MS = 1;
 
 /** CONNACK return codes of MQTT 3.1.1, section 3.2.2.3. */
 const REFUSALS: Readonly<Record<number, string>> = {
@@ -64,6 +65,7 @@ export class Connection {
   private readonly free: number[] = [];
   private socket: Socket | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private hold: NodeJS.Timeout | undefined;
   private attempts = 0;
   private why = '';
   private code: number | undefined;
@@ -100,10 +102,11 @@ export class Connection {
     const parser = mqttPacket.parser();
     parser.on('packet', (packet) => this.take(packet));
     parser.on('error', (error: Error) => this.drop(`not MQTT: ${error.message}`));
+    let whole = true;
     socket.on('data', (chunk) => {
       this.heardAt = performance.now();
-      parser.parse(chunk);
-      this.pump();
+      if (!whole || !this.takeAcknowledgements(chunk)) whole = parser.parse(chunk) === 0;
+      this.pumpSoon();
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.why ||= error.code ?? error.message;
@@ -119,7 +122,18 @@ export class Connection {
     else this.pumpAcknowledged();
   }
 
+  /**
+   * Some brokers send every PUBACK by itself. To answer each with a write of one publish would cost both sides a system call a publish,
+   * and the generator be the limit: so a window that is not half empty waits, for `HOLD_MS` at most, for more room.
+   */
+  private pumpSoon(): void {
+    if (this.free.length * 2 >= this.options.inFlight) this.pump();
+    else this.hold ??= setTimeout(() => this.pump(), HOLD_MS);
+  }
+
   private pumpAcknowledged(): void {
+    clearTimeout(this.hold);
+    this.hold = undefined;
     const packets: Buffer[] = [];
     while (this.free.length > 0) {
       const message = this.events.next();
@@ -181,6 +195,17 @@ export class Connection {
         ? connectTls({ host, port: Number(url.port || 8883), servername: host, ...(ca ? { ca } : {}) }, greet)
         : connectTcp({ host, port: Number(url.port || 1883), noDelay: true }, greet);
     return socket;
+  }
+
+  /**
+   * Takes a chunk that is nothing but whole PUBACKs, as nearly all are (MQTT 3.1.1, section 3.4: 0x40, 2, packet identifier); false when
+   * it is anything else. The parser took a sixth of the generator's time for them.
+   */
+  private takeAcknowledgements(chunk: Buffer): boolean {
+    if (chunk.length % 4 !== 0) return false;
+    for (let at = 0; at < chunk.length; at += 4) if (chunk[at] !== 0x40 || chunk[at + 1] !== 2) return false;
+    for (let at = 2; at < chunk.length; at += 4) this.acknowledge(chunk.readUInt16BE(at));
+    return true;
   }
 
   private take(packet: Packet): void {

@@ -1,6 +1,6 @@
 import { createHistogram, type EventLoopUtilization, performance, type RecordableHistogram } from 'node:perf_hooks';
 import { Connection } from './connection.ts';
-import { type Message, Numbering, payloadOf, publishPacket } from './messages.ts';
+import { type Message, Numbering, Payloads, publishPacket } from './messages.ts';
 import type { FullPlan } from './plan.ts';
 import { PromiseLines } from './promises.ts';
 import { Schedule } from './schedule.ts';
@@ -62,6 +62,7 @@ export class Driver {
   private readonly schedule: Schedule | undefined;
   private readonly counts: Counts = { sent: 0, acknowledged: 0, resent: 0, lost: 0, refused: 0 };
   private readonly lines = new PromiseLines();
+  private readonly payloads: Payloads;
   private readonly errors = new Map<string, number>();
   private readonly toOpen: Connection[] = [];
   private opening = 0;
@@ -81,6 +82,7 @@ export class Driver {
   constructor(plan: FullPlan, events: DriverEvents) {
     this.plan = plan;
     this.events = events;
+    this.payloads = new Payloads(plan.metrics);
     const { pace } = plan;
     this.schedule = pace.loop === 'open' ? new Schedule(pace.rate, pace.rampMs) : undefined;
     this.connections = plan.connections.map((_, index) => this.connection(index));
@@ -146,7 +148,7 @@ export class Driver {
   }
 
   private connection(index: number): Connection {
-    const { url, ca, connections, keepaliveS, inFlight, qos, firstSeq, metrics, times } = this.plan;
+    const { url, ca, connections, keepaliveS, inFlight, qos, firstSeq, times } = this.plan;
     const plan = connections[index];
     if (!plan) throw new RangeError(`no connection ${index}`);
     const { clientId, username, password, sensors } = plan;
@@ -174,7 +176,7 @@ export class Driver {
           return numbering.take(due, given);
         },
         packet: ({ sensor, seq, ts }, messageId, again) =>
-          publishPacket(sensors[sensor]?.topic ?? '', payloadOf(seq, ts, metrics), messageId, again),
+          publishPacket(sensors[sensor]?.topic ?? '', this.payloads.of(seq, ts), messageId, again),
         done: (message) => this.done(message, sensors[message.sensor]),
         resent: () => {
           this.counts.resent += 1;

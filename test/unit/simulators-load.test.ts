@@ -2,7 +2,7 @@ import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Numbering, payloadOf } from '../../simulators/load/messages.ts';
+import { Numbering, Payloads } from '../../simulators/load/messages.ts';
 import { completePlan, type LoadPlan, partOf } from '../../simulators/load/plan.ts';
 import { type Promised, PromiseLines, readPromises } from '../../simulators/load/promises.ts';
 import { Schedule } from '../../simulators/load/schedule.ts';
@@ -70,7 +70,7 @@ describe('a load’s readings', () => {
   });
 
   it('are native payloads', () => {
-    const payload = payloadOf(42, 1_764_000_000_000, 12);
+    const payload = new Payloads(12).of(42, 1_764_000_000_000);
     const { readings, refused } = decodeNative(Buffer.from(payload), {
       farm: 'north',
       sensor: 'a',
