@@ -1,7 +1,7 @@
-import { type Document, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { RegistryInvalid } from '../core/errors.ts';
 import { PASSWORD_HASH } from '../core/secrets.ts';
+import { readYaml, YamlBroken, type YamlFile } from '../core/yaml.ts';
 import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
@@ -121,24 +121,12 @@ export function roleOn(user: User, farm: string): Role | undefined {
  * Throws RegistryInvalid, with the line where it is known, for broken YAML, unknown keys, wrong values, double ids and names that lead nowhere.
  */
 export function parseRegistry(text: string): Registry {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  const broken = document.errors[0];
-  if (broken)
-    throw new RegistryInvalid(firstLine(broken.message), { cause: broken, line: lines.linePos(broken.pos[0]).line });
-
-  const lineOf = (path: readonly PropertyKey[]) => {
-    for (let end = path.length; end > 0; end--) {
-      const node: unknown = document.getIn(path.slice(0, end), true);
-      if (hasRange(node)) return lines.linePos(node.range[0]).line;
-    }
-    return undefined;
-  };
+  const { value, lineOf } = readRegistryYaml(text);
   const refuse = (path: readonly PropertyKey[], message: string): never => {
     throw new RegistryInvalid(`${path.map(String).join('.') || 'registry'}: ${message}`, { line: lineOf(path) });
   };
 
-  const parsed = registryFile.safeParse(toPlain(document) ?? {});
+  const parsed = registryFile.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
@@ -191,16 +179,13 @@ function unique<T>(list: string, items: readonly T[], key: (item: T) => string, 
   return found;
 }
 
-function toPlain(document: Document): unknown {
+function readRegistryYaml(text: string): YamlFile {
   try {
-    return document.toJS({ maxAliasCount: 100 });
-  } catch (cause) {
-    throw new RegistryInvalid('the aliases in it lead nowhere or grow without end', { cause });
+    return readYaml(text);
+  } catch (error) {
+    if (error instanceof YamlBroken) throw new RegistryInvalid(error.message, { cause: error, line: error.line });
+    throw error;
   }
-}
-
-function hasRange(node: unknown): node is { range: [number, number, number] } {
-  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
 }
 
 function isTimezone(zone: string): boolean {
@@ -210,8 +195,4 @@ function isTimezone(zone: string): boolean {
   } catch {
     return false;
   }
-}
-
-function firstLine(message: string): string {
-  return message.split('\n', 1)[0] ?? message;
 }
