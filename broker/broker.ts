@@ -187,6 +187,7 @@ export class Broker implements Part {
       onRefused,
       offenders: new Offenders(limits.refusedPublishes),
       mostQos2: limits.sessionQos2,
+      onBrought: (bridge, farm, sensor) => sessions.subscribers.brought(bridge, farm, sensor),
     });
     const admission = new Admission({
       limits,

@@ -8,6 +8,7 @@ import type { Intake } from './intake.ts';
 import type { Offenders } from './offenders.ts';
 import type { RefusedReason, Rights } from './rights.ts';
 import type { Session } from './session.ts';
+import type { SessionState } from './session-state.ts';
 
 /** Told of every publish that is dropped for want of a right. Its PUBACK leaves when it resolves. Must not throw or reject. */
 export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;
@@ -20,6 +21,8 @@ export interface PublishingParts {
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
   readonly offenders: Offenders;
+  /** Told of each publish of a bridge that is taken. */
+  readonly onBrought: (bridge: SessionState, farm: string, sensor: string) => void;
   /** Most QoS 2 publishes of a session without their PUBREL. */
   readonly mostQos2: number;
 }
@@ -109,6 +112,7 @@ export class Publishing {
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;
+      if (identity.role === 'bridge') this.parts.onBrought(session.state, farm, sensor);
       return door.add({ farm, field, sensor, topic, payload: bytes, received }, bestEffort ? BEST_EFFORT : session);
     }
     const { farm, sensor } = identity;

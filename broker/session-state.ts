@@ -14,6 +14,8 @@ export interface Outgoing {
   readonly payload: Buffer;
   readonly sent: Promise<Sent>;
   readonly settle: (sent: Sent) => void;
+  /** It was delivered otherwise, or has expired: it is not sent again. Its id stays taken until its PUBACK or the end of the connection. */
+  withdrawn: boolean;
 }
 
 const MOST_MESSAGE_ID = 65_535;
@@ -31,6 +33,10 @@ export class SessionState {
   readonly outgoing = new Map<number, Outgoing>();
   /** QoS 2 publishes that were taken and whose PUBREL has not come. */
   readonly incoming = new Set<number>();
+  /** When its connection was let in, Unix ms. */
+  since = 0;
+  /** Sensors that it published for, as a bridge. */
+  readonly brought = new Set<string>();
   /** Grows with every connection: of two sessions, the one with the higher number was connected later. */
   connection = 0;
   /** When its last connection ended, monotonic ms. */
@@ -47,8 +53,20 @@ export class SessionState {
 
   /** The command of this key, while it has no PUBACK. */
   underWay(key: string): Outgoing | undefined {
-    for (const outgoing of this.outgoing.values()) if (outgoing.key === key) return outgoing;
+    for (const outgoing of this.outgoing.values()) if (outgoing.key === key && !outgoing.withdrawn) return outgoing;
     return undefined;
+  }
+
+  /** The command of this key is not wanted any more. */
+  withdraw(key: string): void {
+    const outgoing = this.underWay(key);
+    if (outgoing) outgoing.withdrawn = true;
+  }
+
+  /** A client comes back to the session: what was withdrawn while it was away is not sent again. */
+  resume(): void {
+    this.resumed = true;
+    for (const { messageId, withdrawn } of [...this.outgoing.values()]) if (withdrawn) this.finish(messageId, 'lost');
   }
 
   /** Takes a message id for a command. */
@@ -57,7 +75,7 @@ export class SessionState {
     const sent = new Promise<Sent>((resolve) => {
       settle = resolve;
     });
-    const outgoing = { key, messageId: this.freeId(), topic, payload, sent, settle };
+    const outgoing: Outgoing = { key, messageId: this.freeId(), topic, payload, sent, settle, withdrawn: false };
     this.outgoing.set(outgoing.messageId, outgoing);
     return outgoing;
   }

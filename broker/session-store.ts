@@ -55,7 +55,8 @@ export class SessionStore {
     if (before && !goesOn) before.end();
     this.forgetSleeping(id);
     const state = goesOn ? before : new SessionState(id, identity, clean);
-    state.resumed = goesOn;
+    if (goesOn) state.resume();
+    state.since = Date.now();
     this.connections += 1;
     state.connection = this.connections;
     this.owners.set(id, { client, state });

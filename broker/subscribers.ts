@@ -7,16 +7,21 @@ import type { Sent, SessionState } from './session-state.ts';
 
 /** A client that leaves so much unread gets no command on top. */
 const MOST_UNREAD_BYTES = 64 * 1024;
+/** Sensors of one bridge that are remembered. More than so many it has to name in its subscriptions. */
+const MOST_BROUGHT = 10_000;
 
 /** A connected session that listens for commands. */
 export class Subscriber {
   private readonly gate: Gate;
   private readonly state: SessionState;
   private readonly mostCommands: number;
+  /** Grows with every connection: of two, the higher one is the newer. */
+  readonly connection: number;
 
   constructor(gate: Gate, state: SessionState, mostCommands: number) {
     this.gate = gate;
     this.state = state;
+    this.connection = state.connection;
     this.mostCommands = mostCommands;
   }
 
@@ -25,14 +30,25 @@ export class Subscriber {
     return this.state.identity;
   }
 
-  /** Grows with every connection: of two, the higher one is the newer. */
-  get connection(): number {
-    return this.state.connection;
+  /** The session, which may outlive its connection. Compare it, and leave it alone. */
+  get session(): object {
+    return this.state;
+  }
+
+  /** When it was let in, Unix ms. */
+  get since(): number {
+    return this.state.since;
+  }
+
+  /** Whether it published for `sensor`, or named it in a subscription: then it is the way to it. */
+  brings(sensor: string): boolean {
+    const { brought, subscriptions, identity } = this.state;
+    return brought.has(sensor) || subscriptions.has(commandsTopic(identity.farm, sensor));
   }
 
   /**
-   * Sends a command at the QoS of the subscription, at most 1 [MQTT-3.8.4-6]. Resolves `acknowledged` when its PUBACK came, on this connection or, in a session with clean=0, on a later one;
-   * `lost` when the session ended without it, `unconfirmed` when it went out at QoS 0. Never rejects. While it is on its way the same `key` is not sent again.
+   * Sends a command at the QoS of the subscription, at most 1 [MQTT-3.8.4-6]. Resolves `acknowledged` when its PUBACK came, on this connection
+   * or, in a session with clean=0, on a later one; `lost` when the session ended without it, `unconfirmed` when it went out at QoS 0. Never rejects. While it is on its way the same `key` is not sent again.
    * Answers `busy` when the session has too many commands without their PUBACK, or does not read: nothing was sent.
    */
   send(key: string, topic: string, payload: Buffer): Promise<Sent> | 'busy' {
@@ -48,6 +64,11 @@ export class Subscriber {
     const { messageId, sent } = state.begin(key, topic, payload);
     gate.write(mqttPacket.generate({ cmd: 'publish', topic, payload, messageId, qos: 1, dup: false, retain: false }));
     return sent;
+  }
+
+  /** The command of this key is not wanted any more: it is not sent again. */
+  withdraw(key: string): void {
+    this.state.withdraw(key);
   }
 
   /** The highest QoS of the session's subscriptions that hear `topic`, a sensor's commands [MQTT-3.3.5-1]. */
@@ -71,15 +92,25 @@ export class Subscribers {
     this.mostCommands = mostCommands;
   }
 
-  /** The newest session that hears the commands of `sensor`: its own, or a bridge's. */
-  newest(farm: string, sensor: string): Subscriber | undefined {
-    let newest: Subscriber | undefined;
-    for (const topic of [commandsTopic(farm, sensor), commandsTopic(farm, '+')]) {
-      for (const subscriber of this.byTopic.get(topic)?.values() ?? []) {
-        if (!newest || subscriber.connection > newest.connection) newest = subscriber;
-      }
-    }
-    return newest;
+  /** The sessions that hear the commands of `sensor`, the newest first: its own, and those of bridges. */
+  hearing(farm: string, sensor: string): Subscriber[] {
+    const topics = [commandsTopic(farm, sensor), commandsTopic(farm, '+')];
+    const hearing = new Set(topics.flatMap((topic) => [...(this.byTopic.get(topic)?.values() ?? [])]));
+    return [...hearing].sort((a, b) => b.connection - a.connection);
+  }
+
+  /** Whose commands are heard: farm and sensor, or `+` for every sensor of the farm. */
+  heard(): (readonly [farm: string, sensor: string])[] {
+    return [...this.byTopic.keys()].map(placeOf);
+  }
+
+  /** A bridge published for `sensor`: from now on it is the way to it. */
+  brought({ brought, connection }: SessionState, farm: string, sensor: string): void {
+    if (brought.has(sensor) || brought.size >= MOST_BROUGHT) return;
+    brought.add(sensor);
+    const subscriber = this.hearing(farm, sensor).find((hearing) => hearing.connection === connection);
+    if (!subscriber) return;
+    for (const listener of this.listeners) listener(farm, sensor, subscriber);
   }
 
   /** Calls `listener` for every subscription from now on, also those that a session brings back; returns the function that ends it. */
@@ -98,7 +129,7 @@ export class Subscribers {
       const hears = this.byTopic.get(topic) ?? new Map<Client, Subscriber>();
       hears.set(client, subscriber);
       this.byTopic.set(topic, hears);
-      const [, farm = '', , sensor = ''] = topic.split('/');
+      const [farm, sensor] = placeOf(topic);
       for (const listener of this.listeners) listener(farm, sensor, subscriber);
     }
   }
@@ -110,4 +141,9 @@ export class Subscribers {
       if (hears?.size === 0) this.byTopic.delete(topic);
     }
   }
+}
+
+function placeOf(topic: string): readonly [farm: string, sensor: string] {
+  const [, farm = '', , sensor = ''] = topic.split('/');
+  return [farm, sensor];
 }

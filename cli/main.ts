@@ -7,6 +7,7 @@ import { type Options, settingsOf } from './options.ts';
 import { startBroker, startGateway, startWorker } from './roles.ts';
 import { runUntilSignal, type Start } from './run.ts';
 import { addSensorCommand, listSensors, removeSensorCommand } from './sensor.ts';
+import { LONGEST_TTL, listCommands, sendCommand } from './sensor-commands.ts';
 import { simulateCommand } from './simulate.ts';
 import { startUp } from './up.ts';
 import { addUser, listUsers, removeUserCommand } from './user.ts';
@@ -35,6 +36,9 @@ const HTTP: SettingName[] = [
   'sessionKey',
   'token',
 ];
+
+/** Of commands that talk to a running Loam. */
+const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
 
 /** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -118,7 +122,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     process.exitCode = await check(settingsOf(options));
   });
 
-  const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove');
+  const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove; commands to them');
   withSettings(sensor.command('add <id>').description('register a sensor and print its secret, once'), [
     'data',
     ...COMMON,
@@ -137,6 +141,16 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     'data',
     ...COMMON,
   ]).action(removeSensorCommand);
+  withSettings(
+    sensor.command('send <id> <json>').description('send a command to a sensor; it is kept while the sensor sleeps'),
+    RUNNING,
+  )
+    .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
+    .option('--ttl <seconds>', `how long it is kept for a sensor that sleeps, at most ${LONGEST_TTL}`)
+    .action(sendCommand);
+  withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
+    .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
+    .action(listCommands);
 
   const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
   withSettings(

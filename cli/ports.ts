@@ -1,4 +1,11 @@
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../backbone/log/port.ts';
+import { Commands } from '../backbone/commands.ts';
+import {
+  COMMANDS_LOG_LIMITS,
+  DEAD_LOG_LIMITS,
+  LIVE_LOG_LIMITS,
+  type Log,
+  TRIALS_LOG_LIMITS,
+} from '../backbone/log/port.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Queue } from '../backbone/queue/port.ts';
 import { describeRegistryError, RegistryFile } from '../backbone/registry-file.ts';
@@ -20,6 +27,14 @@ export function holdLiveLog(house: House, config: Config): Promise<Log> {
 
 export function holdDeadLog(house: House, config: Config): Promise<Log> {
   return hold(house, 'dead-letter log', 'LOAM_LOG', config.log, () => openLog(config.log, 'dead', DEAD_LOG_LIMITS));
+}
+
+/** The commands log, read to its end. */
+export async function holdCommands(house: House, config: Config, log: Logger): Promise<Commands> {
+  const commandsLog = await hold(house, 'commands log', 'LOAM_LOG', config.log, () =>
+    openLog(config.log, 'commands', COMMANDS_LOG_LIMITS),
+  );
+  return await hold(house, 'commands', 'LOAM_LOG', config.log, () => Commands.open(commandsLog, log));
 }
 
 /** A function that opens the log of trials at its first call; it is closed with the house. */

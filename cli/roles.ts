@@ -1,6 +1,9 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Commands } from '../backbone/commands.ts';
+import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
+import { Downlink } from '../broker/downlink/downlink.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Health, House } from '../core/lifecycle.ts';
@@ -9,9 +12,19 @@ import { type Metrics, processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { mqttEndpoint } from '../dashboard-gateway/mqtt-endpoint.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
 import { adminToken, sessionKey } from './data-folder.ts';
-import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog, needServers } from './ports.ts';
+import {
+  holdCommands,
+  holdDeadLog,
+  holdLiveLog,
+  holdQueue,
+  holdRegistry,
+  holdStore,
+  holdTrialsLog,
+  needServers,
+} from './ports.ts';
 import type { Running } from './run.ts';
 
 /** Where `npm run build` puts the browser app. */
@@ -23,12 +36,25 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   const registry = await holdRegistry(house, config, log);
   const queue = await holdQueue(house, config);
   const dead = await holdDeadLog(house, config);
+  const commands = await holdCommands(house, config, log);
   const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   const metrics = processMetrics();
   countBroker(metrics, broker);
+  countCommands(metrics, commands);
+  await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
-  await startOps(house, config, log, () => broker.health(), metrics);
+  await startOps(house, config, log, () => [...broker.health(), commands.health()], metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
+}
+
+/** What brings commands to a broker's clients. Start it before the broker, so that it is stopped after it: the last PUBACKs are written down. */
+export function downlinkOf(
+  broker: Broker,
+  commands: Commands,
+  registry: RegistryView,
+  { config, log }: Pick<Running, 'config' | 'log'>,
+): Downlink {
+  return new Downlink({ commands, subscribers: broker.subscribers, registry, log, alone: isEmbedded(config.log) });
 }
 
 /** What the settings say of a broker. Throws ConfigInvalid. */
@@ -73,10 +99,12 @@ export async function startGateway(house: House, { config, log }: Running): Prom
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
-  const health = (): Health[] => gateway.health();
+  const commands = await holdCommands(house, config, log);
+  const health = (): Health[] => [...gateway.health(), commands.health()];
   const metrics = processMetrics();
+  countCommands(metrics, commands);
   const settings = await gatewaySettings(config);
-  const gateway = new Gateway({ ...settings, store, live, dead, registry, health, metrics, log });
+  const gateway = new Gateway({ ...settings, store, live, dead, commands, registry, health, metrics, log });
   await house.start(gateway);
   await startOps(house, config, log, health, metrics);
   log.info({ url: gateway.url }, 'gateway is ready');
@@ -116,6 +144,14 @@ export function countBroker(metrics: Metrics, broker: Broker): void {
   metrics.gauge('loam_broker_sessions_asleep', 'Sessions whose client is away', () => broker.held.sessionsAsleep);
   metrics.gauge('loam_broker_publishes', 'Publishes without their confirm by the queue', () => broker.held.publishes);
   metrics.gauge('loam_broker_waiting_bytes', 'Bytes read from sockets that wait', () => broker.held.waitingBytes);
+}
+
+/** Shows what became of commands, as this process reads their log. */
+export function countCommands(metrics: Metrics, commands: Commands): void {
+  metrics.counts('loam_commands_total', 'Commands that were queued, refused, delivered or have expired', () => ({
+    ...commands.counters,
+  }));
+  metrics.gauge('loam_commands_waiting', 'Commands that wait for their sensors', () => commands.waiting);
 }
 
 /** Starts the port that answers `/healthz`, `/readyz` and `/metrics`. */

@@ -10,8 +10,8 @@ import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
 import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
-import { holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog } from './ports.ts';
-import { brokerSettings, countBroker, gatewaySettings, startOps } from './roles.ts';
+import { holdCommands, holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog } from './ports.ts';
+import { brokerSettings, countBroker, countCommands, downlinkOf, gatewaySettings, startOps } from './roles.ts';
 import type { Running } from './run.ts';
 
 /** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
@@ -24,8 +24,10 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const dead = await holdDeadLog(house, config);
   const openTrials = await holdTrialsLog(house, config);
   const queue = await holdQueue(house, config);
+  const commands = await holdCommands(house, config, log);
 
-  const health = (): Health[] => distinct([...broker.health(), ...worker.health(), ...gateway.health()]);
+  const health = (): Health[] =>
+    distinct([...broker.health(), ...worker.health(), ...gateway.health(), commands.health()]);
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   const metrics = processMetrics();
@@ -38,6 +40,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     store,
     live,
     dead,
+    commands,
     registry,
     health,
     metrics,
@@ -47,8 +50,10 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
   const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   countBroker(metrics, broker);
+  countCommands(metrics, commands);
   await house.start(gateway);
   await house.start(worker);
+  await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
   await startOps(house, config, log, health, metrics);
 

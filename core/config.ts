@@ -65,7 +65,7 @@ export const SETTINGS = {
   ),
   log: setting(
     '--log <url>',
-    'live log and dead-letter log',
+    'live log, dead-letter log and commands log',
     'lmdb:FOLDER or amqp://USER:PASSWORD@HOST',
     url('lmdb', 'amqp', 'amqps'),
     (data) => `lmdb:${join(data, 'log')}`,

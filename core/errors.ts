@@ -130,6 +130,12 @@ export class CredentialsRefused extends LoamError {
   readonly advice = 'tell-user';
 }
 
+/** As many commands wait for a sensor, or in all, as may. Nothing was kept. */
+export class TooManyCommands extends LoamError {
+  readonly code = 'TOO_MANY_COMMANDS';
+  readonly advice = 'tell-user';
+}
+
 /** A payload is not one that Loam understands. `reason` is a stable word for counting, `path` names the place in it. */
 export class PayloadInvalid extends LoamError {
   readonly code = 'PAYLOAD_INVALID';

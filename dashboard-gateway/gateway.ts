@@ -1,3 +1,4 @@
+import type { Commands } from '../backbone/commands.ts';
 import type { Log } from '../backbone/log/port.ts';
 import type { Store } from '../backbone/store/port.ts';
 import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
@@ -29,6 +30,8 @@ export interface GatewayOptions {
   readonly live: Log;
   /** Where refused messages are counted from. Absent: they are not. */
   readonly dead?: Log;
+  /** What is sent to sensors. */
+  readonly commands: Commands;
   readonly registry: RegistryView & RegistryEditor;
   /** Files in PEM: with them it speaks TLS. Absent: it speaks plain HTTP. */
   readonly tls?: TlsFiles | undefined;
@@ -135,10 +138,10 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { registry, store, firstSignIn, health, log, mqtt } = this.options;
+    const { registry, store, commands, firstSignIn, health, log, mqtt } = this.options;
     const { sessions, now } = this;
     const lastSeen = (farm: string) => this.live.lastSeen(farm);
-    return allRoutes({ registry, sessions, store, health, firstSignIn, lastSeen, mqtt, log, now });
+    return allRoutes({ registry, sessions, store, commands, health, firstSignIn, lastSeen, mqtt, log, now });
   }
 
   private plan(head: Head): Plan {

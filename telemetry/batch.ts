@@ -40,7 +40,7 @@ export function batchId(): string {
 }
 
 // Plain MessagePack without record extensions: any MessagePack reader can open a queue message on a bad day.
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
+export const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
 const text = z.string().max(1024);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -87,8 +87,11 @@ function fromReadingRow([farm, sensor, ts, received, values, deviceTs, backfill]
   };
 }
 
-// Each message opens with the number of its version, so that a queue can outlive an upgrade.
-function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: string): T {
+/**
+ * The value in a message as `schema` reads it. Throws EncodingInvalid, which says that it is no `what`.
+ * Each message opens with the number of its version, so that a queue can outlive an upgrade.
+ */
+export function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: string): T {
   let value: unknown;
   try {
     value = packr.unpack(message);

@@ -70,3 +70,5 @@ export const LIVE_LOG_LIMITS: LogLimits = { maxAgeMs: 24 * 3_600_000, maxBytes: 
 export const DEAD_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 4 * 1024 ** 3 };
 /** Who was at work when a worker died: needed until the message is done. */
 export const TRIALS_LOG_LIMITS: LogLimits = { maxAgeMs: 30 * 24 * 3_600_000, maxBytes: 64 * 1024 ** 2 };
+/** Commands to sensors: each waits a day at most, and what became of it can be read for two more. */
+export const COMMANDS_LOG_LIMITS: LogLimits = { maxAgeMs: 3 * 24 * 3_600_000, maxBytes: 1024 ** 3 };

@@ -13,10 +13,12 @@ export const PROBLEMS = {
   'body-too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body is of the wrong kind'],
   'too-many-attempts': [429, 'Too many wrong attempts'],
+  'too-many-commands': [429, 'As many commands wait for the sensor as may'],
   'too-many-requests': [429, 'Too many requests from one address'],
   internal: [500, 'A fault in the gateway'],
   'store-unavailable': [503, 'The store cannot answer now'],
   'registry-unavailable': [503, 'The registry cannot be changed now'],
+  'log-unavailable': [503, 'The log cannot be written now'],
   busy: [503, 'Too busy'],
   'app-not-built': [503, 'The browser app has not been built'],
 } as const satisfies Record<string, readonly [number, string]>;

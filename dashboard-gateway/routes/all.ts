@@ -1,3 +1,4 @@
+import type { Commands } from '../../backbone/commands.ts';
 import type { Store } from '../../backbone/store/port.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -8,6 +9,7 @@ import type { MqttEndpoint } from '../mqtt-endpoint.ts';
 import { Passwords } from '../sign-in/passwords.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { Throttle } from '../sign-in/throttle.ts';
+import { commandRoutes } from './commands.ts';
 import { exportRoutes } from './export.ts';
 import { farmRoutes } from './farms.ts';
 import { healthRoutes } from './health.ts';
@@ -20,6 +22,7 @@ export interface RouteParts {
   readonly registry: RegistryView & RegistryEditor;
   readonly sessions: Sessions;
   readonly store: Store;
+  readonly commands: Commands;
   readonly health: () => readonly Health[];
   readonly firstSignIn: FirstSignIn | undefined;
   /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
@@ -37,6 +40,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
     ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.now) }),
     ...farmRoutes(parts),
     ...sensorRoutes(parts),
+    ...commandRoutes(parts),
     ...historyRoutes(parts),
     ...exportRoutes(parts),
     ...healthRoutes(parts.health),

@@ -32,7 +32,7 @@ describe('MQTT 3.1.1 conformance: SUBSCRIBE, UNSUBSCRIBE, PINGREQ and filters', 
   }
   /** Sends a command to a sensor through whichever session hears it; false when none does. */
   function command(sensor: string, key: string): boolean {
-    const subscriber = place.broker.subscribers.newest('north', sensor);
+    const subscriber = place.broker.subscribers.hearing('north', sensor)[0];
     return subscriber !== undefined && subscriber.send(key, commandsOf(sensor), Buffer.from(key)) !== 'busy';
   }
 
@@ -115,7 +115,7 @@ describe('MQTT 3.1.1 conformance: SUBSCRIBE, UNSUBSCRIBE, PINGREQ and filters', 
       await granted(peer, [FARM, 1]);
       expect(command('a1', 'first')).to.equal(true);
       expect(command('a2', 'second')).to.equal(true);
-      expect(place.broker.subscribers.newest('south', 'b1')).to.equal(undefined);
+      expect(place.broker.subscribers.hearing('south', 'b1')[0]).to.equal(undefined);
       await peer.next('publish', 2);
       expect(peer.publishes.map(({ topic }) => topic)).to.deep.equal([COMMANDS, commandsOf('a2')]);
     });
@@ -192,7 +192,7 @@ describe('MQTT 3.1.1 conformance: SUBSCRIBE, UNSUBSCRIBE, PINGREQ and filters', 
       const peer = await place.client();
       await granted(peer, [COMMANDS, 1]);
       const sent = place.broker.subscribers
-        .newest('north', 'a1')
+        .hearing('north', 'a1')[0]
         ?.send('under way', COMMANDS, Buffer.from('under way'));
       await peer.next('publish');
       peer.send(unsubscribe(9, COMMANDS));

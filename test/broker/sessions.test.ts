@@ -53,7 +53,7 @@ describe('sessions and the commands sent through them', () => {
     return connack?.cmd === 'connack' && connack.sessionPresent;
   };
   function send(key: string, payload = 'open', sensor = 'a1'): Promise<Sent> {
-    const sent = broker.subscribers.newest('north', sensor)?.send(key, COMMANDS, Buffer.from(payload));
+    const sent = broker.subscribers.hearing('north', sensor)[0]?.send(key, COMMANDS, Buffer.from(payload));
     if (sent === undefined || sent === 'busy') throw new Error(`not sent: ${sent ?? 'nobody listens'}`);
     return sent;
   }
@@ -77,7 +77,7 @@ describe('sessions and the commands sent through them', () => {
         await leave(second);
       }
       const back = await connect('a1', { clientId: 'with 1' });
-      await until('its subscription is back', () => broker.subscribers.newest('north', 'a1') !== undefined);
+      await until('its subscription is back', () => broker.subscribers.hearing('north', 'a1')[0] !== undefined);
       void send('k1');
       expect(await received(back, 1)).to.have.length(1);
     });
@@ -89,7 +89,7 @@ describe('sessions and the commands sent through them', () => {
       await leave(first);
       await leave(await connect('a1', { clean: true }));
       expect(present(await connect('a1'))).to.equal(false);
-      expect(broker.subscribers.newest('north', 'a1')).to.equal(undefined);
+      expect(broker.subscribers.hearing('north', 'a1')[0]).to.equal(undefined);
     });
 
     it('is nobody else’s: another sensor with the same client id finds none', async () => {
@@ -137,8 +137,8 @@ describe('sessions and the commands sent through them', () => {
       expect(await subscribe(first, COMMANDS, 'farms/north/sensors/a2/commands')).to.deep.equal([1, 128]);
       await leave(first);
       await connect('a1');
-      await until('it is back', () => broker.subscribers.newest('north', 'a1') !== undefined);
-      expect(broker.subscribers.newest('north', 'a2')).to.equal(undefined);
+      await until('it is back', () => broker.subscribers.hearing('north', 'a1')[0] !== undefined);
+      expect(broker.subscribers.hearing('north', 'a2')[0]).to.equal(undefined);
     });
 
     it('has so many subscriptions and no more', async () => {
@@ -244,7 +244,7 @@ describe('sessions and the commands sent through them', () => {
       const sent = send('k1');
       await leave(client);
       expect(await sent).to.equal('lost');
-      expect(broker.subscribers.newest('north', 'a1')).to.equal(undefined);
+      expect(broker.subscribers.hearing('north', 'a1')[0]).to.equal(undefined);
     });
 
     it('is not acknowledged by the PUBACK of another id', async () => {
@@ -278,7 +278,7 @@ describe('sessions and the commands sent through them', () => {
       await subscribe(client, COMMANDS);
       void send('k1');
       const second = send('k2');
-      expect(broker.subscribers.newest('north', 'a1')?.send('k3', COMMANDS, Buffer.from('x'))).to.equal('busy');
+      expect(broker.subscribers.hearing('north', 'a1')[0]?.send('k3', COMMANDS, Buffer.from('x'))).to.equal('busy');
       const all = await received(client, 2);
       client.send({ cmd: 'puback', messageId: all[1]?.messageId ?? 0 });
       await second;
@@ -301,7 +301,7 @@ describe('sessions and the commands sent through them', () => {
       await leave(bridge);
       void send('k2');
       await received(own, 1);
-      expect(broker.subscribers.newest('south', 'a1')).to.equal(undefined);
+      expect(broker.subscribers.hearing('south', 'a1')[0]).to.equal(undefined);
     });
   });
 
@@ -313,7 +313,7 @@ describe('sessions and the commands sent through them', () => {
     const big = 'x'.repeat(60_000);
     let count = 0;
     for (; count < 1_000; count++) {
-      const sent = broker.subscribers.newest('north', 'a1')?.send(`k${count}`, COMMANDS, Buffer.from(big));
+      const sent = broker.subscribers.hearing('north', 'a1')[0]?.send(`k${count}`, COMMANDS, Buffer.from(big));
       if (sent === 'busy') break;
       await new Promise((resolve) => setImmediate(resolve));
     }

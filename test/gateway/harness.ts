@@ -3,8 +3,15 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
+import { Commands } from '../../backbone/commands.ts';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, type LogLimits } from '../../backbone/log/port.ts';
+import {
+  COMMANDS_LOG_LIMITS,
+  DEAD_LOG_LIMITS,
+  LIVE_LOG_LIMITS,
+  type Log,
+  type LogLimits,
+} from '../../backbone/log/port.ts';
 import { RegistryFile } from '../../backbone/registry-file.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import type { Store } from '../../backbone/store/port.ts';
@@ -160,12 +167,22 @@ export class Place {
   readonly live: Log;
   readonly dead: Log;
   readonly store: Store;
+  readonly commandsLog: Log;
+  readonly commands: Commands;
   readonly metrics = new Metrics();
   readonly registry: RegistryFile;
   readonly gateways: Gateway[] = [];
   private readonly clients: WebSocket[] = [];
 
-  private constructor(folder: string, [live, dead]: readonly [Log, Log], store: Store, registry: RegistryFile) {
+  private constructor(
+    folder: string,
+    [live, dead, commandsLog]: readonly [Log, Log, Log],
+    commands: Commands,
+    store: Store,
+    registry: RegistryFile,
+  ) {
+    this.commandsLog = commandsLog;
+    this.commands = commands;
     this.folder = folder;
     this.live = live;
     this.dead = dead;
@@ -180,7 +197,10 @@ export class Place {
     const live = await openLmdbLog(folder, 'live', limits);
     const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
     const dead = await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
-    return new Place(folder, [live, dead], store, await RegistryFile.open(registryPath, silent));
+    const commandsLog = await openLmdbLog(folder, 'commands', COMMANDS_LOG_LIMITS);
+    const commands = await Commands.open(commandsLog, silent);
+    const registry = await RegistryFile.open(registryPath, silent);
+    return new Place(folder, [live, dead, commandsLog], commands, store, registry);
   }
 
   /** A running gateway. */
@@ -191,6 +211,7 @@ export class Place {
       store: this.store,
       live: this.live,
       dead: this.dead,
+      commands: this.commands,
       metrics: this.metrics,
       registry: this.registry,
       sessionKey: SESSION_KEY,
@@ -213,6 +234,8 @@ export class Place {
       this.registry.close();
       await this.live.close();
       await this.dead.close();
+      await this.commands.close();
+      await this.commandsLog.close();
       await this.store.close();
     }
   }

@@ -1,0 +1,91 @@
+import type { Commands } from '../../backbone/commands.ts';
+import type { Claim } from '../../telemetry/command.ts';
+import type { Subscriber } from '../subscribers.ts';
+
+/** How long a claim keeps other brokers from sending. One of a broker that died is in nobody's way for longer. */
+const LEASE_MS = 30_000;
+/** The broker that holds a claim makes it anew when this much of it is over. */
+const RENEW_MS = 10_000;
+/** A claim that was asked for and not read yet is not asked for again for so long. */
+const SETTLE_MS = 5_000;
+/** Sensors whose claims are remembered. Without its claim a command may go to two sessions, which its id makes harmless. */
+const MOST_CLAIMS = 100_000;
+
+interface Held {
+  readonly claim: Claim;
+  /** When it was read, or asked for; monotonic ms. */
+  readonly at: number;
+}
+
+/**
+ * Decides between brokers which session of a sensor gets its commands: before one sends, it says so in the log that all follow. Of several
+ * sessions the sensor's own has them before a bridge's, and the newest before older ones.
+ */
+export class Claims {
+  private readonly commands: Commands;
+  private readonly broker: string;
+  private readonly alone: boolean;
+  private readonly held = new Map<string, Held>();
+  /** Claims that were asked for and not read yet. */
+  private readonly asked = new Map<string, Held>();
+
+  constructor(commands: Commands, broker: string, alone: boolean) {
+    this.commands = commands;
+    this.broker = broker;
+    this.alone = alone;
+  }
+
+  /** Whether `to` has a sensor's commands for itself. If it is not decided yet it is claimed, and `heard` will tell. */
+  ours(farm: string, sensor: string, to: Subscriber, own: boolean): boolean {
+    if (this.alone) return true;
+    const claim = { farm, sensor, session: `${this.broker}/${to.connection}`, since: to.since, own };
+    const key = keyOf(claim);
+    const now = performance.now();
+    const held = this.held.get(key);
+    const age = now - (held?.at ?? Number.NEGATIVE_INFINITY);
+    const mine = held?.claim.session === claim.session && age < LEASE_MS;
+    const theirs = !mine && held !== undefined && age < LEASE_MS && isBefore(held.claim, claim);
+    if (theirs || (mine && age < RENEW_MS)) return mine;
+    const asked = this.asked.get(key);
+    if (asked?.claim.session === claim.session && now - asked.at < SETTLE_MS) return mine;
+    this.asked.set(key, { claim, at: now });
+    // Rejected while the log is away: it is asked for again when its sensor is tried again.
+    this.commands.claim(claim).catch(() => this.asked.delete(key));
+    return mine;
+  }
+
+  /** Reads a claim from the log. Answers whether it is one of this broker's. */
+  heard(claim: Claim): boolean {
+    if (this.alone) return false;
+    const key = keyOf(claim);
+    const now = performance.now();
+    const held = this.held.get(key);
+    const stands = held && held.claim.session !== claim.session && now - held.at < LEASE_MS;
+    if (!stands || isBefore(claim, held.claim)) {
+      this.held.delete(key);
+      this.held.set(key, { claim, at: now });
+      const oldest = this.held.size > MOST_CLAIMS ? this.held.keys().next().value : undefined;
+      if (oldest !== undefined) this.held.delete(oldest);
+    }
+    if (!claim.session.startsWith(`${this.broker}/`)) return false;
+    this.asked.delete(key);
+    return true;
+  }
+
+  /** Forgets claims that are over. */
+  sweep(): void {
+    const now = performance.now();
+    for (const [key, { at }] of this.held) if (now - at > LEASE_MS) this.held.delete(key);
+    for (const [key, { at }] of this.asked) if (now - at > SETTLE_MS) this.asked.delete(key);
+  }
+}
+
+/** Whether `a` has the commands rather than `b`. */
+function isBefore(a: Claim, b: Claim): boolean {
+  if (a.own !== b.own) return a.own;
+  return a.since !== b.since ? a.since > b.since : a.session > b.session;
+}
+
+function keyOf({ farm, sensor }: Claim): string {
+  return `${farm}/${sensor}`;
+}

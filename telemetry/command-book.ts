@@ -1,0 +1,154 @@
+import type { Command, CommandEntry } from './command.ts';
+
+export type CommandState = 'queued' | 'delivered' | 'expired';
+
+/** A command and what became of it. `deliveredAt` is Unix ms. */
+export interface CommandRecord {
+  readonly command: Command;
+  readonly deliveredAt: number | undefined;
+}
+
+export interface BookLimits {
+  /** Most commands that wait for one sensor. One more is refused. */
+  readonly waitingPerSensor: number;
+  /** Most bytes of payloads that wait in all. A command over it is refused. */
+  readonly waitingBytes: number;
+  /** Most commands remembered in all, those that wait included. The ones that were done longest ago are forgotten. */
+  readonly remembered: number;
+}
+
+export const BOOK_LIMITS: BookLimits = { waitingPerSensor: 50, waitingBytes: 64 * 1024 ** 2, remembered: 20_000 };
+
+/** What an entry of the log came to. */
+export type Folded = 'taken' | 'refused' | 'delivered' | 'nothing';
+
+interface Page {
+  readonly waiting: Map<string, CommandRecord>;
+  readonly done: Map<string, CommandRecord>;
+}
+
+/**
+ * What the commands log says, folded: which commands wait for which sensor, and what became of the others.
+ * Every reader of the log comes to the same, because limits are applied here, in the order of the log, and by the times in its entries.
+ */
+export class CommandBook {
+  private readonly limits: BookLimits;
+  private readonly pages = new Map<string, Page>();
+  /** Every command remembered, and its page; those that are done in the order in which they were. */
+  private readonly done = new Map<string, Page>();
+  private waitingCount = 0;
+  private bytes = 0;
+
+  constructor(limits: BookLimits = BOOK_LIMITS) {
+    this.limits = limits;
+  }
+
+  /** How many commands wait. */
+  get waiting(): number {
+    return this.waitingCount;
+  }
+
+  fold(entry: CommandEntry): Folded {
+    if (entry.kind === 'queued') return this.take(entry.command);
+    if (entry.kind !== 'delivered') return 'nothing';
+    const page = this.pages.get(keyOf(entry.farm, entry.sensor));
+    const record = page?.waiting.get(entry.id) ?? page?.done.get(entry.id);
+    if (!page || !record || record.deliveredAt !== undefined) return 'nothing';
+    const delivered = { ...record, deliveredAt: entry.at };
+    // It may have expired while its acknowledgement was on the way.
+    if (page.done.has(entry.id)) page.done.set(entry.id, delivered);
+    else this.finish(page, delivered);
+    return 'delivered';
+  }
+
+  /** Whether a command would be taken now. */
+  hasRoom({ farm, sensor, payload, at }: Command): boolean {
+    const { waitingPerSensor, waitingBytes, remembered } = this.limits;
+    const waiting = this.waitingFor(farm, sensor, at).length;
+    return waiting < waitingPerSensor && this.bytes + payload.length <= waitingBytes && this.waitingCount < remembered;
+  }
+
+  /** The commands that wait for a sensor at the time `now`, oldest first. */
+  waitingFor(farm: string, sensor: string, now: number): Command[] {
+    const page = this.pages.get(keyOf(farm, sensor));
+    return [...(page?.waiting.values() ?? [])].map(({ command }) => command).filter(({ expires }) => expires > now);
+  }
+
+  /** Every sensor of a farm for which commands wait. */
+  sensorsWaiting(farm: string): string[] {
+    const prefix = keyOf(farm, '');
+    return [...this.pages]
+      .filter(([key, page]) => key.startsWith(prefix) && page.waiting.size > 0)
+      .map(([key]) => key.slice(prefix.length));
+  }
+
+  /** What is remembered of a sensor's commands, newest first. */
+  recordsOf(farm: string, sensor: string): CommandRecord[] {
+    const page = this.pages.get(keyOf(farm, sensor));
+    const records = [...(page?.waiting.values() ?? []), ...(page?.done.values() ?? [])];
+    return records.sort((a, b) => b.command.at - a.command.at);
+  }
+
+  /** Takes what expired before `now` off the commands that wait, and answers it. */
+  expire(now: number): Command[] {
+    return [...this.pages.values()].flatMap((page) => this.expireIn(page, now));
+  }
+
+  private take(command: Command): Folded {
+    const key = keyOf(command.farm, command.sensor);
+    const page: Page = this.pages.get(key) ?? { waiting: new Map(), done: new Map() };
+    if (page.waiting.has(command.id) || page.done.has(command.id)) return 'nothing';
+    this.expireIn(page, command.at);
+    if (!this.hasRoom(command)) return 'refused';
+    this.pages.set(key, page);
+    page.waiting.set(command.id, { command, deliveredAt: undefined });
+    this.waitingCount += 1;
+    this.bytes += command.payload.length;
+    this.forget();
+    return 'taken';
+  }
+
+  private expireIn(page: Page, now: number): Command[] {
+    const expired = [...page.waiting.values()].filter(({ command }) => command.expires <= now);
+    for (const record of expired) this.finish(page, record);
+    return expired.map(({ command }) => command);
+  }
+
+  private finish(page: Page, record: CommandRecord): void {
+    const { id, payload } = record.command;
+    page.waiting.delete(id);
+    page.done.set(id, record);
+    this.done.set(id, page);
+    this.waitingCount -= 1;
+    this.bytes -= payload.length;
+    const oldest = page.done.size > this.limits.waitingPerSensor ? page.done.keys().next().value : undefined;
+    if (oldest !== undefined) this.forgetOne(oldest, page);
+    this.forget();
+  }
+
+  private forget(): void {
+    for (const [id, page] of this.done) {
+      if (this.done.size + this.waitingCount <= this.limits.remembered) return;
+      this.forgetOne(id, page);
+    }
+  }
+
+  private forgetOne(id: string, page: Page): void {
+    const command = page.done.get(id)?.command;
+    page.done.delete(id);
+    this.done.delete(id);
+    if (command && page.done.size === 0 && page.waiting.size === 0)
+      this.pages.delete(keyOf(command.farm, command.sensor));
+  }
+}
+
+/** What became of a command by `now`. */
+export function stateOf({ command, deliveredAt }: CommandRecord, now: number): CommandState {
+  if (deliveredAt !== undefined) return 'delivered';
+  return command.expires > now ? 'queued' : 'expired';
+}
+
+/** "/" is in no id. */
+function keyOf(farm: string, sensor: string): string {
+  return `${farm}/${sensor}`;
+}
