@@ -22,6 +22,7 @@ import { Gateway, type GatewayOptions } from '../../dashboard-gateway/gateway.ts
 import { batchId, encodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
+import { complaint } from './asyncapi.ts';
 import { checkAnswer } from './openapi.ts';
 
 export const PASSWORD = 'correct horse battery';
@@ -127,11 +128,18 @@ export class LiveClient {
   readonly frames: Frame[] = [];
   readonly socket: WebSocket;
   closed: { code: number } | undefined;
+  /** What docs/asyncapi.yaml has against frames that came. */
+  readonly complaints: string[] = [];
   private used = 0;
 
   constructor(socket: WebSocket) {
     this.socket = socket;
-    socket.on('message', (data) => this.frames.push(frame.parse(JSON.parse(String(data)))));
+    socket.on('message', (data) => {
+      const news = frame.parse(JSON.parse(String(data)));
+      this.frames.push(news);
+      const wrong = complaint(news);
+      if (wrong !== undefined) this.complaints.push(`${wrong}: ${String(data).slice(0, 500)}`);
+    });
     socket.on('close', (code) => {
       this.closed = { code };
     });
@@ -172,7 +180,7 @@ export class Place {
   readonly metrics = new Metrics();
   readonly registry: RegistryFile;
   readonly gateways: Gateway[] = [];
-  private readonly clients: WebSocket[] = [];
+  private readonly clients: LiveClient[] = [];
 
   private constructor(
     folder: string,
@@ -227,7 +235,7 @@ export class Place {
   }
 
   async close(): Promise<void> {
-    for (const socket of this.clients) socket.terminate();
+    for (const { socket } of this.clients) socket.terminate();
     try {
       for (const gateway of this.gateways) await gateway.stop(5_000);
     } finally {
@@ -238,6 +246,8 @@ export class Place {
       await this.commandsLog.close();
       await this.store.close();
     }
+    const complaints = this.clients.flatMap((client) => client.complaints);
+    if (complaints.length > 0) throw new Error(`not as docs/asyncapi.yaml says: ${complaints.slice(0, 5).join('\n')}`);
   }
 
   /** Announces readings, as a worker does. */
@@ -265,8 +275,8 @@ export class Place {
     protocols: string[] = ['loam.v1'],
   ): Promise<LiveClient> {
     const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/ws`, protocols, { headers });
-    this.clients.push(socket);
     const client = new LiveClient(socket);
+    this.clients.push(client);
     await new Promise<void>((resolve, reject) => {
       socket.on('open', resolve);
       socket.on('unexpected-response', (sent, response) => {

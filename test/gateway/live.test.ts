@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Follower, Log } from '../../backbone/log/port.ts';
 import { StoreUnavailable, Trimmed } from '../../core/errors.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import { encodeDead } from '../../telemetry/batch.ts';
 import { until } from '../services/wait.ts';
 import { type Frame, overlay, Place, reading } from './harness.ts';
 
@@ -20,6 +21,10 @@ const snapshot = z.object({
       name: z.string(),
       state: z.string(),
       lastSeen: z.number().nullable(),
+      skewMs: z.number(),
+      refused: z.number(),
+      battery: z.number().optional(),
+      signal: z.number().optional(),
       values: z.record(z.string(), z.tuple([z.number(), z.number()])),
     }),
   ),
@@ -60,9 +65,11 @@ describe('live', () => {
         name: 'Row 3',
         state: 'online',
         lastSeen: NOW - 1000,
+        skewMs: 0,
+        refused: 0,
         values: { moisture: [NOW - 1000, 30] },
       },
-      { sensor: 's2', field: 'f2', name: 's2', state: 'never', lastSeen: null, values: {} },
+      { sensor: 's2', field: 'f2', name: 's2', state: 'never', lastSeen: null, skewMs: 0, refused: 0, values: {} },
     ]);
 
     await place.announce([reading({ ts: NOW, values: { moisture: 31.2 } })]);
@@ -251,6 +258,21 @@ describe('live', () => {
     expect(demoted.all('readings')).to.have.length(1);
   });
 
+  it('ends the socket of a removed user because the registry changed, not at the next look around', async () => {
+    const other = await place.gateway({ checkMs: 3_600_000 });
+    const client = await place.watching(other, 'vera');
+    await place.registry.edit((text) => text.replace('name: vera', 'name: wilma'));
+    expect((await client.ended()).code).to.equal(4401);
+  });
+
+  it('ends a socket when its session is over', async () => {
+    let now = NOW;
+    const other = await place.gateway({ now: () => now });
+    const client = await place.watching(other, 'vera');
+    now += 12 * 3_600_000 + 1_000;
+    expect((await client.ended()).code).to.equal(4401);
+  });
+
   it('shows a sensor anew when the registry moves it to another field', async () => {
     const client = await place.watching(gateway, 'vera');
     client.say({ type: 'subscribe', id: 1, farm: 'north', fields: ['f2'] });
@@ -259,6 +281,62 @@ describe('live', () => {
       text.replace('id: s1, farm: north, field: f1', 'id: s1, farm: north, field: f2'),
     );
     expect(snapshot.parse(await client.next('snapshot')).sensors).to.have.length(2);
+  });
+
+  describe('how a sensor is', () => {
+    const letter = (sensor: string, at = NOW) => {
+      const publish = { farm: 'north', field: 'f1', sensor, topic: 't', payload: new Uint8Array(1), received: at };
+      return encodeDead({ publish, reason: 'not_json', explanation: '', at });
+    };
+
+    it('counts what was refused of it within a day, in a status and in snapshots, on every gateway alike', async () => {
+      await place.dead.append(letter('s1', NOW - 25 * 3_600_000));
+      await place.dead.append(letter('s1'));
+      const client = await place.watching(gateway, 'vera');
+      client.say({ type: 'subscribe', id: 1, farm: 'north' });
+      await client.next('snapshot');
+      await place.dead.append(letter('s1'));
+      await place.dead.append(letter('s2'));
+      await until('the count', () => client.all('status').some((f) => f.sensor === 's1' && f.refused === 2));
+      const late = await place.gateway();
+      for (const g of [gateway, late]) {
+        const other = await place.watching(g, 'ada');
+        other.say({ type: 'subscribe', id: 1, farm: 'north' });
+        const { sensors } = snapshot.parse(await other.next('snapshot'));
+        expect(sensors.map((s) => s.refused)).to.deep.equal([2, 1]);
+      }
+    });
+
+    it('tells how far its clock is off, its battery and its signal', async () => {
+      const client = await place.watching(gateway, 'vera');
+      client.say({ type: 'subscribe', id: 1, farm: 'north' });
+      await client.next('snapshot');
+      const values = { moisture: 1, battery: 86.7, rssi: -97 };
+      await place.announce([reading({ deviceTs: NOW - 3_612_345, values })]);
+      expect(await client.next('status')).to.deep.include({
+        sensor: 's1',
+        skewMs: -3_600_000,
+        battery: 87,
+        signal: -95,
+      });
+      client.say({ type: 'subscribe', id: 2, farm: 'north' });
+      const { sensors } = snapshot.parse(await client.next('snapshot'));
+      expect(sensors[0]).to.include({ skewMs: -3_600_000, battery: 87, signal: -95 });
+    });
+
+    it('does not take a backfill for a wrong clock, nor its values for the newest', async () => {
+      const client = await place.watching(gateway, 'vera');
+      client.say({ type: 'subscribe', id: 1, farm: 'north' });
+      await client.next('snapshot');
+      await place.announce([reading({ ts: NOW, received: NOW })]);
+      await client.next('tick');
+      const old = { ts: NOW - 600_000, received: NOW + 1, backfill: true, values: { moisture: 9 } } as const;
+      await place.announce([reading(old)]);
+      await client.next('tick');
+      client.say({ type: 'subscribe', id: 2, farm: 'north' });
+      const { sensors } = snapshot.parse(await client.next('snapshot'));
+      expect(sensors[0]).to.deep.include({ skewMs: 0, lastSeen: NOW + 1, values: { moisture: [NOW, 31.2] } });
+    });
   });
 
   it('begins anew with a gap when the log was trimmed past it', async () => {

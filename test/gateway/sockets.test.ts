@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { until } from '../services/wait.ts';
 import { Place, reading } from './harness.ts';
@@ -17,10 +18,7 @@ describe('the WebSocket door', () => {
   after(() => place.close());
 
   const refusal = (headers: Record<string, string>, protocols?: string[]) =>
-    place.connect(gateway, headers, protocols).then(
-      () => 'open',
-      (error: Error) => error.message,
-    );
+    refusalOf(place.connect(gateway, headers, protocols));
 
   it('needs a session', async () => {
     expect(await refusal({})).to.equal('401');
@@ -79,4 +77,51 @@ describe('the WebSocket door', () => {
     expect((await client.ended()).code).to.equal(1001);
     await place.announce([reading()]);
   });
+
+  it('gives one address so many sockets and no more, and a place that was left to the next', async () => {
+    const other = await place.gateway({ maxSocketsOfAddress: 2 });
+    const open = () => place.connect(other, { cookie });
+    const [first] = [await open(), await open()];
+    expect(await refusalOf(open())).to.equal('503');
+    first?.socket.close();
+    await until('a place', async () => (await refusalOf(open())) === 'open');
+  });
+
+  it('counts the clients of a trusted proxy each for itself, and believes nobody else', async () => {
+    const from = (gatewayOf: Gateway, address: string) =>
+      refusalOf(place.connect(gatewayOf, { cookie, 'x-forwarded-for': address }));
+    const trustedProxies = Networks.parse('127.0.0.1') ?? new Networks();
+    const behind = await place.gateway({ maxSocketsOfAddress: 1, trustedProxies });
+    expect(await from(behind, '203.0.113.7')).to.equal('open');
+    expect(await from(behind, '203.0.113.7')).to.equal('503');
+    expect(await from(behind, '203.0.113.8')).to.equal('open');
+    const direct = await place.gateway({ maxSocketsOfAddress: 1 });
+    expect(await from(direct, '203.0.113.7')).to.equal('open');
+    expect(await from(direct, '203.0.113.8')).to.equal('503');
+  });
+
+  it('refuses a farm’s fields, numbers and places that cannot be', async () => {
+    const client = await place.connect(gateway, { cookie });
+    for (const wrong of [
+      { farm: 'a/b' },
+      { fields: [] },
+      { fields: Array.from({ length: 201 }, (_, i) => `f${i}`) },
+      { id: -1 },
+      { id: 1.5 },
+      { since: { epoch: 'e' } },
+      { since: { epoch: 'e', seq: -2 } },
+      { since: { epoch: 'e'.repeat(65), seq: 1 } },
+    ]) {
+      client.say({ type: 'subscribe', id: 1, farm: 'north', ...wrong });
+      expect((await client.next('error')).code, JSON.stringify(wrong)).to.equal('bad-message');
+    }
+    expect(client.all('snapshot')).to.have.length(0);
+  });
 });
+
+function refusalOf(opening: Promise<unknown>): Promise<string> {
+  return opening.then(
+    () => 'open',
+    (error: Error) => error.message,
+  );
+}
