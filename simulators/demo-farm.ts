@@ -71,6 +71,23 @@ const FIELDS: readonly DemoField[] = [
       { id: 'orchard-air', name: 'Mast', kind: 'weather', position: [52.4106, 12.9803] },
     ],
   },
+  {
+    // One dripper here is blocked, so that a newcomer sees what trouble looks like.
+    id: 'tunnel',
+    name: 'Tunnel',
+    crop: 'tomatoes',
+    polygon: [
+      [52.4133, 12.9793],
+      [52.4158, 12.9799],
+      [52.4154, 12.9836],
+      [52.4129, 12.983],
+    ],
+    sensors: [
+      { id: 'tunnel-1', name: 'Bed 1', kind: 'dripped', position: [52.4137, 12.9803] },
+      { id: 'tunnel-2', name: 'Bed 4', kind: 'blocked', position: [52.4149, 12.9823] },
+      { id: 'tunnel-air', name: 'Air', kind: 'tunnel', position: [52.4135, 12.9823] },
+    ],
+  },
 ];
 
 /**

@@ -1,9 +1,10 @@
 import { noise, smoothNoise } from './random.ts';
 import { type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
+import { blockedMoistureAt, drippedMoistureAt, tunnelAirAt } from './tunnel.ts';
 import { clamp, HOUR_MS, type Place, rainAt, weatherAt } from './weather.ts';
 
-/** What a virtual sensor measures: `weather` the air, `soil` the ground, anything else both of it. */
-export type ProbeKind = 'weather' | 'soil' | 'irrigated';
+/** What a virtual sensor measures: `weather` the air, `soil` the ground; `dripped`, `blocked` and `tunnel` the same under cover; anything else both of it. */
+export type ProbeKind = 'weather' | 'soil' | 'irrigated' | 'dripped' | 'blocked' | 'tunnel';
 
 export type Values = Readonly<Record<string, number>>;
 
@@ -29,6 +30,9 @@ export class Probe {
   /** What it measures at `now`, Unix ms: metric names to numbers, rounded as a device would. */
   valuesAt(now: number): Values {
     const health = { battery: round(this.batteryAt(now), 2), rssi: Math.round(this.rssiAt(now)) };
+    if (this.kind === 'tunnel') return { ...this.tunnelAt(now), ...health };
+    if (this.kind === 'dripped') return { ...this.bedAt(now, drippedMoistureAt(now)), ...health };
+    if (this.kind === 'blocked') return { ...this.bedAt(now, blockedMoistureAt(now)), ...health };
     if (this.kind === 'weather') return { ...this.airAt(now), ...health };
     if (this.kind === 'soil' || this.kind === 'irrigated') return { ...this.groundAt(now), ...health };
     return { ...this.airAt(now), ...this.groundAt(now), ...health };
@@ -47,6 +51,22 @@ export class Probe {
     return {
       soil_moisture: round(clamp(this.water.moistureAt(now) + this.jitter(now, 5, 0.15), 0, 60), 1),
       soil_temperature: round(soilTemperatureAt(PLACE, now) + this.error(6, 0.8) + this.jitter(now, 7, 0.08), 1),
+    };
+  }
+
+  private tunnelAt(now: number): Values {
+    const { temperature, humidity } = tunnelAirAt(now);
+    return {
+      air_temperature: round(temperature + this.error(1, 0.6) + this.jitter(now, 2, 0.15), 1),
+      air_humidity: round(clamp(humidity + this.error(3, 3) + this.jitter(now, 4, 1), 0, 100), 1),
+    };
+  }
+
+  private bedAt(now: number, moisture: number): Values {
+    const { temperature } = tunnelAirAt(now - 4 * HOUR_MS);
+    return {
+      soil_moisture: round(moisture + this.jitter(now, 5, 0.15), 1),
+      soil_temperature: round(12 + temperature / 4 + this.error(6, 0.8) + this.jitter(now, 7, 0.08), 1),
     };
   }
 

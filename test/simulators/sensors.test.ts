@@ -142,15 +142,15 @@ describe('simulated sensors', () => {
       },
     });
     expect(told).to.be.at.least(1);
-    expect(sum.published).to.be.within(90, 160);
-    expect(sum).to.include({ acknowledged: sum.published, failed: 0, sensors: 9 });
+    expect(sum.published).to.be.within(120, 215);
+    expect(sum).to.include({ acknowledged: sum.published, failed: 0, sensors: 12 });
     await until('all are in the queue', () => points().length === sum.published);
   });
 
   it('run by hand end when they are told to', async () => {
     const ending = new AbortController();
     const sum = simulate({ url: url(), credentials, intervalMs: 100, signal: ending.signal });
-    await until('something came', () => points().length > 0);
+    await until('everybody came', () => new Set(points().map((point) => point.sensor)).size === credentials.length);
     ending.abort();
     expect((await sum).failed).to.equal(0);
   });

@@ -239,6 +239,7 @@ describe('client: the live client', () => {
     } finally {
       Date.now = now;
     }
+    await heard(2);
     expect(states.map((s) => s.phase)).not.to.include('waiting');
     expect(said[1]).to.deep.include({ type: 'subscribe', since: { epoch: 'e1', seq: 5 } });
   });

@@ -128,6 +128,9 @@ describe('a simulated probe', () => {
       weather: ['air_temperature', 'air_humidity', 'rain', 'battery', 'rssi'],
       soil: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
       irrigated: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
+      dripped: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
+      blocked: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
+      tunnel: ['air_temperature', 'air_humidity', 'battery', 'rssi'],
     };
     for (const [kind, metrics] of Object.entries(kinds)) {
       const probe = new Probe(kind, 4);
@@ -169,10 +172,10 @@ describe('the demo farm', () => {
   const { registryYaml, credentials } = demoFarm(Date.UTC(2026, 10, 24));
   const registry = parseRegistry(registryYaml);
 
-  it('is a registry with one farm of three fields and nine sensors, and no users', () => {
+  it('is a registry with one farm of four fields and twelve sensors, and no users', () => {
     expect([...registry.farms.keys()]).to.deep.equal(['demo']);
-    expect(registry.fields.get('demo')?.size).to.equal(3);
-    expect(registry.sensors.size).to.equal(9);
+    expect(registry.fields.get('demo')?.size).to.equal(4);
+    expect(registry.sensors.size).to.equal(12);
     expect(registry.users.size).to.equal(0);
   });
 
@@ -196,7 +199,7 @@ describe('the demo farm', () => {
 
   it('has other secrets at every call', () => {
     const secrets = [...credentials, ...demoFarm(YEAR).credentials].map(({ secret }) => secret);
-    expect(new Set(secrets).size).to.equal(18);
+    expect(new Set(secrets).size).to.equal(24);
   });
 });
 

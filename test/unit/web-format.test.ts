@@ -24,7 +24,7 @@ describe('web: ages', () => {
   });
 
   it('have lengths that are told alike', () => {
-    expect(formatDuration(2 * 60_000, 'en')).to.equal('2 min');
+    expect(formatDuration(2 * 60_000, 'en')).to.equal('2 minutes');
   });
 });
 

@@ -25,12 +25,14 @@ export async function getFarms(): Promise<ReturnType<typeof readFarms>> {
 }
 
 export async function getSensors(farm: string, signal: AbortSignal): Promise<SensorInfo[]> {
-  return readSensors(await call(`/api/farms/${encodeURIComponent(farm)}/sensors`, { signal }));
+  return readSensors(await call(`${farmPath(farm)}/sensors`, { signal }));
 }
 
 export interface HistoryQuery {
   readonly farm: string;
-  readonly sensor: string;
+  /** One of the two. */
+  readonly sensor?: string;
+  readonly field?: string;
   readonly metric: string;
   /** Unix ms. */
   readonly from: number;
@@ -40,7 +42,23 @@ export interface HistoryQuery {
 }
 
 export async function getHistory(query: HistoryQuery, signal: AbortSignal): Promise<HistoryAnswer> {
-  const { farm, sensor, metric, from, to, points } = query;
-  const search = new URLSearchParams({ sensor, metric, from: `${from}`, to: `${to}`, points: `${points}` });
-  return readHistory(await call(`/api/farms/${encodeURIComponent(farm)}/history?${search}`, { signal }));
+  const { farm, sensor, field, metric, from, to, points } = query;
+  const search = new URLSearchParams({ metric, from: `${from}`, to: `${to}`, points: `${points}` });
+  if (sensor !== undefined) search.set('sensor', sensor);
+  if (field !== undefined) search.set('field', field);
+  return readHistory(await call(`${farmPath(farm)}/history?${search}`, { signal }));
+}
+
+export function farmPath(farm: string): string {
+  return `/api/farms/${encodeURIComponent(farm)}`;
+}
+
+/** Where a stretch of time can be downloaded from, every reading of it. */
+export function csvAddress(
+  farm: string,
+  of: { readonly sensor: string } | { readonly field: string },
+  { from, to }: { readonly from: number; readonly to: number },
+): string {
+  const search = new URLSearchParams({ ...of, from: `${Math.round(from)}`, to: `${Math.round(to)}` });
+  return `${farmPath(farm)}/export.csv?${search}`;
 }

@@ -4,7 +4,7 @@ import { ApiProblem } from './problem.ts';
 const TIME_LIMIT_MS = 20_000;
 
 interface Call {
-  readonly method?: 'GET' | 'POST' | 'PUT';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly body?: unknown;
   readonly signal?: AbortSignal;
 }
@@ -45,6 +45,17 @@ async function request(path: string, { method, body, signal }: Required<Call>): 
   return await response.json().catch(() => {
     throw new ApiProblem({ status: 502, code: 'unexpected-answer', title: 'The answer was not JSON' });
   });
+}
+
+/** Like a GET by `call`, but takes the JSON of a refusal as well: for answers whose status only sums up what they say. */
+export async function callAnyway(path: string, signal: AbortSignal): Promise<unknown> {
+  const response = await fetch(path, { signal, headers: { accept: 'application/json' } }).catch((cause: unknown) => {
+    throw new ApiProblem({ status: 0, code: 'unreachable', title: 'No answer', detail: String(cause) });
+  });
+  const parsed: unknown = await response.json().catch(() => undefined);
+  if (parsed === undefined)
+    throw new ApiProblem({ status: 502, code: 'unexpected-answer', title: 'The answer was not JSON' });
+  return parsed;
 }
 
 async function problemOf(response: Response): Promise<ApiProblem> {

@@ -9,10 +9,13 @@ export interface Me {
   readonly passwordSet: boolean;
 }
 
+export type Corner = readonly [latitude: number, longitude: number];
+
 export interface Field {
   readonly id: string;
   readonly name: string;
   readonly crop: string | undefined;
+  readonly polygon: readonly Corner[] | undefined;
 }
 
 export interface Farm {
@@ -37,6 +40,7 @@ export interface SensorInfo {
   readonly id: string;
   readonly field: string | undefined;
   readonly name: string | undefined;
+  readonly position: Corner | undefined;
   /** How often it is expected to report, seconds. */
   readonly interval: number;
   readonly role: string;
@@ -69,7 +73,12 @@ function readFarm(value: unknown, path: string): Farm {
     role: text(farm.role, `${path}.role`),
     fields: listOf(farm.fields, `${path}.fields`, (v, at) => {
       const field = record(v, at);
-      return { id: text(field.id, at), name: text(field.name, at), crop: optional(field.crop, at, text) };
+      return {
+        id: text(field.id, at),
+        name: text(field.name, at),
+        crop: optional(field.crop, at, text),
+        polygon: optional(field.polygon, at, (corners, place) => listOf(corners, place, corner)),
+      };
     }),
   };
 }
@@ -93,6 +102,7 @@ export function readSensors(value: unknown): SensorInfo[] {
       id: text(sensor.id, `${path}.id`),
       field: optional(sensor.field, `${path}.field`, text),
       name: optional(sensor.name, `${path}.name`, text),
+      position: optional(sensor.position, `${path}.position`, corner),
       interval: finite(sensor.interval, `${path}.interval`),
       role: text(sensor.role, `${path}.role`),
       state: oneOf(sensor.state, `${path}.state`, SENSOR_STATES),
@@ -118,4 +128,9 @@ export function readHistory(value: unknown): HistoryAnswer {
       ];
     }),
   };
+}
+
+function corner(value: unknown, path: string): Corner {
+  const [latitude, longitude] = list(value, path);
+  return [finite(latitude, path), finite(longitude, path)];
 }

@@ -13,10 +13,15 @@ export interface Columns {
 }
 
 /**
- * The columns to draw. There is a hole where buckets are further apart than three widths, three of the sensor's intervals,
+ * The columns to draw, each value as `shown` makes it. There is a hole where buckets are further apart than three widths, three of the sensor's intervals,
  * and three of the steps around it: a sensor may once have reported at another rhythm than it is registered with now.
  */
-export function columnsOf(buckets: readonly Readonly<Bucket>[], bucketMs: number, intervalMs: number): Columns {
+export function columnsOf(
+  buckets: readonly Readonly<Bucket>[],
+  bucketMs: number,
+  intervalMs: number,
+  shown: (value: number) => number = (value) => value,
+): Columns {
   const hole = 3 * Math.max(bucketMs, intervalMs);
   const isHole = (i: number) => stepTo(buckets, i) > hole && stepTo(buckets, i) > 3 * rhythmAt(buckets, i);
   const columns: Columns = { ts: [], min: [], max: [], mean: [], alone: [], late: [] };
@@ -28,7 +33,7 @@ export function columnsOf(buckets: readonly Readonly<Bucket>[], bucketMs: number
     if (previous && gapBefore) push(columns, previous.ts + bucketMs, null, null, null);
     if (gapBefore && gapAfter) columns.alone.push(columns.ts.length);
     if (b.late) columns.late.push(columns.ts.length);
-    push(columns, b.ts, b.min, b.max, b.mean);
+    push(columns, b.ts, shown(b.min), shown(b.max), shown(b.mean));
   }
   return columns;
 }
@@ -50,4 +55,18 @@ function push(columns: Columns, ts: number, min: number | null, max: number | nu
   columns.min.push(min);
   columns.max.push(max);
   columns.mean.push(mean);
+}
+
+/** The place of the value at or nearest to `ts`, or undefined when there is none. */
+export function placeAt({ ts: times, mean }: Columns, ts: number): number | undefined {
+  let low = 0;
+  let high = times.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((times[middle] ?? 0) < ts) low = middle + 1;
+    else high = middle;
+  }
+  const near = [low - 1, low, low + 1].filter((i) => typeof mean[i] === 'number');
+  const distance = (i: number) => Math.abs((times[i] ?? Number.POSITIVE_INFINITY) - ts);
+  return near.sort((a, b) => distance(a) - distance(b))[0];
 }

@@ -5,10 +5,16 @@ export interface Palette {
   readonly normal: string;
   readonly bound: string;
   readonly grid: string;
+  readonly day: string;
+  readonly late: string;
   readonly text: string;
   readonly surface: string;
   readonly font: string;
+  /** Of lines that are compared, told apart also by their order in the legend. */
+  readonly others: readonly string[];
 }
+
+export const OTHERS = 8;
 
 export function readPalette(host: HTMLElement): Palette {
   const style = getComputedStyle(host);
@@ -19,8 +25,11 @@ export function readPalette(host: HTMLElement): Palette {
     normal: color('--chart-normal'),
     bound: color('--chart-bound'),
     grid: color('--chart-grid'),
+    day: color('--chart-day'),
+    late: color('--late'),
     text: color('--muted'),
     surface: color('--surface'),
     font: `13px ${style.fontFamily}`,
+    others: Array.from({ length: OTHERS }, (_, i) => color(`--series-${i + 1}`)),
   };
 }

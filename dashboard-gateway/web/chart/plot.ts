@@ -2,46 +2,48 @@ import 'uplot/dist/uPlot.min.css';
 import uPlot from 'uplot';
 import { axisLabels } from '../format/time.ts';
 import { formatValue } from '../format/value.ts';
-import type { Columns } from './columns.ts';
+import { align, type Frame, MAIN } from './frame.ts';
+import { drawAbove, drawBehind } from './marks.ts';
 import { type Palette, readPalette } from './palette.ts';
+import { LEAST_PX, pans, Steer } from './steer.ts';
 
 export interface PlotOptions {
   readonly locale: string | undefined;
   /** IANA zone of the time axis. */
   readonly zone: string;
   readonly decimals: number | undefined;
-  /** The place of the value under the pointer in the columns shown, or undefined when it left. */
-  readonly onCursor: (index: number | undefined) => void;
+  /** How many lines are drawn over the main one. */
+  readonly others: number;
+  /** Plots of the same key share their crosshair. */
+  readonly sync: string | undefined;
+  /** The time under the pointer, Unix ms, or undefined when it left. */
+  readonly onCursor: (ts: number | undefined) => void;
+  /** A stretch of time was chosen by hand. Absent: it cannot be. */
+  readonly onRange: ((from: number, to: number) => void) | undefined;
 }
 
-export interface Frame {
-  readonly columns: Columns;
-  /** Unix ms. */
-  readonly from: number;
-  readonly to: number;
-  readonly span: readonly [number, number];
-  /** The range in which all is well, drawn as a band. */
-  readonly normal: { readonly min: number | undefined; readonly max: number | undefined };
-}
-
-/** A drawing of one series: a line through the means, the spread from lowest to highest behind it, the metric's range as a band. */
+/** A drawing of a metric over time: a line through the means, the spread from lowest to highest behind it, other lines over it. */
 export class Plot {
   readonly #host: HTMLElement;
   readonly #options: PlotOptions;
   readonly #plot: uPlot;
   readonly #resize: ResizeObserver;
+  readonly #steer: Steer | undefined;
   #palette: Palette;
   #frame: Frame | undefined;
+  #alone: readonly (readonly number[])[] = [];
 
   constructor(host: HTMLElement, options: PlotOptions) {
     this.#host = host;
     this.#options = options;
     this.#palette = readPalette(host);
-    this.#plot = new uPlot(this.#settings(), [[], [], [], []], host);
+    const empty = Array.from({ length: MAIN + 1 + options.others }, () => []);
+    this.#plot = new uPlot(this.#settings(), [[], ...empty.slice(1)], host);
     this.#resize = new ResizeObserver(() => this.#plot.setSize(sizeOf(host)));
     this.#resize.observe(host);
+    if (options.onRange) this.#steer = new Steer(this.#plot, { onRange: options.onRange });
     // uPlot follows a mouse by itself; a finger reads the chart as well, while up and down still scroll the page.
-    host.addEventListener('pointermove', (event) => {
+    this.#plot.over.addEventListener('pointermove', (event) => {
       if (event.pointerType !== 'touch') return;
       const { left, top } = this.#plot.over.getBoundingClientRect();
       this.#plot.setCursor({ left: event.clientX - left, top: event.clientY - top });
@@ -49,12 +51,14 @@ export class Plot {
   }
 
   show(frame: Frame): void {
-    const { columns, from, to, span } = frame;
+    if (this.#steer?.busy) return;
     this.#frame = frame;
+    const { data, alone } = align(frame);
+    this.#alone = alone;
     this.#plot.batch(() => {
-      this.#plot.setData([columns.ts, columns.max, columns.min, columns.mean], false);
-      this.#plot.setScale('x', { min: from, max: to });
-      this.#plot.setScale('y', { min: span[0], max: span[1] });
+      this.#plot.setData(data, false);
+      this.#plot.setScale('x', { min: frame.from, max: frame.to });
+      this.#plot.setScale('y', { min: frame.span[0], max: frame.span[1] });
     });
   }
 
@@ -64,24 +68,20 @@ export class Plot {
     this.#plot.redraw(false, true);
   }
 
-  /** Puts the cursor on the value at `index` of the columns shown; where the line breaks there, on the next one in `direction` (-1 or 1). */
-  point(index: number, direction: number): void {
-    const { ts, mean } = this.#frame?.columns ?? { ts: [], mean: [] };
-    let at = index;
-    while (mean[at] === null) at += direction;
-    const when = ts[at];
-    const value = mean[at];
-    if (when === undefined || value === undefined || value === null) return;
-    this.#plot.setCursor({ left: this.#plot.valToPos(when, 'x'), top: this.#plot.valToPos(value, 'y') });
+  /** Puts the crosshair on the moment `ts`. */
+  point(ts: number): void {
+    const left = this.#plot.valToPos(ts, 'x');
+    this.#plot.setCursor({ left, top: this.#plot.over.clientHeight / 2 });
   }
 
   close(): void {
+    this.#steer?.close();
     this.#resize.disconnect();
     this.#plot.destroy();
   }
 
   #settings(): uPlot.Options {
-    const { locale, zone, decimals, onCursor } = this.#options;
+    const { locale, zone, decimals, others, sync } = this.#options;
     const axis: uPlot.Axis = {
       stroke: () => this.#palette.text,
       font: this.#palette.font,
@@ -93,16 +93,16 @@ export class Plot {
       ...sizeOf(this.#host),
       ms: 1,
       tzDate: (ts) => uPlot.tzDate(new Date(ts), zone),
-      padding: [12, 24, 0, 0],
+      padding: [12, 16, 0, 0],
       legend: { show: false },
-      cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 9 } },
+      cursor: this.#cursor(sync),
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 44, space: 72, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
+        { ...axis, size: 44, space: 80, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
         {
           ...axis,
           size: 52,
-          space: 40,
+          space: 36,
           values: (_, marks, __, ___, step) => marks.map((m) => formatValue(m, placesFor(step, decimals), locale)),
         },
       ],
@@ -110,55 +110,70 @@ export class Plot {
         {},
         hidden,
         hidden,
-        {
-          stroke: () => this.#palette.line,
-          width: 2,
-          points: {
-            show: true,
-            size: 6,
-            fill: () => this.#palette.line,
-            filter: () => this.#frame?.columns.alone ?? [],
-          },
-        },
+        this.#line(() => this.#palette.line, MAIN, 2.25),
+        ...Array.from({ length: others }, (_, i) =>
+          this.#line(() => this.#palette.others[i % this.#palette.others.length] ?? '', MAIN + 1 + i, 1.75),
+        ),
       ],
       bands: [{ series: [1, 2], fill: () => this.#palette.spread }],
       hooks: {
-        drawClear: [(u) => this.#drawNormal(u)],
-        setCursor: [(u) => onCursor(u.cursor.idx ?? undefined)],
+        drawClear: [(u) => drawBehind(u, this.#frame, this.#palette, zone)],
+        draw: [(u) => drawAbove(u, this.#frame, this.#palette)],
+        setCursor: [(u) => this.#pointed(u)],
+        setSelect: [(u) => this.#selected(u)],
       },
     };
   }
 
-  #drawNormal(u: uPlot): void {
-    const { min, max } = this.#frame?.normal ?? {};
-    if (min === undefined && max === undefined) return;
-    const { left, top, width, height } = u.bbox;
-    const place = (bound: number | undefined, otherwise: number) =>
-      bound === undefined ? otherwise : Math.round(u.valToPos(bound, 'y', true));
-    const upper = place(max, top);
-    const lower = place(min, top + height);
-    u.ctx.save();
-    u.ctx.beginPath();
-    u.ctx.rect(left, top, width, height);
-    u.ctx.clip();
-    u.ctx.fillStyle = this.#palette.normal;
-    u.ctx.fillRect(left, upper, width, lower - upper);
-    u.ctx.strokeStyle = this.#palette.bound;
-    u.ctx.lineWidth = uPlot.pxRatio;
-    u.ctx.setLineDash([6 * uPlot.pxRatio, 4 * uPlot.pxRatio]);
-    for (const y of [max === undefined ? undefined : upper, min === undefined ? undefined : lower]) {
-      if (y === undefined) continue;
-      u.ctx.beginPath();
-      u.ctx.moveTo(left, y);
-      u.ctx.lineTo(left + width, y);
-      u.ctx.stroke();
-    }
-    u.ctx.restore();
+  #cursor(sync: string | undefined): uPlot.Cursor {
+    const zooms = this.#options.onRange !== undefined;
+    return {
+      y: false,
+      points: { size: 8 },
+      drag: { x: zooms, y: false, setScale: false, dist: LEAST_PX },
+      bind: {
+        mousedown: (_, __, handler) => (event) => {
+          if (!pans(event)) handler(event);
+          return null;
+        },
+      },
+      ...(sync === undefined
+        ? {}
+        : { sync: { key: sync, setSeries: false, scales: ['x', null], filters: { pub: sharesCursor } } }),
+    };
+  }
+
+  #line(stroke: () => string, place: number, width: number): uPlot.Series {
+    return {
+      stroke,
+      width,
+      points: { show: true, size: 6, fill: stroke, filter: () => [...(this.#alone[place] ?? [])] },
+    };
+  }
+
+  #pointed(u: uPlot): void {
+    const { idx, left = -1 } = u.cursor;
+    const ts = idx === undefined || idx === null || left < 0 ? undefined : u.data[0][idx];
+    this.#options.onCursor(ts);
+  }
+
+  #selected(u: uPlot): void {
+    const { left, width } = u.select;
+    if (width < LEAST_PX) return;
+    const from = u.posToVal(left, 'x');
+    const to = u.posToVal(left + width, 'x');
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.#options.onRange?.(from, to);
   }
 }
 
+/** A crosshair is shared, a selection is not: one range is chosen once. */
+function sharesCursor(type: string): boolean {
+  return type === 'mousemove' || type === 'mouseleave';
+}
+
 function sizeOf(host: HTMLElement): { width: number; height: number } {
-  return { width: Math.max(200, host.clientWidth), height: Math.max(160, host.clientHeight) };
+  return { width: Math.max(200, host.clientWidth), height: Math.max(120, host.clientHeight) };
 }
 
 /** Marks of a fine grid need more places than values do. */

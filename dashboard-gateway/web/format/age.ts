@@ -14,10 +14,12 @@ export function formatAge(ageMs: number, locale: string | undefined): string {
   return words.past.format(-Math.floor(age / size), unit);
 }
 
-/** A length of time in its largest unit: "2 min". */
+/** A length of time in its largest unit: "2 minutes". */
 export function formatDuration(ms: number, locale: string | undefined): string {
   const [unit, size] = UNITS.findLast(([, u]) => ms >= u) ?? UNITS[0];
-  return new Intl.NumberFormat(locale, { style: 'unit', unit, maximumFractionDigits: 0 }).format(ms / size);
+  return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 }).format(
+    ms / size,
+  );
 }
 
 interface Words {

@@ -38,3 +38,20 @@ export function axisLabels(
 function dayName(locale: string | undefined, zone: string | undefined): Intl.DateTimeFormat {
   return new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', timeZone: zone });
 }
+
+/** "24 Nov, 08:00 – 14:30", with both dates where they differ. */
+export function formatSpan(from: number, to: number, locale: string | undefined, zone: string): string {
+  const format = new Intl.DateTimeFormat(locale, {
+    day: 'numeric',
+    month: 'short',
+    hour: '2-digit',
+    minute: '2-digit',
+    timeZone: zone,
+  });
+  return format.formatRange(from, to);
+}
+
+/** A whole day: "Tuesday, 24 November 2026". */
+export function formatDay(ts: number, locale: string | undefined, zone: string): string {
+  return new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeZone: zone }).format(ts);
+}

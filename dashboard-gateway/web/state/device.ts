@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import { gatewayNow } from '../api/http.ts';
 
 /** The reader's language, for numbers and times. */
@@ -7,17 +7,14 @@ export const locale = navigator.languages[0];
 /** Now (Unix ms, the gateway's clock): every second, and every ten for what need not be exact. Both rest while the page is hidden. */
 export const now = signal(gatewayNow());
 export const slowNow = signal(now.peek());
+/** Counts minutes, for what is fetched again now and then. */
+export const minute = computed(() => Math.floor(slowNow.value / 60_000));
 
-/** Whether there is room for a chart beside the list. */
-const wideQuery = window.matchMedia('(min-width: 62rem)');
-export const wide = signal(wideQuery.matches);
+/** Whether the device prefers dark pages. */
 const darkQuery = window.matchMedia('(prefers-color-scheme: dark)');
 export const dark = signal(darkQuery.matches);
 
 export function startDevice(): void {
-  wideQuery.addEventListener('change', () => {
-    wide.value = wideQuery.matches;
-  });
   darkQuery.addEventListener('change', () => {
     dark.value = darkQuery.matches;
   });

@@ -17,11 +17,15 @@ interface Known {
 export const known = signal<Known | undefined>(undefined);
 export const farmsProblem = signal<ApiProblem | undefined>(undefined);
 
+let lastFarm: string | undefined;
+
 /** The farm on screen: the address's, otherwise the first. Undefined when there is none or it is not this user's. */
 export const farm = computed<Farm | undefined>(() => {
   const farms = known.value?.farms ?? [];
   const at = route.value;
-  return at.page === 'farm' || at.page === 'sensor' ? farms.find((f) => f.id === at.farm) : undefined;
+  if ('farm' in at) return farms.find((f) => f.id === at.farm);
+  // Pages of no farm (system, account) keep the one that was looked at last.
+  return at.page === 'system' || at.page === 'account' ? (farms.find((f) => f.id === lastFarm) ?? farms[0]) : undefined;
 });
 
 /** The metric that a grower looks for first. */
@@ -77,9 +81,9 @@ export function startFarms(): void {
     loading.abort();
     known.value = undefined;
   });
-  effect(() => watchFarm(farm.value?.id));
   effect(() => {
-    document.title = farm.value ? `${farm.value.name} – Loam` : 'Loam';
+    lastFarm = farm.value?.id ?? lastFarm;
+    watchFarm(farm.value?.id);
   });
   effect(() => {
     const first = known.value?.farms[0];

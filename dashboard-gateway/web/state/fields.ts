@@ -1,4 +1,5 @@
 import { computed } from '@preact/signals';
+import type { Corner } from '../api/shapes.ts';
 import { farm } from './farms.ts';
 import { sensors } from './sensors.ts';
 
@@ -7,13 +8,14 @@ export interface FieldSensors {
   readonly id: string;
   readonly name: string;
   readonly crop: string | undefined;
+  readonly polygon: readonly Corner[] | undefined;
   readonly sensors: readonly string[];
 }
 
 /** Where the gateway puts sensors that a bridge brought and nobody registered. */
-const UNASSIGNED = 'unassigned';
+export const UNASSIGNED = 'unassigned';
 
-/** Fields in the registry's order, empty ones left out; sensors of no known field come last. */
+/** Fields in the registry's order, those without sensors too; sensors of no known field come last. */
 export const fields = computed<readonly FieldSensors[]>(() => {
   const known = farm.value?.fields ?? [];
   const ids = new Set(known.map((f) => f.id));
@@ -27,7 +29,9 @@ export const fields = computed<readonly FieldSensors[]>(() => {
     list.push(id);
     byField.set(place, list);
   }
-  const nowhere = { id: UNASSIGNED, name: 'Not assigned to a field', crop: undefined };
+  const nowhere = { id: UNASSIGNED, name: 'Not assigned to a field', crop: undefined, polygon: undefined };
   const all = ids.has(UNASSIGNED) ? known : [...known, nowhere];
-  return all.map((f) => ({ ...f, sensors: byField.get(f.id) ?? [] })).filter((f) => f.sensors.length > 0);
+  return all
+    .map((f) => ({ ...f, sensors: byField.get(f.id) ?? [] }))
+    .filter((f) => f.id !== UNASSIGNED || f.sensors.length > 0);
 });

@@ -4,15 +4,16 @@ import type { Series } from '../../client/series.ts';
 import { getHistory } from '../api/gateway.ts';
 import { gatewayNow } from '../api/http.ts';
 import { type ApiProblem, asProblem } from '../api/problem.ts';
-import { RANGES, type RangeId } from '../chart/ranges.ts';
+import { type Range, spanOf } from '../chart/ranges.ts';
+import { inTurn } from './in-turn.ts';
 import { live, sensors } from './sensors.ts';
 
-export interface Subject {
+/** One sensor's values of a metric, or all of a field's together. */
+export type Subject = {
   readonly farm: string;
-  readonly sensor: string;
   readonly metric: string;
-  readonly range: RangeId;
-}
+  readonly range: Range;
+} & ({ readonly sensor: string } | { readonly field: string });
 
 /** A series on screen: `version` changes with its content. */
 export interface OpenSeries {
@@ -23,24 +24,19 @@ export interface OpenSeries {
   close(): void;
 }
 
-const AHEAD_MS = 60_000;
-
 /** Fetches a series and keeps it growing with live rows; fetches it again after a gap. */
-export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries {
-  const { ms, bucketMs } = RANGES[range];
+export function openSeries(subject: Subject): OpenSeries {
+  const { farm, metric, range } = subject;
+  const of = 'sensor' in subject ? { sensor: subject.sensor } : { field: subject.field };
   const series = signal<Series | undefined>(undefined);
   const version = signal(0);
   const problem = signal<{ problem: ApiProblem; again: boolean } | undefined>(undefined);
   const open = new LiveSeries({
     client: live,
-    accepts: (row) => row.sensor === sensor && row.metric === metric,
-    // The end lies a little ahead for sensors whose clocks do; the two extra points are for buckets that the borders cut.
-    span: () => {
-      const now = Math.round(gatewayNow());
-      return { from: now - ms, to: now + AHEAD_MS, points: Math.ceil((ms + AHEAD_MS) / bucketMs) + 2 };
-    },
+    accepts: (row, field) => row.metric === metric && ('sensor' in of ? row.sensor === of.sensor : field === of.field),
+    span: () => spanOf(range, gatewayNow()),
     fetch: async (span, signal) => {
-      const answer = await getHistory({ farm, sensor, metric, ...span }, signal);
+      const answer = await inTurn(() => getHistory({ farm, ...of, metric, ...span }, signal), signal);
       problem.value = undefined;
       return answer;
     },
@@ -49,8 +45,8 @@ export function openSeries({ farm, sensor, metric, range }: Subject): OpenSeries
       problem.value = { problem: asProblem(error), again };
     },
     onChange: () => {
+      if ('sensor' in of && 'last' in range) addLatest(open.series, of.sensor, metric);
       series.value = open.series;
-      addLatest(open.series, sensor, metric);
       version.value++;
     },
   });

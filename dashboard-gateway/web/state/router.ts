@@ -22,9 +22,13 @@ export function startRouter(): void {
   });
   document.addEventListener('click', (event) => {
     const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
-    const link = event.target instanceof Element ? event.target.closest('a') : null;
-    if (!plain || event.defaultPrevented || !link || link.origin !== window.location.origin || link.target) return;
-    const to = parseRoute(link.pathname, link.search);
+    const link = event.target instanceof Element ? event.target.closest('a[href]') : null;
+    if (!plain || event.defaultPrevented || !link || link.hasAttribute('target') || link.hasAttribute('download'))
+      return;
+    // A link within a drawing has its address only as an attribute.
+    const address = new URL(link.getAttribute('href') ?? '', window.location.href);
+    if (address.origin !== window.location.origin || address.hash !== '') return;
+    const to = parseRoute(address.pathname, address.search);
     if (to.page === 'unknown') return;
     event.preventDefault();
     go(to);

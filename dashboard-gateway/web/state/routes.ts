@@ -1,50 +1,107 @@
-import { RANGE_IDS, type RangeId } from '../chart/ranges.ts';
+import { DEFAULT_RANGE, fixedRange, RANGE_IDS, type Range } from '../chart/ranges.ts';
 
-/** What an address shows. The farm plan, field views, playback and the admin pages become further members. */
+/** What an address shows. */
 export type Route =
   | { readonly page: 'home' }
   | { readonly page: 'farm'; readonly farm: string }
   | {
-      readonly page: 'sensor';
+      readonly page: 'field';
       readonly farm: string;
-      readonly sensor: string;
+      readonly field: string;
       readonly metric: string | undefined;
-      readonly range: RangeId;
+      readonly range: Range;
     }
+  | { readonly page: 'sensor'; readonly farm: string; readonly sensor: string; readonly range: Range }
+  | {
+      readonly page: 'playback';
+      readonly farm: string;
+      /** `2026-03-01`, by the farm's calendar; absent: today. */
+      readonly day: string | undefined;
+      readonly metric: string | undefined;
+    }
+  | { readonly page: 'sensors'; readonly farm: string }
+  | { readonly page: 'dead-letters'; readonly farm: string }
+  | { readonly page: 'system' }
+  | { readonly page: 'account' }
   | { readonly page: 'unknown'; readonly path: string };
 
-const DEFAULT_RANGE: RangeId = '1h';
+export type KnownRoute = Exclude<Route, { page: 'unknown' }>;
 
-/** Reads an address: `/`, `/farms/{farm}` or `/farms/{farm}/sensors/{sensor}?metric=…&range=1h`. */
+/** Reads an address; addressOf writes them. */
 export function parseRoute(path: string, search: string): Route {
   const unknown: Route = { page: 'unknown', path };
   const parts = decode(path.replace(/^\/|\/$/g, '').split('/'));
   if (parts === undefined) return unknown;
-  const [first, farm, kind, sensor, ...rest] = parts;
-  if (first === '' && farm === undefined) return { page: 'home' };
-  if (first !== 'farms' || !farm || rest.length > 0) return unknown;
-  if (kind === undefined) return { page: 'farm', farm };
-  if (kind !== 'sensors' || !sensor) return unknown;
-  const query = new URLSearchParams(search);
-  const range = RANGE_IDS.find((r) => r === query.get('range')) ?? DEFAULT_RANGE;
-  return { page: 'sensor', farm, sensor, metric: query.get('metric') ?? undefined, range };
+  const [first = '', farm, kind, id, ...rest] = parts;
+  if (farm === undefined) return parseTop(first) ?? unknown;
+  if (first !== 'farms' || farm === '' || rest.length > 0) return unknown;
+  return parseOfFarm(farm, kind, id, new URLSearchParams(search)) ?? unknown;
+}
+
+function parseTop(name: string): Route | undefined {
+  if (name === '') return { page: 'home' };
+  return name === 'system' || name === 'account' ? { page: name } : undefined;
+}
+
+function parseOfFarm(farm: string, kind: string | undefined, id: string | undefined, query: URLSearchParams) {
+  const metric = query.get('metric') ?? undefined;
+  if (kind === undefined) return { page: 'farm', farm } as const;
+  if (id === undefined) {
+    if (kind === 'sensors' || kind === 'dead-letters') return { page: kind, farm } as const;
+    if (kind === 'playback') return { page: kind, farm, metric, day: parseDay(query.get('day')) } as const;
+    return undefined;
+  }
+  if (id === '') return undefined;
+  if (kind === 'sensors') return { page: 'sensor', farm, sensor: id, range: parseRange(query) } as const;
+  if (kind === 'fields') return { page: 'field', farm, field: id, metric, range: parseRange(query) } as const;
+  return undefined;
+}
+
+function parseDay(text: string | null): string | undefined {
+  return text !== null && /^\d{4}-\d\d-\d\d$/.test(text) ? text : undefined;
+}
+
+function parseRange(query: URLSearchParams): Range {
+  const from = Date.parse(query.get('from') ?? '');
+  const to = Date.parse(query.get('to') ?? '');
+  if (from < to) return fixedRange(from, to);
+  return { last: RANGE_IDS.find((r) => r === query.get('range')) ?? DEFAULT_RANGE };
 }
 
 /** The address of a route; parseRoute reads it back. */
-export function addressOf(route: Exclude<Route, { page: 'unknown' }>): string {
+export function addressOf(route: KnownRoute): string {
   switch (route.page) {
     case 'home':
       return '/';
+    case 'system':
+    case 'account':
+      return `/${route.page}`;
     case 'farm':
       return `/farms/${segment(route.farm)}`;
-    case 'sensor': {
-      const query = new URLSearchParams();
-      if (route.metric !== undefined) query.set('metric', route.metric);
-      if (route.range !== DEFAULT_RANGE) query.set('range', route.range);
-      const search = query.toString();
-      return `/farms/${segment(route.farm)}/sensors/${segment(route.sensor)}${search && `?${search}`}`;
-    }
+    case 'sensors':
+    case 'dead-letters':
+      return `/farms/${segment(route.farm)}/${route.page}`;
+    case 'playback':
+      return withQuery(`/farms/${segment(route.farm)}/playback`, { day: route.day, metric: route.metric });
+    case 'sensor':
+      return withQuery(`/farms/${segment(route.farm)}/sensors/${segment(route.sensor)}`, queryOf(route.range));
+    case 'field':
+      return withQuery(`/farms/${segment(route.farm)}/fields/${segment(route.field)}`, {
+        metric: route.metric,
+        ...queryOf(route.range),
+      });
   }
+}
+
+function queryOf(range: Range): Record<string, string | undefined> {
+  if ('last' in range) return { range: range.last === DEFAULT_RANGE ? undefined : range.last };
+  return { from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString() };
+}
+
+function withQuery(path: string, query: Record<string, string | undefined>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, value);
+  return search.size > 0 ? `${path}?${search}` : path;
 }
 
 /** Ids may contain dots, but the gateway takes a path with a dot for the name of a file. */

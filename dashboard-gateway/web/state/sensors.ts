@@ -5,7 +5,7 @@ import type { LiveState } from '../../client/events.ts';
 import { Latest, type SensorView } from '../../client/latest.ts';
 import { getSensors } from '../api/gateway.ts';
 import type { ApiProblem } from '../api/problem.ts';
-import type { SensorInfo } from '../api/shapes.ts';
+import type { Corner, SensorInfo } from '../api/shapes.ts';
 import { untilDone } from './retry.ts';
 import { recheck } from './session.ts';
 
@@ -17,12 +17,13 @@ export const connection = signal<LiveState>({ phase: 'idle' });
 export const sensorsProblem = signal<ApiProblem | undefined>(undefined);
 /** Whether the list of sensors has come. */
 export const listed = signal(false);
-/** One signal a sensor, so that a reading redraws one card. The map is a new one when sensors come or go. */
+/** One signal a sensor, so that a reading redraws one card. The map is a new one when sensors come, go, or get another name or field. */
 export const sensors = signal<ReadonlyMap<string, Signal<SensorView>>>(new Map());
 const infos = signal<ReadonlyMap<string, SensorInfo>>(new Map());
 const latest = new Latest();
 const dirty = new Set<string>();
-let frame = 0;
+let flushing = false;
+let flushedAt = 0;
 let loading = new AbortController();
 let watched: string | undefined;
 
@@ -66,6 +67,21 @@ export function intervalOf(sensor: string): number {
   return (infos.value.get(sensor)?.interval ?? DEFAULT_INTERVAL_S) * 1000;
 }
 
+/** Where it stands, as far as the registry says. */
+export function positionOf(sensor: string): Corner | undefined {
+  return infos.value.get(sensor)?.position;
+}
+
+/** What the registry says of a sensor. */
+export function infoOf(sensor: string): SensorInfo | undefined {
+  return infos.value.get(sensor);
+}
+
+/** Fetches the list of sensors again: someone changed it. */
+export function reloadSensors(): void {
+  if (watched !== undefined) loadList(watched);
+}
+
 /** Whether it passes on other sensors' readings and has none of its own. */
 export function isBridge(sensor: string): boolean {
   return infos.value.get(sensor)?.role === 'bridge';
@@ -98,26 +114,38 @@ function loadList(farm: string): void {
   });
 }
 
+/** Above this many sensors the page redraws four times a second instead of at every frame: nobody reads faster. */
+const MANY_SENSORS = 100;
+const CALM_MS = 250;
+
 /** Redraws at most once a frame, however many messages come; a hidden page collects and draws when it is seen again. */
 function show(changed: ReadonlySet<string>): void {
   for (const id of changed) dirty.add(id);
-  if (dirty.size > 0 && frame === 0) frame = requestAnimationFrame(flush);
+  if (dirty.size === 0 || flushing) return;
+  flushing = true;
+  const wait = sensors.peek().size > MANY_SENSORS ? CALM_MS - (performance.now() - flushedAt) : 0;
+  if (wait > 0) setTimeout(() => requestAnimationFrame(flush), wait);
+  else requestAnimationFrame(flush);
 }
 
 function flush(): void {
-  frame = 0;
+  flushing = false;
+  flushedAt = performance.now();
   batch(() => {
     const known = sensors.peek();
     const next = new Map(known);
+    let moved = false;
     for (const id of dirty) {
       const view = latest.get(id);
       const shown = known.get(id);
       if (view === undefined) next.delete(id);
-      else if (shown) shown.value = view;
-      else next.set(id, signal(view));
+      else if (shown) {
+        moved ||= shown.peek().field !== view.field || shown.peek().name !== view.name;
+        shown.value = view;
+      } else next.set(id, signal(view));
     }
     dirty.clear();
-    if (next.size === known.size && [...next.keys()].every((id) => known.has(id))) return;
+    if (!moved && next.size === known.size && [...next.keys()].every((id) => known.has(id))) return;
     sensors.value = next;
     // A sensor that spoke before the list named it: the list knows its interval.
     const stranger = [...next.keys()].some((id) => !infos.peek().has(id));

@@ -1,0 +1,83 @@
+import type uPlot from 'uplot';
+import { midnights } from '../format/zone.ts';
+import type { Frame } from './frame.ts';
+import type { Palette } from './palette.ts';
+
+const DAY_MS = 86_400_000;
+/** Over a longer range the days' borders would be a grid of their own. */
+const MOST_DAYS = 45;
+
+/** Behind the lines: the metric's range, and where the farm's days begin. */
+export function drawBehind(u: uPlot, frame: Frame | undefined, palette: Palette, zone: string): void {
+  if (frame === undefined) return;
+  clipped(u, () => {
+    drawNormal(u, frame, palette);
+    if (frame.to - frame.from > MOST_DAYS * DAY_MS) return;
+    u.ctx.strokeStyle = palette.day;
+    u.ctx.lineWidth = devicePixelRatio;
+    u.ctx.setLineDash([]);
+    for (const ts of midnights(frame.from, frame.to, zone)) vertical(u, ts);
+  });
+}
+
+/** Above the lines: what arrived late, and the moment pointed out. */
+export function drawAbove(u: uPlot, frame: Frame | undefined, palette: Palette): void {
+  if (frame === undefined) return;
+  clipped(u, () => {
+    u.ctx.fillStyle = palette.late;
+    const size = 4 * devicePixelRatio;
+    const floor = u.bbox.top + u.bbox.height;
+    for (const i of frame.main?.late ?? []) {
+      const x = u.valToPos(frame.main?.ts[i] ?? Number.NaN, 'x', true);
+      u.ctx.beginPath();
+      u.ctx.moveTo(x, floor - 2 * size);
+      u.ctx.lineTo(x + size, floor);
+      u.ctx.lineTo(x - size, floor);
+      u.ctx.fill();
+    }
+    if (frame.mark === undefined) return;
+    u.ctx.strokeStyle = palette.text;
+    u.ctx.lineWidth = 2 * devicePixelRatio;
+    u.ctx.setLineDash([]);
+    vertical(u, frame.mark);
+  });
+}
+
+function drawNormal(u: uPlot, { normal: { min, max } }: Frame, palette: Palette): void {
+  if (min === undefined && max === undefined) return;
+  const { left, top, width, height } = u.bbox;
+  const place = (bound: number | undefined, otherwise: number) =>
+    bound === undefined ? otherwise : Math.round(u.valToPos(bound, 'y', true));
+  const upper = place(max, top);
+  const lower = place(min, top + height);
+  u.ctx.fillStyle = palette.normal;
+  u.ctx.fillRect(left, upper, width, lower - upper);
+  u.ctx.strokeStyle = palette.bound;
+  u.ctx.lineWidth = devicePixelRatio;
+  u.ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+  for (const y of [max === undefined ? undefined : upper, min === undefined ? undefined : lower]) {
+    if (y === undefined) continue;
+    u.ctx.beginPath();
+    u.ctx.moveTo(left, y);
+    u.ctx.lineTo(left + width, y);
+    u.ctx.stroke();
+  }
+}
+
+function vertical(u: uPlot, ts: number): void {
+  const x = Math.round(u.valToPos(ts, 'x', true));
+  u.ctx.beginPath();
+  u.ctx.moveTo(x, u.bbox.top);
+  u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
+  u.ctx.stroke();
+}
+
+function clipped(u: uPlot, draw: () => void): void {
+  const { left, top, width, height } = u.bbox;
+  u.ctx.save();
+  u.ctx.beginPath();
+  u.ctx.rect(left, top, width, height);
+  u.ctx.clip();
+  draw();
+  u.ctx.restore();
+}

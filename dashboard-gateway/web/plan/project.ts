@@ -1,0 +1,128 @@
+/** Latitude and longitude, degrees. */
+export type Corner = readonly [latitude: number, longitude: number];
+/** Metres east and south of the plan's north-western corner. */
+export type Point = readonly [x: number, y: number];
+
+export interface Projection {
+  readonly width: number;
+  readonly height: number;
+  readonly place: (corner: Corner) => Point;
+}
+
+const METRES_A_DEGREE = 111_320;
+/** A lone sensor still gets a plan around it. */
+const LEAST_METRES = 60;
+
+/**
+ * A flat map, to scale, of the box around `corners`: over a farm's few kilometres a degree of longitude is as long everywhere.
+ * Undefined without corners. `margin` is a share of the longer side.
+ */
+export function projectionOf(corners: readonly Corner[], margin = 0.06): Projection | undefined {
+  if (corners.length === 0) return undefined;
+  const [south, north] = boundsOf(corners.map(([latitude]) => latitude));
+  const longitudes = unwrapped(corners.map(([, longitude]) => longitude));
+  const [west, east] = boundsOf(longitudes);
+  const perLongitude = METRES_A_DEGREE * Math.cos((((south + north) / 2) * Math.PI) / 180);
+  const wide = Math.max(LEAST_METRES, (east - west) * perLongitude);
+  const high = Math.max(LEAST_METRES, (north - south) * METRES_A_DEGREE);
+  const edge = Math.max(wide, high) * margin;
+  const middle = (west + east) / 2;
+  const centre = (south + north) / 2;
+  return {
+    width: wide + 2 * edge,
+    height: high + 2 * edge,
+    place: ([latitude, longitude]) => [
+      edge + wide / 2 + (near(longitude, middle) - middle) * perLongitude,
+      edge + high / 2 - (latitude - centre) * METRES_A_DEGREE,
+    ],
+  };
+}
+
+/** Where a shape's name stands well: the middle of its area, or of its corners when it has none. */
+export function middleOf(points: readonly Point[]): Point {
+  let area = 0;
+  let x = 0;
+  let y = 0;
+  for (const [i, [x1, y1]] of points.entries()) {
+    const [x2, y2] = points[(i + 1) % points.length] ?? [x1, y1];
+    const cross = x1 * y2 - x2 * y1;
+    area += cross;
+    x += (x1 + x2) * cross;
+    y += (y1 + y2) * cross;
+  }
+  if (Math.abs(area) > 1e-6) return [x / (3 * area), y / (3 * area)];
+  const count = Math.max(1, points.length);
+  return [points.reduce((sum, [px]) => sum + px, 0) / count, points.reduce((sum, [, py]) => sum + py, 0) / count];
+}
+
+/** Places tried in each direction. */
+const GRID = 14;
+
+/**
+ * Where a field's name stands: inside its `outline`, far from its `dots` and from its edges. A name is wide, so what is beside it is
+ * nearer than what is above or below.
+ */
+export function labelPlace(outline: readonly Point[], dots: readonly Point[]): Point {
+  const middle = middleOf(outline);
+  if (dots.length === 0 || outline.length < 3) return middle;
+  const [left, right] = boundsOf(outline.map(([x]) => x));
+  const [top, bottom] = boundsOf(outline.map(([, y]) => y));
+  const size = Math.max(right - left, bottom - top);
+  let best = middle;
+  let bestRoom = Number.NEGATIVE_INFINITY;
+  for (let i = 1; i < GRID; i++) {
+    for (let j = 1; j < GRID; j++) {
+      const at: Point = [left + ((right - left) * i) / GRID, top + ((bottom - top) * j) / GRID];
+      if (!isInside(at, outline)) continue;
+      const room =
+        Math.min(size / 3, roomAt(at, outline, dots)) - 0.15 * Math.hypot(at[0] - middle[0], at[1] - middle[1]);
+      if (room > bestRoom) {
+        best = at;
+        bestRoom = room;
+      }
+    }
+  }
+  return best;
+}
+
+function roomAt([x, y]: Point, outline: readonly Point[], dots: readonly Point[]): number {
+  const toDot = dots.map(([dx, dy]) => Math.hypot((dx - x) * 0.45, dy - y));
+  const toEdge = outline.map((a, i) => Math.hypot(...toLine([x, y], a, outline[(i + 1) % outline.length] ?? a)));
+  return Math.min(...toDot, ...toEdge.map((d) => d * 0.8));
+}
+
+/** From a point to the nearest of a line, the way across counted less than up and down. */
+function toLine([x, y]: Point, [ax, ay]: Point, [bx, by]: Point): [number, number] {
+  const length = (bx - ax) ** 2 + (by - ay) ** 2;
+  const share = length === 0 ? 0 : Math.max(0, Math.min(1, ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length));
+  return [(ax + share * (bx - ax) - x) * 0.6, ay + share * (by - ay) - y];
+}
+
+function isInside([x, y]: Point, outline: readonly Point[]): boolean {
+  let inside = false;
+  for (const [i, [ax, ay]] of outline.entries()) {
+    const [bx, by] = outline[(i + 1) % outline.length] ?? [ax, ay];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) inside = !inside;
+  }
+  return inside;
+}
+
+/** A round length for the scale bar, at most `longest` metres: 1, 2 or 5 of a power of ten. */
+export function scaleLength(longest: number): number {
+  const power = 10 ** Math.floor(Math.log10(longest));
+  return [5, 2, 1].map((n) => n * power).find((length) => length <= longest) ?? power;
+}
+
+function boundsOf(values: readonly number[]): [number, number] {
+  return [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+}
+
+/** A farm may lie across the 180th meridian. */
+function unwrapped(longitudes: readonly number[]): number[] {
+  const [first = 0] = longitudes;
+  return longitudes.map((longitude) => near(longitude, first));
+}
+
+function near(longitude: number, to: number): number {
+  return longitude - 360 * Math.round((longitude - to) / 360);
+}

@@ -1,0 +1,71 @@
+import type { SensorView } from '../../client/latest.ts';
+import type { Metric } from '../api/shapes.ts';
+import { levelOf } from '../format/value.ts';
+import { type Tone, wordingOf } from '../format/words.ts';
+
+/** One thing that is not as it should be, of one sensor. */
+export interface Finding {
+  readonly sensor: string;
+  readonly kind: 'low' | 'high' | 'offline' | 'late' | 'never';
+  readonly words: string;
+  readonly tone: Tone;
+  /** Of a value out of range. */
+  readonly metric: string | undefined;
+  readonly value: number | undefined;
+  /** Of a sensor that fell silent: when it was last heard. */
+  readonly lastSeen: number | undefined;
+}
+
+/** A value past this many intervals is old. The gateway calls a sensor late by the same measure. */
+export const OLD_AFTER = 2;
+
+const RANK: Record<Tone, number> = { dry: 0, wet: 1, offline: 2, late: 3, none: 4, fine: 5 };
+
+export interface Judging {
+  readonly view: SensorView;
+  readonly intervalMs: number;
+  readonly bridge: boolean;
+  /** Unix ms. */
+  readonly now: number;
+  readonly metricOf: (id: string) => Metric;
+}
+
+/** What is wrong with a sensor, worst first. An old value says nothing about now: the silence is what is wrong then. */
+export function findingsOf({ view, intervalMs, bridge, now, metricOf }: Judging): Finding[] {
+  // A bridge passes on what others measured and has nothing to say itself.
+  if (bridge && view.values.size === 0) return [];
+  const found: Finding[] = [];
+  let newest = Number.NEGATIVE_INFINITY;
+  for (const [metric, [ts, value]] of view.values) {
+    newest = Math.max(newest, ts);
+    if (now - ts > OLD_AFTER * intervalMs) continue;
+    const level = levelOf(value, metricOf(metric));
+    if (level === 'ok') continue;
+    const { words, tone } = wordingOf(metric, level);
+    found.push({ sensor: view.id, kind: level, words, tone, metric, value, lastSeen: undefined });
+  }
+  const silence = silenceOf(view, now - newest > OLD_AFTER * intervalMs);
+  if (silence) found.push(silence);
+  return found.sort((a, b) => RANK[a.tone] - RANK[b.tone]);
+}
+
+function silenceOf(view: SensorView, old: boolean): Finding | undefined {
+  const of = { sensor: view.id, metric: undefined, value: undefined, lastSeen: view.lastSeen };
+  if (view.state === 'offline') return { ...of, kind: 'offline', words: 'Offline', tone: 'offline' };
+  if (view.state === 'never' && view.values.size === 0)
+    return { ...of, kind: 'never', words: 'Never reported', tone: 'none' };
+  if (view.state === 'late' || (old && view.values.size > 0))
+    return { ...of, kind: 'late', words: 'Late', tone: 'late' };
+  return undefined;
+}
+
+/** The worst of some tones; `none` without any. */
+export function worstOf(tones: Iterable<Tone>): Tone {
+  let worst: Tone | undefined;
+  for (const tone of tones) if (worst === undefined || RANK[tone] < RANK[worst]) worst = tone;
+  return worst ?? 'none';
+}
+
+export function byRank(a: Tone, b: Tone): number {
+  return RANK[a] - RANK[b];
+}

@@ -1,0 +1,125 @@
+import { computed, effect, signal } from '@preact/signals';
+import type { Tone } from '../format/words.ts';
+import { Board } from './board.ts';
+import { now } from './device.ts';
+import { metricOf, PRIMARY } from './farms.ts';
+import { fields } from './fields.ts';
+import { byRank, type Finding, findingsOf, OLD_AFTER, worstOf } from './findings.ts';
+import { intervalOf, isBridge, sensors } from './sensors.ts';
+
+export interface FieldHealth {
+  readonly tone: Tone;
+  /** What is wrong in it, in few words; of the worst kind. */
+  readonly words: string;
+  /** How many of its sensors are in that state, and how many there are. */
+  readonly affected: number;
+  readonly total: number;
+  /** Mean of the primary metric over the sensors whose value is not old. */
+  readonly mean: number | undefined;
+  readonly metric: string | undefined;
+  /** Sensors' ids, those that need a look first. */
+  readonly order: readonly string[];
+}
+
+const NOTHING: FieldHealth = {
+  tone: 'none',
+  words: '',
+  affected: 0,
+  total: 0,
+  mean: undefined,
+  metric: undefined,
+  order: [],
+};
+
+const sensorTones = new Board<Tone>('none');
+const fieldStates = new Board<FieldHealth>(NOTHING, sameHealth);
+/** Everything that is wrong on the farm, worst first. Judged once a second: doing so at each reading would cost a large farm too much. */
+export const findings = signal<readonly Finding[]>([]);
+/** When the newest value of the farm was measured, Unix ms. */
+export const newestValue = signal<number | undefined>(undefined);
+export const judged = signal(false);
+
+export const toneOfSensor = (sensor: string) => sensorTones.get(sensor);
+export const healthOfField = (field: string) => fieldStates.get(field);
+
+/** The first field that each sensor belongs to. */
+export const fieldOfSensor = computed(() => {
+  const places = new Map<string, string>();
+  for (const field of fields.value) for (const sensor of field.sensors) places.set(sensor, field.id);
+  return places;
+});
+
+export function startHealth(): void {
+  effect(() => {
+    now.value;
+    fields.value;
+    judge();
+  });
+}
+
+function judge(): void {
+  const at = now.peek();
+  const bySensor = new Map<string, Finding[]>();
+  const tones = new Map<string, Tone>();
+  let newest: number | undefined;
+  for (const [id, signalOf] of sensors.peek()) {
+    const view = signalOf.peek();
+    const found = findingsOf({ view, intervalMs: intervalOf(id), bridge: isBridge(id), now: at, metricOf });
+    bySensor.set(id, found);
+    tones.set(id, found[0]?.tone ?? 'fine');
+    for (const [ts] of view.values.values()) if (newest === undefined || ts > newest) newest = ts;
+  }
+  sensorTones.setAll(tones);
+  fieldStates.setAll(new Map(fields.peek().map((f) => [f.id, fieldHealth(f.sensors, bySensor, at)])));
+  findings.value = [...bySensor.values()].flat().sort((a, b) => byRank(a.tone, b.tone));
+  newestValue.value = newest;
+  judged.value = sensors.peek().size > 0;
+}
+
+function fieldHealth(ids: readonly string[], bySensor: ReadonlyMap<string, Finding[]>, at: number): FieldHealth {
+  const firsts = ids.flatMap((id) => bySensor.get(id)?.[0] ?? []);
+  const tone = firsts.length === 0 ? 'fine' : worstOf(firsts.map((f) => f.tone));
+  const worst = firsts.filter((f) => f.tone === tone);
+  const order = [...ids].sort((a, b) => byRank(toneFrom(bySensor, a), toneFrom(bySensor, b)));
+  return {
+    tone,
+    words: worst[0]?.words ?? 'Fine',
+    affected: worst.length,
+    total: ids.length,
+    order,
+    ...meanOf(ids, at),
+  };
+}
+
+function toneFrom(bySensor: ReadonlyMap<string, Finding[]>, id: string): Tone {
+  return bySensor.get(id)?.[0]?.tone ?? 'fine';
+}
+
+function meanOf(ids: readonly string[], at: number): { mean: number | undefined; metric: string | undefined } {
+  let sum = 0;
+  let count = 0;
+  let present = false;
+  for (const id of ids) {
+    const measured = sensors.peek().get(id)?.peek().values.get(PRIMARY);
+    if (measured === undefined) continue;
+    present = true;
+    const [ts, value] = measured;
+    if (at - ts > OLD_AFTER * intervalOf(id)) continue;
+    sum += value;
+    count++;
+  }
+  return { mean: count === 0 ? undefined : sum / count, metric: present ? PRIMARY : undefined };
+}
+
+function sameHealth(a: FieldHealth, b: FieldHealth): boolean {
+  return (
+    a.tone === b.tone &&
+    a.words === b.words &&
+    a.affected === b.affected &&
+    a.total === b.total &&
+    a.mean === b.mean &&
+    a.metric === b.metric &&
+    a.order.length === b.order.length &&
+    a.order.every((id, i) => id === b.order[i])
+  );
+}

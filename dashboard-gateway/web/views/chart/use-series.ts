@@ -1,0 +1,42 @@
+import { type ReadonlySignal, useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { type OpenSeries, openSeries, type Subject } from '../../state/history.ts';
+
+/** When what was asked for does not come, what was there before is not shown as if it were it for longer than this. */
+const PATIENCE_MS = 700;
+
+/**
+ * Keeps a series open for each subject. When the subjects change, the old ones stay until the first of the new has come:
+ * a chart that is zoomed does not go blank in between.
+ */
+export function useSeries(subjects: readonly Subject[]): ReadonlySignal<readonly OpenSeries[]> {
+  const shown = useSignal<readonly OpenSeries[]>([]);
+  const key = JSON.stringify(subjects);
+  useEffect(() => {
+    const opened = subjects.map(openSeries);
+    let swapped = false;
+    const swap = () => {
+      if (swapped) return;
+      swapped = true;
+      for (const old of shown.peek()) old.close();
+      shown.value = opened;
+    };
+    if (shown.peek().length === 0) swap();
+    const timer = setTimeout(swap, PATIENCE_MS);
+    const endWait = opened[0]?.version.subscribe((version) => {
+      if (version > 0) swap();
+    });
+    return () => {
+      clearTimeout(timer);
+      endWait?.();
+      if (!swapped) for (const one of opened) one.close();
+    };
+  }, [key]);
+  useEffect(
+    () => () => {
+      for (const one of shown.peek()) one.close();
+    },
+    [],
+  );
+  return shown;
+}

@@ -1,0 +1,108 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { formatValue } from '../../format/value.ts';
+import type { Tone } from '../../format/words.ts';
+import type { Point, Projection } from '../../plan/project.ts';
+import { locale } from '../../state/device.ts';
+import { unitSystem } from '../../state/settings.ts';
+
+interface FrameProps {
+  readonly projection: Projection;
+  readonly label: string;
+  /** Length of the scale bar, metres. */
+  readonly scale: number;
+  readonly children: ComponentChildren;
+}
+
+/** A drawing in metres: `--metre` is how many of them one pixel is, so that letters and dots keep their size on every screen. */
+export function PlanFrame({ projection, label, scale, children }: FrameProps) {
+  const { width, height } = projection;
+  const drawing = useRef<SVGSVGElement>(null);
+  useEffect(() => {
+    const svg = drawing.current;
+    if (svg === null) return undefined;
+    const measure = () => {
+      const scaled = Math.min(svg.clientWidth / width, svg.clientHeight / height);
+      if (scaled > 0) svg.style.setProperty('--metre', `${(1 / scaled).toFixed(4)}`);
+    };
+    const watch = new ResizeObserver(measure);
+    watch.observe(svg);
+    measure();
+    return () => watch.disconnect();
+  }, [width, height]);
+  return (
+    <section class="plan" aria-label={label} style={`--plan-ratio: ${(width / height).toFixed(3)}`}>
+      <svg ref={drawing} viewBox={`0 0 ${width.toFixed(1)} ${height.toFixed(1)}`} aria-label={label}>
+        <Hatches metres={width} />
+        {children}
+      </svg>
+      <p class="plan-scale" aria-hidden="true">
+        <span style={`width: ${((100 * scale) / width).toFixed(2)}%`} />
+        {lengthText(scale)}
+      </p>
+      <p class="plan-north" aria-hidden="true" title="North is up">
+        N
+      </p>
+    </section>
+  );
+}
+
+/** Patterns beside the colours, for who cannot tell these apart. */
+function Hatches({ metres }: { metres: number }) {
+  const step = metres / 60;
+  return (
+    <defs>
+      <pattern id="hatch-dry" width={step} height={step} patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+        <path class="hatch hatch-dry" d={`M0 0V${step}`} stroke-width={step * 0.5} />
+      </pattern>
+      <pattern id="hatch-wet" width={step} height={step} patternUnits="userSpaceOnUse">
+        <circle class="hatch hatch-wet" cx={step / 2} cy={step / 2} r={step * 0.2} stroke-width={step * 0.14} />
+      </pattern>
+      <pattern
+        id="hatch-offline"
+        width={step}
+        height={step}
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(-45)"
+      >
+        <path class="hatch hatch-offline" d={`M0 0V${step}M0 0H${step}`} stroke-width={step * 0.2} />
+      </pattern>
+    </defs>
+  );
+}
+
+interface ShapeProps {
+  readonly outline: readonly Point[];
+  readonly middle: Point;
+  readonly tone: Tone;
+  readonly name: string;
+  readonly line: string;
+}
+
+export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapeProps) {
+  const points = outline.map(([px, py]) => `${px.toFixed(1)},${py.toFixed(1)}`).join(' ');
+  const hatched = tone === 'dry' || tone === 'wet' || tone === 'offline';
+  return (
+    <>
+      <polygon class={`plan-field plan-${tone}`} points={points} />
+      {hatched && <polygon class="plan-hatch" points={points} fill={`url(#hatch-${tone})`} />}
+      <text class="plan-label" x={x} y={y}>
+        <tspan class="plan-name" x={x}>
+          {name}
+        </tspan>
+        {line && (
+          <tspan class={`plan-line text-${tone}`} x={x} dy="1.25em">
+            {line}
+          </tspan>
+        )}
+      </text>
+    </>
+  );
+}
+
+const FOOT = 0.3048;
+
+function lengthText(metres: number): string {
+  if (unitSystem.value === 'imperial') return `${formatValue(Math.round(metres / FOOT), 0, locale)} ft`;
+  return metres >= 1000 ? `${formatValue(metres / 1000, undefined, locale)} km` : `${formatValue(metres, 0, locale)} m`;
+}

@@ -1,0 +1,88 @@
+import { useComputed, useSignal, useSignalEffect } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import { getHistory } from '../../api/gateway.ts';
+import { gatewayNow } from '../../api/http.ts';
+import { type Trend, trendOf, WORDS } from '../../chart/trend.ts';
+import { minute } from '../../state/device.ts';
+import { metricOf } from '../../state/farms.ts';
+import { inTurn } from '../../state/in-turn.ts';
+import { untilDone } from '../../state/retry.ts';
+import { Glyph } from './icons.tsx';
+
+const DAY_MS = 86_400_000;
+const POINTS = 48;
+/** Sparklines are fetched again this often: they show a day in half hours. */
+const EVERY_MINUTES = 10;
+const WIDTH = 100;
+const HEIGHT = 28;
+
+interface SparkProps {
+  readonly farm: string;
+  readonly of: { readonly sensor: string } | { readonly field: string };
+  readonly metric: string;
+  readonly trend?: boolean;
+}
+
+interface Drawn {
+  readonly path: string;
+  readonly trend: Trend | undefined;
+}
+
+/** The last day in one small line, and which way it goes. Fetched when it comes into view. */
+export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
+  const host = useRef<HTMLSpanElement>(null);
+  const seen = useSignal(false);
+  const drawn = useSignal<Drawn | undefined>(undefined);
+  useEffect(() => {
+    const watch = new IntersectionObserver((entries) => {
+      seen.value = entries.some((entry) => entry.isIntersecting);
+    });
+    if (host.current) watch.observe(host.current);
+    return () => watch.disconnect();
+  }, []);
+  const due = useComputed(() => Math.floor(minute.value / EVERY_MINUTES));
+  useSignalEffect(() => {
+    if (!seen.value || due.value < 0) return undefined;
+    const stop = new AbortController();
+    const to = Math.round(gatewayNow());
+    const query = { farm, ...of, metric, from: to - DAY_MS, to, points: POINTS + 1 };
+    const work = async () => {
+      const { rows } = await inTurn(() => getHistory(query, stop.signal), stop.signal);
+      const points = rows.map(([ts, , , , mean]) => [ts, mean] as const);
+      drawn.value = { path: pathOf(points, to), trend: trendOf(points, metricOf(metric)) };
+    };
+    void untilDone(work, { signal: stop.signal, onProblem: () => undefined });
+    return () => stop.abort();
+  });
+  const trend = drawn.value?.trend;
+  return (
+    <span class="spark" ref={host}>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+        <path d={drawn.value?.path ?? ''} />
+      </svg>
+      {wantsTrend && trend && (
+        <span class={`trend trend-${trend}`} title={`${WORDS[trend]} over the last hours`}>
+          <Glyph name={trend} />
+          <span class="hidden">{WORDS[trend]}</span>
+        </span>
+      )}
+    </span>
+  );
+}
+
+function pathOf(points: readonly (readonly [number, number])[], to: number): string {
+  const values = points.map(([, value]) => value);
+  const low = Math.min(...values);
+  const span = Math.max(...values) - low || 1;
+  const hole = (3 * DAY_MS) / POINTS;
+  let before = Number.NEGATIVE_INFINITY;
+  return points
+    .map(([ts, value]) => {
+      const x = (((ts - to + DAY_MS) / DAY_MS) * WIDTH).toFixed(1);
+      const y = (HEIGHT - 2 - ((value - low) / span) * (HEIGHT - 4)).toFixed(1);
+      const move = ts - before > hole ? 'M' : 'L';
+      before = ts;
+      return `${move}${x} ${y}`;
+    })
+    .join('');
+}

@@ -1,0 +1,36 @@
+import type { SensorView } from '../../../client/latest.ts';
+import type { Tone } from '../../format/words.ts';
+import { toneOfSensor } from '../../state/health.ts';
+import { Age } from './age.tsx';
+import { ToneIcon } from './icons.tsx';
+
+/** A state in words, colour and shape. */
+export function Mark({ tone, words }: { tone: Tone; words: string }) {
+  return (
+    <span class={`mark tone-${tone}`}>
+      <ToneIcon tone={tone} />
+      {words}
+    </span>
+  );
+}
+
+const STATE_WORDS = { online: 'Online', late: 'Late', offline: 'Offline', never: 'Never reported' } as const;
+const STATE_TONES = { online: 'fine', late: 'late', offline: 'offline', never: 'none' } as const;
+
+/** Whether a sensor reports, and when a silent one was last heard. */
+export function StateMark({ view }: { view: SensorView }) {
+  const { state, lastSeen } = view;
+  // The page's own clock may know that it is late before the gateway said so.
+  const late = state === 'online' && toneOfSensor(view.id).value === 'late';
+  const shown = late ? 'late' : state;
+  return (
+    <span class="state">
+      <Mark tone={STATE_TONES[shown]} words={STATE_WORDS[shown]} />
+      {(shown === 'offline' || shown === 'late') && lastSeen !== undefined && (
+        <span class="quiet">
+          last heard <Age ts={lastSeen} />
+        </span>
+      )}
+    </span>
+  );
+}

@@ -1,0 +1,28 @@
+/** Reason codes of dead letters (the table in Loam's MQTT protocol), as an administrator calls them. */
+const WORDS: Readonly<Record<string, string>> = {
+  not_utf8: 'Not text',
+  not_json: 'Not JSON',
+  not_an_object: 'Not in the form of a reading',
+  no_values: 'No values in it',
+  bad_time: 'A time that cannot be right',
+  time_required: 'No time given where one is needed',
+  not_a_number: 'A value that is no number',
+  not_finite: 'A value without an end',
+  bad_name: 'A metric’s name that cannot be used',
+  reserved_name: 'A metric’s name that is taken',
+  double_name: 'A metric named twice',
+  unknown_key: 'Something unknown in it',
+  too_many_metrics: 'Too many metrics',
+  too_many_readings: 'Too many readings at once',
+  bad_topic: 'Sent to a topic that does not exist',
+  wrong_topic: 'Sent to a topic that does not exist',
+  store_refused: 'The store did not take it',
+  codec_failed: 'The codec failed on it',
+};
+
+/** A reason in words; one that this version does not know is told by its code. */
+export function reasonInWords(code: string): string {
+  const known = Object.hasOwn(WORDS, code) ? WORDS[code] : undefined;
+  const words = code.replaceAll(/[_-]/g, ' ');
+  return known ?? words.charAt(0).toUpperCase() + words.slice(1);
+}

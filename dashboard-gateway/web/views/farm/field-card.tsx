@@ -1,0 +1,72 @@
+import type { Farm } from '../../api/shapes.ts';
+import { countOf } from '../../format/words.ts';
+import { metricOf } from '../../state/farms.ts';
+import type { FieldSensors } from '../../state/fields.ts';
+import { healthOfField } from '../../state/health.ts';
+import { addressOf } from '../../state/routes.ts';
+import { sensors } from '../../state/sensors.ts';
+import { Spark } from '../common/spark.tsx';
+import { Mark } from '../common/tone.tsx';
+import { RangeBar, Value } from '../common/value.tsx';
+import { SensorRow } from './sensor-row.tsx';
+
+/** Sensors beyond this many are on the field's own page. */
+const MOST = 6;
+
+/** One field: how it is, and its sensors, those first that need a look. */
+export function FieldCard({ farm, field }: { farm: Farm; field: FieldSensors }) {
+  const health = healthOfField(field.id).value;
+  const { tone, words, affected, total, mean, metric, order } = health;
+  const to = addressOf({ page: 'field', farm: farm.id, field: field.id, metric: undefined, range: { last: '24h' } });
+  const shown = (order.length > 0 ? order : field.sensors).slice(0, MOST);
+  const more = field.sensors.length - shown.length;
+  return (
+    <article
+      class={`field-card edge-${tone}`}
+      aria-labelledby={`field-${field.id}`}
+      data-field={field.id}
+      data-tone={tone}
+    >
+      <header class="field-card-head">
+        <h3 id={`field-${field.id}`}>
+          <a href={to}>{field.name}</a>
+        </h3>
+        {field.crop && <span class="crop">{field.crop}</span>}
+        {field.sensors.length > 0 && (
+          <Mark tone={tone} words={affected > 1 && affected < total ? `${words} (${affected} of ${total})` : words} />
+        )}
+      </header>
+      {metric !== undefined && (
+        <div class="field-mean">
+          <p class="field-mean-value">
+            {mean === undefined ? (
+              <span class="quiet">No fresh value</span>
+            ) : (
+              <span class="big">
+                <Value metric={metric} value={mean} />
+              </span>
+            )}
+            <span class="quiet">{metricOf(metric).label}, mean</span>
+          </p>
+          <Spark farm={farm.id} of={{ field: field.id }} metric={metric} trend />
+          {mean !== undefined && <RangeBar metric={metric} value={mean} />}
+        </div>
+      )}
+      {field.sensors.length === 0 ? (
+        <p class="quiet">No sensor in this field yet.</p>
+      ) : (
+        <ul class="sensor-rows">
+          {shown.map((id) => {
+            const view = sensors.value.get(id);
+            return view && <SensorRow key={id} farm={farm.id} view={view} />;
+          })}
+        </ul>
+      )}
+      {more > 0 && (
+        <a class="more" href={to}>
+          All {countOf(field.sensors.length, 'sensor')}
+        </a>
+      )}
+    </article>
+  );
+}

@@ -1,0 +1,108 @@
+import { useComputed } from '@preact/signals';
+import type { Farm } from '../../api/shapes.ts';
+import type { Tone } from '../../format/words.ts';
+import { labelPlace, type Point, type Projection, projectionOf, scaleLength } from '../../plan/project.ts';
+import { type FieldSensors, fields } from '../../state/fields.ts';
+import { healthOfField, toneOfSensor } from '../../state/health.ts';
+import { addressOf } from '../../state/routes.ts';
+import { positionOf, sensors } from '../../state/sensors.ts';
+import { PlanFrame, PlanShape } from '../common/plan-parts.tsx';
+import { valueText } from '../common/value.tsx';
+
+/** The farm from above, to scale, each field in the colour of its worst state. Nothing when the registry knows no place. */
+export function FarmPlan({ farm }: { farm: Farm }) {
+  const plan = useComputed(() => planOf(fields.value));
+  if (plan.value === undefined) return null;
+  const { projection, placed } = plan.value;
+  return (
+    <PlanFrame
+      projection={projection}
+      label={`Plan of ${farm.name}: fields and sensors`}
+      scale={scaleLength(projection.width / 3)}
+    >
+      {placed.map(({ field, outline, middle }) => (
+        <PlanField key={field.id} farm={farm.id} {...{ field, outline, middle }} />
+      ))}
+      {placed.flatMap(({ dots }) => dots.map(({ id, at }) => <Dot key={id} farm={farm.id} sensor={id} at={at} />))}
+    </PlanFrame>
+  );
+}
+
+export interface PlacedField {
+  readonly field: FieldSensors;
+  /** Undefined for a field whose polygon nobody drew. */
+  readonly outline: readonly Point[] | undefined;
+  /** Where its name stands. */
+  readonly middle: Point;
+  readonly dots: readonly { readonly id: string; readonly at: Point }[];
+}
+
+export function planOf(all: readonly FieldSensors[]): { projection: Projection; placed: PlacedField[] } | undefined {
+  const placesOf = (f: FieldSensors) => f.sensors.map(positionOf).filter((at) => at !== undefined);
+  const projection = projectionOf(all.flatMap((f) => [...(f.polygon ?? []), ...placesOf(f)]));
+  if (projection === undefined) return undefined;
+  const placed = all.map((field) => {
+    const outline = field.polygon?.map(projection.place);
+    const dots = field.sensors.flatMap((id) => {
+      const position = positionOf(id);
+      return position ? [{ id, at: projection.place(position) }] : [];
+    });
+    const middle = labelPlace(
+      outline ?? [],
+      dots.map((dot) => dot.at),
+    );
+    return { field, outline, middle, dots };
+  });
+  return { projection, placed };
+}
+
+function PlanField({
+  farm,
+  field,
+  outline,
+  middle,
+}: {
+  farm: string;
+  field: FieldSensors;
+  outline: readonly Point[] | undefined;
+  middle: Point;
+}) {
+  const { tone, words, mean, metric } = healthOfField(field.id).value;
+  if (outline === undefined) return null;
+  const value = mean !== undefined && metric !== undefined ? valueText(metric, mean) : '';
+  const shownTone: Tone = field.sensors.length === 0 ? 'none' : tone;
+  return (
+    <a
+      class="plan-link"
+      href={addressOf({ page: 'field', farm, field: field.id, metric: undefined, range: { last: '24h' } })}
+      aria-label={`${field.name}: ${field.sensors.length === 0 ? 'no sensor' : words}${value && `, mean ${value}`}`}
+    >
+      <PlanShape
+        outline={outline}
+        middle={middle}
+        tone={shownTone}
+        name={field.name}
+        line={
+          shownTone === 'fine' ? value : `${field.sensors.length === 0 ? 'No sensor' : words}${value && ` · ${value}`}`
+        }
+      />
+    </a>
+  );
+}
+
+function Dot({ farm, sensor, at: [x, y] }: { farm: string; sensor: string; at: Point }) {
+  const tone = toneOfSensor(sensor).value;
+  const name = sensors.value.get(sensor)?.value.name ?? sensor;
+  return (
+    <a
+      class="plan-dot-link"
+      href={addressOf({ page: 'sensor', farm, sensor, range: { last: '24h' } })}
+      aria-label={name}
+      tabIndex={-1}
+    >
+      <circle class={`plan-dot dot-${tone}`} cx={x} cy={y}>
+        <title>{name}</title>
+      </circle>
+    </a>
+  );
+}

@@ -1,0 +1,61 @@
+import { type Signal, useComputed } from '@preact/signals';
+import type { SensorView } from '../../../client/latest.ts';
+import { now } from '../../state/device.ts';
+import { inOrder } from '../../state/farms.ts';
+import { OLD_AFTER } from '../../state/findings.ts';
+import { toneOfSensor } from '../../state/health.ts';
+import { addressOf } from '../../state/routes.ts';
+import { connection, intervalOf, isBridge } from '../../state/sensors.ts';
+import { Age } from '../common/age.tsx';
+import { ToneIcon } from '../common/icons.tsx';
+import { LevelMark, Value } from '../common/value.tsx';
+
+const STATE_WORDS = { online: 'Fine', late: 'Late', offline: 'Offline', never: 'Never reported' } as const;
+
+/** One sensor in one line: its first metric's value, and how old it is. */
+export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorView> }) {
+  const { id, name, state } = view.value;
+  const tone = toneOfSensor(id).value;
+  const metric = useComputed(() => inOrder(view.value.values.keys())[0]);
+  return (
+    <li class={`sensor-row row-${tone}`} data-sensor-row={id}>
+      <ToneIcon tone={tone} />
+      <span class="hidden">{STATE_WORDS[state]}: </span>
+      <a class="sensor-name" href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}>
+        {name}
+      </a>
+      {metric.value === undefined ? <NoValue sensor={id} /> : <Reading view={view} metric={metric.value} />}
+    </li>
+  );
+}
+
+function NoValue({ sensor }: { sensor: string }) {
+  if (isBridge(sensor)) return <span class="quiet">Passes on others’ readings</span>;
+  return <span class="quiet">{connection.value.phase === 'live' ? 'Never reported' : 'Waiting …'}</span>;
+}
+
+/** A value that turns grey, and says so, when it is past its expected interval. */
+export function Reading({ view, metric }: { view: Signal<SensorView>; metric: string }) {
+  const old = useOld(view, metric);
+  const measured = view.value.values.get(metric);
+  if (measured === undefined) return null;
+  const [ts, value] = measured;
+  return (
+    <span class={old.value ? 'reading old' : 'reading'}>
+      {!old.value && <LevelMark metric={metric} value={value} />}
+      <Value sensor={view.value.id} metric={metric} value={value} />
+      <span class="age">
+        {old.value && <span class="old-word">old, </span>}
+        <Age ts={ts} />
+      </span>
+    </span>
+  );
+}
+
+/** Whether a value is older than its sensor's rhythm allows. Changes seldom, so the clock does not redraw the row each second. */
+export function useOld(view: Signal<SensorView>, metric: string) {
+  return useComputed(() => {
+    const measured = view.value.values.get(metric);
+    return measured !== undefined && now.value - measured[0] > OLD_AFTER * intervalOf(view.value.id);
+  });
+}

@@ -1,0 +1,77 @@
+import { type ReadonlySignal, useComputed } from '@preact/signals';
+import type { Farm } from '../../api/shapes.ts';
+import { levelOf } from '../../format/value.ts';
+import { type Tone, wordingOf } from '../../format/words.ts';
+import { type Point, scaleLength } from '../../plan/project.ts';
+import type { Track } from '../../state/day.ts';
+import { metricOf } from '../../state/farms.ts';
+import { fields } from '../../state/fields.ts';
+import { worstOf } from '../../state/findings.ts';
+import { PlanFrame, PlanShape } from '../common/plan-parts.tsx';
+import { Mark } from '../common/tone.tsx';
+import { valueText } from '../common/value.tsx';
+import { type PlacedField, planOf } from '../farm/plan.tsx';
+
+interface DayPlanProps {
+  readonly farm: Farm;
+  readonly metric: string;
+  readonly at: ReadonlySignal<number>;
+  readonly tracks: ReadonlyMap<string, Track>;
+  /** How long a sensor's value stands, ms. */
+  readonly goodFor: (sensor: string) => number;
+}
+
+/** The farm as it was at one moment of the day. A farm without places is told in words. */
+export function DayPlan(props: DayPlanProps) {
+  const plan = useComputed(() => planOf(fields.value));
+  const { farm, metric } = props;
+  if (plan.value === undefined) return <DayList {...props} />;
+  const { projection, placed } = plan.value;
+  const label = `${metricOf(metric).label} of ${farm.name} at the chosen time`;
+  return (
+    <PlanFrame projection={projection} label={label} scale={scaleLength(projection.width / 3)}>
+      {placed.map(
+        (place) => place.outline && <FieldThen key={place.field.id} {...props} place={place} outline={place.outline} />,
+      )}
+      {placed.flatMap(({ dots }) =>
+        dots.map((dot) => <DotThen key={dot.id} {...props} id={dot.id} at={props.at} place={dot.at} />),
+      )}
+    </PlanFrame>
+  );
+}
+
+/** A field's or sensor's state then, from the values of `ids`. */
+function then({ metric, at, tracks, goodFor }: DayPlanProps, ids: readonly string[]) {
+  const values = ids.flatMap((id) => tracks.get(id)?.at(at.value, goodFor(id)) ?? []);
+  if (values.length === 0) return { tone: 'none' as Tone, words: 'No values', value: '' };
+  const levels = values.map((v) => levelOf(v, metricOf(metric)));
+  const found = levels.flatMap((level) => (level === 'ok' ? [] : [wordingOf(metric, level)]));
+  const tone = found.length === 0 ? 'fine' : worstOf(found.map((f) => f.tone));
+  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+  return { tone, words: found.find((f) => f.tone === tone)?.words ?? 'Fine', value: valueText(metric, mean) };
+}
+
+function FieldThen({ place, outline, ...props }: DayPlanProps & { place: PlacedField; outline: readonly Point[] }) {
+  const { tone, words, value } = then(props, place.field.sensors);
+  const line = tone === 'fine' ? value : [words, value].filter(Boolean).join(' · ');
+  return <PlanShape outline={outline} middle={place.middle} tone={tone} name={place.field.name} line={line} />;
+}
+
+function DotThen({ id, place: [x, y], ...props }: DayPlanProps & { id: string; place: Point }) {
+  return <circle class={`plan-dot dot-${then(props, [id]).tone}`} cx={x} cy={y} />;
+}
+
+function DayList(props: DayPlanProps) {
+  return (
+    <ul class="day-list">
+      {fields.value.map((f) => {
+        const { tone, words, value } = then(props, f.sensors);
+        return (
+          <li key={f.id}>
+            <b>{f.name}</b> <Mark tone={tone} words={words} /> {value}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,144 @@
+import { useComputed, useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { type ApiProblem, asProblem } from '../../api/problem.ts';
+import type { Farm } from '../../api/shapes.ts';
+import { formatDay } from '../../format/time.ts';
+import { dateOf, fromInput, startOfDay } from '../../format/zone.ts';
+import { loadDay, type Track } from '../../state/day.ts';
+import { locale, now } from '../../state/device.ts';
+import { inOrder, metricOf } from '../../state/farms.ts';
+import { fields } from '../../state/fields.ts';
+import { go } from '../../state/router.ts';
+import { infoOf, sensors } from '../../state/sensors.ts';
+import { Glyph } from '../common/icons.tsx';
+import { ProblemNotice } from '../common/notice.tsx';
+import { DayChart } from './day-chart.tsx';
+import { DayPlan } from './day-plan.tsx';
+import { Player } from './player.tsx';
+
+/** Sensors whose day is read one by one; a larger farm plays back the first of them. */
+const MOST_SENSORS = 200;
+
+interface PlaybackProps {
+  readonly farm: Farm;
+  readonly day: string | undefined;
+  readonly metric: string | undefined;
+}
+
+/** A day of the farm, played back at a chosen speed on plan and chart together. */
+export function PlaybackPage({ farm, day, metric: asked }: PlaybackProps) {
+  const zone = farm.timezone;
+  const metrics = useComputed(() => {
+    const found = new Set<string>();
+    for (const view of sensors.value.values()) for (const m of view.value.values.keys()) found.add(m);
+    return inOrder(found).join(' ');
+  });
+  const ids = metrics.value === '' ? [] : metrics.value.split(' ');
+  const metric = asked ?? ids[0];
+  const today = dateOf(now.peek(), zone);
+  const date = day ?? today;
+  const from = fromInput(date, zone) ?? startOfDay(now.peek(), zone);
+  const end = startOfDay(from + 36 * 3_600_000, zone);
+  const to = Math.min(end, Math.max(from + 60_000, Math.floor(now.peek() / 60_000) * 60_000));
+  const show = (change: { day?: string; metric?: string }) =>
+    go({ page: 'playback', farm: farm.id, day: date, metric, ...change });
+  const step = (days: number) => show({ day: dateOf(from + (days * 24 + 12) * 3_600_000, zone) });
+  return (
+    <div class="playback-page">
+      <header class="page-head page-head-row">
+        <h1>Playback</h1>
+        <p class="quiet">{formatDay(from, locale, zone)}</p>
+      </header>
+      <div class="toolbar">
+        <div class="segments">
+          <button type="button" aria-label="The day before" title="The day before" onClick={() => step(-1)}>
+            <Glyph name="back" />
+          </button>
+          <input
+            type="date"
+            aria-label="Day"
+            value={date}
+            max={today}
+            onChange={(event) => event.currentTarget.value && show({ day: event.currentTarget.value })}
+          />
+          <button
+            type="button"
+            aria-label="The day after"
+            title="The day after"
+            disabled={date >= today}
+            onClick={() => step(1)}
+          >
+            <Glyph name="forward" />
+          </button>
+        </div>
+        {metric !== undefined && (
+          <select aria-label="Metric" value={metric} onChange={(event) => show({ metric: event.currentTarget.value })}>
+            {ids.map((id) => (
+              <option key={id} value={id}>
+                {metricOf(id).label}
+              </option>
+            ))}
+          </select>
+        )}
+      </div>
+      {metric === undefined ? (
+        <p class="quiet">No sensor has reported yet: there is nothing to play back.</p>
+      ) : (
+        <Day key={`${date} ${metric}`} farm={farm} metric={metric} from={from} to={to} />
+      )}
+    </div>
+  );
+}
+
+interface DayProps {
+  readonly farm: Farm;
+  readonly metric: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+function Day({ farm, metric, from, to }: DayProps) {
+  const at = useSignal(from);
+  const tracks = useSignal<ReadonlyMap<string, Track> | undefined>(undefined);
+  const done = useSignal(0);
+  const problem = useSignal<ApiProblem | undefined>(undefined);
+  const measuring = fields.peek().flatMap((f) => f.sensors);
+  const chosen = measuring.filter((id) => sensors.peek().get(id)?.peek().values.has(metric)).slice(0, MOST_SENSORS);
+  useEffect(() => {
+    const stop = new AbortController();
+    const load = async () => {
+      try {
+        const query = { farm: farm.id, metric, from, to, sensors: chosen };
+        tracks.value = await loadDay(query, stop.signal, (count) => {
+          done.value = count;
+        });
+      } catch (error) {
+        if (!stop.signal.aborted) problem.value = asProblem(error);
+      }
+    };
+    void load();
+    return () => stop.abort();
+  }, []);
+  if (problem.value) return <ProblemNotice problem={problem.value} />;
+  if (tracks.value === undefined) {
+    return (
+      <p class="quiet loading" role="status">
+        Reading the day: {done.value} of {chosen.length} sensors …
+      </p>
+    );
+  }
+  if ([...tracks.value.values()].every((track) => track.empty)) {
+    return <p class="notice">No values of {metricOf(metric).label.toLowerCase()} on this day. Choose another one.</p>;
+  }
+  const goodFor = (sensor: string) => 2.5 * Math.max((infoOf(sensor)?.interval ?? 600) * 1000, 300_000);
+  return (
+    <>
+      <Player at={at} from={from} to={to} zone={farm.timezone} />
+      <DayPlan farm={farm} metric={metric} at={at} tracks={tracks.value} goodFor={goodFor} />
+      <DayChart farm={farm} metric={metric} from={from} to={to} at={at} />
+      {measuring.length > MOST_SENSORS && (
+        <p class="quiet">The plan shows the first {MOST_SENSORS} sensors; the chart has all of them.</p>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,156 @@
+import { expect } from 'chai';
+import type { SensorView } from '../../dashboard-gateway/client/latest.ts';
+import { inUnits, systemOf } from '../../dashboard-gateway/web/format/units.ts';
+import {
+  labelPlace,
+  middleOf,
+  type Point,
+  projectionOf,
+  scaleLength,
+} from '../../dashboard-gateway/web/plan/project.ts';
+import { Board } from '../../dashboard-gateway/web/state/board.ts';
+import { findingsOf, worstOf } from '../../dashboard-gateway/web/state/findings.ts';
+
+const now = 1_000_000;
+const condition = { skewMs: undefined, refused: undefined, battery: undefined, signal: undefined, firmware: undefined };
+const metric = { id: 'm', label: 'M', unit: '%', min: 20, max: 40, decimals: 1 };
+
+function judge(values: [string, [number, number]][], over: Partial<SensorView> = {}, bridge = false) {
+  const view: SensorView = {
+    ...{ id: 's1', field: 'f1', name: 'Row 3', state: 'online', since: undefined, lastSeen: now, condition },
+    values: new Map(values),
+    ...over,
+  };
+  const found = findingsOf({ view, intervalMs: 1000, bridge, now, metricOf: (id) => ({ ...metric, id }) });
+  return found.map((f) => f.words);
+}
+
+describe('web: what is wrong with a sensor', () => {
+  it('is nothing when all is in range and fresh', () => {
+    expect(judge([['soil_moisture', [now, 30]]])).to.deep.equal([]);
+  });
+
+  it('is told in the words of the metric', () => {
+    expect(judge([['soil_moisture', [now, 10]]])).to.deep.equal(['Too dry']);
+    expect(judge([['soil_moisture', [now, 50]]])).to.deep.equal(['Too wet']);
+    expect(judge([['air_temperature', [now, 50]]])).to.deep.equal(['Too hot']);
+    expect(judge([['battery', [now, 3]]])).to.deep.equal(['Battery low']);
+    expect(judge([['ec', [now, 50]]])).to.deep.equal(['Too high']);
+  });
+
+  it('is the silence, not the value, when the value is old', () => {
+    expect(judge([['soil_moisture', [now - 2001, 10]]])).to.deep.equal(['Late']);
+    expect(judge([['soil_moisture', [now - 9000, 10]]], { state: 'offline' })).to.deep.equal(['Offline']);
+  });
+
+  it('names the worst first', () => {
+    const values: [string, [number, number]][] = [
+      ['air_temperature', [now, 10]],
+      ['soil_moisture', [now, 10]],
+    ];
+    expect(judge(values, { state: 'late' })).to.deep.equal(['Too dry', 'Too cold', 'Late']);
+  });
+
+  it('is never having reported, except for a bridge', () => {
+    expect(judge([], { state: 'never' })).to.deep.equal(['Never reported']);
+    expect(judge([], { state: 'never' }, true)).to.deep.equal([]);
+  });
+
+  it('ranks dry before wet before offline before late', () => {
+    expect(worstOf(['late', 'offline', 'wet', 'dry'])).to.equal('dry');
+    expect(worstOf(['fine', 'late'])).to.equal('late');
+    expect(worstOf([])).to.equal('none');
+  });
+});
+
+describe('web: a board of signals', () => {
+  it('wakes only whom a change concerns, and empties what is not named any more', () => {
+    const board = new Board('none');
+    const woken: string[] = [];
+    const end = board.get('a').subscribe((value) => woken.push(value));
+    board.setAll(
+      new Map([
+        ['a', 'dry'],
+        ['b', 'dry'],
+      ]),
+    );
+    board.setAll(
+      new Map([
+        ['a', 'dry'],
+        ['b', 'wet'],
+      ]),
+    );
+    board.setAll(new Map());
+    end();
+    expect(woken).to.deep.equal(['none', 'dry', 'none']);
+  });
+});
+
+describe('web: units', () => {
+  it('of the United States are shown with their range, where the unit has a counterpart', () => {
+    const shown = inUnits({ unit: '°C', decimals: 1, min: 0, max: 40 }, 'imperial');
+    expect([shown.unit, shown.min, shown.max, shown.of(20)]).to.deep.equal(['°F', 32, 104, 68]);
+    expect(inUnits({ unit: 'mm', decimals: 1, min: undefined, max: undefined }, 'imperial')).to.include({
+      unit: 'in',
+      decimals: 2,
+    });
+    expect(inUnits({ unit: '%', decimals: 1, min: 20, max: 45 }, 'imperial').of(31.2)).to.equal(31.2);
+  });
+
+  it('follow the reader’s region', () => {
+    expect(systemOf('en-US')).to.equal('imperial');
+    for (const locale of ['en-GB', 'de', 'en', undefined, 'not a locale']) expect(systemOf(locale)).to.equal('metric');
+  });
+});
+
+describe('web: the plan', () => {
+  it('is to scale: a degree of longitude is shorter than one of latitude', () => {
+    const plan = projectionOf(
+      [
+        [60, 10],
+        [60.01, 10.01],
+      ],
+      0,
+    );
+    expect(plan?.height).to.be.closeTo(1113, 2);
+    expect(plan?.width).to.be.closeTo(1113 / 2, 2);
+    const [x, y] = plan?.place([60.01, 10]) ?? [];
+    expect([x, y].every((at) => Math.abs(at ?? 9) < 1)).to.equal(true);
+  });
+
+  it('holds a farm across the 180th meridian together', () => {
+    expect(
+      projectionOf(
+        [
+          [0, 179.999],
+          [0, -179.999],
+        ],
+        0,
+      )?.width,
+    ).to.be.closeTo(223, 2);
+  });
+
+  it('of nothing is none, of one place is a plan around it', () => {
+    expect(projectionOf([])).to.equal(undefined);
+    expect(projectionOf([[52, 13]])?.width).to.be.above(50);
+  });
+
+  const square: Point[] = [
+    [0, 0],
+    [100, 0],
+    [100, 100],
+    [0, 100],
+  ];
+
+  it('puts a name into the middle of its field, or where no sensor is in its way', () => {
+    expect(middleOf(square)).to.deep.equal([50, 50]);
+    const [x, y] = labelPlace(square, [[50, 50]]);
+    expect(Math.hypot(x - 50, y - 50)).to.be.above(15);
+    expect(x).to.be.within(0, 100);
+    expect(y).to.be.within(0, 100);
+  });
+
+  it('has a scale of a round length', () => {
+    expect([999, 450, 230, 1.5].map(scaleLength)).to.deep.equal([500, 200, 200, 1]);
+  });
+});
