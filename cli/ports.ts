@@ -14,6 +14,9 @@ import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
+import { CodecFiles } from '../workers/codecs/codec-files.ts';
+import { createValidate, type Validate } from '../workers/validate.ts';
 
 /** Opens ports as parts of a house, so that they are closed after everything that uses them. Each rejects with ConfigInvalid. */
 
@@ -61,6 +64,16 @@ export function holdRegistry(house: House, config: Config, log: Logger): Promise
     () => openRegistry(config, log),
     async (registry) => registry.close(),
   );
+}
+
+/** What makes readings of publishes, by the registry and the codecs beside it. */
+export async function holdValidate(house: House, config: Config, registry: RegistryView): Promise<Validate> {
+  const codecs = await house.hold(
+    'codecs',
+    async () => new CodecFiles(config.registry),
+    (files) => files.close(),
+  );
+  return createValidate({ registry, codecs });
 }
 
 /** The registry's file, read. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */

@@ -23,6 +23,7 @@ import {
   holdRegistry,
   holdStore,
   holdTrialsLog,
+  holdValidate,
   needServers,
 } from './ports.ts';
 import type { Running } from './run.ts';
@@ -80,13 +81,15 @@ function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca }: Config) {
 /** `loam worker`: queue in, store and live log out. */
 export async function startWorker(house: House, { config, log }: Running): Promise<void> {
   needServers('worker', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log, LOAM_STORE: config.store });
+  const registry = await holdRegistry(house, config, log);
+  const validate = await holdValidate(house, config, registry);
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
   const openTrials = await holdTrialsLog(house, config);
   const queue = await holdQueue(house, config);
   const metrics = processMetrics();
-  const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
+  const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
   await house.start(worker);
   await startOps(house, config, log, () => worker.health(), metrics);
   log.info('worker is ready');

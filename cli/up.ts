@@ -10,7 +10,16 @@ import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
 import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
-import { holdCommands, holdDeadLog, holdLiveLog, holdQueue, holdRegistry, holdStore, holdTrialsLog } from './ports.ts';
+import {
+  holdCommands,
+  holdDeadLog,
+  holdLiveLog,
+  holdQueue,
+  holdRegistry,
+  holdStore,
+  holdTrialsLog,
+  holdValidate,
+} from './ports.ts';
 import { brokerSettings, countBroker, countCommands, downlinkOf, gatewaySettings, startOps } from './roles.ts';
 import type { Running } from './run.ts';
 
@@ -19,6 +28,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   await prepareDataFolder(config);
   const isFirstStart = await ensureRegistry(config);
   const registry = await holdRegistry(house, config, log);
+  const validate = await holdValidate(house, config, registry);
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
@@ -47,7 +57,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     log,
     ...(firstSignIn ? { firstSignIn } : {}),
   });
-  const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics });
+  const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
   const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   countBroker(metrics, broker);
   countCommands(metrics, commands);

@@ -84,6 +84,19 @@ function beginOf(day: number, offset: Offset): number {
   return oldClock < after ? oldClock : Math.max(after, midnight - offsetAfter);
 }
 
+/**
+ * The instant (Unix ms) at which the clocks of `zone` show `local`, written as if it were UTC. Of two such instants, where clocks go back,
+ * the first; where they skip it, the one that old clocks would have shown. Throws RangeError for an unknown zone.
+ */
+export function instantOf(local: number, zone: string): number {
+  const offset = offsetsOf(zone);
+  const [early, late] = [offset(local - DAY), offset(local + DAY)];
+  const first = local - Math.max(early, late);
+  if (offset(first) === Math.max(early, late)) return first;
+  const second = local - Math.min(early, late);
+  return offset(second) === Math.min(early, late) ? second : local - early;
+}
+
 /** Throws RangeError unless `zone` is an IANA time zone. */
 export function refuseZone(zone: string): void {
   formatOf(zone);

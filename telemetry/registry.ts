@@ -5,6 +5,7 @@ import { readYaml, YamlBroken, type YamlFile } from '../core/yaml.ts';
 import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
+import { metricReading, sensorReading } from './reading-rules.ts';
 
 /** Fields whose sensors nobody registered: brought by a bridge. */
 export const UNASSIGNED = 'unassigned';
@@ -49,6 +50,7 @@ export const sensorSchema = z.strictObject({
     .optional(),
   role: z.enum(['sensor', 'bridge']).default('sensor'),
   rate: rate.optional(),
+  ...sensorReading,
 });
 const metric = z.strictObject({
   id: z
@@ -61,6 +63,7 @@ const metric = z.strictObject({
   min: z.number().optional(),
   max: z.number().optional(),
   decimals: z.int().min(0).max(10).default(1),
+  ...metricReading,
 });
 const user = z.strictObject({
   name: id,

@@ -22,6 +22,7 @@ export class WorkerCounters {
   private readonly duplicates: Counter<'farm'>;
   private readonly readings: Counter<'farm'>;
   private readonly dead: Counter<'farm' | 'reason'>;
+  private readonly passedOver: Counter;
   private readonly storing: Histogram;
   private readonly folded: Histogram;
   private readonly toStore: Histogram;
@@ -40,6 +41,10 @@ export class WorkerCounters {
     );
     this.readings = metrics.counter('loam_readings_written_total', 'Readings that the store has', ['farm']);
     this.dead = metrics.counter('loam_set_aside_total', 'Dead letters written by workers', ['farm', 'reason']);
+    this.passedOver = metrics.counter(
+      'loam_values_skipped_total',
+      'Texts and nulls that other systems sent among their values',
+    );
     this.storing = metrics.histogram('loam_store_write_seconds', 'How long the store took for a write');
     this.folded = metrics.histogram('loam_store_write_readings', 'Readings in a write', { buckets: FOLD_SIZES });
     this.toStore = metrics.histogram('loam_received_to_stored_seconds', 'From the broker until a message was done');
@@ -78,6 +83,10 @@ export class WorkerCounters {
     for (const { publish, reason } of letters) {
       this.dead.inc({ farm: this.farms.of(publish.farm), reason: this.reasons.of(reason) });
     }
+  }
+
+  skipped(values: number): void {
+    this.passedOver.inc(values);
   }
 
   startedOver(): void {

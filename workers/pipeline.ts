@@ -11,7 +11,7 @@ import { Fold } from './fold.ts';
 import { Holding, type HoldingLimits } from './holding.ts';
 import { Patience } from './outage.ts';
 import { Suspects } from './suspects.ts';
-import { rejectedByStore, unreadable, type validateBatch } from './validate.ts';
+import { rejectedByStore, unreadable, type Validate } from './validate.ts';
 
 export interface PipelineParts {
   readonly store: Store;
@@ -21,7 +21,7 @@ export interface PipelineParts {
   readonly openTrials: () => Promise<Log>;
   readonly log: Logger;
   readonly counters: WorkerCounters;
-  readonly validate: typeof validateBatch;
+  readonly validate: Validate;
   readonly holding: HoldingLimits;
   /** Called whenever something got on. */
   readonly progressed: () => void;
@@ -154,8 +154,9 @@ export class Pipeline {
   }
 
   private async workOff(id: string, publishes: readonly Publish[], counted: (readings: number) => void): Promise<void> {
-    const { readings, dead } = this.parts.validate({ id, publishes }, Date.now());
+    const { readings, dead, skipped } = await this.parts.validate({ id, publishes }, Date.now());
     counted(readings.length);
+    this.parts.counters.skipped(skipped);
     const held = { oldest: publishes.reduce((oldest, { received }) => Math.min(oldest, received), Date.now()) };
     this.inHand.add(held);
     try {

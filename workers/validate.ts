@@ -1,7 +1,18 @@
 import type { Batch, DeadLetter, Publish } from '../telemetry/batch.ts';
-import { decodeNative } from '../telemetry/formats/native.ts';
+import {
+  type Decoded,
+  type PayloadContext,
+  type Refusal,
+  Refusals,
+  type UplinkBytes,
+} from '../telemetry/formats/decoded.ts';
+import { decodePublish } from '../telemetry/formats/formats.ts';
+import { takeCodecData } from '../telemetry/formats/uplink.ts';
 import type { Reading } from '../telemetry/reading.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
+import { Rulebook } from '../telemetry/rules.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
+import type { Codecs } from './codecs/codec.ts';
 
 const MAX_EXPLANATION = 2_000;
 
@@ -9,21 +20,78 @@ const MAX_EXPLANATION = 2_000;
 export interface Validated {
   readonly readings: Reading[];
   readonly dead: DeadLetter[];
+  /** Texts and nulls that other systems sent among their values, and that are no measurements. */
+  readonly skipped: number;
 }
 
-/** Makes readings of raw publishes. Never throws: what is not understood becomes a dead letter. `now` is Unix ms. */
-export function validateBatch(batch: Batch, now: number): Validated {
-  const readings: Reading[] = [];
-  const dead: DeadLetter[] = [];
-  for (const publish of batch.publishes) {
-    const decoded = decodeNative(publish.payload, publish);
-    readings.push(...decoded.readings);
-    const [first] = decoded.refused;
-    if (!first) continue;
-    const explanation = decoded.refused.map((part) => `${part.path || 'payload'}: ${part.explanation}`).join('; ');
-    dead.push({ publish, reason: first.reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now });
+/** Makes readings of raw publishes. Never throws or rejects: what is not understood becomes a dead letter. `now` is Unix ms. */
+export type Validate = (batch: Batch, now: number) => Validated | Promise<Validated>;
+
+export interface ValidatorParts {
+  /** Whose names, units, clocks and codecs are used. Absent: only what Loam knows by itself. */
+  readonly registry?: RegistryView | undefined;
+  /** Absent: bytes that need a codec are set aside. */
+  readonly codecs?: Codecs | undefined;
+}
+
+/** Makes a `Validate`. It answers at once unless a publish has to go through a codec. */
+export function createValidate({ registry, codecs }: ValidatorParts = {}): Validate {
+  const rulebook = new Rulebook();
+  return (batch, now) => {
+    const outcome: Outcome = { readings: [], dead: [], skipped: 0 };
+    const waiting: Promise<void>[] = [];
+    const current = registry?.current();
+    for (const publish of batch.publishes) {
+      const rules = rulebook.of(publish.farm, publish.sensor, current);
+      const decoded = decodePublish(publish, rules);
+      add(outcome, publish, decoded, now);
+      if (!decoded.bytes) continue;
+      const context = { farm: publish.farm, sensor: publish.sensor, received: publish.received, rules };
+      const done = throughCodec(decoded.bytes, context, codecs).then((read) => add(outcome, publish, read, now));
+      waiting.push(done);
+    }
+    return waiting.length === 0 ? outcome : Promise.all(waiting).then(() => outcome);
+  };
+}
+
+interface Outcome {
+  readonly readings: Reading[];
+  readonly dead: DeadLetter[];
+  skipped: number;
+}
+
+function add(outcome: Outcome, publish: Publish, { readings, refused, skipped }: Decoded, now: number): void {
+  for (const reading of readings) outcome.readings.push(reading);
+  outcome.skipped += skipped;
+  const [first] = refused;
+  if (!first) return;
+  const explanation = refused.map((part) => `${part.path || 'payload'}: ${part.explanation}`).join('; ');
+  outcome.dead.push({ publish, reason: first.reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now });
+}
+
+async function throughCodec(
+  uplink: UplinkBytes,
+  context: PayloadContext,
+  codecs: Codecs | undefined,
+): Promise<Decoded> {
+  const { codec } = context.rules;
+  if (codec === undefined || !codecs) {
+    return refused({
+      reason: 'no_codec',
+      path: '$',
+      explanation: 'nobody decoded its bytes: the registry can name a codec',
+    });
   }
-  return { readings, dead };
+  const { bytes, fPort, at = context.received } = uplink;
+  const outcome = await codecs.decode(codec, { bytes, fPort, recvTime: at });
+  if ('why' in outcome) return refused({ reason: 'codec_failed', path: codec, explanation: outcome.why });
+  const refusals = new Refusals();
+  const { readings, skipped } = takeCodecData(outcome.data, uplink, context, refusals);
+  return { readings, refused: refusals.list(), skipped };
+}
+
+function refused(refusal: Refusal): Decoded {
+  return { readings: [], refused: [refusal], skipped: 0 };
 }
 
 /** The dead letter of a queue message that is no batch. It is nobody's, but it was acknowledged to somebody: kept whole. */

@@ -7,7 +7,7 @@ import { Metrics } from '../core/metrics.ts';
 import { WorkerCounters } from './counters.ts';
 import type { HoldingLimits } from './holding.ts';
 import { Pipeline } from './pipeline.ts';
-import { validateBatch } from './validate.ts';
+import { createValidate, type Validate } from './validate.ts';
 import { Watchdog } from './watchdog.ts';
 
 export interface WorkerOptions {
@@ -23,8 +23,8 @@ export interface WorkerOptions {
   /** Queue messages that are fetched at once, whether at work or waiting for room: with `holding` the bound of a worker's memory. */
   readonly prefetch?: number;
   readonly holding?: HoldingLimits;
-  /** What makes readings of publishes. */
-  readonly validate?: typeof validateBatch;
+  /** What makes readings of publishes: without the registry's wishes unless it is given. */
+  readonly validate?: Validate;
   /** How often the watchdog looks: it barks after thirty looks without progress. */
   readonly beatMs?: number;
 }
@@ -108,7 +108,7 @@ export class Worker implements Part {
   }
 
   private newPipeline(): Pipeline {
-    const { store, live, dead, log, openTrials, validate = validateBatch, holding = HOLDING } = this.options;
+    const { store, live, dead, log, openTrials, validate = createValidate(), holding = HOLDING } = this.options;
     return new Pipeline({
       store,
       live,

@@ -1,10 +1,13 @@
 import type { Reading } from '../reading.ts';
+import type { SensorRules } from '../rules.ts';
 
 /** What a payload's decoder knows besides its bytes. `received` is Unix ms. */
 export interface PayloadContext {
   readonly farm: string;
   readonly sensor: string;
   readonly received: number;
+  /** How the sensor's names, units and times are read. */
+  readonly rules: SensorRules;
 }
 
 /** Something in a payload that no reading was made of. */
@@ -17,11 +20,40 @@ export interface Refusal {
   readonly explanation: string;
 }
 
-/** What became of a payload. At least one of the two lists is never empty. */
+/** What became of a payload. The two lists are never both empty, unless its values are in `bytes` that a codec has to read first. */
 export interface Decoded {
   readonly readings: readonly Reading[];
   readonly refused: readonly Refusal[];
+  /** Texts and nulls among the values of other systems, which are no measurements and were passed over. */
+  readonly skipped: number;
+  readonly bytes?: UplinkBytes;
 }
+
+/** What a LoRaWAN device sent, when its network server did not decode it. */
+export interface UplinkBytes {
+  readonly bytes: Uint8Array;
+  readonly fPort: number;
+  /** When the network received it, Unix ms; absent when it does not say. */
+  readonly at: number | undefined;
+  /** What the network measured of the radio, under the names of metrics. */
+  readonly radio: Readonly<Record<string, number>>;
+}
+
+/** A reading before its time is settled. `at` is what the device claims, Unix ms; `path` its place in the payload. */
+export interface Draft {
+  readonly at: number | undefined;
+  readonly path: string;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+/** What a format found in a payload. */
+export interface Found {
+  readonly drafts: readonly Draft[];
+  readonly skipped: number;
+  readonly bytes?: UplinkBytes;
+}
+
+export const NOTHING: Found = { drafts: [], skipped: 0 };
 
 export const REASONS = [
   'not_utf8',
@@ -30,14 +62,22 @@ export const REASONS = [
   'no_values',
   'bad_time',
   'time_required',
+  'future_time',
   'not_a_number',
   'not_finite',
+  'wrong_unit',
+  'implausible',
   'bad_name',
   'reserved_name',
   'double_name',
   'unknown_key',
   'too_many_metrics',
   'too_many_readings',
+  'unknown_version',
+  'unknown_field',
+  'not_an_uplink',
+  'no_codec',
+  'codec_failed',
   'more_refused',
 ] as const;
 export type Reason = (typeof REASONS)[number];
@@ -52,6 +92,10 @@ export class Refusals {
   add(reason: Reason, path: string, explanation: string): void {
     if (this.kept.length < MAX_REFUSALS) this.kept.push({ reason, path, explanation });
     else this.more++;
+  }
+
+  get none(): boolean {
+    return this.kept.length === 0;
   }
 
   list(): readonly Refusal[] {
@@ -71,4 +115,13 @@ export function child(path: string, key: string): string {
 export function quote(text: string): string {
   // Cutting must not leave half a surrogate pair, which is no valid UTF-8.
   return JSON.stringify(text.length <= 64 ? text : `${text.slice(0, 64).replace(/[\uD800-\uDBFF]$/, '')}…`);
+}
+
+/** What a JSON value is, in a word. */
+export function kind(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'object') return 'an object';
+  if (typeof value === 'string') return `the text ${quote(value)}`;
+  return `the ${typeof value} ${String(value)}`;
 }

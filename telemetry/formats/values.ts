@@ -1,79 +1,119 @@
-import { MAX_METRICS_PER_READING, RESERVED_METRICS } from '../reading.ts';
-import { child, quote, type Refusals } from './decoded.ts';
-import { metricName } from './metric-name.ts';
+import { MAX_METRICS_PER_READING, MAX_METRICS_PER_SENSOR } from '../reading.ts';
+import type { MetricRule, NameProblem, SensorRules } from '../rules.ts';
+import { conversion, convert } from '../units.ts';
+import { child, kind, quote, type Refusals } from './decoded.ts';
+
+/**
+ * Gathers the values of one reading: each is given its metric and unit by the sensor's rules, or refused alone.
+ * Of two names that mean one metric the first stands, and so do the first 64 values.
+ */
+export class Values {
+  private readonly values: Record<string, number> = {};
+  private readonly rules: SensorRules;
+  private readonly refusals: Refusals;
+  private readonly path: string;
+  private taken = 0;
+
+  /** `path` is the reading's place in the payload. */
+  constructor(rules: SensorRules, refusals: Refusals, path: string) {
+    this.rules = rules;
+    this.refusals = refusals;
+    this.path = path;
+  }
+
+  /** The values, or undefined when there is not one good value. */
+  get result(): Record<string, number> | undefined {
+    return this.taken > 0 ? this.values : undefined;
+  }
+
+  /** The values so far; those still to come will be in it too. */
+  get live(): Readonly<Record<string, number>> {
+    return this.values;
+  }
+
+  /** Takes one value, in `unit` where it comes with one. False when no more can be taken. `place` is its place in the payload. */
+  add(name: string, value: number, unit: string | undefined, place: () => string): boolean {
+    if (this.taken === MAX_METRICS_PER_READING) {
+      const explanation = `only the first ${MAX_METRICS_PER_READING} values of a reading are taken`;
+      this.refusals.add('too_many_metrics', this.path, explanation);
+      return false;
+    }
+    const rule = this.rules.ruleOf(name);
+    if (typeof rule === 'string') this.refuseName(rule, name, place());
+    else if (Object.hasOwn(this.values, rule.metric)) {
+      this.refusals.add('double_name', place(), `another name in this reading is "${rule.metric}" already`);
+    } else this.take(rule, value, unit, place);
+    return true;
+  }
+
+  private take(rule: MetricRule, given: number, unit: string | undefined, place: () => string): void {
+    const { metric, plausible } = rule;
+    const change = unit === undefined || rule.unit === '' ? rule.usual : conversion(unit, rule.unit);
+    if (change === undefined) {
+      this.refusals.add(
+        'wrong_unit',
+        place(),
+        `${quote(unit ?? '')} cannot be made ${rule.unit}, the unit of ${metric}`,
+      );
+      return;
+    }
+    const value = convert(given, change);
+    if (!Number.isFinite(value)) this.refusals.add('not_finite', place(), 'the number is too large');
+    else if (plausible && (value < plausible[0] || value > plausible[1])) {
+      const [least, most] = plausible;
+      const explanation = `${value} ${rule.unit} is no ${metric}: that is from ${least} to ${most}`;
+      this.refusals.add('implausible', place(), explanation);
+    } else {
+      this.values[metric] = value;
+      this.taken++;
+    }
+  }
+
+  private refuseName(problem: NameProblem, name: string, place: string): void {
+    const isOver = problem === 'too_many_names';
+    this.refusals.add(isOver ? 'too_many_metrics' : problem, place, nameProblem(problem, name));
+  }
+}
+
+function nameProblem(problem: NameProblem, name: string): string {
+  switch (problem) {
+    case 'bad_name':
+      return `${quote(name)} cannot be made a metric: 1 to 64 of a-z, 0-9 and _`;
+    case 'reserved_name':
+      return `${quote(name)} cannot be a metric`;
+    case 'too_many_names':
+      return `the sensor has sent ${MAX_METRICS_PER_SENSOR} other metrics already, the most that one may have`;
+  }
+}
 
 /**
  * The values of one reading from the keys of `given` (all but `except`), or undefined when there is not one good value.
- * A bad value is refused alone. Of two names that fold to one metric the first stands, and so do the first 64 values.
+ * A value is a finite number or a boolean, in the metric's unit.
  */
 export function takeValues(
   given: Readonly<Record<string, unknown>>,
   path: string,
+  rules: SensorRules,
   refusals: Refusals,
   except?: string,
 ): Record<string, number> | undefined {
-  const values: Record<string, number> = {};
-  let taken = 0;
+  const values = new Values(rules, refusals, path);
   let seen = 0;
   for (const key of Object.keys(given)) {
     if (key === except) continue;
     seen++;
-    if (taken === MAX_METRICS_PER_READING) {
-      refusals.add('too_many_metrics', path, `only the first ${MAX_METRICS_PER_READING} values of a reading are taken`);
-      break;
-    }
-    const name = takeName(key, values, path, refusals);
-    if (name === undefined) continue;
     const value = takeNumber(given[key], key, path, refusals);
-    if (value === undefined) continue;
-    values[name] = value;
-    taken++;
+    if (value !== undefined && !values.add(key, value, undefined, () => child(path, key))) break;
   }
   if (seen === 0) refusals.add('no_values', path, 'there is no value in it');
-  return taken > 0 ? values : undefined;
-}
-
-function takeName(
-  key: string,
-  values: Readonly<Record<string, number>>,
-  path: string,
-  refusals: Refusals,
-): string | undefined {
-  const name = metricName(key);
-  if (name === undefined) {
-    refusals.add('bad_name', child(path, key), `${quote(key)} cannot be made a metric: 1 to 64 of a-z, 0-9 and _`);
-    return undefined;
-  }
-  if (RESERVED_METRICS.has(name)) {
-    refusals.add('reserved_name', child(path, key), `"${name}" cannot be a metric`);
-    return undefined;
-  }
-  if (Object.hasOwn(values, name)) {
-    refusals.add('double_name', child(path, key), `another name in this reading is "${name}" already`);
-    return undefined;
-  }
-  return name;
+  return values.result;
 }
 
 function takeNumber(value: unknown, key: string, path: string, refusals: Refusals): number | undefined {
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
   if (typeof value === 'boolean') return value ? 1 : 0;
-  if (typeof value !== 'number') {
-    refusals.add('not_a_number', child(path, key), `${kind(value)} is neither a number nor a boolean`);
-    return undefined;
-  }
   // JSON has no infinity, but 1e999 becomes one.
-  if (!Number.isFinite(value)) {
-    refusals.add('not_finite', child(path, key), 'the number is too large');
-    return undefined;
-  }
-  return value;
-}
-
-/** What a JSON value is, in a word. */
-export function kind(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object') return 'an object';
-  if (typeof value === 'string') return `the text ${quote(value)}`;
-  return `the ${typeof value} ${String(value)}`;
+  if (typeof value === 'number') refusals.add('not_finite', child(path, key), 'the number is too large');
+  else refusals.add('not_a_number', child(path, key), `${kind(value)} is neither a number nor a boolean`);
+  return undefined;
 }

@@ -6,7 +6,9 @@ import { Numbering, Payloads } from '../../simulators/load/messages.ts';
 import { completePlan, type LoadPlan, partOf } from '../../simulators/load/plan.ts';
 import { type Promised, PromiseLines, readPromises } from '../../simulators/load/promises.ts';
 import { Schedule } from '../../simulators/load/schedule.ts';
-import { decodeNative } from '../../telemetry/formats/native.ts';
+import { decodePublish } from '../../telemetry/formats/formats.ts';
+import { plainRules } from '../../telemetry/rules.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
 describe('a load’s schedule', () => {
@@ -70,12 +72,9 @@ describe('a load’s readings', () => {
   });
 
   it('are native payloads', () => {
-    const payload = new Payloads(12).of(42, 1_764_000_000_000);
-    const { readings, refused } = decodeNative(Buffer.from(payload), {
-      farm: 'north',
-      sensor: 'a',
-      received: 1_764_000_000_001,
-    });
+    const payload = Buffer.from(new Payloads(12).of(42, 1_764_000_000_000));
+    const publish = { farm: 'north', field: 'f', sensor: 'a', topic: telemetryTopic('north', 'a'), payload };
+    const { readings, refused } = decodePublish({ ...publish, received: 1_764_000_000_001 }, plainRules());
     expect(refused).to.deep.equal([]);
     expect(readings).to.have.length(1);
     expect(Object.keys(readings[0]?.values ?? {})).to.have.length(13);

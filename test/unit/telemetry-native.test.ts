@@ -1,15 +1,20 @@
 import { expect } from 'chai';
+import { BACKFILL_AGE_MS } from '../../telemetry/backfill.ts';
+import { MAX_AHEAD_MS } from '../../telemetry/clock.ts';
 import { MAX_REFUSALS, REASONS } from '../../telemetry/formats/decoded.ts';
+import { decodePublish } from '../../telemetry/formats/formats.ts';
 import { metricName } from '../../telemetry/formats/metric-name.ts';
-import { decodeNative, MAX_READINGS } from '../../telemetry/formats/native.ts';
+import { MAX_READINGS } from '../../telemetry/formats/native.ts';
 import { MAX_TS, METRIC_NAME, MIN_TS } from '../../telemetry/reading.ts';
+import { plainRules } from '../../telemetry/rules.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
 import { code, projectFile, tableRows } from './house-table.ts';
 
 const received = 1_764_000_000_500;
 const ts = 1_764_000_000_000;
-const context = { farm: 'north', sensor: 's1', received };
+const publish = { farm: 'north', field: 'f1', sensor: 's1', topic: telemetryTopic('north', 's1'), received };
 
-const decodeBytes = (bytes: Uint8Array) => decodeNative(bytes, context);
+const decodeBytes = (payload: Uint8Array) => decodePublish({ ...publish, payload }, plainRules());
 const decodeText = (text: string) => decodeBytes(new TextEncoder().encode(text));
 const decode = (value: unknown) => decodeText(JSON.stringify(value));
 const reading = (values: Record<string, number>, at = ts) => ({
@@ -83,13 +88,13 @@ describe('native payload: time', () => {
     expectDecoded(
       decode([
         { ts: MIN_TS, ec: 1 },
-        { ts: MAX_TS - 1, ec: 1 },
+        { ts: received + MAX_AHEAD_MS, ec: 1 },
       ]),
-      [reading({ ec: 1 }, MIN_TS), reading({ ec: 1 }, MAX_TS - 1)],
+      [{ ...reading({ ec: 1 }, MIN_TS), backfill: true }, reading({ ec: 1 }, received + MAX_AHEAD_MS)],
     );
   });
 
-  for (const wrong of [MIN_TS - 1, MAX_TS, 0, -1, ts / 1000, String(ts), null, true, [ts], {}]) {
+  for (const wrong of [MIN_TS - 1, MAX_TS, 0, -1, String(ts), 'noon', '2025-02-30', null, true, [ts], {}]) {
     it(`refuses a reading at ${JSON.stringify(wrong)} rather than give it another time`, () => {
       expectDecoded(decode({ ts: wrong, values: { ec: 1 } }), [], ['bad_time $.ts']);
       expectDecoded(decode({ ts: wrong, ec: 1 }), [], ['bad_time $.ts']);
@@ -98,6 +103,26 @@ describe('native payload: time', () => {
 
   it('refuses a time too large for a number', () => {
     expectDecoded(decodeText('{"ts": 1e999, "ec": 1}'), [], ['bad_time $.ts']);
+  });
+
+  it('refuses a time more than five minutes after receipt', () => {
+    expectDecoded(decode({ ts: received + MAX_AHEAD_MS + 1, ec: 1 }), [], ['future_time $']);
+    const night = [
+      { ts, ec: 1 },
+      { ts: MAX_TS - 1, ec: 2 },
+    ];
+    expectDecoded(decode(night), [reading({ ec: 1 })], ['future_time $[1]']);
+  });
+
+  it('takes seconds for what they are', () => {
+    expectDecoded(decode({ ts: ts / 1000, ec: 1 }), [reading({ ec: 1 })]);
+    expectDecoded(decode({ ts: ts / 1000 + 0.25, ec: 1 }), [reading({ ec: 1 }, ts + 250)]);
+  });
+
+  it('marks what was late when it came', () => {
+    const late = received - BACKFILL_AGE_MS - 1;
+    expectDecoded(decode({ ts: late, ec: 1 }), [{ ...reading({ ec: 1 }, late), backfill: true }]);
+    expectDecoded(decode({ ts: late + 1, ec: 1 }), [reading({ ec: 1 }, late + 1)]);
   });
 
   it('requires ts in an array, even of one', () => {
@@ -244,13 +269,13 @@ describe('native payload: arrays', () => {
   });
 
   it(`takes ${MAX_READINGS} readings`, () => {
-    const decoded = decode(Array.from({ length: MAX_READINGS }, (_, i) => ({ ts: ts + i, ec: i })));
+    const decoded = decode(Array.from({ length: MAX_READINGS }, (_, i) => ({ ts: ts + i, n: i })));
     expect(decoded.readings).to.have.length(MAX_READINGS);
     expect(decoded.refused).to.deep.equal([]);
   });
 
   it('takes the first readings of a longer array and says how many it did not', () => {
-    const decoded = decode(Array.from({ length: MAX_READINGS + 7 }, (_, i) => ({ ts: ts + i, ec: i })));
+    const decoded = decode(Array.from({ length: MAX_READINGS + 7 }, (_, i) => ({ ts: ts + i, n: i })));
     expect(decoded.readings).to.have.length(MAX_READINGS);
     expect(reasons(decoded)).to.deep.equal([`too_many_readings $[${MAX_READINGS}]`]);
     expect(decoded.refused[0]?.explanation).to.match(/^7 /);

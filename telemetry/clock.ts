@@ -1,0 +1,65 @@
+import { instantOf } from './calendar.ts';
+import { MAX_TS, MIN_TS } from './reading.ts';
+
+/** How far ahead of the time of receipt a device's clock may be, ms. What is within is taken as it is. */
+export const MAX_AHEAD_MS = 5 * 60_000;
+
+/**
+ * Whose clock dates a sensor's readings.
+ *
+ * - `device`: the time that the payload carries, and the time of receipt where it carries none. Times that cannot be true are refused.
+ * - `receipt`: for clocks that are known to be wrong. The newest reading of a payload was measured when it was received,
+ *   and the others as long before it as the device says.
+ */
+export const CLOCKS = ['device', 'receipt'] as const;
+export type Clock = (typeof CLOCKS)[number];
+
+const DATE =
+  /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$/i;
+
+/**
+ * The Unix time in ms that `given` means, of any year, or undefined when it means none: a number of ms; a number of seconds, which the years
+ * 2000 to 2199 cannot be mistaken for; a date of ISO 8601 with its zone, or without one in `zone`, the farm's.
+ */
+export function readTime(given: unknown, zone: string): number | undefined {
+  if (typeof given === 'number' && Number.isFinite(given)) {
+    return Math.floor(given * 1000 >= MIN_TS && given * 1000 < MAX_TS ? given * 1000 : given);
+  }
+  return typeof given === 'string' ? readDate(given.trim(), zone) : undefined;
+}
+
+/** Whether a time is one of the years that readings may be of. */
+export function isOfOurTime(ts: number): boolean {
+  return ts >= MIN_TS && ts < MAX_TS;
+}
+
+function readDate(text: string, zone: string): number | undefined {
+  const parts = DATE.exec(text);
+  if (!parts) return undefined;
+  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '0', offset] = parts;
+  const ms = Math.floor(Number(`0.${fraction}`) * 1000);
+  const local = Date.UTC(
+    Number(year),
+    Number(month) - 1,
+    Number(day),
+    Number(hour),
+    Number(minute),
+    Number(second),
+    ms,
+  );
+  // 31 February and 25 o'clock would be carried over into the next month or day.
+  const shown = new Date(local);
+  const isReal =
+    shown.getUTCMonth() === Number(month) - 1 &&
+    shown.getUTCDate() === Number(day) &&
+    shown.getUTCMinutes() === Number(minute) &&
+    Number(second) < 60;
+  if (!isReal) return undefined;
+  return offset === undefined ? instantOf(local, zone) : local - offsetMs(offset);
+}
+
+function offsetMs(offset: string): number {
+  const [, sign, hours = '0', minutes = '0'] = /^([+-])(\d\d):?(\d\d)?$/.exec(offset) ?? [];
+  const ms = (Number(hours) * 60 + Number(minutes)) * 60_000;
+  return sign === '-' ? -ms : ms;
+}

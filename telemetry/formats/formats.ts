@@ -1,0 +1,47 @@
+import type { Publish } from '../batch.ts';
+import type { SensorRules } from '../rules.ts';
+import { type PublishForm, parsePublishTopic } from '../topic.ts';
+import { takeChirpstack } from './chirpstack.ts';
+import { type Decoded, type Found, type PayloadContext, Refusals } from './decoded.ts';
+import { parseJson } from './json.ts';
+import { takeNative } from './native.ts';
+import { isSenml, takeSenml } from './senml.ts';
+import { takeThingsboard } from './thingsboard.ts';
+import { settleTimes } from './times.ts';
+import { takeTtn } from './ttn.ts';
+
+/** A payload format: which topics it comes on, which payloads there it is, and what it finds in one. */
+export interface Format {
+  readonly name: string;
+  readonly form: PublishForm;
+  /** Whether a JSON value is one of its payloads. Absent: whatever no format before it took. */
+  readonly matches?: (payload: unknown) => boolean;
+  /** Never throws: what it cannot take it refuses. */
+  readonly take: (payload: unknown, context: PayloadContext, refusals: Refusals) => Found;
+}
+
+/** Every format. Of those of one form, the first whose payload it is takes it. */
+export const FORMATS: readonly Format[] = [
+  { name: 'senml', form: 'native', matches: isSenml, take: takeSenml },
+  { name: 'native', form: 'native', take: takeNative },
+  { name: 'thingsboard', form: 'thingsboard', take: takeThingsboard },
+  { name: 'chirpstack', form: 'chirpstack', take: takeChirpstack },
+  { name: 'ttn', form: 'ttn', take: takeTtn },
+];
+
+/**
+ * What is in a publish, by the format that its topic and content choose. Never throws.
+ * There are readings, refusals or both, or bytes that a codec has to read; a payload is never passed over in silence.
+ */
+export function decodePublish(publish: Publish, rules: SensorRules): Decoded {
+  const refusals = new Refusals();
+  const context = { farm: publish.farm, sensor: publish.sensor, received: publish.received, rules };
+  const json = parseJson(publish.payload, refusals);
+  if (!json) return { readings: [], refused: refusals.list(), skipped: 0 };
+  const form = parsePublishTopic(publish.topic)?.form ?? 'native';
+  const format = FORMATS.find((one) => one.form === form && (one.matches?.(json.value) ?? true));
+  const { drafts, skipped, bytes } = format?.take(json.value, context, refusals) ?? { drafts: [], skipped: 0 };
+  const readings = settleTimes(drafts, context, refusals);
+  if (readings.length === 0 && refusals.none && !bytes) refusals.add('no_values', '$', 'there is no value in it');
+  return { readings, refused: refusals.list(), skipped, ...(bytes ? { bytes } : {}) };
+}

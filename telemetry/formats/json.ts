@@ -1,0 +1,25 @@
+import { explain } from '../../core/errors.ts';
+import type { Refusals } from './decoded.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** The JSON value in a payload, or undefined after saying why there is none. */
+export function parseJson(payload: Uint8Array, refusals: Refusals): { readonly value: unknown } | undefined {
+  let text: string;
+  try {
+    text = utf8.decode(payload);
+  } catch {
+    refusals.add('not_utf8', '$', 'the payload is not UTF-8 text');
+    return undefined;
+  }
+  try {
+    return { value: JSON.parse(text) };
+  } catch (error) {
+    refusals.add('not_json', '$', `the payload is not JSON: ${explain(error).slice(0, 200)}`);
+    return undefined;
+  }
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

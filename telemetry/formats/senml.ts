@@ -1,0 +1,87 @@
+import { isOfOurTime } from '../clock.ts';
+import { isUnit } from '../units.ts';
+import { type Draft, type Found, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
+import { isObject } from './json.ts';
+import { metricName } from './metric-name.ts';
+import { MAX_READINGS } from './native.ts';
+import { resolveSenml, type SenmlRecord } from './senml-records.ts';
+import { unitMetric } from './senml-units.ts';
+import { Values } from './values.ts';
+
+const FIELDS: ReadonlySet<string> = new Set([
+  'bn',
+  'bt',
+  'bu',
+  'bv',
+  'bs',
+  'bver',
+  'n',
+  'u',
+  'v',
+  'vs',
+  'vb',
+  'vd',
+  's',
+  't',
+  'ut',
+]);
+
+/** Whether a payload on the native topic is a SenML pack: an array whose first record has nothing but SenML's fields. */
+export function isSenml(payload: unknown): boolean {
+  const first: unknown = Array.isArray(payload) ? payload[0] : undefined;
+  if (!isObject(first)) return false;
+  const keys = Object.keys(first);
+  return keys.length > 0 && !('ts' in first) && keys.every((key) => FIELDS.has(key) || key.endsWith('_'));
+}
+
+/**
+ * The readings in a SenML pack in JSON (RFC 8428): records of one time are one reading.
+ * The metric is the last part of a record's name; where that is the device and not a metric, it is what the unit measures.
+ */
+export function takeSenml(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+  if (!Array.isArray(payload)) return NOTHING;
+  if (payload.length > MAX_READINGS) {
+    const rest = payload.length - MAX_READINGS;
+    refusals.add('too_many_readings', `$[${MAX_READINGS}]`, `${rest} records too many: ${MAX_READINGS} are taken`);
+  }
+  const records = resolveSenml(payload.slice(0, MAX_READINGS), context.received / 1000, refusals);
+  const readings = new Map<number | undefined, { draft: Draft; values: Values }>();
+  let skipped = 0;
+  for (const record of records) {
+    const at = record.time === undefined ? undefined : Math.floor(record.time * 1000);
+    if (at !== undefined && context.rules.clock === 'device' && !isOfOurTime(at)) {
+      refusals.add('bad_time', `${record.path}.t`, 'it is no time of the years 2000 to 2199');
+      continue;
+    }
+    const known = readings.get(at);
+    const values = known?.values ?? new Values(context.rules, refusals, '$');
+    if (!known) readings.set(at, { values, draft: { at, path: record.path, values: values.live } });
+    if (!takeRecord(record, values, refusals)) skipped += 1;
+  }
+  const drafts = [...readings.values()].filter(({ values }) => values.result !== undefined).map(({ draft }) => draft);
+  return { drafts, skipped };
+}
+
+/** False when the record carries nothing that is measured. */
+function takeRecord(record: SenmlRecord, values: Values, refusals: Refusals): boolean {
+  const { value, flag, sum, path } = record;
+  const number = value ?? (flag === undefined ? undefined : Number(flag));
+  if (number === undefined && sum === undefined) return false;
+  const metric = metricOf(record);
+  if (metric === undefined) {
+    refusals.add('bad_name', path, 'neither its name nor its unit says what it measures');
+    return true;
+  }
+  const unit = flag === undefined && record.unit !== undefined && isUnit(record.unit) ? record.unit : undefined;
+  if (number !== undefined) values.add(metric, number, unit, () => path);
+  if (sum !== undefined) values.add(`${metric}_sum`, sum, undefined, () => path);
+  return true;
+}
+
+function metricOf({ name, unit }: SenmlRecord): string | undefined {
+  const last = name.split(/[:/]/).at(-1) ?? '';
+  // A device's address, 8 or 16 digits of which some may be letters, is no metric.
+  const isAddress = /^[0-9a-f]{8,}$/i.test(last);
+  const own = isAddress ? undefined : metricName(last);
+  return own ?? (unit === undefined ? undefined : unitMetric(unit));
+}

@@ -1,0 +1,40 @@
+import { type Draft, type Found, kind, type PayloadContext, type Refusals } from './decoded.ts';
+import { isObject } from './json.ts';
+import { Leaves } from './leaves.ts';
+import { takeItems } from './native.ts';
+import { takeTime } from './times.ts';
+
+const TS: ReadonlySet<string> = new Set(['ts']);
+
+/**
+ * The readings in a payload of ThingsBoard's device API: `{"key": value}`, `{"ts", "values": {…}}`, or an array of either.
+ * What has no `ts` was measured when it was received; items of one array without `ts` are one reading.
+ * https://thingsboard.io/docs/reference/mqtt-api/#telemetry-upload-api
+ */
+export function takeThingsboard(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+  let skipped = 0;
+  let untimed: Leaves | undefined;
+  const take = (item: unknown, path: string): Draft | undefined => {
+    if (!isObject(item)) {
+      refusals.add('not_an_object', path, `telemetry is an object, not ${kind(item)}`);
+      return undefined;
+    }
+    const hasTime = Object.hasOwn(item, 'ts');
+    const at = hasTime ? takeTime(item.ts, path, 'ts', context, refusals) : undefined;
+    if (at === null) return undefined;
+    const leaves = hasTime ? undefined : untimed;
+    const into = leaves ?? new Leaves(context.rules, refusals, path);
+    if (!hasTime) untimed = into;
+    const before = into.skipped;
+    const values = hasTime || Object.keys(item).length === 1 ? item.values : undefined;
+    if (isObject(values)) into.takeAll(values, '', `${path}.values`);
+    else into.takeAll(item, '', path, TS);
+    skipped += into.skipped - before;
+    // The first item without a time stands for all of them.
+    if (leaves) return undefined;
+    return { at, path, values: into.live };
+  };
+  const found = Array.isArray(payload) ? takeItems(payload, refusals, take) : [take(payload, '$')];
+  const drafts = found.filter((draft) => draft !== undefined).filter(({ values }) => Object.keys(values).length > 0);
+  return { drafts, skipped };
+}

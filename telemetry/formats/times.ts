@@ -1,0 +1,63 @@
+import { isLate } from '../backfill.ts';
+import { isOfOurTime, MAX_AHEAD_MS, readTime } from '../clock.ts';
+import type { Reading } from '../reading.ts';
+import { child, type Draft, kind, type PayloadContext, type Refusals } from './decoded.ts';
+
+/** The time that a payload gives under `key`: Unix ms, undefined when its clock does not matter, or null when it was refused. */
+export function takeTime(
+  given: unknown,
+  path: string,
+  key: string,
+  { rules }: PayloadContext,
+  refusals: Refusals,
+): number | undefined | null {
+  const at = readTime(given, rules.zone);
+  if (rules.clock === 'receipt') return at;
+  if (at !== undefined && isOfOurTime(at)) return at;
+  const hint = at === undefined ? '' : '; if its clock is wrong, let the registry say "clock: receipt"';
+  const explanation = `${kind(given)} is no time of the years 2000 to 2199${hint}`;
+  refusals.add('bad_time', child(path, key), explanation);
+  return null;
+}
+
+/** Readings of drafts, each at its time by the sensor's clock policy. What cannot be true is refused. */
+export function settleTimes(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Reading[] {
+  return context.rules.clock === 'receipt' ? byReceipt(drafts, context, refusals) : byDevice(drafts, context, refusals);
+}
+
+function byDevice(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Reading[] {
+  const readings: Reading[] = [];
+  for (const { at, path, values } of drafts) {
+    const ahead = at === undefined ? 0 : at - context.received;
+    if (ahead > MAX_AHEAD_MS) {
+      const explanation = `${Math.round(ahead / 1000)} s after it was received; if its clock is wrong, let the registry say "clock: receipt"`;
+      refusals.add('future_time', path, explanation);
+    } else readings.push(reading(context, at ?? context.received, values));
+  }
+  return readings;
+}
+
+function byReceipt(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Reading[] {
+  const newest = drafts.reduce(
+    (latest, { at }) => Math.max(latest, at ?? Number.NEGATIVE_INFINITY),
+    Number.NEGATIVE_INFINITY,
+  );
+  const readings: Reading[] = [];
+  for (const { at, path, values } of drafts) {
+    const ts = at === undefined ? context.received : context.received - (newest - at);
+    if (isOfOurTime(ts)) readings.push(reading(context, ts, values, at));
+    else refusals.add('bad_time', path, 'it lies too far before the newest reading of the payload');
+  }
+  return readings;
+}
+
+function reading(
+  { farm, sensor, received }: PayloadContext,
+  ts: number,
+  values: Readonly<Record<string, number>>,
+  deviceTs?: number,
+): Reading {
+  const plain = { farm, sensor, ts, received, values };
+  const claimed = deviceTs === undefined ? plain : { ...plain, deviceTs };
+  return isLate(plain) ? { ...claimed, backfill: true } : claimed;
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { CLOCKS } from './clock.ts';
+import { METRIC_NAME, RESERVED_METRICS } from './reading.ts';
+import { isUnit } from './units.ts';
+
+/** What the registry says of how payloads are read. */
+
+const metricId = z
+  .string()
+  .regex(METRIC_NAME, 'a metric is 1 to 64 of a-z, 0-9 and _, and begins with a letter')
+  .refine((m) => !RESERVED_METRICS.has(m), 'this name is reserved');
+
+const foldedName = z.string().regex(METRIC_NAME, 'an alias is written as it is after folding: a-z, 0-9 and _');
+
+const unit = z.string().refine(isUnit, 'not a unit that Loam knows: docs/protocol-mqtt.md lists them');
+
+const codecFile = z
+  .string()
+  .max(200)
+  .regex(/^[\w.-]+(\/[\w.-]+)*\.js$/, 'a .js file beside the registry, such as codecs/lse01.js')
+  .refine((file) => !file.split('/').includes('..'), 'a codec lies beside the registry or below it');
+
+/** Of a sensor. */
+export const sensorReading = {
+  /** Whose clock dates its readings. */
+  clock: z.enum(CLOCKS).optional(),
+  /** Its own names, folded, and the metrics that they mean. */
+  aliases: z.record(foldedName, metricId).optional(),
+  /** The units it sends metrics in, where they are not those of the metrics. */
+  units: z.record(metricId, unit).optional(),
+  /** The file with the codec for its bytes, relative to the registry's folder. */
+  codec: codecFile.optional(),
+};
+
+/** Of a metric. */
+export const metricReading = {
+  /** Other names, folded, that sensors have for it. */
+  aliases: z.array(foldedName).max(100).optional(),
+  /** What can be measured at all, in the metric's unit. What is outside is set aside. */
+  plausible: z
+    .tuple([z.number(), z.number()])
+    .refine(([least, most]) => least < most, 'the lower end first')
+    .optional(),
+};

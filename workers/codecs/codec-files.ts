@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { explain } from '../../core/errors.ts';
+import {
+  CODEC_LIMITS,
+  type CodecInput,
+  type CodecLimits,
+  type CodecOutcome,
+  type Codecs,
+  MAX_CODEC_BYTES,
+} from './codec.ts';
+import { CodecThread } from './codec-thread.ts';
+
+/** How long a file is trusted to be unchanged, ms. */
+const TRUST_MS = 2_000;
+/** Files remembered. The registry names few; should it name more, all are forgotten and read again. */
+const MOST_FILES = 1_000;
+
+interface KnownFile {
+  readonly changed: number;
+  readonly size: number;
+  readonly key: string;
+  readonly source: string;
+  looked: number;
+}
+
+/** The codecs in files beside the registry. A file that changes is read again within seconds: fix the codec, replay, done. */
+export class CodecFiles implements Codecs {
+  private readonly folder: string;
+  private readonly thread: CodecThread;
+  private readonly known = new Map<string, KnownFile>();
+
+  /** `registry` is the path of the registry's file. */
+  constructor(registry: string, limits: CodecLimits = CODEC_LIMITS) {
+    this.folder = dirname(resolve(registry));
+    this.thread = new CodecThread(limits);
+  }
+
+  async decode(file: string, input: CodecInput): Promise<CodecOutcome> {
+    let codec: KnownFile;
+    try {
+      codec = await this.read(file);
+    } catch (error) {
+      return { why: `the codec ${file} cannot be read: ${explain(error)}` };
+    }
+    return await this.thread.run(codec.key, codec.source, input);
+  }
+
+  close(): Promise<void> {
+    return this.thread.close();
+  }
+
+  private async read(file: string): Promise<KnownFile> {
+    const known = this.known.get(file);
+    if (known && Date.now() - known.looked < TRUST_MS) return known;
+    const path = resolve(this.folder, file);
+    const { mtimeMs: changed, size } = await stat(path);
+    if (known?.changed === changed && known.size === size) {
+      known.looked = Date.now();
+      return known;
+    }
+    if (size > MAX_CODEC_BYTES) throw new Error(`it has more than ${MAX_CODEC_BYTES} bytes`);
+    const source = await readFile(path, 'utf8');
+    const key = createHash('sha256').update(source).digest('hex');
+    if (this.known.size >= MOST_FILES) this.known.clear();
+    const read = { changed, size, key, source, looked: Date.now() };
+    this.known.set(file, read);
+    return read;
+  }
+}

@@ -1,0 +1,87 @@
+import { Worker } from 'node:worker_threads';
+import { explain } from '../../core/errors.ts';
+import { threadEntry } from '../../core/thread.ts';
+import type { CodecAnswer, CodecInput, CodecJob, CodecLimits, CodecOutcome } from './codec.ts';
+
+const ENTRY = threadEntry(new URL('./thread.ts', import.meta.url));
+/** A run that has not answered after so many times its limit hangs where the engine does not look at the clock. */
+const PATIENCE = 20;
+
+interface Waiting {
+  readonly job: CodecJob;
+  readonly resolve: (outcome: CodecOutcome) => void;
+}
+
+/**
+ * Runs codecs in a thread of their own, one after the other. The thread starts with the first job. One that dies or hangs
+ * costs the uplink it was at; the others go on in a new thread. How many wait is bounded by what a worker holds.
+ */
+export class CodecThread {
+  private readonly limits: CodecLimits;
+  private readonly waiting: Waiting[] = [];
+  private worker: Worker | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private lastId = 0;
+
+  constructor(limits: CodecLimits) {
+    this.limits = limits;
+  }
+
+  run(key: string, source: string, input: CodecInput): Promise<CodecOutcome> {
+    this.lastId += 1;
+    const job = { id: this.lastId, key, source, input, limits: this.limits };
+    return new Promise((resolve) => {
+      this.waiting.push({ job, resolve });
+      if (this.waiting.length === 1) this.next();
+    });
+  }
+
+  /** Ends the thread. What waits is answered with that. */
+  async close(): Promise<void> {
+    for (const { resolve } of this.waiting.splice(0)) resolve({ why: 'the worker was stopped' });
+    await this.end();
+  }
+
+  private next(): void {
+    const [first] = this.waiting;
+    clearTimeout(this.timer);
+    if (!first) return;
+    this.worker ??= this.start();
+    this.worker.postMessage(first.job);
+    this.timer = setTimeout(() => this.lost('it hangs'), this.limits.ms * PATIENCE);
+    this.timer.unref();
+  }
+
+  private start(): Worker {
+    const worker = new Worker(ENTRY, { execArgv: [], name: 'codecs', resourceLimits: { maxOldGenerationSizeMb: 256 } });
+    // An idle thread keeps no process alive.
+    worker.unref();
+    worker.on('message', ({ id, outcome }: CodecAnswer) => {
+      if (this.waiting[0]?.job.id === id) this.done(outcome);
+    });
+    worker.on('error', (error) => {
+      if (this.worker === worker) this.lost(explain(error));
+    });
+    worker.on('exit', () => {
+      if (this.worker === worker) this.lost('its thread ended');
+    });
+    return worker;
+  }
+
+  private lost(why: string): void {
+    void this.end();
+    this.done({ why: `the codec could not be run: ${why}` });
+  }
+
+  private done(outcome: CodecOutcome): void {
+    this.waiting.shift()?.resolve(outcome);
+    this.next();
+  }
+
+  private async end(): Promise<void> {
+    const { worker } = this;
+    this.worker = undefined;
+    clearTimeout(this.timer);
+    await worker?.terminate();
+  }
+}

@@ -1,0 +1,50 @@
+/** One uplink, for a codec. `recvTime` is Unix ms. */
+export interface CodecInput {
+  readonly bytes: Uint8Array;
+  readonly fPort: number;
+  readonly recvTime: number;
+}
+
+/** What a codec made of it: its `data`, or why there is none. */
+export type CodecOutcome = { readonly data: unknown } | { readonly why: string };
+
+/** Runs the codecs that the registry names. */
+export interface Codecs {
+  /** Never rejects. `file` is relative to the registry's folder. */
+  decode(file: string, input: CodecInput): Promise<CodecOutcome>;
+}
+
+/** What one run of a codec may take. */
+export interface CodecLimits {
+  /** Time to decode one uplink, or to read the file, ms. */
+  readonly ms: number;
+  readonly memoryBytes: number;
+  readonly stackBytes: number;
+  /** Most bytes of the answer, as JSON. */
+  readonly answerBytes: number;
+}
+
+export const CODEC_LIMITS: CodecLimits = {
+  ms: 250,
+  memoryBytes: 32 * 1024 ** 2,
+  stackBytes: 256 * 1024,
+  answerBytes: 64 * 1024,
+};
+
+/** Largest codec file, bytes. */
+export const MAX_CODEC_BYTES = 1024 ** 2;
+
+/** What the thread is asked, and what it answers. */
+export interface CodecJob {
+  readonly id: number;
+  /** Names the codec's text: another text has another key. */
+  readonly key: string;
+  readonly source: string;
+  readonly input: CodecInput;
+  readonly limits: CodecLimits;
+}
+
+export interface CodecAnswer {
+  readonly id: number;
+  readonly outcome: CodecOutcome;
+}
