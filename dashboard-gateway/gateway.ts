@@ -7,6 +7,7 @@ import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
+import { History } from './history/history.ts';
 import type { Access } from './http/origin.ts';
 import { HttpProblem } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
@@ -69,6 +70,7 @@ export class Gateway implements Part {
   private readonly now: () => number;
   private readonly sessions: Sessions;
   private readonly live: Live;
+  private readonly history: History;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
@@ -87,7 +89,9 @@ export class Gateway implements Part {
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
     this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, now });
-    this.live = new Live({ ...options, uws, sessions: this.sessions, access, now });
+    const hearsAll = () => this.live.health().every(({ ok }) => ok);
+    this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now });
+    this.live = new Live({ ...options, uws, sessions: this.sessions, access, writes: this.history, now });
   }
 
   /** The port in use, once started. */
@@ -129,6 +133,7 @@ export class Gateway implements Part {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
     } finally {
       this.live.close();
+      this.history.close();
     }
   }
 
@@ -138,10 +143,9 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { registry, store, commands, firstSignIn, health, log, mqtt } = this.options;
-    const { sessions, now } = this;
+    const { sessions, history, now } = this;
     const lastSeen = (farm: string) => this.live.lastSeen(farm);
-    return allRoutes({ registry, sessions, store, commands, health, firstSignIn, lastSeen, mqtt, log, now });
+    return allRoutes({ ...this.options, sessions, history, lastSeen, now });
   }
 
   private plan(head: Head): Plan {

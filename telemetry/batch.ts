@@ -24,6 +24,29 @@ export interface Batch {
 export interface LiveEntry {
   readonly id: string;
   readonly readings: readonly Reading[];
+  /** What was written to the store without being announced, as an import is: whoever keeps answers of the store must forget these. */
+  readonly changed?: readonly Changed[];
+}
+
+/** Values of one sensor have changed in the store, with from <= ts < to (Unix ms). */
+export interface Changed {
+  readonly farm: string;
+  readonly sensor: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The range of each sensor that writing `readings` changed. */
+export function changedBy(readings: readonly Reading[]): Changed[] {
+  const ranges = new Map<string, Changed>();
+  for (const { farm, sensor, ts } of readings) {
+    const key = `${farm}/${sensor}`;
+    const known = ranges.get(key);
+    const from = Math.min(ts, known?.from ?? ts);
+    const to = Math.max(ts + 1, known?.to ?? 0);
+    ranges.set(key, { farm, sensor, from, to });
+  }
+  return [...ranges.values()];
 }
 
 /** One entry of the dead-letter log: a publish, or a part of it, that no worker could make readings of. `at` is Unix ms. */
@@ -56,7 +79,9 @@ const readingRow = z.tuple([
   z.number().nullable().optional(),
   z.boolean().optional(),
 ]);
-const liveMessage = z.tuple([z.literal(1), text, z.array(readingRow)]);
+const changedRow = z.tuple([text, text, z.number(), z.number()]);
+// Entries that change nothing unannounced leave the last part out, as earlier versions did.
+const liveMessage = z.tuple([z.literal(1), text, z.array(readingRow), z.array(changedRow).optional()]);
 const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number()]);
 
 type PublishRow = z.infer<typeof publishRow>;
@@ -115,14 +140,18 @@ export function decodeBatch(bytes: Uint8Array): Batch {
 }
 
 /** The bytes of a live entry, for the live log. */
-export function encodeLive(entry: LiveEntry): Uint8Array {
-  return packr.pack([1, entry.id, entry.readings.map(toReadingRow)]);
+export function encodeLive({ id, readings, changed }: LiveEntry): Uint8Array {
+  const rows = readings.map(toReadingRow);
+  if (changed === undefined) return packr.pack([1, id, rows]);
+  return packr.pack([1, id, rows, changed.map(({ farm, sensor, from, to }) => [farm, sensor, from, to])]);
 }
 
 /** The live entry in a message of the live log. Throws EncodingInvalid. */
 export function decodeLive(bytes: Uint8Array): LiveEntry {
-  const [, id, rows] = decode(liveMessage, bytes, 'live entry');
-  return { id, readings: rows.map(fromReadingRow) };
+  const [, id, rows, changed] = decode(liveMessage, bytes, 'live entry');
+  const readings = rows.map(fromReadingRow);
+  if (changed === undefined) return { id, readings };
+  return { id, readings, changed: changed.map(([farm, sensor, from, to]) => ({ farm, sensor, from, to })) };
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */

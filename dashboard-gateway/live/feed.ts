@@ -1,7 +1,7 @@
 import type { Log, LogEntry } from '../../backbone/log/port.ts';
 import { EncodingInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import { decodeLive } from '../../telemetry/batch.ts';
+import { decodeLive, type LiveEntry } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { SeenIds } from './seen-ids.ts';
 import { Tail } from './tail.ts';
@@ -20,13 +20,20 @@ export interface FeedListener {
   pause(): void;
 }
 
+/** Who hears of everything that was written to the store, also what was announced before. */
+export interface WritesListener {
+  /** Following begins, perhaps anew: entries may have been missed. */
+  begin(): void;
+  wrote(entry: LiveEntry): void;
+}
+
 /** The live log as readings: follows it, and drops batches that are announced a second time. */
 export class LiveFeed extends Tail {
   private readonly log: Logger;
   private readonly seen: SeenIds;
   private unreadable = 0;
 
-  constructor(live: Log, listener: FeedListener, log: Logger) {
+  constructor(live: Log, listener: FeedListener, log: Logger, writes?: WritesListener) {
     const seen = new SeenIds(REMEMBERED_IDS);
     let known: string | undefined;
     super({
@@ -36,10 +43,11 @@ export class LiveFeed extends Tail {
       begin: (epoch, offset) => {
         if (epoch !== known) seen.clear();
         known = epoch;
+        writes?.begin();
         listener.begin(epoch, offset);
       },
       take: (entries) => {
-        for (const entry of entries) listener.entry(entry.offset, this.decode(entry));
+        for (const entry of entries) listener.entry(entry.offset, this.decode(entry, writes));
         listener.pause();
       },
       logger: log,
@@ -54,9 +62,11 @@ export class LiveFeed extends Tail {
   }
 
   /** The readings of an entry; none when its batch came before at another offset, or when nobody can ever read it. */
-  decode({ offset, body }: LogEntry): readonly Reading[] {
+  decode({ offset, body }: LogEntry, writes?: WritesListener): readonly Reading[] {
     try {
-      const { id, readings } = decodeLive(body);
+      const entry = decodeLive(body);
+      const { id, readings } = entry;
+      writes?.wrote(entry);
       return this.seen.isNews(id, offset) ? readings : [];
     } catch (error) {
       if (!(error instanceof EncodingInvalid)) throw error;

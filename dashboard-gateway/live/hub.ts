@@ -8,7 +8,7 @@ import { inTime } from '../http/in-time.ts';
 import type { LiveCounters } from './counters.ts';
 import { EntryWindow } from './entry-window.ts';
 import { LiveFarm } from './farm.ts';
-import { type FeedListener, LiveFeed } from './feed.ts';
+import { type FeedListener, LiveFeed, type WritesListener } from './feed.ts';
 import { Pace } from './pace.ts';
 import { frames } from './protocol.ts';
 import { Publisher } from './publisher.ts';
@@ -34,6 +34,8 @@ export interface HubOptions {
   /** How many messages of a farm's sensor were refused lately. */
   readonly refused: (farm: string, sensor: string) => number;
   readonly counters: LiveCounters;
+  /** Hears of everything that is written. */
+  readonly writes?: WritesListener | undefined;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -69,10 +71,10 @@ export class LiveHub implements FeedListener {
   private closed = false;
 
   constructor(options: HubOptions) {
-    const { live, publish, counters, log } = options;
+    const { live, publish, counters, log, writes } = options;
     this.options = options;
     this.publisher = new Publisher(publish, counters);
-    this.feed = new LiveFeed(live, this, log);
+    this.feed = new LiveFeed(live, this, log, writes);
     this.rewind = new Rewind({ live, decode: (entry) => this.feed.decode(entry), counters, log });
     this.waiting = new WaitingRoom({ rewind: this.rewind, counters, changed: () => this.flushSoon() });
   }

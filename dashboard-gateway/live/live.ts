@@ -8,6 +8,7 @@ import type { Access } from '../http/origin.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import type { TemplatedApp, UwsModule } from '../uws.ts';
 import { LiveCounters } from './counters.ts';
+import type { WritesListener } from './feed.ts';
 import { LiveHub } from './hub.ts';
 import { showLive } from './metrics.ts';
 import { RefusedCounts } from './refused-counts.ts';
@@ -26,6 +27,8 @@ export interface LiveOptions {
   readonly sessions: Sessions;
   readonly access: Access;
   readonly metrics?: Metrics | undefined;
+  /** Hears of everything that is written. */
+  readonly writes?: WritesListener | undefined;
   readonly maxSocketsOfAddress?: number | undefined;
   /** How often rights and statuses are looked at without any cause, ms. */
   readonly checkMs?: number | undefined;

@@ -4,6 +4,7 @@ import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { RegistryEditor, RegistryView } from '../../telemetry/registry.ts';
 import type { FirstSignIn } from '../first-sign-in.ts';
+import type { History } from '../history/history.ts';
 import type { Route } from '../http/router.ts';
 import type { MqttEndpoint } from '../mqtt-endpoint.ts';
 import { Passwords } from '../sign-in/passwords.ts';
@@ -23,8 +24,9 @@ export interface RouteParts {
   readonly sessions: Sessions;
   readonly store: Store;
   readonly commands: Commands;
+  readonly history: History;
   readonly health: () => readonly Health[];
-  readonly firstSignIn: FirstSignIn | undefined;
+  readonly firstSignIn?: FirstSignIn | undefined;
   /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
   readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
   readonly mqtt: () => MqttEndpoint;

@@ -1,9 +1,6 @@
 import { z } from 'zod';
-import type { Store } from '../../backbone/store/port.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
-import { chooseCut, foldDays } from '../history-buckets.ts';
-import { Gate } from '../http/gate.ts';
-import { inTime } from '../http/in-time.ts';
+import type { History } from '../history/history.ts';
 import { parseQuery } from '../http/parse.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
@@ -11,9 +8,6 @@ import { sensorsOf } from '../sensors.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { id, metricName, range, rangeOf } from './query.ts';
 import { signedIn, visibleFarm } from './signed-in.ts';
-
-const MAX_RUNNING = 8;
-const MAX_WAITING = 200;
 
 const historyQuery = z
   .strictObject({
@@ -33,15 +27,13 @@ const historyQuery = z
 export interface HistoryParts {
   readonly registry: RegistryView;
   readonly sessions: Sessions;
-  readonly store: Store;
+  readonly history: History;
   readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
   readonly now: () => number;
 }
 
 /** `GET /api/farms/{farm}/history`. */
-export function historyRoutes({ registry, sessions, store, lastSeen, now }: HistoryParts): Route[] {
-  const gate = new Gate(MAX_RUNNING, MAX_WAITING);
-
+export function historyRoutes({ registry, sessions, history, lastSeen, now }: HistoryParts): Route[] {
   const sensorsOfField = async (farm: string, field: string): Promise<string[]> => {
     const seen = await lastSeen(farm);
     return sensorsOf(registry.current(), farm, seen.keys())
@@ -53,16 +45,13 @@ export function historyRoutes({ registry, sessions, store, lastSeen, now }: Hist
     const { farm } = visibleFarm(registry.current(), user, farmId);
     const { sensor, field, metric, points, ...given } = parseQuery(historyQuery, request.query);
     const { from, to } = rangeOf(given, now());
-
     const sensors = sensor === undefined ? await sensorsOfField(farm.id, field ?? '') : [sensor];
-    const cut = chooseCut(from, to, points, farm.timezone);
-    const query = { farm: farm.id, sensors, metric, from, to, bucket: cut.bucket };
-    const buckets = sensors.length === 0 ? [] : await gate.run(() => inTime(store.history(query)));
-    const rows = foldDays(buckets, from, cut.days, farm.timezone);
+    const asked = { farm: farm.id, zone: farm.timezone, sensors, metric, from, to, points };
+    const { bucketMs, buckets } = await history.ask(asked, request.signal);
     return json({
-      bucketMs: cut.bucketMs,
+      bucketMs,
       unit: registry.current().metrics.get(metric)?.unit ?? '',
-      rows: rows.map((b) => [b.ts, b.last, b.min, b.max, b.mean, b.count]),
+      rows: buckets.map((b) => [b.ts, b.last, b.min, b.max, b.mean, b.count]),
     });
   });
   return [{ method: 'GET', path: '/api/farms/{farm}/history', handler }];

@@ -33,7 +33,7 @@ export interface SignInParts {
   readonly sessions: Sessions;
   readonly passwords: Passwords;
   readonly throttle: Throttle;
-  readonly firstSignIn: FirstSignIn | undefined;
+  readonly firstSignIn?: FirstSignIn | undefined;
 }
 
 /** Signing in and out, who am I, and a new password. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Bucket } from '../../backbone/store/port.ts';
-import { chooseCut, foldDays, ROUND_WIDTHS } from '../../dashboard-gateway/history-buckets.ts';
+import { chooseCut, foldDays, ROUND_WIDTHS } from '../../dashboard-gateway/history/buckets.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
 const BERLIN = 'Europe/Berlin';

@@ -1,5 +1,5 @@
-import type { Bucket, BucketWidth } from '../backbone/store/port.ts';
-import { dayNumber, dayStart } from '../telemetry/calendar.ts';
+import type { Bucket, BucketWidth } from '../../backbone/store/port.ts';
+import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -64,4 +64,23 @@ function join(earlier: Bucket, later: Bucket): Bucket {
     mean: (earlier.mean * earlier.count + later.mean * later.count) / count,
     count,
   };
+}
+
+/**
+ * The whole buckets of a cut within `from <= ts < to`, as a range of time, or undefined when there are fewer than two:
+ * what lies in them does not depend on where exactly the range begins and ends.
+ */
+export function wholeBuckets({ bucket }: Cut, from: number, to: number): { from: number; to: number } | undefined {
+  const inner =
+    'ms' in bucket
+      ? { from: Math.ceil(from / bucket.ms) * bucket.ms, to: Math.floor(to / bucket.ms) * bucket.ms }
+      : wholeDays(bucket.daysIn, from, to);
+  const least = 2 * ('ms' in bucket ? bucket.ms : DAY);
+  return inner.to - inner.from >= least ? inner : undefined;
+}
+
+function wholeDays(zone: string, from: number, to: number) {
+  const first = dayNumber(from, zone);
+  const begin = dayStart(first, zone);
+  return { from: begin === from ? from : dayStart(first + 1, zone), to: dayStart(dayNumber(to, zone), zone) };
 }

@@ -1,0 +1,106 @@
+import { LRUCache } from 'lru-cache';
+import type { Bucket } from '../../backbone/store/port.ts';
+import type { Changed } from '../../telemetry/batch.ts';
+
+/** Answers hold at most so many bytes; what was asked for longest ago goes first. */
+const MAX_BYTES = 32 * 1024 * 1024;
+/** Whatever was not heard of, such as a write by hand, is seen after this long at the latest. */
+const GOOD_FOR_MS = 5 * 60_000;
+
+const COLUMNS = 6;
+
+/** What an answer is about: one metric of some sensors of a farm, with from <= ts < to, cut into buckets of one width. */
+export interface Subject {
+  readonly farm: string;
+  readonly metric: string;
+  readonly sensors: ReadonlySet<string>;
+  readonly from: number;
+  readonly to: number;
+  /** Names all of it. */
+  readonly key: string;
+}
+
+interface Kept {
+  readonly subject: Subject;
+  readonly numbers: Float64Array;
+}
+
+/** The store's answers about the past, until something is written to it. */
+export class HistoryCache {
+  readonly counters = { hit: 0, miss: 0, dropped: 0, cleared: 0 };
+  private readonly kept: LRUCache<string, Kept>;
+  /** By farm and metric: what a late value may spoil. */
+  private readonly subjects = new Map<string, Map<string, Set<Subject>>>();
+
+  constructor(now: () => number) {
+    this.kept = new LRUCache<string, Kept>({
+      maxSize: MAX_BYTES,
+      sizeCalculation: ({ subject, numbers }) =>
+        numbers.byteLength + subject.key.length + 64 * subject.sensors.size + 500,
+      ttl: GOOD_FOR_MS,
+      perf: { now },
+      dispose: ({ subject }) => this.subjects.get(subject.farm)?.get(subject.metric)?.delete(subject),
+    });
+  }
+
+  get bytes(): number {
+    return this.kept.calculatedSize;
+  }
+
+  get(key: string): Bucket[] | undefined {
+    const found = this.kept.get(key);
+    if (found === undefined) this.counters.miss++;
+    else this.counters.hit++;
+    return found && unpacked(found.numbers);
+  }
+
+  put(subject: Subject, buckets: readonly Bucket[]): void {
+    this.kept.set(subject.key, { subject, numbers: packed(buckets) });
+    const ofFarm = getOrMake(this.subjects, subject.farm, () => new Map<string, Set<Subject>>());
+    getOrMake(ofFarm, subject.metric, () => new Set<Subject>()).add(subject);
+  }
+
+  /** Values were written: answers about them are old. Without `metrics` any may have been. */
+  drop({ farm, sensor, from, to }: Changed, metrics?: Iterable<string>): void {
+    const ofFarm = this.subjects.get(farm);
+    if (ofFarm === undefined) return;
+    for (const metric of metrics ?? ofFarm.keys()) {
+      for (const subject of ofFarm.get(metric) ?? []) {
+        if (subject.from >= to || subject.to <= from || !subject.sensors.has(sensor)) continue;
+        this.kept.delete(subject.key);
+        this.counters.dropped++;
+      }
+    }
+  }
+
+  /** Something may have been written that nobody heard of. */
+  clear(): void {
+    this.kept.clear();
+    this.subjects.clear();
+    this.counters.cleared++;
+  }
+}
+
+function packed(buckets: readonly Bucket[]): Float64Array {
+  const numbers = new Float64Array(buckets.length * COLUMNS);
+  for (const [i, { ts, last, min, max, mean, count }] of buckets.entries()) {
+    numbers.set([ts, last, min, max, mean, count], i * COLUMNS);
+  }
+  return numbers;
+}
+
+function unpacked(numbers: Float64Array): Bucket[] {
+  return Array.from({ length: numbers.length / COLUMNS }, (_, i) => {
+    const [ts = 0, last = 0, min = 0, max = 0, mean = 0, count = 0] = numbers.subarray(i * COLUMNS);
+    return { ts, last, min, max, mean, count };
+  });
+}
+
+function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import type { Bucket, HistoryQuery, Store } from '../../backbone/store/port.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import type { LiveEntry } from '../../telemetry/batch.ts';
+import { Gate } from '../http/gate.ts';
+import type { WritesListener } from '../live/feed.ts';
+import { type Cut, chooseCut, foldDays, wholeBuckets } from './buckets.ts';
+import { HistoryCache, type Subject } from './cache.ts';
+import { Flights } from './flights.ts';
+import { LateWrites } from './late-writes.ts';
+
+const MAX_RUNNING = 8;
+const MAX_WAITING = 200;
+const DEADLINE_MS = 30_000;
+/** Readings younger than this are on their way: buckets that hold such times are asked for anew each time. */
+const SETTLED_MS = 60_000;
+
+export interface Asked {
+  readonly farm: string;
+  readonly zone: string;
+  readonly sensors: readonly string[];
+  readonly metric: string;
+  readonly from: number;
+  readonly to: number;
+  readonly points: number;
+}
+
+export interface HistoryOptions {
+  readonly store: Store;
+  /** Whether everything that is written is heard of at the moment. */
+  readonly hearsAll: () => boolean;
+  readonly metrics?: Metrics | undefined;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/**
+ * History in buckets, from the store or from what it answered before.
+ *
+ * Of every answer the whole buckets in the settled past are kept. Who asks for them again, from about the same time on, has only the edges asked of the store:
+ * the broken bucket at the begin, and what is newer. What is announced on the live log drops the answers it falls into; since it may reach the store
+ * after it was announced, such a range is not kept again for a while.
+ */
+export class History implements WritesListener {
+  private readonly options: HistoryOptions;
+  private readonly cache: HistoryCache;
+  private readonly late = new LateWrites(2 * DEADLINE_MS);
+  private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
+  private readonly flights = new Flights<Bucket[]>();
+  private readonly unwatch: () => void;
+
+  constructor(options: HistoryOptions) {
+    const { store, metrics, now } = options;
+    this.options = options;
+    this.cache = new HistoryCache(now);
+    // After an outage writes come in that were announced long ago.
+    this.unwatch = store.watch(() => this.cache.clear());
+    metrics?.counts(
+      'loam_history_cache_total',
+      'Histories answered from memory or not, and what was dropped from it',
+      () => ({
+        ...this.cache.counters,
+      }),
+    );
+    metrics?.gauge('loam_history_cache_bytes', 'Memory that kept histories take', () => this.cache.bytes);
+  }
+
+  close(): void {
+    this.unwatch();
+    this.cache.clear();
+  }
+
+  begin(): void {
+    this.cache.clear();
+  }
+
+  wrote({ readings, changed = [] }: LiveEntry): void {
+    const now = this.options.now();
+    for (const { farm, sensor, ts, values } of readings) {
+      if (ts >= now - SETTLED_MS) continue;
+      const change = { farm, sensor, from: ts, to: ts + 1 };
+      this.late.add(change, now);
+      this.cache.drop(change, Object.keys(values));
+    }
+    for (const change of changed) {
+      this.late.add(change, now);
+      this.cache.drop(change);
+    }
+  }
+
+  /** At most `points` buckets, in order of time. Rejects with StoreUnavailable, HttpProblem `busy`, or the reason of `left` when the caller leaves. */
+  async ask(asked: Asked, left: AbortSignal): Promise<{ bucketMs: number; buckets: Bucket[] }> {
+    const { from, to, zone } = asked;
+    const cut = chooseCut(from, to, asked.points, zone);
+    const buckets = asked.sensors.length === 0 ? [] : await this.buckets(asked, cut, left);
+    return { bucketMs: cut.bucketMs, buckets: foldDays(buckets, from, cut.days, zone) };
+  }
+
+  private async buckets(asked: Asked, cut: Cut, left: AbortSignal): Promise<Bucket[]> {
+    const { farm, sensors, metric, from, to } = asked;
+    const query = { farm, sensors, metric, bucket: cut.bucket };
+    const whole = wholeBuckets(cut, from, Math.min(to, this.options.now() - SETTLED_MS));
+    if (whole === undefined || !this.options.hearsAll()) return this.query({ ...query, from, to }, left);
+
+    const subject = { farm, metric, sensors: new Set(sensors), ...whole, key: keyOf(asked, cut, whole) };
+    const middle = async (signal: AbortSignal) => {
+      const found = await this.query({ ...query, ...whole }, signal);
+      this.keep(subject, found);
+      return found;
+    };
+    const parts = await Promise.all([
+      this.query({ ...query, from, to: whole.from }, left),
+      this.cache.get(subject.key) ?? this.flights.join(subject.key, left, middle),
+      this.query({ ...query, from: whole.to, to }, left),
+    ]);
+    return parts.flat();
+  }
+
+  private keep(subject: Subject, found: readonly Bucket[]): void {
+    const { farm, sensors } = subject;
+    if (!this.options.hearsAll() || this.late.touch(farm, sensors, subject, this.options.now())) return;
+    this.cache.put(subject, found);
+  }
+
+  private async query(query: HistoryQuery, left: AbortSignal): Promise<Bucket[]> {
+    if (query.from >= query.to) return [];
+    return this.gate.run(async () => {
+      const late = AbortSignal.timeout(DEADLINE_MS);
+      try {
+        return await this.options.store.history(query, AbortSignal.any([left, late]));
+      } catch (error) {
+        if (late.aborted && !left.aborted) throw new StoreUnavailable('no answer in time', { cause: error });
+        throw error;
+      }
+    });
+  }
+}
+
+function keyOf({ farm, metric, sensors }: Asked, { bucket }: Cut, whole: { from: number; to: number }): string {
+  const who = createHash('sha256')
+    .update([...sensors].sort().join(' '))
+    .digest('base64url');
+  const width = 'ms' in bucket ? bucket.ms : bucket.daysIn;
+  return [farm, metric, who, width, whole.from, whole.to].join(' ');
+}
