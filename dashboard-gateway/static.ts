@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { ConfigInvalid } from '../core/errors.ts';
 import { HttpProblem } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
@@ -25,9 +26,15 @@ const TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
+/** Files that compress well, from this size on. */
+const COMPRESSED: ReadonlySet<string> = new Set(['.html', '.js', '.css', '.json', '.svg', '.txt', '.webmanifest']);
+const LEAST_BYTES = 1_000;
+
 interface Asset {
   readonly body: Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
+  /** The same by content coding, the better one first. Compressed once, when the app is loaded. */
+  readonly coded: readonly { readonly coding: string; readonly body: Uint8Array }[];
 }
 
 /**
@@ -72,7 +79,10 @@ export class StaticApp {
     if (request.headers.ifNoneMatch.includes(asset.headers.etag ?? '-')) {
       return { status: 304, headers: asset.headers };
     }
-    return { status: 200, headers: asset.headers, body: asset.body };
+    const accepted = request.headers.acceptEncoding.split(',').map((coding) => coding.split(';')[0]?.trim());
+    const coded = asset.coded.find(({ coding }) => accepted.includes(coding));
+    if (!coded) return { status: 200, headers: asset.headers, body: asset.body };
+    return { status: 200, headers: { ...asset.headers, 'content-encoding': coded.coding }, body: coded.body };
   }
 
   private find(path: string): Asset | undefined {
@@ -103,10 +113,21 @@ function asset(path: string, body: Uint8Array): Asset {
   const forever = path.startsWith('assets/');
   return {
     body,
+    coded: codedForms(path, body),
     headers: {
+      vary: 'accept-encoding',
       'content-type': TYPES[extname(path)] ?? 'application/octet-stream',
       'cache-control': forever ? 'public, max-age=31536000, immutable' : 'no-cache',
       etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
     },
   };
+}
+
+function codedForms(path: string, body: Uint8Array): Asset['coded'] {
+  if (!COMPRESSED.has(extname(path)) || body.length < LEAST_BYTES) return [];
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 9 };
+  return [
+    { coding: 'br', body: brotliCompressSync(body, { params }) },
+    { coding: 'gzip', body: gzipSync(body) },
+  ];
 }

@@ -9,6 +9,7 @@ export interface Headers {
   readonly authorization: string;
   readonly contentType: string;
   readonly ifNoneMatch: string;
+  readonly acceptEncoding: string;
   /** Whether a proxy says that the request came through it. */
   readonly forwarded: boolean;
 }
@@ -48,6 +49,7 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): H
       authorization: req.getHeader('authorization'),
       contentType: req.getHeader('content-type'),
       ifNoneMatch: req.getHeader('if-none-match'),
+      acceptEncoding: req.getHeader('accept-encoding'),
       forwarded: req.getHeader('forwarded') !== '' || forwardedFor !== '',
     },
     remoteAddress: client.address,

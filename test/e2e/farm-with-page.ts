@@ -41,7 +41,7 @@ export class FarmWithPage {
       LOAM_OPS_PORT: '0',
     };
     const loam = new LoamProcess(['up', '--no-demo'], env);
-    const [, url = ''] = await loam.says(/"url":"([^"]+)"/);
+    const [, url = ''] = await loam.says(/Open (http:\/\/[^/]+)/);
     const [, mqtt = ''] = await loam.says(/publish to (\S+) over MQTT/);
     return new FarmWithPage(loam, await startProxy(Number(new URL(url).port)), mqtt, secrets);
   }
@@ -87,7 +87,8 @@ export class FarmWithPage {
     });
     page.on('pageerror', (error) => complaints.push(String(error)));
     page.on('console', (message) => {
-      if (message.type() === 'error' && !/401|403|503/.test(message.text())) complaints.push(message.text());
+      const networkNotice = /^Failed to load resource|^WebSocket connection to/.test(message.text());
+      if (message.type() === 'error' && !networkNotice) complaints.push(message.text());
     });
     await page.goto(this.url + path);
     await page.getByLabel('User').fill(user);

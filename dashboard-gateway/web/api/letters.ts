@@ -1,6 +1,9 @@
-import { finite, isRecord, listOf, optional, record, text } from '../../client/check.ts';
+import { finite, flag, listOf, oneOf, optional, record, text } from '../../client/check.ts';
 import { farmPath } from './gateway.ts';
 import { call } from './http.ts';
+
+export const LETTER_STATES = ['open', 'replayed', 'discarded'] as const;
+export type LetterState = (typeof LETTER_STATES)[number];
 
 /** A message that could not be taken: why, and what it was. */
 export interface Letter {
@@ -8,21 +11,62 @@ export interface Letter {
   readonly offset: number;
   /** When it was set aside, Unix ms. */
   readonly at: number;
-  readonly sensor: string | undefined;
-  readonly topic: string | undefined;
+  readonly sensor: string;
+  readonly topic: string;
   readonly reason: string;
   readonly explanation: string;
-  /** As text where it is one, otherwise in hexadecimal. */
+  readonly state: LetterState;
+  /** Bytes of the whole payload. */
+  readonly size: number;
+  /** As text, or in hexadecimal; only its begin when it was `cut`. */
   readonly payload: string;
+  readonly encoding: 'text' | 'hex';
+  readonly cut: boolean;
+  readonly settled: { readonly at: number; readonly by: string | undefined } | undefined;
 }
 
-export async function getLetters(farm: string, signal: AbortSignal): Promise<Letter[]> {
-  const answer = record(await call(`${farmPath(farm)}/dead-letters`, { signal }), 'answer');
-  return listOf(answer.letters, 'letters', readLetter);
+export interface Letters {
+  readonly letters: readonly Letter[];
+  /** What `before` must be for the next page; undefined on the last. */
+  readonly next: number | undefined;
+  readonly counts: Readonly<Record<LetterState, number>>;
+  /** A sentence to show as it is: something will be trimmed. */
+  readonly warning: string | undefined;
 }
 
-export async function actOnLetter(farm: string, offset: number, act: 'replay' | 'discard'): Promise<void> {
-  await call(`${farmPath(farm)}/dead-letters/${offset}/${act}`, { method: 'POST' });
+export async function getLetters(
+  farm: string,
+  { state, before }: { readonly state: LetterState; readonly before?: number },
+  signal: AbortSignal,
+): Promise<Letters> {
+  const search = new URLSearchParams({ state });
+  if (before !== undefined) search.set('before', `${before}`);
+  return readLetters(await call(`${farmPath(farm)}/dead-letters?${search}`, { signal }));
+}
+
+/** One letter with its whole payload. */
+export async function getLetter(farm: string, offset: number, signal: AbortSignal): Promise<Letter> {
+  return readLetter(await call(`${farmPath(farm)}/dead-letters/${offset}`, { signal }), 'letter');
+}
+
+export async function settleLetter(farm: string, offset: number, how: 'replay' | 'discard'): Promise<Letter> {
+  return readLetter(await call(`${farmPath(farm)}/dead-letters/${offset}/${how}`, { method: 'POST' }), 'letter');
+}
+
+export function readLetters(value: unknown): Letters {
+  const answer = record(value, 'answer');
+  const counts = record(answer.counts, 'counts');
+  const log = optional(answer.log, 'log', record);
+  return {
+    letters: listOf(answer.letters, 'letters', readLetter),
+    next: optional(answer.next, 'next', finite),
+    counts: {
+      open: finite(counts.open, 'counts.open'),
+      replayed: finite(counts.replayed, 'counts.replayed'),
+      discarded: finite(counts.discarded, 'counts.discarded'),
+    },
+    warning: optional(log?.warning, 'log.warning', text),
+  };
 }
 
 function readLetter(value: unknown, path: string): Letter {
@@ -30,15 +74,18 @@ function readLetter(value: unknown, path: string): Letter {
   return {
     offset: finite(letter.offset, `${path}.offset`),
     at: finite(letter.at, `${path}.at`),
-    sensor: optional(letter.sensor, `${path}.sensor`, text),
-    topic: optional(letter.topic, `${path}.topic`, text),
+    sensor: text(letter.sensor, `${path}.sensor`),
+    topic: text(letter.topic, `${path}.topic`),
     reason: text(letter.reason, `${path}.reason`),
-    explanation: optional(letter.explanation, `${path}.explanation`, text) ?? '',
-    payload: payloadOf(letter.payload),
+    explanation: text(letter.explanation, `${path}.explanation`),
+    state: oneOf(letter.state, `${path}.state`, LETTER_STATES),
+    size: finite(letter.size, `${path}.size`),
+    payload: text(letter.payload, `${path}.payload`),
+    encoding: oneOf(letter.encoding, `${path}.encoding`, ['text', 'hex'] as const),
+    cut: flag(letter.cut, `${path}.cut`),
+    settled: optional(letter.settled, `${path}.settled`, (given, at) => {
+      const settled = record(given, at);
+      return { at: finite(settled.at, at), by: optional(settled.by, at, text) };
+    }),
   };
-}
-
-function payloadOf(value: unknown): string {
-  if (typeof value === 'string') return value;
-  return isRecord(value) || Array.isArray(value) ? JSON.stringify(value) : '';
 }

@@ -18,6 +18,13 @@ export interface Field {
   readonly polygon: readonly Corner[] | undefined;
 }
 
+/** Where sensors connect. */
+export interface Mqtt {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+}
+
 export interface Farm {
   readonly id: string;
   readonly name: string;
@@ -59,9 +66,18 @@ export function readMe(value: unknown): Me {
   return { user: text(me.user, 'user'), farms, passwordSet: flag(me.passwordSet, 'passwordSet') };
 }
 
-export function readFarms(value: unknown): { farms: Farm[]; metrics: Metric[] } {
+export function readFarms(value: unknown): { farms: Farm[]; metrics: Metric[]; mqtt: Mqtt | undefined } {
   const answer = record(value, 'farms');
-  return { farms: listOf(answer.farms, 'farms', readFarm), metrics: listOf(answer.metrics, 'metrics', readMetric) };
+  return {
+    farms: listOf(answer.farms, 'farms', readFarm),
+    metrics: listOf(answer.metrics, 'metrics', readMetric),
+    mqtt: optional(answer.mqtt, 'mqtt', readMqtt),
+  };
+}
+
+function readMqtt(value: unknown, path: string): Mqtt {
+  const mqtt = record(value, path);
+  return { host: text(mqtt.host, path), port: finite(mqtt.port, path), tls: flag(mqtt.tls, path) };
 }
 
 function readFarm(value: unknown, path: string): Farm {

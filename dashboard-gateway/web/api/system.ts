@@ -1,29 +1,69 @@
-import { flag, listOf, optional, record, text } from '../../client/check.ts';
+import { flag, list, listOf, optional, record, text } from '../../client/check.ts';
 import { call, callAnyway } from './http.ts';
 import { ApiProblem } from './problem.ts';
 
 /** Whether one part that the gateway depends on answers. */
-export interface Check {
+export interface Part {
   readonly name: string;
   readonly ok: boolean;
   readonly why: string | undefined;
 }
 
-/** Every part by name. A gateway that is not ready says so with the same list. */
-export async function getChecks(signal: AbortSignal): Promise<Check[]> {
-  const answer = record(await callAnyway('/readyz', signal), 'readyz');
-  return listOf(answer.checks, 'checks', (value, path) => {
-    const check = record(value, path);
-    return { name: text(check.name, path), ok: flag(check.ok, path), why: optional(check.why, path, text) };
-  });
+/** A figure with a label that is shown as it is. */
+export interface Figure {
+  readonly label: string;
+  readonly value: number | string;
+  readonly unit: string;
 }
 
-/** Figures by name, as this gateway knows them; undefined when it has none to tell. */
-export async function getFigures(signal: AbortSignal): Promise<Readonly<Record<string, unknown>> | undefined> {
+export interface System {
+  readonly version: string | undefined;
+  /** Unix ms. */
+  readonly startedAt: number | undefined;
+  readonly parts: readonly Part[];
+  readonly figures: readonly Figure[];
+}
+
+/** How the gateway and what it depends on are. A gateway without figures still says which parts are ready. */
+export async function getSystem(signal: AbortSignal): Promise<System> {
   try {
-    return record(await call('/api/system', { signal }), 'system');
+    return readSystem(await call('/api/system', { signal }));
   } catch (error) {
-    if (error instanceof ApiProblem && (error.status === 404 || error.status === 403)) return undefined;
-    throw error;
+    if (!(error instanceof ApiProblem && error.status === 404)) throw error;
+    const { checks } = record(await callAnyway('/readyz', signal), 'readyz');
+    return { version: undefined, startedAt: undefined, parts: listOf(checks, 'checks', readPart), figures: [] };
   }
+}
+
+export function readSystem(value: unknown): System {
+  const system = record(value, 'system');
+  return {
+    version: optional(system.version, 'version', text),
+    startedAt: optional(system.startedAt, 'startedAt', moment),
+    parts: listOf(system.parts, 'parts', readPart),
+    figures: list(system.figures ?? [], 'figures').flatMap((f, i) => readFigure(f, `figures[${i}]`) ?? []),
+  };
+}
+
+function readPart(value: unknown, path: string): Part {
+  const part = record(value, path);
+  return {
+    name: text(part.name, `${path}.name`),
+    ok: flag(part.ok, `${path}.ok`),
+    why: optional(part.why, `${path}.why`, text),
+  };
+}
+
+/** A figure that is not known is left out. */
+function readFigure(value: unknown, path: string): Figure | undefined {
+  const figure = record(value, path);
+  const label = text(figure.label, `${path}.label`);
+  const unit = optional(figure.unit, `${path}.unit`, text) ?? '';
+  const given = figure.value;
+  return typeof given === 'number' || typeof given === 'string' ? { label, value: given, unit } : undefined;
+}
+
+/** Unix ms, whether told so or as ISO 8601. */
+function moment(value: unknown): number {
+  return typeof value === 'string' ? Date.parse(value) : Number(value);
 }

@@ -1,7 +1,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import { getFarms } from '../api/gateway.ts';
 import type { ApiProblem } from '../api/problem.ts';
-import type { Farm, Metric } from '../api/shapes.ts';
+import type { Farm, Metric, Mqtt } from '../api/shapes.ts';
 import { labelFrom } from '../format/value.ts';
 import { untilDone } from './retry.ts';
 import { go, route } from './router.ts';
@@ -11,6 +11,8 @@ import { recheck, session } from './session.ts';
 interface Known {
   readonly farms: readonly Farm[];
   readonly metrics: ReadonlyMap<string, Metric>;
+  /** Where sensors connect, as far as the gateway knows. */
+  readonly mqtt: Mqtt | undefined;
 }
 
 /** The farms that this user may see, once they are known. */
@@ -56,9 +58,9 @@ export function loadFarms(): void {
   loading = new AbortController();
   const { signal } = loading;
   const work = async () => {
-    const { farms, metrics } = await getFarms();
+    const { farms, metrics, mqtt } = await getFarms();
     if (signal.aborted) return;
-    known.value = { farms, metrics: new Map(metrics.map((m) => [m.id, m])) };
+    known.value = { farms, mqtt, metrics: new Map(metrics.map((m) => [m.id, m])) };
     farmsProblem.value = undefined;
   };
   void untilDone(work, {

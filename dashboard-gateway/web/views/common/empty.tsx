@@ -1,3 +1,4 @@
+import { known } from '../../state/farms.ts';
 import { Command } from './copy.tsx';
 import { Notice } from './notice.tsx';
 
@@ -38,6 +39,7 @@ export function HowToConnect({ farm, sensor }: { farm: string; sensor: string })
 /** The line that publishes one reading as `sensor`, as a terminal takes it. */
 export function publishLine(farm: string, sensor: string, secret: string): string {
   const topic = `farms/${farm}/sensors/${sensor}/telemetry`;
-  const host = window.location.hostname;
-  return `mosquitto_pub -h ${host} -p 1883 -u ${sensor} -P ${secret} -q 1 \\\n  -t ${topic} \\\n  -m '{"soil_moisture": 31.2}'`;
+  const { host, port, tls } = known.value?.mqtt ?? { host: window.location.hostname, port: 1883, tls: false };
+  const encrypted = tls ? ' --capath /etc/ssl/certs' : '';
+  return `mosquitto_pub -h ${host} -p ${port}${encrypted} -i ${sensor} -u ${sensor} -P ${secret} -q 1 \\\n  -t ${topic} \\\n  -m '{"soil_moisture": 31.2}'`;
 }

@@ -1,19 +1,17 @@
 import { useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
-import { actOnLetter, getLetters, type Letter } from '../../api/letters.ts';
+import { getLetters, LETTER_STATES, type Letter, type LetterState } from '../../api/letters.ts';
+import { asProblem } from '../../api/problem.ts';
 import type { Farm } from '../../api/shapes.ts';
-import { formatMoment } from '../../format/time.ts';
-import { countOf } from '../../format/words.ts';
-import { locale, slowNow } from '../../state/device.ts';
 import { addressOf } from '../../state/routes.ts';
-import { sensors } from '../../state/sensors.ts';
-import { Confirm } from '../common/dialog.tsx';
 import { inWords } from '../common/form.tsx';
 import { Notice, ProblemNotice } from '../common/notice.tsx';
 import { useResource } from '../common/use-resource.ts';
-import { reasonInWords } from './reasons.ts';
+import { LetterCard } from './letter-card.tsx';
 
 const EVERY_MS = 15_000;
+
+const STATE_WORDS: Record<LetterState, string> = { open: 'Open', replayed: 'Replayed', discarded: 'Discarded' };
 
 /** What came in and could not be taken: why, what it was, and a second try. */
 export function LettersPage({ farm }: { farm: Farm }) {
@@ -31,9 +29,18 @@ export function LettersPage({ farm }: { farm: Farm }) {
 }
 
 function Letters({ farm }: { farm: Farm }) {
-  const { value, problem, reload } = useResource(`letters ${farm.id}`, (s) => getLetters(farm.id, s), EVERY_MS);
+  const [state, setState] = useState<LetterState>('open');
+  const { value, problem, reload } = useResource(
+    `letters ${farm.id} ${state}`,
+    (signal) => getLetters(farm.id, { state }, signal),
+    EVERY_MS,
+  );
   const said = useSignal('');
-  const letters = value.value;
+  const page = value.value;
+  const done = (words: string) => {
+    said.value = words;
+    reload();
+  };
   return (
     <div class="letters-page">
       <header class="page-head">
@@ -43,111 +50,93 @@ function Letters({ farm }: { farm: Farm }) {
           the whole way again.
         </p>
       </header>
+      {page?.warning && <p class="banner banner-late">{page.warning}</p>}
       {problem.value && <ProblemNotice problem={problem.value} again={problem.value.passing} />}
       <p role="status" class={said.value ? 'form-done' : 'hidden'}>
         {said.value}
       </p>
-      {letters === undefined && !problem.value && <p class="quiet loading">Loading …</p>}
-      {letters?.length === 0 && (
-        <Notice title="No dead letters">
-          <p>Everything that came in from {farm.name} could be read.</p>
-        </Notice>
+      {page && (
+        <fieldset class="segments letter-states" aria-label="Which letters">
+          {LETTER_STATES.map((s) => (
+            <button key={s} type="button" aria-pressed={s === state} onClick={() => setState(s)}>
+              {STATE_WORDS[s]} {page.counts[s]}
+            </button>
+          ))}
+        </fieldset>
       )}
-      {letters !== undefined && letters.length > 0 && (
+      {page === undefined && !problem.value && <p class="quiet loading">Loading …</p>}
+      {page?.letters.length === 0 && <Nothing farm={farm} state={state} />}
+      {page !== undefined && page.letters.length > 0 && (
         <>
-          <p class="quiet">{countOf(letters.length, 'message')}, newest first.</p>
-          <ol class="letters">
-            {letters.map((letter) => (
-              <LetterCard
-                key={letter.offset}
-                farm={farm}
-                letter={letter}
-                done={(words) => {
-                  said.value = words;
-                  reload();
-                }}
-              />
-            ))}
-          </ol>
+          <LetterList farm={farm} letters={page.letters} done={done} />
+          {page.next !== undefined && <Older key={page.next} {...{ farm, state, done }} before={page.next} />}
         </>
       )}
     </div>
   );
 }
 
-interface LetterProps {
+function Nothing({ farm, state }: { farm: Farm; state: LetterState }) {
+  if (state !== 'open') return <p class="quiet">None is {STATE_WORDS[state].toLowerCase()}.</p>;
+  return (
+    <Notice title="No open dead letter">
+      <p>Everything that came in from {farm.name} could be read, or was settled.</p>
+    </Notice>
+  );
+}
+
+interface ListProps {
   readonly farm: Farm;
-  readonly letter: Letter;
+  readonly letters: readonly Letter[];
   readonly done: (words: string) => void;
 }
 
-function LetterCard({ farm, letter, done }: LetterProps) {
-  const [busy, setBusy] = useState(false);
+function LetterList({ farm, letters, done }: ListProps) {
+  return (
+    <ol class="letters">
+      {letters.map((letter) => (
+        <LetterCard key={letter.offset} farm={farm} letter={letter} done={done} />
+      ))}
+    </ol>
+  );
+}
+
+interface OlderProps {
+  readonly farm: Farm;
+  readonly state: LetterState;
+  readonly before: number;
+  readonly done: (words: string) => void;
+}
+
+/** The pages after the first, fetched one by one. */
+function Older({ farm, state, before, done }: OlderProps) {
+  const [letters, setLetters] = useState<readonly Letter[]>([]);
+  const [next, setNext] = useState<number | undefined>(before);
   const [failure, setFailure] = useState<string | undefined>(undefined);
-  const [asking, setAsking] = useState(false);
-  const { offset, at, sensor, topic, reason, explanation, payload } = letter;
-  const name = sensor === undefined ? undefined : (sensors.value.get(sensor)?.peek().name ?? sensor);
-  const act = async (what: 'replay' | 'discard', words: string) => {
-    setBusy(true);
+  const more = async () => {
+    if (next === undefined) return;
     setFailure(undefined);
     try {
-      await actOnLetter(farm.id, offset, what);
-      done(words);
+      const page = await getLetters(farm.id, { state, before: next }, new AbortController().signal);
+      setLetters([...letters, ...page.letters]);
+      setNext(page.next);
     } catch (error) {
-      setFailure(inWords(error));
+      setFailure(inWords(asProblem(error)));
     }
-    setBusy(false);
-    setAsking(false);
   };
   return (
-    <li class="letter" data-letter={offset}>
-      <header class="letter-head">
-        <h2>{reasonInWords(reason)}</h2>
-        <p class="quiet">
-          {sensor !== undefined && (
-            <a href={addressOf({ page: 'sensor', farm: farm.id, sensor, range: { last: '24h' } })}>{name}</a>
-          )}{' '}
-          {formatMoment(at, slowNow.value, locale)}
-        </p>
-      </header>
-      {explanation && <p>{explanation}</p>}
-      <details>
-        <summary>What was sent</summary>
-        {topic && <p class="quiet">to {topic}</p>}
-        <pre class="payload">{payload === '' ? '(nothing)' : payload}</pre>
-      </details>
+    <>
+      <LetterList farm={farm} letters={letters} done={done} />
       {failure && (
         <p class="form-failure" role="alert">
           {failure}
         </p>
       )}
-      <div class="buttons">
-        <button
-          type="button"
-          class="button-main"
-          disabled={busy}
-          onClick={() =>
-            void act('replay', 'Replayed: it goes the whole way again. If it still cannot be read, it comes back here.')
-          }
-        >
-          Replay
+      {next !== undefined && (
+        <button type="button" class="more" onClick={() => void more()}>
+          Older ones
         </button>
-        <button type="button" disabled={busy} onClick={() => setAsking(true)}>
-          Discard
-        </button>
-      </div>
-      {asking && (
-        <Confirm
-          title="Discard this message?"
-          act="Discard"
-          busy={busy}
-          failure={failure}
-          onAct={() => void act('discard', 'Discarded.')}
-          onClose={() => setAsking(false)}
-        >
-          <p>It is the only copy of what the sensor sent.</p>
-        </Confirm>
       )}
-    </li>
+    </>
   );
 }

@@ -1,29 +1,30 @@
-import { type Check, getChecks, getFigures } from '../../api/system.ts';
+import { type Figure, getSystem, type Part, type System } from '../../api/system.ts';
 import { formatMoment } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf } from '../../format/words.ts';
 import { locale, slowNow } from '../../state/device.ts';
 import { live } from '../../state/sensors.ts';
+import { Age } from '../common/age.tsx';
 import { ToneIcon } from '../common/icons.tsx';
 import { ProblemNotice } from '../common/notice.tsx';
 import { useResource } from '../common/use-resource.ts';
-import { figuresOf, partInWords } from './words.ts';
+import { partInWords } from './words.ts';
 
 const EVERY_MS = 5_000;
 
 /** Whether every part of Loam works, and what this gateway knows of rates and lag. */
 export function SystemPage() {
-  const checks = useResource('checks', getChecks, EVERY_MS);
-  const figures = useResource('figures', getFigures, EVERY_MS);
-  const problem = checks.problem.value;
+  const { value, problem } = useResource('system', getSystem, EVERY_MS);
   return (
     <div class="system-page">
       <header class="page-head">
         <h1>System</h1>
+        {value.value && <Version system={value.value} />}
       </header>
-      {problem && <ProblemNotice problem={problem} again={problem.passing} />}
-      {checks.value.value && <Checks checks={checks.value.value} />}
-      {figures.value.value && <Figures figures={figures.value.value} />}
+      {problem.value && <ProblemNotice problem={problem.value} again={problem.value.passing} />}
+      {value.value === undefined && !problem.value && <p class="quiet loading">Asking …</p>}
+      {value.value && <Parts parts={value.value.parts} />}
+      {value.value && <Figures figures={value.value.figures} />}
       <section class="panel" aria-labelledby="line">
         <h2 id="line">This page’s line</h2>
         <p>{lineInWords()}</p>
@@ -37,27 +38,42 @@ export function SystemPage() {
   );
 }
 
-function Checks({ checks }: { checks: readonly Check[] }) {
-  const down = checks.filter((c) => !c.ok);
+function Version({ system: { version, startedAt } }: { system: System }) {
+  return (
+    <p class="quiet">
+      {version && `Loam ${version}`}
+      {version && startedAt && ', '}
+      {startedAt && (
+        <>
+          started <Age ts={startedAt} />
+        </>
+      )}
+    </p>
+  );
+}
+
+function Parts({ parts }: { parts: readonly Part[] }) {
+  const down = parts.filter((part) => !part.ok);
+  const tone = down.length === 0 ? 'fine' : 'offline';
   return (
     <section aria-labelledby="parts">
-      <p class={`headline ${down.length === 0 ? 'headline-fine' : 'headline-offline'}`} id="parts">
-        <ToneIcon tone={down.length === 0 ? 'fine' : 'offline'} />
-        {down.length === 0 ? 'Every part works' : `${countOf(down.length, 'part')} of ${checks.length} not working`}
-      </p>
+      <h2 class={`headline headline-${tone}`} id="parts">
+        <ToneIcon tone={tone} />
+        {down.length === 0 ? 'Every part works' : `${down.length} of ${parts.length} parts not working`}
+      </h2>
       <ul class="parts">
-        {checks.map((check) => {
-          const { name, what, without } = partInWords(check.name);
+        {parts.map((part) => {
+          const { name, what, without } = partInWords(part.name);
           return (
-            <li key={check.name} class={`panel edge-${check.ok ? 'fine' : 'offline'}`} data-part={check.name}>
-              <h2>
-                <ToneIcon tone={check.ok ? 'fine' : 'offline'} />
+            <li key={part.name} class={`panel edge-${part.ok ? 'fine' : 'offline'}`} data-part={part.name}>
+              <h3>
+                <ToneIcon tone={part.ok ? 'fine' : 'offline'} />
                 {name}
-              </h2>
+              </h3>
               <p class="quiet">{what}</p>
-              {!check.ok && (
+              {!part.ok && (
                 <p>
-                  <b>Not working{check.why ? `: ${check.why}.` : '.'}</b> {without}
+                  <b>Not working{part.why ? `: ${part.why}.` : '.'}</b> {without}
                 </p>
               )}
             </li>
@@ -68,18 +84,18 @@ function Checks({ checks }: { checks: readonly Check[] }) {
   );
 }
 
-function Figures({ figures }: { figures: Readonly<Record<string, unknown>> }) {
-  const shown = figuresOf(figures);
-  if (shown.length === 0) return null;
+function Figures({ figures }: { figures: readonly Figure[] }) {
+  if (figures.length === 0) return null;
   return (
     <section class="panel" aria-labelledby="figures">
       <h2 id="figures">Figures of this gateway</h2>
       <dl class="figures">
-        {shown.map(({ label, value, unit }) => (
+        {figures.map(({ label, value, unit }) => (
           <div key={label}>
             <dt>{label}</dt>
             <dd>
-              {typeof value === 'number' ? formatValue(value, undefined, locale) : value} {unit}
+              {typeof value === 'number' ? formatValue(value, undefined, locale) : value}
+              {unit && <span class="unit">{unit}</span>}
             </dd>
           </div>
         ))}

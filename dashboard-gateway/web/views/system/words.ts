@@ -68,27 +68,3 @@ export function partInWords(id: string): Part {
   const words = id.replaceAll(/[_-]/g, ' ');
   return found ?? { name: words.charAt(0).toUpperCase() + words.slice(1), what: '', without: '' };
 }
-
-export interface Figure {
-  readonly label: string;
-  readonly value: number | string;
-  readonly unit: string;
-}
-
-/** Numbers and texts of the gateway's answer, with nested ones after their parent's name. */
-export function figuresOf(answer: Readonly<Record<string, unknown>>, parent = ''): Figure[] {
-  return Object.entries(answer).flatMap(([key, value]): Figure[] => {
-    const label = inWords(parent ? `${parent} ${key}` : key);
-    if (typeof value === 'number') return [{ label, value, unit: '' }];
-    if (typeof value === 'string') return [{ label, value, unit: '' }];
-    return [];
-  });
-}
-
-function inWords(key: string): string {
-  const words = key
-    .replaceAll(/([a-z])([A-Z])/g, '$1 $2')
-    .replaceAll(/[_-]/g, ' ')
-    .toLowerCase();
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
