@@ -1,0 +1,122 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
+import { hashSecret } from '../../core/secrets.ts';
+import { runLoad } from '../../simulators/load/load.ts';
+import type { LoadConnection } from '../../simulators/load/plan.ts';
+import { readPromises } from '../../simulators/load/promises.ts';
+import { decodeBatch } from '../../telemetry/batch.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
+import { type Child, startChild } from '../backbone/child-process.ts';
+import { rabbit } from '../services/rabbitmq.ts';
+import { freePort, temporaryFolder, until } from '../services/wait.ts';
+
+const SENSORS = Array.from({ length: 20 }, (_, i) => `s${i}`);
+const REGISTRY = `farms: [{ id: north, name: North, timezone: UTC }]
+rates: { sensor: { messages: 100000, bytes: 100000000 } }
+sensors:
+${SENSORS.map((id) => `  - { id: ${id}, farm: north, secret: ${hashSecret(`secret-${id}`)} }`).join('\n')}
+`;
+const connections: LoadConnection[] = SENSORS.map((sensor) => ({
+  clientId: sensor,
+  username: sensor,
+  password: `secret-${sensor}`,
+  sensors: [{ farm: 'north', sensor, topic: telemetryTopic('north', sensor) }],
+}));
+
+interface Place {
+  readonly env: Record<string, string>;
+  /** Opens the queue here, once the child is gone: LMDB files belong to one process. */
+  open(): Promise<Queue>;
+}
+
+const PLACES: Record<string, () => Promise<Place>> = {
+  LMDB: async () => {
+    const folder = await temporaryFolder();
+    return { env: { CHILD_QUEUE: folder }, open: () => openLmdbQueue(folder) };
+  },
+  RabbitMQ: async () => {
+    const { url } = await rabbit();
+    const name = `broker-kill-${process.pid}`;
+    return { env: { CHILD_QUEUE: url, CHILD_QUEUE_NAME: name }, open: () => openRabbitQueue(url, { name }) };
+  },
+};
+
+for (const [kind, prepare] of Object.entries(PLACES)) {
+  describe(`a broker that is killed under load, on ${kind}`, function () {
+    this.timeout(120_000);
+
+    it('has said "received" of nothing that is not in the queue', async () => {
+      const folder = await temporaryFolder();
+      const [registry, promises] = [join(folder, 'registry.yaml'), join(folder, 'promises')];
+      await writeFile(registry, REGISTRY);
+      const port = await freePort();
+      const { env, open } = await prepare();
+      const start = async (): Promise<Child> => {
+        const child = await startChild(
+          { script: '../broker/child-broker.ts', env: { ...env, CHILD_REGISTRY: registry, CHILD_PORT: String(port) } },
+          {},
+        );
+        await child.printed(1);
+        return child;
+      };
+      let child = await start();
+      let kills = 0;
+      const over = new AbortController();
+      const restart = async () => {
+        await child.kill();
+        kills += 1;
+        child = await start();
+      };
+      let underWay: Promise<void> | undefined;
+      const report = await runLoad(
+        {
+          url: `mqtt://127.0.0.1:${port}`,
+          connections,
+          pace: { loop: 'open', rate: 4_000 },
+          qos: 1,
+          inFlight: 64,
+          times: { are: 'stepped', first: 1_764_000_000_000, step: 10 },
+          forMs: 60_000,
+          graceMs: 2_000,
+          promises,
+        },
+        {
+          signal: over.signal,
+          onStretch: ({ acknowledged }) => {
+            // Killed in full swing, and once more at the end.
+            if (acknowledged < 200) return;
+            if (kills === 1) over.abort();
+            underWay ??= restart();
+          },
+        },
+      );
+      await underWay;
+      await child.kill();
+      expect(kills).to.equal(1);
+      expect(report.connectionsLost).to.be.at.least(connections.length);
+      const promised = new Set<string>();
+      for await (const { sensor, seq, ts } of readPromises(promises)) promised.add(`${sensor} ${seq} ${ts}`);
+      expect(promised.size).to.equal(report.acknowledged);
+      expect(promised.size).to.be.above(1_000);
+      const queue = await open();
+      const missing = new Set(promised);
+      const consumer = await queue.consume(
+        async ({ body }) => {
+          for (const { sensor, payload } of decodeBatch(body).publishes) {
+            const { ts, values }: { ts: number; values: { seq: number } } = JSON.parse(Buffer.from(payload).toString());
+            missing.delete(`${sensor} ${values.seq} ${ts}`);
+          }
+        },
+        { prefetch: 16 },
+      );
+      await until('the queue is read to its end', async () => missing.size === 0 || (await queue.depth()) === 0);
+      await consumer.stop();
+      await queue.close();
+      expect([...missing].slice(0, 5)).to.deep.equal([]);
+    });
+  });
+}
