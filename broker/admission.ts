@@ -61,8 +61,6 @@ export class Admission {
       this.parts.counters.malformed += 1;
       callback(new Error('control character in CONNECT'), false);
     } else {
-      // Nobody is connected for ever without a word: no keepalive counts as the longest that can be asked for.
-      if (!packet.keepalive) packet.keepalive = LONGEST_KEEPALIVE;
       this.greetings.set(client, packet);
       callback(null, true);
     }
@@ -93,7 +91,10 @@ export class Admission {
     // A session belongs to (identity, client id): naming another's client id takes nothing over. "/" is in no identity.
     client.id = `${judged.identity.sensor}/${client.id}`;
     counters.accepted += 1;
-    admit(client, judged.identity, greeting?.keepalive ?? 0);
+    // Nobody is connected for ever without a word: no keepalive counts as the longest that can be asked for.
+    admit(client, judged.identity, greeting?.keepalive || LONGEST_KEEPALIVE);
+    // The library sees neither the publishes that pass it by nor that a client is not read: who is silent is for the session to say.
+    if (greeting) greeting.keepalive = 0;
     callback(null, true);
   };
 

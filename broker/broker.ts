@@ -211,7 +211,7 @@ export class Broker implements Part {
         callback(null, sessions.grant(client, subscription) ? subscription : null),
       authorizeForward: (client, packet) => (sessions.mayHear(client, packet.topic) ? packet : null),
     });
-    aedes.on('clientReady', (client) => sessions.ready(client));
+    aedes.on('clientReady', (client) => sessions.ready(client, publishing.take));
     aedes.on('subscribe', (subscriptions, client) => sessions.subscribed(client, subscriptions));
     aedes.on('unsubscribe', (topics, client) => sessions.unsubscribed(client, topics));
     // Its own types leave this event out, and unheard it would end the process.

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Rate, rateOf } from '../telemetry/rate.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
+import type { BrokerCounters } from './counters.ts';
 import type { Identity } from './identity.ts';
 
 /**
@@ -45,6 +46,42 @@ export class Bucket {
     this.filledAt = now;
     this.messages = Math.min(messages * burst, this.messages + seconds * messages);
     this.bytes = Math.min(bytes * burst, this.bytes + seconds * bytes);
+  }
+}
+
+/** One connection's use of its sensor's bucket. */
+export class Pace {
+  private readonly bucket: Bucket;
+  private readonly goOn: () => void;
+  private readonly counters: BrokerCounters;
+  private timer: NodeJS.Timeout | undefined;
+
+  /** `goOn` is called when there is room again for who was slowed. */
+  constructor(bucket: Bucket, goOn: () => void, counters: BrokerCounters) {
+    this.bucket = bucket;
+    this.goOn = goOn;
+    this.counters = counters;
+  }
+
+  /** Whether the sensor has published as much as its rate lets it. */
+  isSlowed(): boolean {
+    if (this.timer) return true;
+    const waitMs = this.bucket.waitMs(performance.now());
+    if (waitMs === 0) return false;
+    this.counters.slowed += 1;
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.goOn();
+    }, waitMs);
+    return true;
+  }
+
+  take(bytes: number): void {
+    this.bucket.take(bytes);
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
   }
 }
 

@@ -23,6 +23,8 @@ export interface BrokerCounters {
   closedOverMemory: number;
   /** Clients closed without PUBACK because the queue confirmed nothing in time. */
   closedHeld: number;
+  /** Clients closed because they were silent for one and a half times their keepalive. */
+  closedSilent: number;
   /** Clients closed because they published again and again what they have no right to. */
   closedOffenders: number;
   /** Times that a client was not read because its sensor publishes more than its rate. */
@@ -60,6 +62,7 @@ export function newCounters(): BrokerCounters {
     malformed: 0,
     closedOverMemory: 0,
     closedHeld: 0,
+    closedSilent: 0,
     closedOffenders: 0,
     slowed: 0,
     closedRevoked: 0,

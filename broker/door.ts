@@ -91,11 +91,14 @@ export class Door {
 
   /** Resolves when the batch that holds the publish was confirmed, or when it was given up. Never rejects. */
   add(publish: Publish, owner: Owner): Promise<Fate> {
-    return new Promise((settle) => {
-      const item = { publish, owner, settle };
-      if (this.closed || (this.shut && !owner.waits)) this.drop(item);
-      else this.put(item);
-    });
+    return new Promise((settle) => this.offer(publish, owner, settle));
+  }
+
+  /** The same for many: `settle` is called instead, once, and must not throw. */
+  offer(publish: Publish, owner: Owner, settle: (fate: Fate) => void): void {
+    const item = { publish, owner, settle };
+    if (this.closed || (this.shut && !owner.waits)) this.drop(item);
+    else this.put(item);
   }
 
   /** While shut: lets go of what nobody waits for any more. */

@@ -31,3 +31,8 @@ export function isDisconnect(firstByte: number | undefined): boolean {
 export function isBestEffort(firstByte: number | undefined): boolean {
   return firstByte !== undefined && (firstByte & 0b110) === 0;
 }
+
+/** Whether a publish's first byte says QoS 2, or the 3 that there is not. */
+export function isExactlyOnce(firstByte: number | undefined): boolean {
+  return firstByte !== undefined && (firstByte & 0b100) !== 0;
+}

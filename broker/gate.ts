@@ -1,11 +1,13 @@
 import { Duplex } from 'node:stream';
-import type { Bucket } from './bucket.ts';
+import { type Bucket, Pace } from './bucket.ts';
 import type { BrokerCounters } from './counters.ts';
-import { isBestEffort, isConnect, isDisconnect, isPublish, packetLength } from './frame.ts';
+import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
 import type { Intake } from './intake.ts';
 import type { BrokerLimits } from './limits.ts';
 import type { Arrival } from './listener.ts';
+import { type Incoming, PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
+import { Acknowledgements, endAfterLast, Pieces } from './wire.ts';
 
 /** What all gates share. */
 export interface Surroundings {
@@ -16,12 +18,12 @@ export interface Surroundings {
   readonly shut: () => boolean;
 }
 
-const NOTHING = Buffer.alloc(0);
+/** Takes one publish with QoS 0 or 1, and gives `room` back to the intake and the gate when it is done with it. */
+export type Take = (publish: Incoming, room: number) => void;
+
 const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
 /** A client that does not read its answers is not read either. */
 const MOST_UNREAD_BYTES = 64 * 1024;
-/** How long a closed client may take to read its last answers. */
-const FAREWELL_MS = 5_000;
 
 /**
  * One client's socket, as the MQTT library sees it: only whole packets come through, and only as many as may be on their way at once.
@@ -42,9 +44,7 @@ export class Gate extends Duplex {
   private readonly socket: Duplex;
   private readonly around: Surroundings;
   private state: 'greeting' | 'checking' | 'open' = 'greeting';
-  private held: Buffer = NOTHING;
-  private arrived: Buffer[] = [];
-  private arrivedBytes = 0;
+  private readonly pieces = new Pieces();
   /** How many bytes in all make the next look worthwhile. */
   private wanted = 2;
   private hungry = false;
@@ -56,8 +56,12 @@ export class Gate extends Duplex {
   private inLineSince: number | undefined;
   private flowing = false;
   private frozen = false;
-  private bucket: Bucket | undefined;
-  private slowTimer: NodeJS.Timeout | undefined;
+  private blocked = false;
+  private lastHeard = performance.now();
+  private readonly reader = new PublishReader();
+  private readonly acks: Acknowledgements;
+  private onPublish: Take = () => {};
+  private pace: Pace | undefined;
 
   constructor(arrival: Arrival, around: Surroundings) {
     super({ autoDestroy: true });
@@ -65,14 +69,20 @@ export class Gate extends Duplex {
     this.arrival = arrival;
     this.socket = socket;
     this.around = around;
+    this.acks = new Acknowledgements(socket);
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.socketClosed());
+    socket.on('drain', () => this.flowSoon());
   }
 
-  /** The client was let in: from now on its packets come through, publishes as fast as `bucket` fills. */
-  open(bucket: Bucket): void {
-    this.bucket = bucket;
+  /**
+   * The client was let in: from now on its packets come through, publishes as fast as `bucket` fills. Those with QoS 0 and 1 go to `take`
+   * with their room in the intake, past the library; all else goes through it.
+   */
+  open(bucket: Bucket, take: Take): void {
+    this.pace = new Pace(bucket, this.flowFromLine, this.around.counters);
+    this.onPublish = take;
     this.state = 'open';
     this.flow();
   }
@@ -91,6 +101,16 @@ export class Gate extends Duplex {
   /** Since when (monotonic ms) a publish has been waiting in line for the intake. */
   get waitingSince(): number | undefined {
     return this.inLineSince;
+  }
+
+  /** For how long (ms) it has sent nothing although it was read; `now` is monotonic. */
+  silentMs(now: number): number {
+    return this.blocked ? 0 : now - this.lastHeard;
+  }
+
+  /** Sends PUBACK, together with the others of this turn of the loop. */
+  acknowledge(messageId: number): void {
+    this.acks.add(messageId);
   }
 
   /** Bytes of answers and commands that the client has not read. */
@@ -126,51 +146,33 @@ export class Gate extends Duplex {
       done();
       return;
     }
-    this.socket.once('drain', () => {
-      done();
-      this.flowSoon();
-    });
+    this.socket.once('drain', () => done());
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { intake } = this.around;
     intake.leaveLine(this.flowFromLine);
     this.inLineSince = undefined;
-    clearTimeout(this.slowTimer);
-    intake.removeWaiting(this.held.length + this.arrivedBytes);
-    this.held = NOTHING;
-    this.arrived = [];
-    this.arrivedBytes = 0;
+    this.pace?.stop();
+    this.letGo(this.pieces.size);
     for (const bytes of this.unclaimed.splice(0)) intake.give(bytes);
     if (error) this.socket.destroy();
-    else this.letGo();
-    done(error);
-  }
-
-  private letGo(): void {
-    const { socket } = this;
-    if (socket.destroyed) return;
-    if (socket.writableFinished) {
-      socket.destroy();
-      return;
+    else {
+      this.acks.write();
+      endAfterLast(this.socket);
     }
-    socket.once('finish', () => socket.destroy());
-    socket.end();
-    socket.resume();
-    const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
-    socket.once('close', () => clearTimeout(timer));
+    done(error);
   }
 
   private receive(chunk: Buffer): void {
     if (this.destroyed || this.left) return;
-    this.arrived.push(chunk);
-    this.arrivedBytes += chunk.length;
-    if (!this.around.intake.addWaiting(chunk.length, this.held.length + this.arrivedBytes)) {
+    this.pieces.add(chunk);
+    if (!this.around.intake.addWaiting(chunk.length, this.pieces.size)) {
       this.around.counters.closedOverMemory += 1;
       this.destroy(new Error('too many bytes are waiting'));
       return;
     }
-    if (this.held.length + this.arrivedBytes >= this.wanted) this.flow();
+    if (this.pieces.size >= this.wanted) this.flow();
   }
 
   private socketClosed(): void {
@@ -194,7 +196,7 @@ export class Gate extends Duplex {
   /** Lets through as many whole packets as may go now, and reads on only when none is left that may not. */
   private flow(): void {
     if (this.destroyed) return;
-    const bytes = this.join();
+    const bytes = this.pieces.all();
     let from = 0;
     let at = 0;
     let waits = false;
@@ -202,8 +204,9 @@ export class Gate extends Duplex {
       const verdict = this.admit(bytes[at], length);
       waits = verdict === 'wait';
       if (waits) break;
-      if (!this.isWellFormed(bytes.subarray(at, at + length))) return;
-      if (verdict === 'drop') {
+      const packet = bytes.subarray(at, at + length);
+      if (verdict === 'pass' ? !this.isWellFormed(packet) : verdict === 'take' && !this.takes(packet)) return;
+      if (verdict !== 'pass') {
         this.hand(bytes.subarray(from, at));
         from = at + length;
       }
@@ -213,21 +216,18 @@ export class Gate extends Duplex {
     }
     if (this.destroyed) return;
     this.hand(bytes.subarray(from, at));
-    this.held = this.left ? NOTHING : bytes.subarray(at);
-    this.around.intake.removeWaiting(bytes.length - this.held.length);
+    this.letGo(this.left ? bytes.length : at);
+    this.blocked = waits;
+    if (at > 0) this.lastHeard = performance.now();
     if (waits) this.socket.pause();
     else if (this.over) this.push(null);
     else this.socket.resume();
   }
 
-  private join(): Buffer {
-    if (this.arrivedBytes > 0) {
-      const parts = this.held.length > 0 ? [this.held, ...this.arrived] : this.arrived;
-      this.held = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-      this.arrived = [];
-      this.arrivedBytes = 0;
-    }
-    return this.held;
+  /** The first bytes are done with. */
+  private letGo(count: number): void {
+    this.pieces.drop(count);
+    this.around.intake.removeWaiting(count);
   }
 
   /** The length of the packet at `at` when it is there as a whole and may be read; otherwise 0. */
@@ -252,16 +252,15 @@ export class Gate extends Duplex {
     return bytes.length - at >= length ? length : 0;
   }
 
-  private admit(firstByte: number | undefined, length: number): 'pass' | 'drop' | 'wait' {
+  private admit(firstByte: number | undefined, length: number): 'pass' | 'take' | 'drop' | 'wait' {
     const { limits, counters, intake, shut } = this.around;
     if (this.state === 'greeting') {
       this.state = 'checking';
       return 'pass';
     }
-    if (this.state === 'checking' || this.frozen || !this.hungry || this.writableLength > MOST_UNREAD_BYTES)
-      return 'wait';
+    if (this.state === 'checking' || this.frozen || !this.hungry || this.unreadBytes > MOST_UNREAD_BYTES) return 'wait';
     if (!isPublish(firstByte)) return 'pass';
-    if (this.inFlight >= limits.clientPublishes || this.isSlowed()) return 'wait';
+    if (this.inFlight >= limits.clientPublishes || this.pace?.isSlowed()) return 'wait';
     if (!intake.take(length)) {
       if (isBestEffort(firstByte) && shut()) {
         counters.droppedQos0 += 1;
@@ -272,23 +271,23 @@ export class Gate extends Duplex {
       return 'wait';
     }
     this.inLineSince = undefined;
-    this.bucket?.take(length);
+    this.pace?.take(length);
     this.inFlight += 1;
+    if (!isExactlyOnce(firstByte)) return 'take';
     this.unclaimed.push(length);
     return 'pass';
   }
 
-  /** Whether the sensor has published as much as its rate lets it; then the gate looks again when there is room. */
-  private isSlowed(): boolean {
-    if (this.slowTimer) return true;
-    const waitMs = this.bucket?.waitMs(performance.now()) ?? 0;
-    if (waitMs === 0) return false;
-    this.around.counters.slowed += 1;
-    this.slowTimer = setTimeout(() => {
-      this.slowTimer = undefined;
-      this.flow();
-    }, waitMs);
-    return true;
+  /** Hands a publish over; false, and the connection is closed, when it breaks the rules of MQTT. */
+  private takes(packet: Buffer): boolean {
+    const publish = this.reader.read(packet);
+    if (publish) this.onPublish(publish, packet.length);
+    else {
+      this.around.counters.malformed += 1;
+      this.around.intake.give(packet.length);
+      this.destroy(new Error('not MQTT 3.1.1'));
+    }
+    return !this.destroyed;
   }
 
   /** False, and the connection is closed, when the packet breaks the rules of MQTT. */

@@ -6,6 +6,7 @@ import { BEST_EFFORT, type Door, type Fate } from './door.ts';
 import type { Identity } from './identity.ts';
 import type { Intake } from './intake.ts';
 import type { Offenders } from './offenders.ts';
+import type { Incoming } from './publish-packet.ts';
 import type { RefusedReason, Rights } from './rights.ts';
 import type { Session } from './session.ts';
 import type { SessionState } from './session-state.ts';
@@ -37,8 +38,8 @@ const CONTROL = /\p{Cc}/u;
 type Callback = (error?: Error | null) => void;
 
 /**
- * Takes publishes: the hook that the MQTT library calls for each. PUBACK and PUBREC leave after `callback`, so it is called after the
- * queue's confirm, and never for a publish that the queue does not have. A publish that its client has no right to is acknowledged and dropped.
+ * Takes publishes. PUBACK and PUBREC leave after the queue's confirm, in the order of the publishes, and never for one that the queue does
+ * not have. A publish that its client has no right to is acknowledged and dropped.
  */
 export class Publishing {
   private readonly parts: PublishingParts;
@@ -47,9 +48,19 @@ export class Publishing {
     this.parts = parts;
   }
 
+  /** Takes a publish with QoS 0 or 1 as it came from the socket. */
+  readonly take = (session: Session, publish: Incoming, room: number): void => {
+    const { gate } = session;
+    const { qos, messageId } = publish;
+    const finish = session.begin(qos === 0 ? () => {} : () => gate.acknowledge(messageId));
+    this.keep(session, publish, room, finish, (error) => gate.destroy(error));
+  };
+
+  /** What the library asks for a publish with QoS 2, and for a will. Before it calls back no PUBREC leaves. */
   readonly authorizePublish = (client: Client | null, packet: PublishPacket, callback: Callback): void => {
-    const { counters } = this.parts;
-    const { topic, payload } = packet;
+    const { counters, intake, mostQos2 } = this.parts;
+    const { topic, qos, messageId = 0 } = packet;
+    const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
     divert(packet);
     const session = this.parts.sessionOf(client);
     if (!client || !session) {
@@ -58,66 +69,72 @@ export class Publishing {
     }
     // A will: its packet is no PUBLISH of the client's, and it comes after the client has gone.
     if (client.closed) {
-      void this.offer(session, topic, payload, true);
+      this.offer(session, topic, payload, true, () => {});
       callback();
       return;
     }
     const room = session.gate.claim();
-    const giveBack = () => this.parts.intake.give(room);
-    counters.received += 1;
-    if (CONTROL.test(topic)) {
+    const { incoming } = session.state;
+    if (CONTROL.test(topic) || (incoming.size >= mostQos2 && !incoming.has(messageId))) {
       counters.malformed += 1;
-      giveBack();
-      callback(new Error('control character in a topic'));
+      intake.give(room);
+      callback(new Error('control character in a topic, or too many publishes without their PUBREL'));
       return;
     }
-    const { qos, messageId = 0 } = packet;
     const finish = session.begin(() => callback());
-    if (qos === 2 && session.state.incoming.has(messageId)) {
+    if (incoming.has(messageId)) {
       // Sent again although it was taken: only its PUBREC is missing [MQTT-4.3.3-2].
-      giveBack();
+      intake.give(room);
       finish();
       return;
     }
-    if (qos === 2 && session.state.incoming.size >= this.parts.mostQos2) {
-      giveBack();
-      callback(new Error('too many QoS 2 publishes without their PUBREL'));
-      return;
-    }
-    void this.offer(session, topic, payload, qos === 0).then((fate) => {
-      giveBack();
+    this.keep(session, { topic, payload, qos, messageId }, room, finish, callback);
+  };
+
+  /** Calls `finish` when the queue has the publish, or nobody is to have it; `fail` when the client is to be closed; neither when it was given up. */
+  private keep(
+    session: Session,
+    { topic, payload, qos, messageId }: Incoming,
+    room: number,
+    finish: () => void,
+    fail: (error: Error) => void,
+  ): void {
+    const { counters, intake } = this.parts;
+    counters.received += 1;
+    this.offer(session, topic, payload, qos === 0, (fate) => {
+      intake.give(room);
       if (fate === 'offence') {
         if (!session.waits) return;
         counters.closedOffenders += 1;
         session.close();
-        callback(new Error('too many publishes without a right'));
+        fail(new Error('too many publishes without a right'));
         return;
       }
       if (qos === 2 && fate !== 'dropped') session.state.incoming.add(messageId);
       // Given up although somebody waited: the client is being closed, and is not told "received".
       if (fate !== 'dropped' || qos === 0) finish();
     });
-  };
+  }
 
   private offer(
     session: Session,
     topic: string,
-    payload: string | Buffer,
+    payload: Buffer,
     bestEffort: boolean,
-  ): Promise<Fate | 'refused' | 'offence'> {
+    settle: (fate: Fate | 'refused' | 'offence') => void,
+  ): void {
     const { rights, door } = this.parts;
     const { identity } = session;
     const received = Date.now();
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;
-      if (identity.role === 'bridge') this.parts.onBrought(session.state, farm, sensor);
-      return door.add({ farm, field, sensor, topic, payload: bytes, received }, bestEffort ? BEST_EFFORT : session);
+      door.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
+      return;
     }
     const { farm, sensor } = identity;
-    const publish = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload: bytes, received };
-    return this.refuse(publish, verdict.reason, identity);
+    const publish = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload, received };
+    void this.refuse(publish, verdict.reason, identity).then(settle);
   }
 
   private async refuse(publish: Publish, reason: RefusedReason, { role }: Identity): Promise<'refused' | 'offence'> {

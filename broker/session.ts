@@ -19,15 +19,17 @@ export class Session implements Owner {
   readonly identity: Identity;
   readonly gate: Gate;
   readonly state: SessionState;
+  private readonly keepaliveMs: number;
   private readonly holdMs: number;
   private readonly turns: Turn[] = [];
   private closed = false;
 
-  constructor(state: SessionState, gate: Gate, holdMs: number) {
+  constructor(state: SessionState, gate: Gate, keepaliveMs: number, holdMs: number) {
     this.identity = state.identity;
     this.state = state;
     this.gate = gate;
-    this.holdMs = holdMs;
+    this.keepaliveMs = keepaliveMs;
+    this.holdMs = Math.min(keepaliveMs / 2, holdMs);
   }
 
   /** Whether the client still waits for acknowledgements. */
@@ -53,6 +55,11 @@ export class Session implements Owner {
   heldTooLong(now: number): boolean {
     const oldest = Math.min(this.turns[0]?.since ?? now, this.gate.waitingSince ?? now);
     return now - oldest > this.holdMs;
+  }
+
+  /** Whether the client has sent nothing for one and a half times its keepalive [MQTT-3.1.2-24]; `now` is monotonic ms. */
+  silentTooLong(now: number): boolean {
+    return this.gate.silentMs(now) > this.keepaliveMs * 1.5;
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import type { BrokerCounters } from './counters.ts';
 import { Gate } from './gate.ts';
 import { type Identity, stillHolds } from './identity.ts';
 import type { BrokerLimits } from './limits.ts';
+import type { Incoming } from './publish-packet.ts';
 import type { Rights } from './rights.ts';
 import { Session } from './session.ts';
 import { PRESENT, SessionStore } from './session-store.ts';
@@ -50,18 +51,17 @@ export class Sessions {
 
   admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
     if (!(client.conn instanceof Gate)) return;
-    const halfKeepaliveMs = keepaliveSeconds > 0 ? keepaliveSeconds * 500 : Number.POSITIVE_INFINITY;
     const state = this.store.begin(client, identity);
-    const session = new Session(state, client.conn, Math.min(halfKeepaliveMs, this.parts.limits.holdMs));
+    const session = new Session(state, client.conn, keepaliveSeconds * 1_000, this.parts.limits.holdMs);
     this.connected.set(client, session);
     this.everyone.set(client, session);
   }
 
   /** CONNACK is sent, and what the session had to be sent again. */
-  ready(client: Client): void {
+  ready(client: Client, take: (session: Session, publish: Incoming, room: number) => void): void {
     const session = this.connected.get(client);
     if (!session) return;
-    session.gate.open(this.buckets.of(session.identity));
+    session.gate.open(this.buckets.of(session.identity), (publish, room) => take(session, publish, room));
     this.subscribers.add(client, session.state, session.state.subscriptions.keys());
   }
 
@@ -120,12 +120,15 @@ export class Sessions {
     this.expire();
   }
 
-  /** Closes whoever was held too long, and ends old sessions. */
+  /** Closes whoever was held or has been silent too long, and ends old sessions. */
   sweep(): void {
     const now = performance.now();
     for (const [client, session] of this.connected) {
-      if (!session.waits || !session.heldTooLong(now)) continue;
-      this.parts.counters.closedHeld += 1;
+      if (!session.waits) continue;
+      const held = session.heldTooLong(now);
+      if (!held && !session.silentTooLong(now)) continue;
+      if (held) this.parts.counters.closedHeld += 1;
+      else this.parts.counters.closedSilent += 1;
       session.close();
       client.close();
     }

@@ -1,0 +1,53 @@
+import { faultOf } from './well-formed.ts';
+
+/** What a PUBLISH says. */
+export interface Incoming {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: number;
+  /** 0 with QoS 0. */
+  readonly messageId: number;
+}
+
+const QOS = 0b110;
+const DUP = 0b1000;
+const MOST_LEVELS = 100;
+/** No control characters, and no wildcards [MQTT-3.3.2-2]. */
+const FORBIDDEN = /[\p{Cc}+#]/u;
+
+/**
+ * Reads the PUBLISH packets of one client. Most clients publish to one topic for ever: it is checked and decoded once, and then known
+ * by its bytes.
+ */
+export class PublishReader {
+  private topicBytes: Buffer | undefined;
+  private topic = '';
+
+  /** What a whole packet says; undefined when it breaks the rules of MQTT. */
+  read(packet: Buffer): Incoming | undefined {
+    const first = packet[0] ?? 0;
+    let at = 1;
+    while ((packet[at] ?? 0) >= 0x80) at += 1;
+    const topicAt = at + 3;
+    if (topicAt > packet.length) return undefined;
+    const topicEnd = topicAt + packet.readUInt16BE(at + 1);
+    const qos = (first & QOS) >> 1;
+    const end = qos === 0 ? topicEnd : topicEnd + 2;
+    if (end > packet.length || qos > 2 || (qos === 0 && (first & DUP) !== 0)) return undefined;
+    const messageId = qos === 0 ? 0 : packet.readUInt16BE(topicEnd);
+    if (qos > 0 && messageId === 0) return undefined;
+    const topicBytes = packet.subarray(topicAt, topicEnd);
+    if (!this.topicBytes?.equals(topicBytes)) {
+      const topic = topicBytes.toString();
+      if (faultOf(packet) !== undefined || !isTopicName(topic)) return undefined;
+      // A copy: the packet's bytes are part of a larger piece that is soon let go.
+      this.topicBytes = Buffer.from(topicBytes);
+      this.topic = topic;
+    }
+    return { topic: this.topic, payload: packet.subarray(end), qos, messageId };
+  }
+}
+
+function isTopicName(topic: string): boolean {
+  return topic !== '' && !FORBIDDEN.test(topic) && topic.split('/', MOST_LEVELS + 1).length <= MOST_LEVELS;
+}

@@ -1,0 +1,73 @@
+import type { Duplex } from 'node:stream';
+
+/** How long a closed client may take to read its last answers. */
+const FAREWELL_MS = 5_000;
+const PUBACK = 0x40;
+
+/** Ends a connection once what was written has been read, or after a while. */
+export function endAfterLast(wire: Duplex): void {
+  if (wire.destroyed) return;
+  if (wire.writableFinished) {
+    wire.destroy();
+    return;
+  }
+  wire.once('finish', () => wire.destroy());
+  wire.end();
+  wire.resume();
+  const timer = setTimeout(() => wire.destroy(), FAREWELL_MS);
+  wire.once('close', () => clearTimeout(timer));
+}
+
+/** PUBACKs of one client: those of one turn of the loop are written together. */
+export class Acknowledgements {
+  private readonly wire: Duplex;
+  private bytes: number[] = [];
+
+  constructor(wire: Duplex) {
+    this.wire = wire;
+  }
+
+  add(messageId: number): void {
+    if (this.bytes.length === 0) setImmediate(() => this.write());
+    this.bytes.push(PUBACK, 2, messageId >> 8, messageId & 0xff);
+  }
+
+  /** Writes those that have not been written yet. */
+  write(): void {
+    const { bytes, wire } = this;
+    if (bytes.length === 0) return;
+    this.bytes = [];
+    if (wire.writable) wire.write(Buffer.from(bytes));
+  }
+}
+
+/** Bytes that have come and not gone on yet. Pieces are joined when somebody looks. */
+export class Pieces {
+  private joined: Buffer = Buffer.alloc(0);
+  private more: Buffer[] = [];
+  private length = 0;
+
+  get size(): number {
+    return this.length;
+  }
+
+  add(piece: Buffer): void {
+    this.more.push(piece);
+    this.length += piece.length;
+  }
+
+  all(): Buffer {
+    if (this.more.length > 0) {
+      const parts = this.joined.length > 0 ? [this.joined, ...this.more] : this.more;
+      this.joined = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+      this.more = [];
+    }
+    return this.joined;
+  }
+
+  /** Lets the first `count` bytes go. */
+  drop(count: number): void {
+    this.joined = this.all().subarray(count);
+    this.length = this.joined.length;
+  }
+}
