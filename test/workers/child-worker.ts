@@ -1,0 +1,34 @@
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, TRIALS_LOG_LIMITS } from '../../backbone/log/port.ts';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { silent } from '../../core/logger.ts';
+import { validateBatch } from '../../workers/validate.ts';
+import { Worker } from '../../workers/worker.ts';
+
+/**
+ * A worker in a process of its own, on the embedded parts in the folder that it is given. Some payloads end the process at once, as a
+ * fault in native code would. It exits with 0 when the queue is empty.
+ */
+const [folder = ''] = process.argv.slice(2);
+const queue = await openLmdbQueue(`${folder}/queue`);
+const store = await openDuckdbStore(`${folder}/readings.duckdb`);
+const live = await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
+const dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+const worker = new Worker({
+  queue,
+  store,
+  live,
+  dead,
+  openTrials: () => openLmdbLog(`${folder}/log`, 'trials', TRIALS_LOG_LIMITS),
+  log: silent,
+  validate: (batch, ...others) => {
+    if (batch.publishes.some(({ payload }) => Buffer.from(payload).includes('kills')))
+      process.kill(process.pid, 'SIGKILL');
+    return validateBatch(batch, ...others);
+  },
+});
+await worker.start();
+while ((await queue.depth()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+await worker.stop(2_000);
+process.exit(0);

@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { validateBatch } from '../../workers/validate.ts';
+import { temporaryFolder } from '../services/wait.ts';
+import { listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
+
+const CHILD = fileURLToPath(new URL('./child-worker.ts', import.meta.url));
+
+function guilty(sensor: string): Publish {
+  return { ...numberedPublish(sensor, 0), payload: Buffer.from('this kills') };
+}
+
+/** Runs a worker until it ends; resolves to how. */
+async function lifeOf(folder: string): Promise<number | string> {
+  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, folder], { stdio: 'inherit' });
+  const [code, signal] = await once(child, 'exit');
+  return code ?? signal;
+}
+
+describe('a queue message that kills workers', function () {
+  this.timeout(90_000);
+
+  it('is taken apart over some of their lives until the guilty publish stands alone; all others are stored', async () => {
+    const folder = await temporaryFolder();
+    const queue = await openLmdbQueue(`${folder}/queue`);
+    const innocent = (from: number) => [0, 1, 2].map((i) => numberedPublish('s1', from + i));
+    await queue.publish(encodeBatch({ id: 'before', publishes: innocent(0) }));
+    await queue.publish(encodeBatch({ id: 'bad', publishes: [...innocent(10), guilty('s2')] }));
+    await queue.publish(encodeBatch({ id: 'after', publishes: innocent(20) }));
+    await queue.publish(encodeBatch({ id: 'single', publishes: [numberedPublish('s1', 30)] }));
+    await queue.close();
+
+    const lives: (number | string)[] = [];
+    do lives.push(await lifeOf(folder));
+    while (lives.at(-1) === 'SIGKILL' && lives.length < 20);
+    expect(lives.at(-1)).to.equal(0);
+    // Three in company; then the whole message, its second half and the guilty publish, twice each.
+    expect(lives).to.have.length.of.at.most(3 + 3 * 2 + 1);
+
+    const store = await openDuckdbStore(`${folder}/readings.duckdb`);
+    const dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+    try {
+      expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([0, 1, 2, 10, 11, 12, 20, 21, 22, 30]);
+      const letters = (await dead.read('first', 100)).map((entry) => decodeDead(entry.body));
+      expect(letters.map(({ reason, publish }) => [reason, publish.sensor])).to.deep.equal([['poison', 's2']]);
+      expect(Buffer.from(letters[0]?.publish.payload ?? []).toString()).to.equal('this kills');
+    } finally {
+      await store.close();
+      await dead.close();
+    }
+  });
+
+  it('is taken apart too when it only fails, without a death', async () => {
+    const bench = await Workbench.open();
+    const store = await openDuckdbStore(`${await temporaryFolder()}/readings.duckdb`);
+    const { log } = listening();
+    try {
+      await bench.publish('bad', [...[0, 1, 2, 3, 4, 5, 6].map((i) => numberedPublish('s1', i)), guilty('s2')]);
+      await bench.publish('good', [numberedPublish('s1', 7)]);
+      await bench.work(store, log, {
+        validate: (batch, ...others) => {
+          if (batch.publishes.some(({ sensor }) => sensor === 's2')) throw new TypeError('a fault in the code');
+          return validateBatch(batch, ...others);
+        },
+      });
+      await bench.emptied(30_000);
+      expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([0, 1, 2, 3, 4, 5, 6, 7]);
+      expect((await bench.letters()).map(({ reason, publish }) => [reason, publish.sensor])).to.deep.equal([
+        ['poison', 's2'],
+      ]);
+    } finally {
+      await bench.close();
+      await store.close();
+    }
+  });
+});

@@ -1,0 +1,101 @@
+import { expect } from 'chai';
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
+import { encodeBatch } from '../../telemetry/batch.ts';
+import { Worker } from '../../workers/worker.ts';
+import { rabbit } from '../services/rabbitmq.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { listening, numberedPublish, storedSeqs } from './bench.ts';
+
+/** The store, but a write may get stuck in it and never be heard of again. */
+function sticky(store: Store): Store & { stick(how: 'silent' | 'away' | 'not'): void; stuck: number } {
+  let how: 'silent' | 'away' | 'not' = 'not';
+  const wrapped = {
+    stuck: 0,
+    stick: (next: 'silent' | 'away' | 'not') => {
+      how = next;
+    },
+    write: (readings: Parameters<Store['write']>[0]) => {
+      if (how === 'not') return store.write(readings);
+      wrapped.stuck += 1;
+      if (how === 'away') return Promise.reject(new StoreUnavailable('away'));
+      return new Promise<void>(() => {});
+    },
+    latest: (farm: string) => store.latest(farm),
+    history: (query: Parameters<Store['history']>[0]) => store.history(query),
+    export: (query: Parameters<Store['export']>[0]) => store.export(query),
+    get state() {
+      return store.state;
+    },
+    watch: (listener: Parameters<Store['watch']>[0]) => store.watch(listener),
+    close: () => store.close(),
+  };
+  return wrapped;
+}
+
+describe('a worker that stands still', function () {
+  this.timeout(60_000);
+  const open: { close(): Promise<void> }[] = [];
+  const workers: Worker[] = [];
+  let live: Log;
+  let dead: Log;
+  let store: ReturnType<typeof sticky>;
+
+  beforeEach(async () => {
+    const folder = await temporaryFolder();
+    live = await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
+    dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+    store = sticky(await openDuckdbStore(`${folder}/readings.duckdb`));
+    open.push(live, dead, store);
+  });
+
+  afterEach(async () => {
+    for (const worker of workers.splice(0)) await worker.stop(1_000);
+    for (const part of open.splice(0).reverse()) await part.close();
+  });
+
+  async function begin(name: string) {
+    const { url } = await rabbit();
+    const queue = await openRabbitQueue(url, { name: `${name}.${process.pid}.${Date.now()}`, settleMs: 0 });
+    open.push(queue);
+    const { log, lines } = listening();
+    const openTrials = () => Promise.reject(new Error('nothing comes that often'));
+    // Thirty beats without progress, whatever a beat is.
+    const worker = new Worker({ queue, store, live, dead, openTrials, log, beatMs: 20 });
+    workers.push(worker);
+    await worker.start();
+    const health = () => worker.health().find((check) => check.name === 'worker');
+    return { queue, worker, lines, health };
+  }
+
+  it('says so, is not ready, gets a new connection and finishes what it held', async () => {
+    const { queue, lines, health } = await begin('stuck');
+    store.stick('silent');
+    await queue.publish(encodeBatch({ id: 'm', publishes: [numberedPublish('s1', 1)] }));
+    await until('a write is stuck', () => store.stuck > 0);
+    expect(health()?.ok).to.equal(true);
+    await until('the worker is not healthy', () => health()?.ok === false);
+    expect(health()?.why).to.match(/1 messages are held/);
+    await until('it has started over and is stuck again', () => store.stuck > 1);
+    expect(lines.filter((line) => line.includes('stands still'))).to.have.length.of.at.least(1);
+    store.stick('not');
+    await until('the queue is empty', async () => (await queue.depth()) === 0);
+    expect([...(await storedSeqs(store, 's1')).entries()]).to.deep.equal([[1, 1]]);
+    expect(health()?.ok).to.equal(true);
+  });
+
+  it('is left alone while it waits for something that is known to be away', async () => {
+    const { queue, lines, health } = await begin('waiting');
+    store.stick('away');
+    await queue.publish(encodeBatch({ id: 'm', publishes: [numberedPublish('s1', 1)] }));
+    await until('the store was tried for longer than the watchdog waits', () => store.stuck >= 6);
+    expect(health()?.ok).to.equal(true);
+    expect(lines.filter((line) => line.includes('stands still'))).to.deep.equal([]);
+    store.stick('not');
+    await until('the queue is empty', async () => (await queue.depth()) === 0);
+  });
+});
