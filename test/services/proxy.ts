@@ -14,8 +14,12 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-/** Starts a proxy in front of a server; what a slow side does not take holds the other side back. */
-export async function startProxy(targetPort: number, targetHost = '127.0.0.1'): Promise<Proxy> {
+/**
+ * Starts a proxy in front of a server; what a slow side does not take holds the other side back. A function chooses the server anew for
+ * each connection, as a load balancer does.
+ */
+export async function startProxy(targetPort: number | (() => number), targetHost = '127.0.0.1'): Promise<Proxy> {
+  const portOf = typeof targetPort === 'function' ? targetPort : () => targetPort;
   const pairs = new Set<[Socket, Socket]>();
   let isCut = false;
   let isFrozen = false;
@@ -25,7 +29,7 @@ export async function startProxy(targetPort: number, targetHost = '127.0.0.1'): 
       client.destroy();
       return;
     }
-    const target = connect({ port: targetPort, host: targetHost, allowHalfOpen: true, noDelay: true });
+    const target = connect({ port: portOf(), host: targetHost, allowHalfOpen: true, noDelay: true });
     const pair: [Socket, Socket] = [client, target];
     pairs.add(pair);
     const over = () => pairs.delete(pair);

@@ -77,6 +77,73 @@ export async function startRabbit(
   };
 }
 
+/** Some nodes on this machine that are one cluster. `nodes[0]` is the one that the others joined. */
+export interface RabbitCluster {
+  readonly nodes: readonly RabbitServer[];
+  /** Ends all of them and deletes their folders. */
+  close(): Promise<void>;
+}
+
+/** Starts a cluster of the caller's own, from an installed RabbitMQ; there is none in containers. */
+export async function startRabbitCluster(size = 3): Promise<RabbitCluster> {
+  const place = await locate('rabbitmq');
+  if (place.kind !== 'program') throw new Error('a cluster needs an installed rabbitmq-server');
+  const { cookie, epmdPort, name } = await newKin();
+  const [base = '', host = ''] = name.split('@');
+  const names = Array.from({ length: size }, (_, i) => `${base}-${i}@${host}`);
+  const folders = await Promise.all(names.map(() => temporaryFolder()));
+  const ports = await Promise.all(names.map(() => freePort()));
+  const [folder = ''] = folders;
+  const env = await nodeEnvironment(folder, epmdPort, names[0] ?? '');
+  const epmd = new ServerProcess({
+    program: await findEpmd(env),
+    args: ['-address', '127.0.0.1', '-port', String(epmdPort)],
+    env,
+    log: join(folder, 'epmd.log'),
+  });
+  const nodes = await Promise.all(
+    names.map((own, i) =>
+      privateNode(place.path, folders[i] ?? '', ports[i] ?? 0, '', [], { cookie, epmdPort, name: own }),
+    ),
+  );
+  const close = async () => {
+    forget();
+    await Promise.all(nodes.map((node) => node.end()));
+    await epmd.kill();
+    await Promise.all(folders.map((each) => rm(each, { recursive: true, force: true, maxRetries: 5 })));
+  };
+  const forget = atEnd({
+    end: close,
+    exit: () => {
+      for (const node of nodes) node.endNow();
+      epmd.endNow();
+    },
+  });
+  await epmd.start(() => listening(epmdPort), 10_000);
+  await Promise.all(nodes.map((node) => node.start()));
+  for (const node of nodes.slice(1)) {
+    await node.ctl(['stop_app']);
+    await node.ctl(['join_cluster', names[0] ?? '']);
+    await node.ctl(['start_app']);
+  }
+  return {
+    nodes: nodes.map((node, i) => {
+      const url = `amqp://guest:guest@127.0.0.1:${ports[i]}`;
+      return {
+        url,
+        port: ports[i] ?? 0,
+        version: () => versionOf(url),
+        stop: () => node.stop(),
+        start: () => node.start(),
+        kill: () => node.kill(),
+        ctl: (...args: string[]) => node.ctl(args),
+        close: () => node.end(),
+      };
+    }),
+    close,
+  };
+}
+
 let shared: Promise<RabbitServer> | undefined;
 
 /** The broker that all test files of a process share: the one LOAM_TEST_AMQP_URL names, or a private one. */
@@ -135,12 +202,21 @@ async function privateNode(
   port: number,
   config: string,
   plugins: readonly string[],
+  kin?: Kin,
 ): Promise<Node> {
-  const epmdPort = await freePort();
-  const env = await nodeEnvironment(folder, epmdPort);
-  await writeFile(join(folder, 'rabbitmq.conf'), `${defaults(port)}${config}\n`);
-  await writeFile(join(folder, 'enabled_plugins'), `[${plugins.join(',')}].\n`);
-  await writeFile(join(folder, '.erlang.cookie'), randomBytes(20).toString('hex'), { mode: 0o400 });
+  const { cookie, epmdPort, name } = kin ?? (await newKin());
+  const env = await nodeEnvironment(folder, epmdPort, name);
+  await writeFile(
+    join(folder, 'rabbitmq.conf'),
+    `${defaults(port)}${config}
+`,
+  );
+  await writeFile(
+    join(folder, 'enabled_plugins'),
+    `[${plugins.join(',')}].
+`,
+  );
+  await writeFile(join(folder, '.erlang.cookie'), cookie, { mode: 0o400 });
   const epmd = new ServerProcess({
     program: await findEpmd(env),
     args: ['-address', '127.0.0.1', '-port', String(epmdPort)],
@@ -150,7 +226,7 @@ async function privateNode(
   const broker = new ServerProcess({ program, args: [], env, log: join(folder, 'output.log') });
   return {
     start: async () => {
-      if (!epmd.running) {
+      if (kin === undefined && !epmd.running) {
         await epmd.start(() => listening(epmdPort), 10_000);
       }
       await broker.start(() => versionOf(`amqp://guest:guest@127.0.0.1:${port}`), startTimeoutMs);
@@ -169,6 +245,22 @@ async function privateNode(
   };
 }
 
+/** What nodes of one cluster share, and the name of one of them. */
+interface Kin {
+  readonly cookie: string;
+  /** Of an epmd that somebody else starts and ends. */
+  readonly epmdPort: number;
+  readonly name: string;
+}
+
+async function newKin(): Promise<Kin> {
+  return {
+    cookie: randomBytes(20).toString('hex'),
+    epmdPort: await freePort(),
+    name: `loam-${randomBytes(4).toString('hex')}@localhost`,
+  };
+}
+
 // A test machine is small and shared: the limits keep a node from refusing work or taking all memory there.
 const defaults = (port: number): string => `
 listeners.tcp.1 = 127.0.0.1:${port}
@@ -178,7 +270,7 @@ log.file.level = warning
 log.console = false
 `;
 
-async function nodeEnvironment(folder: string, epmdPort: number): Promise<NodeJS.ProcessEnv> {
+async function nodeEnvironment(folder: string, epmdPort: number, name: string): Promise<NodeJS.ProcessEnv> {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(RABBITMQ|ERL)_/.test(name));
   const loopback = '{127,0,0,1}';
   return {
@@ -188,7 +280,7 @@ async function nodeEnvironment(folder: string, epmdPort: number): Promise<NodeJS
     ERL_EPMD_PORT: String(epmdPort),
     // Read by every Erlang process: the node, rabbitmqctl, and the helper that the node starts to look for epmd.
     ERL_AFLAGS: `-kernel inet_dist_use_interface ${loopback}`,
-    RABBITMQ_NODENAME: `loam-${randomBytes(4).toString('hex')}@localhost`,
+    RABBITMQ_NODENAME: name,
     RABBITMQ_DIST_PORT: String(await freePort()),
     RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
     RABBITMQ_CONFIG_FILES: join(folder, 'conf.d'),

@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { LoamProcess } from '../e2e/loam-process.ts';
+import { atEnd } from '../services/cleanup.ts';
+import { until } from '../services/wait.ts';
+
+const RESTART_MS = 300;
+const READY = /is ready|Loam is running/;
+
+/** A `loam` role that is started again whenever it ends, as a supervisor on a real machine does. */
+export class Role {
+  readonly name: string;
+  private readonly args: readonly string[];
+  private readonly env: Readonly<Record<string, string>>;
+  private current: LoamProcess;
+  private stopped = false;
+  private readonly logs: string[] = [];
+  private readonly forget: () => void;
+  restarts = 0;
+
+  constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>>) {
+    this.name = name;
+    this.args = args;
+    this.env = env;
+    this.current = this.launch();
+    const end = () => this.end();
+    this.forget = atEnd({ end, exit: () => this.current.child.kill('SIGKILL') });
+  }
+
+  get pid(): number | undefined {
+    return this.stopped ? undefined : this.current.child.pid;
+  }
+
+  /** Everything that the role has said, over all its lives. */
+  get log(): string {
+    return [...this.logs, this.current.stdout + this.current.stderr].join('');
+  }
+
+  /** Resolves with the first match in what the present process, or one after it, says; rejects with what was said instead. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    try {
+      const heard = () => pattern.exec(this.current.stdout + this.current.stderr);
+      return await until(`${this.name} says ${pattern}`, heard, { timeoutMs: 40_000 });
+    } catch (error) {
+      throw new Error(`${String(error)}\n${this.log.slice(-2_000)}`, { cause: error });
+    }
+  }
+
+  /** SIGKILL. Resolves when the process that follows does its work. */
+  async kill(): Promise<void> {
+    const { current } = this;
+    current.child.kill('SIGKILL');
+    await until(`${this.name} is started again`, () => this.current !== current);
+    await this.says(READY);
+  }
+
+  /** Resolves when it does its work. */
+  async ready(): Promise<void> {
+    await this.says(READY);
+  }
+
+  /** SIGTERM, and no start after it. Resolves with the exit code. */
+  async stop(): Promise<number | string> {
+    this.stopped = true;
+    return await this.current.stop('SIGTERM');
+  }
+
+  /** Ends it at once for good. */
+  async end(): Promise<void> {
+    this.stopped = true;
+    this.forget();
+    await this.current.stop('SIGKILL');
+  }
+
+  /** The port that `/metrics` is on. */
+  async opsPort(): Promise<number> {
+    const [, port] = await this.says(/"ops":"[^"]+:(\d+)"|ops: "[^"]+:(\d+)"/);
+    return Number(port);
+  }
+
+  /** A figure from `/metrics`; undefined while nobody answers or it is not there. */
+  async metric(name: string): Promise<number | undefined> {
+    try {
+      const text = await (await fetch(`http://127.0.0.1:${await this.opsPort()}/metrics`)).text();
+      const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+      return line === undefined ? undefined : Number(line.slice(name.length + 1));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Resident memory, MB. */
+  async memoryMb(): Promise<number | undefined> {
+    return await memoryOf(this.pid);
+  }
+
+  private launch(): LoamProcess {
+    const next = new LoamProcess(this.args, this.env);
+    void next.ended.then(() => {
+      if (this.stopped) return;
+      this.logs.push(next.stdout + next.stderr);
+      this.restarts += 1;
+      setTimeout(() => {
+        if (!this.stopped) this.current = this.launch();
+      }, RESTART_MS);
+    });
+    return next;
+  }
+}
+
+/** Resident memory of a process on Linux, MB; undefined when there is none. */
+export async function memoryOf(pid: number | undefined): Promise<number | undefined> {
+  try {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,109 @@
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Store } from '../../backbone/store/port.ts';
+import { type Audit, compare, type Stored } from '../../cli/audit-compare.ts';
+import { runLoad } from '../../simulators/load/load.ts';
+import type { LoadPlan, Pace } from '../../simulators/load/plan.ts';
+import { readPromises } from '../../simulators/load/promises.ts';
+import type { LoadReport } from '../../simulators/load/report.ts';
+import type { Fault } from './faults.ts';
+import type { Dice } from './random.ts';
+import type { Stage } from './stage.ts';
+
+export interface ChaosOptions {
+  readonly faults: readonly Fault[];
+  readonly dice: Dice;
+  readonly pace: Pace;
+  /** How long something stays broken, and how long Loam has for itself before the next fault: from, to, ms. */
+  readonly holdMs: readonly [number, number];
+  readonly restMs: readonly [number, number];
+  /** Told of every fault as it happens. */
+  readonly say?: (line: string) => void;
+  readonly more?: Partial<LoadPlan>;
+}
+
+export interface ChaosResult {
+  readonly audit: Audit;
+  readonly load: LoadReport;
+  /** What happened, and when, s after the load began. */
+  readonly happened: readonly { readonly at: number; readonly fault: string; readonly seconds: number }[];
+  /** From the end of the load until everything promised was stored. */
+  readonly settledAfterS: number;
+}
+
+/** Acknowledgements that a long outage holds back are waited for at the end. */
+const GRACE_MS = 90_000;
+const SETTLE_MS = 120_000;
+
+/** Publishes with sequence numbers while one fault after another happens, and compares what was acknowledged with what is stored. */
+export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosResult> {
+  const { dice, faults, say = () => {} } = options;
+  const promises = join(stage.folder, 'promises.ndjson');
+  await appendFile(promises, '');
+  const over = new AbortController();
+  let begun = () => {};
+  const flowing = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const load = runLoad(
+    {
+      url: stage.mqttUrl,
+      connections: stage.connections,
+      pace: options.pace,
+      qos: 1,
+      inFlight: 64,
+      times: { are: 'stepped', first: 1_764_000_000_000, step: 1 },
+      keepaliveS: 30,
+      graceMs: GRACE_MS,
+      promises,
+      ...options.more,
+    },
+    { signal: over.signal, onBegin: () => begun() },
+  );
+  const happened: { at: number; fault: string; seconds: number }[] = [];
+  await Promise.race([flowing, load]);
+  const began = Date.now();
+  try {
+    for (const fault of faults) {
+      await delay(dice.between(...options.restMs));
+      const at = Date.now();
+      say(`${((at - began) / 1_000).toFixed(1)} s: ${fault.name}`);
+      await fault.happen(dice.between(...options.holdMs), dice);
+      happened.push({ at: (at - began) / 1_000, fault: fault.name, seconds: (Date.now() - at) / 1_000 });
+    }
+    await delay(dice.between(...options.restMs));
+  } finally {
+    over.abort();
+  }
+  const report = await load;
+  say(`load ended: ${report.acknowledged} acknowledged, ${report.unacknowledged} not`);
+  const ended = Date.now();
+  const audit = await settle(stage, promises);
+  return { audit, load: report, happened, settledAfterS: (Date.now() - ended) / 1_000 };
+}
+
+/** Waits until everything promised is stored, as long as it becomes more. */
+async function settle(stage: Stage, promises: string): Promise<Audit> {
+  const { up } = stage.roles;
+  const end = Date.now() + SETTLE_MS;
+  while (up && (await up.metric('loam_queue_depth')) !== 0 && Date.now() < end) await delay(250);
+  const store = await stage.settled();
+  try {
+    for (;;) {
+      const audit = await compare(readPromises(promises), (farm, sensor, from, to) =>
+        seqsOf(store, farm, sensor, from, to),
+      );
+      if (audit.missing === 0 || up || Date.now() > end) return audit;
+      await delay(500);
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+async function* seqsOf(store: Store, farm: string, sensor: string, from: number, to: number): AsyncIterable<Stored> {
+  for await (const { ts, value } of store.export({ farm, sensors: [sensor], metrics: ['seq'], from, to })) {
+    yield { ts, value };
+  }
+}

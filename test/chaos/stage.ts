@@ -1,0 +1,163 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { openInfluxStore } from '../../backbone/store/influx.ts';
+import type { Store } from '../../backbone/store/port.ts';
+import { hashSecret, newSecret } from '../../core/secrets.ts';
+import type { LoadConnection } from '../../simulators/load/plan.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
+import { type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
+import { type InfluxServer, startInflux } from '../services/influx.ts';
+import { type Proxy as LineProxy, startProxy } from '../services/proxy.ts';
+import { type RabbitServer, startRabbit, startRabbitCluster } from '../services/rabbitmq.ts';
+import { freePort, temporaryFolder } from '../services/wait.ts';
+import { Role } from './role.ts';
+
+export const FARM = 'north';
+
+/** A Loam that runs, on whatever parts, and what can be broken of it. */
+export interface Stage {
+  readonly name: string;
+  readonly folder: string;
+  readonly mqttUrl: string;
+  readonly connections: readonly LoadConnection[];
+  readonly roles: Readonly<Record<string, Role>>;
+  readonly servers?: Servers;
+  /** Stops Loam in good order and opens the store to look into it. */
+  settled(): Promise<Store>;
+  close(): Promise<void>;
+}
+
+/** The servers of a stage that has some. */
+export interface Servers {
+  /** One, or the nodes of a cluster. */
+  readonly rabbits: readonly RabbitServer[];
+  /** Nodes that are down at the moment are left out by the balancer in front of them. */
+  readonly down: Set<RabbitServer>;
+  /** In front of RabbitMQ. */
+  readonly amqp: LineProxy;
+  readonly influx: InfluxServer;
+  /** In front of InfluxDB. */
+  readonly http: HttpProxy;
+}
+
+/** A registry with `count` sensors on one farm, and the connections that speak for them. */
+async function farmOf(folder: string, count: number): Promise<{ registry: string; connections: LoadConnection[] }> {
+  const sensors = Array.from({ length: count }, (_, i) => ({ id: `s${i}`, secret: newSecret() }));
+  const registry = join(folder, 'registry.yaml');
+  await writeFile(
+    registry,
+    `farms:
+  - { id: ${FARM}, name: North Farm, timezone: Europe/Berlin }
+fields:
+  - { id: f1, farm: ${FARM}, name: Orchard }
+sensors:
+${sensors.map(({ id, secret }) => `  - { id: ${id}, farm: ${FARM}, field: f1, name: ${id}, secret: ${hashSecret(secret)} }`).join('\n')}
+metrics: []
+users: []
+`,
+  );
+  const connections = sensors.map(({ id, secret }) => ({
+    clientId: id,
+    username: id,
+    password: secret,
+    sensors: [{ farm: FARM, sensor: id, topic: telemetryTopic(FARM, id) }],
+  }));
+  return { registry, connections };
+}
+
+/** `loam up` on LMDB and DuckDB, with `count` sensors. */
+export async function embeddedStage(count: number): Promise<Stage> {
+  const folder = await temporaryFolder();
+  const { registry, connections } = await farmOf(folder, count);
+  const port = await freePort();
+  const up = new Role('up', ['up', '--no-demo'], {
+    LOAM_DATA: folder,
+    LOAM_REGISTRY: registry,
+    LOAM_MQTT_PORT: String(port),
+    LOAM_HTTP_PORT: '0',
+    LOAM_OPS_PORT: '0',
+  });
+  await up.ready();
+  return {
+    name: 'embedded',
+    folder,
+    mqttUrl: `mqtt://127.0.0.1:${port}`,
+    connections,
+    roles: { up },
+    settled: async () => {
+      await up.stop();
+      return await openDuckdbStore(join(folder, 'readings.duckdb'));
+    },
+    close: () => up.end(),
+  };
+}
+
+export interface ServersOptions {
+  readonly sensors: number;
+  /** RabbitMQ nodes. */
+  readonly nodes: number;
+  readonly workers: number;
+}
+
+/** Broker, workers and gateway as processes of their own, on a RabbitMQ (or a cluster) and an InfluxDB of their own, each behind a proxy. */
+export async function serversStage(options: ServersOptions): Promise<Stage> {
+  const folder = await temporaryFolder();
+  const { registry, connections } = await farmOf(folder, options.sensors);
+  const [{ rabbits, closeRabbits }, influx] = await Promise.all([rabbitsOf(options.nodes), startInflux()]);
+  const down = new Set<RabbitServer>();
+  let turn = 0;
+  const amqp = await startProxy(() => {
+    const standing = rabbits.filter((rabbit) => !down.has(rabbit));
+    turn += 1;
+    return standing[turn % Math.max(standing.length, 1)]?.port ?? rabbits[0]?.port ?? 0;
+  });
+  const http = await startHttpProxy(influx.port);
+  const port = await freePort();
+  const url = `amqp://guest:guest@127.0.0.1:${amqp.port}`;
+  const env = {
+    LOAM_DATA: folder,
+    LOAM_REGISTRY: registry,
+    LOAM_QUEUE: url,
+    LOAM_LOG: url,
+    LOAM_STORE: `influx://127.0.0.1:${http.port}/chaos`,
+    LOAM_MQTT_PORT: String(port),
+    LOAM_HTTP_PORT: '0',
+    LOAM_OPS_PORT: '0',
+  };
+  const roles: Record<string, Role> = {};
+  for (const name of ['gateway', ...Array.from({ length: options.workers }, (_, i) => `worker-${i + 1}`), 'broker']) {
+    const [role = ''] = name.split('-');
+    roles[name] = new Role(name, [role], env);
+    // One after another: the first makes the queue, and a process that finds it half made would have to wait.
+    await roles[name].ready();
+  }
+  const end = async () => {
+    for (const role of Object.values(roles)) await role.end();
+  };
+  return {
+    name: options.nodes === 1 ? 'servers' : 'cluster',
+    folder,
+    mqttUrl: `mqtt://127.0.0.1:${port}`,
+    connections,
+    roles,
+    servers: { rabbits, down, amqp, influx, http },
+    settled: async () => await openInfluxStore(influx.storeUrl('chaos')),
+    close: async () => {
+      await end();
+      await amqp.close();
+      await http.close();
+      await influx.close();
+      await closeRabbits();
+    },
+  };
+}
+
+async function rabbitsOf(nodes: number): Promise<{ rabbits: RabbitServer[]; closeRabbits: () => Promise<void> }> {
+  if (nodes > 1) {
+    const cluster = await startRabbitCluster(nodes);
+    return { rabbits: [...cluster.nodes], closeRabbits: () => cluster.close() };
+  }
+  const rabbit = await startRabbit();
+  return { rabbits: [rabbit], closeRabbits: () => rabbit.close() };
+}
