@@ -79,6 +79,14 @@ export class Commands {
     return commands;
   }
 
+  /** For a log that cannot be reached yet, perhaps: it is read as soon as it can be. Until then nothing waits for anybody. */
+  static openLate(log: Log, logger: Logger, limits: BookLimits = BOOK_LIMITS): Commands {
+    const commands = new Commands(log, logger, limits);
+    commands.running = commands.goOn(undefined);
+    commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
+    return commands;
+  }
+
   get counters(): Readonly<CommandCounts> {
     return this.counts;
   }
@@ -164,15 +172,17 @@ export class Commands {
     }
   }
 
-  private async goOn(first: Follower): Promise<void> {
-    let follower: Follower | undefined = first;
+  private async goOn(first: Follower | undefined): Promise<void> {
+    let follower = first;
     while (!this.stopping.signal.aborted) {
       try {
         follower ??= await this.follow();
         await follower.ended;
       } catch (error) {
-        this.down = explain(error);
-        this.logger.warn({ why: this.down }, 'following the commands log ended, reading it anew');
+        const why = explain(error);
+        // Once a cause, not once an attempt.
+        if (why !== this.down) this.logger.warn({ why }, 'the commands log cannot be followed, reading it anew');
+        this.down = why;
         await pause(RETRY_MS, this.stopping.signal);
       }
       follower = undefined;

@@ -1,10 +1,13 @@
 import { ConfigInvalid } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import { LateLog } from './log/late.ts';
 import { openLmdbLog } from './log/lmdb.ts';
 import type { Log, LogLimits } from './log/port.ts';
 import { openRabbitLog } from './log/rabbitmq.ts';
 import { openLmdbQueue } from './queue/lmdb.ts';
 import type { Queue } from './queue/port.ts';
 import { openRabbitQueue } from './queue/rabbitmq.ts';
+import { openSpool, type SpooledQueue } from './queue/spool.ts';
 import { openDuckdbStore } from './store/duckdb.ts';
 import { openInfluxStore } from './store/influx.ts';
 import type { Store } from './store/port.ts';
@@ -22,6 +25,19 @@ export function openQueue(url: string): Promise<Queue> {
     default:
       throw new ConfigInvalid('LOAM_QUEUE', `LOAM_QUEUE: no queue is known for ${JSON.stringify(url)}`);
   }
+}
+
+/**
+ * Opens the queue at `url` behind a spool at `lmdb:FOLDER` of at most `maxBytes`. Resolves also while the queue cannot be reached.
+ * Rejects with QueueUnavailable when the spool cannot be opened.
+ */
+export function openSpooledQueue(url: string, spool: string, maxBytes: number, log: Logger): Promise<SpooledQueue> {
+  return openSpool({ dir: rest(spool), maxBytes, openFar: () => openQueue(url), log });
+}
+
+/** As `openLog`, but resolves at once: until it can be opened, every use rejects with LogUnavailable. */
+export function openLogLate(url: string, name: string, limits: LogLimits): Log {
+  return new LateLog(() => openLog(url, name, limits));
 }
 
 /** Opens the log `name` at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with LogUnavailable. */

@@ -85,7 +85,12 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     ['data', ...COMMON, 'queue', 'log', 'store', ...DOORS, ...HTTP, ...OPS, 'demo'],
     startUp,
   );
-  role('broker', 'run the MQTT broker alone', [...COMMON, 'queue', 'log', ...DOORS, ...OPS], startBroker);
+  role(
+    'broker',
+    'run the MQTT broker alone',
+    [...COMMON, 'queue', 'log', 'spool', 'spoolMb', ...DOORS, ...OPS],
+    startBroker,
+  );
   role(
     'worker',
     'run one worker alone: validate, store, announce',

@@ -4,9 +4,10 @@ import {
   DEAD_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
+  type LogLimits,
   TRIALS_LOG_LIMITS,
 } from '../backbone/log/port.ts';
-import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import { isEmbedded, openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
 import type { Queue } from '../backbone/queue/port.ts';
 import { describeRegistryError, RegistryFile } from '../backbone/registry-file.ts';
 import type { Store } from '../backbone/store/port.ts';
@@ -14,6 +15,7 @@ import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Metrics } from '../core/metrics.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
 import { CodecFiles } from '../workers/codecs/codec-files.ts';
 import { createValidate, type Validate } from '../workers/validate.ts';
@@ -38,6 +40,37 @@ export async function holdCommands(house: House, config: Config, log: Logger): P
     openLog(config.log, 'commands', COMMANDS_LOG_LIMITS),
   );
   return await hold(house, 'commands', 'LOAM_LOG', config.log, () => Commands.open(commandsLog, log));
+}
+
+/**
+ * A broker's queue, dead-letter log and commands. With `LOAM_SPOOL` it starts, and takes publishes, also while none of them can be reached.
+ */
+export async function holdBrokerPorts(
+  house: House,
+  config: Config,
+  log: Logger,
+  metrics: Metrics,
+): Promise<{ queue: Queue; dead: Log; commands: Commands }> {
+  const { spool } = config;
+  if (spool === undefined) {
+    const queue = await holdQueue(house, config);
+    return { queue, dead: await holdDeadLog(house, config), commands: await holdCommands(house, config, log) };
+  }
+  const maxBytes = config.spoolMb * 1024 ** 2;
+  const queue = await house.hold(
+    'spool',
+    () => opened('LOAM_SPOOL', spool, () => openSpooledQueue(config.queue, spool, maxBytes, log)),
+    (held) => held.close(),
+  );
+  const late = (name: string, what: string, limits: LogLimits) =>
+    hold(house, what, 'LOAM_LOG', config.log, async () => openLogLate(config.log, name, limits));
+  const dead = await late('dead', 'dead-letter log', DEAD_LOG_LIMITS);
+  const commandsLog = await late('commands', 'commands log', COMMANDS_LOG_LIMITS);
+  const commands = await hold(house, 'commands', 'LOAM_LOG', config.log, async () =>
+    Commands.openLate(commandsLog, log),
+  );
+  metrics.gauge('loam_spool_messages', 'Messages that wait in the spool for the queue', () => queue.spooled);
+  return { queue, dead, commands };
 }
 
 /** A function that opens the log of trials at its first call; it is closed with the house. */

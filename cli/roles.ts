@@ -16,6 +16,7 @@ import type { RegistryView } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
 import { adminToken, sessionKey } from './data-folder.ts';
 import {
+  holdBrokerPorts,
   holdCommands,
   holdDeadLog,
   holdLiveLog,
@@ -35,16 +36,16 @@ export const WEB_FOLDER = join(fileURLToPath(new URL('..', import.meta.url)), 'd
 export async function startBroker(house: House, { config, log }: Running): Promise<void> {
   needServers('broker', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log });
   const registry = await holdRegistry(house, config, log);
-  const queue = await holdQueue(house, config);
-  const dead = await holdDeadLog(house, config);
-  const commands = await holdCommands(house, config, log);
-  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   const metrics = processMetrics();
+  const { queue, dead, commands } = await holdBrokerPorts(house, config, log, metrics);
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
-  await startOps(house, config, log, () => [...broker.health(), commands.health()], metrics);
+  // With a spool it takes publishes although their log is away, and is not to be taken out of service for that.
+  const health = () => (config.spool === undefined ? [...broker.health(), commands.health()] : broker.health());
+  await startOps(house, config, log, health, metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
 }
 

@@ -77,6 +77,23 @@ export const SETTINGS = {
     url('duckdb', 'influx', 'influxs'),
     (data) => `duckdb:${join(data, 'readings.duckdb')}`,
   ),
+  spool: setting(
+    '--spool <url>',
+    'where a broker keeps messages, on its own disk, while the queue cannot be reached',
+    'lmdb:FOLDER',
+    url('lmdb'),
+  ),
+  spoolMb: setting(
+    '--spool-mb <megabytes>',
+    'most that the spool keeps; beyond it sensors wait',
+    'a whole number from 1 to 1000000',
+    z
+      .string()
+      .regex(/^\d{1,7}$/)
+      .transform(Number)
+      .refine((n) => n >= 1 && n <= 1_000_000),
+    '1024',
+  ),
   mqttHost: setting('--mqtt-host <host>', 'where the broker listens', HOST, host, '127.0.0.1'),
   mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, port, '1883'),
   mqttsPort: setting('--mqtts-port <port>', 'port of MQTT over TLS; off when left out', PORT, port),
@@ -160,6 +177,7 @@ type Value<S> = S extends { schema: z.ZodType<infer T, string> } ? T : never;
 type Plain = { readonly [K in SettingName]: Value<(typeof SETTINGS)[K]> };
 
 type Optional =
+  | 'spool'
   | 'mqttsPort'
   | 'mqttWsPort'
   | 'mqttWssPort'
@@ -200,6 +218,8 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     queue: value('queue', SETTINGS.queue),
     log: value('log', SETTINGS.log),
     store: value('store', SETTINGS.store),
+    spool: optional('spool', SETTINGS.spool),
+    spoolMb: value('spoolMb', SETTINGS.spoolMb),
     mqttHost: value('mqttHost', SETTINGS.mqttHost),
     mqttPort: value('mqttPort', SETTINGS.mqttPort),
     mqttsPort: optional('mqttsPort', SETTINGS.mqttsPort),

@@ -194,6 +194,6 @@ export class SpooledQueue implements Queue {
   }
 
   private refuseClosed(): void {
-    if (this.closed) throw new Closed('the spool');
+    if (this.closed !== undefined) throw new Closed('the spool');
   }
 }

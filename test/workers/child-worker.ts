@@ -3,13 +3,14 @@ import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, TRIALS_LOG_LIMITS } from '../../backb
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import { silent } from '../../core/logger.ts';
-import { validateBatch } from '../../workers/validate.ts';
+import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 
 /**
  * A worker in a process of its own, on the embedded parts in the folder that it is given. Some payloads end the process at once, as a
  * fault in native code would. It exits with 0 when the queue is empty.
  */
+const validate = createValidate();
 const [folder = ''] = process.argv.slice(2);
 const queue = await openLmdbQueue(`${folder}/queue`);
 const store = await openDuckdbStore(`${folder}/readings.duckdb`);
@@ -25,7 +26,7 @@ const worker = new Worker({
   validate: (batch, ...others) => {
     if (batch.publishes.some(({ payload }) => Buffer.from(payload).includes('kills')))
       process.kill(process.pid, 'SIGKILL');
-    return validateBatch(batch, ...others);
+    return validate(batch, ...others);
   },
 });
 await worker.start();

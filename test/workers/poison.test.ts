@@ -7,7 +7,7 @@ import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
-import { validateBatch } from '../../workers/validate.ts';
+import { createValidate } from '../../workers/validate.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
 
@@ -64,10 +64,11 @@ describe('a queue message that kills workers', function () {
     try {
       await bench.publish('bad', [...[0, 1, 2, 3, 4, 5, 6].map((i) => numberedPublish('s1', i)), guilty('s2')]);
       await bench.publish('good', [numberedPublish('s1', 7)]);
+      const validate = createValidate();
       await bench.work(store, log, {
         validate: (batch, ...others) => {
           if (batch.publishes.some(({ sensor }) => sensor === 's2')) throw new TypeError('a fault in the code');
-          return validateBatch(batch, ...others);
+          return validate(batch, ...others);
         },
       });
       await bench.emptied(30_000);
