@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
 import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
+import { auditCommand } from './audit.ts';
 import { check } from './check.ts';
 import { type Options, settingsOf } from './options.ts';
 import { startBroker, startGateway, startWorker } from './roles.ts';
@@ -116,6 +117,16 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     .option('--interval <seconds>', 'time between two readings of a sensor', '2')
     .option('--for <seconds>', 'stop by itself after this long')
     .action(simulateCommand);
+
+  withSettings(
+    loam
+      .command('audit <promises>')
+      .description('compare the acknowledged readings of a load test with what is stored'),
+    ['data', 'url', 'token'],
+  )
+    .option('--since <time>', 'only readings measured since then: a time, Unix ms, or a span such as 10m, 2h, 3d')
+    .option('--json', 'one JSON object instead of sentences')
+    .action(auditCommand);
 
   withSettings(loam.command('check').description('check settings, registry and connections, and say what is wrong'), [
     'data',

@@ -1,0 +1,122 @@
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import type { Pace } from '../../simulators/load/plan.ts';
+import { endAll } from '../services/cleanup.ts';
+import { type Fault, faultsOf } from './faults.ts';
+import { MemoryWatch } from './memory.ts';
+import { memoryPlot } from './plot.ts';
+import { Dice } from './random.ts';
+import { chaos } from './run.ts';
+import { embeddedStage, type Stage, serversStage } from './stage.ts';
+
+/**
+ * The long form of the chaos tests, for a person: `npm run chaos -- --faults 50 --seed 7`. It ends by itself, prints what happened, and
+ * exits with 1 when an acknowledged reading is missing or stored twice.
+ */
+
+const { values } = parseArgs({
+  options: {
+    on: { type: 'string', default: 'servers' },
+    faults: { type: 'string', default: '10' },
+    seed: { type: 'string', default: '1' },
+    rate: { type: 'string', default: '1000' },
+    sensors: { type: 'string', default: '50' },
+    workers: { type: 'string', default: '2' },
+    hold: { type: 'string', default: '1-8' },
+    rest: { type: 'string', default: '1-4' },
+    'long-outage': { type: 'string' },
+    flood: { type: 'string' },
+    plot: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const HELP = `npm run chaos -- [options]
+  --on servers|cluster|embedded   RabbitMQ and InfluxDB, the same with three RabbitMQ nodes, or \`loam up\` alone
+  --faults N     how many things break; 0 with --flood
+  --seed N       the same seed breaks the same things in the same order
+  --rate N       readings a second over all sensors, as an open loop
+  --sensors N    connections
+  --workers N    worker processes
+  --hold A-B     how long something stays broken, s        --rest A-B   how long it is whole before the next, s
+  --long-outage S   also stop InfluxDB once for S seconds
+  --flood S      publish as fast as acknowledgements come, for S seconds
+  --plot FILE    write the memory of every process over time as an SVG
+`;
+
+async function stageOf(): Promise<Stage> {
+  const sensors = Number(values.sensors);
+  const workers = Number(values.workers);
+  if (values.on === 'embedded') return await embeddedStage(sensors);
+  return await serversStage({ sensors, workers, nodes: values.on === 'cluster' ? 3 : 1 });
+}
+
+function span(text: string): [number, number] {
+  const [from = 1, to = from] = text.split('-').map(Number);
+  return [from * 1_000, to * 1_000];
+}
+
+/** InfluxDB away for long, among the others. */
+function longOutage(stage: Stage, seconds: number): Fault {
+  const { servers } = stage;
+  return {
+    name: `InfluxDB stopped for ${seconds} s`,
+    happen: async () => {
+      await servers?.influx.stop();
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+      await servers?.influx.start();
+    },
+  };
+}
+
+async function main(): Promise<number> {
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  const stage = await stageOf();
+  const watch = new MemoryWatch(stage);
+  const dice = new Dice(Number(values.seed));
+  const faults = dice.draw(faultsOf(stage), Number(values.faults));
+  if (values['long-outage'])
+    faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));
+  const flood = values.flood === undefined ? undefined : Number(values.flood);
+  const pace: Pace = flood === undefined ? { loop: 'open', rate: Number(values.rate) } : { loop: 'closed' };
+  const rest: [number, number] = flood === undefined ? span(values.rest) : [flood * 1_000, flood * 1_000];
+  const { audit, load, happened, settledAfterS } = await chaos(stage, {
+    faults,
+    dice,
+    pace,
+    holdMs: span(values.hold),
+    restMs: rest,
+    say,
+  });
+  watch.stop();
+  if (values.plot) await writeFile(values.plot, memoryPlot(`Memory, ${stage.name}`, watch.samples));
+  say(`\n${happened.length} faults in ${Math.round(load.stretches.at(-1)?.at ?? 0) / 1_000} s on ${stage.name}`);
+  say(`acknowledged ${audit.promised} (${Math.round(load.perSecond)} a second), sent again ${load.resent}`);
+  say(`missing ${audit.missing}, duplicates ${audit.duplicates}, stored without a promise ${audit.unpromised}`);
+  say(`everything stored ${settledAfterS.toFixed(1)} s after the load ended`);
+  say(
+    `restarts: ${Object.values(stage.roles)
+      .map((role) => `${role.name} ${role.restarts}`)
+      .join(', ')}`,
+  );
+  for (const name of new Set(watch.samples.flatMap(({ mb }) => Object.keys(mb)))) {
+    const seen = watch.samples.flatMap(({ mb }) => mb[name] ?? []);
+    say(
+      `memory of ${name}: at most ${Math.round(Math.max(...seen))} MB, at the end ${Math.round(seen.at(-1) ?? 0)} MB`,
+    );
+  }
+  if (audit.examples.length > 0) say(`missing, for example: ${JSON.stringify(audit.examples)}`);
+  await stage.close();
+  return audit.missing === 0 && audit.duplicates === 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} finally {
+  await endAll();
+}
+process.exit();
