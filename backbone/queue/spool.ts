@@ -29,6 +29,14 @@ export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
   return await SpooledQueue.open(near, options);
 }
 
+/** A message that was read from the spool; its promise removes it there. */
+interface Waiting {
+  readonly order: number;
+  readonly body: Uint8Array;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
 /**
  * Store and forward. While the far queue takes messages they go straight to it. One that it cannot be reached for is kept in the spool, on
  * disk, and from then on all go there, behind it, until everything was forwarded: in the order in which it was accepted, at full speed,
@@ -45,6 +53,13 @@ export class SpooledQueue implements Queue {
   private far: Queue | undefined;
   private farWhy = 'it was not reached yet';
   private inSpool: number;
+  /** Read from the spool, and to be sent in this order. */
+  private readonly line: Waiting[] = [];
+  private order = 0;
+  private onTheirWay = 0;
+  private tries = 0;
+  private held = false;
+  private wake = new AbortController();
   private spoolingSince: number | undefined;
   private closed: Promise<void> | undefined;
 
@@ -113,6 +128,8 @@ export class SpooledQueue implements Queue {
 
   private async end(): Promise<void> {
     this.closing.abort();
+    this.wake.abort();
+    this.pump();
     await this.near.close();
     await this.arriving;
     await this.far?.close();
@@ -131,34 +148,54 @@ export class SpooledQueue implements Queue {
   }
 
   /** Resolves when the far queue has it; rejects when the spool is closed meanwhile, and then it stays in the spool. */
-  private async forward({ body }: Delivery): Promise<void> {
-    for (let tries = 0; !this.closing.signal.aborted; tries++) {
-      const { far } = this;
-      if (far?.state.is === 'up') {
-        try {
-          await far.publish(body);
-          this.leave();
-          return;
-        } catch (error) {
-          this.farWhy = explain(error);
-        }
-      }
-      await this.untilUp(backoff(tries, FIRST_RETRY_MS, MOST_RETRY_MS));
-    }
-    throw new Closed('the spool');
+  private forward({ body }: Delivery): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.order += 1;
+      this.line.push({ order: this.order, body, resolve, reject });
+      this.pump();
+    });
   }
 
-  /** Resolves after `ms`, or earlier when the far queue says that it is up. */
-  private async untilUp(ms: number): Promise<void> {
-    const up = new AbortController();
-    const unwatch = this.far?.watch((state) => {
-      if (state.is === 'up') up.abort();
-    });
-    const stop = () => up.abort();
-    this.closing.signal.addEventListener('abort', stop, { once: true });
-    await pause(ms, up.signal);
-    this.closing.signal.removeEventListener('abort', stop);
-    unwatch?.();
+  private pump(): void {
+    while (!this.held) {
+      if (this.closing.signal.aborted) {
+        for (const { reject } of this.line.splice(0)) reject(new Closed('the spool'));
+        return;
+      }
+      const { far } = this;
+      const [next] = this.line;
+      if (!next) return;
+      if (far?.state.is !== 'up') return void this.holdOn();
+      this.line.shift();
+      this.onTheirWay += 1;
+      void this.send(far, next);
+    }
+  }
+
+  /** One message. When it fails it goes back to its place, and nothing is sent until all others on their way have ended too. */
+  private async send(far: Queue, message: Waiting): Promise<void> {
+    try {
+      await far.publish(message.body);
+      this.tries = 0;
+      this.leave();
+      message.resolve();
+    } catch (error) {
+      this.farWhy = explain(error);
+      const place = this.line.findIndex(({ order }) => order > message.order);
+      this.line.splice(place < 0 ? this.line.length : place, 0, message);
+      this.held = true;
+    }
+    this.onTheirWay -= 1;
+    if (this.held && this.onTheirWay === 0) void this.holdOn();
+  }
+
+  /** Waits, longer each time, or until the far queue says that it is up; then goes on. */
+  private async holdOn(): Promise<void> {
+    this.held = true;
+    this.wake = new AbortController();
+    await pause(backoff(this.tries++, FIRST_RETRY_MS, MOST_RETRY_MS), this.wake.signal);
+    this.held = false;
+    this.pump();
   }
 
   private leave(): void {
@@ -178,7 +215,12 @@ export class SpooledQueue implements Queue {
   private async reach(openFar: () => Promise<Queue>): Promise<void> {
     for (let tries = 0; !this.closing.signal.aborted; tries++) {
       try {
-        this.far = await openFar();
+        const far = await openFar();
+        far.watch((state) => {
+          if (state.is === 'up') this.wake.abort();
+        });
+        this.far = far;
+        this.wake.abort();
         return;
       } catch (error) {
         this.farWhy = explain(error);

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import type { Pace } from '../../simulators/load/plan.ts';
 import { endAll } from '../services/cleanup.ts';
 import { type Fault, faultsOf } from './faults.ts';
+import { FlowWatch } from './flow.ts';
 import { MemoryWatch } from './memory.ts';
 import { memoryPlot } from './plot.ts';
 import { Dice } from './random.ts';
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     rest: { type: 'string', default: '1-4' },
     'long-outage': { type: 'string' },
     flood: { type: 'string' },
+    steady: { type: 'string' },
     plot: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -41,6 +43,7 @@ const HELP = `npm run chaos -- [options]
   --hold A-B     how long something stays broken, s        --rest A-B   how long it is whole before the next, s
   --long-outage S   also stop InfluxDB once for S seconds
   --flood S      publish as fast as acknowledgements come, for S seconds
+  --steady S     publish at the rate for S seconds, and say what was stored meanwhile and whether the queue grew
   --plot FILE    write the memory of every process over time as an SVG
 `;
 
@@ -77,13 +80,15 @@ async function main(): Promise<number> {
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   const stage = await stageOf();
   const watch = new MemoryWatch(stage);
+  const flow = new FlowWatch(stage);
   const dice = new Dice(Number(values.seed));
   const faults = dice.draw(faultsOf(stage), Number(values.faults));
   if (values['long-outage'])
     faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));
   const flood = values.flood === undefined ? undefined : Number(values.flood);
   const pace: Pace = flood === undefined ? { loop: 'open', rate: Number(values.rate) } : { loop: 'closed' };
-  const rest: [number, number] = flood === undefined ? span(values.rest) : [flood * 1_000, flood * 1_000];
+  const forS = flood ?? (values.steady === undefined ? undefined : Number(values.steady));
+  const rest: [number, number] = forS === undefined ? span(values.rest) : [forS * 1_000, forS * 1_000];
   const { audit, load, happened, settledAfterS } = await chaos(stage, {
     faults,
     dice,
@@ -93,6 +98,7 @@ async function main(): Promise<number> {
     say,
   });
   watch.stop();
+  flow.stop();
   if (values.plot) await writeFile(values.plot, memoryPlot(`Memory, ${stage.name}`, watch.samples));
   say(`\n${happened.length} faults in ${Math.round(load.stretches.at(-1)?.at ?? 0) / 1_000} s on ${stage.name}`);
   say(`acknowledged ${audit.promised} (${Math.round(load.perSecond)} a second), sent again ${load.resent}`);

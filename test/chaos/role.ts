@@ -39,7 +39,7 @@ export class Role {
   async says(pattern: RegExp): Promise<RegExpExecArray> {
     try {
       const heard = () => pattern.exec(this.current.stdout + this.current.stderr);
-      return await until(`${this.name} says ${pattern}`, heard, { timeoutMs: 40_000 });
+      return await until(`${this.name} says ${pattern}`, heard, { timeoutMs: 120_000 });
     } catch (error) {
       throw new Error(`${String(error)}\n${this.log.slice(-2_000)}`, { cause: error });
     }
@@ -49,7 +49,7 @@ export class Role {
   async kill(): Promise<void> {
     const { current } = this;
     current.child.kill('SIGKILL');
-    await until(`${this.name} is started again`, () => this.current !== current);
+    await until(`${this.name} is started again`, () => this.current !== current, { timeoutMs: 120_000 });
     await this.says(READY);
   }
 
