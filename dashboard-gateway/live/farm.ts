@@ -2,7 +2,6 @@ import type { LatestValue } from '../../backbone/store/port.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
 import { DEFAULT_INTERVAL_S, type Standing, standing } from '../sensor-state.ts';
-import { sensorsOf } from '../sensors.ts';
 import type { EntryWindow } from './entry-window.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
@@ -132,11 +131,10 @@ export class LiveFarm {
     return changed;
   }
 
-  /** Those sensors of some fields, or of all, that have become what they are since `time`, other than by a reading that came since. */
-  statusesSince(time: number, fields: ReadonlySet<string> | undefined, now: number): StatusOfSensor[] {
+  /** Those sensors that have become what they are since `time`, other than by a reading that came since. */
+  statusesSince(time: number, now: number): StatusOfSensor[] {
     const found: StatusOfSensor[] = [];
     for (const sensor of this.sensorIds()) {
-      if (fields !== undefined && !fields.has(this.fieldOf(sensor))) continue;
       const is = this.statusOf(sensor, now);
       const changed = is.state !== 'online' && is.since >= time;
       if (changed || (this.statuses.get(sensor)?.at ?? 0) >= time) found.push({ sensor, ...is });
@@ -150,26 +148,34 @@ export class LiveFarm {
     return new Set([...registered.map((s) => s.id), ...this.latest.sensors.keys()]);
   }
 
-  /** The `sensors` of a snapshot of some fields or of all, as JSON. */
-  snapshotOf(fields: ReadonlySet<string> | undefined, now: number): string {
-    const shown = sensorsOf(this.options.registry.current(), this.id, this.latest.sensors.keys());
-    const wanted = fields === undefined ? shown : shown.filter((s) => fields.has(s.field));
-    const sensors = wanted.map(({ id, field, name }) => {
-      const known = this.latest.sensors.get(id);
-      const status = this.statusOf(id, now);
-      this.assumeTold(id, status);
-      const { state, skewMs, refused, battery, signal } = status;
-      const values: Record<string, [number, number]> = {};
-      for (const [metric, { ts, value }] of known?.values ?? []) values[metric] = [ts, value];
-      const lastSeen = known?.lastSeen ?? null;
-      return { sensor: id, field, name, state, lastSeen, skewMs, refused, battery, signal, values };
-    });
-    return JSON.stringify(sensors);
+  /** By field, each of its sensors as it stands in a snapshot, as JSON. */
+  snapshots(now: number): Map<string, string[]> {
+    const registry = this.options.registry.current();
+    const byField = new Map<string, string[]>();
+    for (const sensor of this.sensorIds()) {
+      const field = this.fieldOf(sensor);
+      const text = this.snapshotOf(sensor, field, registry.sensors.get(sensor)?.name ?? sensor, now);
+      const ofField = byField.get(field);
+      if (ofField) ofField.push(text);
+      else byField.set(field, [text]);
+    }
+    return byField;
   }
 
   /** What a change of which makes the viewers' picture wrong: the farm's sensors and where they belong. */
   shape(registry: Registry): string {
     return JSON.stringify((registry.sensorsOfFarm.get(this.id) ?? []).map((s) => [s.id, s.field, s.name, s.interval]));
+  }
+
+  private snapshotOf(sensor: string, field: string, name: string, now: number): string {
+    const known = this.latest.sensors.get(sensor);
+    const status = this.statusOf(sensor, now);
+    this.assumeTold(sensor, status);
+    const { state, skewMs, refused, battery, signal } = status;
+    const values: Record<string, [number, number]> = {};
+    for (const [metric, { ts, value }] of known?.values ?? []) values[metric] = [ts, value];
+    const lastSeen = known?.lastSeen ?? null;
+    return JSON.stringify({ sensor, field, name, state, lastSeen, skewMs, refused, battery, signal, values });
   }
 
   /** What a snapshot says has been told; a change that others wait to be told of still is one. */

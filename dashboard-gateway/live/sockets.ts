@@ -32,6 +32,8 @@ const MOST_WAITING_BYTES = 256 * 1024 * 1024;
 const DEAD_AFTER_MS = 10_000;
 /** A socket that neither sends nor takes anything for so long, pings included, is dead. */
 const IDLE_SECONDS = 60;
+/** So many looks go over all sockets once. */
+const TURN_PARTS = 4;
 const BURST = 200;
 const MESSAGES_PER_SECOND = 20;
 
@@ -58,9 +60,13 @@ export interface SocketsOptions {
 /** The WebSocket door: who may come in, what they ask for, and what happens when they read too slowly. */
 export class LiveSockets {
   private readonly options: SocketsOptions;
-  private readonly open = new Set<Socket>();
+  private readonly open = new Map<Socket, Client>();
+  /** Sockets still to be looked at in the running turn. */
+  private turn: [Socket, Client][] = [];
   private readonly addresses: Addresses;
+  /** Bytes that waited in the last turn, and those counted in the running one. */
   private waitingBytes = 0;
+  private counted = 0;
   private stopping = false;
 
   constructor(options: SocketsOptions) {
@@ -71,7 +77,7 @@ export class LiveSockets {
   /** How many sockets there are, how many of them are slow, and how many bytes wait for them. */
   get standing(): { readonly open: number; readonly slow: number; readonly waitingBytes: number } {
     let slow = 0;
-    for (const ws of this.open) if (ws.getUserData().viewer?.slow) slow++;
+    for (const { viewer } of this.open.values()) if (viewer?.slow) slow++;
     return { open: this.open.size, slow, waitingBytes: this.waitingBytes };
   }
 
@@ -93,8 +99,9 @@ export class LiveSockets {
         void answerHandshake(res, handshake, door, (caller) => this.clientOf(caller, head.remoteAddress));
       },
       open: (ws) => {
-        ws.getUserData().viewer = new Viewer(wireOf(ws));
-        this.open.add(ws);
+        const client = ws.getUserData();
+        client.viewer = new Viewer(wireOf(ws));
+        this.open.set(ws, client);
       },
       message: (ws, bytes, isBinary) => this.take(ws, isBinary ? undefined : Buffer.from(bytes).toString('utf8')),
       close: (ws) => {
@@ -107,25 +114,32 @@ export class LiveSockets {
     });
   }
 
-  /** Finds sockets that read too slowly, and what waits for all. To be called a few times a second. */
+  /**
+   * Finds sockets that read too slowly, and what waits for all. To be called a few times a second; each time it looks at a part of them,
+   * since asking thousands costs as much as sending to them.
+   */
   checkSpeed(): void {
+    if (this.turn.length === 0) this.beginTurn();
     const now = this.options.now();
-    this.waitingBytes = 0;
-    for (const ws of this.open) {
-      const { viewer } = ws.getUserData();
-      if (!viewer || viewer.subscriptions.size === 0) continue;
+    for (const [ws, { viewer }] of this.turn.splice(-Math.ceil(this.open.size / TURN_PARTS))) {
+      if (!viewer || viewer.subscriptions.size === 0 || !this.open.has(ws)) continue;
       const waiting = ws.getBufferedAmount();
-      this.waitingBytes += waiting;
+      this.counted += waiting;
       if (viewer.slow) viewer.slow.observe(waiting, now);
       else if (isSlow(viewer, waiting)) this.options.hub.slowDown(viewer);
     }
-    if (this.waitingBytes > MOST_WAITING_BYTES) this.closeDead(now);
+  }
+
+  private beginTurn(): void {
+    this.turn = [...this.open];
+    this.waitingBytes = this.counted;
+    this.counted = 0;
+    if (this.waitingBytes > MOST_WAITING_BYTES) this.closeDead(this.options.now());
   }
 
   /** Closes sockets whose session has ended, and ends subscriptions to farms that are no longer the user's. */
   checkRights(): void {
-    for (const ws of [...this.open]) {
-      const { caller, viewer } = ws.getUserData();
+    for (const [ws, { caller, viewer }] of [...this.open]) {
       const user = this.options.sessions.stillGood(caller);
       if (!user) {
         this.options.counters.ended.session++;
@@ -144,7 +158,7 @@ export class LiveSockets {
   /** Says goodbye to every socket and takes no new ones. */
   close(): void {
     this.stopping = true;
-    for (const ws of [...this.open]) ws.end(CLOSE.goingAway, 'the gateway stops');
+    for (const ws of [...this.open.keys()]) ws.end(CLOSE.goingAway, 'the gateway stops');
   }
 
   private clientOf(caller: Caller, address: string): Client {
@@ -154,8 +168,7 @@ export class LiveSockets {
 
   /** Too much waits in memory: who holds some of it and has taken nothing for a while will not come back for it. */
   private closeDead(now: number): void {
-    for (const ws of [...this.open]) {
-      const { viewer } = ws.getUserData();
+    for (const [ws, { viewer }] of [...this.open]) {
       if (!viewer?.slow || now - viewer.slow.lastMoved < DEAD_AFTER_MS) continue;
       this.options.counters.slow['closed-dead']++;
       ws.close();

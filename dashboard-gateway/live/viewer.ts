@@ -30,12 +30,24 @@ export interface Subscription {
   need: Need;
 }
 
+/** Names of topics, one text each however many sockets join: the last so many. */
+const names = new Map<string, string>();
+const MOST_NAMES = 50_000;
+
+function named(name: string): string {
+  const known = names.get(name);
+  if (known !== undefined) return known;
+  if (names.size >= MOST_NAMES) names.clear();
+  names.set(name, name);
+  return name;
+}
+
 /** Where frames are published. A farm's name is in every one of them, and only viewers of that farm join. */
 export const topics = {
-  farm: (farm: string) => `farm/${farm}`,
-  field: (farm: string, field: string) => `field/${farm}/${field}`,
+  farm: (farm: string) => named(`farm/${farm}`),
+  field: (farm: string, field: string) => named(`field/${farm}/${field}`),
   /** For everybody who watches something of the farm. */
-  all: (farm: string) => `all/${farm}`,
+  all: (farm: string) => named(`all/${farm}`),
 } as const;
 
 /** A connected client and what it watches. */

@@ -196,9 +196,10 @@ class Round {
   readonly moment: Moment;
   private readonly end = performance.now() + ROUND_MS;
   private bytes = 0;
+  private readonly sensors = new Map<string, ReadonlyMap<string, readonly string[]>>();
   private readonly snapshots = new Map<string, string>();
   private readonly catchUps = new Map<string, CatchUp>();
-  private readonly statusTexts = new Map<string, readonly string[]>();
+  private readonly statusTexts = new Map<string, readonly { readonly field: string; readonly text: string }[]>();
   /** Slow viewers that are being served, with the width of their rows: what they are due is due to all their subscriptions. */
   private readonly admitted = new Map<Viewer, number>();
 
@@ -228,8 +229,13 @@ class Round {
     viewer.give(text);
   }
 
+  /** The `sensors` of a snapshot. Each sensor is made into text once, whatever fields are asked for together. */
   snapshotOf(farm: LiveFarm, fields: ReadonlySet<string> | undefined): string {
-    return once(this.snapshots, `${farm.id} ${scope(fields)}`, () => farm.snapshotOf(fields, this.moment.now));
+    return once(this.snapshots, `${farm.id} ${scope(fields)}`, () => {
+      const byField = once(this.sensors, farm.id, () => farm.snapshots(this.moment.now));
+      const wanted = [...(fields ?? byField.keys())].flatMap((field) => byField.get(field) ?? []);
+      return `[${wanted.join(',')}]`;
+    });
   }
 
   catchUp(farm: LiveFarm, after: number, viewer: Viewer): CatchUp {
@@ -238,10 +244,14 @@ class Round {
   }
 
   statuses(farm: LiveFarm, since: number, fields: ReadonlySet<string> | undefined): readonly string[] {
-    const text = ({ sensor, ...status }: StatusOfSensor) => frames.status(farm.id, sensor, status);
-    return once(this.statusTexts, `${farm.id} ${since} ${scope(fields)}`, () =>
-      farm.statusesSince(since, fields, this.moment.now).map(text),
+    const make = ({ sensor, ...status }: StatusOfSensor) => ({
+      field: farm.fieldOf(sensor),
+      text: frames.status(farm.id, sensor, status),
+    });
+    const all = once(this.statusTexts, `${farm.id} ${since}`, () =>
+      farm.statusesSince(since, this.moment.now).map(make),
     );
+    return all.filter(({ field }) => fields === undefined || fields.has(field)).map(({ text }) => text);
   }
 
   private rowMs(viewer: Viewer): number {
