@@ -101,7 +101,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   role(
     'gateway',
     'run the dashboard gateway alone',
-    ['data', ...COMMON, 'log', 'store', ...HTTP, ...OPS],
+    ['data', ...COMMON, 'queue', 'log', 'store', ...HTTP, ...OPS],
     startGateway,
   );
 

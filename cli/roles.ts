@@ -96,19 +96,20 @@ export async function startWorker(house: House, { config, log }: Running): Promi
   log.info('worker is ready');
 }
 
-/** `loam gateway`: store and live log in, dashboards out. */
+/** `loam gateway`: store and live log in, dashboards out; dead letters that are replayed, and imports, into the queue. */
 export async function startGateway(house: House, { config, log }: Running): Promise<void> {
-  needServers('gateway', { LOAM_LOG: config.log, LOAM_STORE: config.store });
+  needServers('gateway', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log, LOAM_STORE: config.store });
   const registry = await holdRegistry(house, config, log);
   const store = await holdStore(house, config);
   const live = await holdLiveLog(house, config);
   const dead = await holdDeadLog(house, config);
+  const queue = await holdQueue(house, config);
   const commands = await holdCommands(house, config, log);
   const health = (): Health[] => [...gateway.health(), commands.health()];
   const metrics = processMetrics();
   countCommands(metrics, commands);
   const settings = await gatewaySettings(config);
-  const gateway = new Gateway({ ...settings, store, live, dead, commands, registry, health, metrics, log });
+  const gateway = new Gateway({ ...settings, store, live, dead, queue, commands, registry, health, metrics, log });
   await house.start(gateway);
   await startOps(house, config, log, health, metrics);
   log.info({ url: gateway.url }, 'gateway is ready');

@@ -51,6 +51,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     live,
     dead,
     commands,
+    queue,
     registry,
     health,
     metrics,

@@ -1,11 +1,13 @@
 import type { Commands } from '../backbone/commands.ts';
-import type { Log } from '../backbone/log/port.ts';
+import { DEAD_LOG_LIMITS, type Log } from '../backbone/log/port.ts';
+import type { Queue } from '../backbone/queue/port.ts';
 import type { Store } from '../backbone/store/port.ts';
 import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
+import { DeadLetterDesk } from './dead-letters/desk.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
 import { History } from './history/history.ts';
 import type { Access } from './http/origin.ts';
@@ -29,8 +31,9 @@ export interface GatewayOptions {
   readonly port: number;
   readonly store: Store;
   readonly live: Log;
-  /** Where refused messages are counted from. Absent: they are not. */
-  readonly dead?: Log;
+  readonly dead: Log;
+  /** Where replayed dead letters and imports go in. */
+  readonly queue: Queue;
   /** What is sent to sensors. */
   readonly commands: Commands;
   readonly registry: RegistryView & RegistryEditor;
@@ -71,6 +74,7 @@ export class Gateway implements Part {
   private readonly sessions: Sessions;
   private readonly live: Live;
   private readonly history: History;
+  private readonly letters: DeadLetterDesk;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
@@ -91,6 +95,7 @@ export class Gateway implements Part {
     this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, now });
     const hearsAll = () => this.live.health().every(({ ok }) => ok);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now });
+    this.letters = new DeadLetterDesk({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
     this.live = new Live({ ...options, uws, sessions: this.sessions, access, writes: this.history, now });
   }
 
@@ -121,6 +126,7 @@ export class Gateway implements Part {
     this.http.attach(this.app);
     this.listening = await listen(this.loaded.uws, this.app, host, port);
     await this.live.start();
+    await this.letters.start();
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }
 
@@ -128,7 +134,7 @@ export class Gateway implements Part {
   async stop(deadlineMs: number): Promise<void> {
     this.listening?.close();
     this.listening = undefined;
-    const quiet = Promise.all([this.live.stop(), this.http.drain()]);
+    const quiet = Promise.all([this.live.stop(), this.letters.stop(), this.http.drain()]);
     try {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
     } finally {
@@ -139,13 +145,15 @@ export class Gateway implements Part {
 
   /** What the gateway itself depends on. */
   health(): Health[] {
-    return [healthOf('store', this.options.store.state), ...this.live.health()];
+    const { store, queue } = this.options;
+    const own = [healthOf('store', store.state), healthOf('queue', queue.state)];
+    return [...own, ...this.live.health(), ...this.letters.health()];
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, now } = this;
+    const { sessions, history, letters, now } = this;
     const lastSeen = (farm: string) => this.live.lastSeen(farm);
-    return allRoutes({ ...this.options, sessions, history, lastSeen, now });
+    return allRoutes({ ...this.options, sessions, history, letters, lastSeen, now });
   }
 
   private plan(head: Head): Plan {

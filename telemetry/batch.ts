@@ -14,10 +14,14 @@ export interface Publish {
   readonly received: number;
 }
 
+/** Where a batch comes from, when it does not come from sensors: a file of the past, or dead letters that are tried again. */
+export type Origin = 'import' | 'replay';
+
 /** What travels through the queue in one message. `id` follows its readings into the live log, where a second copy is dropped by it. */
 export interface Batch {
   readonly id: string;
   readonly publishes: readonly Publish[];
+  readonly origin?: Origin;
 }
 
 /** One entry of the live log: what a worker made of one batch. */
@@ -68,7 +72,8 @@ export const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64As
 const text = z.string().max(1024);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const publishRow = z.tuple([text, text, text, text, bytes, z.number()]);
-const batchMessage = z.tuple([z.literal(1), text, z.array(publishRow)]);
+// Batches of sensors leave the origin out, as earlier versions did.
+const batchMessage = z.tuple([z.literal(1), text, z.array(publishRow), z.enum(['import', 'replay']).optional()]);
 // The last two columns are `deviceTs` and whether it is backfill. Rows that need neither leave them out, as earlier versions did.
 const readingRow = z.tuple([
   text,
@@ -130,13 +135,15 @@ export function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: strin
 
 /** The bytes of a batch, for the queue. */
 export function encodeBatch(batch: Batch): Uint8Array {
-  return packr.pack([1, batch.id, batch.publishes.map(toRow)]);
+  const rows = batch.publishes.map(toRow);
+  return packr.pack(batch.origin === undefined ? [1, batch.id, rows] : [1, batch.id, rows, batch.origin]);
 }
 
 /** The batch in a queue message. Throws EncodingInvalid. */
 export function decodeBatch(bytes: Uint8Array): Batch {
-  const [, id, rows] = decode(batchMessage, bytes, 'batch');
-  return { id, publishes: rows.map(fromRow) };
+  const [, id, rows, origin] = decode(batchMessage, bytes, 'batch');
+  const publishes = rows.map(fromRow);
+  return origin === undefined ? { id, publishes } : { id, publishes, origin };
 }
 
 /** The bytes of a live entry, for the live log. */

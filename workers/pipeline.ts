@@ -1,10 +1,11 @@
+import type { DeadLetters } from '../backbone/dead-letters.ts';
 import type { Log } from '../backbone/log/port.ts';
 import type { Delivery } from '../backbone/queue/port.ts';
 import type { Store } from '../backbone/store/port.ts';
 import { EncodingInvalid, explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
-import { type Batch, type DeadLetter, decodeBatch, encodeDead, encodeLive, type Publish } from '../telemetry/batch.ts';
+import { type Batch, type DeadLetter, decodeBatch, encodeLive, type Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import { Fold } from './fold.ts';
@@ -17,6 +18,8 @@ export interface PipelineParts {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
+  /** What is written to `dead`, within quotas. */
+  readonly letters: DeadLetters;
   /** Opens the log of trials when it is needed for the first time. */
   readonly openTrials: () => Promise<Log>;
   readonly log: Logger;
@@ -176,8 +179,9 @@ export class Pipeline {
   }
 
   private async setAside(letters: readonly DeadLetter[]): Promise<void> {
-    const { dead, counters } = this.parts;
-    await Promise.all(letters.map((letter) => this.patience.dead.until(() => dead.append(encodeDead(letter)))));
+    const { letters: dead, counters } = this.parts;
+    const kept = letters.flatMap((letter) => dead.admit(letter) ?? []);
+    await Promise.all(kept.map((letter) => this.patience.dead.until(() => dead.append(letter))));
     counters.setAside(letters);
   }
 }

@@ -1,3 +1,4 @@
+import { DeadLetters } from '../backbone/dead-letters.ts';
 import type { Log } from '../backbone/log/port.ts';
 import type { Consumer, Delivery, Queue } from '../backbone/queue/port.ts';
 import type { Store } from '../backbone/store/port.ts';
@@ -51,6 +52,7 @@ export class Worker implements Part {
   private readonly options: WorkerOptions;
   private readonly counters: WorkerCounters;
   private readonly watchdog: Watchdog;
+  private readonly letters: DeadLetters;
   private pipeline: Pipeline;
   private consumer: Consumer | undefined;
 
@@ -60,6 +62,7 @@ export class Worker implements Part {
       oldest: () => this.pipeline.oldest,
       held: () => this.pipeline.heldReadings,
     });
+    this.letters = new DeadLetters(options.dead, { logger: options.log, metrics: options.metrics });
     this.pipeline = this.newPipeline();
     this.watchdog = new Watchdog(
       {
@@ -113,6 +116,7 @@ export class Worker implements Part {
       store,
       live,
       dead,
+      letters: this.letters,
       openTrials,
       log,
       counters: this.counters,

@@ -18,7 +18,8 @@ export const PROBLEMS = {
   internal: [500, 'A fault in the gateway'],
   'store-unavailable': [503, 'The store cannot answer now'],
   'registry-unavailable': [503, 'The registry cannot be changed now'],
-  'log-unavailable': [503, 'The log cannot be written now'],
+  'log-unavailable': [503, 'The log cannot be reached now'],
+  'queue-unavailable': [503, 'The queue cannot be reached now'],
   busy: [503, 'Too busy'],
   'app-not-built': [503, 'The browser app has not been built'],
 } as const satisfies Record<string, readonly [number, string]>;

@@ -1,4 +1,4 @@
-import { explain, StoreUnavailable } from '../../core/errors.ts';
+import { explain, LogUnavailable, QueueFull, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { HttpResponse, TemplatedApp } from '../uws.ts';
 import { readBody } from './body.ts';
@@ -134,6 +134,9 @@ export class HttpServer {
   private problemOf({ method, path }: Head, error: unknown): Reply {
     if (error instanceof HttpProblem) return problemReply(error);
     if (error instanceof StoreUnavailable) return problemReply(retryLater('store-unavailable', 5));
+    if (error instanceof LogUnavailable) return problemReply(retryLater('log-unavailable', 5));
+    if (error instanceof QueueUnavailable) return problemReply(retryLater('queue-unavailable', 5));
+    if (error instanceof QueueFull) return problemReply(retryLater('busy', 5, 'the queue is full'));
     this.options.log.error({ method, path }, `request failed: ${explain(error)}`);
     return problemReply(new HttpProblem('internal'));
   }

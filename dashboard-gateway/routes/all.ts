@@ -3,6 +3,7 @@ import type { Store } from '../../backbone/store/port.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { RegistryEditor, RegistryView } from '../../telemetry/registry.ts';
+import type { DeadLetterDesk } from '../dead-letters/desk.ts';
 import type { FirstSignIn } from '../first-sign-in.ts';
 import type { History } from '../history/history.ts';
 import type { Route } from '../http/router.ts';
@@ -11,6 +12,7 @@ import { Passwords } from '../sign-in/passwords.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { Throttle } from '../sign-in/throttle.ts';
 import { commandRoutes } from './commands.ts';
+import { deadLetterRoutes } from './dead-letters.ts';
 import { exportRoutes } from './export.ts';
 import { farmRoutes } from './farms.ts';
 import { healthRoutes } from './health.ts';
@@ -25,6 +27,7 @@ export interface RouteParts {
   readonly store: Store;
   readonly commands: Commands;
   readonly history: History;
+  readonly letters: DeadLetterDesk;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
@@ -45,6 +48,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
     ...commandRoutes(parts),
     ...historyRoutes(parts),
     ...exportRoutes(parts),
+    ...deadLetterRoutes(parts),
     ...healthRoutes(parts.health),
   ];
 }

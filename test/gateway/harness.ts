@@ -12,6 +12,8 @@ import {
   type Log,
   type LogLimits,
 } from '../../backbone/log/port.ts';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
 import { RegistryFile } from '../../backbone/registry-file.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import type { Store } from '../../backbone/store/port.ts';
@@ -174,6 +176,7 @@ export class Place {
   readonly folder: string;
   readonly live: Log;
   readonly dead: Log;
+  readonly queue: Queue;
   readonly store: Store;
   readonly commandsLog: Log;
   readonly commands: Commands;
@@ -185,6 +188,7 @@ export class Place {
   private constructor(
     folder: string,
     [live, dead, commandsLog]: readonly [Log, Log, Log],
+    queue: Queue,
     commands: Commands,
     store: Store,
     registry: RegistryFile,
@@ -194,6 +198,7 @@ export class Place {
     this.folder = folder;
     this.live = live;
     this.dead = dead;
+    this.queue = queue;
     this.store = store;
     this.registry = registry;
   }
@@ -205,10 +210,11 @@ export class Place {
     const live = await openLmdbLog(folder, 'live', limits);
     const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
     const dead = await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
+    const queue = await openLmdbQueue(join(folder, 'queue'));
     const commandsLog = await openLmdbLog(folder, 'commands', COMMANDS_LOG_LIMITS);
     const commands = await Commands.open(commandsLog, silent);
     const registry = await RegistryFile.open(registryPath, silent);
-    return new Place(folder, [live, dead, commandsLog], commands, store, registry);
+    return new Place(folder, [live, dead, commandsLog], queue, commands, store, registry);
   }
 
   /** A running gateway. */
@@ -220,6 +226,7 @@ export class Place {
       live: this.live,
       dead: this.dead,
       commands: this.commands,
+      queue: this.queue,
       metrics: this.metrics,
       registry: this.registry,
       sessionKey: SESSION_KEY,
@@ -244,6 +251,7 @@ export class Place {
       await this.dead.close();
       await this.commands.close();
       await this.commandsLog.close();
+      await this.queue.close();
       await this.store.close();
     }
     const complaints = this.clients.flatMap((client) => client.complaints);

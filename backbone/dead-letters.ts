@@ -1,0 +1,138 @@
+import { LRUCache } from 'lru-cache';
+import type { Counter } from 'prom-client';
+import type { Logger } from '../core/logger.ts';
+import { LabelValues, type Metrics } from '../core/metrics.ts';
+import { type DeadLetter, encodeDead } from '../telemetry/batch.ts';
+import { type DeadMark, encodeMark } from '../telemetry/dead-mark.ts';
+import type { Log } from './log/port.ts';
+
+/** How much one sensor may put into the dead-letter log: so much at once, and so much more each day. */
+export interface DeadQuota {
+  readonly bytes: number;
+  readonly bytesADay: number;
+}
+
+/** A year of it is a tenth of what the log keeps. */
+export const SENSOR_QUOTA: DeadQuota = { bytes: 32 * 1024 ** 2, bytesADay: 1024 ** 2 };
+/** What is nobody's is a whole queue message, with the readings of many sensors. */
+export const NOBODYS_QUOTA: DeadQuota = { bytes: 1024 ** 3, bytesADay: 8 * 1024 ** 2 };
+
+/** The reason of a letter that stands for many. */
+export const OVER_QUOTA = 'over_quota';
+
+const DAY_MS = 86_400_000;
+/** While a sensor is over its quota, one letter in so long says so. */
+const SAY_AGAIN_MS = 6 * 3_600_000;
+/** Sensors whose quota is remembered. One more gives the one that was quiet longest a fresh quota. */
+const MOST_SENSORS = 50_000;
+/** What an entry takes beside its texts and payload. */
+const OVERHEAD_BYTES = 200;
+const MOST_REASONS = 20;
+
+export interface DeadLettersOptions {
+  readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly quota?: DeadQuota;
+  readonly nobodysQuota?: DeadQuota;
+  /** Unix ms. */
+  readonly now?: () => number;
+}
+
+interface Account {
+  bytes: number;
+  at: number;
+  /** What was not kept since it was last said, by reason. */
+  unsaid: Map<string, number>;
+  saidAt: number | undefined;
+}
+
+/**
+ * The writing side of the dead-letter log. It keeps one sensor's flood from pushing everything else out of the log: every sensor has
+ * a quota. What is over it is counted and not kept, but for one letter now and then that says how many they were.
+ *
+ * Quotas live in the memory of a process: each worker grants its own, and a restart grants it anew.
+ */
+export class DeadLetters {
+  private readonly log: Log;
+  private readonly logger: Logger;
+  private readonly quota: DeadQuota;
+  private readonly nobodysQuota: DeadQuota;
+  private readonly now: () => number;
+  private readonly accounts = new LRUCache<string, Account>({ max: MOST_SENSORS });
+  private readonly counted: Counter<'reason' | 'kept'> | undefined;
+  private readonly reasons = new LabelValues();
+
+  constructor(log: Log, { logger, metrics, quota, nobodysQuota, now }: DeadLettersOptions) {
+    this.log = log;
+    this.logger = logger;
+    this.quota = quota ?? SENSOR_QUOTA;
+    this.nobodysQuota = nobodysQuota ?? NOBODYS_QUOTA;
+    this.now = now ?? Date.now;
+    this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
+      'reason',
+      'kept',
+    ]);
+  }
+
+  /**
+   * What is to be appended for a letter: itself; or, when its sensor's quota is used up, now and then one that stands for many, and
+   * otherwise nothing. To be asked once a letter: it is charged here.
+   */
+  admit(letter: DeadLetter): DeadLetter | undefined {
+    const account = this.accountOf(letter);
+    const size = sizeOf(letter);
+    const isWithin = size <= account.bytes;
+    this.counted?.inc({ reason: this.reasons.of(letter.reason), kept: isWithin ? 'yes' : 'no' });
+    if (!isWithin) return this.overQuota(letter, account);
+    account.bytes -= size;
+    return letter;
+  }
+
+  /** Resolves when the letter is durable. Rejects with LogUnavailable. */
+  append(letter: DeadLetter): Promise<void> {
+    return this.log.append(encodeDead(letter));
+  }
+
+  /** Resolves when it is durable what became of a letter. Rejects with LogUnavailable. */
+  mark(mark: DeadMark): Promise<void> {
+    return this.log.append(encodeMark(mark));
+  }
+
+  private overQuota(letter: DeadLetter, account: Account): DeadLetter | undefined {
+    const { unsaid } = account;
+    const reason = unsaid.has(letter.reason) || unsaid.size < MOST_REASONS ? letter.reason : 'other';
+    unsaid.set(reason, (unsaid.get(reason) ?? 0) + 1);
+    const now = this.now();
+    if (account.saidAt !== undefined && now - account.saidAt < SAY_AGAIN_MS) return undefined;
+    account.saidAt = now;
+    account.unsaid = new Map();
+    const { farm, sensor } = letter.publish;
+    const count = [...unsaid.values()].reduce((sum, n) => sum + n, 0);
+    const list = [...unsaid].map(([word, n]) => `${n} ${word}`).join(', ');
+    this.logger.warn(
+      { farm, sensor, count },
+      'a sensor has used up its quota of dead letters: further ones are not kept',
+    );
+    const explanation =
+      `the last of ${count} messages (${list}) since the sensor’s quota of dead letters was used up; ` +
+      `the others were not kept, and further ones are only counted for ${SAY_AGAIN_MS / 3_600_000} hours. ${letter.explanation}`;
+    return { ...letter, reason: OVER_QUOTA, explanation };
+  }
+
+  /** A sensor's account as it is now: what it may put in has grown since it was last looked at. */
+  private accountOf({ publish: { farm, sensor } }: DeadLetter): Account {
+    const quota = farm === '' ? this.nobodysQuota : this.quota;
+    const key = `${farm}/${sensor}`;
+    const now = this.now();
+    const account = this.accounts.get(key) ?? { bytes: quota.bytes, at: now, unsaid: new Map(), saidAt: undefined };
+    const grown = (Math.max(0, now - account.at) / DAY_MS) * quota.bytesADay;
+    account.bytes = Math.min(quota.bytes, account.bytes + grown);
+    account.at = now;
+    this.accounts.set(key, account);
+    return account;
+  }
+}
+
+function sizeOf({ publish: { topic, payload }, explanation }: DeadLetter): number {
+  return payload.length + topic.length + explanation.length + OVERHEAD_BYTES;
+}

@@ -1,0 +1,283 @@
+import { DeadLetters } from '../../backbone/dead-letters.ts';
+import type { Log, LogEntry, LogLimits } from '../../backbone/log/port.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import { explain, Trimmed, UnknownEpoch } from '../../core/errors.ts';
+import type { Health } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
+import type { DeadAct, DeadMark } from '../../telemetry/dead-mark.ts';
+import type { RegistryView } from '../../telemetry/registry.ts';
+import { HttpProblem, retryLater } from '../http/problem.ts';
+import { Tail } from '../live/tail.ts';
+import { DeadLetterBook, type Filter, type Listed, type Summary } from './book.ts';
+import { replayMessage } from './replay.ts';
+import { trimmingWarning } from './warnings.ts';
+
+const LOOK_MS = 30_000;
+/** A warning that stands is said in the log so often. */
+const SAY_AGAIN_MS = 12 * 3_600_000;
+/** Letters of one page that lie closer together in the log than this are read together. */
+const MOST_APART = 100;
+/** How far back the newest entry is looked for: the log keeps entries of its own between letters. */
+const LOOK_BACK = 200;
+
+export interface DeskOptions {
+  readonly dead: Log;
+  readonly limits: LogLimits;
+  readonly queue: Queue;
+  readonly registry: RegistryView;
+  readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A letter with its place and what became of it. */
+export interface Letter {
+  readonly listed: Listed;
+  readonly letter: DeadLetter;
+}
+
+/** What is known of the log as a whole. */
+export interface LogNow {
+  readonly bytes: number;
+  readonly oldest: number | undefined;
+  readonly warning: string | null;
+}
+
+/**
+ * Where dead letters are looked at, replayed and discarded. It follows the log from its beginning and keeps a list of what is in it;
+ * every gateway has the same. Before anything is trimmed it warns, and what was trimmed unseen it counts.
+ */
+export class DeadLetterDesk {
+  private readonly options: DeskOptions;
+  private readonly book = new DeadLetterBook();
+  private readonly tail: Tail;
+  private readonly writer: DeadLetters;
+  private readonly busy = new Set<number>();
+  private epoch = '';
+  private read = 0;
+  /** The offset up to which the list has to come before it is whole; undefined until the log was asked. */
+  private target: number | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private saidAt: number | undefined;
+  private trimmed = 0;
+
+  constructor(options: DeskOptions) {
+    const { dead, logger, metrics } = options;
+    this.options = options;
+    this.writer = new DeadLetters(dead, { logger });
+    this.tail = new Tail({
+      log: dead,
+      name: 'dead-letter list',
+      entries: Number.POSITIVE_INFINITY,
+      begin: (epoch, offset) => this.begin(epoch, offset),
+      take: (entries) => this.take(entries),
+      logger,
+    });
+    if (metrics) this.show(metrics);
+  }
+
+  /** Resolves when following the log was tried for the first time; the list is made in the background. */
+  async start(): Promise<void> {
+    await this.tail.start();
+    this.timer = setInterval(() => void this.look(), LOOK_MS);
+    this.timer.unref();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.tail.stop();
+  }
+
+  health(): Health[] {
+    return this.tail.health().slice(1);
+  }
+
+  /** What a farm has; `''` is what is nobody's. Rejects with HttpProblem `busy` while the list is being made, or with LogUnavailable. */
+  async list(farm: string, filter: Filter): Promise<{ letters: Letter[]; next: number | null } & Summary> {
+    await this.whole();
+    const { letters, more } = this.book.page(farm, filter);
+    const shown = await this.open(letters);
+    return { letters: shown, next: more ? (letters.at(-1)?.offset ?? null) : null, ...this.book.summary(farm) };
+  }
+
+  /** One letter of a farm. Rejects with HttpProblem `not-found`, or as `list` does. */
+  async one(farm: string, offset: number): Promise<Letter> {
+    await this.whole();
+    const listed = this.book.find(farm, offset);
+    const [found] = listed ? await this.open([listed]) : [];
+    if (!found) throw new HttpProblem('not-found', `the farm has no dead letter ${offset}`);
+    return found;
+  }
+
+  /**
+   * Puts a letter back at the entrance of the queue and remembers that. Resolves when both are durable.
+   * When this process dies in between, the letter stays open: replayed again, it makes the same points.
+   * Rejects with HttpProblem `not-found` or `conflict`, with QueueFull, QueueUnavailable or LogUnavailable.
+   */
+  replay(farm: string, offset: number, by: string): Promise<Letter> {
+    return this.settle(farm, offset, 'replayed', by, async ({ letter, listed }) => {
+      const { registry, queue } = this.options;
+      if (listed.state === 'replayed') throw new HttpProblem('conflict', `letter ${offset} was replayed already`);
+      const message = replayMessage(letter, offset, this.epoch, registry.current());
+      if ('why' in message) throw new HttpProblem('conflict', `letter ${offset} cannot be replayed: ${message.why}`);
+      await queue.publish(message);
+    });
+  }
+
+  /** Remembers that nobody wants a letter any more; its bytes stay in the log until they are trimmed. Rejects as `replay` does. */
+  discard(farm: string, offset: number, by: string): Promise<Letter> {
+    return this.settle(farm, offset, 'discarded', by, async ({ listed }) => {
+      if (listed.state !== 'open') throw new HttpProblem('conflict', `letter ${offset} was ${listed.state} already`);
+    });
+  }
+
+  logNow(): LogNow {
+    const { limits, now } = this.options;
+    const kept = this.book.kept;
+    return { ...kept, warning: trimmingWarning(kept, limits, now()) };
+  }
+
+  private async settle(
+    farm: string,
+    offset: number,
+    act: DeadAct,
+    by: string,
+    work: (letter: Letter) => Promise<void>,
+  ): Promise<Letter> {
+    const found = await this.one(farm, offset);
+    if (this.busy.has(offset)) throw new HttpProblem('conflict', `somebody else is at letter ${offset} right now`);
+    this.busy.add(offset);
+    try {
+      await work(found);
+      const mark: DeadMark = { farm, offset, act, by, at: this.options.now() };
+      await this.writer.mark(mark);
+      // It will come with the log as well; whoever asks meanwhile is to see it.
+      this.book.settle(mark);
+      const { sensor, reason } = found.listed;
+      this.options.logger.info({ farm, sensor, offset, reason, by }, `dead letter ${act}`);
+      return found;
+    } finally {
+      this.busy.delete(offset);
+    }
+  }
+
+  private begin(epoch: string, offset: number): void {
+    this.book.clear();
+    this.epoch = epoch;
+    this.read = offset;
+    this.target = undefined;
+  }
+
+  private take(entries: readonly LogEntry[]): void {
+    for (const { offset, body } of entries) {
+      this.book.take(offset, body);
+      this.read = offset;
+    }
+  }
+
+  /** Resolves when the list reaches to where the log ended when it was first asked for. */
+  private async whole(): Promise<void> {
+    const { epoch } = this;
+    if (this.target === undefined) {
+      const target = await newestOffset(this.options.dead);
+      if (this.epoch === epoch) this.target = target;
+    }
+    if (this.target === undefined || this.read < this.target) {
+      throw retryLater('busy', 2, 'the dead-letter log is still being read');
+    }
+  }
+
+  /** Reads letters from the log, in the order given: by falling offset. What was trimmed meanwhile is left out. */
+  private async open(letters: readonly Listed[]): Promise<Letter[]> {
+    const found = new Map<number, DeadLetter>();
+    for (const run of runsOf(letters.map(({ offset }) => offset).reverse())) {
+      const [from = 0] = run;
+      const count = (run.at(-1) ?? from) - from + 1;
+      for (const { offset, body } of await this.readRun(from, count)) {
+        if (run.includes(offset)) found.set(offset, decodeDead(body));
+      }
+    }
+    return letters.flatMap((listed) => {
+      const letter = found.get(listed.offset);
+      return letter ? [{ listed, letter }] : [];
+    });
+  }
+
+  private async readRun(from: number, count: number): Promise<LogEntry[]> {
+    try {
+      return await this.options.dead.read({ offset: from, epoch: this.epoch }, count);
+    } catch (error) {
+      if (error instanceof Trimmed || error instanceof UnknownEpoch) return [];
+      throw error;
+    }
+  }
+
+  /** Looks at what the log has trimmed and at what it is about to trim. Never rejects. */
+  private async look(): Promise<void> {
+    const { dead, logger, now } = this.options;
+    try {
+      const { first, epoch } = await dead.head();
+      if (epoch !== this.epoch) return;
+      const lost = this.book.trim(first);
+      this.trimmed += lost;
+      if (lost > 0) logger.error({ count: lost }, 'dead letters were trimmed that nobody had replayed or discarded');
+    } catch (error) {
+      logger.debug(`the dead-letter log could not be looked at: ${explain(error)}`);
+    }
+    const { warning, bytes } = this.logNow();
+    if (warning === null || (this.saidAt !== undefined && now() - this.saidAt < SAY_AGAIN_MS)) return;
+    this.saidAt = now();
+    logger.warn({ event: 'dead_letters_near_trimming', bytes }, warning);
+  }
+
+  private show(metrics: Metrics): void {
+    const { limits, now } = this.options;
+    metrics.gauge(
+      'loam_dead_letters_open',
+      'Dead letters that nobody has replayed or discarded',
+      () => this.book.totals().open,
+    );
+    metrics.gauge(
+      'loam_dead_letter_log_bytes',
+      'About how many bytes the dead-letter log keeps',
+      () => this.book.kept.bytes,
+    );
+    metrics.gauge(
+      'loam_dead_letter_log_max_bytes',
+      'Bytes above which its oldest entries are trimmed',
+      () => limits.maxBytes,
+    );
+    metrics.gauge('loam_dead_letter_oldest_seconds', 'Age of the oldest entry of the dead-letter log', () => {
+      const { oldest } = this.book.kept;
+      return oldest === undefined ? 0 : (now() - oldest) / 1_000;
+    });
+    metrics.gauge('loam_dead_letter_warning', '1 while something is about to be trimmed', () =>
+      this.logNow().warning === null ? 0 : 1,
+    );
+    metrics.counts('loam_dead_letters_trimmed_total', 'Dead letters trimmed that nobody had looked after', () => ({
+      open: this.trimmed,
+    }));
+  }
+}
+
+/** Rising offsets, in groups that are worth reading together. */
+function runsOf(offsets: readonly number[]): number[][] {
+  const runs: number[][] = [];
+  for (const offset of offsets) {
+    const run = runs.at(-1);
+    const before = run?.at(-1);
+    if (run && before !== undefined && offset - before <= MOST_APART) run.push(offset);
+    else runs.push([offset]);
+  }
+  return runs;
+}
+
+/** The offset of the newest entry; -1 when there is none. Rejects with LogUnavailable. */
+async function newestOffset(log: Log): Promise<number> {
+  const { epoch, first, next } = await log.head();
+  const entries = await log.read({ offset: Math.max(first, next - LOOK_BACK), epoch }, LOOK_BACK);
+  return entries.at(-1)?.offset ?? -1;
+}

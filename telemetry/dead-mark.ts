@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { decode, packr } from './batch.ts';
+
+/** What an admin did with a dead letter. */
+export type DeadAct = 'replayed' | 'discarded';
+
+/** The other kind of entry in the dead-letter log: what became of the letter at `offset`, who did it, and when (Unix ms). */
+export interface DeadMark {
+  /** The letter's farm; empty for a letter that is nobody's. */
+  readonly farm: string;
+  readonly offset: number;
+  readonly act: DeadAct;
+  readonly by: string;
+  readonly at: number;
+}
+
+// A letter has a list in the second place, so neither can be taken for the other.
+const markMessage = z.tuple([
+  z.literal(1),
+  z.literal('mark'),
+  z.string().max(1024),
+  z.int().min(0),
+  z.enum(['replayed', 'discarded']),
+  z.string().max(1024),
+  z.number(),
+]);
+
+/** The bytes of a mark, for the dead-letter log. */
+export function encodeMark({ farm, offset, act, by, at }: DeadMark): Uint8Array {
+  return packr.pack([1, 'mark', farm, offset, act, by, at]);
+}
+
+/** The mark in a message of the dead-letter log. Throws EncodingInvalid, for a letter too. */
+export function decodeMark(bytes: Uint8Array): DeadMark {
+  const [, , farm, offset, act, by, at] = decode(markMessage, bytes, 'mark on a dead letter');
+  return { farm, offset, act, by, at };
+}
