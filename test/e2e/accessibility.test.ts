@@ -24,7 +24,7 @@ interface Violation {
 }
 
 describe('the dashboard is for everybody', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let farm: FarmWithPage;
   let axe: string;
 

@@ -80,6 +80,7 @@ export class FarmWithPage {
     });
     this.contexts.push(context);
     const page = await context.newPage();
+    page.setDefaultTimeout(60_000);
     const strangers: string[] = [];
     const complaints: string[] = [];
     page.on('request', (request) => {

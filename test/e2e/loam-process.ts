@@ -35,7 +35,7 @@ export class LoamProcess {
       `loam says ${pattern}`,
       () => pattern.exec(this.stdout + this.stderr) ?? this.endedWith(),
       {
-        timeoutMs: 40_000,
+        timeoutMs: 240_000,
       },
     );
     if (typeof found === 'string') throw new Error(found);

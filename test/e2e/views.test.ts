@@ -7,7 +7,7 @@ import { FarmWithPage, live } from './farm-with-page.ts';
 const MINUTE = 60_000;
 
 describe('the dashboard, through the whole stack', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let farm: FarmWithPage;
   let s1: Awaited<ReturnType<FarmWithPage['sensor']>>;
   let s2: Awaited<ReturnType<FarmWithPage['sensor']>>;

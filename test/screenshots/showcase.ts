@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { connectAsync } from 'mqtt';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
-import { temporaryFolder } from '../services/wait.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
 
 const ADDRESS = /Open (http:\/\/[^/]+)/;
 
@@ -23,7 +24,21 @@ export async function showcase(): Promise<Showcase> {
   const [, url = ''] = await loam.says(ADDRESS);
   const user = await run(['user', 'add', 'admin', '--role', 'admin', '--farm', '*'], env, `${password}\n`);
   if (user.code !== 0) throw new Error(user.stderr);
-  await loam.says(/registry reloaded/);
+  const added = await run(['sensor', 'add', 'gate-1', '--farm', 'demo', '--field', 'mill', '--name', 'Gate'], env);
+  const [, secret = ''] = /password\s+(\S+)/.exec(added.stdout) ?? [];
+  const [, mqtt = ''] = await loam.says(/publish to (\S+) over MQTT/);
+  const sensor = await until('the new sensor connects', () =>
+    connectAsync(`mqtt://${mqtt}`, {
+      clientId: 'gate-1',
+      username: 'gate-1',
+      password: secret,
+      reconnectPeriod: 0,
+    }).catch(() => undefined),
+  );
+  // What a device with an old program sends: one broken, one with its clock in seconds.
+  for (const payload of ['{"soil_moisture": 31.2', '{"ts": 1764000000, "values": {"soil_moisture": 31.2}}'])
+    await sensor.publishAsync('farms/demo/sensors/gate-1/telemetry', payload, { qos: 1 });
+  await sensor.endAsync();
   return {
     url,
     password,

@@ -11,6 +11,7 @@ const SIZES = {
   desk: { width: 1440, height: 900 },
   phone: { width: 390, height: 844 },
 } as const;
+const YESTERDAY = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
 const THEMES = ['light', 'dark'] as const;
 
 interface View {
@@ -20,22 +21,26 @@ interface View {
   readonly ready: (page: Page) => Promise<unknown>;
 }
 
-const drawn = (page: Page) => page.locator('.chart-words').first().waitFor();
+const drawn = (page: Page) => page.locator('.chart-words', { hasText: 'Lowest' }).first().waitFor();
 
 const VIEWS: readonly View[] = [
   {
     name: 'farm',
     path: '/farms/demo',
-    ready: (page) => page.locator('.field-card .spark path[d^=M]').nth(2).waitFor({ state: 'attached' }),
+    ready: async (page) => {
+      await page.locator('.plan-field.plan-dry').waitFor();
+      await page.locator('.field-card').first().waitFor();
+    },
   },
-  { name: 'field', path: '/farms/demo/fields/river', ready: drawn },
-  { name: 'sensor', path: '/farms/demo/sensors/mill-2', ready: drawn },
+  { name: 'field', path: '/farms/demo/fields/tunnel', ready: drawn },
+  { name: 'sensor', path: '/farms/demo/sensors/tunnel-1', ready: drawn },
   {
     name: 'playback',
-    path: '/farms/demo/playback',
+    path: `/farms/demo/playback?day=${YESTERDAY}`,
     ready: async (page) => {
       await page.getByRole('slider', { name: 'Time of day' }).waitFor();
       await page.getByRole('slider', { name: 'Time of day' }).press('End');
+      await page.locator('.plan-field.plan-dry').waitFor();
     },
   },
   {
@@ -89,6 +94,7 @@ async function takeWith(
     hasTouch: size === 'phone',
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(150_000);
   const keep = (name: string) => page.screenshot({ path: join(FOLDER, `${name}-${size}-${theme}.png`) });
   await page.goto(url);
   await page.getByLabel('User').waitFor();
