@@ -17,11 +17,14 @@ import type { Head, Request } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
 import { HttpServer, MAX_BODY, type Plan } from './http/server.ts';
 import { type Listening, listen } from './listen.ts';
+import type { WritesListener } from './live/feed.ts';
 import { Live } from './live/live.ts';
 import type { MqttEndpoint } from './mqtt-endpoint.ts';
 import { allRoutes } from './routes/all.ts';
 import { Sessions } from './sign-in/sessions.ts';
 import { StaticApp } from './static.ts';
+import { Figures } from './system/figures.ts';
+import { Heard } from './system/heard.ts';
 import { secureApp, type TlsFiles } from './tls.ts';
 import { loadUws, type TemplatedApp } from './uws.ts';
 
@@ -75,6 +78,7 @@ export class Gateway implements Part {
   private readonly live: Live;
   private readonly history: History;
   private readonly letters: DeadLetterDesk;
+  private readonly figures: Figures;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
@@ -92,11 +96,20 @@ export class Gateway implements Part {
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
-    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, now });
+    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, metrics: options.metrics, now });
     const hearsAll = () => this.live.health().every(({ ok }) => ok);
+    const heard = new Heard(now);
+    this.figures = new Figures(options.metrics, heard, now);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now });
     this.letters = new DeadLetterDesk({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
-    this.live = new Live({ ...options, uws, sessions: this.sessions, access, writes: this.history, now });
+    this.live = new Live({
+      ...options,
+      uws,
+      sessions: this.sessions,
+      access,
+      writes: bothOf(this.history, heard),
+      now,
+    });
   }
 
   /** The port in use, once started. */
@@ -127,6 +140,7 @@ export class Gateway implements Part {
     this.listening = await listen(this.loaded.uws, this.app, host, port);
     await this.live.start();
     await this.letters.start();
+    this.figures.start();
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }
 
@@ -134,6 +148,7 @@ export class Gateway implements Part {
   async stop(deadlineMs: number): Promise<void> {
     this.listening?.close();
     this.listening = undefined;
+    this.figures.stop();
     const quiet = Promise.all([this.live.stop(), this.letters.stop(), this.http.drain()]);
     try {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
@@ -151,16 +166,20 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, now } = this;
+    const { sessions, history, letters, figures, now } = this;
     const lastSeen = (farm: string) => this.live.lastSeen(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, lastSeen, now });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, lastSeen, now });
   }
 
   private plan(head: Head): Plan {
     const found = findRoute(this.routes, head);
-    if (!found) return { maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
+    if (!found) return { name: 'files', maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
     const { route, params } = found;
-    return { maxBody: route.maxBody ?? MAX_BODY, answer: (request) => route.handler(request, params) };
+    return {
+      name: route.path,
+      maxBody: route.maxBody ?? MAX_BODY,
+      answer: (request) => route.handler(request, params),
+    };
   }
 
   private answerWithFile(request: Request): Reply {
@@ -168,4 +187,17 @@ export class Gateway implements Part {
     if (ofInterface || !this.files) throw new HttpProblem('not-found');
     return this.files.answer(request);
   }
+}
+
+function bothOf(one: WritesListener, other: WritesListener): WritesListener {
+  return {
+    begin: () => {
+      one.begin();
+      other.begin();
+    },
+    wrote: (entry) => {
+      one.wrote(entry);
+      other.wrote(entry);
+    },
+  };
 }

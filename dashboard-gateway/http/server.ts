@@ -1,7 +1,9 @@
 import { explain, LogUnavailable, QueueFull, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { Metrics } from '../../core/metrics.ts';
 import type { HttpResponse, TemplatedApp } from '../uws.ts';
 import { readBody } from './body.ts';
+import { HttpCounters } from './counters.ts';
 import type { Access } from './origin.ts';
 import { RequestLimits } from './per-address.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
@@ -15,6 +17,8 @@ const MAX_OPEN = 512;
 
 /** What becomes of a request. */
 export interface Plan {
+  /** What it is counted as: its route's path. */
+  readonly name: string;
   /** Most bytes of its body. */
   readonly maxBody: number;
   readonly answer: (request: Request) => AnyReply | Promise<AnyReply>;
@@ -25,6 +29,7 @@ export interface HttpServerOptions {
   readonly plan: (head: Head) => Plan;
   readonly access: Access;
   readonly log: Logger;
+  readonly metrics?: Metrics | undefined;
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -37,12 +42,14 @@ export class HttpServer {
   private readonly options: HttpServerOptions;
   private readonly limits: RequestLimits;
   private readonly stopping = new AbortController();
+  private readonly counters: HttpCounters | undefined;
   private open = 0;
   private idle: (() => void) | undefined;
 
   constructor(options: HttpServerOptions) {
     this.options = options;
     this.limits = new RequestLimits(options.now);
+    this.counters = options.metrics && new HttpCounters(options.metrics, () => this.open);
   }
 
   /** Answers every HTTP request of `app`. */
@@ -69,22 +76,28 @@ export class HttpServer {
       this.limits.enter(head.remoteAddress);
     } catch (error) {
       // Not even its body is read.
-      return writeReply(res, head, this.problemOf(head, error), true);
+      const refusal = this.problemOf(head, error);
+      this.counters?.turnedAway(refusal.status);
+      return writeReply(res, head, refusal, true);
     }
     this.open++;
-    await this.serve(res, head, left.signal);
+    const plan = this.planOf(head);
+    const answered = this.counters?.begin(plan.name);
+    const status = await this.serve(res, head, plan, left.signal);
+    answered?.(status);
     this.limits.leave(head.remoteAddress);
     this.open--;
     if (this.open === 0) this.idle?.();
   }
 
-  /** Never rejects. `left` is aborted when the client goes. */
-  private async serve(res: HttpResponse, head: Head, left: AbortSignal): Promise<void> {
-    const { maxBody, answer } = this.planOf(head);
+  /** Resolves with the status of the answer, 0 when the client had gone. Never rejects. `left` is aborted when the client goes. */
+  private async serve(res: HttpResponse, head: Head, { maxBody, answer }: Plan, left: AbortSignal): Promise<number> {
     const body = await readBody(res, head.method, maxBody, left);
-    if (body === 'left') return;
+    if (body === 'left') return 0;
     if (body === 'too-large') {
-      return writeReply(res, head, problemReply(new HttpProblem('body-too-large', `at most ${maxBody} bytes`)), true);
+      const refusal = problemReply(new HttpProblem('body-too-large', `at most ${maxBody} bytes`));
+      writeReply(res, head, refusal, true);
+      return refusal.status;
     }
     let reply: AnyReply;
     let first: IteratorResult<string> | undefined;
@@ -93,11 +106,12 @@ export class HttpServer {
       // What goes wrong before anything was written can still be said with a status of its own.
       if (isStreamed(reply)) first = await reply.pieces.next();
     } catch (error) {
-      if (left.aborted) return;
+      if (left.aborted) return 0;
       reply = this.problemOf(head, error);
     }
     if (isStreamed(reply)) await this.stream(res, head, reply, first, left);
     else if (!left.aborted) writeReply(res, head, reply, this.stopping.signal.aborted);
+    return left.aborted ? 0 : reply.status;
   }
 
   /** Never rejects. */
@@ -127,7 +141,7 @@ export class HttpServer {
     try {
       return this.options.plan(head);
     } catch (error) {
-      return { maxBody: MAX_BODY, answer: () => this.problemOf(head, error) };
+      return { name: 'refused', maxBody: MAX_BODY, answer: () => this.problemOf(head, error) };
     }
   }
 

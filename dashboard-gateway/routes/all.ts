@@ -11,6 +11,7 @@ import type { MqttEndpoint } from '../mqtt-endpoint.ts';
 import { Passwords } from '../sign-in/passwords.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { Throttle } from '../sign-in/throttle.ts';
+import type { Figures } from '../system/figures.ts';
 import { commandRoutes } from './commands.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import { exportRoutes } from './export.ts';
@@ -19,6 +20,7 @@ import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { sensorRoutes } from './sensors.ts';
 import { signInRoutes } from './sign-in.ts';
+import { systemRoutes } from './system.ts';
 
 /** What the routes need to know and to do. */
 export interface RouteParts {
@@ -28,6 +30,7 @@ export interface RouteParts {
   readonly commands: Commands;
   readonly history: History;
   readonly letters: DeadLetterDesk;
+  readonly figures: Figures;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
@@ -49,6 +52,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
     ...historyRoutes(parts),
     ...exportRoutes(parts),
     ...deadLetterRoutes(parts),
+    ...systemRoutes(parts),
     ...healthRoutes(parts.health),
   ];
 }

@@ -7,6 +7,8 @@ import { SignJWT } from 'jose';
 import { z } from 'zod';
 import { openInfluxStore } from '../../backbone/store/influx.ts';
 import { ConfigInvalid, StoreUnavailable } from '../../core/errors.ts';
+import { Metrics } from '../../core/metrics.ts';
+import { Networks } from '../../core/networks.ts';
 import { createFirstSignIn } from '../../dashboard-gateway/first-sign-in.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { startInflux } from '../services/influx.ts';
@@ -411,6 +413,93 @@ describe('the gateway over HTTP', () => {
         await store.close();
         await influx.close();
       }
+    });
+  });
+
+  describe('the system', () => {
+    it('is told in plain words, to who is signed in', async () => {
+      const metrics = new Metrics();
+      const other = await place.gateway({ metrics });
+      expect(problemCode(await call(other.port, '/api/system'))).to.equal('not-signed-in');
+      const cookie = await place.signIn(other, 'vera');
+      const now = Date.now();
+      await place.announce([reading({ ts: now, received: now - 250 })]);
+      const figures = z.array(z.object({ id: z.string(), label: z.string(), value: z.number(), unit: z.string() }));
+      const found = await until('the reading counts', async () => {
+        const answer = await call(other.port, '/api/system', { headers: { cookie } });
+        const { parts, version, startedAt } = JSON.parse(answer.text);
+        expect(parts.map((part: { name: string }) => part.name)).to.include.members(['store', 'live log']);
+        expect(version).to.match(/^\d+\.\d+\.\d+/);
+        expect(startedAt).to.be.at.most(Date.now());
+        const all = new Map(figures.parse(JSON.parse(answer.text).figures).map((figure) => [figure.id, figure]));
+        return (all.get('lag')?.value ?? 0) >= 250 && all;
+      });
+      expect(found.get('readings-heard')).to.include({ unit: '1/s' });
+      expect(found.get('viewers')).to.include({ value: 0, label: 'Dashboards open' });
+    });
+
+    it('counts requests by route and status', async () => {
+      const metrics = new Metrics();
+      const other = await place.gateway({ metrics });
+      const cookie = await place.signIn(other, 'vera');
+      for (const farm of ['north', 'south'])
+        await call(other.port, `/api/farms/${farm}/sensors`, { headers: { cookie } });
+      await call(other.port, '/nothing.js');
+      const lines = (await metrics.text()).split('\n');
+      const route = '/api/farms/{farm}/sensors';
+      expect(lines).to.include.members([
+        `loam_http_requests_total{route="${route}",status="200"} 1`,
+        `loam_http_requests_total{route="${route}",status="403"} 1`,
+        'loam_http_requests_total{route="files",status="404"} 1',
+        `loam_http_request_seconds_count{route="${route}"} 2`,
+        'loam_http_open_requests 0',
+      ]);
+    });
+  });
+
+  describe('floods', () => {
+    it('of bad sign-ins are slowed for the guesser alone: of a thousand, few are looked at', async function () {
+      this.timeout(120_000);
+      const access = { trustedProxies: Networks.parse('127.0.0.1') ?? new Networks() };
+      const other = await place.gateway(access);
+      const from = (address: string, password: string) =>
+        login({ user: 'vera', password }, other.port, { 'x-forwarded-for': address });
+      const codes = new Map<string, number>();
+      for (let round = 0; round < 20; round++) {
+        const tries = Array.from({ length: 50 }, (_, i) => from('203.0.113.7', `guess ${round} ${i}`));
+        for (const answer of await Promise.all(tries)) {
+          const code = problemCode(answer);
+          codes.set(code, (codes.get(code) ?? 0) + 1);
+          if (code === 'too-many-attempts') expect(Number(answer.headers['retry-after'])).to.be.at.least(1);
+        }
+      }
+      const looked = codes.get('wrong-credentials') ?? 0;
+      expect(looked).to.be.within(5, 40);
+      expect((codes.get('too-many-attempts') ?? 0) + looked).to.equal(1_000);
+      expect(problemCode(await from('203.0.113.7', PASSWORD)), 'also with the right password').to.equal(
+        'too-many-attempts',
+      );
+      expect((await from('203.0.113.8', PASSWORD)).status, 'who sits elsewhere').to.equal(200);
+    });
+
+    it('of requests from one address are cut, and others are served', async () => {
+      const now = Date.now();
+      const other = await place.gateway({
+        now: () => now,
+        trustedProxies: Networks.parse('127.0.0.1') ?? new Networks(),
+      });
+      const ask = (address: string) => call(other.port, '/healthz', { headers: { 'x-forwarded-for': address } });
+      let refused = 0;
+      for (let round = 0; round < 22; round++) {
+        const answers = await Promise.all(Array.from({ length: 50 }, () => ask('203.0.113.7')));
+        for (const answer of answers) {
+          if (answer.status === 200) continue;
+          expect(problemCode(answer)).to.equal('too-many-requests');
+          refused++;
+        }
+      }
+      expect(refused).to.equal(100);
+      expect((await ask('203.0.113.8')).status).to.equal(200);
     });
   });
 

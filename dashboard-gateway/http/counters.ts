@@ -1,0 +1,33 @@
+import type { Counter, Histogram } from 'prom-client';
+import type { Metrics } from '../../core/metrics.ts';
+
+/** What the HTTP side of a gateway counts, for `/metrics`. Routes are named by their path with its parameters unfilled. */
+export class HttpCounters {
+  private readonly requests: Counter<'route' | 'status'>;
+  private readonly seconds: Histogram<'route'>;
+
+  constructor(metrics: Metrics, open: () => number) {
+    this.requests = metrics.counter('loam_http_requests_total', 'HTTP requests, by route and status', [
+      'route',
+      'status',
+    ]);
+    this.seconds = metrics.histogram('loam_http_request_seconds', 'From a request to the end of its answer', {
+      labels: ['route'],
+    });
+    metrics.gauge('loam_http_open_requests', 'HTTP requests that are being answered', open);
+  }
+
+  /** A request was refused before anything of it was looked at. */
+  turnedAway(status: number): void {
+    this.requests.inc({ route: 'refused', status });
+  }
+
+  /** A request begins; call the result with the status of its answer, 0 when the client left before. */
+  begin(route: string): (status: number) => void {
+    const begun = performance.now();
+    return (status) => {
+      this.requests.inc({ route, status });
+      this.seconds.observe({ route }, (performance.now() - begun) / 1000);
+    };
+  }
+}
