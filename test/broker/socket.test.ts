@@ -6,6 +6,7 @@ import type { Queue } from '../../backbone/queue/port.ts';
 import { Broker } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
+import { hashSecret } from '../../core/secrets.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { Book, connectAs, FARMS, publishPacket, RawClient, startBroker, takeOut, topicOf } from './harness.ts';
 
@@ -133,6 +134,27 @@ describe('the broker at the socket', () => {
     await isClosed(over);
     expect(broker.counters.refusedConnections).to.equal(1);
     expect(held.some((client) => client.closed)).to.equal(false);
+  });
+
+  it('lets 1,000 sensors in that come back at once after a power cut, each with its secret', async () => {
+    await broker.stop(2_000);
+    const ids = Array.from({ length: 1_000 }, (_, i) => `p${i}`);
+    const sensors = ids.map((id) => `  - { id: ${id}, farm: north, secret: ${hashSecret(`secret-${id}`)} }`).join('\n');
+    broker = await startBroker(queue, { registry: new Book(`${FARMS}${sensors}\n`) });
+    for (const round of ['first', 'second']) {
+      const all = ids.map((id) => {
+        const client = raw();
+        client.greet(id, { clientId: id, clean: false });
+        return client;
+      });
+      await until(`all are in, the ${round} time`, () => broker.clients === ids.length, { timeoutMs: 40_000 });
+      await until('all have their answer', () => all.every((client) => client.of('connack').length === 1));
+      const answers = all.map((client) => client.of('connack')[0]);
+      expect(answers.every((answer) => answer?.cmd === 'connack' && answer.returnCode === 0)).to.equal(true);
+      for (const client of all) client.socket.resetAndDestroy();
+      await until('all are gone', () => broker.clients === 0);
+    }
+    expect(broker.counters.refusedCredentials + broker.counters.refusedConnections).to.equal(0);
   });
 
   describe('when it cannot listen', () => {
