@@ -25,5 +25,5 @@ ENV LOAM_DATA=/data
 RUN mkdir /data && chown node:node /data
 USER node
 EXPOSE 1883 8080
-ENTRYPOINT ["node", "cli/bin.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=64", "cli/bin.js"]
 CMD ["up"]

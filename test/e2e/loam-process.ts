@@ -14,7 +14,8 @@ export class LoamProcess {
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('LOAM_')));
-    this.child = spawn(process.execPath, [BIN, ...args], {
+    // With the option that the first line of the file gives to Node.
+    this.child = spawn(process.execPath, ['--max-semi-space-size=64', BIN, ...args], {
       env: { ...inherited, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });

@@ -186,7 +186,7 @@ describe('Dockerfile', () => {
       'node:24-trixie-slim',
     ]);
     expect(text).to.match(/^USER node$/m);
-    expect(text).to.match(/^ENTRYPOINT \["node", "cli\/bin\.js"\]$/m);
+    expect(text).to.match(/^ENTRYPOINT \["node", "--max-semi-space-size=64", "cli\/bin\.js"\]$/m);
     expect(text).to.match(/^RUN npm ci --omit=dev/m);
   });
 
