@@ -22,6 +22,7 @@ const MOST_UNDER_WAY = 256;
 const EXPLANATIONS: Readonly<Record<RefusedReason, string>> = {
   not_authorised: 'this client may not publish to this topic',
   too_many_sensors: 'the farm has too many sensors that nobody registered',
+  too_large: 'the payload is larger than Loam takes; only its beginning is kept',
 };
 
 /**

@@ -9,7 +9,7 @@ import {
 import type { Identity } from './identity.ts';
 
 /** Why a publish was refused: a stable word for counting and for dead letters. */
-export type RefusedReason = 'not_authorised' | 'too_many_sensors';
+export type RefusedReason = 'not_authorised' | 'too_many_sensors' | 'too_large';
 
 /** Where a permitted publish belongs, or why it is refused. */
 export type Verdict =

@@ -83,13 +83,13 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   role(
     'up',
     'run every role in one process (what npm start does)',
-    ['data', ...COMMON, 'queue', 'log', 'store', ...DOORS, ...HTTP, ...OPS, 'demo'],
+    ['data', ...COMMON, 'queue', 'log', 'store', ...DOORS, 'sources', ...HTTP, ...OPS, 'demo'],
     startUp,
   );
   role(
     'broker',
     'run the MQTT broker alone',
-    [...COMMON, 'queue', 'log', 'spool', 'spoolMb', ...DOORS, ...OPS],
+    [...COMMON, 'queue', 'log', 'spool', 'spoolMb', ...DOORS, 'sources', ...OPS],
     startBroker,
   );
   role(

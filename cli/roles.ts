@@ -4,6 +4,7 @@ import type { Commands } from '../backbone/commands.ts';
 import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
+import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Health, House } from '../core/lifecycle.ts';
@@ -43,8 +44,11 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   countCommands(metrics, commands);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
+  const sources = new Sources({ queue, dead, registry, metrics, log });
+  if (config.sources) await house.start(sources);
   // With a spool it takes publishes although their log is away, and is not to be taken out of service for that.
-  const health = () => (config.spool === undefined ? [...broker.health(), commands.health()] : broker.health());
+  const ofLogs = () => (config.spool === undefined ? [commands.health()] : []);
+  const health = () => [...broker.health(), ...ofLogs(), ...sources.health()];
   await startOps(house, config, log, health, metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
 }

@@ -1,4 +1,5 @@
 import { Broker } from '../broker/broker.ts';
+import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import type { Health, House } from '../core/lifecycle.ts';
 import { processMetrics } from '../core/metrics.ts';
@@ -37,7 +38,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const commands = await holdCommands(house, config, log);
 
   const health = (): Health[] =>
-    distinct([...broker.health(), ...worker.health(), ...gateway.health(), commands.health()]);
+    distinct([...broker.health(), ...worker.health(), ...gateway.health(), commands.health(), ...sources.health()]);
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   const metrics = processMetrics();
@@ -60,12 +61,14 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   });
   const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
   const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
+  const sources = new Sources({ queue, dead, registry, metrics, log });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
   await house.start(gateway);
   await house.start(worker);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
+  if (config.sources) await house.start(sources);
   await startOps(house, config, log, health, metrics);
 
   const sensors = config.demo ? await demoSensors(config, registry.current()) : [];

@@ -162,6 +162,13 @@ export const SETTINGS = {
     'at least 32 letters, digits and - . _ ~ + / =',
     z.string().regex(/^[\w.~+/=-]{32,2000}$/),
   ),
+  sources: setting(
+    '--sources <true|false>',
+    'connect to the other brokers that the registry names; of several brokers, one',
+    'true or false',
+    yesNo,
+    'true',
+  ),
   demo: setting(
     '--demo <true|false>',
     'run the built-in demo sensors on a first start',
@@ -241,6 +248,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     sessionKey: optional('sessionKey', SETTINGS.sessionKey),
     url: value('url', SETTINGS.url),
     token: optional('token', SETTINGS.token),
+    sources: value('sources', SETTINGS.sources),
     demo: value('demo', SETTINGS.demo),
     logLevel: value('logLevel', SETTINGS.logLevel),
   };
@@ -261,4 +269,9 @@ function parse<T>(s: Setting<T>, text: string): T {
   const isSecret = s.variable === SETTINGS.sessionKey.variable || s.variable === SETTINGS.token.variable;
   const shown = isSecret ? `${text.length} characters` : JSON.stringify(text);
   throw new ConfigInvalid(s.variable, `${s.variable} (${s.option.split(' ')[0]}): got ${shown}, allowed: ${s.allowed}`);
+}
+
+/** The value of an environment variable that somebody named as the place of a secret. */
+export function secretVariable(name: string, env: Given = process.env): string | undefined {
+  return env[name];
 }

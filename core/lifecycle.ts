@@ -16,11 +16,13 @@ export interface Health {
   readonly name: string;
   readonly ok: boolean;
   readonly why?: string;
+  /** The process does its work without it: shown, and no reason to take the process out of service. */
+  readonly optional?: true;
 }
 
-/** What `/readyz` answers: whether every dependency can be worked with, and each by name. */
+/** What `/readyz` answers: whether every dependency that is needed can be worked with, and each by name. */
 export function readiness(checks: readonly Health[]): { ok: boolean; checks: readonly Health[] } {
-  return { ok: checks.every((check) => check.ok), checks };
+  return { ok: checks.every((check) => check.ok || check.optional), checks };
 }
 
 /** Where a connection stands. Adapters that have none are `up` until they are closed. */

@@ -6,6 +6,7 @@ import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 import { metricReading, sensorReading } from './reading-rules.ts';
+import { type Source, sourceSchema } from './registry-sources.ts';
 
 /** Fields whose sensors nobody registered: brought by a bridge. */
 export const UNASSIGNED = 'unassigned';
@@ -78,6 +79,7 @@ const registryFile = z.strictObject({
   rates: rates.default({}),
   metrics: z.array(metric).max(10_000).default([]),
   users: z.array(user).max(100_000).default([]),
+  sources: z.array(sourceSchema).max(100).default([]),
 });
 
 export type Farm = z.infer<typeof farm>;
@@ -100,6 +102,8 @@ export interface Registry {
   readonly rates: Rates;
   readonly metrics: ReadonlyMap<string, Metric>;
   readonly users: ReadonlyMap<string, User>;
+  /** Other MQTT brokers that readings are taken from. */
+  readonly sources: ReadonlyMap<string, Source>;
 }
 
 /** The registry in force, for roles that read it. `watch` calls back after every change; it returns the function that ends it. */
@@ -170,7 +174,11 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
         refuse(['users', i, 'farms', farmId], `there is no farm "${farmId}"`);
     }
   }
-  return { farms, fields, sensors, sensorsOfFarm, sensorsBySecret, rates: file.rates, metrics, users };
+  const sources = unique('sources', file.sources, (source) => source.id, refuse);
+  for (const [i, source] of file.sources.entries()) {
+    if (!farms.has(source.farm)) refuse(['sources', i, 'farm'], `there is no farm "${source.farm}"`);
+  }
+  return { farms, fields, sensors, sensorsOfFarm, sensorsBySecret, rates: file.rates, metrics, users, sources };
 }
 
 function unique<T>(list: string, items: readonly T[], key: (item: T) => string, refuse: Refuse): Map<string, T> {

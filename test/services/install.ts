@@ -4,9 +4,8 @@ import { chromium } from 'playwright-core';
 import { aptCanInstall, aptInstall } from './apt.ts';
 import { dockerAnswers } from './docker.ts';
 
-/** What the tests need. Mosquitto is a peer that benchmarks measure Loam beside. */
-export const serviceNames = ['rabbitmq', 'influxdb', 'chromium'] as const;
-export type ServiceName = (typeof serviceNames)[number] | 'mosquitto';
+export const serviceNames = ['rabbitmq', 'influxdb', 'mosquitto', 'chromium'] as const;
+export type ServiceName = (typeof serviceNames)[number];
 
 /** Where a service is to be started from: a program on this machine, or an image. */
 export type Place = { kind: 'program'; path: string } | { kind: 'image'; image: string };

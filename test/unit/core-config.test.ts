@@ -49,6 +49,7 @@ describe('config', () => {
       url: 'http://127.0.0.1:8080',
       token: undefined,
       demo: true,
+      sources: true,
       logLevel: 'info',
     });
   });
@@ -127,6 +128,7 @@ describe('a wrong value of a setting', () => {
     sessionKey: ['k'.repeat(31)],
     url: ['127.0.0.1:8080', 'ftp://h', 'http://h/api', 'http://'],
     token: ['t'.repeat(31), 'ä'.repeat(40), `${'t'.repeat(40)}\n`],
+    sources: ['yes', '1', 'TRUE'],
     demo: ['yes', '1', 'TRUE'],
     logLevel: ['verbose', 'INFO'],
   };

@@ -1,0 +1,149 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Log } from '../../backbone/log/port.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import type { Health, Part } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import { LabelValues, type Metrics } from '../../core/metrics.ts';
+import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
+import type { Source as Description } from '../../telemetry/registry-sources.ts';
+import { parsePublishTopic } from '../../telemetry/topic.ts';
+import { newCounters } from '../counters.ts';
+import { Door } from '../door.ts';
+import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
+import { Refusals } from '../refusals.ts';
+import { Rights } from '../rights.ts';
+import { Source } from './source.ts';
+
+export interface SourcesOptions {
+  readonly queue: Queue;
+  readonly dead: Log;
+  readonly registry: RegistryView;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+const PRUNE_MS = 250;
+/** Of the time to stop in, the part that may go into waiting for the queue. */
+const DRAIN_SHARE = 0.7;
+
+interface Running {
+  readonly description: Description;
+  readonly source: Source;
+}
+
+/**
+ * Every source in the registry, each with a connection of its own; what they bring goes to the queue as what sensors publish does.
+ * A change of the registry begins, ends or begins anew those that it is about, and no other.
+ */
+export class Sources implements Part {
+  readonly name = 'sources';
+  private readonly options: SourcesOptions;
+  private readonly counts = newCounters();
+  private readonly running = new Map<string, Running>();
+  private readonly rights: Rights;
+  private readonly refusals: Refusals;
+  private readonly door: Door;
+  private readonly count: (source: string, event: string) => void;
+  private unwatch = () => {};
+  private pruner: NodeJS.Timeout | undefined;
+
+  constructor(options: SourcesOptions) {
+    const { queue, dead, registry, metrics, log } = options;
+    this.options = options;
+    this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
+    this.refusals = new Refusals(dead, this.counts, log);
+    this.door = new Door(queue, DEFAULT_BROKER_LIMITS, this.counts, log);
+    const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
+      'source',
+      'event',
+    ]);
+    const names = new LabelValues();
+    this.count = (source, event) => events.inc({ source: names.of(source), event });
+    metrics.gauge('loam_sources', 'Sources in the registry', () => this.running.size);
+    metrics.gauge('loam_sources_connected', 'Sources that are connected', () => this.connected);
+  }
+
+  /** A source that is down is seen here, and no reason to take the process out of service. */
+  health(): Health[] {
+    return [...this.running.values()].map(({ source }) => source.health());
+  }
+
+  /** Resolves at once: sources connect by and by, however long that takes. */
+  async start(): Promise<void> {
+    const { registry } = this.options;
+    this.unwatch = registry.watch((current) => {
+      this.rights.registryChanged();
+      this.follow(current);
+    });
+    this.follow(registry.current());
+    this.pruner = setInterval(() => this.door.prune(), PRUNE_MS);
+  }
+
+  /** Waits for the confirms under way, so that their publishes need not come again, and closes every connection. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.unwatch();
+    for (const { source } of this.running.values()) source.freeze();
+    await this.door.drain(deadlineMs * DRAIN_SHARE);
+    const stopped = [...this.running.values()].map(({ source }) => source.stop());
+    this.running.clear();
+    await Promise.all(stopped);
+    clearInterval(this.pruner);
+    this.door.close();
+  }
+
+  private get connected(): number {
+    return [...this.running.values()].filter(({ source }) => source.connected).length;
+  }
+
+  private follow({ sources }: Registry): void {
+    for (const [id, { description, source }] of this.running) {
+      if (isDeepStrictEqual(sources.get(id), description)) continue;
+      this.running.delete(id);
+      void source.stop();
+    }
+    for (const [id, description] of sources) {
+      if (this.running.has(id)) continue;
+      const source = new Source(description, {
+        log: this.options.log,
+        count: (event) => this.count(id, event),
+        take: (topic, payload, owner) => this.take(description, topic, payload, owner),
+      });
+      this.running.set(id, { description, source });
+      source.start();
+    }
+  }
+
+  private async take(
+    { id, farm }: Description,
+    topic: string,
+    payload: Buffer,
+    owner: { readonly waits: boolean },
+  ): Promise<'done' | 'dropped'> {
+    const received = Date.now();
+    // A source speaks for the sensors that its topics name, as a bridge does.
+    const named = parsePublishTopic(topic)?.sensor !== undefined;
+    const bridge = { sensor: id, farm, role: 'bridge', secretHash: '' } as const;
+    const fits = payload.length <= MOST_PAYLOAD_BYTES;
+    const verdict = !fits ? TOO_LARGE : named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
+    if (verdict.may) {
+      const { field, sensor } = verdict;
+      const fate = await this.door.add({ farm, field, sensor, topic, payload, received }, owner);
+      this.count(id, fate);
+      return fate === 'kept' ? 'done' : 'dropped';
+    }
+    this.count(id, verdict.reason);
+    const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
+    await this.refusals.keep(
+      { farm, field: UNASSIGNED, sensor: id, topic: topic.slice(0, MOST_TOPIC), payload: beginning, received },
+      verdict.reason,
+    );
+    return 'done';
+  }
+}
+
+/** As much as a sensor may publish. */
+const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.packetBytes;
+/** Longer texts are no topic of ours; a dead letter keeps their beginning. */
+const MOST_TOPIC = 1024;
+const TOO_LARGE = { may: false, reason: 'too_large' } as const;
+const NOT_AUTHORISED = { may: false, reason: 'not_authorised' } as const;

@@ -1,0 +1,316 @@
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { DEAD_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import { Sources } from '../../broker/sources/sources.ts';
+import { silent } from '../../core/logger.ts';
+import { Metrics } from '../../core/metrics.ts';
+import { decodeBatch, decodeDead, type Publish } from '../../telemetry/batch.ts';
+import { type MosquittoServer, startMosquitto } from '../services/mosquitto.ts';
+import { startProxy } from '../services/proxy.ts';
+import { freePort, temporaryFolder, until } from '../services/wait.ts';
+import { authority, signed, writePapers } from './certificates.ts';
+import { Book, FARMS, startBroker, topicOf, Valve } from './harness.ts';
+
+describe('sources: readings from other brokers', function () {
+  this.timeout(90_000);
+  let inner: Queue;
+  let queue: Valve;
+  let dead: Log;
+  let mosquitto: MosquittoServer;
+  let book: Book;
+  let metrics: Metrics;
+  let sources: Sources | undefined;
+  const kept: Publish[] = [];
+  const clients: MqttClient[] = [];
+  let serial = 0;
+
+  before(async () => {
+    mosquitto = await startMosquitto({ lines: ['max_inflight_messages 0', 'max_queued_messages 100000'] });
+  });
+  after(() => mosquitto.close());
+  beforeEach(async () => {
+    serial += 1;
+    inner = await openLmdbQueue(await temporaryFolder());
+    queue = new Valve(inner);
+    dead = await openLmdbLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
+    kept.length = 0;
+    await inner.consume(async ({ body }) => void kept.push(...decodeBatch(body).publishes), { prefetch: 1 });
+  });
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.end(true);
+    queue.letGo();
+    queue.accept();
+    await sources?.stop(2_000);
+    sources = undefined;
+    await inner.close();
+    await dead.close();
+  });
+
+  /** The registry with sources in it, as YAML; each test's sessions have names of their own. */
+  const withSources = (...lines: readonly string[]) =>
+    `${FARMS}sources:\n${lines.map((line) => `  - { ${line}, clientId: loam-${serial}-${/id: (\w+)/.exec(line)?.[1]} }\n`).join('')}`;
+  const plain = (more = '', url = mosquitto.url) =>
+    `id: old, farm: north, url: "${url}", topics: ["farms/+/sensors/+/telemetry", "v3/+/devices/+/up", "application/+/device/+/event/up", "other/#"]${more}`;
+
+  async function start(...lines: readonly string[]): Promise<Sources> {
+    book = new Book(withSources(...lines));
+    metrics = new Metrics();
+    sources = new Sources({ queue, dead, registry: book, metrics, log: silent });
+    await sources.start();
+    return sources;
+  }
+  async function connected(id = 'old'): Promise<void> {
+    await until(`source ${id} is connected`, () => healthOf(id)?.ok, { timeoutMs: 30_000 });
+  }
+  const healthOf = (id: string) => sources?.health().find(({ name }) => name === `source ${id}`);
+  async function publisher(url = mosquitto.url, options: IClientOptions = {}): Promise<MqttClient> {
+    const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, ...options });
+    client.on('error', () => {});
+    clients.push(client);
+    return client;
+  }
+  const payloads = () => kept.map(({ payload }) => Buffer.from(payload).toString());
+  async function gets(...wanted: readonly string[]): Promise<void> {
+    await until(`${wanted} in the queue`, () => wanted.every((payload) => payloads().includes(payload)), {
+      timeoutMs: 40_000,
+    });
+  }
+  async function counted(event: string, source = 'old'): Promise<number> {
+    const line = new RegExp(`loam_source_events_total\\{source="${source}",event="${event}"\\} (\\d+)`);
+    return Number(line.exec(await metrics.text())?.[1] ?? 0);
+  }
+
+  it('are taken for the sensors that topics name: Loam’s own, The Things Stack’s and ChirpStack’s', async () => {
+    await start(plain());
+    await connected();
+    const client = await publisher();
+    await client.publishAsync(topicOf('a1'), 'native', { qos: 1 });
+    await client.publishAsync('v3/app@tenant/devices/eui-1/up', 'things', { qos: 1 });
+    await client.publishAsync('application/7/device/0102030405060708/event/up', 'chirp', { qos: 1 });
+    await client.publishAsync(topicOf('a2'), 'at most once', { qos: 0 });
+    await gets('native', 'things', 'chirp', 'at most once');
+    const places = kept.map(({ farm, field, sensor, topic }) => [farm, field, sensor, topic]);
+    expect(places).to.have.deep.members([
+      ['north', 'f1', 'a1', topicOf('a1')],
+      ['north', 'unassigned', 'eui-1', 'v3/app@tenant/devices/eui-1/up'],
+      ['north', 'unassigned', '0102030405060708', 'application/7/device/0102030405060708/event/up'],
+      ['north', 'unassigned', 'a2', topicOf('a2')],
+    ]);
+    await until('all are acknowledged', async () => (await counted('acknowledged')) === 3);
+  });
+
+  it('are acknowledged after the queue has them, in their order, and come again when the line is cut before', async () => {
+    const proxy = await startProxy(mosquitto.port);
+    await start(plain('', `mqtt://127.0.0.1:${proxy.port}`));
+    await connected();
+    const client = await publisher();
+    queue.hold();
+    const all = Array.from({ length: 50 }, (_, i) => `held ${i}`);
+    for (const payload of all) await client.publishAsync(topicOf('a1'), payload, { qos: 1 });
+    await until('they are on their way, many at once', async () => (await counted('received')) === all.length);
+    expect(await counted('acknowledged')).to.equal(0);
+
+    queue.refuse('unavailable');
+    proxy.cut();
+    await until('the cut is seen', () => healthOf('old')?.ok === false);
+    queue.letGo();
+    queue.accept();
+    proxy.restore();
+    await gets(...all);
+    await until('all are acknowledged', async () => (await counted('acknowledged')) === all.length);
+    expect(payloads().slice(-all.length)).to.deep.equal(all);
+    await proxy.close();
+  });
+
+  it('are not lost while Loam is away, nor when the source dies and comes back', async () => {
+    const other = await startMosquitto({ lines: ['max_inflight_messages 0'] });
+    const first = await start(plain('', other.url));
+    await connected();
+    await first.stop(2_000);
+    const client = await publisher(other.url);
+    await client.publishAsync(topicOf('a1'), 'while Loam is away', { qos: 1 });
+    await start(plain('', other.url));
+    await gets('while Loam is away');
+
+    await other.stop();
+    await until('the source is seen to be away', () => healthOf('old')?.ok === false);
+    await other.start();
+    const again = await publisher(other.url);
+    await again.publishAsync(topicOf('a1'), 'when it is back', { qos: 1 });
+    await gets('when it is back');
+    await other.close();
+  });
+
+  it('are held back, within bounds, while the queue is away, and all come when it is back', async () => {
+    await start(plain());
+    await connected();
+    queue.refuse('unavailable');
+    const client = await publisher();
+    const all = Array.from({ length: 600 }, (_, i) => `waiting ${i}`);
+    await Promise.all(all.map((payload) => client.publishAsync(topicOf('a1'), payload, { qos: 1 })));
+    await until('the bound is reached', async () => (await counted('received')) >= 256);
+    expect(await counted('received')).to.equal(256);
+    expect(await counted('acknowledged')).to.equal(0);
+    queue.accept();
+    await gets(...all);
+  });
+
+  it('come over TLS, with user name and password from a file or a variable, and with a certificate', async () => {
+    const folder = await temporaryFolder();
+    const ca = await authority();
+    const server = await writePapers(folder, await signed('localhost', ca), ca);
+    const clientFolder = await temporaryFolder();
+    const papers = await writePapers(clientFolder, await signed('loam', ca), ca);
+    const secure = await startMosquitto({ tls: server, users: { loam: 'pass word' } });
+    const passwordFile = join(clientFolder, 'password');
+    await writeFile(passwordFile, 'pass word\n');
+    process.env.SOURCE_PASSWORD_OF_TEST = 'pass word';
+    const tls = `, ca: ${papers.ca}, cert: ${papers.cert}, key: ${papers.key}, username: loam`;
+    await start(
+      plain(`${tls}, passwordFile: ${passwordFile}`, secure.url),
+      plain(`${tls}, passwordVariable: SOURCE_PASSWORD_OF_TEST`, secure.url).replace('id: old', 'id: new'),
+      plain(`, username: loam, passwordFile: ${passwordFile}`, secure.url).replace('id: old', 'id: untrusting'),
+    );
+    await connected('old');
+    await connected('new');
+    await until('an unknown authority is refused', () => /certificate/.test(healthOf('untrusting')?.why ?? ''));
+    delete process.env.SOURCE_PASSWORD_OF_TEST;
+    await secure.close();
+  });
+
+  it('that cannot come for one source harm no other, and its health says why', async () => {
+    const babbler = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.write('HTTP/1.1 400 Bad Request\r\n\r\n');
+    });
+    const glutton = createServer((socket) => {
+      socket.on('error', () => {});
+      // CONNACK, SUBACK of packet id 1 and whatever else, and then a packet that claims 200 MiB and never ends.
+      socket.once('data', () => {
+        socket.write(Buffer.from([0x20, 2, 0, 0]));
+        socket.write(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x64]));
+        const feed = () => {
+          while (!socket.destroyed && socket.write(Buffer.alloc(65_536))) {}
+        };
+        socket.on('drain', feed);
+        feed();
+      });
+    });
+    const ports = await Promise.all(
+      [babbler, glutton].map(
+        (server) =>
+          new Promise<number>((resolve) => {
+            server.listen(0, '127.0.0.1', () => {
+              const address = server.address();
+              resolve(typeof address === 'object' && address ? address.port : 0);
+            });
+          }),
+      ),
+    );
+    const nowhere = await freePort();
+    const named = (id: string, more: string, url?: string) => plain(more, url).replace('id: old', `id: ${id}`);
+    await start(
+      plain(),
+      named('unreachable', '', `mqtt://127.0.0.1:${nowhere}`),
+      named('babbling', '', `mqtt://127.0.0.1:${ports[0]}`),
+      named('greedy', '', `mqtt://127.0.0.1:${ports[1]}`),
+      named('secretless', ', passwordFile: /nowhere/at/all'),
+      named('unset', ', passwordVariable: NO_SUCH_VARIABLE_HERE'),
+    );
+    await connected();
+    const reasons: Readonly<Record<string, RegExp>> = {
+      unreachable: new RegExp(String(nowhere)),
+      babbling: /\w/,
+      greedy: /more than 1048576 bytes/,
+      secretless: /\/nowhere\/at\/all/,
+      unset: /NO_SUCH_VARIABLE_HERE/,
+    };
+    for (const [id, why] of Object.entries(reasons)) {
+      await until(
+        `the health of ${id}`,
+        () => why.test(healthOf(id)?.why ?? '') && healthOf(id)?.why !== 'not connected yet',
+      );
+      expect(healthOf(id)).to.include({ ok: false, optional: true });
+    }
+    const client = await publisher();
+    await client.publishAsync(topicOf('a1'), 'unharmed', { qos: 1 });
+    await gets('unharmed');
+    babbler.close();
+    glutton.close();
+  });
+
+  it('are set aside, and acknowledged, when they are no sensor’s, another farm’s, or too large', async () => {
+    await start(plain());
+    await connected();
+    const client = await publisher();
+    await client.publishAsync('other/topic', 'no sensor', { qos: 1 });
+    await client.publishAsync(topicOf('b1', 'south'), 'another farm', { qos: 1 });
+    await client.publishAsync('v3/app/devices/b1/up', 'another farm’s sensor', { qos: 1 });
+    await client.publishAsync(topicOf('a1'), Buffer.alloc(70_000, 'x'), { qos: 1 });
+    await client.publishAsync(topicOf('a1'), 'good', { qos: 1 });
+    await gets('good');
+    await until('all are acknowledged', async () => (await counted('acknowledged')) === 5);
+    const letters = (await dead.read('first', 10)).map(({ body }) => decodeDead(body));
+    expect(
+      letters.map(({ publish, reason }) => [publish.farm, publish.sensor, reason, publish.payload.length]),
+    ).to.deep.equal([
+      ['north', 'old', 'not_authorised', 9],
+      ['north', 'old', 'not_authorised', 12],
+      ['north', 'old', 'not_authorised', Buffer.byteLength('another farm’s sensor')],
+      ['north', 'old', 'too_large', 65_536],
+    ]);
+    expect(payloads()).to.deep.equal(['good']);
+  });
+
+  it('follow the registry: a source that is added, changed or taken out, and no other', async () => {
+    await start(plain());
+    await connected();
+    const before = await counted('connected');
+    book.change(withSources(plain(), plain().replace('id: old', 'id: more')));
+    await connected('more');
+    book.change(withSources(plain(), plain().replace('id: old', 'id: more').replace('farm: north', 'farm: south')));
+    await until('it is connected anew', async () => (await counted('connected', 'more')) === 2);
+    book.change(withSources(plain().replace('farms/+/sensors/+/telemetry', 'v3/other/devices/+/up')));
+    await until('one is left', () => sources?.health().length === 1);
+    expect(await counted('connected')).to.be.within(before, before + 1);
+    await connected();
+    const client = await publisher();
+    await client.publishAsync('v3/other/devices/n1/up', 'the new topic', { qos: 1 });
+    await gets('the new topic');
+    book.change(FARMS);
+    await until('none is left', () => sources?.health().length === 0);
+  });
+
+  it('from a second Loam are refused by it, which says so; the connection itself works, with its secrets', async () => {
+    const otherQueue = await openLmdbQueue(await temporaryFolder());
+    const loam = await startBroker(otherQueue);
+    const url = `mqtt://127.0.0.1:${loam.port}`;
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'right'), 'secret-gate');
+    await writeFile(join(folder, 'wrong'), 'secret-of-nobody');
+    const named = (id: string, topics: string, file: string) =>
+      `id: ${id}, farm: north, url: "${url}", username: gate, passwordFile: ${join(folder, file)}, topics: ["${topics}"]`;
+    await start(
+      named('commands', 'farms/north/sensors/+/commands', 'right'),
+      named('readings', 'farms/north/sensors/+/telemetry', 'right'),
+      named('stranger', 'farms/north/sensors/+/commands', 'wrong'),
+    );
+    await connected('commands');
+    await until('the refusal', () => /refuses the subscription/.test(healthOf('readings')?.why ?? ''));
+    await until('the wrong secret', () =>
+      /[Bb]ad user|[Nn]ot authorized|refused/i.test(healthOf('stranger')?.why ?? ''),
+    );
+    const [subscriber] = loam.subscribers.hearing('north', 'a1');
+    const sent = subscriber?.send('k1', 'farms/north/sensors/a1/commands', Buffer.from('for nobody here'));
+    expect(await sent).to.equal('acknowledged');
+    expect((await dead.read('first', 10)).map(({ body }) => decodeDead(body).reason)).to.deep.equal(['not_authorised']);
+    await loam.stop(1_000);
+    await otherQueue.close();
+  });
+});
