@@ -5,6 +5,7 @@ import { endAll } from '../test/services/cleanup.ts';
 import { dashboard } from './dashboard.ts';
 import { encoding } from './encoding.ts';
 import { fanOut } from './fan-out.ts';
+import { history } from './history.ts';
 import { ingest } from './ingest.ts';
 import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
 
@@ -12,7 +13,7 @@ import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
  * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
  * Exits 2 when the command line is wrong, 1 when the benchmark fails.
  */
-const all: readonly Benchmark[] = [ingest, fanOut, encoding, dashboard];
+const all: readonly Benchmark[] = [ingest, fanOut, history, encoding, dashboard];
 const benchmarks = new Map(all.map((benchmark) => [benchmark.name, benchmark]));
 
 const given = readArguments();
