@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { locateStrace } from '../services/install.ts';
+import { locateTool } from '../services/install.ts';
 import type { RabbitServer } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
@@ -19,7 +19,7 @@ export async function traceServer(server: RabbitServer): Promise<{ stop(): Promi
   const file = join(await temporaryFolder(), 'trace');
   const options = ['-f', '-y', '-ttt', '-T', '-s', '0', '-o', file];
   const command = [
-    await locateStrace(),
+    await locateTool('strace'),
     ...options,
     '-e',
     'trace=write,writev,pwrite64,pwritev,fsync,fdatasync',

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { locateStrace } from '../services/install.ts';
+import { locateTool } from '../services/install.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { type ChildScript, nodeArguments, root } from './child-process.ts';
 
@@ -38,7 +38,7 @@ export async function runTraced(
 ): Promise<{ code: number | null; stdout: string; stderr: string; calls: readonly TracedCall[] }> {
   const trace = join(await temporaryFolder(), 'trace');
   const traced = spawn(
-    await locateStrace(),
+    await locateTool('strace'),
     ['-f', '-y', '-s', '64', '-o', trace, ...options, process.execPath, ...nodeArguments(child.script)],
     { cwd: root, env: { ...process.env, ...child.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );

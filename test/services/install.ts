@@ -127,14 +127,36 @@ function installed(service: Service): string | undefined {
   return service.paths().find(isProgram) ?? service.names.map(onPath).find((path) => path !== undefined);
 }
 
-/** The full path of strace, installed now if it is missing and that is allowed. */
-export async function locateStrace(): Promise<string> {
-  if (onPath('strace') === undefined && (await aptCanInstall())) {
-    await aptInstall('strace', []);
+/** Programs that tests run, and Debian's package of each. */
+const tools = {
+  strace: 'strace',
+  mosquitto_pub: 'mosquitto-clients',
+  mosquitto_sub: 'mosquitto-clients',
+  paho_c_pub: 'paho.mqtt.c-examples',
+  paho_c_sub: 'paho.mqtt.c-examples',
+  paho_cs_pub: 'paho.mqtt.c-examples',
+  paho_cs_sub: 'paho.mqtt.c-examples',
+} as const;
+export type Tool = keyof typeof tools;
+/** MQTT clients that other people wrote. */
+export const mqttTools = [
+  'mosquitto_pub',
+  'mosquitto_sub',
+  'paho_c_pub',
+  'paho_c_sub',
+  'paho_cs_pub',
+  'paho_cs_sub',
+] as const;
+
+/** The full path of a program, installed now if it is missing and that is allowed. */
+export async function locateTool(tool: Tool): Promise<string> {
+  const missing = tools[tool];
+  if (onPath(tool) === undefined && (await aptCanInstall())) {
+    await aptInstall(missing, []);
   }
-  const path = onPath('strace');
+  const path = onPath(tool);
   if (path === undefined) {
-    throw new Error('The tests need strace. Install it (Debian/Ubuntu: apt-get install strace).');
+    throw new Error(`The tests need ${tool}. Install it (Debian/Ubuntu: apt-get install ${missing}).`);
   }
   return path;
 }

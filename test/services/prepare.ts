@@ -1,4 +1,4 @@
-import { locate, locateStrace, named, serviceNames } from './install.ts';
+import { locate, locateTool, mqttTools, named, serviceNames } from './install.ts';
 import { output } from './process.ts';
 
 /**
@@ -17,7 +17,10 @@ for (const service of serviceNames) {
 }
 // Where it exists, system calls are traced.
 if (process.platform === 'linux') {
-  await prepare(locateStrace);
+  await prepare(() => locateTool('strace'));
+}
+for (const tool of mqttTools) {
+  await prepare(() => locateTool(tool));
 }
 
 async function prepare(step: () => Promise<unknown>): Promise<void> {
