@@ -66,6 +66,8 @@ export class Child {
 
 /** Answers the calls of the process that started this one. */
 export function answerCalls(calls: Readonly<Record<string, (argument: unknown) => unknown>>): void {
+  // Whoever started it is gone, however that came about.
+  process.on('disconnect', () => process.exit());
   process.on('message', (message) => {
     const { call: id, name, argument } = call.parse(message);
     const run = async () => calls[name]?.(argument);

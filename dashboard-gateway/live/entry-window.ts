@@ -22,6 +22,7 @@ export class EntryWindow {
   private size = 0;
   private start: number;
   private startAt: number;
+  private released = false;
   private readonly limit: number;
   private readonly budget: ReadingBudget;
 
@@ -40,7 +41,7 @@ export class EntryWindow {
 
   /** Takes in the entry that follows the one before. */
   add(offset: number, readings: readonly Reading[]): void {
-    if (readings.length === 0) return;
+    if (readings.length === 0 || this.released) return;
     this.entries.push({ offset, at: lastReceived(readings), readings });
     this.hold(readings.length);
     while ((this.size > this.limit || this.budget.left < 0) && this.begin < this.entries.length) this.dropOldest();
@@ -53,6 +54,7 @@ export class EntryWindow {
    * When they are more than it may hold, only the newest ones.
    */
   prepend(from: number, since: number, older: readonly Kept[]): void {
+    if (this.released) return;
     const fitting = newest(older, Math.min(this.limit - this.size, this.budget.left));
     const dropped = older.at(-fitting.length - 1);
     this.compact();
@@ -83,6 +85,12 @@ export class EntryWindow {
     this.begin = 0;
     this.start = from;
     this.startAt = 0;
+  }
+
+  /** Forgets everything and keeps nothing any more: nobody needs it, though somebody may still be reading back for it. */
+  release(): void {
+    this.restart(Number.POSITIVE_INFINITY);
+    this.released = true;
   }
 
   private indexAfter(offset: number): number {

@@ -63,6 +63,7 @@ export class LiveHub implements FeedListener {
   private readonly rewind: Rewind;
   private readonly waiting: WaitingRoom;
   private timer: NodeJS.Timeout | undefined;
+  private flushedAt = 0;
   private epoch: string | undefined;
   /** The last entry taken in, and the last that has been published. */
   private seq = -1;
@@ -248,17 +249,19 @@ export class LiveHub implements FeedListener {
     this.leftOut += farm.latest.leftOut;
     farm.loaded = undefined;
     farm.latest.release();
-    farm.window.restart(0);
+    farm.window.release();
   }
 
   private flushSoon(): void {
     if (this.timer || this.closed) return;
-    const due = performance.now() + this.pace.tickMs;
+    // What comes after a pause goes out at once; what comes on and on waits for the end of its tick.
+    const now = performance.now();
+    const due = Math.max(now, this.flushedAt + this.pace.tickMs);
     this.timer = setTimeout(() => {
       const late = performance.now() - due;
       this.flush();
       this.pace.ended(late);
-    }, this.pace.tickMs);
+    }, due - now);
   }
 
   /** The end of a tick. Synchronous from the first frame to the last snapshot: that is what keeps the seam tight. */
@@ -267,6 +270,7 @@ export class LiveHub implements FeedListener {
     this.timer = undefined;
     if (this.epoch === undefined) return;
     const begun = performance.now();
+    this.flushedAt = begun;
     this.published = this.seq;
     for (const farm of this.farms.values()) {
       if (farm.fold.rowCount > 0) this.publishRows(farm);

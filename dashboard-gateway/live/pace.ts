@@ -1,10 +1,10 @@
-export const SHORTEST_TICK_MS = 20;
+export const SHORTEST_TICK_MS = 10;
 export const LONGEST_TICK_MS = 150;
 
 /** A tick is so many times longer than the work of one: at most a quarter of the time goes into making frames. */
 const REST = 4;
 
-/** How long a tick lasts: 20 ms when there is little to do, up to 150 ms when making and sending frames takes its time. */
+/** How long a tick lasts: 10 ms when there is little to do, up to 150 ms when making and sending frames takes its time. */
 export class Pace {
   private work = 0;
   private tick = SHORTEST_TICK_MS;

@@ -1,9 +1,9 @@
 import { type Registry, roleOn, type User } from '../../telemetry/registry.ts';
 import type { Access } from '../http/origin.ts';
+import { PerAddress } from '../http/per-address.ts';
 import { readHead } from '../http/request.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
 import type { TemplatedApp, UwsModule, WebSocket } from '../uws.ts';
-import { Addresses } from './addresses.ts';
 import type { LiveCounters } from './counters.ts';
 import type { LiveHub } from './hub.ts';
 import { MessageRate } from './message-rate.ts';
@@ -63,7 +63,7 @@ export class LiveSockets {
   private readonly open = new Map<Socket, Client>();
   /** Sockets still to be looked at in the running turn. */
   private turn: [Socket, Client][] = [];
-  private readonly addresses: Addresses;
+  private readonly addresses: PerAddress;
   /** Bytes that waited in the last turn, and those counted in the running one. */
   private waitingBytes = 0;
   private counted = 0;
@@ -71,7 +71,7 @@ export class LiveSockets {
 
   constructor(options: SocketsOptions) {
     this.options = options;
-    this.addresses = new Addresses(options.maxSocketsOfAddress ?? MAX_SOCKETS_OF_ADDRESS);
+    this.addresses = new PerAddress(options.maxSocketsOfAddress ?? MAX_SOCKETS_OF_ADDRESS);
   }
 
   /** How many sockets there are, how many of them are slow, and how many bytes wait for them. */

@@ -1,10 +1,10 @@
 import { isSameOrigin } from '../http/origin.ts';
+import type { PerAddress } from '../http/per-address.ts';
 import { HttpProblem, problemReply, retryLater } from '../http/problem.ts';
 import type { Head } from '../http/request.ts';
 import { writeReply } from '../http/write.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
 import type { HttpRequest, HttpResponse, us_socket_context_t } from '../uws.ts';
-import type { Addresses } from './addresses.ts';
 import type { LiveCounters } from './counters.ts';
 import { SUBPROTOCOL } from './protocol.ts';
 
@@ -26,7 +26,7 @@ export function readHandshake(req: HttpRequest, head: Head, context: us_socket_c
 
 export interface DoorOptions {
   readonly sessions: Sessions;
-  readonly addresses: Addresses;
+  readonly addresses: PerAddress;
   readonly counters: LiveCounters;
   /** Whether there is room for one more socket, and the gateway is not stopping. */
   readonly hasRoom: () => boolean;
@@ -63,6 +63,6 @@ export async function answerHandshake<Data>(
   if (!caller) return refuse('not-signed-in', new HttpProblem('not-signed-in'));
   if (!hasRoom()) return refuse('too-many-sockets', retryLater('busy', 5));
   if (gone) return;
-  if (!addresses.enter(head.remoteAddress)) return refuse('too-many-of-address', retryLater('busy', 30));
+  if (!addresses.take(head.remoteAddress)) return refuse('too-many-of-address', retryLater('busy', 30));
   res.cork(() => res.upgrade<Data>(enter(caller), key, SUBPROTOCOL, extensions, context));
 }
