@@ -112,7 +112,7 @@ export async function startGateway(house: House, { config, log }: Running): Prom
   const health = (): Health[] => [...gateway.health(), commands.health()];
   const metrics = processMetrics();
   countCommands(metrics, commands);
-  const settings = await gatewaySettings(config);
+  const settings = await gatewaySettings(config, log);
   const gateway = new Gateway({ ...settings, store, live, dead, queue, commands, registry, health, metrics, log });
   await house.start(gateway);
   await startOps(house, config, log, health, metrics);
@@ -120,7 +120,7 @@ export async function startGateway(house: House, { config, log }: Running): Prom
 }
 
 /** What the settings say of a gateway. Rejects with ConfigInvalid. */
-export async function gatewaySettings(config: Config) {
+export async function gatewaySettings(config: Config, log: Logger) {
   return {
     host: config.httpHost,
     port: config.httpPort,
@@ -128,9 +128,20 @@ export async function gatewaySettings(config: Config) {
     trustedProxies: config.trustedProxies,
     mqtt: () => mqttEndpoint(config.mqttAddress, config.mqttPort),
     sessionKey: await sessionKey(config),
-    adminToken: await adminToken(config),
+    adminToken: await adminTokenIfKept(config, log),
     webFolder: WEB_FOLDER,
   };
+}
+
+/** A gateway whose data folder cannot be written, as in a container, works without a token: it is for commands alone. */
+async function adminTokenIfKept(config: Config, log: Logger): Promise<string | undefined> {
+  try {
+    return await adminToken(config);
+  } catch (error) {
+    if (!(error instanceof ConfigInvalid)) throw error;
+    log.warn(`commands cannot talk to this gateway, for LOAM_TOKEN is not set: ${error.message}`);
+    return undefined;
+  }
 }
 
 function tlsFiles({ httpsCert: cert, httpsKey: key }: Config) {

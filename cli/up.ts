@@ -43,7 +43,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   const metrics = processMetrics();
   const gateway = new Gateway({
-    ...(await gatewaySettings(config)),
+    ...(await gatewaySettings(config, log)),
     mqtt: () =>
       config.mqttAddress
         ? mqttEndpoint(config.mqttAddress, 0)
