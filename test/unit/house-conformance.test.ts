@@ -41,4 +41,20 @@ describe('the list of MQTT statements', () => {
     const named = [...tested.values()].flatMap((numbers) => [...numbers]);
     expect(listed).to.include.members(named);
   });
+
+  it('leaves no number of a section out: what does not bind a server is said to bind clients', async () => {
+    const ofClients = tableRows(await projectFile('docs/mqtt-conformance.md'), 'of clients').map(([number]) =>
+      code(number),
+    );
+    const all = new Set([...rows.map(({ number }) => number), ...ofClients]);
+    expect(all.size).to.equal(rows.length + ofClients.length);
+    const highest = new Map<string, number>();
+    for (const number of all) {
+      const [section = '', count = ''] = number.split('-').slice(1);
+      highest.set(section, Math.max(highest.get(section) ?? 0, Number(count)));
+    }
+    for (const [section, count] of highest) {
+      for (let n = 1; n <= count; n++) expect(all, 'the list').to.include(`MQTT-${section}-${n}`);
+    }
+  });
 });
