@@ -129,6 +129,7 @@ export class Publishing {
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;
+      if (identity.role === 'bridge') this.parts.onBrought(session.state, farm, sensor);
       door.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
       return;
     }
