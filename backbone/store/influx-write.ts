@@ -1,6 +1,6 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { HttpError, InfluxDB, Point } from '@influxdata/influxdb-client';
+import { HttpError, InfluxDB } from '@influxdata/influxdb-client';
 import { explain, StoreRejected, StoreUnavailable, WriteTooLarge } from '../../core/errors.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { InfluxAddress } from './influx-address.ts';
@@ -39,7 +39,7 @@ export class InfluxWriter {
   }
 
   private async send(readings: readonly Reading[], from: number): Promise<void> {
-    const points = readings.map(toPoint);
+    const lines = readings.map(toLine);
     // A client for each request, for only its options can end a request that hangs.
     const client = new InfluxDB({
       url: this.address.base,
@@ -49,7 +49,7 @@ export class InfluxWriter {
     });
     const api = client.getWriteApi(this.address.org, this.address.database, 'ms', {
       // Above the batch, so that nothing is sent before `flush`, whose rejection is the truth.
-      batchSize: points.length + 1,
+      batchSize: lines.length + 1,
       maxBatchBytes: Number.MAX_SAFE_INTEGER,
       gzipThreshold: Number.MAX_SAFE_INTEGER,
       flushInterval: 0,
@@ -59,7 +59,7 @@ export class InfluxWriter {
     });
     if (this.path !== undefined) api.path = this.path;
     try {
-      api.writePoints(points);
+      api.writeRecords(lines);
       await api.flush();
     } catch (cause) {
       throw refusal(cause, readings, from);
@@ -72,10 +72,20 @@ export function isVersion1(version: string): boolean {
   return /^v?1\./.test(version);
 }
 
-function toPoint({ farm, sensor, ts, received, values }: Reading): Point {
-  const point = new Point(MEASUREMENT).tag('farm', farm).tag('sensor', sensor).timestamp(ts);
-  for (const metric in values) point.floatField(metric, values[metric]);
-  return point.floatField(RECEIVED, received);
+/**
+ * A reading in line protocol (https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/). Written out here because
+ * the client's Point costs twice as much as all else that a write does. Names are storable ones: no backslash, no control character.
+ */
+function toLine({ farm, sensor, ts, received, values }: Reading): string {
+  let line = `${MEASUREMENT},farm=${escaped(farm)},sensor=${escaped(sensor)} `;
+  for (const metric in values) line += `${escaped(metric)}=${values[metric]},`;
+  return `${line}${RECEIVED}=${received} ${ts}`;
+}
+
+const SPECIAL = /[,= ]/;
+
+function escaped(name: string): string {
+  return SPECIAL.test(name) ? name.replace(/[,= ]/g, '\\$&') : name;
 }
 
 // Every other refusal is about the server, its rights or its limits, and can pass.

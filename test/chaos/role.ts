@@ -41,7 +41,8 @@ export class Role {
       const heard = () => pattern.exec(this.current.stdout + this.current.stderr);
       return await until(`${this.name} says ${pattern}`, heard, { timeoutMs: 120_000 });
     } catch (error) {
-      throw new Error(`${String(error)}\n${this.log.slice(-2_000)}`, { cause: error });
+      const seconds = await cpuOf(this.pid);
+      throw new Error(`${String(error)}: it has used ${seconds} s of CPU\n${this.log.slice(-2_000)}`, { cause: error });
     }
   }
 
@@ -112,6 +113,17 @@ export async function memoryOf(pid: number | undefined): Promise<number | undefi
   try {
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seconds of CPU that a process on Linux has used; undefined when there is none. */
+async function cpuOf(pid: number | undefined): Promise<number | undefined> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
   } catch {
     return undefined;
   }

@@ -1,0 +1,79 @@
+import { expect } from 'chai';
+import { Holding, type Place } from '../../workers/holding.ts';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Enters, and remembers in `inside` when it was let in. */
+function enter(holding: Holding, inside: string[], name: string, bytes: number, alone = false): Promise<Place> {
+  const entered = holding.enter(bytes, alone);
+  void entered.then(() => inside.push(name));
+  return entered;
+}
+
+describe('what a worker holds', () => {
+  it('is bounded by readings: who comes after waits, in order, until there is room', async () => {
+    const holding = new Holding({ readings: 100, bytes: 1e9 });
+    const inside: string[] = [];
+    const first = await enter(holding, inside, 'a', 1);
+    first.counted(60);
+    const second = await enter(holding, inside, 'b', 1);
+    second.counted(60);
+    void enter(holding, inside, 'c', 1);
+    void enter(holding, inside, 'd', 1);
+    await turn();
+    expect(inside).to.deep.equal(['a', 'b']);
+    expect(holding.held).to.equal(120);
+    first.leave();
+    await turn();
+    expect(inside).to.deep.equal(['a', 'b', 'c']);
+  });
+
+  it('is bounded by bytes, and overstepped by one message at most', async () => {
+    const holding = new Holding({ readings: 1e9, bytes: 100 });
+    const inside: string[] = [];
+    const large = await enter(holding, inside, 'large', 1_000);
+    large.counted(1);
+    void enter(holding, inside, 'next', 1);
+    await turn();
+    expect(inside).to.deep.equal(['large']);
+    large.leave();
+    await turn();
+    expect(inside).to.deep.equal(['large', 'next']);
+  });
+
+  it('is counted before the next one is let in: a message is large only once it is unpacked', async () => {
+    const holding = new Holding({ readings: 10, bytes: 1e9 });
+    const inside: string[] = [];
+    const first = await enter(holding, inside, 'a', 1);
+    void enter(holding, inside, 'b', 1);
+    await turn();
+    expect(inside).to.deep.equal(['a']);
+    first.counted(10);
+    await turn();
+    expect(inside).to.deep.equal(['a']);
+    first.leave();
+    await turn();
+    expect(inside).to.deep.equal(['a', 'b']);
+  });
+
+  it('can be one message alone: it waits for all others to leave, and keeps those after it out', async () => {
+    const holding = new Holding({ readings: 100, bytes: 1e9 });
+    const inside: string[] = [];
+    const before = await enter(holding, inside, 'before', 1);
+    before.counted(1);
+    const alone = enter(holding, inside, 'alone', 1, true);
+    void enter(holding, inside, 'after', 1);
+    await turn();
+    expect(inside).to.deep.equal(['before']);
+    before.leave();
+    const place = await alone;
+    place.counted(1);
+    await turn();
+    expect(inside).to.deep.equal(['before', 'alone']);
+    place.leave();
+    place.leave();
+    await turn();
+    expect(inside).to.deep.equal(['before', 'alone', 'after']);
+    expect(holding.size).to.equal(1);
+  });
+});
