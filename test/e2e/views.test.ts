@@ -51,7 +51,10 @@ describe('the dashboard, through the whole stack', function () {
       .and.include('14.5 %')
       .and.include('20.0 to 45.0 %');
     await page.locator('.plan-field.plan-dry').waitFor();
-    await page.getByRole('link', { name: /^Orchard: Too dry/ }).waitFor();
+    await page
+      .locator('.plan')
+      .getByRole('link', { name: /^Orchard\s+Too dry/ })
+      .waitFor();
     await page.locator('[data-field="f1"][data-tone="dry"]').waitFor();
     await s1.send({ soil_moisture: 31.2 });
     await page.locator('[data-field="f1"][data-tone="fine"]').waitFor();
@@ -67,7 +70,10 @@ describe('the dashboard, through the whole stack', function () {
   });
 
   it('Farm: the plan leads to the field, Back leads to the farm', async () => {
-    await page.getByRole('link', { name: /^Orchard:/ }).click();
+    await page
+      .locator('.plan')
+      .getByRole('link', { name: /^Orchard/ })
+      .click();
     await page.getByRole('heading', { level: 1, name: 'Orchard' }).waitFor();
     expect(new URL(page.url()).pathname).to.equal('/farms/north/fields/f1');
     await page.goBack();
@@ -221,6 +227,26 @@ describe('the dashboard, through the whole stack', function () {
     expect(await page.getByLabel('Id', { exact: true }).inputValue()).to.equal('s1');
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  it('Dead letters: why, what and whose; replayed, it comes back when it still cannot be read; discarded, it is settled', async () => {
+    await s1.raw('{"soil_moisture": 31.2');
+    await open('/farms/north/dead-letters');
+    const letter = page.locator('[data-letter]').first();
+    await letter.getByRole('heading', { name: 'Not JSON' }).waitFor();
+    await letter.getByRole('link', { name: 'Row 3' }).waitFor();
+    await letter.getByText('What was sent').click();
+    expect(await letter.locator('.payload').textContent()).to.equal('{"soil_moisture": 31.2');
+    const offset = await letter.getAttribute('data-letter');
+    await letter.getByRole('button', { name: 'Replay' }).click();
+    await page.getByText(/^Replayed: it goes the whole way again/).waitFor();
+    await page.getByRole('button', { name: 'Replayed 1' }).waitFor();
+    await page.goto(page.url());
+    const again = page.locator(`[data-letter]:not([data-letter="${offset}"])`).first();
+    await again.getByRole('button', { name: 'Discard' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Discard' }).click();
+    await page.getByRole('button', { name: 'Discarded 1' }).click();
+    await page.getByText(/^Discarded .* by ada$/).waitFor();
   });
 
   it('System: every part by name and in words', async () => {

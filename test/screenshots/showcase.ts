@@ -35,8 +35,8 @@ export async function showcase(): Promise<Showcase> {
       reconnectPeriod: 0,
     }).catch(() => undefined),
   );
-  // What a device with an old program sends: one broken, one with its clock in seconds.
-  for (const payload of ['{"soil_moisture": 31.2', '{"ts": 1764000000, "values": {"soil_moisture": 31.2}}'])
+  // What a device with an old program may send.
+  for (const payload of ['{"soil_moisture": 31.2', '{"soil_moisture": "wet"}'])
     await sensor.publishAsync('farms/demo/sensors/gate-1/telemetry', payload, { qos: 1 });
   await sensor.endAsync();
   return {

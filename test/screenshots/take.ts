@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { chromium } from '../services/chromium.ts';
@@ -109,6 +110,8 @@ async function takeWith(
     await page.locator('.connection-live').waitFor();
     await ready(page);
     await page.waitForLoadState('networkidle');
+    // Lines and sparklines come one after the other; a picture may wait for a time, a test may not.
+    await delay(2_500);
     await keep(name);
     process.stdout.write(`${name}-${size}-${theme}\n`);
   }

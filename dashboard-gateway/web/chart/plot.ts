@@ -93,7 +93,7 @@ export class Plot {
       ...sizeOf(this.#host),
       ms: 1,
       tzDate: (ts) => uPlot.tzDate(new Date(ts), zone),
-      padding: [12, 16, 0, 0],
+      padding: [12, 28, 0, 0],
       legend: { show: false },
       cursor: this.#cursor(sync),
       scales: { x: { time: true, auto: false }, y: { auto: false } },

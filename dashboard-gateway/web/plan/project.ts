@@ -86,7 +86,7 @@ export function labelPlace(outline: readonly Point[], dots: readonly Point[]): P
 }
 
 function roomAt([x, y]: Point, outline: readonly Point[], dots: readonly Point[]): number {
-  const toDot = dots.map(([dx, dy]) => Math.hypot((dx - x) * 0.45, dy - y));
+  const toDot = dots.map(([dx, dy]) => Math.hypot((dx - x) * 0.3, dy - y));
   const toEdge = outline.map((a, i) => Math.hypot(...toLine([x, y], a, outline[(i + 1) % outline.length] ?? a)));
   return Math.min(...toDot, ...toEdge.map((d) => d * 0.8));
 }

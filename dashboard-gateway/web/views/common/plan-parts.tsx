@@ -89,7 +89,7 @@ export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapePr
       <text class="plan-label" x={x} y={y}>
         <tspan class="plan-name" x={x}>
           {name}
-        </tspan>
+        </tspan>{' '}
         {line && (
           <tspan class={`plan-line text-${tone}`} x={x} dy="1.25em">
             {line}

@@ -51,7 +51,7 @@ export function LetterCard({ farm, letter, done }: LetterProps) {
           {formatMoment(at, slowNow.value, locale)}
         </p>
       </header>
-      {explanation && <p>{explanation}</p>}
+      {explanation && <p>{explanation.replace(/^\$: /, '')}</p>}
       <Payload farm={farm} letter={letter} />
       {settled && (
         <p class="quiet">

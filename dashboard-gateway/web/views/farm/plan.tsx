@@ -75,7 +75,6 @@ function PlanField({
     <a
       class="plan-link"
       href={addressOf({ page: 'field', farm, field: field.id, metric: undefined, range: { last: '24h' } })}
-      aria-label={`${field.name}: ${field.sensors.length === 0 ? 'no sensor' : words}${value && `, mean ${value}`}`}
     >
       <PlanShape
         outline={outline}
@@ -97,7 +96,7 @@ function Dot({ farm, sensor, at: [x, y] }: { farm: string; sensor: string; at: P
     <a
       class="plan-dot-link"
       href={addressOf({ page: 'sensor', farm, sensor, range: { last: '24h' } })}
-      aria-label={name}
+      aria-label={`${name} on the plan`}
       tabIndex={-1}
     >
       <circle class={`plan-dot dot-${tone}`} cx={x} cy={y}>

@@ -34,7 +34,9 @@ export function DayPlan(props: DayPlanProps) {
         (place) => place.outline && <FieldThen key={place.field.id} {...props} place={place} outline={place.outline} />,
       )}
       {placed.flatMap(({ dots }) =>
-        dots.map((dot) => <DotThen key={dot.id} {...props} id={dot.id} at={props.at} place={dot.at} />),
+        dots
+          .filter(({ id }) => props.tracks.has(id))
+          .map((dot) => <DotThen key={dot.id} {...props} id={dot.id} at={props.at} place={dot.at} />),
       )}
     </PlanFrame>
   );

@@ -3,7 +3,7 @@ import { formatMoment } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf } from '../../format/words.ts';
 import { locale, slowNow } from '../../state/device.ts';
-import { live } from '../../state/sensors.ts';
+import { connection, live } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
 import { ToneIcon } from '../common/icons.tsx';
 import { ProblemNotice } from '../common/notice.tsx';
@@ -53,16 +53,17 @@ function Version({ system: { version, startedAt } }: { system: System }) {
 }
 
 function Parts({ parts }: { parts: readonly Part[] }) {
-  const down = parts.filter((part) => !part.ok);
+  const shown = merged(parts);
+  const down = shown.filter((part) => !part.ok);
   const tone = down.length === 0 ? 'fine' : 'offline';
   return (
     <section aria-labelledby="parts">
       <h2 class={`headline headline-${tone}`} id="parts">
         <ToneIcon tone={tone} />
-        {down.length === 0 ? 'Every part works' : `${down.length} of ${parts.length} parts not working`}
+        {down.length === 0 ? 'Every part works' : `${down.length} of ${shown.length} parts not working`}
       </h2>
       <ul class="parts">
-        {parts.map((part) => {
+        {shown.map((part) => {
           const { name, what, without } = partInWords(part.name);
           return (
             <li key={part.name} class={`panel edge-${part.ok ? 'fine' : 'offline'}`} data-part={part.name}>
@@ -82,6 +83,16 @@ function Parts({ parts }: { parts: readonly Part[] }) {
       </ul>
     </section>
   );
+}
+
+/** Several roles in one process name what they share each for itself: people need it once, and as it is at its worst. */
+function merged(parts: readonly Part[]): Part[] {
+  const byName = new Map<string, Part>();
+  for (const part of parts) {
+    const { name } = partInWords(part.name);
+    if (byName.get(name)?.ok !== false) byName.set(name, part);
+  }
+  return [...byName.values()];
 }
 
 function Figures({ figures }: { figures: readonly Figure[] }) {
@@ -105,8 +116,7 @@ function Figures({ figures }: { figures: readonly Figure[] }) {
 }
 
 function lineInWords(): string {
-  const { state } = live;
-  slowNow.value;
+  const state = connection.value;
   switch (state.phase) {
     case 'idle':
       return 'No farm is followed at the moment.';
