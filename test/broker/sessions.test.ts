@@ -86,8 +86,10 @@ describe('sessions and the commands sent through them', () => {
       await start();
       const first = await connect('a1');
       await subscribe(first, COMMANDS);
+      const sent = send('k1');
       await leave(first);
       await leave(await connect('a1', { clean: true }));
+      expect(await sent).to.equal('lost');
       expect(present(await connect('a1'))).to.equal(false);
       expect(broker.subscribers.hearing('north', 'a1')[0]).to.equal(undefined);
     });
@@ -247,13 +249,14 @@ describe('sessions and the commands sent through them', () => {
       expect(broker.subscribers.hearing('north', 'a1')[0]).to.equal(undefined);
     });
 
-    it('is not acknowledged by the PUBACK of another id', async () => {
+    it('is not acknowledged by the PUBACK of another id, nor by another packet with its own', async () => {
       await start();
       const client = await connect('a1', { clean: true });
       await subscribe(client, COMMANDS);
       const sent = send('k1');
       const [command] = await received(client, 1);
       client.send({ cmd: 'puback', messageId: (command?.messageId ?? 0) + 1 });
+      client.send({ cmd: 'pubcomp', messageId: command?.messageId ?? 0 });
       client.send({ cmd: 'pingreq' });
       await until('PINGRESP', () => client.of('pingresp').length === 1);
       await leave(client);

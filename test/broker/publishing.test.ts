@@ -1,0 +1,55 @@
+import { PassThrough } from 'node:stream';
+import { expect } from 'chai';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { newCounters } from '../../broker/counters.ts';
+import { Door } from '../../broker/door.ts';
+import { Gate } from '../../broker/gate.ts';
+import { Intake } from '../../broker/intake.ts';
+import { DEFAULT_BROKER_LIMITS as limits } from '../../broker/limits.ts';
+import { Offenders } from '../../broker/offenders.ts';
+import { Publishing } from '../../broker/publishing.ts';
+import { Rights } from '../../broker/rights.ts';
+import { Session } from '../../broker/session.ts';
+import { SessionState } from '../../broker/session-state.ts';
+import { silent } from '../../core/logger.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { Book, FARMS, topicOf, Valve } from './harness.ts';
+
+describe('a publish that is given up while its client is still connected', () => {
+  it('is not acknowledged, whereas one that the queue has is', async () => {
+    const valve = new Valve(await openLmdbQueue(await temporaryFolder()));
+    const counters = newCounters();
+    const door = new Door(valve, limits, counters, silent);
+    const intake = new Intake(limits);
+    const wire = new PassThrough();
+    const gate = new Gate({ wire, address: '' }, { limits, counters, intake, shut: () => door.shut });
+    const identity = { sensor: 'a1', farm: 'north', role: 'sensor' } as const;
+    const session = new Session(new SessionState('a1/x', identity, true), gate, 60_000, 60_000);
+    const acknowledged: number[] = [];
+    gate.acknowledge = (id) => acknowledged.push(id);
+    const publishing = new Publishing({
+      counters,
+      rights: new Rights(new Book(FARMS), 1),
+      door,
+      intake,
+      sessionOf: () => session,
+      onRefused: () => {},
+      offenders: new Offenders(1),
+      onBrought: () => {},
+      mostQos2: 1,
+    });
+    const publish = (messageId: number) =>
+      publishing.take(session, { topic: topicOf('a1'), payload: Buffer.from('{}'), qos: 1, messageId }, 0);
+    publish(1);
+    await until('the first is acknowledged', () => acknowledged.length === 1);
+    valve.refuse('full');
+    publish(2);
+    await until('the queue refuses it', () => counters.queueFailures === 1);
+    expect(session.waits).to.equal(true);
+    door.close();
+    expect(counters.givenUp).to.equal(1);
+    expect(acknowledged).to.deep.equal([1]);
+    gate.destroy();
+    await valve.close();
+  });
+});
