@@ -77,7 +77,10 @@ function judge(): void {
 }
 
 function fieldHealth(ids: readonly string[], bySensor: ReadonlyMap<string, Finding[]>, at: number): FieldHealth {
-  const firsts = ids.flatMap((id) => bySensor.get(id)?.[0] ?? []);
+  const all = ids.flatMap((id) => bySensor.get(id)?.[0] ?? []);
+  // A sensor that was only just registered says nothing of its field, as long as others do.
+  const never = all.filter((f) => f.kind === 'never');
+  const firsts = never.length === ids.length ? all : all.filter((f) => f.kind !== 'never');
   const tone = firsts.length === 0 ? 'fine' : worstOf(firsts.map((f) => f.tone));
   const worst = firsts.filter((f) => f.tone === tone);
   const order = [...ids].sort((a, b) => byRank(toneFrom(bySensor, a), toneFrom(bySensor, b)));

@@ -81,9 +81,7 @@ function PlanField({
         middle={middle}
         tone={shownTone}
         name={field.name}
-        line={
-          shownTone === 'fine' ? value : `${field.sensors.length === 0 ? 'No sensor' : words}${value && ` · ${value}`}`
-        }
+        line={field.sensors.length === 0 ? 'No sensor' : shownTone === 'fine' ? value : words}
       />
     </a>
   );

@@ -55,7 +55,7 @@ function then({ metric, at, tracks, goodFor }: DayPlanProps, ids: readonly strin
 
 function FieldThen({ place, outline, ...props }: DayPlanProps & { place: PlacedField; outline: readonly Point[] }) {
   const { tone, words, value } = then(props, place.field.sensors);
-  const line = tone === 'fine' ? value : [words, value].filter(Boolean).join(' · ');
+  const line = tone === 'fine' ? value : words;
   return <PlanShape outline={outline} middle={place.middle} tone={tone} name={place.field.name} line={line} />;
 }
 
