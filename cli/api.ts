@@ -57,6 +57,11 @@ export class Api {
     return body ?? new ReadableStream({ start: (controller) => controller.close() });
   }
 
+  /** Where the gateway shows readings live, and the token that lets a client in. */
+  live(): { address: string; token: string } {
+    return { address: `${this.base.replace(/^http/, 'ws')}/ws`, token: this.token };
+  }
+
   private async send(path: string, { method = 'GET', body, contentType, signal }: ApiCall): Promise<Response> {
     const headers: Record<string, string> = { authorization: `Bearer ${this.token}` };
     const init: RequestInit = { method, headers, redirect: 'error' };

@@ -95,7 +95,12 @@ export function demoSecretsPath(config: Config): string {
   return join(config.data, 'demo-secrets.json');
 }
 
-/** Keeps the demo sensors' secrets, readable by the owner alone. */
+/** Where the secrets of sensors are kept that `loam simulate --provision` registered. */
+export function simulatedSecretsPath(config: Config): string {
+  return join(config.data, 'simulated-secrets.json');
+}
+
+/** Keeps simulated sensors' secrets, readable by the owner alone. */
 export async function writeCredentials(path: string, list: readonly DemoCredential[]): Promise<void> {
   await replaceFile(path, `${JSON.stringify(list, null, 2)}\n`);
 }

@@ -9,6 +9,7 @@ import { startBroker, startGateway, startWorker } from './roles.ts';
 import { runUntilSignal, type Start } from './run.ts';
 import { addSensorCommand, listSensors, removeSensorCommand } from './sensor.ts';
 import { LONGEST_TTL, listCommands, sendCommand } from './sensor-commands.ts';
+import { simulateOptions } from './simulate/command-line.ts';
 import { simulateCommand } from './simulate.ts';
 import { startUp } from './up.ts';
 import { addUser, listUsers, removeUserCommand } from './user.ts';
@@ -105,18 +106,14 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     startGateway,
   );
 
-  withSettings(loam.command('simulate').description('publish believable readings as sensors would'), [
-    'data',
-    'logLevel',
-  ])
-    .option('--mqtt <url>', 'MQTT address to publish to', 'mqtt://127.0.0.1:1883')
-    .option(
-      '--secrets <file>',
-      'JSON file of sensors and secrets (default: those of the demo farm, in the data folder)',
-    )
-    .option('--interval <seconds>', 'time between two readings of a sensor', '2')
-    .option('--for <seconds>', 'stop by itself after this long')
-    .action(simulateCommand);
+  simulateOptions(
+    withSettings(loam.command('simulate').description('publish as sensors would; load and fault tests'), [
+      'data',
+      'logLevel',
+      'url',
+      'token',
+    ]),
+  ).action(simulateCommand);
 
   withSettings(
     loam

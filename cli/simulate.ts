@@ -1,54 +1,167 @@
-import { ConfigInvalid } from '../core/errors.ts';
-import { createLogger } from '../core/logger.ts';
-import { type SimulateProgress, simulate } from '../simulators/simulate.ts';
-import { demoSecretsPath, readCredentials } from './data-folder.ts';
-import { type Options, positive, settingsOf, text } from './options.ts';
+import { writeFile } from 'node:fs/promises';
+import type { Config } from '../core/config.ts';
+import { BrokerUnreachable, ConfigInvalid, CredentialsRefused, explain } from '../core/errors.ts';
+import { Ledger } from '../simulators/ledger.ts';
+import { runLoad } from '../simulators/load/load.ts';
+import type { LoadReport } from '../simulators/load/report.ts';
+import { type BreakReport, runUntilBreak } from '../simulators/load/until-break.ts';
+import { reportPage } from '../simulators/report-page.ts';
+import { runScript, type SignIn } from '../simulators/run.ts';
+import { tellVerdict, type Verdict, verdictOf } from '../simulators/verify.ts';
+import { Api } from './api.ts';
+import { type Options, settingsOf } from './options.ts';
+import { loadPlan } from './simulate/load-plan.ts';
+import { readSimulateOptions, type SimulateOptions } from './simulate/options.ts';
+import { knownSecrets, provision, signIns } from './simulate/sign-ins.ts';
+import { openView, tellReport, type View } from './simulate/view.ts';
+import { Witness } from './simulate/witness.ts';
+
+/** What a run ended with. */
+interface Outcome {
+  readonly report: LoadReport;
+  readonly verdict?: Verdict;
+  readonly lines: readonly string[];
+}
+
+const EXIT = { well: 0, lost: 1, unreachable: 3, refused: 4 } as const;
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * `loam simulate`: publishes as every sensor of a secrets file until it is told to stop or its time is over, then prints the totals.
- * Exits 0 when every publish was acknowledged, 1 when one was not.
+ * `loam simulate`. Exits 0 when all was acknowledged (and, with --verify, accounted for), 1 when something was not, 2 for a wrong option or profile,
+ * 3 when the broker cannot be reached, 4 when it refuses the credentials, 130 or 143 when a signal ended it early: what there is, is reported then too.
  */
-export async function simulateCommand(options: Options): Promise<void> {
-  const config = settingsOf(options);
-  const log = createLogger(config.logLevel);
-  const url = mqttUrl(text(options, 'mqtt') ?? '');
-  const file = text(options, 'secrets') ?? demoSecretsPath(config);
-  const credentials = await readCredentials(file);
-  if (!credentials) {
-    throw new ConfigInvalid(
-      '--secrets',
-      `--secrets: ${file} is not there; the first \`loam up\` writes one for its demo farm`,
-    );
-  }
-  const intervalMs = positive('--interval', text(options, 'interval') ?? '') * 1000;
-  const time = text(options, 'for');
+export async function simulateCommand(given: Options): Promise<void> {
+  const config = settingsOf(given);
+  const options = await readSimulateOptions(given);
   const ending = new AbortController();
-  const stop = () => ending.abort();
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-
-  const totals = await simulate({
-    url,
-    credentials,
-    intervalMs,
-    signal: ending.signal,
-    log,
-    onProgress: (progress) =>
-      process.stderr.write(
-        `${process.stderr.isTTY ? '\r\x1b[K' : ''}${sentence(progress)}${process.stderr.isTTY ? '' : '\n'}`,
-      ),
-    ...(time === undefined ? {} : { forMs: positive('--for', time) * 1000 }),
-  });
-  if (process.stderr.isTTY) process.stderr.write('\n');
-  process.stdout.write(`${sentence(totals)}\n`);
-  process.exitCode = totals.failed === 0 && totals.acknowledged === totals.published && totals.published > 0 ? 0 : 1;
+  let endedBy: number | undefined;
+  for (const [signal, code] of Object.entries(SIGNALS)) {
+    process.once(signal, () => {
+      endedBy = code;
+      process.stderr.write('\nstopping: waiting for what is not acknowledged yet; once more ends at once\n');
+      process.once(signal, () => process.exit(code));
+      ending.abort();
+    });
+  }
+  const view = openView(options.forMs);
+  try {
+    const outcome = await run(config, options, view, ending.signal);
+    view.end();
+    process.stdout.write(`${outcome.lines.join('\n')}\n`);
+    await keep(options, outcome);
+    process.exitCode = endedBy ?? (isWell(outcome) ? EXIT.well : EXIT.lost);
+  } catch (error) {
+    view.end();
+    if (!(error instanceof BrokerUnreachable) && !(error instanceof CredentialsRefused)) throw error;
+    process.stderr.write(`loam: ${explain(error)}\n`);
+    process.exitCode = error instanceof BrokerUnreachable ? EXIT.unreachable : EXIT.refused;
+  }
 }
 
-function sentence({ sensors, connected, published, acknowledged, failed, refused }: SimulateProgress): string {
-  const counts = `${connected} of ${sensors} sensors connected, ${published} published, ${acknowledged} acknowledged, ${failed} failed`;
-  return refused === undefined ? counts : `${counts}; the broker refuses a sensor: ${refused}`;
+async function run(config: Config, options: SimulateOptions, view: View, signal: AbortSignal): Promise<Outcome> {
+  const signIn = await signInsOf(config, options, view);
+  return options.load === undefined
+    ? simulate(config, options, signIn, view, signal)
+    : loadTest(options, options.load, signIn, view, signal);
 }
 
-function mqttUrl(given: string): string {
-  if (URL.canParse(given) && /^mqtts?:$/.test(new URL(given).protocol)) return given;
-  throw new ConfigInvalid('--mqtt', `--mqtt: got ${JSON.stringify(given)}, allowed: mqtt://HOST:PORT`);
+async function signInsOf(config: Config, options: SimulateOptions, view: View): Promise<(id: string) => SignIn> {
+  const { script, secrets, alike } = options;
+  if (alike) return () => alike;
+  const known = await knownSecrets(config, secrets);
+  if (options.provision) {
+    const tell = (done: number, of: number) => view.preparing('sensors registered', done, of);
+    await provision(await Api.open(config), config, script.lines, known, tell);
+  }
+  return signIns(script.lines, known);
+}
+
+async function simulate(
+  config: Config,
+  options: SimulateOptions,
+  signIn: (id: string) => SignIn,
+  view: View,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { script } = options;
+  const ledger = options.verify ? new Ledger() : undefined;
+  const farms = [...new Set(script.lines.map(({ group }) => group.farm))];
+  const witness = ledger ? new Witness(await Api.open(config), ledger, farms) : undefined;
+  try {
+    await witness?.watch();
+    const report = await runScript({
+      ...options.run,
+      script,
+      signIn,
+      signal,
+      ...(options.forMs === undefined ? {} : { forMs: options.forMs }),
+      ...(ledger ? { ledger } : {}),
+      onConnecting: (done, of) => view.preparing('connections', done, of),
+      onStretch: (stretch) => view.stretch(stretch),
+    });
+    view.end();
+    const verdict = witness && ledger ? verdictOf(ledger, await witness.findings()) : undefined;
+    const counts = `${report.sensors} sensors: ${report.readings} readings, ${report.duplicates} duplicates, ${report.malformed} malformed messages, ${report.failed} given up`;
+    return {
+      report,
+      ...(verdict ? { verdict } : {}),
+      lines: [counts, ...tellReport(report), ...(verdict ? tellVerdict(verdict) : [])],
+    };
+  } finally {
+    witness?.close();
+  }
+}
+
+async function loadTest(
+  options: SimulateOptions,
+  load: NonNullable<SimulateOptions['load']>,
+  signIn: (id: string) => SignIn,
+  view: View,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const plan = loadPlan(options, load, signIn);
+  const heard = {
+    signal,
+    onConnecting: (connected: number) => view.preparing('connections', connected, plan.connections.length),
+    onStretch: view.stretch.bind(view),
+  };
+  if (!load.untilBreak) {
+    const report = await runLoad(plan, heard);
+    return { report, lines: tellReport(report) };
+  }
+  const report = await runUntilBreak(plan, heard);
+  return { report, lines: [...tellReport(report), ...tellSteps(report)] };
+}
+
+function tellSteps({ steps, heldRate, broke, generator }: BreakReport): string[] {
+  const rows = steps.map(
+    ({ rate, acknowledgedPerSecond, p99Ms, held }) =>
+      `  ${Math.round(rate)}/s: ${Math.round(acknowledgedPerSecond)}/s acknowledged, p99 ${p99Ms?.toFixed(0) ?? '-'} ms, ${held ? 'held' : 'broke'}`,
+  );
+  const end = broke === undefined ? 'nothing broke before the end' : broke;
+  const held = heldRate === undefined ? 'no rate held' : `${Math.round(heldRate)}/s held`;
+  return [...rows, `${held}; ${end}${generator.wasTheLimit ? ' (the generator was the limit)' : ''}`];
+}
+
+/** A load test until something breaks is well when it broke: that is what was asked. */
+function isWell({ report, verdict }: Outcome): boolean {
+  if (verdict) return verdict.ok;
+  const failed = 'failed' in report && typeof report.failed === 'number' ? report.failed : 0;
+  return report.sent > 0 && report.unacknowledged === 0 && failed === 0;
+}
+
+async function keep({ report: path, title }: SimulateOptions, { report, verdict }: Outcome): Promise<void> {
+  if (path === undefined) return;
+  const base = path.replace(/\.(html|json)$/, '');
+  const about = [new Date().toISOString(), `Node ${process.version}, ${process.platform}-${process.arch}`];
+  try {
+    await writeFile(
+      `${base}.json`,
+      `${JSON.stringify({ title, ...report, ...(verdict ? { verdict } : {}) }, null, 2)}\n`,
+    );
+    await writeFile(`${base}.html`, reportPage(report, { title, about, ...(verdict ? { verdict } : {}) }));
+  } catch (cause) {
+    throw new ConfigInvalid('--report', `--report: cannot write ${base}.json and .html: ${explain(cause)}`, { cause });
+  }
+  process.stdout.write(`The report is in ${base}.html and ${base}.json\n`);
 }

@@ -124,6 +124,8 @@ ${FIELDS.flatMap((field) => field.sensors.map((sensor) => sensorYaml(field, sens
 metrics:
   - { id: soil_moisture, label: Soil moisture, unit: "%", min: 18, max: 40, decimals: 1 }
   - { id: soil_temperature, label: Soil temperature, unit: °C, decimals: 1 }
+  - { id: ec, label: Conductivity, unit: mS/cm, decimals: 2 }
+  - { id: irrigation, label: Irrigation, unit: mm/h, decimals: 0 }
   - { id: air_temperature, label: Air temperature, unit: °C, decimals: 1 }
   - { id: air_humidity, label: Air humidity, unit: "%", decimals: 0 }
   - { id: rain, label: Rain in the last hour, unit: mm, decimals: 1 }

@@ -49,7 +49,7 @@ export class DemoSensors implements Part {
   constructor(options: DemoOptions) {
     this.options = options;
     this.members = options.sensors.map(({ id, farm, secret, kind, seed }) => ({
-      sensor: new Sensor({ url: options.url, id, farm, secret, log: options.log }),
+      sensor: new Sensor({ url: options.url, id, farm, secret }),
       probe: new Probe(kind, seed),
     }));
   }

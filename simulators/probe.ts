@@ -1,5 +1,5 @@
 import { noise, smoothNoise } from './random.ts';
-import { type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
+import { Climate, type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
 import { blockedMoistureAt, drippedMoistureAt, tunnelAirAt } from './tunnel.ts';
 import { clamp, HOUR_MS, type Place, rainAt, weatherAt } from './weather.ts';
 
@@ -10,6 +10,7 @@ export type Values = Readonly<Record<string, number>>;
 
 /** All demo sensors stand in one landscape, so that they see one weather. */
 const PLACE: Place = { latitude: 52.4, longitude: 13, seed: 20 };
+const CLIMATE = new Climate(PLACE);
 const DAY_MS = 24 * HOUR_MS;
 
 /**
@@ -20,11 +21,14 @@ export class Probe {
   private readonly kind: string;
   private readonly seed: number;
   private readonly water: SoilWater;
+  private readonly isFull: boolean;
 
-  constructor(kind: string, seed: number) {
+  /** `full`: a probe that also measures conductivity, with a valve that tells what it lets through. */
+  constructor(kind: string, seed: number, make: 'plain' | 'full' = 'plain') {
+    this.isFull = make === 'full';
     this.kind = kind;
     this.seed = seed;
-    this.water = new SoilWater(PLACE, soilOf(kind, seed));
+    this.water = new SoilWater(CLIMATE, soilOf(kind, seed));
   }
 
   /** What it measures at `now`, Unix ms: metric names to numbers, rounded as a device would. */
@@ -48,10 +52,22 @@ export class Probe {
   }
 
   private groundAt(now: number): Values {
-    return {
-      soil_moisture: round(clamp(this.water.moistureAt(now) + this.jitter(now, 5, 0.15), 0, 60), 1),
+    const moisture = this.water.moistureAt(now);
+    const ground = {
+      soil_moisture: round(clamp(moisture + this.jitter(now, 5, 0.15), 0, 60), 1),
       soil_temperature: round(soilTemperatureAt(PLACE, now) + this.error(6, 0.8) + this.jitter(now, 7, 0.08), 1),
     };
+    if (!this.isFull) return ground;
+    const salts = { ec: round(this.ecAt(now, moisture), 2) };
+    return this.kind === 'irrigated'
+      ? { ...ground, ...salts, irrigation: this.water.irrigationAt(now) }
+      : { ...ground, ...salts };
+  }
+
+  /** mS/cm in the bulk soil: salts conduct in its water, so that it follows moisture; fertiliser comes with the season. */
+  private ecAt(now: number, moisture: number): number {
+    const salts = 0.6 + 0.9 * noise(this.seed, 12) + 0.3 * smoothNoise(this.seed + 13, now / (20 * DAY_MS));
+    return clamp(salts * (moisture / 30) ** 1.6 + this.jitter(now, 14, 0.01), 0.05, 6);
   }
 
   private tunnelAt(now: number): Values {

@@ -21,6 +21,38 @@ const IRRIGATION_MM_PER_HOUR = 4;
 /** Irrigation is started in the early morning only, when least of it is lost. */
 const IRRIGATION_HOURS_UTC = [2, 3, 4, 5];
 const MOST_KEPT = 4;
+const MOST_STEPS_KEPT = 4 * MEMORY_STEPS;
+
+/** What weather does to soils in one step: it is the same for all soils of a place, and worked out once for all of them. */
+interface Draw {
+  /** mm that plants would take in an hour if they found it. */
+  readonly thirst: number;
+  /** mm in an hour. */
+  readonly rain: number;
+}
+
+/** The weather of a place, step by step, as soils feel it. Kept for as many steps as a soil remembers. */
+export class Climate {
+  readonly place: Place;
+  private readonly known = new Map<number, Draw>();
+
+  constructor(place: Place) {
+    this.place = place;
+  }
+
+  at(step: number): Draw {
+    const known = this.known.get(step);
+    if (known) return known;
+    const now = step * STEP_MS;
+    const { temperature, humidity, sunshine } = weatherAt(this.place, now);
+    // Sunny, warm, dry air draws water.
+    const thirst = Math.max(0, 0.0009 * sunshine + 0.004 * temperature * (1 - humidity / 100));
+    const draw = { thirst, rain: rainAt(this.place, now) };
+    if (this.known.size >= MOST_STEPS_KEPT) this.known.clear();
+    this.known.set(step, draw);
+    return draw;
+  }
+}
 
 interface Course {
   step: number;
@@ -34,12 +66,12 @@ interface Course {
  * and the last steps are kept so that the next moment need not begin again.
  */
 export class SoilWater {
-  private readonly place: Place;
+  private readonly climate: Climate;
   private readonly soil: Soil;
   private readonly kept = new Map<number, Course>();
 
-  constructor(place: Place, soil: Soil) {
-    this.place = place;
+  constructor(climate: Climate, soil: Soil) {
+    this.climate = climate;
     this.soil = soil;
   }
 
@@ -48,6 +80,12 @@ export class SoilWater {
     const step = Math.floor(now / STEP_MS);
     const from = this.atStep(step);
     return from + (this.next(step, from) - from) * ((now - step * STEP_MS) / STEP_MS);
+  }
+
+  /** What is irrigated at `now`, mm in an hour. */
+  irrigationAt(now: number): number {
+    const step = Math.floor(now / STEP_MS);
+    return this.irrigation(step, this.atStep(step));
   }
 
   private atStep(step: number): number {
@@ -74,13 +112,11 @@ export class SoilWater {
   private next(step: number, moisture: number): number {
     const { wilting, capacity, depth } = this.soil;
     const hours = STEP_MS / HOUR_MS;
-    const now = step * STEP_MS;
-    const { temperature, humidity, sunshine } = weatherAt(this.place, now);
-    // Sunny, warm, dry air draws water; the drier the soil, the less of it plants can find.
-    const thirst = Math.max(0, 0.0009 * sunshine + 0.004 * temperature * (1 - humidity / 100));
+    const { thirst, rain } = this.climate.at(step);
+    // The drier the soil, the less of its water plants can find.
     const found = clamp((moisture - wilting) / (capacity - wilting), 0, 1) ** 0.7;
     const lost = thirst * found * hours;
-    const gained = (rainAt(this.place, now) + this.irrigation(step, moisture)) * hours;
+    const gained = (rain + this.irrigation(step, moisture)) * hours;
     const drained = Math.max(0, moisture - capacity) * 0.12 * hours;
     return clamp(moisture + ((gained - lost) / depth) * 100 - drained, wilting * 0.9, capacity * 1.35);
   }

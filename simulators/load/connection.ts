@@ -2,7 +2,6 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { backoff } from '../../core/lifecycle.ts';
-import type { Message } from './messages.ts';
 
 /** What a connection needs to know. */
 export interface ConnectionOptions {
@@ -18,7 +17,7 @@ export interface ConnectionOptions {
 }
 
 /** What a connection asks for and tells. */
-export interface ConnectionEvents {
+export interface ConnectionEvents<Message> {
   /** The next message to publish, or undefined when none is due. */
   next(): Message | undefined;
   /** The bytes of a message. `again`: it was sent before, on a connection that broke. */
@@ -48,7 +47,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
 };
 
 /**
- * One MQTT 3.1.1 client with as little around the codec as a load needs.
+ * One MQTT 3.1.1 client for messages of any kind with as little around the codec as a load needs.
  *
  *     idle ─open─▶ connecting ─CONNACK 0─▶ up ─socket closed─▶ waiting ─retry─▶ connecting
  *                       └──────── refused, closed ───────────────▲
@@ -56,10 +55,10 @@ const REFUSALS: Readonly<Record<number, string>> = {
  * A message is in one of `inFlight` slots from its first sending to its PUBACK, over as many connections as that takes: after a break
  * everything in a slot is sent again before anything new. `retry` asks its owner for the next attempt, who decides how many go at once.
  */
-export class Connection {
+export class Connection<Message> {
   state: 'idle' | 'connecting' | 'up' | 'waiting' | 'ended' = 'idle';
   private readonly options: ConnectionOptions;
-  private readonly events: ConnectionEvents;
+  private readonly events: ConnectionEvents<Message>;
   private readonly retry: () => void;
   private readonly slots: (Message | undefined)[];
   private readonly free: number[] = [];
@@ -73,7 +72,7 @@ export class Connection {
   private saidAt = 0;
   private writing = false;
 
-  constructor(options: ConnectionOptions, events: ConnectionEvents, retry: () => void) {
+  constructor(options: ConnectionOptions, events: ConnectionEvents<Message>, retry: () => void) {
     this.options = options;
     this.events = events;
     this.retry = retry;
@@ -94,6 +93,7 @@ export class Connection {
   /** Makes one attempt to connect. */
   open(): void {
     if (this.state === 'ended') return;
+    clearTimeout(this.timer);
     this.state = 'connecting';
     this.why = '';
     this.code = undefined;
@@ -151,6 +151,11 @@ export class Connection {
     const keepalive = this.options.keepaliveS * 1_000;
     if (now - this.heardAt > keepalive * 1.5) this.drop('silent');
     else if (now - this.saidAt > keepalive / 2) this.write([mqttPacket.generate({ cmd: 'pingreq' })]);
+  }
+
+  /** Sends bytes of the caller's own, which are not kept: a publish of QoS 0. */
+  send(packet: Buffer): void {
+    if (this.state === 'up') this.write([packet]);
   }
 
   /** Cuts the connection as a failing link would; it comes back as after any break. */

@@ -58,13 +58,13 @@ const LONGEST_US = 3_600_000_000;
 export class Driver {
   private readonly plan: FullPlan;
   private readonly events: DriverEvents;
-  private readonly connections: Connection[];
+  private readonly connections: Connection<Message>[];
   private readonly schedule: Schedule | undefined;
   private readonly counts: Counts = { sent: 0, acknowledged: 0, resent: 0, lost: 0, refused: 0 };
   private readonly lines = new PromiseLines();
   private readonly payloads: Payloads;
   private readonly errors = new Map<string, number>();
-  private readonly toOpen: Connection[] = [];
+  private readonly toOpen: Connection<Message>[] = [];
   private opening = 0;
   private connected = 0;
   private ready = false;
@@ -147,7 +147,7 @@ export class Driver {
     return told;
   }
 
-  private connection(index: number): Connection {
+  private connection(index: number): Connection<Message> {
     const { url, ca, connections, keepaliveS, inFlight, qos, firstSeq, times } = this.plan;
     const plan = connections[index];
     if (!plan) throw new RangeError(`no connection ${index}`);
@@ -155,7 +155,7 @@ export class Driver {
     const numbering = new Numbering(sensors, firstSeq);
     const given = times.are === 'due' ? 'due' : times;
     let taken = 0;
-    const connection: Connection = new Connection(
+    const connection: Connection<Message> = new Connection(
       {
         url: new URL(url),
         ...(ca === undefined ? {} : { ca }),

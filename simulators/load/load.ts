@@ -1,11 +1,11 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import { open } from 'node:fs/promises';
 import { BrokerUnreachable, CredentialsRefused, explain } from '../../core/errors.ts';
 import { pause, withDeadline } from '../../core/lifecycle.ts';
 import { Crew } from './crew.ts';
-import type { Refusal, Tidings } from './driver.ts';
+import type { Refusal } from './driver.ts';
 import { completePlan, type FullPlan, type LoadPlan } from './plan.ts';
-import { generatorOf, type LoadReport, latencyOf, type Stretch, stretchOf, together } from './report.ts';
+import { RunRecord } from './record.ts';
+import { type LoadReport, type Stretch, together } from './report.ts';
 
 const STRETCH_MS = 1_000;
 /** CONNACK codes by which a broker refuses who connects: 2 for the client id, 4 and 5 for the credentials. */
@@ -34,7 +34,16 @@ export async function runLoad(given: LoadPlan, options: LoadOptions = {}): Promi
   const file = plan.promises === undefined ? undefined : await open(plan.promises, 'a');
   const start = new Start(plan);
   const crew = new Crew(plan, (refusal) => start.note(refusal));
-  const record = new RunRecord(plan, file);
+  const record = new RunRecord(
+    {
+      connections: plan.connections.length,
+      qos: plan.qos,
+      loop: plan.pace.loop,
+      threads: plan.threads,
+      warmupMs: plan.warmupMs,
+    },
+    file,
+  );
   try {
     if (await start.up(crew, options)) {
       await publish(plan, crew, record, options);
@@ -121,7 +130,7 @@ async function publish(plan: FullPlan, crew: Crew, record: RunRecord, options: L
   try {
     while (!over.signal.aborted) {
       await Promise.race([pause(STRETCH_MS, over.signal), crew.failed]);
-      const stretch = await record.take(crew);
+      const stretch = await record.take(together(await crew.tell()));
       options.onStretch?.(stretch);
     }
   } finally {
@@ -139,91 +148,5 @@ async function settle(plan: FullPlan, crew: Crew, record: RunRecord): Promise<vo
   } catch (error) {
     record.note(explain(error));
   }
-  await record.take(crew);
-}
-
-/** What has been found so far. */
-class RunRecord {
-  private readonly plan: FullPlan;
-  private readonly file: FileHandle | undefined;
-  private readonly stretches: Stretch[] = [];
-  private readonly busy: number[] = [];
-  private readonly latency: RecordableHistogram = createHistogram();
-  private readonly lateness: RecordableHistogram = createHistogram();
-  private readonly notes: string[] = [];
-  private last: Tidings | undefined;
-  private startedAt = 0;
-  private lastAt = 0;
-  private sendingMs: number | undefined;
-
-  constructor(plan: FullPlan, file: FileHandle | undefined) {
-    this.plan = plan;
-    this.file = file;
-  }
-
-  begin(): void {
-    this.startedAt = performance.now();
-    this.lastAt = this.startedAt;
-  }
-
-  sendingEnded(): void {
-    this.sendingMs = this.lastAt - this.startedAt;
-  }
-
-  note(what: string): void {
-    this.notes.push(what);
-  }
-
-  /** Asks the crew for what happened since the last time, and keeps it. */
-  async take(crew: Crew): Promise<Stretch> {
-    const now = together(await crew.tell());
-    const at = performance.now();
-    const stretch = stretchOf(this.last, now, at - this.startedAt, at - this.lastAt);
-    if (this.file && now.promises) await this.file.appendFile(now.promises);
-    if (this.measured(stretch)) {
-      this.latency.add(now.latency);
-      this.lateness.add(now.lateness);
-      if (this.sendingMs === undefined) this.busy.push(now.busy);
-    }
-    this.stretches.push(stretch);
-    this.last = now;
-    this.lastAt = at;
-    return stretch;
-  }
-
-  report(ended: LoadReport['ended']): LoadReport {
-    const { plan, last, sendingMs = 0 } = this;
-    const measured = this.stretches.filter((stretch) => this.measured(stretch) && stretch.at <= sendingMs + 1);
-    const seconds = measured.reduce((sum, { ms }) => sum + ms, 0) / 1_000;
-    const acknowledged = measured.reduce((sum, stretch) => sum + stretch.acknowledged, 0);
-    const busiest = median(this.busy);
-    return {
-      connections: plan.connections.length,
-      qos: plan.qos,
-      loop: plan.pace.loop,
-      seconds,
-      due: last?.due ?? 0,
-      sent: last?.sent ?? 0,
-      acknowledged: last?.acknowledged ?? 0,
-      resent: last?.resent ?? 0,
-      unacknowledged: (last?.sent ?? 0) - (last?.acknowledged ?? 0),
-      perSecond: seconds > 0 ? acknowledged / seconds : 0,
-      latencyMs: latencyOf(this.latency),
-      connectionsLost: last?.lost ?? 0,
-      connectionsRefused: last?.refused ?? 0,
-      errors: { ...last?.errors, ...Object.fromEntries(this.notes.map((what) => [what, 1])) },
-      stretches: this.stretches,
-      generator: generatorOf(plan.threads, busiest, this.lateness, plan.pace.loop),
-      ended,
-    };
-  }
-
-  private measured({ at, ms }: Stretch): boolean {
-    return at - ms >= this.plan.warmupMs - 1;
-  }
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  await record.take(together(await crew.tell()));
 }

@@ -66,7 +66,7 @@ const group = z
     farm: id.default('demo'),
     /** Where they stand, by turns; none: what the farm has. */
     fields: z.array(id).default([]),
-    kind: z.enum(['soil', 'irrigated', 'weather', 'all']).default('all'),
+    kind: z.enum(['soil', 'irrigated', 'weather', 'dripped', 'blocked', 'tunnel', 'all']).default('all'),
     interval: duration,
     /** Each interval is longer or shorter by up to this share of it. */
     jitter: share.default(0),

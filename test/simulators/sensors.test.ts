@@ -6,7 +6,6 @@ import { silent } from '../../core/logger.ts';
 import { DemoSensors } from '../../simulators/demo.ts';
 import { demoFarm } from '../../simulators/demo-farm.ts';
 import { Sensor } from '../../simulators/sensor.ts';
-import { simulate } from '../../simulators/simulate.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { Book } from '../broker/harness.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
@@ -56,7 +55,7 @@ describe('simulated sensors', () => {
     });
   function sensor(options: { secret?: string; outbox?: number } = {}): Sensor {
     if (!first) throw new Error('the demo farm has no sensors');
-    return new Sensor({ url: url(), ...first, log: silent, ...options });
+    return new Sensor({ url: url(), ...first, ...options });
   }
   const at = (ts: number) => [{ ts, values: { soil_moisture: 30 } }];
 
@@ -128,30 +127,5 @@ describe('simulated sensors', () => {
     const begin = performance.now();
     await demo.stop(2_000);
     expect(performance.now() - begin).to.be.below(2_000);
-  });
-
-  it('run by hand tell their progress and end with a sum that adds up', async () => {
-    let told = 0;
-    const sum = await simulate({
-      url: url(),
-      credentials,
-      intervalMs: 90,
-      forMs: 1_500,
-      onProgress: () => {
-        told += 1;
-      },
-    });
-    expect(told).to.be.at.least(1);
-    expect(sum.published).to.be.within(120, 215);
-    expect(sum).to.include({ acknowledged: sum.published, failed: 0, sensors: 12 });
-    await until('all are in the queue', () => points().length === sum.published);
-  });
-
-  it('run by hand end when they are told to', async () => {
-    const ending = new AbortController();
-    const sum = simulate({ url: url(), credentials, intervalMs: 100, signal: ending.signal });
-    await until('everybody came', () => new Set(points().map((point) => point.sensor)).size === credentials.length);
-    ending.abort();
-    expect((await sum).failed).to.equal(0);
   });
 });

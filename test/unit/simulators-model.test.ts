@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { hashSecret } from '../../core/secrets.ts';
 import { demoFarm } from '../../simulators/demo-farm.ts';
 import { Probe } from '../../simulators/probe.ts';
-import { SoilWater } from '../../simulators/soil.ts';
+import { Climate, SoilWater } from '../../simulators/soil.ts';
 import { HOUR_MS, type Place, rainAt, sunHeight, weatherAt } from '../../simulators/weather.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 
@@ -72,7 +72,7 @@ describe('the simulated soil', () => {
   const soil = { wilting: 12, capacity: 36, depth: 250, seed: 3 };
 
   it('gets wetter by rain and dries in the days without', () => {
-    const water = new SoilWater(BERLIN, soil);
+    const water = new SoilWater(new Climate(BERLIN), soil);
     const change = (day: number) => water.moistureAt(day + DAY_MS) - water.moistureAt(day);
     const rainOf = (day: number) =>
       meanOf(Array.from({ length: 48 }, (_, i) => rainAt(BERLIN, day + (i * HOUR_MS) / 2))) * 24;
@@ -87,8 +87,8 @@ describe('the simulated soil', () => {
   });
 
   it('is irrigated when it is dry, where it is irrigated', () => {
-    const plain = new SoilWater({ ...BERLIN, seed: 5 }, soil);
-    const irrigated = new SoilWater({ ...BERLIN, seed: 5 }, { ...soil, irrigateBelow: 26 });
+    const plain = new SoilWater(new Climate({ ...BERLIN, seed: 5 }), soil);
+    const irrigated = new SoilWater(new Climate({ ...BERLIN, seed: 5 }), { ...soil, irrigateBelow: 26 });
     const august = days(31, Date.UTC(2025, 7, 1));
     expect(Math.min(...august.map((day) => irrigated.moistureAt(day)))).to.be.above(
       Math.min(...august.map((day) => plain.moistureAt(day))),
@@ -97,8 +97,8 @@ describe('the simulated soil', () => {
 
   it('gives the same moisture in whatever order it is asked', () => {
     const moments = days(60).map((day) => day + 5 * HOUR_MS);
-    const forward = new SoilWater(BERLIN, soil);
-    const backward = new SoilWater(BERLIN, soil);
+    const forward = new SoilWater(new Climate(BERLIN), soil);
+    const backward = new SoilWater(new Climate(BERLIN), soil);
     const forwards = moments.map((at) => forward.moistureAt(at));
     const backwards = [...moments].reverse().map((at) => backward.moistureAt(at));
     expect(forwards).to.deep.equal(backwards.reverse());
@@ -112,6 +112,8 @@ describe('a simulated probe', () => {
     rain: [0, 30],
     soil_moisture: [5, 55],
     soil_temperature: [-5, 35],
+    ec: [0.05, 6],
+    irrigation: [0, 4],
     battery: [3.3, 4.2],
     rssi: [-120, -60],
   };
@@ -124,16 +126,16 @@ describe('a simulated probe', () => {
 
   it('measures every metric of its kind, within plausible ranges, and nothing else', () => {
     const kinds = {
-      all: Object.keys(RANGES),
+      all: Object.keys(RANGES).filter((metric) => metric !== 'irrigation'),
       weather: ['air_temperature', 'air_humidity', 'rain', 'battery', 'rssi'],
-      soil: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
-      irrigated: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
+      soil: ['soil_moisture', 'soil_temperature', 'ec', 'battery', 'rssi'],
+      irrigated: ['soil_moisture', 'soil_temperature', 'ec', 'irrigation', 'battery', 'rssi'],
       dripped: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
       blocked: ['soil_moisture', 'soil_temperature', 'battery', 'rssi'],
       tunnel: ['air_temperature', 'air_humidity', 'battery', 'rssi'],
     };
     for (const [kind, metrics] of Object.entries(kinds)) {
-      const probe = new Probe(kind, 4);
+      const probe = new Probe(kind, 4, 'full');
       for (const now of moments) {
         const values = probe.valuesAt(now);
         expect(Object.keys(values)).to.have.members(metrics);

@@ -1,0 +1,33 @@
+import type { LoadPlan } from '../../simulators/load/plan.ts';
+import type { SignIn } from '../../simulators/run.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
+import type { LoadSettings, SimulateOptions } from './options.ts';
+
+/** Times of a closed loop run ahead of the clock where a sensor publishes over a thousand a second: they begin an hour ago. */
+const AHEAD_MS = 3_600_000;
+
+/** A load test over the connections of a script, in the native format. */
+export function loadPlan(
+  { script, run, forMs }: SimulateOptions,
+  { rate, rampMs, inFlight, threads, qos }: LoadSettings,
+  signIn: (id: string) => SignIn,
+): LoadPlan {
+  return {
+    url: run.url,
+    connections: script.lines.map(({ id, group, devices }) => ({
+      clientId: id,
+      ...signIn(id),
+      sensors: devices.map((device) => ({
+        farm: group.farm,
+        sensor: device.id,
+        topic: telemetryTopic(group.farm, device.id),
+      })),
+    })),
+    pace: rate === undefined ? { loop: 'closed' } : { loop: 'open', rate, rampMs },
+    qos,
+    inFlight,
+    threads,
+    times: rate === undefined ? { are: 'stepped', first: Date.now() - AHEAD_MS, step: 1 } : { are: 'due' },
+    ...(forMs === undefined ? {} : { forMs }),
+  };
+}

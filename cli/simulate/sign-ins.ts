@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import type { Config } from '../../core/config.ts';
+import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
+import type { DemoCredential } from '../../simulators/demo.ts';
+import type { Line } from '../../simulators/profile/devices.ts';
+import type { SignIn } from '../../simulators/run.ts';
+import { UNASSIGNED } from '../../telemetry/registry.ts';
+import type { Api } from '../api.ts';
+import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../data-folder.ts';
+
+const farms = z.object({
+  farms: z.array(z.object({ id: z.string(), fields: z.array(z.object({ id: z.string() })) })),
+});
+const secret = z.object({ secret: z.string() });
+
+/** The secrets of sensors that may be simulated: those of a file, else those that this data folder's demo farm and provisioning left. */
+export async function knownSecrets(config: Config, file: string | undefined): Promise<Map<string, DemoCredential>> {
+  const paths = file === undefined ? [demoSecretsPath(config), simulatedSecretsPath(config)] : [file];
+  const lists = await Promise.all(paths.map((path) => readCredentials(path)));
+  if (file !== undefined && !lists[0]) throw new ConfigInvalid('--secrets', `--secrets: ${file} is not there`);
+  return new Map(lists.flatMap((list) => list ?? []).map((credential) => [credential.id, credential]));
+}
+
+/** How each connection of `lines` signs in. Throws ConfigInvalid, which says what to do, when the secret of one is not known. */
+export function signIns(lines: readonly Line[], known: ReadonlyMap<string, DemoCredential>): (id: string) => SignIn {
+  const unknown = lines.filter(({ id }) => !known.has(id));
+  if (unknown.length > 0) {
+    const [first] = unknown;
+    throw new ConfigInvalid(
+      '--secrets',
+      `--secrets: the secret of ${first?.id}${unknown.length > 1 ? ` and ${unknown.length - 1} others` : ''} is not known; ` +
+        '--provision registers the sensors of a profile with a running Loam, --username signs all in alike, and the first `loam up` writes the secrets of its demo farm',
+    );
+  }
+  return (id) => {
+    const found = known.get(id)?.secret;
+    return { username: id, ...(found === undefined ? {} : { password: found }) };
+  };
+}
+
+/**
+ * Registers over HTTP the connections of `lines` that have no known secret, and keeps their secrets in the data folder. `onProgress` is told how many are done.
+ * A sensor that is registered already gets a new secret. Rejects with ConfigInvalid when the farm is not there, with ApiRefused as the API does.
+ */
+export async function provision(
+  api: Api,
+  config: Config,
+  lines: readonly Line[],
+  known: Map<string, DemoCredential>,
+  onProgress: (done: number, of: number) => void,
+): Promise<void> {
+  const there = new Map((await api.call('/api/farms', farms)).farms.map((farm) => [farm.id, farm.fields]));
+  const path = simulatedSecretsPath(config);
+  const made = new Map(((await readCredentials(path)) ?? []).map((one) => [one.id, one]));
+  const missing = lines.filter(({ id }) => !known.has(id));
+  for (const [i, line] of missing.entries()) {
+    const { farm } = line.group;
+    const fields = there.get(farm);
+    if (!fields) {
+      const list = [...there.keys()].join(', ') || 'none';
+      throw new ConfigInvalid(
+        '--farm',
+        `--farm: there is no farm "${farm}" to provision sensors in; there is: ${list}`,
+      );
+    }
+    const credential = {
+      id: line.id,
+      farm,
+      secret: await register(api, line, fields, i),
+      kind: line.group.kind,
+      seed: 0,
+    };
+    known.set(line.id, credential);
+    made.set(line.id, credential);
+    onProgress(i + 1, missing.length);
+    if (i % 50 === 49) await writeCredentials(path, [...made.values()]);
+  }
+  if (missing.length > 0) await writeCredentials(path, [...made.values()]);
+}
+
+async function register(api: Api, line: Line, fields: readonly { id: string }[], turn: number): Promise<string> {
+  const { id, role, group } = line;
+  const wanted = group.fields.length > 0 ? group.fields : fields.map((field) => field.id);
+  const field = wanted.filter((one) => fields.some((known) => known.id === one))[turn % Math.max(1, wanted.length)];
+  const path = `/api/farms/${encodeURIComponent(group.farm)}/sensors`;
+  const body = {
+    id,
+    role,
+    field: role === 'bridge' ? UNASSIGNED : (field ?? UNASSIGNED),
+    interval: Math.max(1, Math.round(group.interval / 1_000)),
+  };
+  try {
+    return (await api.call(path, secret, { method: 'POST', body })).secret;
+  } catch (error) {
+    if (!(error instanceof ApiRefused) || error.status !== 409) throw error;
+    return (await api.call(`${path}/${encodeURIComponent(id)}/secret`, secret, { method: 'POST' })).secret;
+  }
+}

@@ -1,0 +1,205 @@
+import { Readable } from 'node:stream';
+import { parse } from 'csv-parse';
+import WebSocket from 'ws';
+import { z } from 'zod';
+import { ApiRefused } from '../../core/errors.ts';
+import { pause } from '../../core/lifecycle.ts';
+import { dialWith, LiveClient } from '../../dashboard-gateway/client/index.ts';
+import type { Ledger } from '../../simulators/ledger.ts';
+import type { Dead, Findings } from '../../simulators/verify.ts';
+import type { Api } from '../api.ts';
+
+const SAMPLE_MS = 500;
+const ASK_MS = 50;
+const LIVE_MS = 15_000;
+/** Stored readings are asked for again until none has come for so long. */
+const STILL_MS = 20_000;
+/** Readings of wrong clocks may lie so far from now. */
+const DAY_MS = 86_400_000;
+const BEFORE_MS = 400 * DAY_MS;
+const AFTER_MS = 2 * DAY_MS;
+
+const deadLetters = z.looseObject({
+  letters: z.array(z.looseObject({ sensor: z.string(), received: z.number(), payload: z.string() })),
+  next: z.number().nullish(),
+});
+
+/** A reading's number in a payload, and in SenML's records. */
+const SEQ = /"seq":(\d+)|"n":"seq","v":(\d+)/g;
+
+/** Looks on from the other side while a simulation runs: as a viewer at the gateway, and as one who asks what is stored. */
+export class Witness {
+  private readonly api: Api;
+  private readonly ledger: Ledger;
+  private readonly farms: readonly string[];
+  private readonly clients: LiveClient[] = [];
+  private readonly storedMs: number[] = [];
+  private readonly over = new AbortController();
+  private readonly since = Date.now();
+  private sampling: Promise<void> = Promise.resolve();
+
+  constructor(api: Api, ledger: Ledger, farms: readonly string[]) {
+    this.api = api;
+    this.ledger = ledger;
+    this.farms = farms;
+  }
+
+  /** Resolves when it sees every farm live. Rejects with an Error when it does not. */
+  async watch(): Promise<void> {
+    const { address, token } = this.api.live();
+    for (const farm of this.farms) {
+      const headers = { authorization: `Bearer ${token}` };
+      const client = new LiveClient({
+        dial: dialWith((to, protocol) => new WebSocket(to, protocol, { headers }), address),
+      });
+      client.on('readings', ({ rows }) => {
+        const at = performance.now();
+        for (const { sensor, metric, min, max, last, count } of rows) {
+          if (metric !== 'seq') continue;
+          // Rows fold what came in one frame: without a gap between least and most, all of it.
+          if (count === max - min + 1) this.ledger.seen(sensor, min, max, at);
+          else for (const seq of [min, last, max]) this.ledger.seen(sensor, seq, seq, at);
+        }
+      });
+      client.watch(farm);
+      this.clients.push(client);
+    }
+    const begin = performance.now();
+    while (this.clients.some(({ state }) => state.phase !== 'live')) {
+      if (performance.now() - begin > LIVE_MS) throw new Error(`${address} does not show the farm live`);
+      await pause(20);
+    }
+    this.sampling = this.sample();
+  }
+
+  /** Ends watching, waits until the store has what was acknowledged or nothing more comes, and resolves with what it found. */
+  async findings(): Promise<Findings> {
+    let stored = await this.stored();
+    let [count, at] = [countOf(stored), performance.now()];
+    while (!this.allStored(stored, await this.deadLetters()) && performance.now() - at < STILL_MS) {
+      await pause(500);
+      stored = await this.stored();
+      if (countOf(stored) > count) [count, at] = [countOf(stored), performance.now()];
+    }
+    // What was stored is announced; the last frames are on their way.
+    await this.seenOrStill();
+    this.over.abort();
+    await this.sampling;
+    return { stored, deadLetters: await this.deadLetters(), storedMs: this.storedMs };
+  }
+
+  close(): void {
+    this.over.abort();
+    for (const client of this.clients) client.stop();
+  }
+
+  private allStored(
+    stored: ReadonlyMap<string, ReadonlySet<number>>,
+    dead: ReadonlyMap<string, Dead> | undefined,
+  ): boolean {
+    for (const { sensor, qos, acknowledged } of this.ledger.accounts.values()) {
+      const there = stored.get(sensor);
+      for (const seq of acknowledged.keys())
+        if (qos === 1 && !there?.has(seq) && !dead?.get(sensor)?.seqs.has(seq)) return false;
+    }
+    return true;
+  }
+
+  private async seenOrStill(): Promise<void> {
+    const count = () => [...this.ledger.accounts.values()].reduce((sum, { seen }) => sum + seen.size, 0);
+    for (let before = -1; before !== count(); await pause(1_000)) before = count();
+  }
+
+  /** The sequence numbers that the store has of the run's sensors. */
+  private async stored(): Promise<Map<string, Set<number>>> {
+    const found = new Map<string, Set<number>>();
+    for (const farm of this.farms) {
+      for await (const { sensor, value } of this.rows(farm, this.since - BEFORE_MS, Date.now() + AFTER_MS)) {
+        if (!this.ledger.accounts.has(sensor)) continue;
+        const known = found.get(sensor) ?? new Set();
+        known.add(value);
+        found.set(sensor, known);
+      }
+    }
+    return found;
+  }
+
+  private async *rows(farm: string, from: number, to: number, sensor?: string) {
+    const query = new URLSearchParams({ metric: 'seq', from: `${from}`, to: `${to}`, ...(sensor ? { sensor } : {}) });
+    const path = `/api/farms/${encodeURIComponent(farm)}/export.csv?${query}`;
+    const body = await this.api.stream(path, { signal: AbortSignal.timeout(120_000) });
+    const rows: AsyncIterable<unknown> = Readable.fromWeb(body).pipe(parse({ columns: true, bom: true }));
+    for await (const row of rows) yield exported.parse(row);
+  }
+
+  /** Now and then follows one acknowledged reading until the store has it. */
+  private async sample(): Promise<void> {
+    const { signal } = this.over;
+    while (!signal.aborted) {
+      await pause(SAMPLE_MS, signal);
+      const chosen = this.newest();
+      for (let found = false; chosen && !found && !signal.aborted; ) {
+        for await (const { value } of this.rows(
+          chosen.farm,
+          this.since - BEFORE_MS,
+          Date.now() + AFTER_MS,
+          chosen.sensor,
+        )) {
+          found ||= value === chosen.seq;
+        }
+        if (found) this.storedMs.push(performance.now() - chosen.due);
+        else await pause(ASK_MS, signal);
+      }
+    }
+  }
+
+  /** The newest reading of a sensor that was acknowledged a moment ago, each time another one's. */
+  private newest() {
+    const fresh = [...this.ledger.accounts.values()].filter(({ acknowledged }) => acknowledged.size > 0);
+    const account = fresh[this.storedMs.length % Math.max(1, fresh.length)];
+    const seq = account && [...account.acknowledged.keys()].at(-1);
+    const due = seq === undefined ? undefined : account?.due.get(seq);
+    // One whose own past was only now sent says nothing of the store.
+    if (!account || seq === undefined || due === undefined || performance.now() - due > 5_000) return undefined;
+    return { farm: account.farm, sensor: account.sensor, seq, due };
+  }
+
+  /** Dead letters since the run began, by sensor; undefined when this Loam does not tell. */
+  private async deadLetters(): Promise<Map<string, Dead> | undefined> {
+    const counts = new Map<string, { unreadable: number; seqs: Set<number> }>();
+    try {
+      for (const farm of this.farms) await this.countLetters(farm, counts);
+      return counts;
+    } catch (error) {
+      if (error instanceof ApiRefused && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  private async countLetters(
+    farm: string,
+    counts: Map<string, { unreadable: number; seqs: Set<number> }>,
+  ): Promise<void> {
+    for (let before: number | null | undefined; before !== null; ) {
+      const query = new URLSearchParams({ state: 'all', limit: '200', ...(before ? { before: `${before}` } : {}) });
+      const path = `/api/farms/${encodeURIComponent(farm)}/dead-letters?${query}`;
+      const { letters, next } = await this.api.call(path, deadLetters);
+      const fresh = letters.filter(({ received }) => received >= this.since);
+      for (const { sensor, payload } of fresh) {
+        const dead = counts.get(sensor) ?? { unreadable: 0, seqs: new Set() };
+        const seqs = [...payload.matchAll(SEQ)].map(([, plain, senml]) => Number(plain ?? senml));
+        for (const seq of seqs) dead.seqs.add(seq);
+        if (seqs.length === 0) dead.unreadable += 1;
+        counts.set(sensor, dead);
+      }
+      // The newest come first: one that is older ends it.
+      before = fresh.length < letters.length || letters.length === 0 ? null : (next ?? null);
+    }
+  }
+}
+
+const exported = z.looseObject({ sensor: z.string(), value: z.coerce.number() });
+
+function countOf(stored: ReadonlyMap<string, ReadonlySet<number>>): number {
+  return [...stored.values()].reduce((sum, { size }) => sum + size, 0);
+}

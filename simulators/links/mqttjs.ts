@@ -1,0 +1,136 @@
+import { connect as connectTcp } from 'node:net';
+import { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import { MqttClient } from 'mqtt';
+import { backoff } from '../../core/lifecycle.ts';
+import { IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
+
+const FIRST_RETRY_MS = 250;
+const MOST_RETRY_MS = 15_000;
+/** A link that is to stay away looks so often whether it may come back. */
+const AWAY_MS = 50;
+
+/** A link over mqtt.js, the client that most who write sensors in JavaScript use. It sends unacknowledged messages again by itself. */
+export class MqttJsLink implements Link {
+  breaks = 0;
+  refused: Refused | undefined;
+  private readonly options: LinkOptions;
+  private readonly outbox: Outgoing[] = [];
+  private client: MqttClient | undefined;
+  private unacknowledged = 0;
+  private attempts = 0;
+  private away = false;
+  private stopped = false;
+
+  constructor(options: LinkOptions) {
+    this.options = options;
+  }
+
+  get connected(): boolean {
+    return this.client?.connected ?? false;
+  }
+
+  get pending(): number {
+    return this.outbox.length + this.unacknowledged;
+  }
+
+  start(): void {
+    const { clientId, username, password } = this.options;
+    const client = new MqttClient(() => this.dial(), {
+      clientId,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      reconnectPeriod: backoff(0, FIRST_RETRY_MS) + 1,
+      reconnectOnConnackError: true,
+      connectTimeout: 10_000,
+    });
+    client.on('connect', () => {
+      this.attempts = 0;
+      this.refused = undefined;
+      this.pump();
+    });
+    client.on('reconnect', () => {
+      this.attempts += 1;
+      this.setRetry();
+    });
+    client.on('offline', () => {
+      this.breaks += 1;
+    });
+    client.on('error', (error) => {
+      this.refused = {
+        why: error.message,
+        code: 'code' in error && typeof error.code === 'number' ? error.code : undefined,
+      };
+    });
+    this.client = client;
+  }
+
+  publish(message: Outgoing): void {
+    if (this.stopped) {
+      message.settle(false);
+      return;
+    }
+    this.outbox.push(message);
+    if (this.outbox.length > (this.options.outbox ?? OUTBOX)) this.outbox.shift()?.settle(false);
+    this.pump();
+  }
+
+  leave(): void {
+    this.away = true;
+    this.setRetry();
+    this.client?.stream.destroy();
+  }
+
+  comeBack(): void {
+    if (!this.away) return;
+    this.away = false;
+    this.attempts = 0;
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    const end = performance.now() + deadlineMs;
+    while (this.connected && this.pending > 0 && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    this.stopped = true;
+    for (const message of this.outbox.splice(0)) message.settle(false);
+    await this.client?.endAsync(this.unacknowledged > 0 || !this.connected);
+  }
+
+  /** A socket to the broker; one that breaks at once while the link is to stay away: mqtt.js then tries again by itself. */
+  private dial(): Duplex {
+    const url = new URL(this.options.url);
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    if (this.away) {
+      const broken = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+      setImmediate(() => broken.destroy());
+      return broken;
+    }
+    return url.protocol === 'mqtts:'
+      ? connectTls({ host, port: Number(url.port || 8883), servername: host })
+      : connectTcp({ host, port: Number(url.port || 1883), noDelay: true });
+  }
+
+  /** Read anew by mqtt.js for each attempt. Never 0: that would end reconnecting. */
+  private setRetry(): void {
+    if (!this.client) return;
+    this.client.options.reconnectPeriod = this.away
+      ? AWAY_MS
+      : 1 + backoff(this.attempts, FIRST_RETRY_MS, MOST_RETRY_MS);
+  }
+
+  private pump(): void {
+    const { client } = this;
+    while (client?.connected && this.unacknowledged < IN_FLIGHT) {
+      const message = this.outbox.shift();
+      if (!message) return;
+      this.unacknowledged += 1;
+      const payload = typeof message.payload === 'string' ? message.payload : Buffer.from(message.payload);
+      client.publish(message.topic, payload, { qos: message.qos }, (error) => {
+        this.unacknowledged -= 1;
+        message.settle(!error);
+        this.pump();
+      });
+    }
+  }
+}

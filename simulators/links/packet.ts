@@ -1,0 +1,120 @@
+import { Connection } from '../load/connection.ts';
+import { publishPacket } from '../load/messages.ts';
+import { IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
+
+const KEEPALIVE_S = 60;
+const TEND_MS = 5_000;
+
+/** A link with no more around the codec than it needs: thousands of them fit into one process. */
+export class PacketLink implements Link {
+  breaks = 0;
+  refused: Refused | undefined;
+  private readonly options: LinkOptions;
+  private readonly connection: Connection<Outgoing>;
+  private readonly outbox: Outgoing[] = [];
+  private readonly sent = new Set<Outgoing>();
+  private tending: NodeJS.Timeout | undefined;
+  private away = false;
+  private stopped = false;
+
+  constructor(options: LinkOptions) {
+    this.options = options;
+    const { url, clientId, username, password } = options;
+    this.connection = new Connection(
+      {
+        url: new URL(url),
+        clientId,
+        ...(username === undefined ? {} : { username }),
+        ...(password === undefined ? {} : { password }),
+        keepaliveS: KEEPALIVE_S,
+        inFlight: IN_FLIGHT,
+        qos: 1,
+      },
+      {
+        next: () => this.next(),
+        packet: ({ topic, payload, qos }, messageId, again) => {
+          const bytes = typeof payload === 'string' ? payload : Buffer.from(payload);
+          return publishPacket(topic, bytes, qos === 0 ? undefined : messageId, again);
+        },
+        done: (message) => this.settle(message, true),
+        resent: () => {},
+        up: () => {
+          this.refused = undefined;
+        },
+        lost: () => {
+          this.breaks += 1;
+        },
+        refused: (why, code) => {
+          this.refused = { why, code };
+        },
+      },
+      () => {
+        if (!this.away) this.connection.open();
+      },
+    );
+  }
+
+  get connected(): boolean {
+    return this.connection.state === 'up';
+  }
+
+  get pending(): number {
+    return this.outbox.length + this.sent.size;
+  }
+
+  start(): void {
+    this.tending = setInterval(() => this.connection.tend(performance.now()), TEND_MS);
+    this.connection.open();
+  }
+
+  publish(message: Outgoing): void {
+    if (this.stopped) {
+      message.settle(false);
+      return;
+    }
+    this.outbox.push(message);
+    if (this.outbox.length > (this.options.outbox ?? OUTBOX)) this.outbox.shift()?.settle(false);
+    this.connection.pump();
+  }
+
+  leave(): void {
+    this.away = true;
+    this.connection.cut();
+  }
+
+  comeBack(): void {
+    if (!this.away) return;
+    this.away = false;
+    if (this.connection.state === 'waiting') this.connection.open();
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    const end = performance.now() + deadlineMs;
+    while (this.connected && this.pending > 0 && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    this.stopped = true;
+    clearInterval(this.tending);
+    this.connection.end();
+    for (const message of [...this.sent, ...this.outbox.splice(0)]) this.settle(message, false);
+  }
+
+  /** QoS 0 is sent here and not kept: nobody will acknowledge it. */
+  private next(): Outgoing | undefined {
+    for (let message = this.outbox.shift(); message; message = this.outbox.shift()) {
+      if (message.qos === 1) {
+        this.sent.add(message);
+        return message;
+      }
+      const { topic, payload } = message;
+      this.connection.send(publishPacket(topic, typeof payload === 'string' ? payload : Buffer.from(payload)));
+      message.settle(true);
+    }
+    return undefined;
+  }
+
+  private settle(message: Outgoing, acknowledged: boolean): void {
+    this.sent.delete(message);
+    message.settle(acknowledged);
+  }
+}

@@ -1,0 +1,98 @@
+import type { FileHandle } from 'node:fs/promises';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import type { Tidings } from './driver.ts';
+import { generatorOf, type LoadReport, latencyOf, type Stretch, stretchOf } from './report.ts';
+
+/** What a record says of the run itself. */
+export interface RunFacts {
+  readonly connections: number;
+  readonly qos: 0 | 1;
+  readonly loop: 'open' | 'closed';
+  readonly threads: number;
+  readonly warmupMs: number;
+}
+
+/** What a run has found so far. */
+export class RunRecord {
+  private readonly facts: RunFacts;
+  private readonly file: FileHandle | undefined;
+  private readonly stretches: Stretch[] = [];
+  private readonly busy: number[] = [];
+  private readonly latency: RecordableHistogram = createHistogram();
+  private readonly lateness: RecordableHistogram = createHistogram();
+  private readonly notes: string[] = [];
+  private last: Tidings | undefined;
+  private startedAt = 0;
+  private lastAt = 0;
+  private sendingMs: number | undefined;
+
+  constructor(facts: RunFacts, file?: FileHandle) {
+    this.facts = facts;
+    this.file = file;
+  }
+
+  begin(): void {
+    this.startedAt = performance.now();
+    this.lastAt = this.startedAt;
+  }
+
+  sendingEnded(): void {
+    this.sendingMs = this.lastAt - this.startedAt;
+  }
+
+  note(what: string): void {
+    this.notes.push(what);
+  }
+
+  /** Keeps what happened since the last time. */
+  async take(now: Tidings): Promise<Stretch> {
+    const at = performance.now();
+    const stretch = stretchOf(this.last, now, at - this.startedAt, at - this.lastAt);
+    if (this.file && now.promises) await this.file.appendFile(now.promises);
+    if (this.measured(stretch)) {
+      this.latency.add(now.latency);
+      this.lateness.add(now.lateness);
+      if (this.sendingMs === undefined) this.busy.push(now.busy);
+    }
+    this.stretches.push(stretch);
+    this.last = now;
+    this.lastAt = at;
+    return stretch;
+  }
+
+  report(ended: LoadReport['ended']): LoadReport {
+    const { facts, last, sendingMs = 0 } = this;
+    const measured = this.stretches.filter((stretch) => this.measured(stretch) && stretch.at <= sendingMs + 1);
+    const seconds = measured.reduce((sum, { ms }) => sum + ms, 0) / 1_000;
+    const acknowledged = measured.reduce((sum, stretch) => sum + stretch.acknowledged, 0);
+    const busiest = median(this.busy);
+    return {
+      connections: facts.connections,
+      qos: facts.qos,
+      loop: facts.loop,
+      seconds,
+      due: last?.due ?? 0,
+      sent: last?.sent ?? 0,
+      acknowledged: last?.acknowledged ?? 0,
+      resent: last?.resent ?? 0,
+      unacknowledged: (last?.sent ?? 0) - (last?.acknowledged ?? 0),
+      perSecond: seconds > 0 ? acknowledged / seconds : 0,
+      latencyMs: latencyOf(this.latency),
+      connectionsLost: last?.lost ?? 0,
+      connectionsRefused: last?.refused ?? 0,
+      errors: { ...last?.errors, ...Object.fromEntries(this.notes.map((what) => [what, 1])) },
+      stretches: this.stretches,
+      generator: generatorOf(facts.threads, busiest, this.lateness, facts.loop),
+      ended,
+    };
+  }
+
+  private measured({ at, ms }: Stretch): boolean {
+    return at - ms >= this.facts.warmupMs - 1;
+  }
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}

@@ -1,0 +1,142 @@
+import type { LoadReport, Stretch } from './load/report.ts';
+import { tellVerdict, type Verdict } from './verify.ts';
+
+/** What a page shows beside the report. */
+export interface PageFacts {
+  readonly title: string;
+  readonly about: readonly string[];
+  readonly verdict?: Verdict;
+}
+
+interface Curve {
+  readonly name: string;
+  readonly colour: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+}
+
+const WIDTH = 860;
+const HEIGHT = 240;
+const LEFT = 64;
+const BOTTOM = 28;
+const TOP = 12;
+
+/** A report as one HTML page that needs nothing else: figures, plots over time, and what was accounted for. */
+export function reportPage(report: LoadReport, { title, about, verdict }: PageFacts): string {
+  const { stretches } = report;
+  const perSecond = (of: (stretch: Stretch) => number) =>
+    stretches.filter(({ ms }) => ms > 100).map((s): [number, number] => [s.at / 1_000, (of(s) / s.ms) * 1_000]);
+  const latency = (of: 'p50' | 'p99' | 'max') =>
+    stretches.flatMap((s): [number, number][] => (s.latencyMs ? [[s.at / 1_000, s.latencyMs[of]]] : []));
+  const rates = plot('messages a second', [
+    { name: 'due', colour: '#9a8f80', points: perSecond((s) => s.due) },
+    { name: 'acknowledged', colour: '#2f7d4f', points: perSecond((s) => s.acknowledged) },
+  ]);
+  const times = plot('acknowledgement, ms', [
+    { name: 'max', colour: '#b9b0a3', points: latency('max') },
+    { name: 'p99', colour: '#c2641b', points: latency('p99') },
+    { name: 'p50', colour: '#2b6cb0', points: latency('p50') },
+  ]);
+  const waiting = plot('messages waiting', [
+    { name: 'in flight', colour: '#2b6cb0', points: stretches.map((s) => [s.at / 1_000, s.inFlight]) },
+    { name: 'due, not sent', colour: '#b23b3b', points: stretches.map((s) => [s.at / 1_000, s.backlog]) },
+  ]);
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${escaped(title)}</title>
+<style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem;color:#26221c;background:#faf8f4}
+table{border-collapse:collapse}td,th{padding:.2rem 1rem .2rem 0;text-align:left;font-variant-numeric:tabular-nums}
+svg{width:100%;height:auto;background:#fff;border:1px solid #e5dfd5;border-radius:6px;margin:.5rem 0}
+svg text{font:12px system-ui,sans-serif;fill:#6b6357}.bad{color:#b23b3b;font-weight:600}.good{color:#2f7d4f;font-weight:600}
+</style>
+<h1>${escaped(title)}</h1>
+${about.map((line) => `<p>${escaped(line)}</p>`).join('\n')}
+${
+  verdict
+    ? `<h2>Accounts</h2>\n${tellVerdict(verdict)
+        .map(
+          (line, i, all) =>
+            `<p${i === all.length - 1 ? ` class="${verdict.ok ? 'good' : 'bad'}"` : ''}>${escaped(line)}</p>`,
+        )
+        .join('\n')}`
+    : ''
+}
+<h2>Figures</h2>
+<table>${figures(report)
+    .map(([name, value]) => `<tr><th>${escaped(name)}</th><td>${escaped(value)}</td></tr>`)
+    .join('\n')}</table>
+<p${report.generator.wasTheLimit ? ' class="bad"' : ''}>${escaped(report.generator.statement)}</p>
+<h2>Rate</h2>
+${rates}
+<h2>Acknowledgement</h2>
+<p>From when a message was due, so that a stall counts for every message that was due in it.</p>
+${times}
+<h2>Waiting</h2>
+${waiting}
+</html>
+`;
+}
+
+function figures(report: LoadReport): [string, string][] {
+  const { latencyMs: l } = report;
+  const ms = (value: number | undefined) => (value === undefined ? 'none' : `${value.toFixed(1)} ms`);
+  return [
+    ['ended', report.ended === 'done' ? 'after its time' : 'early, it was stopped: this report is of a part'],
+    ['connections', `${report.connections}`],
+    ['time', `${report.seconds.toFixed(1)} s`],
+    ['due', `${report.due}`],
+    ['sent', `${report.sent}`],
+    ['acknowledged', `${report.acknowledged}, ${report.perSecond.toFixed(1)} a second`],
+    ['sent again after a break', `${report.resent}`],
+    ['not acknowledged', `${report.unacknowledged}`],
+    ['acknowledgement p50', ms(l?.p50)],
+    ['p90', ms(l?.p90)],
+    ['p99', ms(l?.p99)],
+    ['p99.9', ms(l?.p999)],
+    ['max', ms(l?.max)],
+    ['connections lost', `${report.connectionsLost}`],
+    ...Object.entries(report.errors).map(([what, count]): [string, string] => [what, `${count} ×`]),
+  ];
+}
+
+/** Curves over the seconds of a run as an SVG picture, with axes from 0. */
+export function plot(title: string, curves: readonly Curve[]): string {
+  const points = curves.flatMap((curve) => curve.points);
+  const most = nice(Math.max(1, ...points.map(([, y]) => y)));
+  const end = Math.max(1, ...points.map(([x]) => x));
+  const x = (seconds: number) => LEFT + (seconds / end) * (WIDTH - LEFT - 12);
+  const y = (value: number) => TOP + (1 - value / most) * (HEIGHT - TOP - BOTTOM);
+  const lines = [0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const at = y(share * most).toFixed(1);
+    return `<line x1="${LEFT}" x2="${WIDTH - 12}" y1="${at}" y2="${at}" stroke="#eee8dd"/><text x="${LEFT - 8}" y="${Number(at) + 4}" text-anchor="end">${short(share * most)}</text>`;
+  });
+  const paths = curves.map(
+    ({ colour, points: own }) =>
+      `<polyline fill="none" stroke="${colour}" stroke-width="1.6" points="${own.map(([px, py]) => `${x(px).toFixed(1)},${y(py).toFixed(1)}`).join(' ')}"/>`,
+  );
+  const legend = curves.map(
+    ({ name, colour }, i) =>
+      `<text x="${LEFT + 8 + i * 120}" y="${TOP + 12}" style="fill:${colour}">${escaped(name)}</text>`,
+  );
+  const seconds = [0, 0.5, 1].map(
+    (share) =>
+      `<text x="${x(share * end).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="middle">${short(share * end)} s</text>`,
+  );
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}"><title>${escaped(title)}</title>${[...lines, ...paths, ...legend, ...seconds].join('')}</svg>`;
+}
+
+/** The next of 1, 2, 5, 10, … that is not below. */
+function nice(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;
+}
+
+function short(value: number): string {
+  if (value >= 1_000_000) return `${Number((value / 1_000_000).toPrecision(3))} M`;
+  if (value >= 10_000) return `${Number((value / 1_000).toPrecision(3))} k`;
+  return `${Number(value.toPrecision(3))}`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
+}

@@ -1,0 +1,195 @@
+import { setMaxListeners } from 'node:events';
+import { BrokerUnreachable, CredentialsRefused } from '../core/errors.ts';
+import { pause } from '../core/lifecycle.ts';
+import type { Ledger } from './ledger.ts';
+import type { Link, LinkOptions } from './links/link.ts';
+import { MqttJsLink } from './links/mqttjs.ts';
+import { PacketLink } from './links/packet.ts';
+import { RunRecord } from './load/record.ts';
+import type { LoadReport, Stretch } from './load/report.ts';
+import { type Device, type Line, linesOf, type Shard } from './profile/devices.ts';
+import type { Profile } from './profile/schema.ts';
+import { linkChangesOf, type Sending, sendingsOf } from './profile/stream.ts';
+import { Tally } from './tally.ts';
+import { play } from './timeline.ts';
+
+/** What a connection signs in with. */
+export interface SignIn {
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/** Who is to send what: a profile's sensors, or a recording's. */
+export interface Script {
+  readonly lines: readonly Line[];
+  /** What a device sends in a run that begins at `start`, Unix ms, in order of time. */
+  sendingsOf(device: Device, start: number): Iterator<Sending>;
+}
+
+/** What a profile makes its sensors do; of a shard only its own. */
+export function profileScript(profile: Profile, shard?: Shard): Script {
+  return { lines: linesOf(profile, shard), sendingsOf };
+}
+
+export interface RunOptions {
+  /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT` */
+  readonly url: string;
+  readonly script: Script;
+  /** What the connection with this id signs in with. */
+  readonly signIn: (id: string) => SignIn;
+  /** Unix ms that the run pretends to begin at: the same one gives the same bytes. Absent: now. */
+  readonly start?: number;
+  /** Ends after so long; absent: only with `signal`, or when the script has no more to send. */
+  readonly forMs?: number;
+  /** `mqttjs` is a client as sensors use them, `packet` one that there can be thousands of. Absent: mqttjs for up to 200 connections. */
+  readonly client?: 'mqttjs' | 'packet';
+  readonly signal?: AbortSignal;
+  readonly onStretch?: (stretch: Stretch) => void;
+  readonly onConnecting?: (connected: number, of: number) => void;
+  readonly ledger?: Ledger;
+}
+
+/** What a run of a profile found: a load report, and what only a simulation knows. Counts are of messages. */
+export interface RunReport extends LoadReport {
+  readonly sensors: number;
+  readonly readings: number;
+  readonly duplicates: number;
+  readonly malformed: number;
+  /** Given up: dropped from a full outbox, or unacknowledged at the end. */
+  readonly failed: number;
+}
+
+const STRETCH_MS = 1_000;
+const START_MS = 10_000;
+const GRACE_MS = 15_000;
+const FAREWELL_MS = 2_000;
+const MANY = 200;
+/** Links are opened so far apart, so that a start is no thundering herd. */
+const OPEN_EVERY_MS = 1;
+const OUTBOX = 20_000;
+/** CONNACK codes by which a broker refuses who connects (MQTT 3.1.1, 3.2.2.3). */
+const WHO = new Set([2, 4, 5]);
+
+interface Member {
+  readonly line: Line;
+  readonly link: Link;
+}
+
+/**
+ * Plays a script over real MQTT until its time is over or `signal` ends it, then waits for what is unacknowledged, and resolves with what it found.
+ * Rejects with BrokerUnreachable when nobody lets anything in within 10 s, with CredentialsRefused when the first connections are refused.
+ */
+export async function runScript(options: RunOptions): Promise<RunReport> {
+  const { script, ledger, forMs } = options;
+  const { lines } = script;
+  const members = lines.map((line): Member => ({ line, link: newLink(options, line, lines.length) }));
+  const tally = new Tally(members.map(({ link }) => link));
+  const ending = new AbortController();
+  // Every device listens to it.
+  setMaxListeners(0, ending.signal);
+  const end = () => ending.abort();
+  options.signal?.addEventListener('abort', end, { once: true });
+  if (options.signal?.aborted) end();
+  const facts = { connections: members.length, qos: 1, loop: 'open', threads: 1, warmupMs: 0 } as const;
+  const record = new RunRecord(facts);
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    await comeUp(members, options, ending.signal);
+    record.begin();
+    if (forMs !== undefined) timer = setTimeout(end, forMs);
+    const begun = performance.now();
+    const start = options.start ?? Math.round(performance.timeOrigin + begun);
+    const stage: Stage = { script, start, begun, tally, ledger, signal: ending.signal };
+    Promise.all(members.map((member) => run(member, stage))).then(end, end);
+    while (!ending.signal.aborted) {
+      await pause(STRETCH_MS, ending.signal);
+      options.onStretch?.(await record.take(tally.tidings()));
+    }
+    record.sendingEnded();
+    await settle(members);
+    await record.take(tally.tidings());
+  } finally {
+    clearTimeout(timer);
+    end();
+    options.signal?.removeEventListener('abort', end);
+    await Promise.all(members.map(({ link }) => link.stop(FAREWELL_MS)));
+  }
+  const { readings, duplicates, malformed, failed } = tally;
+  const sensors = lines.reduce((sum, { devices }) => sum + devices.length, 0);
+  const report = record.report(options.signal?.aborted ? 'stopped' : 'done');
+  return { ...report, sensors, readings, duplicates, malformed, failed };
+}
+
+function newLink({ url, signIn, client }: RunOptions, { id }: Line, links: number): Link {
+  const options: LinkOptions = { url, clientId: id, outbox: OUTBOX, ...signIn(id) };
+  return (client ?? (links > MANY ? 'packet' : 'mqttjs')) === 'packet'
+    ? new PacketLink(options)
+    : new MqttJsLink(options);
+}
+
+async function comeUp(members: readonly Member[], options: RunOptions, signal: AbortSignal): Promise<void> {
+  for (const { link } of members) {
+    if (signal.aborted) return;
+    link.start();
+    await pause(OPEN_EVERY_MS, signal);
+  }
+  let [connected, since] = [0, performance.now()];
+  while (!signal.aborted) {
+    const refused = members.find(({ link }) => WHO.has(link.refused?.code ?? 0));
+    if (refused)
+      throw new CredentialsRefused(`${options.url} refuses ${refused.line.id}: ${refused.link.refused?.why}`);
+    const now = members.filter(({ link }) => link.connected).length;
+    if (now === members.length) return;
+    if (now > connected) since = performance.now();
+    connected = now;
+    if (performance.now() - since > START_MS) {
+      const why = members.find(({ link }) => link.refused)?.link.refused?.why ?? 'no answer';
+      throw new BrokerUnreachable(`${options.url}: ${connected} of ${members.length} connections came up: ${why}`);
+    }
+    options.onConnecting?.(connected, members.length);
+    await pause(100, signal);
+  }
+}
+
+interface Stage {
+  readonly script: Script;
+  readonly start: number;
+  /** `performance.now()` of the beginning. */
+  readonly begun: number;
+  readonly tally: Tally;
+  readonly ledger: Ledger | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the line has no more to send. */
+async function run({ line, link }: Member, stage: Stage): Promise<void> {
+  const { script, start, begun, tally, ledger, signal } = stage;
+  void play(linkChangesOf(line), begun, signal, ({ change }) => (change === 'leave' ? link.leave() : link.comeBack()));
+  const played = line.devices.map((device) =>
+    play(script.sendingsOf(device, start), begun, signal, (sending) => {
+      const due = begun + sending.at;
+      ledger?.published(device, sending, due);
+      tally.sent(sending, due, link.connected);
+      link.publish({
+        ...sending,
+        settle: (acknowledged) => {
+          tally.settled(sending, due, acknowledged);
+          if (acknowledged) ledger?.acknowledged(device, sending, performance.now());
+        },
+      });
+    }),
+  );
+  await Promise.all(played);
+}
+
+/** Lets every link come back and waits, as long as anything is still being acknowledged, for what is to come. */
+async function settle(members: readonly Member[]): Promise<void> {
+  for (const { link } of members) link.comeBack();
+  let [pending, since] = [Number.POSITIVE_INFINITY, performance.now()];
+  while (pending > 0 && performance.now() - since < GRACE_MS) {
+    const now = members.reduce((sum, { link }) => sum + link.pending, 0);
+    if (now < pending) since = performance.now();
+    pending = now;
+    await pause(20);
+  }
+}

@@ -1,0 +1,37 @@
+/** Timers that wait longer than this fire at once. */
+const LONGEST_MS = 2_147_483_647;
+
+/**
+ * Calls `act` with each event of `events` when its time, `at` ms after `begun` (`performance.now()`), has come, until `signal` ends it or there
+ * are no more, and resolves then. Events are in order of time; what a stalled process missed is acted on late, not left out.
+ */
+export function play<T extends { readonly at: number }>(
+  events: Iterator<T>,
+  begun: number,
+  signal: AbortSignal,
+  act: (event: T) => void,
+): Promise<void> {
+  return new Promise((resolve) => {
+    let next = events.next();
+    let timer: NodeJS.Timeout | undefined;
+    const step = () => {
+      while (!next.done && !signal.aborted) {
+        const wait = begun + next.value.at - performance.now();
+        if (wait > 0) {
+          timer = setTimeout(step, Math.min(LONGEST_MS, wait));
+          return;
+        }
+        act(next.value);
+        next = events.next();
+      }
+      signal.removeEventListener('abort', stop);
+      resolve();
+    };
+    const stop = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    step();
+  });
+}
