@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import { explain } from '../core/errors.ts';
 import { endAll } from '../test/services/cleanup.ts';
+import { connections } from './connections.ts';
 import { dashboard } from './dashboard.ts';
 import { encoding } from './encoding.ts';
 import { fanOut } from './fan-out.ts';
@@ -13,7 +14,7 @@ import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
  * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
  * Exits 2 when the command line is wrong, 1 when the benchmark fails.
  */
-const all: readonly Benchmark[] = [ingest, fanOut, history, encoding, dashboard];
+const all: readonly Benchmark[] = [ingest, fanOut, history, connections, encoding, dashboard];
 const benchmarks = new Map(all.map((benchmark) => [benchmark.name, benchmark]));
 
 const given = readArguments();
