@@ -43,6 +43,8 @@ export interface RunOptions {
   readonly forMs?: number;
   /** `mqttjs` is a client as sensors use them, `packet` one that there can be thousands of. Absent: mqttjs for up to 200 connections. */
   readonly client?: 'mqttjs' | 'packet';
+  /** How long no further connection may come up at the start before the run fails; absent: 10 s. */
+  readonly comeUpWithinMs?: number;
   readonly signal?: AbortSignal;
   readonly onStretch?: (stretch: Stretch) => void;
   readonly onConnecting?: (connected: number, of: number) => void;
@@ -77,7 +79,7 @@ interface Member {
 
 /**
  * Plays a script over real MQTT until its time is over or `signal` ends it, then waits for what is unacknowledged, and resolves with what it found.
- * Rejects with BrokerUnreachable when nobody lets anything in within 10 s, with CredentialsRefused when the first connections are refused.
+ * Rejects with BrokerUnreachable when no further connection comes up for 10 s, with CredentialsRefused when the first connections are refused.
  */
 export async function runScript(options: RunOptions): Promise<RunReport> {
   const { script, ledger, forMs } = options;
@@ -142,7 +144,7 @@ async function comeUp(members: readonly Member[], options: RunOptions, signal: A
     if (now === members.length) return;
     if (now > connected) since = performance.now();
     connected = now;
-    if (performance.now() - since > START_MS) {
+    if (performance.now() - since > (options.comeUpWithinMs ?? START_MS)) {
       const why = members.find(({ link }) => link.refused)?.link.refused?.why ?? 'no answer';
       throw new BrokerUnreachable(`${options.url}: ${connected} of ${members.length} connections came up: ${why}`);
     }
