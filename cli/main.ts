@@ -4,6 +4,8 @@ import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { auditCommand } from './audit.ts';
 import { check } from './check.ts';
+import { discardDead, listDead, replayDead, showDead } from './dead.ts';
+import { importCommand } from './import.ts';
 import { type Options, settingsOf } from './options.ts';
 import { startBroker, startGateway, startWorker } from './roles.ts';
 import { runUntilSignal, type Start } from './run.ts';
@@ -164,6 +166,48 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
     .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
     .action(listCommands);
+
+  const dead = loam.command('dead').description('what came in and could not be read: list, show, replay, discard');
+  const ofLetters = (command: Command) =>
+    withSettings(command, RUNNING)
+      .option('--farm <farm>', 'whose letters; may be left out when there is one farm')
+      .option('--nobodys', 'queue messages that nobody can read');
+  const chosen = (command: Command) =>
+    ofLetters(command)
+      .option('--sensor <sensor>', 'only those of one sensor')
+      .option('--reason <reason>', 'only those with one reason');
+  chosen(dead.command('list').description('list dead letters, newest first'))
+    .addOption(new Option('--state <state>', 'which').choices(['open', 'replayed', 'discarded', 'all']).default('open'))
+    .option('--limit <count>', 'at most so many of a farm', '50')
+    .action(listDead);
+  ofLetters(dead.command('show <offset>').description('show one letter, with what was sent')).action(showDead);
+  chosen(dead.command('replay [offsets...]').description('put letters back into the queue, when their cause is mended'))
+    .option('--all', 'every open one, or every one with that sensor or reason')
+    .action(replayDead);
+  chosen(dead.command('discard [offsets...]').description('take letters from the list of open ones'))
+    .option('--all', 'every open one, or every one with that sensor or reason')
+    .action(discardDead);
+
+  const several = (value: string, before: string[]) => [...before, value];
+  withSettings(loam.command('import <file>').description('read a CSV file of the past into the store'), RUNNING)
+    .requiredOption('--farm <farm>', 'farm of the sensor')
+    .requiredOption('--sensor <sensor>', 'registered sensor that the readings are of')
+    .requiredOption('--time <column>', 'column with the time of measurement')
+    .option('--map <column=metric>', 'column with values, and their metric; once for each column', several, [])
+    .option('--unit <metric=unit>', 'unit in the file, where it is not the metric’s own', several, [])
+    .option('--zone <zone>', 'IANA time zone of times that name none (default: the farm’s)')
+    .option('--time-format <format>', 'such as "DD.MM.YYYY HH:mm" (default: ISO 8601, Unix seconds or ms)')
+    .option('--delimiter <character>', 'between columns; "tab" is one (default: as the first line looks)')
+    .addOption(
+      new Option('--decimal <character>', 'before decimals (default: "," unless "," separates columns)').choices([
+        '.',
+        ',',
+      ]),
+    )
+    .option('--report <file>', 'write all refused lines to this CSV file')
+    .action(async (file: string, options: Options) => {
+      process.exitCode = await importCommand(file, options);
+    });
 
   const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
   withSettings(

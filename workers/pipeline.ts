@@ -5,7 +5,8 @@ import type { Store } from '../backbone/store/port.ts';
 import { EncodingInvalid, explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
-import { type Batch, type DeadLetter, decodeBatch, encodeLive, type Publish } from '../telemetry/batch.ts';
+import { isLate } from '../telemetry/backfill.ts';
+import { type Batch, changedBy, type DeadLetter, decodeBatch, encodeLive, type LiveEntry } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import { Fold } from './fold.ts';
@@ -76,7 +77,7 @@ export class Pipeline {
       open: parts.openTrials,
       log,
       signal,
-      work: (id, publishes) => this.workOff(id, publishes, () => {}),
+      work: (part) => this.workOff(part, () => {}),
       setAside: (letters) => this.setAside(letters),
       others: Object.values(this.patience),
     });
@@ -135,7 +136,7 @@ export class Pipeline {
       const batch = this.read(delivery.body);
       if (!batch) return await this.setAside([unreadable(delivery.body, Date.now())]);
       if (delivery.attempt > 1) counters.again(batch.publishes);
-      await this.workOff(batch.id, batch.publishes, place.counted);
+      await this.workOff(batch, place.counted);
     } catch (error) {
       if (!this.stopping.signal.aborted) {
         log.warn({ attempt: delivery.attempt }, `a queue message failed and will be tried again: ${explain(error)}`);
@@ -156,23 +157,38 @@ export class Pipeline {
     }
   }
 
-  private async workOff(id: string, publishes: readonly Publish[], counted: (readings: number) => void): Promise<void> {
-    const { readings, dead, skipped } = await this.parts.validate({ id, publishes }, Date.now());
+  private async workOff(batch: Batch, counted: (readings: number) => void): Promise<void> {
+    const { publishes, origin } = batch;
+    const now = Date.now();
+    const { readings: found, dead, skipped } = await this.parts.validate(batch, now);
+    const readings = origin === 'replay' ? asBackfill(found, now) : found;
     counted(readings.length);
     this.parts.counters.skipped(skipped);
-    const held = { oldest: publishes.reduce((oldest, { received }) => Math.min(oldest, received), Date.now()) };
+    // What is replayed was received long ago, and has not waited since.
+    const begun = origin === 'replay' ? [] : publishes;
+    const held = { oldest: begun.reduce((oldest, { received }) => Math.min(oldest, received), now) };
     this.inHand.add(held);
     try {
-      await Promise.all([this.announce(id, readings, held.oldest), this.fold.write(readings), this.setAside(dead)]);
+      await Promise.all([this.keep(batch, readings, held.oldest), this.setAside(dead)]);
       this.parts.counters.done(publishes, readings, held.oldest);
     } finally {
       this.inHand.delete(held);
     }
   }
 
-  private async announce(id: string, readings: readonly Reading[], received: number): Promise<void> {
-    if (readings.length === 0) return;
-    const entry = encodeLive({ id, readings });
+  /** An import is no news: only that it changed the past is announced, when the store has it. */
+  private async keep({ id, origin }: Batch, readings: readonly Reading[], received: number): Promise<void> {
+    if (origin !== 'import') {
+      await Promise.all([this.announce({ id, readings }, received), this.fold.write(readings)]);
+    } else {
+      await this.fold.write(readings);
+      await this.announce({ id, readings: [], changed: changedBy(readings) }, received);
+    }
+  }
+
+  private async announce(live: LiveEntry, received: number): Promise<void> {
+    if (live.readings.length === 0 && !live.changed?.length) return;
+    const entry = encodeLive(live);
     await this.patience.live.until(() => this.parts.live.append(entry));
     this.parts.counters.announced(received);
     this.parts.progressed();
@@ -184,4 +200,11 @@ export class Pipeline {
     await Promise.all(kept.map((letter) => this.patience.dead.until(() => dead.append(letter))));
     counters.setAside(letters);
   }
+}
+
+/** The same readings, those that are old by now marked as no news: a message without a time of its own seems fresh for ever. */
+function asBackfill(readings: readonly Reading[], now: number): readonly Reading[] {
+  return readings.map((reading) =>
+    isLate({ ts: reading.ts, received: now }) ? { ...reading, backfill: true } : reading,
+  );
 }

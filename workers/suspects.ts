@@ -12,7 +12,7 @@ export interface SuspectsParts {
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** Does the work of some publishes of a queue message, under an id of their own. */
-  readonly work: (id: string, publishes: readonly Publish[]) => Promise<void>;
+  readonly work: (part: Batch) => Promise<void>;
   readonly setAside: (letters: readonly DeadLetter[]) => Promise<void>;
   /** Whom work may have to wait for. */
   readonly others: readonly Patience[];
@@ -51,7 +51,7 @@ export class Suspects {
   private async tryPart(body: Uint8Array, batch: Batch, from: number, to: number): Promise<void> {
     const publishes = batch.publishes.slice(from, to);
     const id = publishes.length === batch.publishes.length ? batch.id : `${batch.id}#${from}-${to}`;
-    const isGuilty = await this.onTrial(unitOf(body, from, to), () => this.parts.work(id, publishes));
+    const isGuilty = await this.onTrial(unitOf(body, from, to), () => this.parts.work({ ...batch, id, publishes }));
     if (!isGuilty) return;
     const [only] = publishes;
     if (publishes.length === 1 && only) return await this.parts.setAside([poison(only, Date.now())]);

@@ -8,6 +8,7 @@ import {
 } from '../telemetry/formats/decoded.ts';
 import { decodePublish } from '../telemetry/formats/formats.ts';
 import { takeCodecData } from '../telemetry/formats/uplink.ts';
+import { decodeImported } from '../telemetry/imported.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
 import { Rulebook } from '../telemetry/rules.ts';
@@ -43,7 +44,7 @@ export function createValidate({ registry, codecs }: ValidatorParts = {}): Valid
     const current = registry?.current();
     for (const publish of batch.publishes) {
       const rules = rulebook.of(publish.farm, publish.sensor, current);
-      const decoded = decodePublish(publish, rules);
+      const decoded = batch.origin === 'import' ? decodeImported(publish) : decodePublish(publish, rules);
       add(outcome, publish, decoded, now);
       if (!decoded.bytes) continue;
       const context = { farm: publish.farm, sensor: publish.sensor, received: publish.received, rules };

@@ -1,4 +1,5 @@
 import type { Commands } from '../../backbone/commands.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
 import type { Store } from '../../backbone/store/port.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -18,6 +19,7 @@ import { exportRoutes } from './export.ts';
 import { farmRoutes } from './farms.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
+import { importRoutes } from './import.ts';
 import { sensorRoutes } from './sensors.ts';
 import { signInRoutes } from './sign-in.ts';
 import { systemRoutes } from './system.ts';
@@ -27,6 +29,7 @@ export interface RouteParts {
   readonly registry: RegistryView & RegistryEditor;
   readonly sessions: Sessions;
   readonly store: Store;
+  readonly queue: Queue;
   readonly commands: Commands;
   readonly history: History;
   readonly letters: DeadLetterDesk;
@@ -53,6 +56,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
     ...exportRoutes(parts),
     ...deadLetterRoutes(parts),
     ...systemRoutes(parts),
+    ...importRoutes(parts),
     ...healthRoutes(parts.health),
   ];
 }

@@ -1,0 +1,57 @@
+import { isOfOurTime, MAX_AHEAD_MS } from '../../telemetry/clock.ts';
+import { Refusals } from '../../telemetry/formats/decoded.ts';
+import { Values } from '../../telemetry/formats/values.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/rules.ts';
+
+/** One line of a file: its number, the time of measurement (Unix ms), and its values by the names that the caller has for them. */
+export type ImportRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
+
+/** What of a line was not taken, and why. */
+export interface RefusedLine {
+  readonly line: number;
+  readonly path: string;
+  readonly reason: string;
+  readonly explanation: string;
+}
+
+/**
+ * Readings of lines: names, units and ranges are those of the registry. `units` are those that the file has values in, by name; a name
+ * without one is in its metric's own unit, whatever unit the sensor sends. Of a line that has a bad value, the others are taken.
+ */
+export function readRows(
+  rows: readonly ImportRow[],
+  units: Readonly<Record<string, string>>,
+  rules: SensorRules,
+  now: number,
+): { readings: Pick<Reading, 'ts' | 'values'>[]; refused: RefusedLine[] } {
+  const readings: Pick<Reading, 'ts' | 'values'>[] = [];
+  const refused: RefusedLine[] = [];
+  const asKept = inOwnUnits(rules);
+  for (const [line, ts, given] of rows) {
+    const refusals = new Refusals();
+    const values = new Values(asKept, refusals, 'time');
+    if (!isOfOurTime(ts)) refusals.add('bad_time', 'time', 'not a time of the years 2000 to 2199');
+    else if (ts > now + MAX_AHEAD_MS) refusals.add('future_time', 'time', 'it is yet to come');
+    else {
+      for (const [name, value] of Object.entries(given)) {
+        const unit = Object.hasOwn(units, name) ? units[name] : undefined;
+        if (!values.add(name, value, unit, () => name)) break;
+      }
+    }
+    const { result } = values;
+    if (result) readings.push({ ts, values: result });
+    else if (refusals.none) refusals.add('no_values', 'time', 'there is no value in it');
+    for (const { path, reason, explanation } of refusals.list()) refused.push({ line, path, reason, explanation });
+  }
+  return { readings, refused };
+}
+
+/** The same rules, but for the units that the sensor itself sends. */
+function inOwnUnits(rules: SensorRules): SensorRules {
+  return { ...rules, ruleOf: (given) => withoutConversion(rules.ruleOf(given)) };
+}
+
+function withoutConversion(rule: MetricRule | NameProblem): MetricRule | NameProblem {
+  return typeof rule === 'string' ? rule : { ...rule, usual: { factor: 1, offset: 0 } };
+}
