@@ -13,11 +13,16 @@ import { registryOf, topicOf } from './harness.ts';
 import { DISCONNECT, publish } from './mqtt-bytes.ts';
 
 let serial = 0;
-const logs: Readonly<Record<string, () => Promise<Log>>> = {
-  LMDB: async () => openLmdbLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS),
+/** Each gives a log that is there for the first time, as a function that opens it: a stream anew for each broker, LMDB's once for its process. */
+const logs: Readonly<Record<string, () => Promise<() => Promise<Log>>>> = {
+  LMDB: async () => {
+    const log = await openLmdbLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
+    return async () => log;
+  },
   'a RabbitMQ stream': async () => {
     serial += 1;
-    return openRabbitLog((await rabbit()).url, `commands-${process.pid}-${Date.now()}-${serial}`, COMMANDS_LOG_LIMITS);
+    const [{ url }, name] = [await rabbit(), `commands-${process.pid}-${Date.now()}-${serial}`];
+    return () => openRabbitLog(url, name, COMMANDS_LOG_LIMITS);
   },
 };
 
@@ -25,18 +30,23 @@ for (const [name, openLog] of Object.entries(logs)) {
   describe(`commands to sensors, through ${name}`, () => {
     let queue: Queue;
     let log: Log;
+    /** What a second broker follows. */
+    let second: Log;
     let all: Stations;
 
     before(async () => {
       queue = await openLmdbQueue(await temporaryFolder());
     });
     beforeEach(async () => {
-      log = await openLog();
+      const open = await openLog();
+      log = await open();
+      second = await open();
       all = new Stations(queue, log);
     });
     afterEach(async () => {
       await all.stop();
       await log.close();
+      await second.close();
     });
     after(() => queue.close());
 
@@ -68,7 +78,7 @@ for (const [name, openLog] of Object.entries(logs)) {
     });
 
     it('reach a sensor on whichever broker it is connected to', async () => {
-      const [here, there] = [await all.start(), await all.start()];
+      const [here, there] = [await all.start(), await all.start({ log: second })];
       const sensor = await all.listen(there, 'a1');
       const command = await here.commands.send(wish('a1', 'over there'));
       expect(await take(sensor, 1)).to.deep.equal(['over there']);
@@ -85,7 +95,7 @@ for (const [name, openLog] of Object.entries(logs)) {
       const waiting = await before.commands.send(wish('a2', 'still waiting'));
       await before.stop();
 
-      const after = await all.start();
+      const after = await all.start({ log: second });
       await becomes(after, delivered, 'delivered');
       await becomes(after, waiting, 'queued');
       const [a1, a2] = [await all.listen(after, 'a1'), await all.listen(after, 'a2')];
@@ -109,7 +119,7 @@ for (const [name, openLog] of Object.entries(logs)) {
     });
 
     it('go to the newest session of a sensor, across brokers, and to no other', async () => {
-      const [one, two] = [await all.start(), await all.start()];
+      const [one, two] = [await all.start(), await all.start({ log: second })];
       const older = await all.listen(one, 'a1', { clientId: 'older' });
       await until(
         'a later millisecond',
@@ -119,16 +129,16 @@ for (const [name, openLog] of Object.entries(logs)) {
       const first = await one.commands.send(wish('a1', 'first'));
       await take(newer, 1);
       await becomes(one, first, 'delivered');
-      const second = await two.commands.send(wish('a1', 'second'));
+      const next = await two.commands.send(wish('a1', 'second'));
       expect(await take(newer, 2)).to.deep.equal(['first', 'second']);
-      await becomes(two, second, 'delivered');
+      await becomes(two, next, 'delivered');
       await older.ping();
       expect(got(older).filter(({ command }) => command === 'second')).to.deep.equal([]);
     });
 
     it('are refused when as many wait for a sensor as may, also when they come at once; those of others are not', async () => {
       const limits = { waitingPerSensor: 3 };
-      const [one, two] = [await all.start({ limits }), await all.start({ limits })];
+      const [one, two] = [await all.start({ limits }), await all.start({ limits, log: second })];
       const tries = Array.from({ length: 8 }, (_, n) => (n % 2 === 0 ? one : two).commands.send(wish('a1', { n })));
       const outcomes = await Promise.allSettled(tries);
       expect(outcomes.filter(({ status }) => status === 'fulfilled')).to.have.length(3);
