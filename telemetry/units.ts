@@ -23,8 +23,8 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['‰ permille', 0.1],
   ],
   conductivity: [
-    ['mS/cm dS/m mmho/cm', 1],
-    ['µS/cm uS/cm', 0.001],
+    ['mS/cm dS/m mmho/cm mScm-1 dSm-1', 1],
+    ['µS/cm uS/cm µScm-1 uScm-1', 0.001],
     ['S/m', 10],
     ['mS/m', 0.01],
     ['S/cm', 1000],
@@ -57,13 +57,13 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['in inch', 25.4],
   ],
   speed: [
-    ['m/s', 1],
+    ['m/s ms-1', 1],
     ['km/h kph', 1 / 3.6],
     ['mph', 0.44704],
     ['kn', 1.852 / 3.6],
   ],
   rainfall: [
-    ['mm/h', 1],
+    ['mm/h mmh-1', 1],
     ['in/h', 25.4],
   ],
   photons: [['µmol/m2/s umol/m2/s µmolm-2s-1 umolm-2s-1 umol/(m2s) µmol/(m2s) µmol/s/m2', 1]],

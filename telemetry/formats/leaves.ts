@@ -100,5 +100,6 @@ function quantityOf(value: object): Quantity | undefined {
   }
   const { value: given, unit } = value;
   if (given === undefined || typeof given === 'object') return undefined;
-  return typeof unit === 'string' && isUnit(unit) ? { given, unit } : { given };
+  // A unit that nobody knows must not pass for the metric's own: it is refused where the metric has one.
+  return typeof unit === 'string' && !/^(none|-)?$/i.test(unit.trim()) ? { given, unit } : { given };
 }

@@ -4,8 +4,8 @@ import { threadEntry } from '../../core/thread.ts';
 import type { CodecAnswer, CodecInput, CodecJob, CodecLimits, CodecOutcome } from './codec.ts';
 
 const ENTRY = threadEntry(new URL('./thread.ts', import.meta.url));
-/** A run that has not answered after so many times its limit hangs where the engine does not look at the clock. */
-const PATIENCE = 20;
+/** How long a new thread may take until it can run codecs, ms. */
+const START_MS = 60_000;
 
 interface Waiting {
   readonly job: CodecJob;
@@ -20,6 +20,7 @@ export class CodecThread {
   private readonly limits: CodecLimits;
   private readonly waiting: Waiting[] = [];
   private worker: Worker | undefined;
+  private isReady = false;
   private timer: NodeJS.Timeout | undefined;
   private lastId = 0;
 
@@ -47,8 +48,8 @@ export class CodecThread {
     clearTimeout(this.timer);
     if (!first) return;
     this.worker ??= this.start();
-    this.worker.postMessage(first.job);
-    this.timer = setTimeout(() => this.lost('it hangs'), this.limits.ms * PATIENCE);
+    if (this.isReady) this.worker.postMessage(first.job);
+    this.timer = setTimeout(() => this.lost('it hangs'), this.isReady ? this.limits.hangMs : START_MS);
     this.timer.unref();
   }
 
@@ -56,8 +57,8 @@ export class CodecThread {
     const worker = new Worker(ENTRY, { execArgv: [], name: 'codecs', resourceLimits: { maxOldGenerationSizeMb: 256 } });
     // An idle thread keeps no process alive.
     worker.unref();
-    worker.on('message', ({ id, outcome }: CodecAnswer) => {
-      if (this.waiting[0]?.job.id === id) this.done(outcome);
+    worker.on('message', (answer: CodecAnswer) => {
+      if (this.worker === worker) this.take(answer);
     });
     worker.on('error', (error) => {
       if (this.worker === worker) this.lost(explain(error));
@@ -66,6 +67,13 @@ export class CodecThread {
       if (this.worker === worker) this.lost('its thread ended');
     });
     return worker;
+  }
+
+  private take(answer: CodecAnswer): void {
+    if ('ready' in answer) {
+      this.isReady = true;
+      this.next();
+    } else if (this.waiting[0]?.job.id === answer.id) this.done(answer.outcome);
   }
 
   private lost(why: string): void {
@@ -81,6 +89,7 @@ export class CodecThread {
   private async end(): Promise<void> {
     const { worker } = this;
     this.worker = undefined;
+    this.isReady = false;
     clearTimeout(this.timer);
     await worker?.terminate();
   }

@@ -16,8 +16,13 @@ export interface Codecs {
 
 /** What one run of a codec may take. */
 export interface CodecLimits {
-  /** Time to decode one uplink, or to read the file, ms. */
-  readonly ms: number;
+  /**
+   * Steps to decode one uplink, or to read the file: each is some ten thousand turns of a loop or calls of a function. Not a time,
+   * which a busy machine would make a matter of luck.
+   */
+  readonly steps: number;
+  /** A run that has not answered by then is at something that no step interrupts; its thread is ended, ms. */
+  readonly hangMs: number;
   readonly memoryBytes: number;
   readonly stackBytes: number;
   /** Most bytes of the answer, as JSON. */
@@ -25,7 +30,8 @@ export interface CodecLimits {
 }
 
 export const CODEC_LIMITS: CodecLimits = {
-  ms: 250,
+  steps: 500,
+  hangMs: 15_000,
   memoryBytes: 32 * 1024 ** 2,
   stackBytes: 256 * 1024,
   answerBytes: 64 * 1024,
@@ -44,7 +50,4 @@ export interface CodecJob {
   readonly limits: CodecLimits;
 }
 
-export interface CodecAnswer {
-  readonly id: number;
-  readonly outcome: CodecOutcome;
-}
+export type CodecAnswer = { readonly ready: true } | { readonly id: number; readonly outcome: CodecOutcome };

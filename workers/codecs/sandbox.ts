@@ -4,7 +4,6 @@ import {
   type QuickJSContext,
   type QuickJSRuntime,
   type QuickJSWASMModule,
-  shouldInterruptAfterDeadline,
 } from 'quickjs-emscripten-core';
 import { z } from 'zod';
 import type { CodecInput, CodecLimits, CodecOutcome } from './codec.ts';
@@ -36,7 +35,7 @@ interface Ready {
 
 /**
  * Another JavaScript engine inside WebAssembly, in which somebody else's codecs run: without files, sockets, timers or anything of ours,
- * and within limits on time and memory. What breaks a limit costs its own uplink, and the codec is read anew for the next.
+ * and within limits on steps and memory. What breaks a limit costs its own uplink, and the codec is read anew for the next.
  */
 export class Sandbox {
   private readonly quickjs: QuickJSWASMModule;
@@ -83,7 +82,7 @@ export class Sandbox {
   private call(codec: Ready, { bytes, fPort, recvTime }: CodecInput, limits: CodecLimits): CodecOutcome {
     const { context, runtime } = codec;
     const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime });
-    runtime.setInterruptHandler(shouldInterruptAfterDeadline(Date.now() + limits.ms));
+    runtime.setInterruptHandler(atMost(limits.steps));
     const result = context.evalCode(`__call(${input})`, 'uplink.js');
     if (result.error) {
       const why = said(context.dump(result.error));
@@ -96,8 +95,17 @@ export class Sandbox {
   }
 }
 
+/** Interrupts what takes more steps. */
+function atMost(steps: number): () => boolean {
+  let left = steps;
+  return () => {
+    left -= 1;
+    return left < 0;
+  };
+}
+
 function evaluate({ context, runtime }: Ready, code: string, limits: CodecLimits): string | undefined {
-  runtime.setInterruptHandler(shouldInterruptAfterDeadline(Date.now() + limits.ms));
+  runtime.setInterruptHandler(atMost(limits.steps));
   const result = context.evalCode(code, 'codec.js');
   if (!result.error) {
     result.value.dispose();

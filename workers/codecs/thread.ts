@@ -8,3 +8,5 @@ const sandbox = await Sandbox.open();
 parentPort?.on('message', ({ id, key, source, input, limits }: CodecJob) => {
   parentPort?.postMessage({ id, outcome: sandbox.run(key, source, input, limits) } satisfies CodecAnswer);
 });
+
+parentPort?.postMessage({ ready: true } satisfies CodecAnswer);

@@ -1,0 +1,183 @@
+import { expect } from 'chai';
+import { chirpstackUplink, decode, RECEIVED, rules, ttnUplink } from './telemetry-payloads.ts';
+
+/** What makers' decoders give for an uplink of a soil sensor, by their published payload descriptions, and what Loam makes of it. */
+const MAKERS: readonly {
+  name: string;
+  decoded: object;
+  sensor?: string;
+  values: Record<string, number>;
+  skipped?: number;
+}[] = [
+  {
+    name: 'Dragino LSE01',
+    decoded: {
+      BatV: 3.316,
+      TempC_DS18B20: '0.00',
+      water_SOIL: '31.46',
+      temp_SOIL: '18.40',
+      conduct_SOIL: 87,
+      Sensor_flag: 1,
+      Interrupt_flag: 0,
+    },
+    values: {
+      battery: 3.316,
+      temp_c_ds18b20: 0,
+      soil_moisture: 31.46,
+      soil_temperature: 18.4,
+      ec: 0.087,
+      sensor_flag: 1,
+      interrupt_flag: 0,
+    },
+  },
+  {
+    name: 'Milesight EM500-SMTC',
+    decoded: { battery: 92, temperature: 24.5, moisture: 34.5, ec: 240 },
+    sensor: 'aliases: { battery: battery_level, temperature: soil_temperature }, units: { ec: µS/cm }',
+    values: { battery_level: 92, soil_temperature: 24.5, soil_moisture: 34.5, ec: 0.24 },
+  },
+  {
+    name: 'Decentlab DL-TRS12',
+    decoded: {
+      protocol_version: 2,
+      device_id: 10_123,
+      dielectric_permittivity: { displayName: 'Dielectric permittivity', value: 12.4 },
+      volumetric_water_content: { displayName: 'Volumetric water content', value: 0.2352, unit: 'm³⋅m⁻³' },
+      soil_temperature: { displayName: 'Soil temperature', value: 17.2, unit: '°C' },
+      electrical_conductivity: { displayName: 'Electrical conductivity', value: 84, unit: 'µS⋅cm⁻¹' },
+      battery_voltage: { displayName: 'Battery voltage', value: 3.029, unit: 'V' },
+    },
+    values: {
+      protocol_version: 2,
+      device_id: 10_123,
+      permittivity: 12.4,
+      soil_moisture: 23.52,
+      soil_temperature: 17.2,
+      ec: 0.084,
+      battery: 3.029,
+    },
+  },
+  {
+    name: 'SenseCAP S2105',
+    decoded: {
+      err: 0,
+      valid: true,
+      payload: '0106101C2700000107108E1B0000',
+      messages: [
+        { type: 'report_telemetry', measurementId: 4102, measurementValue: 10.01 },
+        { type: 'report_telemetry', measurementId: '4103', measurementValue: 27.3 },
+        { type: 'report_telemetry', measurementId: 4108, measurementValue: 0.41 },
+      ],
+    },
+    values: { err: 0, valid: 1, soil_temperature: 10.01, soil_moisture: 27.3, ec: 0.41 },
+    skipped: 1,
+  },
+];
+
+const AT = Date.parse('2026-05-01T11:59:57.900Z');
+
+for (const { name, decoded, sensor, values, skipped = 0 } of MAKERS) {
+  describe(`an uplink of a ${name}`, () => {
+    const expected = [
+      { farm: 'north', sensor: 's1', ts: AT, received: RECEIVED, values: { rssi: -97, snr: 6.25, ...values } },
+    ];
+
+    it('becomes a reading when The Things Stack tells it', () => {
+      const uplink = ttnUplink({ frm_payload: 'AAAA', decoded_payload: decoded });
+      expect(decode('ttn', uplink, rules(sensor))).to.deep.equal({ readings: expected, refused: [], skipped });
+    });
+
+    it('becomes the same reading when ChirpStack tells it', () => {
+      const uplink = chirpstackUplink({ data: 'AAAA', object: decoded });
+      expect(decode('chirpstack', uplink, rules(sensor))).to.deep.equal({ readings: expected, refused: [], skipped });
+    });
+  });
+}
+
+describe('uplinks', () => {
+  it('that nobody decoded give their bytes for a codec', () => {
+    const { readings, refused, bytes } = decode('ttn', ttnUplink({ f_port: 5, frm_payload: 'AQL/' }));
+    expect([readings, refused]).to.deep.equal([[], []]);
+    expect(bytes).to.deep.equal({ bytes: Buffer.from([1, 2, 255]), fPort: 5, at: AT, radio: { rssi: -97, snr: 6.25 } });
+    const other = decode('chirpstack', chirpstackUplink({ fPort: 5, data: 'AQL/', object: null }));
+    expect(other.bytes).to.deep.equal(bytes);
+  });
+
+  it('without data tell how they were received', () => {
+    const { readings } = decode('ttn', ttnUplink({ last_battery_percentage: { f_cnt: 1, value: 87.5 } }));
+    expect(readings.map(({ values }) => values)).to.deep.equal([{ rssi: -97, snr: 6.25, battery_level: 87.5 }]);
+  });
+
+  it('of nothing but texts are refused, and so is what is no uplink', () => {
+    const texts = decode('chirpstack', chirpstackUplink({ object: { mode: 'IIC', nothing: null } }));
+    expect(texts.readings).to.deep.equal([]);
+    expect(texts.refused.map(({ reason }) => reason)).to.deep.equal(['no_values']);
+    expect(texts.skipped).to.equal(2);
+    for (const form of ['ttn', 'chirpstack'] as const) {
+      for (const payload of [{}, [], 7, null, 'x', { uplink_message: 1 }]) {
+        expect(decode(form, payload).refused.map(({ reason }) => reason)).to.deep.equal(['not_an_uplink']);
+      }
+    }
+  });
+
+  it('flatten what is nested, and read quantities in texts', () => {
+    const object = {
+      soil: { probe1: { moisture: '30.11 %' }, 'probe 2': [{ t: '64.4 °F' }] },
+      level: '-2.5e1',
+      note: '12 o’clock',
+    };
+    const { readings, skipped } = decode('chirpstack', chirpstackUplink({ object, rxInfo: [] }));
+    expect(readings[0]?.values).to.deep.equal({
+      soil_probe1_moisture: 30.11,
+      soil_probe_2_0_t: 64.4,
+      level: -25,
+    });
+    expect(skipped).to.equal(1);
+    const known = decode('thingsboard', { soil_temperature: '64.4 °F', air_temp: '30.11 °C' });
+    expect(known.readings[0]?.values).to.deep.equal({ soil_temperature: 18, air_temperature: 30.11 });
+  });
+
+  it('are dated by the network, and refuse a date that is none', () => {
+    expect(decode('chirpstack', chirpstackUplink({ time: 'soon', object: { a: 1 } })).refused[0]?.reason).to.equal(
+      'bad_time',
+    );
+    expect(decode('chirpstack', chirpstackUplink({ time: null, object: { a: 1 } })).readings[0]?.ts).to.equal(RECEIVED);
+  });
+});
+
+describe('ThingsBoard’s device API', () => {
+  const values = (payload: unknown) =>
+    decode('thingsboard', payload).readings.map(({ ts, values }) => [ts - RECEIVED, values]);
+
+  it('takes values, with a time, and arrays of either', () => {
+    expect(values({ moisture: 31, on: true, name: 'x' })).to.deep.equal([[0, { soil_moisture: 31, on: 1 }]]);
+    expect(values({ ts: RECEIVED - 1000, values: { a: 1, b: '2.5' } })).to.deep.equal([[-1000, { a: 1, b: 2.5 }]]);
+    expect(values([{ a: 1 }, { b: 2 }])).to.deep.equal([[0, { a: 1, b: 2 }]]);
+    expect(
+      values([
+        { ts: RECEIVED - 2000, values: { a: 1 } },
+        { ts: RECEIVED - 1000, values: { a: 2 } },
+      ]),
+    ).to.deep.equal([
+      [-2000, { a: 1 }],
+      [-1000, { a: 2 }],
+    ]);
+  });
+
+  it('sets aside what is wrong and takes the rest', () => {
+    const { readings, refused } = decode('thingsboard', [
+      { a: 1 },
+      7,
+      { a: 2 },
+      { ts: 'noon', values: { a: 3 } },
+      { text: 'x' },
+    ]);
+    expect(readings.map((r) => r.values)).to.deep.equal([{ a: 1 }]);
+    expect(refused.map(({ reason, path }) => `${reason} ${path}`)).to.deep.equal([
+      'not_an_object $[1]',
+      'double_name $[2].a',
+      'bad_time $[3].ts',
+    ]);
+    expect(decode('thingsboard', {}).refused[0]?.reason).to.equal('no_values');
+  });
+});

@@ -1,0 +1,207 @@
+import { copyFile, mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { type Batch, batchId, type Publish } from '../../telemetry/batch.ts';
+import { parseRegistry } from '../../telemetry/registry.ts';
+import { CODEC_LIMITS } from '../../workers/codecs/codec.ts';
+import { CodecFiles } from '../../workers/codecs/codec-files.ts';
+import { createValidate, type Validate } from '../../workers/validate.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { RECEIVED, TOPICS, ttnUplink } from '../unit/telemetry-payloads.ts';
+
+const UPLINK = Buffer.from('0CF400000C4A0730005710', 'hex');
+const BYTES = { bytes: UPLINK, fPort: 2, recvTime: RECEIVED };
+/** Less than is allowed outside tests, so that a loop ends soon. */
+const LIMITS = { ...CODEC_LIMITS, steps: 50, memoryBytes: 8 * 1024 ** 2 };
+
+describe('codecs', () => {
+  let folder: string;
+  let codecs: CodecFiles;
+
+  before(async () => {
+    folder = await temporaryFolder();
+    await mkdir(join(folder, 'codecs'));
+    await copyFile(new URL('codecs/lse01.js', import.meta.url), join(folder, 'codecs', 'lse01.js'));
+    codecs = new CodecFiles(join(folder, 'registry.yaml'), LIMITS);
+  });
+
+  after(async () => {
+    await codecs.close();
+    await rm(folder, { recursive: true });
+  });
+
+  /** What a codec of this text makes of an uplink: its data, or why there is none. */
+  async function run(source: string): Promise<unknown> {
+    const file = `c${Math.random().toString(36).slice(2)}.js`;
+    await writeFile(join(folder, file), source);
+    const outcome = await codecs.decode(file, BYTES);
+    return 'why' in outcome ? outcome.why : outcome.data;
+  }
+
+  it('run as makers publish them', async () => {
+    const outcome = await codecs.decode('codecs/lse01.js', BYTES);
+    expect(outcome).to.deep.equal({
+      data: {
+        BatV: 3.316,
+        TempC_DS18B20: '0.00',
+        water_SOIL: '31.46',
+        temp_SOIL: '18.40',
+        conduct_SOIL: 87,
+        Sensor_flag: 1,
+        received: new Date(RECEIVED).toISOString(),
+      },
+    });
+  });
+
+  it('may be of the kinds before it', async () => {
+    expect(await run('function Decoder(bytes, port) { return { n: bytes.length, port: port }; }')).to.deep.equal({
+      n: 11,
+      port: 2,
+    });
+    expect(await run('function Decode(fPort, bytes) { return { n: bytes.length, port: fPort }; }')).to.deep.equal({
+      n: 11,
+      port: 2,
+    });
+  });
+
+  it('that say they cannot decode are believed', async () => {
+    expect(await run('function decodeUplink() { return { errors: ["too short", "odd"] }; }')).to.equal(
+      'the codec says: too short; odd',
+    );
+  });
+
+  it('that throw, loop, allocate, recurse or answer too much cost their own uplink only', async () => {
+    const hostile: Record<string, string> = {
+      'Error: no': 'function decodeUplink() { throw new Error("no"); }',
+      'it took too long': 'function decodeUplink() { for (;;); }',
+      'out of memory': 'function decodeUplink() { var a = []; for (;;) a.push(new Uint8Array(65536)); }',
+      'stack overflow': 'function decodeUplink() { return decodeUplink(); }',
+      'more than 65536 bytes': 'function decodeUplink() { return { data: { x: "y".repeat(100000) } }; }',
+      'cannot be read: SyntaxError': 'function decodeUplink( {',
+      'cannot be read: it took too long': 'for (;;);',
+      'no function decodeUplink': 'var x = 1;',
+      'no object': 'function decodeUplink() { return 7; }',
+      'no answer': 'function decodeUplink() {}',
+    };
+    for (const [why, source] of Object.entries(hostile)) expect(await run(source)).to.include(why);
+    expect(await codecs.decode('codecs/lse01.js', BYTES)).to.have.property('data');
+  });
+
+  it('that hang where no step is counted end with their thread, and others go on in a new one', async () => {
+    const impatient = new CodecFiles(join(folder, 'registry.yaml'), { ...LIMITS, hangMs: 300 });
+    await writeFile(
+      join(folder, 'hangs.js'),
+      'function decodeUplink() { for (var s = ""; ; ) s = "x".repeat(1000000); }',
+    );
+    const [hung, ran] = await Promise.all([
+      impatient.decode('hangs.js', BYTES),
+      impatient.decode('codecs/lse01.js', { ...BYTES, fPort: 3 }),
+    ]);
+    expect(hung).to.deep.equal({ why: 'the codec could not be run: it hangs' });
+    expect(ran).to.deep.equal({ why: 'the codec says: unknown FPort 3' });
+    await impatient.close();
+  });
+
+  it('reach nothing', async () => {
+    const names = ['process', 'require', 'fetch', 'setTimeout', 'WebAssembly', 'Worker', 'performance', 'import'];
+    const probe = names.map((name) => `${name}: typeof globalThis[${JSON.stringify(name)}]`).join(', ');
+    expect(await run(`function decodeUplink() { return { data: { ${probe} } }; }`)).to.deep.equal(
+      Object.fromEntries(names.map((name) => [name, 'undefined'])),
+    );
+    expect(
+      await run('function decodeUplink() { return { data: { f: Function("return typeof process")() } }; }'),
+    ).to.deep.equal({
+      f: 'undefined',
+    });
+  });
+
+  it('keep nothing of an uplink that failed', async () => {
+    const source =
+      'var n = 0; function decodeUplink() { n += 1; if (n === 2) throw new Error("second"); return { data: { n: n } }; }';
+    const file = 'counting.js';
+    await writeFile(join(folder, file), source);
+    const outcomes = [];
+    for (let i = 0; i < 3; i++) outcomes.push(await codecs.decode(file, BYTES));
+    expect(outcomes).to.deep.equal([{ data: { n: 1 } }, { why: 'Error: second' }, { data: { n: 1 } }]);
+  });
+
+  it('are read again when their file changes, and said to be missing when it is not there', async () => {
+    const file = join(folder, 'fixed.js');
+    await writeFile(file, 'function decodeUplink() { return { errors: ["broken"] }; }');
+    expect(await codecs.decode('fixed.js', BYTES)).to.have.property('why');
+    await writeFile(file, 'function decodeUplink() { return { data: { fixed: 1 } }; }');
+    await utimes(file, new Date(), new Date(Date.now() + 5_000));
+    await until('the codec to be read again', async () => {
+      const outcome = await codecs.decode('fixed.js', BYTES);
+      return 'data' in outcome && JSON.stringify(outcome.data) === '{"fixed":1}';
+    });
+    expect(await codecs.decode('missing.js', BYTES))
+      .to.have.property('why')
+      .that.includes('ENOENT');
+  });
+
+  describe('in a batch', () => {
+    let validate: Validate;
+    const publish = (sensor: string, payload: object): Publish => ({
+      farm: 'north',
+      field: 'unassigned',
+      sensor,
+      topic: TOPICS.ttn.replace('s1', sensor),
+      payload: Buffer.from(JSON.stringify(payload)),
+      received: RECEIVED,
+    });
+    const batch = (...publishes: Publish[]): Batch => ({ id: batchId(), publishes });
+    const bytes = ttnUplink({ f_port: 2, frm_payload: UPLINK.toString('base64') });
+
+    before(async () => {
+      await writeFile(join(folder, 'loop.js'), 'function decodeUplink() { for (;;); }');
+      const registry = parseRegistry(`
+farms: [{ id: north, name: North, timezone: UTC }]
+sensors:
+  - { id: good, farm: north, codec: codecs/lse01.js, aliases: { temp_soil: raw } }
+  - { id: loops, farm: north, codec: loop.js }
+`);
+      validate = createValidate({ registry: { current: () => registry, watch: () => () => {} }, codecs });
+    });
+
+    it('a codec that loops leaves the others unharmed, and the loop turning', async () => {
+      const turns = { count: 0, over: false };
+      const turn = () => {
+        turns.count++;
+        if (!turns.over) setImmediate(turn);
+      };
+      turn();
+      const { readings, dead } = await validate(
+        batch(
+          publish('loops', bytes),
+          publish('good', bytes),
+          publish('none', bytes),
+          publish('none', ttnUplink({ decoded_payload: { a: 1 } })),
+        ),
+        RECEIVED,
+      );
+      turns.over = true;
+      expect(readings.map(({ sensor, values }) => [sensor, values])).to.deep.equal([
+        ['none', { rssi: -97, snr: 6.25, a: 1 }],
+        [
+          'good',
+          {
+            rssi: -97,
+            snr: 6.25,
+            battery: 3.316,
+            temp_c_ds18b20: 0,
+            soil_moisture: 31.46,
+            raw: 18.4,
+            ec: 0.087,
+            sensor_flag: 1,
+          },
+        ],
+      ]);
+      expect(dead.map(({ publish: { sensor }, reason }) => [sensor, reason])).to.deep.equal([
+        ['none', 'no_codec'],
+        ['loops', 'codec_failed'],
+      ]);
+      expect(turns.count, 'turns of the event loop meanwhile').to.be.above(20);
+    });
+  });
+});
