@@ -108,13 +108,13 @@ class Rules implements SensorRules {
       if (this.metrics.size >= MAX_METRICS_PER_SENSOR) return 'too_many_names';
       this.metrics.add(metric);
     }
-    return this.ruleFor(metric, this.sensor?.units?.[metric] ?? sent);
+    return this.ruleFor(metric, own(this.sensor?.units, metric) ?? sent);
   }
 
   /** The sensor's own aliases first, then the registry's metrics and their aliases, then what Loam knows by itself. */
   private meant(name: string): { metric: string; sent?: string | undefined } {
-    const own = this.sensor?.aliases;
-    if (own && Object.hasOwn(own, name)) return { metric: own[name] ?? name };
+    const wished = own(this.sensor?.aliases, name);
+    if (wished !== undefined) return { metric: wished };
     if (this.registry?.metrics.has(name)) return { metric: name };
     const alias = this.aliases.get(name);
     if (alias !== undefined) return { metric: alias };
@@ -130,6 +130,11 @@ class Rules implements SensorRules {
     const usual = sent === undefined ? UNCHANGED : (conversion(sent, unit) ?? UNCHANGED);
     return { metric, unit, usual, plausible: described?.plausible ?? plausibleIn(unit, known) };
   }
+}
+
+/** What `record` itself says of `key`: a metric may be named like something that every object has, such as `constructor`. */
+function own(record: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
+  return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
 function plausibleIn(

@@ -31,7 +31,7 @@ export interface CodecLimits {
 
 export const CODEC_LIMITS: CodecLimits = {
   steps: 500,
-  hangMs: 15_000,
+  hangMs: 30_000,
   memoryBytes: 32 * 1024 ** 2,
   stackBytes: 256 * 1024,
   answerBytes: 64 * 1024,
