@@ -38,10 +38,15 @@ export function decodePublish(publish: Publish, rules: SensorRules): Decoded {
   const context = { farm: publish.farm, sensor: publish.sensor, received: publish.received, rules };
   const json = parseJson(publish.payload, refusals);
   if (!json) return { readings: [], refused: refusals.list(), skipped: 0 };
-  const form = parsePublishTopic(publish.topic)?.form ?? 'native';
+  const form = formOf(publish.topic);
   const format = FORMATS.find((one) => one.form === form && (one.matches?.(json.value) ?? true));
   const { drafts, skipped, bytes } = format?.take(json.value, context, refusals) ?? { drafts: [], skipped: 0 };
   const readings = settleTimes(drafts, context, refusals);
   if (readings.length === 0 && refusals.none && !bytes) refusals.add('no_values', '$', 'there is no value in it');
   return { readings, refused: refusals.list(), skipped, ...(bytes ? { bytes } : {}) };
+}
+
+/** The broker has checked the whole topic; on the native one, the most usual, its beginning is enough. */
+function formOf(topic: string): PublishForm {
+  return topic.startsWith('farms/') ? 'native' : (parsePublishTopic(topic)?.form ?? 'native');
 }
