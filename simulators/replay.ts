@@ -128,10 +128,11 @@ function read<T>(path: string, line: number, parsed: () => T): T {
   } catch (cause) {
     const [issue] = cause instanceof z.ZodError ? cause.issues : [];
     const what = issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : explain(cause);
-    throw wrong(`${path}:${line}`, what, cause);
+    // What is wrong is said; a second telling of it in zod's own form would not help.
+    throw wrong(`${path}:${line}`, what);
   }
 }
 
-function wrong(where: string, what: string, cause?: unknown): ConfigInvalid {
-  return new ConfigInvalid('--replay', `--replay: ${where}: ${what}`, { cause });
+function wrong(where: string, what: string): ConfigInvalid {
+  return new ConfigInvalid('--replay', `--replay: ${where}: ${what}`);
 }

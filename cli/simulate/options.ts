@@ -98,11 +98,9 @@ async function readProfile(name: string): Promise<Profile> {
   let yaml: string;
   try {
     yaml = await readFile(path, 'utf8');
-  } catch (cause) {
+  } catch {
     const list = ours.sort().join(', ');
-    throw new ConfigInvalid('--profile', `--profile: got ${JSON.stringify(name)}, allowed: ${list}, or a YAML file`, {
-      cause,
-    });
+    throw new ConfigInvalid('--profile', `--profile: got ${JSON.stringify(name)}, allowed: ${list}, or a YAML file`);
   }
   return parseProfile(yaml, ours.includes(name) ? `${name}.yaml` : path);
 }

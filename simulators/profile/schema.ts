@@ -111,7 +111,7 @@ export function parseProfile(text: string, source: string): Profile {
     const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
     const path = [...(issue?.path ?? []), ...unknown];
     const place = path.map(String).join('.') || 'the profile';
-    return refuse(file.lineOf(path), `${place}: ${issue?.message ?? 'is no profile'}`, parsed.error);
+    return refuse(file.lineOf(path), `${place}: ${issue?.message ?? 'is no profile'}`);
   }
   const names = parsed.data.groups.map(({ name }) => name);
   const twice = names.findIndex((name, i) => names.indexOf(name) < i);
