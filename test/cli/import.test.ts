@@ -1,0 +1,88 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { adminToken } from '../../cli/data-folder.ts';
+import { importCommand } from '../../cli/import.ts';
+import { loadConfig } from '../../core/config.ts';
+import { silent } from '../../core/logger.ts';
+import { decodeLive } from '../../telemetry/batch.ts';
+import { createValidate } from '../../workers/validate.ts';
+import { Worker } from '../../workers/worker.ts';
+import { Place } from '../gateway/harness.ts';
+import { until } from '../services/wait.ts';
+
+const BEGIN = Date.UTC(2024, 0, 1);
+const LINES = 10_000;
+
+/** A logger's file: a BOM, semicolons, decimal commas, quotes, °F, times of the farm's clocks, and a bad line now and then. */
+function loggerFile(): string {
+  const lines = ['\uFEFFZeit;"Boden; oben";Regen;Notiz'];
+  for (let i = 0; i < LINES; i++) {
+    // Berlin's clocks are an hour ahead in winter, two in March's last night: the file ends before it.
+    const at = new Date(BEGIN + i * 600_000 + 3_600_000).toISOString();
+    const [, year, month, day, time] = /^(\d+)-(\d+)-(\d+)T(\d+:\d+)/.exec(at) ?? [];
+    const when = i === 17 ? 'gestern' : `${day}.${month}.${year} ${time}`;
+    const value = i === 42 ? 'defekt' : i === 43 ? '9999' : `"${(50 + (i % 20) / 2).toFixed(1).replace('.', ',')}"`;
+    lines.push(i === 99 ? 'nur;zwei' : `${when};${value};0,2;"say ""hello"""`);
+  }
+  return `${lines.join('\r\n')}\r\n`;
+}
+
+describe('loam import', function () {
+  this.timeout(60_000);
+
+  it('takes a logger’s file with its units and clocks, tells bad lines by their numbers, and twice is once', async () => {
+    const place = await Place.open();
+    const validate = createValidate({ registry: place.registry });
+    const { queue, store, live, dead } = place;
+    const openTrials = () => Promise.reject(new Error('no trial here'));
+    const worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
+    try {
+      const gateway = await place.gateway({ adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
+      await worker.start();
+      const file = join(place.folder, 'logger.csv');
+      const report = join(place.folder, 'refused.csv');
+      await writeFile(file, loggerFile());
+      const options = {
+        data: place.folder,
+        url: gateway.url,
+        farm: 'north',
+        sensor: 's1',
+        time: 'Zeit',
+        timeFormat: 'DD.MM.YYYY HH:mm',
+        map: ['Boden; oben=soil_temperature', 'Regen=rain'],
+        unit: ['soil_temperature=°F'],
+        report,
+      };
+      for (const time of ['first', 'second']) {
+        expect(await importCommand(file, options), time).to.equal(1);
+        await until('the queue is empty', async () => (await queue.depth()) === 0);
+      }
+      const refused = (await readFile(report, 'utf8')).trim().split('\n').slice(1);
+      expect(refused.map((line) => [Number(line.split(',')[0]), line.split(',')[2]])).to.have.deep.members([
+        [19, 'bad_time'],
+        [44, 'not_a_number'],
+        [45, 'implausible'],
+        [101, 'not_csv'],
+      ]);
+      const points = { temperature: 0, rain: 0 };
+      const query = { farm: 'north', sensors: ['s1'], from: BEGIN, to: BEGIN + LINES * 600_000 };
+      for await (const row of store.export(query, new AbortController().signal)) {
+        if (row.metric === 'rain') points.rain++;
+        else points.temperature++;
+        if (row.ts === BEGIN && row.metric === 'soil_temperature') expect(row.value).to.be.closeTo(10, 1e-9);
+      }
+      // Of the line with an implausible temperature the rain is taken.
+      expect(points).to.deep.equal({ temperature: LINES - 4, rain: LINES - 3 });
+      const entries = (await live.read('first', 100)).map(({ body }) => decodeLive(body));
+      expect(
+        entries.flatMap(({ readings }) => readings),
+        'nothing is news',
+      ).to.deep.equal([]);
+      expect(entries.flatMap(({ changed = [] }) => changed)).to.have.length.greaterThan(5);
+    } finally {
+      await worker.stop(5_000);
+      await place.close();
+    }
+  });
+});
