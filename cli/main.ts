@@ -2,19 +2,10 @@ import { Command, CommanderError, Option } from 'commander';
 import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
 import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
-import { auditCommand } from './audit.ts';
-import { check } from './check.ts';
-import { discardDead, listDead, replayDead, showDead } from './dead.ts';
-import { importCommand } from './import.ts';
 import { type Options, settingsOf } from './options.ts';
-import { startBroker, startGateway, startWorker } from './roles.ts';
 import { runUntilSignal, type Start } from './run.ts';
-import { addSensorCommand, listSensors, removeSensorCommand } from './sensor.ts';
 import { LONGEST_TTL, listCommands, sendCommand } from './sensor-commands.ts';
 import { simulateOptions } from './simulate/command-line.ts';
-import { simulateCommand } from './simulate.ts';
-import { startUp } from './up.ts';
-import { addUser, listUsers, removeUserCommand } from './user.ts';
 
 const COMMON: SettingName[] = ['registry', 'logLevel'];
 const OPS: SettingName[] = ['opsHost', 'opsPort'];
@@ -43,6 +34,27 @@ const HTTP: SettingName[] = [
 
 /** Of commands that talk to a running Loam. */
 const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
+
+/** Code that is loaded when its command is called: whoever asks for help need not wait for a database to load. */
+const code = {
+  audit: () => import('./audit.ts'),
+  check: () => import('./check.ts'),
+  dead: () => import('./dead.ts'),
+  imports: () => import('./import.ts'),
+  roles: () => import('./roles.ts'),
+  sensor: () => import('./sensor.ts'),
+  simulate: () => import('./simulate.ts'),
+  up: () => import('./up.ts'),
+  user: () => import('./user.ts'),
+};
+
+/** A command's action, which loads its code first. */
+function later<A extends unknown[]>(load: () => Promise<(...given: A) => unknown>): (...given: A) => Promise<void> {
+  return async (...given) => {
+    const action = await load();
+    await action(...given);
+  };
+}
 
 /** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -87,25 +99,25 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     'up',
     'run every role in one process (what npm start does)',
     ['data', ...COMMON, 'queue', 'log', 'store', ...DOORS, 'sources', ...HTTP, ...OPS, 'demo'],
-    startUp,
+    async (house, running) => (await code.up()).startUp(house, running),
   );
   role(
     'broker',
     'run the MQTT broker alone',
     [...COMMON, 'queue', 'log', 'spool', 'spoolMb', ...DOORS, 'sources', ...OPS],
-    startBroker,
+    async (house, running) => (await code.roles()).startBroker(house, running),
   );
   role(
     'worker',
     'run one worker alone: validate, store, announce',
     [...COMMON, 'queue', 'log', 'store', ...OPS],
-    startWorker,
+    async (house, running) => (await code.roles()).startWorker(house, running),
   );
   role(
     'gateway',
     'run the dashboard gateway alone',
     ['data', ...COMMON, 'queue', 'log', 'store', ...HTTP, ...OPS],
-    startGateway,
+    async (house, running) => (await code.roles()).startGateway(house, running),
   );
 
   simulateOptions(
@@ -115,7 +127,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
       'url',
       'token',
     ]),
-  ).action(simulateCommand);
+  ).action(later(async () => (await code.simulate()).simulateCommand));
 
   withSettings(
     loam
@@ -125,7 +137,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   )
     .option('--since <time>', 'only readings measured since then: a time, Unix ms, or a span such as 10m, 2h, 3d')
     .option('--json', 'one JSON object instead of sentences')
-    .action(auditCommand);
+    .action(later(async () => (await code.audit()).auditCommand));
 
   withSettings(loam.command('check').description('check settings, registry and connections, and say what is wrong'), [
     'data',
@@ -134,7 +146,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     'log',
     'store',
   ]).action(async (options) => {
-    process.exitCode = await check(settingsOf(options));
+    process.exitCode = await (await code.check()).check(settingsOf(options));
   });
 
   const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove; commands to them');
@@ -148,14 +160,14 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     .option('--name <name>', 'name that people know it by')
     .option('--interval <seconds>', 'how often it is expected to report')
     .option('--bridge', 'it speaks for other sensors of its farm, as a LoRaWAN server does')
-    .action(addSensorCommand);
+    .action(later(async () => (await code.sensor()).addSensorCommand));
   withSettings(sensor.command('list').description('list the registered sensors'), ['data', ...COMMON]).action(
-    listSensors,
+    later(async () => (await code.sensor()).listSensors),
   );
   withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), [
     'data',
     ...COMMON,
-  ]).action(removeSensorCommand);
+  ]).action(later(async () => (await code.sensor()).removeSensorCommand));
   withSettings(
     sensor.command('send <id> <json>').description('send a command to a sensor; it is kept while the sensor sleeps'),
     RUNNING,
@@ -179,14 +191,16 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   chosen(dead.command('list').description('list dead letters, newest first'))
     .addOption(new Option('--state <state>', 'which').choices(['open', 'replayed', 'discarded', 'all']).default('open'))
     .option('--limit <count>', 'at most so many of a farm', '50')
-    .action(listDead);
-  ofLetters(dead.command('show <offset>').description('show one letter, with what was sent')).action(showDead);
+    .action(later(async () => (await code.dead()).listDead));
+  ofLetters(dead.command('show <offset>').description('show one letter, with what was sent')).action(
+    later(async () => (await code.dead()).showDead),
+  );
   chosen(dead.command('replay [offsets...]').description('put letters back into the queue, when their cause is mended'))
     .option('--all', 'every open one, or every one with that sensor or reason')
-    .action(replayDead);
+    .action(later(async () => (await code.dead()).replayDead));
   chosen(dead.command('discard [offsets...]').description('take letters from the list of open ones'))
     .option('--all', 'every open one, or every one with that sensor or reason')
-    .action(discardDead);
+    .action(later(async () => (await code.dead()).discardDead));
 
   const several = (value: string, before: string[]) => [...before, value];
   withSettings(loam.command('import <file>').description('read a CSV file of the past into the store'), RUNNING)
@@ -206,7 +220,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     )
     .option('--report <file>', 'write all refused lines to this CSV file')
     .action(async (file: string, options: Options) => {
-      process.exitCode = await importCommand(file, options);
+      process.exitCode = await (await code.imports()).importCommand(file, options);
     });
 
   const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
@@ -220,10 +234,12 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
       new Option('--role <role>', 'what they may do').choices(['viewer', 'agronomist', 'admin']).default('viewer'),
     )
     .option('--farm <farm>', 'on which farm; * is every farm', '*')
-    .action(addUser);
-  withSettings(user.command('list').description('list the users'), ['data', ...COMMON]).action(listUsers);
+    .action(later(async () => (await code.user()).addUser));
+  withSettings(user.command('list').description('list the users'), ['data', ...COMMON]).action(
+    later(async () => (await code.user()).listUsers),
+  );
   withSettings(user.command('remove <name>').description('remove a user'), ['data', ...COMMON]).action(
-    removeUserCommand,
+    later(async () => (await code.user()).removeUserCommand),
   );
   return loam;
 }
