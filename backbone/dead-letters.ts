@@ -34,11 +34,14 @@ export interface DeadLettersOptions {
   readonly metrics?: Metrics | undefined;
   readonly quota?: DeadQuota;
   readonly nobodysQuota?: DeadQuota;
+  /** Of all of this writer's letters together, beside each sensor's own; without it there is no such limit. */
+  readonly allQuota?: DeadQuota;
   /** Unix ms. */
   readonly now?: () => number;
 }
 
 interface Account {
+  readonly quota: DeadQuota;
   bytes: number;
   at: number;
   /** What was not kept since it was last said, by reason. */
@@ -57,17 +60,19 @@ export class DeadLetters {
   private readonly logger: Logger;
   private readonly quota: DeadQuota;
   private readonly nobodysQuota: DeadQuota;
+  private readonly all: Account | undefined;
   private readonly now: () => number;
   private readonly accounts = new LRUCache<string, Account>({ max: MOST_SENSORS });
   private readonly counted: Counter<'reason' | 'kept'> | undefined;
   private readonly reasons = new LabelValues();
 
-  constructor(log: Log, { logger, metrics, quota, nobodysQuota, now }: DeadLettersOptions) {
+  constructor(log: Log, { logger, metrics, quota, nobodysQuota, allQuota, now }: DeadLettersOptions) {
     this.log = log;
     this.logger = logger;
     this.quota = quota ?? SENSOR_QUOTA;
     this.nobodysQuota = nobodysQuota ?? NOBODYS_QUOTA;
     this.now = now ?? Date.now;
+    this.all = allQuota && newAccount(allQuota, this.now());
     this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
       'reason',
       'kept',
@@ -79,13 +84,30 @@ export class DeadLetters {
    * otherwise nothing. To be asked once a letter: it is charged here.
    */
   admit(letter: DeadLetter): DeadLetter | undefined {
-    const account = this.accountOf(letter);
-    const size = sizeOf(letter);
-    const isWithin = size <= account.bytes;
-    this.counted?.inc({ reason: this.reasons.of(letter.reason), kept: isWithin ? 'yes' : 'no' });
-    if (!isWithin) return this.overQuota(letter, account);
-    account.bytes -= size;
-    return letter;
+    const { isWithin, admitted } = this.charge(letter);
+    this.count(letter, isWithin);
+    return admitted;
+  }
+
+  /**
+   * Keeps a letter that nobody was promised, when its quota has room. Resolves when it is durable, or was left out: then with false.
+   * Rejects with LogUnavailable, and counts it as not kept.
+   */
+  async keep(letter: DeadLetter): Promise<boolean> {
+    const { isWithin, admitted } = this.charge(letter);
+    let isKept = false;
+    try {
+      if (admitted) await this.append(admitted);
+      isKept = isWithin;
+    } finally {
+      this.count(letter, isKept);
+    }
+    return isKept;
+  }
+
+  /** Counts a letter that is left out for a reason of its writer's. */
+  leaveOut(letter: DeadLetter): void {
+    this.count(letter, false);
   }
 
   /** Resolves when the letter is durable. Rejects with LogUnavailable. */
@@ -96,6 +118,23 @@ export class DeadLetters {
   /** Resolves when it is durable what became of a letter. Rejects with LogUnavailable. */
   mark(mark: DeadMark): Promise<void> {
     return this.log.append(encodeMark(mark));
+  }
+
+  private count({ reason }: DeadLetter, isKept: boolean): void {
+    this.counted?.inc({ reason: this.reasons.of(reason), kept: isKept ? 'yes' : 'no' });
+  }
+
+  /** What is over the quota of all is said once for all: a letter for each of many sensors would be a flood again. */
+  private charge(letter: DeadLetter): { isWithin: boolean; admitted: DeadLetter | undefined } {
+    const size = sizeOf(letter);
+    const own = this.accountOf(letter);
+    const all = this.all && this.grow(this.all);
+    if (all && size > all.bytes) return { isWithin: false, admitted: this.overQuota(letter, all) };
+    const isWithin = size <= own.bytes;
+    const admitted = isWithin ? letter : this.overQuota(letter, own);
+    if (isWithin) own.bytes -= size;
+    if (all && admitted) all.bytes -= size;
+    return { isWithin, admitted };
   }
 
   private overQuota(letter: DeadLetter, account: Account): DeadLetter | undefined {
@@ -109,28 +148,38 @@ export class DeadLetters {
     const { farm, sensor } = letter.publish;
     const count = [...unsaid.values()].reduce((sum, n) => sum + n, 0);
     const list = [...unsaid].map(([word, n]) => `${n} ${word}`).join(', ');
+    const whose = account === this.all ? 'of all sensors together' : 'of the sensor';
     this.logger.warn(
       { farm, sensor, count },
-      'a sensor has used up its quota of dead letters: further ones are not kept',
+      `the quota of dead letters ${whose} is used up: further ones are not kept`,
     );
     const explanation =
-      `the last of ${count} messages (${list}) since the sensor’s quota of dead letters was used up; ` +
+      `the last of ${count} messages (${list}) since the quota of dead letters ${whose} was used up; ` +
       `the others were not kept, and further ones are only counted for ${SAY_AGAIN_MS / 3_600_000} hours. ${letter.explanation}`;
     return { ...letter, reason: OVER_QUOTA, explanation };
   }
 
-  /** A sensor's account as it is now: what it may put in has grown since it was last looked at. */
   private accountOf({ publish: { farm, sensor } }: DeadLetter): Account {
-    const quota = farm === '' ? this.nobodysQuota : this.quota;
     const key = `${farm}/${sensor}`;
+    const quota = farm === '' ? this.nobodysQuota : this.quota;
+    const account = this.accounts.get(key) ?? newAccount(quota, this.now());
+    this.accounts.set(key, account);
+    return this.grow(account);
+  }
+
+  /** The account as it is now: what may be put in has grown since it was last looked at. */
+  private grow(account: Account): Account {
+    const { quota } = account;
     const now = this.now();
-    const account = this.accounts.get(key) ?? { bytes: quota.bytes, at: now, unsaid: new Map(), saidAt: undefined };
     const grown = (Math.max(0, now - account.at) / DAY_MS) * quota.bytesADay;
     account.bytes = Math.min(quota.bytes, account.bytes + grown);
     account.at = now;
-    this.accounts.set(key, account);
     return account;
   }
+}
+
+function newAccount(quota: DeadQuota, now: number): Account {
+  return { quota, bytes: quota.bytes, at: now, unsaid: new Map(), saidAt: undefined };
 }
 
 function sizeOf({ publish: { topic, payload }, explanation }: DeadLetter): number {

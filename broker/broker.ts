@@ -5,6 +5,7 @@ import type { Queue } from '../backbone/queue/port.ts';
 import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Metrics } from '../core/metrics.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
 import { Addresses } from './addresses.ts';
 import { Admission } from './admission.ts';
@@ -30,6 +31,8 @@ export interface BrokerOptions extends EntrancesOptions {
   /** Where refused publishes are kept, unless `onRefused` does something else with them. */
   readonly dead?: Log;
   readonly onRefused?: OnRefused;
+  /** Where refused publishes are counted, by reason. */
+  readonly metrics?: Metrics;
 }
 
 const SWEEP_MS = 100;
@@ -176,8 +179,8 @@ export class Broker implements Part {
 
   private async createAedes(door: Door): Promise<Aedes> {
     const { limits, rights, intake, counts, sessions } = this;
-    const { log, registry, dead } = this.options;
-    const onRefused = this.options.onRefused ?? (dead ? new Refusals(dead, counts, log).keep : () => {});
+    const { log, registry, dead, metrics } = this.options;
+    const onRefused = this.options.onRefused ?? (dead ? new Refusals(dead, counts, log, metrics).keep : () => {});
     const publishing = new Publishing({
       counters: counts,
       rights,

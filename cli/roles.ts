@@ -39,7 +39,7 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   const registry = await holdRegistry(house, config, log);
   const metrics = processMetrics();
   const { queue, dead, commands } = await holdBrokerPorts(house, config, log, metrics);
-  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));

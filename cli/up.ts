@@ -60,7 +60,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     ...(firstSignIn ? { firstSignIn } : {}),
   });
   const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
-  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log });
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics });
   const sources = new Sources({ queue, dead, registry, metrics, log });
   countBroker(metrics, broker);
   countCommands(metrics, commands);

@@ -51,7 +51,7 @@ export class Sources implements Part {
     const { queue, dead, registry, metrics, log } = options;
     this.options = options;
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
-    this.refusals = new Refusals(dead, this.counts, log);
+    this.refusals = new Refusals(dead, this.counts, log, metrics);
     this.door = new Door(queue, DEFAULT_BROKER_LIMITS, this.counts, log);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
       'source',

@@ -6,7 +6,8 @@ import type { Queue } from '../../backbone/queue/port.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { Bucket } from '../../broker/bucket.ts';
 import { silent } from '../../core/logger.ts';
-import { decodeDead } from '../../telemetry/batch.ts';
+import { Metrics } from '../../core/metrics.ts';
+import { decodeDead, encodeDead } from '../../telemetry/batch.ts';
 import { rateOf } from '../../telemetry/rate.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -139,6 +140,39 @@ describe('fairness between sensors', () => {
       // Two minutes may have a part in it.
       expect(kept).to.be.at.least(60);
       expect(kept + broker.counters.refusedUnkept).to.equal(90);
+    });
+
+    it('in a flood are counted by reason, fill no more than their quota, and push out nothing else', async () => {
+      const metrics = new Metrics();
+      const before = encodeDead({
+        publish: {
+          farm: 'north',
+          field: 'f1',
+          sensor: 'a2',
+          topic: topicOf('a2'),
+          payload: Buffer.from('{'),
+          received: 1,
+        },
+        reason: 'not_json',
+        explanation: 'payload: not JSON',
+        at: 1,
+      });
+      await dead.append(before);
+      await start(FARMS, { dead, metrics, limits: { refusedPublishes: 1_000 } });
+      const client = await connect('a1');
+      const payload = 'x'.repeat(60_000);
+      client.send(...Array.from({ length: 50 }, (_, i) => publishPacket(topicOf('a2'), payload, i + 1)));
+      await until('all PUBACKs', () => client.pubacks.length === 50);
+      const letters = (await dead.read('first', 100)).map(({ body }) => decodeDead(body));
+      expect(letters[0]?.reason).to.equal('not_json');
+      // 1 MiB of it, and one letter that stands for the others.
+      const count = (reason: string) => letters.filter((letter) => letter.reason === reason).length;
+      expect(count('not_authorised')).to.equal(17);
+      expect(count('over_quota')).to.equal(1);
+      expect(broker.counters.refusedUnkept).to.equal(33);
+      const text = await metrics.text();
+      expect(text).to.match(/^loam_dead_letters_total\{reason="not_authorised",kept="yes"\} 17$/m);
+      expect(text).to.match(/^loam_dead_letters_total\{reason="not_authorised",kept="no"\} 33$/m);
     });
 
     it('are counted as not kept when the dead-letter log is away, and hold nobody', async () => {
