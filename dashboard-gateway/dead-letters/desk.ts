@@ -31,6 +31,8 @@ export interface DeskOptions {
   readonly metrics?: Metrics | undefined;
   /** Unix ms. */
   readonly now: () => number;
+  /** How often it looks at what was trimmed, and is about to be. */
+  readonly lookMs?: number;
 }
 
 /** A letter with its place and what became of it. */
@@ -82,7 +84,7 @@ export class DeadLetterDesk {
   /** Resolves when following the log was tried for the first time; the list is made in the background. */
   async start(): Promise<void> {
     await this.tail.start();
-    this.timer = setInterval(() => void this.look(), LOOK_MS);
+    this.timer = setInterval(() => void this.look(), this.options.lookMs ?? LOOK_MS);
     this.timer.unref();
   }
 

@@ -8,7 +8,7 @@ import { silent } from '../../core/logger.ts';
 import { decodeLive } from '../../telemetry/batch.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
-import { Place } from '../gateway/harness.ts';
+import { call, Place, problemCode } from '../gateway/harness.ts';
 import { until } from '../services/wait.ts';
 
 const BEGIN = Date.UTC(2024, 0, 1);
@@ -82,6 +82,30 @@ describe('loam import', function () {
       expect(entries.flatMap(({ changed = [] }) => changed)).to.have.length.greaterThan(5);
     } finally {
       await worker.stop(5_000);
+      await place.close();
+    }
+  });
+
+  it('is refused to a viewer, on a farm that is not theirs and without a sign-in, and nothing is sent', async () => {
+    const place = await Place.open();
+    try {
+      const gateway = await place.gateway();
+      const vera = { cookie: await place.signIn(gateway, 'vera') };
+      const ada = { cookie: await place.signIn(gateway, 'ada') };
+      const post = (farm: string, sensor: string, headers: Record<string, string>) =>
+        call(gateway.port, `/api/farms/${farm}/import`, {
+          method: 'POST',
+          headers,
+          body: { sensor, rows: [[1, BEGIN, { moisture: 30 }]] },
+        });
+      expect(problemCode(await post('north', 's1', vera))).to.equal('forbidden');
+      expect(problemCode(await post('south', 't1', vera))).to.equal('forbidden');
+      expect(problemCode(await post('north', 's1', {}))).to.equal('not-signed-in');
+      expect(problemCode(await post('north', 't1', ada)), 'a sensor of another farm').to.equal('not-found');
+      expect(await place.queue.depth()).to.equal(0);
+      expect((await post('north', 's1', ada)).status).to.equal(202);
+      expect(await place.queue.depth()).to.equal(1);
+    } finally {
       await place.close();
     }
   });

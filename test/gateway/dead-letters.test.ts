@@ -1,9 +1,15 @@
 import { expect } from 'chai';
+import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
+import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { Metrics } from '../../core/metrics.ts';
+import { DeadLetterDesk } from '../../dashboard-gateway/dead-letters/desk.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { type DeadLetter, decodeBatch, encodeBatch, encodeDead } from '../../telemetry/batch.ts';
 import { decodeMark } from '../../telemetry/dead-mark.ts';
-import { until } from '../services/wait.ts';
+import { parseRegistry } from '../../telemetry/registry.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { listening } from '../workers/bench.ts';
 import { type Answer, call, Place, problemCode } from './harness.ts';
 
 const RECEIVED = 1_764_000_000_000;
@@ -249,5 +255,70 @@ describe('dead letters over HTTP', () => {
     expect(text).to.match(/^loam_dead_letters_open 1$/m);
     expect(text).to.match(/^loam_dead_letter_warning 0$/m);
     expect(text).to.match(/^loam_dead_letter_log_bytes [1-9]\d*$/m);
+  });
+
+  it('that will soon be trimmed are warned of in the metrics and in the answer', async () => {
+    await keep(letter());
+    const quiet = await listed(1);
+    expect(quiet.log.warning).to.equal(null);
+    // A gateway that lives 25 days before the letter's year is over.
+    const later = AT + DEAD_LOG_LIMITS.maxAgeMs - 25 * 86_400_000;
+    const metrics = new Metrics();
+    const other = await place.gateway({ now: () => later, adminToken: 'a'.repeat(40), metrics });
+    const headers = { authorization: `Bearer ${'a'.repeat(40)}` };
+    const { warning, oldest } = await until('its list', async () => {
+      const answer = await call(other.port, north, { headers });
+      return answer.status === 200 && body(answer).letters.length === 1 && body(answer).log;
+    });
+    expect(oldest).to.equal(AT);
+    expect(warning).to.match(/removed for good in 25 days/);
+    expect(await metrics.text()).to.match(/^loam_dead_letter_warning 1$/m);
+  });
+});
+
+describe('the list of dead letters of a small log', () => {
+  const limits = { maxBytes: 400_000, maxAgeMs: 3_600_000 };
+  const big = () => letter({ payload: Buffer.alloc(2_000, 'x') });
+
+  it('warns before anything is trimmed, and counts what was trimmed while it was open', async () => {
+    const dead = await openLmdbLog(await temporaryFolder(), 'dead', limits);
+    const queue = await openLmdbQueue(await temporaryFolder());
+    const { log, lines } = listening();
+    const metrics = new Metrics();
+    const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };
+    const now = () => AT;
+    const desk = new DeadLetterDesk({ dead, limits, queue, registry, logger: log, metrics, now, lookMs: 20 });
+    const value = async (name: string) =>
+      Number(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'm').exec(await metrics.text())?.[1]);
+    const fill = async (count: number) =>
+      void (await Promise.all(Array.from({ length: count }, () => dead.append(encodeDead(big())))));
+    try {
+      await desk.start();
+      await fill(10);
+      await until('ten are listed', async () => (await value('loam_dead_letters_open')) === 10);
+      expect(desk.logNow().warning).to.equal(null);
+      expect(await value('loam_dead_letter_warning')).to.equal(0);
+
+      await fill(145);
+      await until('the log warns', () => lines.find((line) => line.includes('dead_letters_near_trimming')));
+      expect(desk.logNow().warning).to.match(/is [78]\d % full/);
+      expect(await value('loam_dead_letter_warning')).to.equal(1);
+      expect((await dead.head()).first, 'nothing is trimmed yet').to.equal(0);
+      expect(await value('loam_dead_letters_trimmed_total')).to.equal(0);
+
+      for (let i = 0; i < 10; i++) await fill(100);
+      const { first } = await until('it was trimmed', async () => {
+        const head = await dead.head();
+        return head.first > 0 && head;
+      });
+      await until('that is counted', async () => (await value('loam_dead_letters_trimmed_total')) >= first);
+      expect(lines.some((line) => line.includes('were trimmed that nobody had replayed or discarded'))).to.equal(true);
+      const { letters } = await desk.list('north', { state: 'all', limit: 200 });
+      expect(letters.every(({ listed }) => listed.offset >= first)).to.equal(true);
+    } finally {
+      await desk.stop();
+      await dead.close();
+      await queue.close();
+    }
   });
 });
