@@ -1,6 +1,7 @@
 import { retryDelay } from './backoff.ts';
 import { Unexpected } from './check.ts';
 import { Events, type LiveState } from './events.ts';
+import { Held } from './held.ts';
 import type { Line, LineHandlers } from './line.ts';
 import {
   type Position,
@@ -41,6 +42,7 @@ export interface LiveClientOptions {
  * When the line closes it waits (full jitter, doubling up to half a minute), connects again, and asks to go on from the last `seq` it was given,
  * so that nothing is missed; if the server no longer has that place it says `gap`, and a snapshot follows. A position is kept until a newer one comes:
  * whoever loses the line between a gap and its snapshot is told of the gap again.
+ * Rows are handed on when the tick or snapshot behind them has come. Should the line be lost before it, they are dropped: they come again.
  * A line that falls silent is asked for a sign of life; without one it counts as lost, though it was never closed.
  * `wake()` ends the wait at once; it is called by itself when the clock shows that the machine slept.
  * A farm that this user may not see ends in refused, until another `watch`. `stop()` leads back to idle.
@@ -50,6 +52,7 @@ export interface LiveClientOptions {
 export class LiveClient extends Events {
   readonly #options: LiveClientOptions;
   readonly #watchdog: Watchdog;
+  readonly #held = new Held();
   #state: LiveState = { phase: 'idle' };
   #farm: string | undefined;
   #fields: readonly string[] | undefined;
@@ -147,6 +150,7 @@ export class LiveClient extends Events {
   #subscribe(line: Line): void {
     if (this.#farm === undefined) return;
     this.#id++;
+    this.#held.release();
     this.#liveSince = undefined;
     this.#set({ phase: 'catching-up', lostAt: this.#lostAt, storeAway: false });
     line.send(subscribeMessage(this.#id, { farm: this.#farm, fields: this.#fields, since: this.#position }));
@@ -174,9 +178,20 @@ export class LiveClient extends Events {
       case 'status':
         break;
     }
+    if (this.#held.takes(message)) {
+      // No server sends so much before a tick. Without one, better shown than kept.
+      if (this.#held.isFull) this.#handOnHeld();
+      return;
+    }
+    if (message.type === 'snapshot' || message.type === 'tick') this.#handOnHeld();
     this.emitMessage(message);
     // Only after its news has been handed on may a snapshot be called live.
     if (message.type === 'snapshot' || message.type === 'tick') this.#caughtUp();
+  }
+
+  #handOnHeld(): void {
+    // A listener may turn to another farm meanwhile.
+    for (const message of this.#held.release()) if (this.#concerns(message)) this.emitMessage(message);
   }
 
   #read(data: string): ServerMessage | undefined {
@@ -229,6 +244,7 @@ export class LiveClient extends Events {
   #drop(): void {
     clearTimeout(this.#timer);
     this.#watchdog.end();
+    this.#held.release();
     this.#line?.close();
     this.#line = undefined;
     this.#open = false;

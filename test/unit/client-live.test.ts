@@ -94,6 +94,40 @@ describe('client: the live client', () => {
     await phase(client, 'live');
   });
 
+  it('hands rows on with their tick, and drops those whose tick was lost: they come again', async () => {
+    const { client, messages } = follow('north');
+    const row = (ts: number) => ({ type: 'readings', farm: 'north', field: 'f1', rows: [['s1', 'moisture', ts, 1]] });
+    await heard(1);
+    say(snapshot(1, 5));
+    say(row(1));
+    say({ type: 'status', farm: 'north', sensor: 's1', state: 'offline', since: 1 });
+    say({ type: 'tick', farm: 'north', seq: 6 });
+    say(row(2));
+    // Behind the rows without a tick, so that the client has them for certain.
+    say({ type: 'degraded', tickMs: 500 });
+    await until('it says so', () => client.state.phase === 'live' && client.state.tickMs === 500);
+    sockets.at(-1)?.terminate();
+    await heard(2);
+    expect(said[1]).to.deep.include({ since: { epoch: 'e1', seq: 6 } });
+    say(row(2));
+    say({ type: 'tick', farm: 'north', seq: 7 });
+    await phase(client, 'live');
+    const told = messages.filter((m) => m.type !== 'degraded');
+    expect(told.map((m) => m.type)).to.deep.equal(['snapshot', 'readings', 'status', 'tick', 'readings', 'tick']);
+    expect(told.flatMap((m) => (m.type === 'readings' ? m.rows.map((r) => r.ts) : []))).to.deep.equal([1, 2]);
+  });
+
+  it('shows rows without a tick when they are more than any server sends before one', async () => {
+    const { messages } = follow('north');
+    const rows = Array.from({ length: 20_001 }, (_, i) => ['s1', 'moisture', i, 1]);
+    await heard(1);
+    say(snapshot(1, 5));
+    say({ type: 'readings', farm: 'north', field: 'f1', rows });
+    say({ type: 'readings', farm: 'north', field: 'f1', rows });
+    await until('the rows', () => messages.length >= 3);
+    expect(messages.map((m) => m.type)).to.deep.equal(['snapshot', 'readings', 'readings']);
+  });
+
   it('tells of a gap, and before it calls itself live of the snapshot', async () => {
     const { client, messages, states } = follow('north');
     await heard(1);
