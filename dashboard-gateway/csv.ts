@@ -2,6 +2,7 @@ import { stringify } from 'csv-stringify/sync';
 import type { LatestValue } from '../backbone/store/port.ts';
 import { localTimes } from '../telemetry/local-time.ts';
 import type { Registry } from '../telemetry/registry.ts';
+import { unitOf } from '../telemetry/rules.ts';
 import type { ShownSensor } from './sensors.ts';
 
 const COLUMNS = ['sensor', 'name', 'field', 'metric', 'unit', 'value', 'measured', 'received'];
@@ -32,7 +33,7 @@ export async function* csv(values: AsyncIterable<LatestValue>, context: CsvConte
   let rows: (string | number)[][] = [COLUMNS];
   for await (const value of values) {
     const { name = value.sensor, field = '' } = sensors.get(value.sensor) ?? {};
-    const unit = registry.metrics.get(value.metric)?.unit ?? '';
+    const unit = unitOf(registry, value.metric);
     const times = [measured(value.ts), received(value.received)];
     rows.push([value.sensor, name, field, value.metric, unit, value.value, ...times]);
     if (rows.length < ROWS_AT_ONCE) continue;

@@ -56,6 +56,11 @@ export class Rulebook {
   }
 }
 
+/** The unit that a metric is kept in: the registry's, else the catalogue's; empty when it has none or nobody knows. */
+export function unitOf(registry: Registry | undefined, metric: string): string {
+  return registry?.metrics.get(metric)?.unit ?? CATALOGUE.get(metric)?.unit ?? '';
+}
+
 /** Rules of a sensor that no registry describes. */
 export function plainRules(zone = 'UTC'): SensorRules {
   const rules = new Rules('', undefined, new Map(), undefined, undefined);
@@ -126,7 +131,7 @@ class Rules implements SensorRules {
   private ruleFor(metric: string, sent: string | undefined): MetricRule {
     const described = this.registry?.metrics.get(metric);
     const known = CATALOGUE.get(metric);
-    const unit = described?.unit ?? known?.unit ?? '';
+    const unit = unitOf(this.registry, metric);
     const usual = sent === undefined ? UNCHANGED : (conversion(sent, unit) ?? UNCHANGED);
     return { metric, unit, usual, plausible: described?.plausible ?? plausibleIn(unit, known) };
   }

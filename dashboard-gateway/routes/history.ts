@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { RegistryView } from '../../telemetry/registry.ts';
+import { unitOf } from '../../telemetry/rules.ts';
 import type { History } from '../history/history.ts';
 import { parseQuery } from '../http/parse.ts';
 import { json } from '../http/reply.ts';
@@ -50,7 +51,7 @@ export function historyRoutes({ registry, sessions, history, lastSeen, now }: Hi
     const { bucketMs, buckets } = await history.ask(asked, request.signal);
     return json({
       bucketMs,
-      unit: registry.current().metrics.get(metric)?.unit ?? '',
+      unit: unitOf(registry.current(), metric),
       rows: buckets.map((b) => [b.ts, b.last, b.min, b.max, b.mean, b.count]),
     });
   });

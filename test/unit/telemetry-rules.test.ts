@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { CATALOGUE, MAKERS_NAMES } from '../../telemetry/catalogue.ts';
 import { readTime } from '../../telemetry/clock.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
-import { Rulebook } from '../../telemetry/rules.ts';
+import { Rulebook, unitOf } from '../../telemetry/rules.ts';
 import { conversion, convert } from '../../telemetry/units.ts';
 import { code, projectFile, tableRows } from './house-table.ts';
 import { decode, RECEIVED, rules } from './telemetry-payloads.ts';
@@ -68,6 +68,15 @@ describe('metrics', () => {
     expect(values({ SWP: 30, vwc: 0.3 }, '', metrics)).to.deep.equal({ tension: 30, vwc: 0.3 });
     expect(values({ swp: 30 }, 'aliases: { swp: depth }', metrics)).to.deep.equal({ depth: 30 });
     expect(values({ vwc: 30 })).to.deep.equal({ soil_moisture: 30 });
+  });
+
+  it('have the registry’s unit, else the catalogue’s, wherever they are shown', () => {
+    const registry = parseRegistry('metrics: [{ id: ec, label: EC, unit: µS/cm }]');
+    expect(['ec', 'soil_moisture', 'sap_flow'].map((metric) => unitOf(registry, metric))).to.deep.equal([
+      'µS/cm',
+      '%',
+      '',
+    ]);
   });
 
   it('that nobody knows are stored as they are', () => {
