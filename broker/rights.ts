@@ -52,10 +52,10 @@ export class Rights {
     const suffix = '/commands';
     if (!topic.startsWith(prefix) || !topic.endsWith(suffix)) return false;
     const sensor = topic.slice(prefix.length, -suffix.length);
-    return (
-      topic === commandsTopic(identity.farm, '+') ||
-      parseTelemetryTopic(telemetryTopic(identity.farm, sensor)) !== undefined
-    );
+    if (sensor === '+') return true;
+    const known = this.registry.current().sensors.get(sensor);
+    const isElsewhere = known !== undefined && known.farm !== identity.farm;
+    return !isElsewhere && parseTelemetryTopic(telemetryTopic(identity.farm, sensor)) !== undefined;
   }
 
   /** Forgets unregistered sensors that are registered now, and farms that are gone. */

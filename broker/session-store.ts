@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import type { Client, PublishPacket } from 'aedes';
 import type { BrokerCounters } from './counters.ts';
 import type { Identity } from './identity.ts';
@@ -51,7 +52,9 @@ export class SessionStore {
   begin(client: Client, identity: Identity): SessionState {
     const { id, clean } = client;
     const before = this.owners.get(id)?.state ?? this.sleeping.get(id);
-    const goesOn = before !== undefined && !before.clean && !clean;
+    // What let the client in decides what disconnects it: one that came with a certificate would go on after its secret was changed.
+    const isTheirs = before !== undefined && isDeepStrictEqual(before.identity, identity);
+    const goesOn = isTheirs && !before.clean && !clean;
     if (before && !goesOn) before.end();
     this.forgetSleeping(id);
     const state = goesOn ? before : new SessionState(id, identity, clean);

@@ -39,7 +39,7 @@ export class Sessions {
     this.parts = parts;
     this.buckets = new Buckets(parts.registry);
     this.store = new SessionStore(parts.limits, parts.counters);
-    this.subscribers = new Subscribers(parts.limits.sessionCommands);
+    this.subscribers = new Subscribers(parts.limits.sessionCommands, parts.rights);
   }
 
   get size(): number {
@@ -100,7 +100,7 @@ export class Sessions {
     this.subscribers.remove(client, topics);
   }
 
-  /** The client's connection has ended. */
+  /** The client's connection has ended, or ends now. */
   gone(client: Client): void {
     const session = this.connected.get(client);
     if (!session) return;
@@ -144,7 +144,7 @@ export class Sessions {
     this.parts.log.debug({ event: 'revoked', sensor: session.identity.sensor }, 'a client lost its rights');
     // Without a session its will is nobody's.
     this.everyone.delete(client);
-    session.close();
+    this.gone(client);
     client.close();
   }
 

@@ -3,6 +3,7 @@ import mqttPacket from 'mqtt-packet';
 import { commandsTopic } from '../telemetry/topic.ts';
 import { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
+import type { Rights } from './rights.ts';
 import type { Sent, SessionState } from './session-state.ts';
 
 /** A client that leaves so much unread gets no command on top. */
@@ -87,16 +88,24 @@ export class Subscribers {
   private readonly listeners = new Set<OnSubscribed>();
   private readonly ofClient = new WeakMap<Client, Subscriber>();
   private readonly mostCommands: number;
+  private readonly rights: Rights;
 
-  constructor(mostCommands: number) {
+  constructor(mostCommands: number, rights: Rights) {
     this.mostCommands = mostCommands;
+    this.rights = rights;
   }
 
-  /** The sessions that hear the commands of `sensor`, the newest first: its own, and those of bridges. */
+  /**
+   * The sessions that hear the commands of `sensor`, the newest first: its own, and those of bridges. What they may hear is asked each time:
+   * a sensor may have left the farm since its bridge subscribed.
+   */
   hearing(farm: string, sensor: string): Subscriber[] {
     const topics = [commandsTopic(farm, sensor), commandsTopic(farm, '+')];
-    const hearing = new Set(topics.flatMap((topic) => [...(this.byTopic.get(topic)?.values() ?? [])]));
-    return [...hearing].sort((a, b) => b.connection - a.connection);
+    const subscribed = new Set(topics.flatMap((topic) => [...(this.byTopic.get(topic)?.values() ?? [])]));
+    const hearing = [...subscribed].filter(({ identity }) =>
+      this.rights.subscribe(identity, commandsTopic(farm, sensor)),
+    );
+    return hearing.sort((a, b) => b.connection - a.connection);
   }
 
   /** Whose commands are heard: farm and sensor, or `+` for every sensor of the farm. */

@@ -220,6 +220,16 @@ describe('the broker’s other ways in', () => {
       await keeps(one);
     });
 
+    it('leaves no session to who comes with the secret: that ends when the secret is changed', async () => {
+      const book = new Book(FARMS);
+      const { mqtts } = urls(await start({ registry: book }));
+      const session = { clientId: 'meter', clean: false };
+      await (await mqttTo(mqtts, { ...(await signed('a1', ca)), ...session })).endAsync();
+      const client = await mqttTo(mqtts, { ...asA1, ...session });
+      book.change(registryOf({ ...hasSecret, a1: 'another' }));
+      await until('it is disconnected', () => !client.connected);
+    });
+
     it('is not asked for without a CA', async () => {
       const certificate = await writePapers(await temporaryFolder(), server);
       const { mqtts } = urls(await start({ certificate }));

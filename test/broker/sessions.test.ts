@@ -308,6 +308,85 @@ describe('sessions and the commands sent through them', () => {
     });
   });
 
+  describe('a right that the registry takes away', () => {
+    const BRIDGED = 'farms/north/sensors/+/commands';
+    /** FARMS with one sensor or bridge in the other farm. */
+    const moved = (id: string) => {
+      const [line = ''] = new RegExp(`^.*id: ${id},.*$`, 'm').exec(FARMS) ?? [];
+      return FARMS.replace(line, line.replace('farm: north', 'farm: south').replace(', field: f1', ''));
+    };
+    /** A publish and its PUBACK: whatever was to be sent before it has come. */
+    async function settled(client: RawClient, sensor: string, farm: string): Promise<void> {
+      const before = client.pubacks.length;
+      client.publish(topicOf(sensor, farm), '{"n":1}', 900);
+      await until('PUBACK', () => client.pubacks.length > before);
+    }
+
+    for (const [id, filter] of [
+      ['a1', COMMANDS],
+      ['gate', BRIDGED],
+    ] as const) {
+      it(`ends the session of ${id} that slept through it, with all it subscribed to and had not acknowledged`, async () => {
+        await start();
+        const first = await connect(id);
+        expect(await subscribe(first, filter)).to.deep.equal([1]);
+        const sent = send('k1');
+        await received(first, 1);
+        await leave(first);
+        book.change(moved(id));
+        expect(await sent).to.equal('lost');
+        const second = await connect(id);
+        expect(present(second)).to.equal(false);
+        expect(broker.subscribers.hearing('north', 'a1')).to.deep.equal([]);
+        expect(await subscribe(second, filter)).to.deep.equal([128]);
+        await settled(second, id, 'south');
+        expect(commands(second)).to.deep.equal([]);
+        await takeOut(queue, 1);
+      });
+
+      it(`ends the session of ${id} that was connected, which finds none when it comes back at once`, async () => {
+        await start();
+        const first = await connect(id);
+        await subscribe(first, filter);
+        const sent = send('k1');
+        await received(first, 1);
+        book.change(moved(id));
+        expect(broker.subscribers.hearing('north', 'a1')).to.deep.equal([]);
+        const second = await connect(id);
+        await until('the first is closed', () => first.closed);
+        expect(await sent).to.equal('lost');
+        expect(present(second)).to.equal(false);
+        await settled(second, id, 'south');
+        await takeOut(queue, 1);
+        const notItsOwn = broker.counters.notAuthorised;
+        second.publish(topicOf(id, 'north'), '{"n":1}', 901);
+        await until('it is refused', () => broker.counters.notAuthorised > notItsOwn);
+        expect(commands(second)).to.deep.equal([]);
+      });
+    }
+
+    it('keeps a bridge from the commands of a sensor that left its farm, by wildcard, by name and in what is sent again', async () => {
+      await start();
+      for (const filter of [BRIDGED, COMMANDS]) {
+        book.change(FARMS);
+        const clientId = filter === BRIDGED ? 'all' : 'one';
+        const first = await connect('gate', { clientId });
+        await subscribe(first, filter);
+        void send(`k ${filter}`);
+        await received(first, 1);
+        book.change(moved('a1'));
+        expect(broker.subscribers.hearing('north', 'a1')).to.deep.equal([]);
+        await leave(first);
+        const second = await connect('gate', { clientId });
+        expect(present(second)).to.equal(true);
+        await settled(second, 'a2', 'north');
+        expect(commands(second), filter).to.deep.equal([]);
+        await leave(second);
+        await takeOut(queue, 1);
+      }
+    });
+  });
+
   it('a subscriber that reads nothing delays nobody, and is sent no more than it may leave unread', async () => {
     await start({ sessionCommands: 1_000 });
     const frozen = await connect('a1', { clean: true });
