@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import mqttPacket, { type Packet } from 'mqtt-packet';
+import mqttPacket, { type IConnectPacket, type Packet } from 'mqtt-packet';
 import type { Consumer, Handler, Queue } from '../../backbone/queue/port.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
@@ -177,8 +177,8 @@ export class RawClient {
   }
 
   /** CONNECT as `sensor`, without waiting for the answer. */
-  greet(sensor: string, more: { clientId?: string; clean?: boolean; keepalive?: number } = {}): void {
-    const { clientId = 'raw', clean = true, keepalive = 60 } = more;
+  greet(sensor: string, more: Partial<Pick<IConnectPacket, 'clientId' | 'clean' | 'keepalive' | 'will'>> = {}): void {
+    const { clientId = 'raw', clean = true, keepalive = 60, ...rest } = more;
     this.send({
       cmd: 'connect',
       protocolId: 'MQTT',
@@ -188,6 +188,7 @@ export class RawClient {
       keepalive,
       username: sensor,
       password: Buffer.from(`secret-${sensor}`),
+      ...rest,
     });
   }
 

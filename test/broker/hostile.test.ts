@@ -8,12 +8,14 @@ import type { Consumer, Queue } from '../../backbone/queue/port.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { BrokerLimits } from '../../broker/limits.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
+import { startProxy } from '../services/proxy.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { publishPacket, RawClient, startBroker, topicOf } from './harness.ts';
 import { dice, mutated } from './mutations.ts';
 
 const SEED = 20_261;
 const PACKETS = 10_000;
+const COMMANDS = 'farms/north/sensors/a1/commands';
 /** Hostile connections at a time. */
 const AT_ONCE = 40;
 
@@ -140,6 +142,49 @@ describe('the broker among hostile clients', function () {
     await until('they are gone', () => broker.held.connections === honest.length);
     await until('nothing of theirs is held', () => broker.held.waitingBytes === 0);
     await honestAreUnharmed();
+  });
+
+  it('ends connections whose line goes dead without a word: their wills are published, their sessions kept, and others go on', async () => {
+    await start();
+    const line = await startProxy(broker.port);
+    const clients: RawClient[] = [];
+    const through = async (clientId: string, keepalive: number): Promise<RawClient> => {
+      const client = new RawClient(line.port);
+      clients.push(client);
+      const will = { topic: topicOf('a1'), payload: Buffer.from('{"honest":0}'), qos: 1 as const, retain: false };
+      client.greet('a1', { clientId, clean: false, keepalive, will });
+      const subscriptions = [{ topic: COMMANDS, qos: 1 as const }];
+      client.send({ cmd: 'subscribe', messageId: 1, subscriptions }, { cmd: 'pingreq' });
+      await until('it is in the middle of a session', () => client.of('pingresp').length === 1);
+      return client;
+    };
+    const patient = await through('patient', 600);
+    const partial = await through('partial', 1);
+    const idle = await through('idle', 1);
+    partial.socket.write(mqttPacket.generate(publishPacket(topicOf('a1'), '{"honest":9}', 2)).subarray(0, 20));
+    await until('half a packet has come', () => broker.held.waitingBytes > 0);
+    line.freeze();
+    const sent = broker.subscribers.hearing('north', 'a1')[0]?.send('k1', COMMANDS, Buffer.from('open'));
+
+    await until('the two that had to speak are gone', () => broker.counters.closedSilent === 2);
+    await until('so are their wills', () => kept.get('a1')?.length === 2);
+    expect(kept.get('a1')).to.deep.equal([0, 0]);
+    expect(broker.clients).to.equal(honest.length + 1);
+    expect([idle, partial, patient].map(({ closed }) => closed)).to.deep.equal([false, false, false]);
+    await honestAreUnharmed();
+    expect(broker.held).to.include({ sessionsAsleep: 2, waitingBytes: 0 });
+
+    const back = new RawClient(broker.port);
+    clients.push(back);
+    back.greet('a1', { clientId: 'idle', clean: false });
+    await until('what it was sent last comes again', () => back.of('publish').length === 1);
+    expect(back.packets).to.deep.include.members([{ ...back.of('connack')[0], sessionPresent: true, returnCode: 0 }]);
+    const [again] = back.of('publish');
+    expect(again).to.include({ topic: COMMANDS, dup: true });
+    back.send({ cmd: 'puback', messageId: again?.messageId ?? 0 });
+    expect(await sent).to.equal('acknowledged');
+    for (const client of clients) client.end();
+    await line.close();
   });
 
   it('does not buffer oversized packets, however many connections announce them', async () => {
