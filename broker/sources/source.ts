@@ -8,8 +8,12 @@ import type { Logger } from '../../core/logger.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 
-const CONNECT_MS = 10_000;
-const KEEPALIVE_S = 30;
+/** How long a source may take to answer CONNECT, and how often it is asked whether it is still there. */
+export interface SourcePatience {
+  readonly connectMs: number;
+  readonly keepaliveS: number;
+}
+const PATIENCE: SourcePatience = { connectMs: 10_000, keepaliveS: 30 };
 const FIRST_PAUSE_MS = 500;
 const MOST_PAUSE_MS = 60_000;
 /** A connection that held for so long was a good one: after it the pauses begin anew. */
@@ -21,13 +25,14 @@ const MOST_PACKET_BYTES = 1024 ** 2;
 
 export interface SourceParts {
   readonly log: Logger;
+  readonly patience?: SourcePatience | undefined;
   /** Takes one publish. Resolves when it is kept or was refused for good; `dropped`: it must not be acknowledged. `owner` tells whether it is still waited for. */
   readonly take: (topic: string, payload: Buffer, owner: { readonly waits: boolean }) => Promise<'done' | 'dropped'>;
   readonly count: (event: SourceEvent) => void;
 }
 
-/** `connected` and `lost` connections, `received` and `acknowledged` publishes. */
-export type SourceEvent = 'connected' | 'lost' | 'received' | 'acknowledged';
+/** `connected` and `lost` connections, those that were `not_allowed` to subscribe, `received` and `acknowledged` publishes. */
+export type SourceEvent = 'connected' | 'lost' | 'not_allowed' | 'received' | 'acknowledged';
 
 /**
  * One other broker that readings come from. It connects with a session that the other side keeps (clean=0), subscribes at QoS 1, and
@@ -90,7 +95,7 @@ export class Source {
 
   /** Resolves with what ended the connection; rejects with what kept it from being made. */
   private async connection(): Promise<string> {
-    const options = await optionsOf(this.description);
+    const options = await optionsOf(this.description, this.parts.patience ?? PATIENCE);
     const client = mqtt.connect(this.description.url, options);
     const acknowledgements = new Acknowledgements(IN_FLIGHT);
     client.handleMessage = (packet, callback) => this.receive(client, packet, acknowledgements, callback);
@@ -123,9 +128,9 @@ export class Source {
         client.subscribe(topics, { qos: 1 }, (error, granted = []) => {
           const refused = granted.filter(({ qos }) => qos === REFUSED).map(({ topic }) => topic);
           if (error || refused.length > 0) {
-            reject(
-              new Error(`${url} refuses the subscription to ${(refused.length > 0 ? refused : topics).join(', ')}`),
-            );
+            this.parts.count('not_allowed');
+            const what = (refused.length > 0 ? refused : topics).join(', ');
+            reject(new Error(`not allowed to subscribe: ${url} refuses ${what}`));
             return;
           }
           this.down = undefined;
@@ -163,7 +168,7 @@ const REFUSED = 128;
 const LATER = new Error('acknowledged later');
 
 /** Reads secrets and certificates anew for each connection: they may have been renewed. Rejects with ConfigInvalid, which names the place. */
-async function optionsOf(source: Description): Promise<IClientOptions> {
+async function optionsOf(source: Description, patience: SourcePatience): Promise<IClientOptions> {
   const { id, username, clientId = `loam-${id}` } = source;
   const password = await passwordOf(source);
   const [ca, cert, key] = await Promise.all(
@@ -173,8 +178,8 @@ async function optionsOf(source: Description): Promise<IClientOptions> {
     clientId,
     clean: false,
     protocolVersion: 4,
-    keepalive: KEEPALIVE_S,
-    connectTimeout: CONNECT_MS,
+    keepalive: patience.keepaliveS,
+    connectTimeout: patience.connectMs,
     reconnectPeriod: 0,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),

@@ -12,7 +12,7 @@ import { Door } from '../door.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
 import { Refusals } from '../refusals.ts';
 import { Rights } from '../rights.ts';
-import { Source } from './source.ts';
+import { Source, type SourcePatience } from './source.ts';
 
 export interface SourcesOptions {
   readonly queue: Queue;
@@ -20,6 +20,7 @@ export interface SourcesOptions {
   readonly registry: RegistryView;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly patience?: SourcePatience;
 }
 
 const PRUNE_MS = 250;
@@ -105,6 +106,7 @@ export class Sources implements Part {
       if (this.running.has(id)) continue;
       const source = new Source(description, {
         log: this.options.log,
+        patience: this.options.patience,
         count: (event) => this.count(id, event),
         take: (topic, payload, owner) => this.take(description, topic, payload, owner),
       });

@@ -7,7 +7,7 @@ import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
-import { Sources } from '../../broker/sources/sources.ts';
+import { Sources, type SourcesOptions } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { decodeBatch, decodeDead, type Publish } from '../../telemetry/batch.ts';
@@ -59,9 +59,12 @@ describe('sources: readings from other brokers', function () {
     `id: old, farm: north, url: "${url}", topics: ["farms/+/sensors/+/telemetry", "v3/+/devices/+/up", "application/+/device/+/event/up", "other/#"]${more}`;
 
   async function start(...lines: readonly string[]): Promise<Sources> {
+    return await startWith({}, ...lines);
+  }
+  async function startWith(more: Partial<SourcesOptions>, ...lines: readonly string[]): Promise<Sources> {
     book = new Book(withSources(...lines));
     metrics = new Metrics();
-    sources = new Sources({ queue, dead, registry: book, metrics, log: silent });
+    sources = new Sources({ queue, dead, registry: book, metrics, log: silent, ...more });
     await sources.start();
     return sources;
   }
@@ -145,6 +148,35 @@ describe('sources: readings from other brokers', function () {
     await again.publishAsync(topicOf('a1'), 'when it is back', { qos: 1 });
     await gets('when it is back');
     await other.close();
+  });
+
+  it('come again from a source whose line went dead without a word, before CONNACK or after, and harms no other meanwhile', async () => {
+    const line = await startProxy(mosquitto.port);
+    const mute = await startProxy(mosquitto.port);
+    mute.freeze();
+    const behind = (id: string, { port }: { port: number }) =>
+      plain('', `mqtt://127.0.0.1:${port}`).replace('id: old', `id: ${id}`);
+    const patience = { connectMs: 1_000, keepaliveS: 1 };
+    await startWith({ patience }, plain(), behind('dead', line), behind('mute', mute));
+    await connected('dead');
+    await connected();
+    line.freeze();
+    await until('both are seen to be away', () =>
+      ['dead', 'mute'].every((id) => !/^(undefined|not connected yet)$/.test(String(healthOf(id)?.why))),
+    );
+    expect(await counted('lost', 'dead')).to.equal(1);
+    const client = await publisher();
+    await client.publishAsync(topicOf('a1'), 'meanwhile', { qos: 1 });
+    await until('the other has it', async () => (await counted('acknowledged')) === 1);
+    for (const proxy of [line, mute]) proxy.cut();
+    for (const proxy of [line, mute]) {
+      proxy.thaw();
+      proxy.restore();
+    }
+    await connected('dead');
+    await connected('mute');
+    await until('what was kept for it comes', async () => (await counted('acknowledged', 'dead')) === 1);
+    for (const proxy of [line, mute]) await proxy.close();
   });
 
   it('are held back, within bounds, while the queue is away, and all come when it is back', async () => {
@@ -287,7 +319,7 @@ describe('sources: readings from other brokers', function () {
     await until('none is left', () => sources?.health().length === 0);
   });
 
-  it('from a second Loam are refused by it, which says so; the connection itself works, with its secrets', async () => {
+  it('from a second Loam are refused by it, which is said and counted and harms no other; the connection itself works, with its secrets', async () => {
     const otherQueue = await openLmdbQueue(await temporaryFolder());
     const loam = await startBroker(otherQueue);
     const url = `mqtt://127.0.0.1:${loam.port}`;
@@ -302,7 +334,10 @@ describe('sources: readings from other brokers', function () {
       named('stranger', 'farms/north/sensors/+/commands', 'wrong'),
     );
     await connected('commands');
-    await until('the refusal', () => /refuses the subscription/.test(healthOf('readings')?.why ?? ''));
+    await until('the refusal', () => /not allowed to subscribe/.test(healthOf('readings')?.why ?? ''));
+    expect(healthOf('readings')).to.include({ ok: false, optional: true });
+    expect(await counted('not_allowed', 'readings')).to.be.at.least(1);
+    expect(await counted('not_allowed', 'commands')).to.equal(0);
     await until('the wrong secret', () =>
       /[Bb]ad user|[Nn]ot authorized|refused/i.test(healthOf('stranger')?.why ?? ''),
     );
