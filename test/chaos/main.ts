@@ -4,8 +4,8 @@ import type { Pace } from '../../simulators/load/plan.ts';
 import { endAll } from '../services/cleanup.ts';
 import { type Fault, faultsOf } from './faults.ts';
 import { FlowWatch } from './flow.ts';
-import { MemoryWatch } from './memory.ts';
 import { memoryPlot } from './plot.ts';
+import { coresOf, ProcessWatch } from './processes.ts';
 import { Dice } from './random.ts';
 import { chaos } from './run.ts';
 import { embeddedStage, type Stage, serversStage } from './stage.ts';
@@ -59,6 +59,9 @@ function span(text: string): [number, number] {
   return [from * 1_000, to * 1_000];
 }
 
+/** How long processes warm up before a steady run's figures begin, s. */
+const WARM_S = 10;
+
 /** InfluxDB away for long, among the others. */
 function longOutage(stage: Stage, seconds: number): Fault {
   const { servers } = stage;
@@ -79,7 +82,8 @@ async function main(): Promise<number> {
   }
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   const stage = await stageOf();
-  const watch = new MemoryWatch(stage);
+  const watching = Date.now();
+  const watch = new ProcessWatch(stage);
   const flow = new FlowWatch(stage);
   const dice = new Dice(Number(values.seed));
   const faults = dice.draw(faultsOf(stage), Number(values.faults));
@@ -87,9 +91,9 @@ async function main(): Promise<number> {
     faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));
   const flood = values.flood === undefined ? undefined : Number(values.flood);
   const pace: Pace = flood === undefined ? { loop: 'open', rate: Number(values.rate) } : { loop: 'closed' };
-  const forS = flood ?? (values.steady === undefined ? undefined : Number(values.steady));
+  const forS = flood ?? (values.steady === undefined ? undefined : Number(values.steady) + WARM_S);
   const rest: [number, number] = forS === undefined ? span(values.rest) : [forS * 1_000, forS * 1_000];
-  const { audit, load, happened, settledAfterS } = await chaos(stage, {
+  const { audit, load, happened, began, ended, settledAfterS } = await chaos(stage, {
     faults,
     dice,
     pace,
@@ -104,6 +108,12 @@ async function main(): Promise<number> {
   say(`acknowledged ${audit.promised} (${Math.round(load.perSecond)} a second), sent again ${load.resent}`);
   say(`missing ${audit.missing}, duplicates ${audit.duplicates}, stored without a promise ${audit.unpromised}`);
   say(`everything stored ${settledAfterS.toFixed(1)} s after the load ended`);
+  if (values.steady !== undefined) {
+    const [from, to] = [(began - watching) / 1_000 + WARM_S, (ended - watching) / 1_000];
+    for (const line of flow.between(from, to)) say(line);
+    const cores = Object.entries(coresOf(watch.samples, from, to));
+    say(`cores: ${cores.map(([name, share]) => `${name} ${share.toFixed(2)}`).join(', ')}`);
+  }
   say(
     `restarts: ${Object.values(stage.roles)
       .map((role) => `${role.name} ${role.restarts}`)

@@ -1,4 +1,4 @@
-import type { MemorySample } from './memory.ts';
+import type { ProcessSample } from './processes.ts';
 
 const WIDTH = 900;
 const HEIGHT = 420;
@@ -9,7 +9,7 @@ const BOTTOM = 40;
 const COLOURS = ['#1b6e3c', '#b3541e', '#2f5d9b', '#8a2c6b', '#6b6b00', '#006d77', '#333333'];
 
 /** Memory over time as an SVG: a line a process. */
-export function memoryPlot(title: string, samples: readonly MemorySample[]): string {
+export function memoryPlot(title: string, samples: readonly ProcessSample[]): string {
   const names = [...new Set(samples.flatMap(({ mb }) => Object.keys(mb)))].sort();
   const end = Math.max(1, ...samples.map(({ at }) => at));
   const most = Math.max(100, ...samples.flatMap(({ mb }) => Object.values(mb))) * 1.1;

@@ -89,11 +89,6 @@ export class Role {
     }
   }
 
-  /** Resident memory, MB. */
-  async memoryMb(): Promise<number | undefined> {
-    return await memoryOf(this.pid);
-  }
-
   private launch(): LoamProcess {
     const next = new LoamProcess(this.args, this.env);
     void next.ended.then(() => {
@@ -121,7 +116,7 @@ export async function memoryOf(pid: number | undefined): Promise<number | undefi
 }
 
 /** Seconds of CPU that a process on Linux has used; undefined when there is none. */
-async function cpuOf(pid: number | undefined): Promise<number | undefined> {
+export async function cpuOf(pid: number | undefined): Promise<number | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -28,6 +28,9 @@ export interface ChaosResult {
   readonly load: LoadReport;
   /** What happened, and when, s after the load began. */
   readonly happened: readonly { readonly at: number; readonly fault: string; readonly seconds: number }[];
+  /** When publishing began and ended, Unix ms. */
+  readonly began: number;
+  readonly ended: number;
   /** From the end of the load until everything promised was stored. */
   readonly settledAfterS: number;
 }
@@ -53,7 +56,8 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
       pace: options.pace,
       qos: 1,
       inFlight: 64,
-      times: { are: 'stepped', first: 1_764_000_000_000, step: 1 },
+      // Readings of now: old ones would be backfill, which goes another way through the gateway.
+      times: { are: 'stepped', first: Date.now(), step: 1 },
       keepaliveS: 30,
       graceMs: GRACE_MS,
       promises,
@@ -76,11 +80,12 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
   } finally {
     over.abort();
   }
+  const ended = Date.now();
   const report = await load;
   say(`load ended: ${report.acknowledged} acknowledged, ${report.unacknowledged} not`);
-  const ended = Date.now();
+  const answered = Date.now();
   const audit = await settle(stage, promises);
-  return { audit, load: report, happened, settledAfterS: (Date.now() - ended) / 1_000 };
+  return { audit, load: report, happened, began, ended, settledAfterS: (Date.now() - answered) / 1_000 };
 }
 
 /** Waits until everything promised is stored, as long as it becomes more. */
