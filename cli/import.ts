@@ -42,13 +42,13 @@ interface Plan {
 export async function importCommand(path: string, options: Options): Promise<number> {
   const api = await Api.open(settingsOf(options));
   const plan = await planOf(api, path, options);
-  const report = new Report(text(options, 'report'));
   const progress = new Progress(plan.shape.size);
+  const report = new Report(text(options, 'report'), (line) => progress.tell(line));
   let accepted = 0;
   let rows: Row[] = [];
   const send = async () => {
     if (rows.length === 0) return;
-    const answer = await sendPatiently(api, plan, rows);
+    const answer = await sendPatiently(api, plan, rows, (why) => progress.waits(why));
     accepted += answer.accepted;
     for (const line of answer.refused) await report.add(line);
     rows = [];
@@ -64,6 +64,7 @@ export async function importCommand(path: string, options: Options): Promise<num
       progress.at(bytes, accepted);
     }
     await send();
+    progress.at(plan.shape.size, accepted);
   } finally {
     progress.end();
     await report.end();
@@ -95,16 +96,23 @@ function rowOf(line: number, cells: Readonly<Record<string, string>>, plan: Plan
   return taken > 0 ? [line, ts, values] : undefined;
 }
 
-/** Sends rows, again and again while the gateway says that it cannot now. */
-async function sendPatiently(api: Api, { farm, sensor, units }: Plan, rows: readonly Row[]) {
+/** Sends rows, again and again while the gateway says that it cannot now, or says nothing: twice is once. */
+async function sendPatiently(
+  api: Api,
+  { farm, sensor, units }: Plan,
+  rows: readonly Row[],
+  onWait: (why: string) => void,
+) {
   const path = `/api/farms/${encodeURIComponent(farm)}/import`;
   const until = Date.now() + MOST_WAIT_MS;
   for (;;) {
     try {
       return await api.call(path, importAnswer, { method: 'POST', body: { sensor, units, rows } });
     } catch (error) {
-      const passes = error instanceof ApiRefused && (error.status === 503 || error.status === 429);
-      if (!passes || Date.now() > until) throw error;
+      const refused = error instanceof ApiRefused && (error.status === 503 || error.status === 429);
+      const silent = error instanceof DOMException && error.name === 'TimeoutError';
+      if (!(refused || silent) || Date.now() > until) throw error;
+      onWait(explain(error));
       await pause(RETRY_MS);
     }
   }
@@ -176,8 +184,10 @@ class Report {
   count = 0;
   private readonly file: ReturnType<typeof stringify> | undefined;
   private readonly written: Promise<void> | undefined;
+  private readonly tell: (line: string) => void;
 
-  constructor(path: string | undefined) {
+  constructor(path: string | undefined, tell: (line: string) => void) {
+    this.tell = tell;
     if (path === undefined) return;
     const file = stringify({ header: true, columns: ['line', 'path', 'reason', 'explanation'] });
     const out = createWriteStream(path);
@@ -193,8 +203,8 @@ class Report {
 
   async add({ line, path, reason, explanation }: RefusedLine): Promise<void> {
     this.count++;
-    if (this.count <= MOST_TOLD) process.stderr.write(`line ${line}: ${path}: ${explanation} (${reason})\n`);
-    else if (this.count === MOST_TOLD + 1) process.stderr.write('more lines are refused: --report FILE lists all\n');
+    if (this.count <= MOST_TOLD) this.tell(`line ${line}: ${path}: ${explanation} (${reason})`);
+    else if (this.count === MOST_TOLD + 1) this.tell('more lines are refused: --report FILE lists all');
     const { file } = this;
     if (file && !file.write({ line, path, reason, explanation })) {
       await new Promise<void>((resolve) => file.once('drain', resolve));
@@ -207,11 +217,14 @@ class Report {
   }
 }
 
+const CLEAR_LINE = '\r\u001b[2K';
+
 /** How far it is: a bar on a terminal, otherwise a line for every tenth. */
 class Progress {
   private readonly size: number;
   private readonly bar: SingleBar | undefined;
   private told = 0;
+  private waiting = '';
 
   constructor(size: number) {
     this.size = Math.max(1, size);
@@ -221,11 +234,23 @@ class Progress {
   }
 
   at(bytes: number, lines: number): void {
+    this.waiting = '';
     this.bar?.update(Math.min(bytes, this.size), { lines });
     const tenth = Math.floor((bytes / this.size) * 10);
     if (this.bar || tenth <= this.told) return;
     this.told = tenth;
-    process.stderr.write(`${Math.min(100, tenth * 10)} % read, ${lines} lines imported\n`);
+    this.tell(`${Math.min(100, tenth * 10)} % read, ${lines} lines imported`);
+  }
+
+  /** It goes on when Loam can take more. Told once for each reason in a row. */
+  waits(why: string): void {
+    if (why !== this.waiting) this.tell(`waiting: ${why}`);
+    this.waiting = why;
+  }
+
+  /** Says something on a line of its own, above the bar. */
+  tell(line: string): void {
+    process.stderr.write(`${this.bar ? CLEAR_LINE : ''}${line}\n`);
   }
 
   end(): void {

@@ -8,6 +8,8 @@ import { silent } from '../../core/logger.ts';
 import { decodeLive } from '../../telemetry/batch.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
+import { Valve } from '../broker/harness.ts';
+import { LoamProcess } from '../e2e/loam-process.ts';
 import { call, Place, problemCode } from '../gateway/harness.ts';
 import { until } from '../services/wait.ts';
 
@@ -54,9 +56,19 @@ describe('loam import', function () {
         unit: ['soil_temperature=°F'],
         report,
       };
+      const cookie = await place.signIn(gateway, 'vera');
+      const history = async (): Promise<number> => {
+        const range = `from=${BEGIN}&to=${BEGIN + LINES * 600_000}&points=100`;
+        const path = `/api/farms/north/history?sensor=s1&metric=rain&${range}`;
+        const answer = await call(gateway.port, path, { headers: { cookie } });
+        const { rows }: { rows: number[][] } = JSON.parse(answer.text);
+        return rows.reduce((sum, row) => sum + (row[5] ?? 0), 0);
+      };
+      expect(await history(), 'kept by the gateway').to.equal(0);
       for (const time of ['first', 'second']) {
         expect(await importCommand(file, options), time).to.equal(1);
         await until('the queue is empty', async () => (await queue.depth()) === 0);
+        await until('the gateway’s history has it', async () => (await history()) === LINES - 3);
       }
       const refused = (await readFile(report, 'utf8')).trim().split('\n').slice(1);
       expect(refused.map((line) => [Number(line.split(',')[0]), line.split(',')[2]])).to.have.deep.members([
@@ -82,6 +94,90 @@ describe('loam import', function () {
       expect(entries.flatMap(({ changed = [] }) => changed)).to.have.length.greaterThan(5);
     } finally {
       await worker.stop(5_000);
+      await place.close();
+    }
+  });
+
+  it('shows a bar on a terminal and lines in a pipe, and waits with what it has while the queue takes nothing', async () => {
+    const place = await Place.open();
+    const queue = new Valve(place.queue);
+    try {
+      const gateway = await place.gateway({
+        queue,
+        adminToken: await adminToken(loadConfig({ data: place.folder }, {})),
+      });
+      const file = join(place.folder, 'long.csv');
+      const lines = Array.from({ length: 3 * LINES }, (_, i) => `${BEGIN + i * 1_000},30`);
+      await writeFile(file, ['time,moisture', ...lines, 'never,30'].join('\n'));
+      const command = [
+        'import',
+        file,
+        '--farm',
+        'north',
+        '--sensor',
+        's1',
+        '--time',
+        'time',
+        '--map',
+        'moisture=moisture',
+      ];
+      const env = { LOAM_DATA: place.folder, LOAM_URL: gateway.url };
+      for (const where of ['terminal', 'pipe'] as const) {
+        queue.hold();
+        const running = new LoamProcess(command, env, where);
+        const said = () => running.stdout + running.stderr;
+        const furthest = () => Math.max(0, ...[...said().matchAll(/(\d+) %/g)].map(([, percent]) => Number(percent)));
+        await until('a piece of the file is on its way', () => queue.heldNow === 1, { timeoutMs: 30_000 });
+        // Whatever else it would do meanwhile, it would do before these are answered.
+        for (let i = 0; i < 20; i++) await call(gateway.port, '/healthz');
+        expect(queue.heldNow, 'one piece at a time').to.equal(1);
+        expect(furthest(), said()).to.be.below(20);
+        queue.letGo();
+        expect(await running.ended, said()).to.equal(1);
+        expect(said())
+          .to.match(/30000 lines imported for s1, 1 refusals/)
+          .and.to.match(/line 30002: time: "never"/);
+        expect(furthest()).to.equal(100);
+        expect(/importing .*[█=]/.test(said()), 'a bar').to.equal(where === 'terminal');
+        expect(said().includes('\u001b'), 'a terminal’s control characters').to.equal(where === 'terminal');
+        expect(/^50 % read, \d+ lines imported$/m.test(said()), 'lines').to.equal(where === 'pipe');
+      }
+    } finally {
+      queue.letGo();
+      await place.close();
+    }
+  });
+
+  it('goes on by itself when the queue is full or away for a while, and says what it waits for', async () => {
+    const place = await Place.open();
+    const queue = new Valve(place.queue);
+    try {
+      const gateway = await place.gateway({
+        queue,
+        adminToken: await adminToken(loadConfig({ data: place.folder }, {})),
+      });
+      const file = join(place.folder, 'short.csv');
+      await writeFile(file, `time,moisture\n${BEGIN},30\n`);
+      queue.refuse('full');
+      const env = { LOAM_DATA: place.folder, LOAM_URL: gateway.url };
+      const command = [
+        'import',
+        file,
+        '--farm',
+        'north',
+        '--sensor',
+        's1',
+        '--time',
+        'time',
+        '--map',
+        'moisture=moisture',
+      ];
+      const running = new LoamProcess(command, env);
+      await running.says(/waiting: .*the queue is full \(busy\)/);
+      queue.accept();
+      expect(await running.ended).to.equal(0);
+      expect(running.stdout).to.match(/1 lines imported for s1, 0 refusals/);
+    } finally {
       await place.close();
     }
   });

@@ -12,10 +12,17 @@ export class LoamProcess {
   /** Resolves with the exit code, or the signal's name, when the process has ended. */
   readonly ended: Promise<number | string>;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  /** On a `terminal` it believes that a person watches, and everything that it says is in `stdout`. */
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    where: 'pipe' | 'terminal' = 'pipe',
+  ) {
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('LOAM_')));
     // With the option that the first line of the file gives to Node.
-    this.child = spawn(process.execPath, ['--max-semi-space-size=64', BIN, ...args], {
+    const command = [process.execPath, '--max-semi-space-size=64', BIN, ...args];
+    const [program = '', ...rest] = where === 'terminal' ? onTerminal(command) : command;
+    this.child = spawn(program, rest, {
       env: { ...inherited, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -54,6 +61,12 @@ export class LoamProcess {
     this.child.kill(signal);
     return this.ended;
   }
+}
+
+/** The same command on a terminal of its own, which `script` makes: of util-linux, or of BSD on a Mac. */
+function onTerminal(command: readonly string[]): string[] {
+  if (process.platform === 'darwin') return ['script', '-q', '/dev/null', ...command];
+  return ['script', '-qec', command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '), '/dev/null'];
 }
 
 /** Runs a command that ends by itself; `input` goes to its standard input. */
