@@ -1,47 +1,61 @@
 import { runLoad } from '../simulators/load/load.ts';
-import type { LoadConnection } from '../simulators/load/plan.ts';
+import type { LoadConnection, LoadPlan } from '../simulators/load/plan.ts';
 import { rabbit } from '../test/services/rabbitmq.ts';
 import { benchFarm, signedInAs, steppedTimes } from './farm.ts';
 import type { Benchmark, Outcome } from './outcome.ts';
 import { MQTT_ADDRESS, startLoam } from './servers/loam.ts';
 import { startMosquitto } from './servers/mosquitto.ts';
 import { queueEmptier, startRabbitMqtt } from './servers/rabbitmq-mqtt.ts';
-import { byTurns, type Contender, type Run, row } from './turns.ts';
+import { byTurns, row } from './turns.ts';
 
 const CONNECTIONS = 100;
 const IN_FLIGHT = 20;
+/** A load that none of them should find hard, for the time that an acknowledgement takes. Publishes a second. */
+const STEADY_RATE = 8_000;
 
 interface Length {
   readonly rounds: number;
   readonly warmupMs: number;
   readonly forMs: number;
+  readonly steadyMs: number;
 }
 
 /**
  * QoS 1 publishes acknowledged a second, closed loop. Loam's broker acknowledges what a RabbitMQ quorum queue has confirmed; `rabbitmq-mqtt`
  * is RabbitMQ's own MQTT plugin into a quorum queue of another node; `mosquitto` has no subscriber and keeps nothing: it is the
- * most that this machine and this generator can do.
+ * most that this machine and this generator can do. Afterwards each has a steady 8,000 a second to acknowledge, as an open loop.
  */
 export const ingest: Benchmark = {
   name: 'ingest',
   about: 'QoS 1 publishes acknowledged a second: Loam on a quorum queue, RabbitMQ’s MQTT plugin, Mosquitto',
   async run({ quick, say }): Promise<Outcome> {
-    const length: Length = quick
-      ? { rounds: 3, warmupMs: 500, forMs: 1_500 }
-      : { rounds: 5, warmupMs: 1_000, forMs: 6_000 };
+    const { rounds, warmupMs, forMs, steadyMs }: Length = quick
+      ? { rounds: 3, warmupMs: 500, forMs: 1_500, steadyMs: 3_000 }
+      : { rounds: 5, warmupMs: 1_000, forMs: 6_000, steadyMs: 20_000 };
     const { yaml, connections } = benchFarm(CONNECTIONS);
     const [loam, plugin, mosquitto] = await Promise.all([loamBroker(yaml), startRabbitMqtt(), startMosquitto()]);
     const guest = { username: 'guest', password: 'guest' };
-    const contenders: Contender[] = [
-      contender('loam', loam, connections, length),
-      contender('rabbitmq-mqtt', plugin, signedInAs(connections, guest), length),
-      contender('mosquitto', mosquitto, signedInAs(connections), length),
-    ];
+    const subjects = new Map<string, Subject>([
+      ['loam', { server: loam, connections }],
+      ['rabbitmq-mqtt', { server: plugin, connections: signedInAs(connections, guest) }],
+      ['mosquitto', { server: mosquitto, connections: signedInAs(connections) }],
+    ]);
+    const asFastAsItGoes = { pace: { loop: 'closed' }, warmupMs, forMs: warmupMs + forMs } as const;
+    const steadily = { pace: { loop: 'open', rate: STEADY_RATE }, warmupMs, forMs: warmupMs + steadyMs } as const;
     try {
-      const summaries = await byTurns(contenders, length.rounds, (name, round, { figure }) =>
+      const contenders = [...subjects].map(([name, subject]) => ({
+        name,
+        measure: () => load(subject, asFastAsItGoes),
+      }));
+      const summaries = await byTurns(contenders, rounds, (name, round, { figure }) =>
         say(`round ${round}: ${name} ${Math.round(figure)}/s`),
       );
       const rows = Object.fromEntries([...summaries].map(([name, summary]) => [name, row(summary)]));
+      for (const [name, subject] of subjects) {
+        const { figure, beside } = await load(subject, steadily);
+        rows[`${name}, ${STEADY_RATE}/s due`] = { perSecond: figure, ...beside };
+        say(`${STEADY_RATE}/s due: ${name} ${Math.round(figure)}/s, p99 ${beside.p99Ms} ms`);
+      }
       const figure = (name: string) => summaries.get(name)?.median ?? Number.NaN;
       const peers = { 'rabbitmq-mqtt': figure('rabbitmq-mqtt'), mosquitto: figure('mosquitto') };
       return {
@@ -80,31 +94,27 @@ async function loamBroker(registry: string): Promise<Server> {
   };
 }
 
-function contender(name: string, server: Server, connections: LoadConnection[], length: Length): Contender {
-  return {
-    name,
-    measure: async () => {
-      const run = await load(server.url, connections, length);
-      await server.empty?.();
-      return run;
-    },
-  };
+interface Subject {
+  readonly server: Server;
+  readonly connections: readonly LoadConnection[];
 }
 
-async function load(url: string, connections: LoadConnection[], { warmupMs, forMs }: Length): Promise<Run> {
+/** One run against a server, whose queue is empty again afterwards. */
+async function load({ server, connections }: Subject, plan: Pick<LoadPlan, 'pace' | 'warmupMs' | 'forMs'>) {
   const { perSecond, latencyMs, generator, unacknowledged, connectionsLost } = await runLoad({
-    url,
+    url: server.url,
     connections,
-    pace: { loop: 'closed' },
     qos: 1,
     inFlight: IN_FLIGHT,
     times: steppedTimes(),
-    warmupMs,
-    forMs: warmupMs + forMs,
+    ...plan,
   });
   if (unacknowledged + connectionsLost > 0) {
-    throw new Error(`${url} left ${unacknowledged} publishes unacknowledged and lost ${connectionsLost} connections`);
+    throw new Error(
+      `${server.url} left ${unacknowledged} publishes unacknowledged and lost ${connectionsLost} connections`,
+    );
   }
+  await server.empty?.();
   return {
     figure: perSecond,
     beside: { p50Ms: latencyMs?.p50 ?? 0, p99Ms: latencyMs?.p99 ?? 0, generatorBusy: generator.busiest },

@@ -114,8 +114,8 @@ export class Broker implements Part {
 
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
   async start(): Promise<void> {
-    const { host, queue, registry, log } = this.options;
-    const door = new Door(queue, this.limits, this.counts, log);
+    const { host, queue, registry, log, metrics } = this.options;
+    const door = new Door(queue, this.limits, this.counts, log, metrics);
     const aedes = await this.createAedes(door);
     const entrances = new Entrances(this.options, {
       addresses: this.addresses,

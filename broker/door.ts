@@ -2,6 +2,7 @@ import type { Queue } from '../backbone/queue/port.ts';
 import { explain, LoamError } from '../core/errors.ts';
 import { backoff, type Health, healthOf } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { FarmCounter, Metrics } from '../core/metrics.ts';
 import { batchId, encodeBatch, type Publish } from '../telemetry/batch.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
@@ -54,6 +55,8 @@ export class Door {
   private readonly limits: DoorLimits;
   private readonly counters: BrokerCounters;
   private readonly log: Logger;
+  private readonly taken: FarmCounter;
+  private readonly queued: FarmCounter;
   private readonly unwatch: () => void;
   private ready: Batch[] = [];
   private filling: Batch | undefined;
@@ -69,7 +72,14 @@ export class Door {
   private closed = false;
   private wake: () => void = () => {};
 
-  constructor(queue: Queue, limits: DoorLimits, counters: BrokerCounters, log: Logger) {
+  /** Without `metrics` nobody sees what it counts by farm. */
+  constructor(queue: Queue, limits: DoorLimits, counters: BrokerCounters, log: Logger, metrics = new Metrics()) {
+    this.taken = new FarmCounter(
+      metrics,
+      'loam_publishes_accepted_total',
+      'Publishes that were taken on for the queue',
+    );
+    this.queued = new FarmCounter(metrics, 'loam_publishes_queued_total', 'Publishes that the queue has confirmed');
     this.queue = queue;
     this.limits = limits;
     this.counters = counters;
@@ -132,10 +142,8 @@ export class Door {
     clearTimeout(this.fillTimer);
     clearTimeout(this.retryTimer);
     clearTimeout(this.calmTimer);
-    for (const batch of [...this.ready.splice(0), ...(this.filling ? [this.filling] : [])]) {
-      for (const item of batch.items) this.drop(item);
-    }
-    this.filling = undefined;
+    this.seal();
+    for (const { items } of this.ready.splice(0)) for (const item of items) this.drop(item);
   }
 
   private get idle(): boolean {
@@ -166,6 +174,7 @@ export class Door {
   private seal(): void {
     if (!this.filling) return;
     clearTimeout(this.fillTimer);
+    this.taken.add(publishesOf(this.filling));
     this.ready.push(this.filling);
     this.filling = undefined;
   }
@@ -189,7 +198,7 @@ export class Door {
 
   private async send(batch: Batch): Promise<void> {
     try {
-      await this.queue.publish(encodeBatch({ id: batch.id, publishes: batch.items.map((item) => item.publish) }));
+      await this.queue.publish(encodeBatch({ id: batch.id, publishes: publishesOf(batch) }));
       this.confirmed(batch);
     } catch (error) {
       this.refused(batch, error);
@@ -203,6 +212,7 @@ export class Door {
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
     this.counters.published += batch.items.length;
+    this.queued.add(publishesOf(batch));
     for (const item of batch.items) item.settle('kept');
     if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.sayBack(), CALM_MS);
   }
@@ -261,4 +271,8 @@ export class Door {
     this.awaySince = undefined;
     this.log.info({ event: 'queue_back', awayMs }, 'the queue takes publishes again');
   }
+}
+
+function publishesOf({ items }: Batch): Publish[] {
+  return items.map(({ publish }) => publish);
 }

@@ -1,6 +1,6 @@
 import type { Counter, Histogram } from 'prom-client';
 import type { Queue } from '../backbone/queue/port.ts';
-import { LabelValues, type Metrics } from '../core/metrics.ts';
+import { FarmCounter, LabelValues, type Metrics } from '../core/metrics.ts';
 import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
 
@@ -18,9 +18,9 @@ const FOLD_SIZES = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000];
 export class WorkerCounters {
   private readonly messages: Counter;
   private readonly restarts: Counter;
-  private readonly publishes: Counter<'farm'>;
-  private readonly duplicates: Counter<'farm'>;
-  private readonly readings: Counter<'farm'>;
+  private readonly publishes: FarmCounter;
+  private readonly duplicates: FarmCounter;
+  private readonly readings: FarmCounter;
   private readonly dead: Counter<'farm' | 'reason'>;
   private readonly passedOver: Counter;
   private readonly storing: Histogram;
@@ -33,13 +33,13 @@ export class WorkerCounters {
   constructor(metrics: Metrics, queue: Queue, { oldest, held }: WorkerGauges) {
     this.messages = metrics.counter('loam_worker_messages_total', 'Queue messages that were worked off');
     this.restarts = metrics.counter('loam_worker_restarts_total', 'Times that a worker stood still and started over');
-    this.publishes = metrics.counter('loam_publishes_done_total', 'Publishes that were worked off', ['farm']);
-    this.duplicates = metrics.counter(
+    this.publishes = new FarmCounter(metrics, 'loam_publishes_done_total', 'Publishes that were worked off');
+    this.duplicates = new FarmCounter(
+      metrics,
       'loam_publishes_redelivered_total',
       'Publishes that came again: their readings may have been stored before, as the same points',
-      ['farm'],
     );
-    this.readings = metrics.counter('loam_readings_written_total', 'Readings that the store has', ['farm']);
+    this.readings = new FarmCounter(metrics, 'loam_readings_written_total', 'Readings that the store has');
     this.dead = metrics.counter('loam_set_aside_total', 'Dead letters written by workers', ['farm', 'reason']);
     this.passedOver = metrics.counter(
       'loam_values_skipped_total',
@@ -59,14 +59,14 @@ export class WorkerCounters {
 
   /** These publishes came for a second time or more. */
   again(publishes: readonly Publish[]): void {
-    for (const [farm, count] of countByFarm(publishes)) this.duplicates.inc({ farm: this.farms.of(farm) }, count);
+    this.duplicates.add(publishes);
   }
 
   /** These publishes are done, their readings are in the store. `received`: that of the oldest. */
   done(publishes: readonly Publish[], readings: readonly Reading[], received: number): void {
     this.messages.inc();
-    for (const [farm, count] of countByFarm(publishes)) this.publishes.inc({ farm: this.farms.of(farm) }, count);
-    for (const [farm, count] of countByFarm(readings)) this.readings.inc({ farm: this.farms.of(farm) }, count);
+    this.publishes.add(publishes);
+    this.readings.add(readings);
     this.toStore.observe(secondsSince(received));
   }
 
@@ -92,12 +92,6 @@ export class WorkerCounters {
   startedOver(): void {
     this.restarts.inc();
   }
-}
-
-function countByFarm(of: readonly { readonly farm: string }[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { farm } of of) counts.set(farm, (counts.get(farm) ?? 0) + 1);
-  return counts;
 }
 
 /** Of a time that another machine's clock may have told. */

@@ -53,7 +53,7 @@ export class Sources implements Part {
     this.options = options;
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new Refusals(dead, this.counts, log, metrics);
-    this.door = new Door(queue, DEFAULT_BROKER_LIMITS, this.counts, log);
+    this.door = new Door(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
       'source',
       'event',

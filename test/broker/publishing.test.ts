@@ -12,6 +12,7 @@ import { Rights } from '../../broker/rights.ts';
 import { Session } from '../../broker/session.ts';
 import { SessionState } from '../../broker/session-state.ts';
 import { silent } from '../../core/logger.ts';
+import { Metrics } from '../../core/metrics.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { Book, FARMS, topicOf, Valve } from './harness.ts';
 
@@ -19,7 +20,8 @@ describe('a publish that is given up while its client is still connected', () =>
   it('is not acknowledged, whereas one that the queue has is', async () => {
     const valve = new Valve(await openLmdbQueue(await temporaryFolder()));
     const counters = newCounters();
-    const door = new Door(valve, limits, counters, silent);
+    const metrics = new Metrics();
+    const door = new Door(valve, limits, counters, silent, metrics);
     const intake = new Intake(limits);
     const wire = new PassThrough();
     const gate = new Gate({ wire, address: '' }, { limits, counters, intake, shut: () => door.shut });
@@ -49,6 +51,9 @@ describe('a publish that is given up while its client is still connected', () =>
     door.close();
     expect(counters.givenUp).to.equal(1);
     expect(acknowledged).to.deep.equal([1]);
+    const counted = await metrics.text();
+    expect(counted).to.contain('loam_publishes_accepted_total{farm="north"} 2');
+    expect(counted).to.contain('loam_publishes_queued_total{farm="north"} 1');
     gate.destroy();
     await valve.close();
   });

@@ -28,6 +28,21 @@ export function listening(): { log: Logger; lines: string[] } {
   return { log: pino({ level: 'info' }, stream), lines };
 }
 
+/** A queue, with another way to consume. */
+export function consumedBy(queue: Queue, consume: Queue['consume']): Queue {
+  return {
+    publish: (body) => queue.publish(body),
+    consume,
+    depth: () => queue.depth(),
+    drain: () => queue.drain(),
+    get state() {
+      return queue.state;
+    },
+    watch: (listener) => queue.watch(listener),
+    close: () => queue.close(),
+  };
+}
+
 /** A worker's surroundings: queue and logs in LMDB, with the store that a test brings. */
 export class Workbench {
   readonly queue: Queue;

@@ -1,11 +1,14 @@
 import { expect } from 'chai';
+import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
 import { openInfluxStore } from '../../backbone/store/influx.ts';
 import type { Store } from '../../backbone/store/port.ts';
+import { encodeBatch } from '../../telemetry/batch.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { type Asked, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
 import { type InfluxServer, influx } from '../services/influx.ts';
+import { rabbit } from '../services/rabbitmq.ts';
 import { until } from '../services/wait.ts';
-import { FARM, listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
+import { consumedBy, FARM, listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
 
 const isWrite = ({ url }: Asked) => url.startsWith('/write') || url.startsWith('/api/v2/write');
 let databases = 0;
@@ -81,6 +84,40 @@ describe('a worker whose store refuses', function () {
       expect(lines).to.have.length(2);
     });
   }
+
+  it('holds everything for longer than RabbitMQ lets a consumer work, however often it gives the messages out again', async () => {
+    const { url, ctl } = await rabbit();
+    const setting = (name: string, ms: number) => ctl('eval', `application:set_env(rabbit, ${name}, ${ms}).`);
+    // Read when a channel is opened.
+    await setting('consumer_timeout', 1_000);
+    await setting('channel_tick_interval', 300);
+    const queue = await openRabbitQueue(url, { name: `patience.${process.pid}.${Date.now()}`, settleMs: 0 });
+    try {
+      proxy.set((asked) => (isWrite(asked) ? { status: 503 } : undefined));
+      let highest = 0;
+      const watched = consumedBy(queue, (handler, options) =>
+        queue.consume((delivery) => {
+          highest = Math.max(highest, delivery.attempt);
+          return handler(delivery);
+        }, options),
+      );
+      const worker = await bench.work(store, listening().log, { queue: watched });
+      for (let i = 0; i < 3; i++) {
+        const publishes = Array.from({ length: 10 }, (_, k) => numberedPublish('s1', i * 10 + k));
+        await queue.publish(encodeBatch({ id: `m${i}`, publishes }));
+      }
+      await storeIsAway(worker);
+      // More often than a message may come in company, so that those that come too often are tried alone as well.
+      await until('it came five times', () => highest >= 5, { timeoutMs: 45_000 });
+      proxy.clear();
+      await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 30_000 });
+      await everythingOnce(30);
+    } finally {
+      await setting('consumer_timeout', 1_800_000);
+      await setting('channel_tick_interval', 60_000);
+      await queue.close();
+    }
+  });
 
   it('is tried by one at a time while it is away, not by every message in hand', async () => {
     const { log } = listening();

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import type { Consumer, Queue } from '../../backbone/queue/port.ts';
 import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import type { Store } from '../../backbone/store/port.ts';
@@ -9,7 +10,9 @@ import { encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { listening, numberedPublish, storedSeqs } from './bench.ts';
+import { consumedBy, listening, numberedPublish, storedSeqs } from './bench.ts';
+
+const BEAT_MS = 20;
 
 /** The store, but a write may get stuck in it and never be heard of again. */
 function sticky(store: Store): Store & { stick(how: 'silent' | 'away' | 'not'): void; stuck: number } {
@@ -37,6 +40,19 @@ function sticky(store: Store): Store & { stick(how: 'silent' | 'away' | 'not'): 
   return wrapped;
 }
 
+/** The queue, but a consumer is given nothing until it takes a new connection. */
+function deaf(queue: Queue): Queue {
+  return consumedBy(queue, async (handler, options) => {
+    let heard: Promise<Consumer> | undefined;
+    return {
+      restart: () => {
+        heard ??= queue.consume(handler, options);
+      },
+      stop: async () => (await heard)?.stop(),
+    };
+  });
+}
+
 describe('a worker that stands still', function () {
   this.timeout(60_000);
   const open: { close(): Promise<void> }[] = [];
@@ -58,14 +74,14 @@ describe('a worker that stands still', function () {
     for (const part of open.splice(0).reverse()) await part.close();
   });
 
-  async function begin(name: string) {
+  async function begin(name: string, as: (queue: Queue) => Queue = (queue) => queue) {
     const { url } = await rabbit();
-    const queue = await openRabbitQueue(url, { name: `${name}.${process.pid}.${Date.now()}`, settleMs: 0 });
+    const queue = as(await openRabbitQueue(url, { name: `${name}.${process.pid}.${Date.now()}`, settleMs: 0 }));
     open.push(queue);
     const { log, lines } = listening();
     const openTrials = () => Promise.reject(new Error('nothing comes that often'));
     // Thirty beats without progress, whatever a beat is.
-    const worker = new Worker({ queue, store, live, dead, openTrials, log, beatMs: 20 });
+    const worker = new Worker({ queue, store, live, dead, openTrials, log, beatMs: BEAT_MS });
     workers.push(worker);
     await worker.start();
     const health = () => worker.health().find((check) => check.name === 'worker');
@@ -83,6 +99,18 @@ describe('a worker that stands still', function () {
     await until('it has started over and is stuck again', () => store.stuck > 1);
     expect(lines.filter((line) => line.includes('stands still'))).to.have.length.of.at.least(1);
     store.stick('not');
+    await until('the queue is empty', async () => (await queue.depth()) === 0);
+    expect([...(await storedSeqs(store, 's1')).entries()]).to.deep.equal([[1, 1]]);
+    expect(health()?.ok).to.equal(true);
+  });
+
+  it('says so and gets a new connection when work waits and none comes', async () => {
+    const { queue, lines, health } = await begin('deaf', deaf);
+    // Nothing to do is no reason.
+    await new Promise((resolve) => setTimeout(resolve, 60 * BEAT_MS));
+    expect(health()?.ok).to.equal(true);
+    await queue.publish(encodeBatch({ id: 'm', publishes: [numberedPublish('s1', 1)] }));
+    await until('it has said so', () => lines.some((line) => /1 messages wait and none comes/.test(line)));
     await until('the queue is empty', async () => (await queue.depth()) === 0);
     expect([...(await storedSeqs(store, 's1')).entries()]).to.deep.equal([[1, 1]]);
     expect(health()?.ok).to.equal(true);
