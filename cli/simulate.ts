@@ -12,7 +12,7 @@ import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
 import { loadPlan } from './simulate/load-plan.ts';
 import { readSimulateOptions, type SimulateOptions } from './simulate/options.ts';
-import { knownSecrets, provision, signIns } from './simulate/sign-ins.ts';
+import { knownSecrets, letIn, provision, signIns } from './simulate/sign-ins.ts';
 import { openView, tellReport, type View } from './simulate/view.ts';
 import { Witness } from './simulate/witness.ts';
 
@@ -59,19 +59,24 @@ export async function simulateCommand(given: Options): Promise<void> {
 }
 
 async function run(config: Config, options: SimulateOptions, view: View, signal: AbortSignal): Promise<Outcome> {
-  const signIn = await signInsOf(config, options, view);
+  const signIn = await signInsOf(config, options, view, signal);
   return options.load === undefined
     ? simulate(config, options, signIn, view, signal)
     : loadTest(options, options.load, signIn, view, signal);
 }
 
-async function signInsOf(config: Config, options: SimulateOptions, view: View): Promise<(id: string) => SignIn> {
-  const { script, secrets, alike } = options;
+async function signInsOf(
+  config: Config,
+  { script, secrets, alike, provision: isProvisioned, run: { url } }: SimulateOptions,
+  view: View,
+  signal: AbortSignal,
+): Promise<(id: string) => SignIn> {
   if (alike) return () => alike;
   const known = await knownSecrets(config, secrets);
-  if (options.provision) {
+  if (isProvisioned) {
     const tell = (done: number, of: number) => view.preparing('sensors registered', done, of);
-    await provision(await Api.open(config), config, script.lines, known, tell);
+    const newest = await provision(await Api.open(config), config, script.lines, known, tell);
+    if (newest) await letIn(url, newest, signal);
   }
   return signIns(script.lines, known);
 }

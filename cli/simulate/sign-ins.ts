@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { Config } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
+import { pause } from '../../core/lifecycle.ts';
 import type { DemoCredential } from '../../simulators/demo.ts';
+import { PacketLink } from '../../simulators/links/packet.ts';
 import type { Line } from '../../simulators/profile/devices.ts';
 import type { SignIn } from '../../simulators/run.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
@@ -40,7 +42,7 @@ export function signIns(lines: readonly Line[], known: ReadonlyMap<string, DemoC
 
 /**
  * Registers over HTTP the connections of `lines` that have no known secret, and keeps their secrets in the data folder. `onProgress` is told how many are done.
- * A sensor that is registered already gets a new secret. Rejects with ConfigInvalid when the farm is not there, with ApiRefused as the API does.
+ * A sensor that is registered already gets a new secret. Resolves with the last one registered, undefined when none was. Rejects with ConfigInvalid when the farm is not there, with ApiRefused as the API does.
  */
 export async function provision(
   api: Api,
@@ -48,7 +50,7 @@ export async function provision(
   lines: readonly Line[],
   known: Map<string, DemoCredential>,
   onProgress: (done: number, of: number) => void,
-): Promise<void> {
+): Promise<DemoCredential | undefined> {
   const there = new Map((await api.call('/api/farms', farms)).farms.map((farm) => [farm.id, farm.fields]));
   const path = simulatedSecretsPath(config);
   const made = new Map(((await readCredentials(path)) ?? []).map((one) => [one.id, one]));
@@ -76,6 +78,27 @@ export async function provision(
     if (i % 50 === 49) await writeCredentials(path, [...made.values()]);
   }
   if (missing.length > 0) await writeCredentials(path, [...made.values()]);
+  return known.get(missing.at(-1)?.id ?? '');
+}
+
+const LET_IN_MS = 15_000;
+
+/**
+ * Waits until the broker at `url` lets in the one who was registered last: a broker in another process reads the registry every few seconds.
+ * Resolves too when 15 s have passed, it cannot be reached, or `signal` ends the run: that is for the run to tell.
+ */
+export async function letIn(url: string, { id, secret }: DemoCredential, signal: AbortSignal): Promise<void> {
+  const link = new PacketLink({ url, clientId: id, username: id, password: secret });
+  const end = performance.now() + LET_IN_MS;
+  link.start();
+  try {
+    while (!link.connected && !signal.aborted && performance.now() < end) {
+      if (link.refused && link.refused.code === undefined) return;
+      await pause(50, signal);
+    }
+  } finally {
+    await link.stop(0);
+  }
 }
 
 async function register(api: Api, line: Line, fields: readonly { id: string }[], turn: number): Promise<string> {
