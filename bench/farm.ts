@@ -2,7 +2,7 @@ import { hashSecret } from '../core/secrets.ts';
 import type { LoadConnection, LoadPlan } from '../simulators/load/plan.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 
-const FARM = 'bench';
+export const FARM = 'bench';
 const FIELDS = 20;
 
 /** A farm of `count` sensors in 20 fields: its registry as YAML, and a connection for each sensor. */
@@ -42,7 +42,7 @@ export function signedInAs(
 }
 
 /** Times that no two readings of a sensor share, the first of them an hour ago: a fast sensor's run on ahead of the clock. */
-export function steppedTimes(): LoadPlan['times'] {
+export function steppedTimes(): Extract<LoadPlan['times'], { are: 'stepped' }> {
   return { are: 'stepped', first: Date.now() - 3_600_000, step: 1 };
 }
 

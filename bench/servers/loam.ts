@@ -7,6 +7,8 @@ import { temporaryFolder } from '../../test/services/wait.ts';
 /** A `loam` command that serves, in a process of its own. */
 export interface LoamServer {
   readonly pid: number;
+  /** Its data folder. */
+  readonly data: string;
   /** Resolves with the first match in what it has said or will say. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
   /** Ends it in good order. */
@@ -14,7 +16,12 @@ export interface LoamServer {
 }
 
 /** Where `loam broker` and `loam up` say that their MQTT port is. */
-export const MQTT_ADDRESS = /"mqtt":"(127\.0\.0\.1:\d+)"/;
+export const MQTT_ADDRESS = /(?:"mqtt":"|publish to )(127\.0\.0\.1:\d+)/;
+
+/** Where `loam up` says that its gateway answers. */
+export const HTTP_ADDRESS = /Open (http:\/\/127\.0\.0\.1:\d+)/;
+/** Where any role says that it answers operators. */
+export const OPS_ADDRESS = /"ops":"(127\.0\.0\.1:\d+)"/;
 
 /** Starts `loam COMMAND` on free ports with a registry and a data folder of its own. `env` holds further settings. */
 export async function startLoam(
@@ -39,5 +46,5 @@ export async function startLoam(
     await loam.stop();
   };
   const forget = atEnd({ end: close, exit: () => loam.child.kill('SIGKILL') });
-  return { pid: loam.child.pid ?? 0, says: (pattern) => loam.says(pattern), close };
+  return { pid: loam.child.pid ?? 0, data, says: (pattern) => loam.says(pattern), close };
 }

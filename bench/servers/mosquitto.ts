@@ -5,8 +5,17 @@ import { locate } from '../../test/services/install.ts';
 import { output, ServerProcess } from '../../test/services/process.ts';
 import { freePort, listening, temporaryFolder } from '../../test/services/wait.ts';
 
-/** A Mosquitto of the caller's own: anonymous, in memory, without a limit to what is in flight. */
-export async function startMosquitto(): Promise<{ url: string; version: string; close(): Promise<void> }> {
+/** A Mosquitto of somebody's own. */
+export interface Mosquitto {
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly version: string;
+  close(): Promise<void>;
+}
+
+/** A Mosquitto of the caller's own: anonymous, in memory, without a limit to what is in flight or waits for a subscriber. */
+export async function startMosquitto(): Promise<Mosquitto> {
   const place = await locate('mosquitto');
   if (place.kind !== 'program') throw new Error('Mosquitto is to be a program on this machine');
   const folder = await temporaryFolder();
@@ -16,6 +25,7 @@ export async function startMosquitto(): Promise<{ url: string; version: string; 
     `listener ${port} 127.0.0.1`,
     'allow_anonymous true',
     'max_inflight_messages 0',
+    'max_queued_messages 0',
     'set_tcp_nodelay true',
   ];
   await writeFile(config, `${lines.join('\n')}\n`);
@@ -27,7 +37,7 @@ export async function startMosquitto(): Promise<{ url: string; version: string; 
   };
   const forget = atEnd({ end: close, exit: () => server.endNow() });
   await server.start(() => listening(port), 10_000);
-  return { url: `mqtt://127.0.0.1:${port}`, version: await versionOf(place.path), close };
+  return { url: `mqtt://127.0.0.1:${port}`, port, pid: server.pid, version: await versionOf(place.path), close };
 }
 
 /** `mosquitto -h` begins with its version, and exits with 3. */

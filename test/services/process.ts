@@ -36,6 +36,11 @@ export class ServerProcess {
     return this.#child !== undefined;
   }
 
+  /** Of the process that leads the group; 0 while it is not running. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** Starts it and resolves when `ready` does without throwing; rejects with the end of its log if it exits first. */
   async start(ready: () => Promise<unknown>, timeoutMs: number): Promise<void> {
     if (this.running) {
