@@ -75,7 +75,7 @@ function where({ machine, versions }: Measured): string {
 }
 
 /** The figures as bars, with the spread as a line across the end of each. */
-function bars({ unit, loam, peers, detail }: Measured): string {
+function bars({ bench, unit, loam, peers, detail }: Measured): string {
   const rows = Object.entries({ loam, ...peers });
   const most = Math.max(...rows.map(([name, figure]) => Number(detail[name]?.highest ?? figure)), 1e-9);
   const x = (value: number) => (160 + (value / most) * 520).toFixed(1);
@@ -89,7 +89,7 @@ function bars({ unit, loam, peers, detail }: Measured): string {
     const width = (Number(x(figure)) - 160).toFixed(1);
     return `<text x="150" y="${y + 15}" text-anchor="end">${name}</text><rect x="160" y="${y}" width="${width}" height="20" fill="${i === 0 ? '#2f7d4f' : '#c9bfae'}"/>${spread}<text x="740" y="${y + 15}" text-anchor="end">${short(figure)}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 ${44 + rows.length * 34}" font-family="system-ui,sans-serif" font-size="13" fill="#26221c"><rect width="100%" height="100%" fill="#faf8f4"/><text x="160" y="20">${unit}</text>${drawn.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 ${44 + rows.length * 34}" font-family="system-ui,sans-serif" font-size="13" fill="#26221c"><title>${bench}: ${unit}</title><rect width="100%" height="100%" fill="#faf8f4"/><text x="160" y="20">${unit}</text>${drawn.join('')}</svg>\n`;
 }
 
 function short(value: number): string {
