@@ -1,82 +1,77 @@
-import { LRUCache } from 'lru-cache';
+import { randomUUID } from 'node:crypto';
 import type { Counter } from 'prom-client';
+import { EncodingInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { LabelValues, type Metrics } from '../core/metrics.ts';
-import { type DeadLetter, encodeDead } from '../telemetry/batch.ts';
+import { type DeadLetter, decodeDead, encodeDead } from '../telemetry/batch.ts';
 import { type DeadMark, encodeMark } from '../telemetry/dead-mark.ts';
+import { DeadFollower } from './dead-follower.ts';
+import { type Account, DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaOptions, usedOf } from './dead-quota.ts';
 import type { Log } from './log/port.ts';
 
-/** How much one sensor may put into the dead-letter log: so much at once, and so much more each day. */
-export interface DeadQuota {
-  readonly bytes: number;
-  readonly bytesADay: number;
-}
-
-/** A year of it is a tenth of what the log keeps. */
-export const SENSOR_QUOTA: DeadQuota = { bytes: 32 * 1024 ** 2, bytesADay: 1024 ** 2 };
-/** What is nobody's is a whole queue message, with the readings of many sensors. */
-export const NOBODYS_QUOTA: DeadQuota = { bytes: 1024 ** 3, bytesADay: 8 * 1024 ** 2 };
-
-/** The reason of a letter that stands for many. */
-export const OVER_QUOTA = 'over_quota';
-
-const DAY_MS = 86_400_000;
 /** While a sensor is over its quota, one letter in so long says so. */
 const SAY_AGAIN_MS = 6 * 3_600_000;
-/** Sensors whose quota is remembered. One more gives the one that was quiet longest a fresh quota. */
-const MOST_SENSORS = 50_000;
-/** What an entry takes beside its texts and payload. */
-const OVERHEAD_BYTES = 200;
 const MOST_REASONS = 20;
 
-export interface DeadLettersOptions {
+export interface DeadLettersOptions extends QuotaOptions {
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
-  readonly quota?: DeadQuota;
-  readonly nobodysQuota?: DeadQuota;
-  /** Of all of this writer's letters together, beside each sensor's own; without it there is no such limit. */
-  readonly allQuota?: DeadQuota;
+  /** Whose quotas these are: writers of one kind share them. Of workers unless told. */
+  readonly kind?: 'worker' | 'broker';
   /** Unix ms. */
   readonly now?: () => number;
 }
 
-interface Account {
-  readonly quota: DeadQuota;
-  bytes: number;
-  at: number;
+/** What is to be said of an account. */
+interface Sayings {
   /** What was not kept since it was last said, by reason. */
   unsaid: Map<string, number>;
   saidAt: number | undefined;
+  /** That it is nearly used up was said, and has not become untrue since. */
+  warned: boolean;
 }
 
 /**
  * The writing side of the dead-letter log. It keeps one sensor's flood from pushing everything else out of the log: every sensor has
  * a quota. What is over it is counted and not kept, but for one letter now and then that says how many they were.
  *
- * Quotas live in the memory of a process: each worker grants its own, and a restart grants it anew.
+ * Writers of one kind share their quotas: after `start` each follows the log, and counts what the others kept as its own. What two admit within
+ * the time that a letter takes through the log is kept by both: a sensor's quota may be passed by that much for each writer more.
  */
 export class DeadLetters {
   private readonly log: Log;
   private readonly logger: Logger;
-  private readonly quota: DeadQuota;
-  private readonly nobodysQuota: DeadQuota;
-  private readonly all: Account | undefined;
+  private readonly quotas: DeadQuotas;
+  private readonly kind: string;
+  private readonly writer: string;
+  private readonly follower: DeadFollower;
   private readonly now: () => number;
-  private readonly accounts = new LRUCache<string, Account>({ max: MOST_SENSORS });
+  private readonly sayings = new WeakMap<Account, Sayings>();
   private readonly counted: Counter<'reason' | 'kept'> | undefined;
   private readonly reasons = new LabelValues();
 
-  constructor(log: Log, { logger, metrics, quota, nobodysQuota, allQuota, now }: DeadLettersOptions) {
+  constructor(log: Log, { logger, metrics, kind = 'worker', now, ...quotas }: DeadLettersOptions) {
     this.log = log;
     this.logger = logger;
-    this.quota = quota ?? SENSOR_QUOTA;
-    this.nobodysQuota = nobodysQuota ?? NOBODYS_QUOTA;
+    this.quotas = new DeadQuotas(quotas);
+    this.kind = kind;
+    this.writer = `${kind}/${randomUUID()}`;
     this.now = now ?? Date.now;
-    this.all = allQuota && newAccount(allQuota, this.now());
+    this.follower = new DeadFollower(log, logger, ({ body }) => this.heard(body));
     this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
       'reason',
       'kept',
     ]);
+  }
+
+  /** Counts what others have kept, from now on too. Resolves when it knows what was kept before, or after ten seconds without. Never rejects. */
+  start(): Promise<void> {
+    return this.follower.start();
+  }
+
+  /** Ends following; letters can still be written. */
+  stop(): Promise<void> {
+    return this.follower.stop();
   }
 
   /**
@@ -105,6 +100,11 @@ export class DeadLetters {
     return isKept;
   }
 
+  /** The share of its sensor's quota that is used up, 0 to 1. */
+  used(letter: DeadLetter): number {
+    return usedOf(this.quotas.of(letter, this.now()));
+  }
+
   /** Counts a letter that is left out for a reason of its writer's. */
   leaveOut(letter: DeadLetter): void {
     this.count(letter, false);
@@ -112,7 +112,7 @@ export class DeadLetters {
 
   /** Resolves when the letter is durable. Rejects with LogUnavailable. */
   append(letter: DeadLetter): Promise<void> {
-    return this.log.append(encodeDead(letter));
+    return this.log.append(encodeDead({ ...letter, writer: this.writer }));
   }
 
   /** Resolves when it is durable what became of a letter. Rejects with LogUnavailable. */
@@ -124,33 +124,53 @@ export class DeadLetters {
     this.counted?.inc({ reason: this.reasons.of(reason), kept: isKept ? 'yes' : 'no' });
   }
 
+  private heard(body: Uint8Array): void {
+    const letter = deadOf(body);
+    const { writer } = letter ?? {};
+    if (letter && writer !== this.writer && writer?.startsWith(`${this.kind}/`)) this.quotas.kept(letter);
+  }
+
   /** What is over the quota of all is said once for all: a letter for each of many sensors would be a flood again. */
   private charge(letter: DeadLetter): { isWithin: boolean; admitted: DeadLetter | undefined } {
-    const size = sizeOf(letter);
-    const own = this.accountOf(letter);
-    const all = this.all && this.grow(this.all);
-    if (all && size > all.bytes) return { isWithin: false, admitted: this.overQuota(letter, all) };
-    const isWithin = size <= own.bytes;
-    const admitted = isWithin ? letter : this.overQuota(letter, own);
-    if (isWithin) own.bytes -= size;
-    if (all && admitted) all.bytes -= size;
-    return { isWithin, admitted };
+    const now = this.now();
+    const full = this.quotas.charge(letter, now);
+    if (!full) {
+      this.warn(letter, this.quotas.of(letter, now));
+      return { isWithin: true, admitted: letter };
+    }
+    const admitted = this.overQuota(letter, full);
+    if (admitted && full !== this.quotas.all) this.quotas.kept({ ...admitted, at: now });
+    return { isWithin: false, admitted };
+  }
+
+  private warn({ publish: { farm, sensor } }: DeadLetter, account: Account): void {
+    const sayings = this.sayingsOf(account);
+    const isNear = isNearlyUsed(account);
+    if (isNear && !sayings.warned) {
+      const used = `${Math.floor(usedOf(account) * 100)} %`;
+      this.logger.warn(
+        { event: 'dead_letters_near_quota', farm, sensor },
+        `${used} of the sensor’s quota of dead letters is used: at its end further ones are counted and not kept`,
+      );
+    }
+    sayings.warned = isNear;
   }
 
   private overQuota(letter: DeadLetter, account: Account): DeadLetter | undefined {
-    const { unsaid } = account;
+    const sayings = this.sayingsOf(account);
+    const { unsaid } = sayings;
     const reason = unsaid.has(letter.reason) || unsaid.size < MOST_REASONS ? letter.reason : 'other';
     unsaid.set(reason, (unsaid.get(reason) ?? 0) + 1);
     const now = this.now();
-    if (account.saidAt !== undefined && now - account.saidAt < SAY_AGAIN_MS) return undefined;
-    account.saidAt = now;
-    account.unsaid = new Map();
+    if (sayings.saidAt !== undefined && now - sayings.saidAt < SAY_AGAIN_MS) return undefined;
+    sayings.saidAt = now;
+    sayings.unsaid = new Map();
     const { farm, sensor } = letter.publish;
     const count = [...unsaid.values()].reduce((sum, n) => sum + n, 0);
     const list = [...unsaid].map(([word, n]) => `${n} ${word}`).join(', ');
-    const whose = account === this.all ? 'of all sensors together' : 'of the sensor';
+    const whose = account === this.quotas.all ? 'of all sensors together' : 'of the sensor';
     this.logger.warn(
-      { farm, sensor, count },
+      { event: 'dead_letters_over_quota', farm, sensor, count },
       `the quota of dead letters ${whose} is used up: further ones are not kept`,
     );
     const explanation =
@@ -159,29 +179,23 @@ export class DeadLetters {
     return { ...letter, reason: OVER_QUOTA, explanation };
   }
 
-  private accountOf({ publish: { farm, sensor } }: DeadLetter): Account {
-    const key = `${farm}/${sensor}`;
-    const quota = farm === '' ? this.nobodysQuota : this.quota;
-    const account = this.accounts.get(key) ?? newAccount(quota, this.now());
-    this.accounts.set(key, account);
-    return this.grow(account);
-  }
-
-  /** The account as it is now: what may be put in has grown since it was last looked at. */
-  private grow(account: Account): Account {
-    const { quota } = account;
-    const now = this.now();
-    const grown = (Math.max(0, now - account.at) / DAY_MS) * quota.bytesADay;
-    account.bytes = Math.min(quota.bytes, account.bytes + grown);
-    account.at = now;
-    return account;
+  private sayingsOf(account: Account): Sayings {
+    const sayings = this.sayings.get(account) ?? {
+      unsaid: new Map<string, number>(),
+      saidAt: undefined,
+      warned: false,
+    };
+    this.sayings.set(account, sayings);
+    return sayings;
   }
 }
 
-function newAccount(quota: DeadQuota, now: number): Account {
-  return { quota, bytes: quota.bytes, at: now, unsaid: new Map(), saidAt: undefined };
-}
-
-function sizeOf({ publish: { topic, payload }, explanation }: DeadLetter): number {
-  return payload.length + topic.length + explanation.length + OVERHEAD_BYTES;
+/** The letter in an entry of the log; undefined when it is something else, or of another version. */
+function deadOf(body: Uint8Array): DeadLetter | undefined {
+  try {
+    return decodeDead(body);
+  } catch (error) {
+    if (error instanceof EncodingInvalid) return undefined;
+    throw error;
+  }
 }

@@ -58,6 +58,7 @@ export class Broker implements Part {
   private door: Door | undefined;
   private aedes: Aedes | undefined;
   private entrances: Entrances | undefined;
+  private refusals: Refusals | undefined;
   private sweeper: NodeJS.Timeout | undefined;
   private unwatch: () => void = () => {};
   private listening = false;
@@ -139,6 +140,7 @@ export class Broker implements Part {
       this.sessions.registryChanged();
     });
     this.sweeper = setInterval(() => this.sweep(door), SWEEP_MS);
+    this.refusals?.start();
     log.info({ event: 'mqtt_listening', host, ...this.bound }, 'MQTT clients can connect');
   }
 
@@ -164,6 +166,7 @@ export class Broker implements Part {
     await this.farewell();
     await door?.drain(SWEEP_MS);
     door?.close();
+    await this.refusals?.stop();
     this.sessions.clear();
   }
 
@@ -180,7 +183,8 @@ export class Broker implements Part {
   private async createAedes(door: Door): Promise<Aedes> {
     const { limits, rights, intake, counts, sessions } = this;
     const { log, registry, dead, metrics } = this.options;
-    const onRefused = this.options.onRefused ?? (dead ? new Refusals(dead, counts, log, metrics).keep : () => {});
+    this.refusals = dead && new Refusals(dead, counts, log, metrics);
+    const onRefused = this.options.onRefused ?? this.refusals?.keep ?? (() => {});
     const publishing = new Publishing({
       counters: counts,
       rights,

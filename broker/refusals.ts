@@ -1,4 +1,5 @@
-import { DeadLetters, type DeadQuota } from '../backbone/dead-letters.ts';
+import { DeadLetters } from '../backbone/dead-letters.ts';
+import type { DeadQuota } from '../backbone/dead-quota.ts';
 import type { Log } from '../backbone/log/port.ts';
 import { explain } from '../core/errors.ts';
 import { withDeadline } from '../core/lifecycle.ts';
@@ -41,9 +42,24 @@ export class Refusals {
   private underWay = 0;
 
   constructor(dead: Log, counters: BrokerCounters, log: Logger, metrics?: Metrics) {
-    this.letters = new DeadLetters(dead, { logger: log, metrics, quota: SENSORS, allQuota: EVERYBODYS });
+    this.letters = new DeadLetters(dead, {
+      logger: log,
+      metrics,
+      kind: 'broker',
+      quota: SENSORS,
+      allQuota: EVERYBODYS,
+    });
     this.counters = counters;
     this.log = log;
+  }
+
+  /** Counts what other brokers keep against the same quotas. Nobody waits for that. */
+  start(): void {
+    void this.letters.start();
+  }
+
+  stop(): Promise<void> {
+    return this.letters.stop();
   }
 
   /** Resolves when the dead letter is kept, or counted as not kept. Never rejects. */

@@ -59,6 +59,8 @@ export interface DeadLetter {
   readonly reason: string;
   readonly explanation: string;
   readonly at: number;
+  /** Which process wrote it, as `worker/…` or `broker/…`. */
+  readonly writer?: string;
 }
 
 /** A fresh batch id. */
@@ -116,7 +118,7 @@ const batchMessage = z.tuple([z.literal(1), text, rowsOf(isPublishRow), z.enum([
 const changedRow = z.tuple([text, text, z.number(), z.number()]);
 // Entries that change nothing unannounced leave the last part out, as earlier versions did.
 const liveMessage = z.tuple([z.literal(1), text, rowsOf(isReadingRow), z.array(changedRow).optional()]);
-const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number()]);
+const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number(), text.optional()]);
 
 function toRow(p: Publish): PublishRow {
   return [p.farm, p.field, p.sensor, p.topic, p.payload, p.received];
@@ -182,12 +184,14 @@ export function decodeLive(bytes: Uint8Array): LiveEntry {
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */
-export function encodeDead(letter: DeadLetter): Uint8Array {
-  return packr.pack([1, toRow(letter.publish), letter.reason, letter.explanation, letter.at]);
+export function encodeDead({ publish, reason, explanation, at, writer }: DeadLetter): Uint8Array {
+  const letter = [1, toRow(publish), reason, explanation, at];
+  return packr.pack(writer === undefined ? letter : [...letter, writer]);
 }
 
 /** The dead letter in a message of the dead-letter log. Throws EncodingInvalid. */
 export function decodeDead(bytes: Uint8Array): DeadLetter {
-  const [, row, reason, explanation, at] = decode(deadMessage, bytes, 'dead letter');
-  return { publish: fromRow(row), reason, explanation, at };
+  const [, row, reason, explanation, at, writer] = decode(deadMessage, bytes, 'dead letter');
+  const letter = { publish: fromRow(row), reason, explanation, at };
+  return writer === undefined ? letter : { ...letter, writer };
 }

@@ -76,6 +76,7 @@ export class Worker implements Part {
   }
 
   async start(): Promise<void> {
+    await this.letters.start();
     const prefetch = this.options.prefetch ?? PREFETCH;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();
@@ -90,6 +91,7 @@ export class Worker implements Part {
     } finally {
       clearTimeout(giveBack);
       this.pipeline.giveUp('the worker was stopped');
+      await this.letters.stop();
     }
   }
 

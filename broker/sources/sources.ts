@@ -77,6 +77,7 @@ export class Sources implements Part {
       this.follow(current);
     });
     this.follow(registry.current());
+    this.refusals.start();
     this.pruner = setInterval(() => this.door.prune(), PRUNE_MS);
   }
 
@@ -87,7 +88,7 @@ export class Sources implements Part {
     await this.door.drain(deadlineMs * DRAIN_SHARE);
     const stopped = [...this.running.values()].map(({ source }) => source.stop());
     this.running.clear();
-    await Promise.all(stopped);
+    await Promise.all([...stopped, this.refusals.stop()]);
     clearInterval(this.pruner);
     this.door.close();
   }

@@ -1,5 +1,5 @@
 import { EncodingInvalid } from '../../core/errors.ts';
-import { decodeDead } from '../../telemetry/batch.ts';
+import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
 import { type DeadAct, type DeadMark, decodeMark } from '../../telemetry/dead-mark.ts';
 
 export type LetterState = 'open' | DeadAct;
@@ -64,8 +64,8 @@ export class DeadLetterBook {
     this.size = 0;
   }
 
-  /** The next entry of the log. */
-  take(offset: number, body: Uint8Array): void {
+  /** The next entry of the log; answers the letter that it is. */
+  take(offset: number, body: Uint8Array): DeadLetter | undefined {
     const letter = read(decodeDead, body);
     if (letter) {
       const { farm, sensor } = letter.publish;
@@ -84,6 +84,7 @@ export class DeadLetterBook {
     const mark = letter ? undefined : read(decodeMark, body);
     if (mark) this.settle(mark);
     this.account(offset, letter?.at ?? mark?.at, body.length);
+    return letter;
   }
 
   /** Remembers what became of a letter. Told twice, the later act stands. */

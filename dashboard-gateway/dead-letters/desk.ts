@@ -1,4 +1,6 @@
+import { newestOffset } from '../../backbone/dead-follower.ts';
 import { DeadLetters } from '../../backbone/dead-letters.ts';
+import { DeadQuotas } from '../../backbone/dead-quota.ts';
 import type { Log, LogEntry, LogLimits } from '../../backbone/log/port.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
 import { explain, Trimmed, UnknownEpoch } from '../../core/errors.ts';
@@ -12,15 +14,13 @@ import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/tail.ts';
 import { DeadLetterBook, type Filter, type Listed, type Summary } from './book.ts';
 import { replayMessage } from './replay.ts';
-import { trimmingWarning } from './warnings.ts';
+import { quotaWarning, trimmingWarning } from './warnings.ts';
 
 const LOOK_MS = 30_000;
 /** A warning that stands is said in the log so often. */
 const SAY_AGAIN_MS = 12 * 3_600_000;
 /** Letters of one page that lie closer together in the log than this are read together. */
 const MOST_APART = 100;
-/** How far back the newest entry is looked for: the log keeps entries of its own between letters. */
-const LOOK_BACK = 200;
 
 export interface DeskOptions {
   readonly dead: Log;
@@ -57,6 +57,8 @@ export class DeadLetterDesk {
   private readonly book = new DeadLetterBook();
   private readonly tail: Tail;
   private readonly writer: DeadLetters;
+  /** What workers charge their letters to, as the log tells it. */
+  private quotas = new DeadQuotas({});
   private readonly busy = new Set<number>();
   private epoch = '';
   private read = 0;
@@ -142,6 +144,13 @@ export class DeadLetterDesk {
     return { ...kept, warning: trimmingWarning(kept, limits, now()) };
   }
 
+  /** What a farm's admins should know before letters of theirs are left out, or trimmed; null when there is nothing. */
+  warningFor(farm: string): string | null {
+    const nearly = [...this.quotas.nearlyUsed(this.options.now(), farm)];
+    const warnings = [quotaWarning(nearly), this.logNow().warning].filter((warning) => warning !== null);
+    return warnings.length > 0 ? warnings.join(' ') : null;
+  }
+
   private async settle(
     farm: string,
     offset: number,
@@ -168,6 +177,7 @@ export class DeadLetterDesk {
 
   private begin(epoch: string, offset: number): void {
     this.book.clear();
+    this.quotas = new DeadQuotas({});
     this.epoch = epoch;
     this.read = offset;
     this.target = undefined;
@@ -175,7 +185,8 @@ export class DeadLetterDesk {
 
   private take(entries: readonly LogEntry[]): void {
     for (const { offset, body } of entries) {
-      this.book.take(offset, body);
+      const letter = this.book.take(offset, body);
+      if (letter?.writer?.startsWith('worker/')) this.quotas.kept(letter);
       this.read = offset;
     }
   }
@@ -259,6 +270,11 @@ export class DeadLetterDesk {
     metrics.gauge('loam_dead_letter_warning', '1 while something is about to be trimmed', () =>
       this.logNow().warning === null ? 0 : 1,
     );
+    metrics.gauge(
+      'loam_dead_letter_sensors_near_quota',
+      'Sensors that have used more than three quarters of their quota of dead letters',
+      () => [...this.quotas.nearlyUsed(now())].length,
+    );
     metrics.counts('loam_dead_letters_trimmed_total', 'Dead letters trimmed that nobody had looked after', () => ({
       open: this.trimmed,
     }));
@@ -275,11 +291,4 @@ function runsOf(offsets: readonly number[]): number[][] {
     else runs.push([offset]);
   }
   return runs;
-}
-
-/** The offset of the newest entry; -1 when there is none. Rejects with LogUnavailable. */
-async function newestOffset(log: Log): Promise<number> {
-  const { epoch, first, next } = await log.head();
-  const entries = await log.read({ offset: Math.max(first, next - LOOK_BACK), epoch }, LOOK_BACK);
-  return entries.at(-1)?.offset ?? -1;
 }

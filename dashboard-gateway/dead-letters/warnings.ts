@@ -22,3 +22,15 @@ export function trimmingWarning(
   }
   return null;
 }
+
+/** Sensors that are named; more are counted. */
+const MOST_NAMED = 3;
+
+/** What there is to say of sensors that have used most of their quota (`used`: 0 to 1); null when there are none. */
+export function quotaWarning(sensors: readonly { readonly sensor: string; readonly used: number }[]): string | null {
+  if (sensors.length === 0) return null;
+  const worst = [...sensors].sort((a, b) => b.used - a.used).slice(0, MOST_NAMED);
+  const named = worst.map(({ sensor, used }) => `${sensor || 'unreadable messages'} ${Math.floor(used * 100)} %`);
+  const more = sensors.length > MOST_NAMED ? ` and ${sensors.length - MOST_NAMED} more` : '';
+  return `Room for dead letters is nearly used up (${named.join(', ')}${more}): at 100 % further messages that cannot be read are counted, not kept. Find out what these sensors send.`;
+}

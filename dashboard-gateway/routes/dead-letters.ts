@@ -53,9 +53,9 @@ function routesAt(path: string, whose: WhoseOf, sessions: Sessions, letters: Dea
   const list: Route['handler'] = signedIn(sessions, async (caller, request, { farm = '' }) => {
     const of = whose(caller, farm);
     const { letters: found, next, counts, reasons } = await letters.list(of, parseQuery(listQuery, request.query));
-    const { bytes, oldest = null, warning } = letters.logNow();
+    const { bytes, oldest = null } = letters.logNow();
     const { maxBytes, maxAgeMs } = DEAD_LOG_LIMITS;
-    const log = { bytes, maxBytes, oldest, maxAgeMs, warning };
+    const log = { bytes, maxBytes, oldest, maxAgeMs, warning: letters.warningFor(of) };
     return json({ letters: found.map((letter) => shown(letter, MOST_IN_LIST)), next, counts, reasons, log });
   });
 

@@ -1,11 +1,14 @@
 import { expect } from 'chai';
-import { DeadLetters, type DeadLettersOptions, OVER_QUOTA } from '../../backbone/dead-letters.ts';
+import { DeadLetters, type DeadLettersOptions } from '../../backbone/dead-letters.ts';
+import { OVER_QUOTA } from '../../backbone/dead-quota.ts';
+import { LateLog } from '../../backbone/log/late.ts';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
-import { temporaryFolder } from '../services/wait.ts';
+import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { listening } from '../workers/bench.ts';
 
 const HOUR = 3_600_000;
 /** Room for three of the letters below. */
@@ -21,16 +24,23 @@ describe('the quota of dead letters, on a real log', () => {
   let log: Log;
   let metrics: Metrics;
   let now: number;
+  const writers: DeadLetters[] = [];
 
   beforeEach(async () => {
     log = await openLmdbLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
     metrics = new Metrics();
     now = 1_764_000_000_000;
   });
-  afterEach(() => log.close());
+  afterEach(async () => {
+    for (const letters of writers.splice(0)) await letters.stop();
+    await log.close();
+  });
 
-  const writer = (over: Partial<DeadLettersOptions> = {}) =>
-    new DeadLetters(log, { logger: silent, metrics, quota: QUOTA, now: () => now, ...over });
+  const writer = (over: Partial<DeadLettersOptions> = {}, on = log) => {
+    const letters = new DeadLetters(on, { logger: silent, metrics, quota: QUOTA, now: () => now, ...over });
+    writers.push(letters);
+    return letters;
+  };
   const kept = async () => (await log.read('first', 1_000)).map(({ body }) => decodeDead(body));
   const reasonsOf = async (sensor: string) =>
     (await kept()).filter(({ publish }) => publish.sensor === sensor).map(({ reason }) => reason);
@@ -81,6 +91,69 @@ describe('the quota of dead letters, on a real log', () => {
     expect((await reasonsOf('s1')).slice(4)).to.deep.equal(['not_json', 'not_json']);
     await setAside(letters, letter('s1'), 50);
     expect((await reasonsOf('s1')).slice(4).filter((reason) => reason === 'not_json')).to.have.length(3);
+  });
+
+  it('is shared by its writers: what one keeps is charged to the others, and to one that starts later', async () => {
+    const [one, two, another] = [writer(), writer(), writer({ kind: 'broker' })];
+    await Promise.all([one, two, another].map((each) => each.start()));
+    const fresh = { ...letter('s1'), at: now };
+    await setAside(one, fresh, 2);
+    await until('the other knows', () => two.used(fresh) === one.used(fresh));
+    expect(another.used(fresh), 'another kind has quotas of its own').to.equal(0);
+    await setAside(two, fresh, 50);
+    expect(await reasonsOf('s1')).to.deep.equal(['not_json', 'not_json', 'not_json', OVER_QUOTA]);
+    await until('the first knows', () => one.used(fresh) === two.used(fresh));
+    expect(one.admit(fresh)?.reason).to.equal(OVER_QUOTA);
+
+    const late = writer();
+    await late.start();
+    expect(late.used(fresh)).to.equal(one.used(fresh));
+    expect(late.admit(fresh)?.reason).to.equal(OVER_QUOTA);
+  });
+
+  it('holds for a writer that starts when a flood filled the log, as far as the log says when, with what days have given back', async () => {
+    const first = writer();
+    for (let day = 0; day < 10; day++) {
+      await setAside(first, { ...letter('s1'), at: now }, 2);
+      now += 24 * HOUR;
+    }
+    const late = writer();
+    await late.start();
+    expect(late.used(letter('s1'))).to.equal(first.used(letter('s1')));
+  });
+
+  it('goes on with a log that was away, from where it was', async () => {
+    const folder = await temporaryFolder();
+    const open = () => openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
+    let tries = 0;
+    const late = new LateLog(async () => {
+      tries += 1;
+      if (tries < 3) throw new Error('not yet');
+      return await open();
+    });
+    const letters = writer({}, late);
+    const there = await open();
+    await there.append(encodeDead({ ...letter('s1'), at: now, writer: 'worker/another' }));
+    await there.close();
+    await letters.start();
+    expect(letters.used(letter('s1'))).to.be.within(0.3, 0.4);
+    await letters.stop();
+    await late.close();
+  });
+
+  it('warns when three quarters of it are used, once, and anew when days have given some back', async () => {
+    const { log: logger, lines } = listening();
+    const letters = writer({ logger, quota: { bytes: 3_000, bytesADay: 3_000 } });
+    const warnings = () => lines.filter((line) => line.includes('dead_letters_near_quota'));
+    await setAside(letters, letter('s1'), 7);
+    expect(warnings()).to.deep.equal([]);
+    await setAside(letters, letter('s1'), 2);
+    expect(warnings()).to.have.length(1);
+    expect(warnings()[0]).to.include('"sensor":"s1"');
+    expect(await reasonsOf('s1'), 'before anything is left out').to.have.length(9);
+    now += 24 * HOUR;
+    await setAside(letters, letter('s1'), 9);
+    expect(warnings()).to.have.length(2);
   });
 
   it('of all together holds many sensors that are each within their own, and is said once for all', async () => {

@@ -257,6 +257,24 @@ describe('dead letters over HTTP', () => {
     expect(text).to.match(/^loam_dead_letter_log_bytes [1-9]\d*$/m);
   });
 
+  it('of a sensor that is near the end of its quota are warned of, to its own farm, before any is left out', async () => {
+    const big = { ...letter({ payload: Buffer.alloc(1024 ** 2, 'x') }), writer: 'worker/one' };
+    await keep(...Array<DeadLetter>(20).fill(big));
+    expect((await listed(20)).log.warning).to.equal(null);
+    // Those of brokers count against quotas of their own.
+    await keep(...Array<DeadLetter>(6).fill({ ...big, writer: 'broker/one' }));
+    expect((await listed(26)).log.warning).to.equal(null);
+    expect(await place.metrics.text()).to.match(/^loam_dead_letter_sensors_near_quota 0$/m);
+    await keep(...Array<DeadLetter>(6).fill(big));
+    expect((await listed(32)).log.warning).to.match(/\(s1 81 %\)/);
+    expect(await place.metrics.text()).to.match(/^loam_dead_letter_sensors_near_quota 1$/m);
+    const souths = await until('south’s list', async () => {
+      const answer = await get('/api/farms/south/dead-letters', sam);
+      return answer.status === 200 && body(answer);
+    });
+    expect(souths.log.warning).to.equal(null);
+  });
+
   it('that will soon be trimmed are warned of in the metrics and in the answer', async () => {
     await keep(letter());
     const quiet = await listed(1);

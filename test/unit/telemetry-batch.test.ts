@@ -70,9 +70,11 @@ describe('batch encoding', () => {
     expect(decodeLive(encodeLive(live))).to.deep.equal(live);
   });
 
-  it('gives back a dead letter', () => {
-    const back = decodeDead(encodeDead(dead));
-    expect({ ...back, publish: plain(back.publish) }).to.deep.equal({ ...dead, publish: plain(dead.publish) });
+  it('gives back a dead letter, and who wrote it', () => {
+    for (const letter of [dead, { ...dead, writer: 'worker/1' }]) {
+      const back = decodeDead(encodeDead(letter));
+      expect({ ...back, publish: plain(back.publish) }).to.deep.equal({ ...letter, publish: plain(letter.publish) });
+    }
   });
 
   it('gives back empty lists', () => {
