@@ -10,13 +10,24 @@ import { endToEnd } from './end-to-end.ts';
 import { fanOut } from './fan-out.ts';
 import { history } from './history.ts';
 import { ingest } from './ingest.ts';
+import { latency } from './latency.ts';
 import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
 
 /**
  * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
  * Exits 2 when the command line is wrong, 1 when the benchmark fails.
  */
-const all: readonly Benchmark[] = [ingest, endToEnd, fanOut, history, connections, decode, encoding, dashboard];
+const all: readonly Benchmark[] = [
+  ingest,
+  endToEnd,
+  latency,
+  fanOut,
+  history,
+  connections,
+  decode,
+  encoding,
+  dashboard,
+];
 const benchmarks = new Map(all.map((benchmark) => [benchmark.name, benchmark]));
 
 const given = readArguments();

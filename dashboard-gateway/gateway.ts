@@ -167,8 +167,8 @@ export class Gateway implements Part {
 
   private makeRoutes(): Promise<Route[]> {
     const { sessions, history, letters, figures, now } = this;
-    const lastSeen = (farm: string) => this.live.lastSeen(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, lastSeen, now });
+    const farmNow = (farm: string) => this.live.farmNow(farm);
+    return allRoutes({ ...this.options, sessions, history, letters, figures, farmNow, now });
   }
 
   private plan(head: Head): Plan {

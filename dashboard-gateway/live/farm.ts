@@ -5,7 +5,7 @@ import { DEFAULT_INTERVAL_S, type Standing, standing } from '../sensor-state.ts'
 import type { EntryWindow } from './entry-window.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
-import { type SensorStatus, statusKey, statusOf, urgentKey } from './status.ts';
+import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, urgentKey } from './status.ts';
 import { LIVE, type Need, type Subscription } from './viewer.ts';
 
 export interface FarmOptions {
@@ -33,7 +33,7 @@ export interface StatusOfSensor extends SensorStatus {
 }
 
 /** One farm as its viewers see it: the newest values, how its sensors are, what came lately, and who watches which field. */
-export class LiveFarm {
+export class LiveFarm implements FarmNow {
   readonly id: string;
   readonly latest: FarmLatest;
   readonly window: EntryWindow;
@@ -148,6 +148,11 @@ export class LiveFarm {
     return new Set([...registered.map((s) => s.id), ...this.latest.sensors.keys()]);
   }
 
+  sensorNow(sensor: string, now: number): SensorNow {
+    const lastSeen = this.latest.sensors.get(sensor)?.lastSeen ?? null;
+    return { ...this.statusOf(sensor, now), lastSeen };
+  }
+
   /** By field, each of its sensors as it stands in a snapshot, as JSON. */
   snapshots(now: number): Map<string, string[]> {
     const registry = this.options.registry.current();
@@ -168,14 +173,11 @@ export class LiveFarm {
   }
 
   private snapshotOf(sensor: string, field: string, name: string, now: number): string {
-    const known = this.latest.sensors.get(sensor);
-    const status = this.statusOf(sensor, now);
-    this.assumeTold(sensor, status);
-    const { state, skewMs, refused, battery, signal } = status;
+    const is = this.sensorNow(sensor, now);
+    this.assumeTold(sensor, is);
     const values: Record<string, [number, number]> = {};
-    for (const [metric, { ts, value }] of known?.values ?? []) values[metric] = [ts, value];
-    const lastSeen = known?.lastSeen ?? null;
-    return JSON.stringify({ sensor, field, name, state, lastSeen, skewMs, refused, battery, signal, values });
+    for (const [metric, { ts, value }] of this.latest.sensors.get(sensor)?.values ?? []) values[metric] = [ts, value];
+    return JSON.stringify({ sensor, field, name, ...is, values });
   }
 
   /** What a snapshot says has been told; a change that others wait to be told of still is one. */

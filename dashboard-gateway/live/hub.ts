@@ -14,6 +14,7 @@ import { frames } from './protocol.ts';
 import { Publisher } from './publisher.ts';
 import { Rewind } from './rewind.ts';
 import { Slowness } from './slowness.ts';
+import type { FarmNow } from './status.ts';
 import type { Subscription, Viewer } from './viewer.ts';
 import { MAX_ROWS, WaitingRoom } from './waiting-room.ts';
 
@@ -148,11 +149,11 @@ export class LiveHub implements FeedListener {
     viewer.arrangeTopics();
   }
 
-  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
-  async lastSeen(farmId: string): Promise<ReadonlyMap<string, number>> {
+  /** A farm's sensors, once what the store knows of them has been taken in. Rejects with StoreUnavailable. */
+  async farmNow(farmId: string): Promise<FarmNow> {
     const farm = this.farm(farmId);
     await farm.loaded;
-    return new Map([...farm.latest.sensors].map(([sensor, { lastSeen }]) => [sensor, lastSeen]));
+    return farm;
   }
 
   /** To be called a few times a second: those who wait for their time may have reached it. */

@@ -13,6 +13,7 @@ import { LiveHub } from './hub.ts';
 import { showLive } from './metrics.ts';
 import { RefusedCounts } from './refused-counts.ts';
 import { LiveSockets } from './sockets.ts';
+import type { FarmNow } from './status.ts';
 
 const SPEED_CHECK_MS = 100;
 const CHECK_MS = 1_000;
@@ -85,9 +86,9 @@ export class Live {
     return [...this.hub.feed.health(), ...(this.refused?.tail.health() ?? [])];
   }
 
-  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
-  lastSeen(farm: string): Promise<ReadonlyMap<string, number>> {
-    return this.hub.lastSeen(farm);
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  farmNow(farm: string): Promise<FarmNow> {
+    return this.hub.farmNow(farm);
   }
 
   private watch(): void {

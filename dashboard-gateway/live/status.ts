@@ -24,6 +24,20 @@ export interface SensorStatus extends Standing {
   readonly signal?: number;
 }
 
+/** A sensor as snapshots and the list of sensors have it. */
+export interface SensorNow extends SensorStatus {
+  /** When its last reading was received, Unix ms; null when none ever was. */
+  readonly lastSeen: number | null;
+}
+
+/** The sensors of one farm, as they are now. */
+export interface FarmNow {
+  /** Every sensor that is registered or reports. */
+  sensorIds(): ReadonlySet<string>;
+  /** How a sensor is at `now`, Unix ms. */
+  sensorNow(sensor: string, now: number): SensorNow;
+}
+
 /**
  * How far a clock was off by one reading, ms; undefined when the reading tells nothing of it. A time in the future is the clock's; a time in the past
  * may be, unless the reading was kept back. A time that was replaced because nobody could believe it (`deviceTs`) always is.

@@ -8,6 +8,7 @@ import type { DeadLetterDesk } from '../dead-letters/desk.ts';
 import type { FirstSignIn } from '../first-sign-in.ts';
 import type { History } from '../history/history.ts';
 import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/status.ts';
 import type { MqttEndpoint } from '../mqtt-endpoint.ts';
 import { Passwords } from '../sign-in/passwords.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
@@ -36,8 +37,8 @@ export interface RouteParts {
   readonly figures: Figures;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
-  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
-  readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly mqtt: () => MqttEndpoint;
   readonly log: Logger;
   /** Unix ms. */

@@ -9,6 +9,7 @@ import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/status.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from './signed-in.ts';
 
@@ -28,19 +29,19 @@ export interface CommandParts {
   readonly registry: RegistryView;
   readonly sessions: Sessions;
   readonly commands: Commands;
-  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
-  readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
   /** Unix ms. */
   readonly now: () => number;
 }
 
 /** Commands sent to a sensor, by those who work on its farm, and what became of them, for everybody who sees it. */
-export function commandRoutes({ registry, sessions, commands, lastSeen, now }: CommandParts): Route[] {
+export function commandRoutes({ registry, sessions, commands, farmNow, now }: CommandParts): Route[] {
   /** A sensor that a bridge brings need not be registered: then it must have reported. */
   const refuseUnknown = async (farm: string, sensor: string): Promise<void> => {
     const known = registry.current().sensors.get(sensor);
     if (known?.farm === farm) return;
-    if (!known && ID.test(sensor) && (await lastSeen(farm)).has(sensor)) return;
+    if (!known && ID.test(sensor) && (await farmNow(farm)).sensorIds().has(sensor)) return;
     throw new HttpProblem('not-found', `the farm has no sensor "${sensor}"`);
   };
 

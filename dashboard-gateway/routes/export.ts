@@ -5,6 +5,7 @@ import { csv } from '../csv.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/status.ts';
 import { type ShownSensor, sensorsOf } from '../sensors.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
 import { id, metricName, range, rangeOf } from './query.ts';
@@ -21,20 +22,20 @@ export interface ExportParts {
   readonly registry: RegistryView;
   readonly sessions: Sessions;
   readonly store: Store;
-  readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly now: () => number;
 }
 
 /** `GET /api/farms/{farm}/export.csv`: read from the store as fast as the client takes it, and no longer than it wants it. */
-export function exportRoutes({ registry, sessions, store, lastSeen, now }: ExportParts): Route[] {
+export function exportRoutes({ registry, sessions, store, farmNow, now }: ExportParts): Route[] {
   let open = 0;
 
   const handler = signedIn(sessions, async (caller, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), caller.user, farmId);
     const { sensor, field, metric, ...given } = parseQuery(exportQuery, request.query);
     const { from, to } = rangeOf(given, now());
-    const seen = await lastSeen(farm.id);
-    const all = sensorsOf(registry.current(), farm.id, seen.keys());
+    const is = await farmNow(farm.id);
+    const all = sensorsOf(registry.current(), farm.id, is.sensorIds());
     const sensors = chosen(all, sensor, field);
     if (open >= MOST_AT_ONCE) throw retryLater('busy', 10, `${MOST_AT_ONCE} exports are under way`);
 

@@ -1,8 +1,8 @@
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/status.ts';
 import { endpointFor, type MqttEndpoint } from '../mqtt-endpoint.ts';
-import { standing } from '../sensor-state.ts';
 import { sensorsOf } from '../sensors.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm, visibleFarms } from './signed-in.ts';
@@ -10,14 +10,14 @@ import { signedIn, visibleFarm, visibleFarms } from './signed-in.ts';
 export interface FarmParts {
   readonly registry: RegistryView;
   readonly sessions: Sessions;
-  /** By sensor, when its last reading was received, Unix ms. Rejects with StoreUnavailable. */
-  readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly mqtt: () => MqttEndpoint;
   readonly now: () => number;
 }
 
 /** What there is: farms, their fields and sensors, metrics. */
-export function farmRoutes({ registry, sessions, lastSeen, mqtt, now }: FarmParts): Route[] {
+export function farmRoutes({ registry, sessions, farmNow, mqtt, now }: FarmParts): Route[] {
   return [
     {
       method: 'GET',
@@ -37,13 +37,10 @@ export function farmRoutes({ registry, sessions, lastSeen, mqtt, now }: FarmPart
       path: '/api/farms/{farm}/sensors',
       handler: signedIn(sessions, async ({ user }, _request, { farm: id = '' }) => {
         const { farm } = visibleFarm(registry.current(), user, id);
-        const seen = await lastSeen(farm.id);
-        const sensors = sensorsOf(registry.current(), farm.id, seen.keys()).map((sensor) => {
-          const last = seen.get(sensor.id);
-          const { state } = standing(last, sensor.interval * 1000, now());
-          return { ...sensor, state, lastSeen: last ?? null };
-        });
-        return json({ sensors });
+        const is = await farmNow(farm.id);
+        const at = now();
+        const shown = sensorsOf(registry.current(), farm.id, is.sensorIds());
+        return json({ sensors: shown.map((sensor) => ({ ...sensor, ...is.sensorNow(sensor.id, at) })) });
       }),
     },
   ];

@@ -5,6 +5,7 @@ import type { History } from '../history/history.ts';
 import { parseQuery } from '../http/parse.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/status.ts';
 import { sensorsOf } from '../sensors.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
 import { id, metricName, range, rangeOf } from './query.ts';
@@ -29,15 +30,15 @@ export interface HistoryParts {
   readonly registry: RegistryView;
   readonly sessions: Sessions;
   readonly history: History;
-  readonly lastSeen: (farm: string) => Promise<ReadonlyMap<string, number>>;
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly now: () => number;
 }
 
 /** `GET /api/farms/{farm}/history`. */
-export function historyRoutes({ registry, sessions, history, lastSeen, now }: HistoryParts): Route[] {
+export function historyRoutes({ registry, sessions, history, farmNow, now }: HistoryParts): Route[] {
   const sensorsOfField = async (farm: string, field: string): Promise<string[]> => {
-    const seen = await lastSeen(farm);
-    return sensorsOf(registry.current(), farm, seen.keys())
+    const is = await farmNow(farm);
+    return sensorsOf(registry.current(), farm, is.sensorIds())
       .filter((sensor) => sensor.field === field)
       .map((sensor) => sensor.id);
   };

@@ -215,7 +215,10 @@ describe('the gateway over HTTP', () => {
         interval: 60,
         role: 'sensor',
         state: 'offline',
+        since: now - 100_000_000 + 300_000,
         lastSeen: now - 100_000_000,
+        skewMs: 0,
+        refused: 0,
       });
       expect(sensors[1]).to.include({ id: 's2', state: 'never', lastSeen: null });
       expect(sensors[2]).to.include({ id: 'stray', field: 'unassigned', state: 'online' });

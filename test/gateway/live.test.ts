@@ -5,7 +5,7 @@ import { StoreUnavailable, Trimmed } from '../../core/errors.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
 import { until } from '../services/wait.ts';
-import { type Frame, overlay, Place, reading } from './harness.ts';
+import { call, type Frame, overlay, Place, reading } from './harness.ts';
 
 /** When a test began: long runs must not make its readings old. */
 let NOW = 0;
@@ -20,6 +20,7 @@ const snapshot = z.object({
       field: z.string(),
       name: z.string(),
       state: z.string(),
+      since: z.number(),
       lastSeen: z.number().nullable(),
       skewMs: z.number(),
       refused: z.number(),
@@ -64,12 +65,23 @@ describe('live', () => {
         field: 'f1',
         name: 'Row 3',
         state: 'online',
+        since: NOW - 1000,
         lastSeen: NOW - 1000,
         skewMs: 0,
         refused: 0,
         values: { moisture: [NOW - 1000, 30] },
       },
-      { sensor: 's2', field: 'f2', name: 's2', state: 'never', lastSeen: null, skewMs: 0, refused: 0, values: {} },
+      {
+        sensor: 's2',
+        field: 'f2',
+        name: 's2',
+        state: 'never',
+        since: 0,
+        lastSeen: null,
+        skewMs: 0,
+        refused: 0,
+        values: {},
+      },
     ]);
 
     await place.announce([reading({ ts: NOW, values: { moisture: 31.2 } })]);
@@ -288,6 +300,16 @@ describe('live', () => {
       const publish = { farm: 'north', field: 'f1', sensor, topic: 't', payload: new Uint8Array(1), received: at };
       return encodeDead({ publish, reason: 'not_json', explanation: '', at });
     };
+    /** The list of sensors, as a snapshot has them: it must say the same of each. */
+    const listed = async (of: Gateway) => {
+      const cookie = await place.signIn(of, 'ada');
+      const { sensors } = JSON.parse((await call(of.port, '/api/farms/north/sensors', { headers: { cookie } })).text);
+      return sensors.map(({ id, interval: _, role: __, position: ___, ...is }: Record<string, unknown>) => ({
+        sensor: id,
+        ...is,
+      }));
+    };
+    const withoutValues = (sensors: z.infer<typeof snapshot>['sensors']) => sensors.map(({ values: _, ...is }) => is);
 
     it('counts what was refused of it within a day, in a status and in snapshots, on every gateway alike', async () => {
       await place.dead.append(letter('s1', NOW - 25 * 3_600_000));
@@ -304,6 +326,7 @@ describe('live', () => {
         other.say({ type: 'subscribe', id: 1, farm: 'north' });
         const { sensors } = snapshot.parse(await other.next('snapshot'));
         expect(sensors.map((s) => s.refused)).to.deep.equal([2, 1]);
+        expect(await listed(g)).to.deep.equal(withoutValues(sensors));
       }
     });
 
@@ -322,6 +345,7 @@ describe('live', () => {
       client.say({ type: 'subscribe', id: 2, farm: 'north' });
       const { sensors } = snapshot.parse(await client.next('snapshot'));
       expect(sensors[0]).to.include({ skewMs: -3_600_000, battery: 87, signal: -95 });
+      expect(await listed(gateway)).to.deep.equal(withoutValues(sensors));
     });
 
     it('does not take a backfill for a wrong clock, nor its values for the newest', async () => {
