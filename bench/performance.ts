@@ -23,6 +23,7 @@ type Measured = z.infer<typeof outcome>;
 
 const ORDER = [
   'ingest',
+  'connections',
   'stored',
   'end-to-end',
   'latency',

@@ -7,8 +7,8 @@ import { once } from 'node:events';
  *
  * Exits 0 only when both do.
  */
-const SLOW = ['test/backbone/**/*.test.ts', 'test/services/**/*.test.ts'];
-const REST = ['test/**/*.test.ts', ...SLOW.flatMap((files) => ['--ignore', files])];
+const HALF = ['test/backbone/**/*.test.ts', 'test/e2e/**/*.test.ts', 'test/services/**/*.test.ts'];
+const REST = ['test/**/*.test.ts', ...HALF.flatMap((files) => ['--ignore', files])];
 
 /** One mocha run: its exit code, and what it printed when it was not shown at once. */
 async function mocha(files: readonly string[], shown: boolean): Promise<{ code: number; text: string }> {
@@ -22,7 +22,7 @@ async function mocha(files: readonly string[], shown: boolean): Promise<{ code: 
   return { code: typeof code === 'number' ? code : 1, text: Buffer.concat(printed).toString() };
 }
 
-const second = mocha(SLOW, false);
+const second = mocha(HALF, false);
 const first = await mocha(REST, true);
 const { code, text } = await second;
 process.stdout.write(text);
