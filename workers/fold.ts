@@ -15,9 +15,11 @@ export interface FoldLimits {
 export const FOLD_LIMITS: FoldLimits = { readings: 5_000, lingerMs: 50, writes: 2 };
 
 const SHORTEST_LINGER_MS = 5;
-/** A write that takes longer was too large for this store, one that takes less leaves room for a larger one. */
-const SLOW_MS = 1_000;
-const FAST_MS = 250;
+/**
+ * A full write that took less leaves room for a larger one: a quarter of what a store adapter waits for an answer. That a write took long
+ * makes the next no smaller: with a store that is far away small writes take as long, and would only be more.
+ */
+const FAST_MS = 2_500;
 const FEWEST_READINGS = 100;
 
 export interface FoldParts {
@@ -45,7 +47,7 @@ interface Piece {
  * Folds what comes from many queue messages into few store writes.
  *
  * Readings wait until there are enough for a full write, or until the first of them has lingered; both follow how the store answers: a slow
- * store gets smaller writes after longer waits, a request that is too large is halved, and what works is made larger again.
+ * store is written to after longer waits, a write that is too large or gets no answer in time is halved, and what works is made larger again.
  * What the store is away for goes back to where it was, and is cut anew when it is tried again.
  */
 export class Fold {
@@ -63,11 +65,6 @@ export class Fold {
     this.parts = parts;
     this.limits = limits;
     this.most = limits.readings;
-  }
-
-  /** How many readings the next write may have. */
-  get mostReadings(): number {
-    return this.most;
   }
 
   /** Resolves when every reading is in the store or set aside. Rejects with what is nobody's outage, or when stopped while one lasts. */
@@ -194,10 +191,7 @@ export class Fold {
 
   private learn(readings: number, ms: number): void {
     this.linger = Math.min(this.limits.lingerMs, Math.max(SHORTEST_LINGER_MS, (this.linger + ms / 2) / 2));
-    if (ms > SLOW_MS) this.most = Math.max(Math.min(FEWEST_READINGS, this.most), Math.round(this.most * 0.7));
-    else if (ms < FAST_MS && readings >= this.most) {
-      this.most = Math.min(this.limits.readings, Math.ceil(this.most * 1.25));
-    }
+    if (ms < FAST_MS && readings >= this.most) this.most = Math.min(this.limits.readings, Math.ceil(this.most * 1.25));
     this.parts.wrote(readings, ms / 1000);
   }
 }

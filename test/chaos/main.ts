@@ -28,6 +28,7 @@ const { values } = parseArgs({
     'long-outage': { type: 'string' },
     flood: { type: 'string' },
     steady: { type: 'string' },
+    'slow-store': { type: 'string' },
     plot: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -44,6 +45,7 @@ const HELP = `npm run chaos -- [options]
   --long-outage S   also stop InfluxDB once for S seconds
   --flood S      publish as fast as acknowledgements come, for S seconds
   --steady S     publish at the rate for S seconds, and say what was stored meanwhile and whether the queue grew
+  --slow-store MS   every request reaches InfluxDB so much later, as if it were far away
   --plot FILE    write the memory of every process over time as an SVG
 `;
 
@@ -82,6 +84,7 @@ async function main(): Promise<number> {
   }
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   const stage = await stageOf();
+  stage.servers?.http.delay(Number(values['slow-store'] ?? 0));
   const watching = Date.now();
   const watch = new ProcessWatch(stage);
   const flow = new FlowWatch(stage);

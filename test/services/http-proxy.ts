@@ -23,6 +23,8 @@ export interface HttpProxy {
   set(decide: (asked: Asked) => Fault | undefined): void;
   /** Passes everything on again; what hangs stays without an answer. */
   clear(): void;
+  /** From now on every request that is passed on waits so long first, ms: a server far away. */
+  delay(ms: number): void;
   close(): Promise<void>;
 }
 
@@ -30,6 +32,7 @@ export interface HttpProxy {
 export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
   const agent = new Agent({ keepAlive: true });
   let decide: (asked: Asked) => Fault | undefined = () => undefined;
+  let delayMs = 0;
   let passed = 0;
   let faulty = 0;
   const server = createServer((incoming, outgoing) => {
@@ -41,7 +44,8 @@ export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
       const fault = decide(asked);
       if (fault === undefined) {
         passed += 1;
-        pass(asked, headers);
+        if (delayMs > 0) setTimeout(() => pass(asked, headers), delayMs);
+        else pass(asked, headers);
         return;
       }
       faulty += 1;
@@ -86,6 +90,9 @@ export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
     },
     clear: () => {
       decide = () => undefined;
+    },
+    delay: (ms) => {
+      delayMs = ms;
     },
     close,
   };

@@ -3,12 +3,14 @@ import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
 import { openInfluxStore } from '../../backbone/store/influx.ts';
 import type { Store } from '../../backbone/store/port.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
+import { Fold } from '../../workers/fold.ts';
+import { Patience } from '../../workers/outage.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { type Asked, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
 import { type InfluxServer, influx } from '../services/influx.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { until } from '../services/wait.ts';
-import { consumedBy, FARM, listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
+import { consumedBy, FARM, listening, numberedPublish, storedSeqs, T0, Workbench } from './bench.ts';
 
 const isWrite = ({ url }: Asked) => url.startsWith('/write') || url.startsWith('/api/v2/write');
 let databases = 0;
@@ -142,6 +144,23 @@ describe('a worker whose store refuses', function () {
     proxy.clear();
     await bench.emptied();
     await everythingOnce(1_000);
+  });
+
+  it('gets no smaller writes because it is far away', async () => {
+    const far = await openInfluxStore(`influx://127.0.0.1:${proxy.port}/${database}-far`);
+    const sizes: number[] = [];
+    const fold = new Fold({
+      store: far,
+      patience: new Patience('store', far, listening().log, new AbortController().signal),
+      setAside: () => Promise.reject(new Error('nothing is refused')),
+      wrote: (readings) => sizes.push(readings),
+    });
+    proxy.delay(1_100);
+    const reading = (seq: number) => ({ farm: FARM, sensor: 's1', ts: T0 + seq, received: T0, values: { seq } });
+    await fold.write(Array.from({ length: 20_000 }, (_, seq) => reading(seq)));
+    expect(sizes).to.deep.equal([5_000, 5_000, 5_000, 5_000]);
+    proxy.delay(0);
+    await far.close();
   });
 
   it('gets smaller writes when it takes no large ones', async () => {
