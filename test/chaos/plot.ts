@@ -17,6 +17,7 @@ export function memoryPlot(title: string, samples: readonly ProcessSample[]): st
   const y = (mb: number) => HEIGHT - BOTTOM - (mb / most) * (HEIGHT - TOP - BOTTOM);
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     `<text x="${LEFT}" y="22" font-size="15">${title}</text>`,
   ];
