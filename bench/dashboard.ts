@@ -64,6 +64,7 @@ async function signIn(page: Page, farm: BigFarm): Promise<void> {
 /** A cold load of the farm's page by who is signed in. */
 async function firstLoad(page: Page, farm: BigFarm) {
   const cache = await page.context().newCDPSession(page);
+  await cache.send('Network.enable');
   await cache.send('Network.setCacheDisabled', { cacheDisabled: true });
   const begin = performance.now();
   await page.goto(`${farm.url}/farms/big`);

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../core/errors.ts';
@@ -114,6 +114,8 @@ async function load({ cert, key, ca }: CertificateFiles): Promise<Loaded> {
   const context = { cert: certText, key: keyText, ...(caText === undefined ? {} : { ca: caText }) };
   try {
     createSecureContext(context);
+    // A key of another kind (RSA, ECDSA) than the certificate's would not be missed until the first handshake.
+    if (!x509.checkPrivateKey(createPrivateKey(keyText))) throw new Error('the key belongs to another certificate');
   } catch (cause) {
     throw new ConfigInvalid('LOAM_TLS_KEY', `LOAM_TLS_KEY: ${key} is no key of the certificate ${cert}`, { cause });
   }

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { ConfigInvalid, explain } from '../core/errors.ts';
@@ -17,6 +18,9 @@ export function secureApp(uws: UwsModule, { cert, key }: TlsFiles): TemplatedApp
   const pem = { cert: read('LOAM_HTTPS_CERT', cert), key: read('LOAM_HTTPS_KEY', key) };
   try {
     createSecureContext({ ...pem, minVersion: 'TLSv1.2' });
+    // A key of another kind (RSA, ECDSA) than the certificate's would not be missed until the first handshake.
+    const isItsKey = new X509Certificate(pem.cert).checkPrivateKey(createPrivateKey(pem.key));
+    if (!isItsKey) throw new Error('the key belongs to another certificate');
     return uws.SSLApp({ cert_file_name: cert, key_file_name: key });
   } catch (cause) {
     throw new ConfigInvalid(

@@ -7,6 +7,7 @@ import { WebSocket } from 'ws';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import { signed } from '../broker/certificates.ts';
 import { call, cookieOf, PASSWORD, Place, problemCode } from './harness.ts';
 
 describe('a gateway that speaks TLS', () => {
@@ -74,6 +75,10 @@ describe('a gateway that speaks TLS', () => {
     expect(missing).to.be.instanceOf(ConfigInvalid).and.include({ setting: 'LOAM_HTTPS_KEY' });
     const swapped = await refusal({ cert: files.key, key: files.cert });
     expect(swapped).to.be.instanceOf(ConfigInvalid).and.include({ setting: 'LOAM_HTTPS_CERT' });
+    const otherKind = join(place.folder, 'other-kind.pem');
+    await writeFile(otherKind, (await signed('other kind')).key);
+    const unlike = await refusal({ ...files, key: otherKind });
+    expect(unlike).to.be.instanceOf(ConfigInvalid).and.include({ setting: 'LOAM_HTTPS_CERT' });
   });
 });
 
