@@ -174,7 +174,10 @@ describe('the broker’s other ways in', () => {
       expect(await settingOf((folder) => writeFile(`${folder}/cert.pem`, 'no'))).to.equal('LOAM_TLS_CERT');
       expect(await settingOf((folder) => rm(`${folder}/key.pem`))).to.equal('LOAM_TLS_KEY');
       expect(await settingOf((folder) => writeFile(`${folder}/key.pem`, other.key))).to.equal('LOAM_TLS_KEY');
-      const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+      const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
+        type: 'pkcs8',
+        format: 'pem',
+      });
       expect(await settingOf((folder) => writeFile(`${folder}/key.pem`, rsa))).to.equal('LOAM_TLS_KEY');
       expect(await settingOf((folder) => writeFile(`${folder}/ca.pem`, 'no'))).to.equal('LOAM_TLS_CA');
     });
