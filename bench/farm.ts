@@ -4,6 +4,9 @@ import { telemetryTopic } from '../telemetry/topic.ts';
 
 export const FARM = 'bench';
 const FIELDS = 20;
+/** A bench drives a sensor as no sensor reports: it is Loam that is to be measured, not the limit it sets a sensor. */
+export const UNLIMITED =
+  'rates: { sensor: { messages: 1000000, bytes: 1000000000 }, bridge: { messages: 1000000, bytes: 1000000000 } }';
 
 /** A farm of `count` sensors in 20 fields: its registry as YAML, and a connection for each sensor. */
 export function benchFarm(count: number): { yaml: string; connections: LoadConnection[] } {
@@ -14,8 +17,7 @@ export function benchFarm(count: number): { yaml: string; connections: LoadConne
   );
   return {
     yaml: [
-      // A bench drives a sensor as no sensor reports: it is the broker that is to be measured, not the limit it sets a sensor.
-      'rates: { sensor: { messages: 1000000, bytes: 1000000000 }, bridge: { messages: 1000000, bytes: 1000000000 } }',
+      UNLIMITED,
       'farms:',
       `  - { id: ${FARM}, name: Bench, timezone: UTC }`,
       'fields:',

@@ -8,10 +8,13 @@ import { decode } from './decode.ts';
 import { encoding } from './encoding.ts';
 import { endToEnd } from './end-to-end.ts';
 import { fanOut } from './fan-out.ts';
+import { generator } from './generator.ts';
 import { history } from './history.ts';
 import { ingest } from './ingest.ts';
 import { latency } from './latency.ts';
 import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
+import { scaling } from './scaling.ts';
+import { share } from './share.ts';
 
 /**
  * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
@@ -27,6 +30,9 @@ const all: readonly Benchmark[] = [
   decode,
   encoding,
   dashboard,
+  generator,
+  share,
+  scaling,
 ];
 const benchmarks = new Map(all.map((benchmark) => [benchmark.name, benchmark]));
 

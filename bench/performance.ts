@@ -2,6 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { bars, curves, short } from './plots.ts';
 
 /**
  * `npm run bench:page`: writes docs/performance.md, and a picture for each benchmark, from what is in docs/performance/: `NAME.json`, the last line
@@ -32,6 +33,8 @@ const ORDER = [
   'decode',
   'encoding',
   'dashboard',
+  'share',
+  'scaling',
   'generator',
   'open',
 ];
@@ -53,12 +56,14 @@ async function section(name: string): Promise<string> {
   const words = files.includes(`${name}.md`) ? `${(await readFile(join(folder, `${name}.md`), 'utf8')).trim()}\n` : '';
   if (!files.includes(`${name}.json`)) return words;
   const measured = outcome.parse(JSON.parse(await readFile(join(folder, `${name}.json`), 'utf8')));
-  await writeFile(join(folder, `${name}.svg`), bars(measured));
+  await writeFile(join(folder, `${name}.svg`), name === 'scaling' ? curves(measured) : bars(measured));
   const heading = words.startsWith('## ') ? '' : `## ${name}\n\n`;
   return `${heading}${words}\n![${name}: ${measured.unit}](performance/${name}.svg)\n\n${table(measured)}\n${where(measured)}\n`;
 }
 
+/** The figures beside the peers'; where there is no peer, every row of `detail`. */
 function table({ unit, loam, peers, ratio, detail }: Measured): string {
+  if (Object.keys(peers).length === 0) return detailTable(detail);
   const rows = Object.entries({ loam, ...peers }).map(([name, figure]) => {
     const { lowest, highest, runs } = detail[name] ?? {};
     const spread =
@@ -70,30 +75,17 @@ function table({ unit, loam, peers, ratio, detail }: Measured): string {
   );
 }
 
+function detailTable({ load: _, ...detail }: Measured['detail']): string {
+  const columns = [...new Set(Object.values(detail).flatMap((figures) => Object.keys(figures)))];
+  const shown = (figure: string | number | undefined) => (typeof figure === 'number' ? short(figure) : (figure ?? ''));
+  const rows = Object.entries(detail).map(
+    ([name, figures]) => `| ${[name, ...columns.map((column) => shown(figures[column]))].join(' | ')} |`,
+  );
+  return [`| | ${columns.join(' | ')} |`, `|${' --- |'.repeat(columns.length + 1)}`, ...rows, ''].join('\n');
+}
+
 function where({ machine, versions }: Measured): string {
   const parts = VERSIONS.flatMap((name) => (versions[name] ? [`${name} ${versions[name]}`] : []));
   const { cores, cpu, memoryGiB, platform } = machine;
   return `${cores} × ${cpu}, ${memoryGiB} GiB, ${platform}; ${parts.join(', ')}.`;
-}
-
-/** The figures as bars, with the spread as a line across the end of each. */
-function bars({ bench, unit, loam, peers, detail }: Measured): string {
-  const rows = Object.entries({ loam, ...peers });
-  const most = Math.max(...rows.map(([name, figure]) => Number(detail[name]?.highest ?? figure)), 1e-9);
-  const x = (value: number) => (160 + (value / most) * 520).toFixed(1);
-  const drawn = rows.map(([name, figure], i) => {
-    const y = 34 + i * 34;
-    const { lowest, highest } = detail[name] ?? {};
-    const spread =
-      typeof lowest === 'number' && typeof highest === 'number'
-        ? `<line x1="${x(lowest)}" x2="${x(highest)}" y1="${y + 10}" y2="${y + 10}" stroke="#26221c" stroke-width="1.5"/>`
-        : '';
-    const width = (Number(x(figure)) - 160).toFixed(1);
-    return `<text x="150" y="${y + 15}" text-anchor="end">${name}</text><rect x="160" y="${y}" width="${width}" height="20" fill="${i === 0 ? '#2f7d4f' : '#c9bfae'}"/>${spread}<text x="740" y="${y + 15}" text-anchor="end">${short(figure)}</text>`;
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 ${44 + rows.length * 34}" font-family="system-ui,sans-serif" font-size="13" fill="#26221c"><title>${bench}: ${unit}</title><rect width="100%" height="100%" fill="#faf8f4"/><text x="160" y="20">${unit}</text>${drawn.join('')}</svg>\n`;
-}
-
-function short(value: number): string {
-  return Math.abs(value) >= 1_000 ? Math.round(value).toLocaleString('en') : `${Number(value.toPrecision(3))}`;
 }

@@ -19,10 +19,14 @@ const DAY_MS = 86_400_000;
 const BEFORE_MS = 400 * DAY_MS;
 const AFTER_MS = 2 * DAY_MS;
 
-const deadLetters = z.looseObject({
-  letters: z.array(z.looseObject({ sensor: z.string(), received: z.number(), payload: z.string() })),
-  next: z.number().nullish(),
+const deadLetter = z.looseObject({
+  offset: z.number(),
+  sensor: z.string(),
+  received: z.number(),
+  payload: z.string(),
+  cut: z.boolean(),
 });
+const deadLetters = z.looseObject({ letters: z.array(deadLetter), next: z.number().nullish() });
 
 /** A reading's number in a payload, and in SenML's records. */
 const SEQ = /"seq":(\d+)|"n":"seq","v":(\d+)/g;
@@ -182,10 +186,12 @@ export class Witness {
   ): Promise<void> {
     for (let before: number | null | undefined; before !== null; ) {
       const query = new URLSearchParams({ state: 'all', limit: '200', ...(before ? { before: `${before}` } : {}) });
-      const path = `/api/farms/${encodeURIComponent(farm)}/dead-letters?${query}`;
-      const { letters, next } = await this.api.call(path, deadLetters);
+      const path = `/api/farms/${encodeURIComponent(farm)}/dead-letters`;
+      const { letters, next } = await this.api.call(`${path}?${query}`, deadLetters);
       const fresh = letters.filter(({ received }) => received >= this.since);
-      for (const { sensor, payload } of fresh) {
+      for (const { sensor, offset, cut, payload: listed } of fresh) {
+        // The list shows the beginning of a long payload, such as that of a day's readings sent as one.
+        const payload = cut ? (await this.api.call(`${path}/${offset}`, deadLetter)).payload : listed;
         const dead = counts.get(sensor) ?? { unreadable: 0, seqs: new Set() };
         const seqs = [...payload.matchAll(SEQ)].map(([, plain, senml]) => Number(plain ?? senml));
         for (const seq of seqs) dead.seqs.add(seq);

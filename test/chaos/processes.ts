@@ -28,8 +28,13 @@ export class ProcessWatch {
     clearInterval(this.timer);
   }
 
+  /** Seconds since the beginning. */
+  get now(): number {
+    return (Date.now() - this.began) / 1_000;
+  }
+
   private async look(): Promise<void> {
-    const at = (Date.now() - this.began) / 1_000;
+    const at = this.now;
     const mb: Record<string, number> = {};
     const cpu: Record<string, number> = {};
     const roles = Object.entries(this.stage.roles).map(([name, { pid }]) => [name, pid] as const);

@@ -41,13 +41,18 @@ export interface Servers {
   readonly http: HttpProxy;
 }
 
-/** A registry with `count` sensors on one farm, and the connections that speak for them. */
-async function farmOf(folder: string, count: number): Promise<{ registry: string; connections: LoadConnection[] }> {
+/** A registry with `count` sensors on one farm, and the connections that speak for them. `rates`: its line about the limits of a sensor. */
+async function farmOf(
+  folder: string,
+  count: number,
+  rates = '',
+): Promise<{ registry: string; connections: LoadConnection[] }> {
   const sensors = Array.from({ length: count }, (_, i) => ({ id: `s${i}`, secret: newSecret() }));
   const registry = join(folder, 'registry.yaml');
   await writeFile(
     registry,
-    `farms:
+    `${rates}
+farms:
   - { id: ${FARM}, name: North Farm, timezone: Europe/Berlin }
 fields:
   - { id: f1, farm: ${FARM}, name: Orchard }
@@ -98,12 +103,14 @@ export interface ServersOptions {
   /** RabbitMQ nodes. */
   readonly nodes: number;
   readonly workers: number;
+  /** The registry's line about the limits of a sensor, where they are not to be the usual ones. */
+  readonly rates?: string;
 }
 
 /** Broker, workers and gateway as processes of their own, on a RabbitMQ (or a cluster) and an InfluxDB of their own, each behind a proxy. */
 export async function serversStage(options: ServersOptions): Promise<Stage> {
   const folder = await temporaryFolder();
-  const { registry, connections } = await farmOf(folder, options.sensors);
+  const { registry, connections } = await farmOf(folder, options.sensors, options.rates);
   const [{ rabbits, closeRabbits }, influx] = await Promise.all([rabbitsOf(options.nodes), startInflux()]);
   const down = new Set<RabbitServer>();
   let turn = 0;

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { connectAsync } from 'mqtt';
@@ -8,6 +8,13 @@ import { openPage, shown, shows } from './page.ts';
 
 const ADDRESS = /Open (http:\/\/\S+)/;
 const MQTT = /publish to (\S+) over MQTT/;
+
+const BAD_DAY = `seed: 5
+groups:
+  - { name: bad-away, count: 3, interval: 300ms, faults: [{ fault: offline, away: 6h, back: 1s, step: 5m }, { fault: wrong-clock, by: 3h, share: 0.3 }] }
+  - { name: bad-echo, count: 3, interval: 200ms, faults: [{ fault: duplicates, share: 0.3 }, { fault: malformed, share: 0.3 }] }
+  - { name: bad-flap, count: 3, interval: 200ms, faults: [{ fault: flapping, every: 800ms, down: 200ms }] }
+`;
 
 describe('loam up on a machine with nothing but Node', function () {
   this.timeout(120_000);
@@ -85,6 +92,26 @@ describe('loam up on a machine with nothing but Node', function () {
       await close();
       await sensor.endAsync();
     }
+  });
+
+  it('accounts for everything of a bad day of sensors that it has just been told of, and of a run that Ctrl-C ends', async () => {
+    const [, address = ''] = await loam.says(ADDRESS);
+    const [, mqtt = ''] = await loam.says(MQTT);
+    const folder = await temporaryFolder();
+    const profile = join(folder, 'bad.yaml');
+    await writeFile(profile, BAD_DAY);
+    const own = { ...env, LOAM_URL: new URL(address).origin };
+    const told = ['simulate', '--profile', profile, '--farm', 'demo', '--mqtt', `mqtt://${mqtt}`, '--provision'];
+    const verified = await run([...told, '--verify', '--for', '3'], own);
+    expect(verified.code, verified.stdout + verified.stderr).to.equal(0);
+    expect(verified.stdout).to.match(/9 sensors: [1-9]\d* readings, [1-9]\d* duplicates, [1-9]\d* malformed/);
+
+    const endless = new LoamProcess([...told, '--report', join(folder, 'part.html')], own);
+    await endless.says(/acknowledged/);
+    expect(await endless.stop('SIGINT')).to.equal(130);
+    const part = JSON.parse(await readFile(join(folder, 'part.json'), 'utf8'));
+    expect(part).to.include({ ended: 'stopped', unacknowledged: 0 });
+    expect(part.acknowledged).to.be.above(0);
   });
 
   it('drains on Ctrl-C, exits 0, and shows the same values when it is started again', async () => {
