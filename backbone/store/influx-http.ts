@@ -67,10 +67,17 @@ export async function* query(
   const stop = () => silence.abort(new Error('it was broken off'));
   if (signal.aborted) stop();
   signal.addEventListener('abort', stop, { once: true });
+  // Node's fetch does not always end a read of an answer when its signal is aborted: some such reads never settled at all.
+  let leave = (_reason: unknown): void => undefined;
+  silence.signal.addEventListener('abort', () => leave(silence.signal.reason), { once: true });
   const timely = async <T>(work: Promise<T>): Promise<T> => {
     const timer = setTimeout(() => silence.abort(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
     try {
-      return await work;
+      return await new Promise<T>((resolve, reject) => {
+        leave = reject;
+        if (silence.signal.aborted) reject(silence.signal.reason);
+        work.then(resolve, reject);
+      });
     } finally {
       clearTimeout(timer);
     }
@@ -100,13 +107,18 @@ async function* lines(answer: Response, timely: <T>(work: Promise<T>) => Promise
   const reader = answer.body.getReader();
   const decoder = new TextDecoder();
   let begun = '';
-  for (let piece = await timely(reader.read()); !piece.done; piece = await timely(reader.read())) {
-    const ended = `${begun}${decoder.decode(piece.value, { stream: true })}`.split('\n');
-    begun = ended.pop() ?? '';
-    if (begun.length > MAX_LINE) throw new Error('a line of its answer is too long');
-    yield* ended;
+  try {
+    for (let piece = await timely(reader.read()); !piece.done; piece = await timely(reader.read())) {
+      const ended = `${begun}${decoder.decode(piece.value, { stream: true })}`.split('\n');
+      begun = ended.pop() ?? '';
+      if (begun.length > MAX_LINE) throw new Error('a line of its answer is too long');
+      yield* ended;
+    }
+    yield begun;
+  } finally {
+    // Closes the connection if the answer has not ended: the server stops working at it.
+    reader.cancel().catch(() => undefined);
   }
-  yield begun;
 }
 
 function* rowsIn(text: string): Generator<Rows> {
