@@ -1,8 +1,15 @@
 import type { Reading } from '../reading.ts';
-import type { Draft, Found, PayloadContext, Refusals } from './decoded.ts';
+import { child, type Draft, type Found, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { Leaves } from './leaves.ts';
-import { settleTimes } from './times.ts';
+import { settleTimes, takeTime } from './times.ts';
+
+/** Where makers' decoders put the readings that a device kept while it had no network, and what they call the time of each. */
+const HISTORY = 'history';
+const NOT_NOW: ReadonlySet<string> = new Set([HISTORY]);
+const TIMES = ['timestamp', 'time', 'ts'] as const;
+const NO_VALUES: ReadonlySet<string> = new Set(TIMES);
+const MOST_HISTORY = 1_000;
 
 /** What a network server says of an uplink, whichever one it is. */
 export interface Uplink {
@@ -17,12 +24,11 @@ export interface Uplink {
   readonly radio: Readonly<Record<string, number>>;
 }
 
-/** The reading of an uplink that its network server decoded; or its bytes, for a codec; or, when it carried nothing, its radio values. */
+/** The readings of an uplink that its network server decoded; or its bytes, for a codec; or, when it carried nothing, its radio values. */
 export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Refusals): Found {
   const { at, decoded, path, data, fPort, radio } = uplink;
   if (isObject(decoded) && Object.keys(decoded).length > 0) {
-    const { draft, skipped } = draftOf(decoded, path, at, radio, context, refusals);
-    return { drafts: draft ? [draft] : [], skipped };
+    return draftsOf(decoded, path, { at, radio }, context, refusals);
   }
   const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : undefined;
   if (bytes && bytes.length > 0) {
@@ -33,10 +39,15 @@ export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Re
   return { drafts: Object.keys(radio).length > 0 ? [{ at, path: '$', values: radio }] : [], skipped: 0 };
 }
 
+interface Reception {
+  readonly at: number | undefined;
+  readonly radio: Readonly<Record<string, number>>;
+}
+
 /** The readings in what a codec made of an uplink's bytes, `data`, with the radio values that came with them. */
 export function takeCodecData(
   data: unknown,
-  { at, radio }: { readonly at: number | undefined; readonly radio: Readonly<Record<string, number>> },
+  reception: Reception,
   context: PayloadContext,
   refusals: Refusals,
 ): { readonly readings: Reading[]; readonly skipped: number } {
@@ -44,27 +55,57 @@ export function takeCodecData(
     refusals.add('codec_failed', 'data', 'the codec gave no object of values');
     return { readings: [], skipped: 0 };
   }
-  const { draft, skipped } = draftOf(data, 'data', at, radio, context, refusals);
-  return { readings: draft ? settleTimes([draft], context, refusals) : [], skipped };
+  const { drafts, skipped } = draftsOf(data, 'data', reception, context, refusals);
+  return { readings: settleTimes(drafts, context, refusals), skipped };
 }
 
-function draftOf(
-  decoded: object,
+/** What was measured now, with the radio values, and what the device kept from before. */
+function draftsOf(
+  decoded: Readonly<Record<string, unknown>>,
   path: string,
-  at: number | undefined,
-  radio: Readonly<Record<string, number>>,
-  { rules }: PayloadContext,
+  { at, radio }: Reception,
+  context: PayloadContext,
   refusals: Refusals,
-): { readonly draft: Draft | undefined; readonly skipped: number } {
-  const leaves = new Leaves(rules, refusals, path);
-  leaves.takeAll(decoded, '', path);
-  const { skipped, result } = leaves;
+): Found {
+  const kept = isHistory(decoded.history) ? decoded.history : undefined;
+  const past = kept ? pastOf(kept, child(path, HISTORY), context, refusals) : { drafts: [], skipped: 0 };
+  const leaves = new Leaves(context.rules, refusals, path);
+  leaves.takeAll(decoded, '', path, kept ? NOT_NOW : undefined);
+  const { result } = leaves;
+  const skipped = leaves.skipped + past.skipped;
   // An uplink of nothing but texts has told nothing, however well it was received.
-  if (!result) {
-    refusals.add('no_values', path, 'there is no value in it');
-    return { draft: undefined, skipped };
+  if (!result && past.drafts.length === 0) refusals.add('no_values', path, 'there is no value in it');
+  const now = result ? [{ at, path: '$', values: { ...radio, ...result } }] : [];
+  return { drafts: [...past.drafts, ...now], skipped };
+}
+
+function isHistory(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value) && value.some(isObject);
+}
+
+function pastOf(items: readonly unknown[], path: string, context: PayloadContext, refusals: Refusals): Found {
+  const drafts: Draft[] = [];
+  let skipped = 0;
+  if (items.length > MOST_HISTORY) {
+    const explanation = `${items.length - MOST_HISTORY} readings too many: ${MOST_HISTORY} are taken`;
+    refusals.add('too_many_readings', `${path}[${MOST_HISTORY}]`, explanation);
   }
-  return { draft: { at, path: '$', values: { ...radio, ...result } }, skipped };
+  for (const [i, item] of items.slice(0, MOST_HISTORY).entries()) {
+    const place = `${path}[${i}]`;
+    const key = isObject(item) ? TIMES.find((name) => Object.hasOwn(item, name)) : undefined;
+    if (!isObject(item)) refusals.add('not_an_object', place, `a reading is an object, not ${kind(item)}`);
+    else if (key === undefined) refusals.add('time_required', place, `in a history each reading has a "${TIMES[0]}"`);
+    else {
+      const at = takeTime(item[key], place, key, context, refusals);
+      if (at === null) continue;
+      const leaves = new Leaves(context.rules, refusals, place);
+      leaves.takeAll(item, '', place, NO_VALUES);
+      skipped += leaves.skipped;
+      if (leaves.result) drafts.push({ at, path: place, values: leaves.result });
+      else refusals.add('no_values', place, 'there is no value in it');
+    }
+  }
+  return { drafts, skipped };
 }
 
 /** Signal of the gateway that heard it best: by `rssi` and `snr`, whichever of `receptions` has the highest. */

@@ -137,6 +137,52 @@ describe('uplinks', () => {
     expect(known.readings[0]?.values).to.deep.equal({ soil_temperature: 18, air_temperature: 30.11 });
   });
 
+  it('bring what the device kept while it had no network, each reading at its own time', () => {
+    const seconds = (ago: number) => AT / 1000 - ago;
+    const object = {
+      battery_level: 90,
+      history: [
+        { timestamp: Math.floor(seconds(7200)), temperature: 18.5, mode: 'up' },
+        { time: new Date(AT - 3_600_000).toISOString(), temperature: 19 },
+        { temperature: 20 },
+        7,
+        { ts: AT - 1_000, temperature: null },
+      ],
+    };
+    const { readings, refused, skipped } = decode('chirpstack', chirpstackUplink({ object, rxInfo: [] }));
+    expect(readings.map(({ ts, values }) => [ts, values])).to.deep.equal([
+      [Math.floor(seconds(7200)) * 1000, { temperature: 18.5 }],
+      [AT - 3_600_000, { temperature: 19 }],
+      [AT, { battery_level: 90 }],
+    ]);
+    expect(refused.map(({ reason, path }) => `${reason} ${path}`)).to.deep.equal([
+      'time_required $.object.history[2]',
+      'not_an_object $.object.history[3]',
+      'no_values $.object.history[4]',
+    ]);
+    expect(skipped).to.equal(2);
+    // Numbers under that name are no readings of another time.
+    const numbers = decode('ttn', ttnUplink({ decoded_payload: { history: [1, 2] }, rx_metadata: [] }));
+    expect(numbers.readings[0]?.values).to.deep.equal({ history_0: 1, history_1: 2 });
+    // The uplink's history alone is enough, and a device without a clock has its intervals kept.
+    const alone = {
+      object: {
+        history: [
+          { timestamp: 1_100_000_060, a: 1 },
+          { timestamp: 1_100_000_120, a: 2 },
+        ],
+      },
+    };
+    const unclocked = decode('chirpstack', chirpstackUplink(alone), rules('clock: receipt'));
+    expect(unclocked.readings.map(({ ts }) => ts - RECEIVED)).to.deep.equal([-60_000, 0]);
+    const many = { object: { history: Array.from({ length: 1_001 }, (_, i) => ({ ts: AT - i, a: i })) } };
+    const capped = decode('chirpstack', chirpstackUplink(many));
+    expect([capped.readings.length, capped.refused.map(({ reason }) => reason)]).to.deep.equal([
+      1_000,
+      ['too_many_readings'],
+    ]);
+  });
+
   it('are dated by the network, and refuse a date that is none', () => {
     expect(decode('chirpstack', chirpstackUplink({ time: 'soon', object: { a: 1 } })).refused[0]?.reason).to.equal(
       'bad_time',
