@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/log/port.ts';
@@ -17,6 +18,7 @@ import { readPromises } from '../../simulators/load/promises.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Worker } from '../../workers/worker.ts';
 import { type Child, startChild } from '../backbone/child-process.ts';
+import { startProxy } from '../services/proxy.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
@@ -37,6 +39,8 @@ interface Place {
   readonly env: Record<string, string>;
   /** Opens the queue here, once the child is gone: LMDB files belong to one process. */
   open(): Promise<Queue>;
+  /** Lets what was sent and not confirmed be lost, as it is when a machine dies and not a process alone; then `kill` is called. */
+  kill?(kill: () => Promise<void>): Promise<void>;
 }
 
 const PLACES: Record<string, () => Promise<Place>> = {
@@ -47,7 +51,22 @@ const PLACES: Record<string, () => Promise<Place>> = {
   RabbitMQ: async () => {
     const { url } = await rabbit();
     const name = `broker-kill-${process.pid}`;
-    return { env: { CHILD_QUEUE: url, CHILD_QUEUE_NAME: name }, open: () => openRabbitQueue(url, { name }) };
+    const { hostname, port } = new URL(url);
+    const proxy = await startProxy(Number(port), hostname);
+    const through = new URL(url);
+    through.host = `127.0.0.1:${proxy.port}`;
+    return {
+      env: { CHILD_QUEUE: through.href, CHILD_QUEUE_NAME: name },
+      open: () => openRabbitQueue(url, { name }),
+      kill: async (kill) => {
+        proxy.freeze();
+        await sleep(300);
+        proxy.cut();
+        await kill();
+        proxy.restore();
+        proxy.thaw();
+      },
+    };
   },
 };
 
@@ -60,7 +79,7 @@ for (const [kind, prepare] of Object.entries(PLACES)) {
       const [registry, promises] = [join(folder, 'registry.yaml'), join(folder, 'promises')];
       await writeFile(registry, REGISTRY);
       const port = await freePort();
-      const { env, open } = await prepare();
+      const { env, open, kill = (now) => now() } = await prepare();
       const start = async (): Promise<Child> => {
         const child = await startChild(
           { script: '../broker/child-broker.ts', env: { ...env, CHILD_REGISTRY: registry, CHILD_PORT: String(port) } },
@@ -73,7 +92,7 @@ for (const [kind, prepare] of Object.entries(PLACES)) {
       let kills = 0;
       const over = new AbortController();
       const restart = async () => {
-        await child.kill();
+        await kill(() => child.kill());
         kills += 1;
         child = await start();
       };
