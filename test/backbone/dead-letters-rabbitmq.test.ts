@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { DeadLetters } from '../../backbone/dead-letters.ts';
+import { OVER_QUOTA } from '../../backbone/dead-quota.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
 import { openRabbitLog } from '../../backbone/log/rabbitmq.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import { silent } from '../../core/logger.ts';
+import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterDesk } from '../../dashboard-gateway/dead-letters/desk.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
@@ -11,8 +14,10 @@ import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { deleteQueue } from './rabbitmq-help.ts';
 
-describe('RabbitMQ: the list of dead letters', () => {
-  it('is whole in every gateway, and a letter that one has replayed is not replayed by another', async () => {
+const PUBLISH = { farm: 'north', field: 'f1', sensor: 's1', topic: 'farms/north/sensors/s1/telemetry' };
+
+describe('RabbitMQ: dead letters', () => {
+  it('are listed whole by every gateway, and a letter that one has replayed is not replayed by another', async () => {
     const { url } = await rabbit();
     const name = randomUUID();
     const open = () => openRabbitLog(url, name, DEAD_LOG_LIMITS, { prefix: 'test.', settleMs: 0 });
@@ -26,15 +31,7 @@ describe('RabbitMQ: the list of dead letters', () => {
     const seen = (desk: DeadLetterDesk | undefined) => desk?.list('north', all);
     try {
       for (let i = 0; i < 20; i++) {
-        const topic = 'farms/north/sensors/s1/telemetry';
-        const publish = {
-          farm: 'north',
-          field: 'f1',
-          sensor: 's1',
-          topic,
-          payload: Buffer.from(`{"n":${i}`),
-          received: i,
-        };
+        const publish = { ...PUBLISH, payload: Buffer.from(`{"n":${i}`), received: i };
         await logs[i % 2]?.append(encodeDead({ publish, reason: 'not_json', explanation: 'not JSON', at: Date.now() }));
       }
       await Promise.all(desks.map((desk) => desk.start()));
@@ -58,6 +55,34 @@ describe('RabbitMQ: the list of dead letters', () => {
       await Promise.all(desks.map((desk) => desk.stop()));
       await Promise.all(logs.map((log) => log.close()));
       await queue.close();
+      await deleteQueue(url, `test.${name}`);
+    }
+  });
+
+  it('of a sensor have one quota for workers of several processes', async () => {
+    const { url } = await rabbit();
+    const name = randomUUID();
+    const logs = await Promise.all(
+      [1, 2].map(() => openRabbitLog(url, name, DEAD_LOG_LIMITS, { prefix: 'test.', settleMs: 0 })),
+    );
+    const quota = { bytes: 1_000, bytesADay: 0 };
+    const writers = logs.map((log) => new DeadLetters(log, { logger: silent, metrics: new Metrics(), quota }));
+    const [one, two] = writers;
+    try {
+      if (!one || !two) throw new Error('two writers were made');
+      await Promise.all([one.start(), two.start()]);
+      const publish = { ...PUBLISH, payload: Buffer.alloc(60, 'x'), received: 1 };
+      const letter = { publish, reason: 'not_json', explanation: 'not JSON', at: Date.now() };
+      for (let kept = 0; kept < 3; kept++) {
+        const admitted = (kept % 2 === 0 ? one : two).admit(letter);
+        expect(admitted?.reason).to.equal('not_json');
+        if (admitted) await (kept % 2 === 0 ? one : two).append(admitted);
+        await until('the other knows', () => one.used(letter) === two.used(letter) && one.used(letter) > 0);
+      }
+      expect([one.admit(letter)?.reason, two.admit(letter)?.reason]).to.deep.equal([OVER_QUOTA, OVER_QUOTA]);
+    } finally {
+      await Promise.all(writers.map((each) => each.stop()));
+      await Promise.all(logs.map((log) => log.close()));
       await deleteQueue(url, `test.${name}`);
     }
   });

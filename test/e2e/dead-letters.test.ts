@@ -102,6 +102,12 @@ describe('dead letters of uplinks that carry only bytes, with loam up', function
     await loam.says(/registry reloaded/);
     expect(await says('replay', letter, '--farm', 'north')).to.match(/^1 letter replayed/);
     expect(await says('discard', broken, '--farm', 'north')).to.match(/^1 letter discarded/);
+    const again = await run(['dead', 'replay', letter, '--farm', 'north'], env);
+    expect([again.code, again.stdout], again.stderr).to.deep.equal([
+      2,
+      '0 letters replayed; what still cannot be read comes back: loam dead list\n',
+    ]);
+    expect(again.stderr).to.match(/replayed/);
 
     const query = `sensor=${PROBE}&metric=soil_moisture&from=${HEARD - 60_000}&to=${HEARD + 60_000}&points=500`;
     const { rows, unit } = await until(
