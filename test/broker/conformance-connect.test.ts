@@ -28,13 +28,7 @@ describe('MQTT 3.1.1 conformance: texts, headers and CONNECT', () => {
   afterEach(() => place.clear());
   after(() => place.close());
 
-  /** Sends bytes after CONNECT and resolves when that ended the connection, with nothing answered. */
-  async function endsWith(bytes: Buffer): Promise<void> {
-    const peer = await place.client();
-    peer.send(bytes);
-    await peer.end();
-    expect(peer.arrived.map(({ type }) => type)).to.deep.equal(['connack']);
-  }
+  const endsWith = (bytes: Buffer) => place.endsWith(bytes);
   /** Sends bytes as the first packet and resolves when that ended the connection without CONNACK. */
   async function isShutOut(bytes: Buffer): Promise<void> {
     const peer = place.peer().send(bytes);

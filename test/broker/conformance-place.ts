@@ -1,3 +1,4 @@
+import { expect } from 'chai';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Consumer, Queue } from '../../backbone/queue/port.ts';
 import type { Broker, BrokerOptions } from '../../broker/broker.ts';
@@ -47,6 +48,14 @@ export class Place {
     const code = await peer.connect(changes);
     if (code !== 0) throw new Error(`not let in: CONNACK ${code}`);
     return peer;
+  }
+
+  /** Sends bytes after CONNECT and resolves when that ended the connection, with nothing answered. */
+  async endsWith(bytes: Buffer): Promise<void> {
+    const peer = await this.client();
+    peer.send(bytes);
+    await peer.end();
+    expect(peer.arrived.map(({ type }) => type)).to.deep.equal(['connack']);
   }
 
   /** The payloads that are in the queue's past and begin with `prefix`, in order. */

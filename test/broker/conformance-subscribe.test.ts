@@ -17,12 +17,7 @@ describe('MQTT 3.1.1 conformance: SUBSCRIBE, UNSUBSCRIBE, PINGREQ and filters', 
   afterEach(() => place.clear());
   after(() => place.close());
 
-  async function endsWith(bytes: Buffer): Promise<void> {
-    const peer = await place.client();
-    peer.send(bytes);
-    await peer.end();
-    expect(peer.arrived.map(({ type }) => type)).to.deep.equal(['connack']);
-  }
+  const endsWith = (bytes: Buffer) => place.endsWith(bytes);
   const bridge = () => place.client({ username: 'gate', password: 'secret-gate' });
   /** The return codes of a SUBACK. */
   async function granted(peer: Peer, ...filters: (readonly [string, number])[]): Promise<number[]> {

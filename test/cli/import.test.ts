@@ -30,6 +30,19 @@ function loggerFile(): string {
   return `${lines.join('\r\n')}\r\n`;
 }
 
+/** A gateway on `queue`, a file in the place's folder, and `loam import` of that file through it. */
+async function importing(place: Place, queue: Valve) {
+  const gateway = await place.gateway({ queue, adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
+  const file = join(place.folder, 'logger.csv');
+  const names = ['--farm', 'north', '--sensor', 's1', '--time', 'time', '--map', 'moisture=moisture'];
+  const env = { LOAM_DATA: place.folder, LOAM_URL: gateway.url };
+  return {
+    port: gateway.port,
+    file,
+    start: (where: 'terminal' | 'pipe' = 'pipe') => new LoamProcess(['import', file, ...names], env, where),
+  };
+}
+
 describe('loam import', function () {
   this.timeout(60_000);
 
@@ -102,34 +115,17 @@ describe('loam import', function () {
     const place = await Place.open();
     const queue = new Valve(place.queue);
     try {
-      const gateway = await place.gateway({
-        queue,
-        adminToken: await adminToken(loadConfig({ data: place.folder }, {})),
-      });
-      const file = join(place.folder, 'long.csv');
+      const { port, file, start } = await importing(place, queue);
       const lines = Array.from({ length: 3 * LINES }, (_, i) => `${BEGIN + i * 1_000},30`);
       await writeFile(file, ['time,moisture', ...lines, 'never,30'].join('\n'));
-      const command = [
-        'import',
-        file,
-        '--farm',
-        'north',
-        '--sensor',
-        's1',
-        '--time',
-        'time',
-        '--map',
-        'moisture=moisture',
-      ];
-      const env = { LOAM_DATA: place.folder, LOAM_URL: gateway.url };
       for (const where of ['terminal', 'pipe'] as const) {
         queue.hold();
-        const running = new LoamProcess(command, env, where);
+        const running = start(where);
         const said = () => running.stdout + running.stderr;
         const furthest = () => Math.max(0, ...[...said().matchAll(/(\d+) %/g)].map(([, percent]) => Number(percent)));
         await until('a piece of the file is on its way', () => queue.heldNow === 1, { timeoutMs: 30_000 });
         // Whatever else it would do meanwhile, it would do before these are answered.
-        for (let i = 0; i < 20; i++) await call(gateway.port, '/healthz');
+        for (let i = 0; i < 20; i++) await call(port, '/healthz');
         expect(queue.heldNow, 'one piece at a time').to.equal(1);
         expect(furthest(), said()).to.be.below(20);
         queue.letGo();
@@ -152,27 +148,10 @@ describe('loam import', function () {
     const place = await Place.open();
     const queue = new Valve(place.queue);
     try {
-      const gateway = await place.gateway({
-        queue,
-        adminToken: await adminToken(loadConfig({ data: place.folder }, {})),
-      });
-      const file = join(place.folder, 'short.csv');
+      const { file, start } = await importing(place, queue);
       await writeFile(file, `time,moisture\n${BEGIN},30\n`);
       queue.refuse('full');
-      const env = { LOAM_DATA: place.folder, LOAM_URL: gateway.url };
-      const command = [
-        'import',
-        file,
-        '--farm',
-        'north',
-        '--sensor',
-        's1',
-        '--time',
-        'time',
-        '--map',
-        'moisture=moisture',
-      ];
-      const running = new LoamProcess(command, env);
+      const running = start();
       await running.says(/waiting: .*the queue is full \(busy\)/);
       queue.accept();
       expect(await running.ended).to.equal(0);
