@@ -15,15 +15,15 @@ export class Board<T> {
     return this.#signal(key);
   }
 
+  set(key: string, value: T): void {
+    const kept = this.#signal(key);
+    if (!this.#same(kept.peek(), value)) kept.value = value;
+  }
+
   /** Keys that are not among `values` fall back to the empty value. */
   setAll(values: ReadonlyMap<string, T>): void {
-    for (const [key, value] of values) {
-      const kept = this.#signal(key);
-      if (!this.#same(kept.peek(), value)) kept.value = value;
-    }
-    for (const [key, kept] of this.#signals) {
-      if (!values.has(key) && !this.#same(kept.peek(), this.#empty)) kept.value = this.#empty;
-    }
+    for (const [key, value] of values) this.set(key, value);
+    for (const key of this.#signals.keys()) if (!values.has(key)) this.set(key, this.#empty);
   }
 
   /** Forgets everything: for when the keys mean something else. */

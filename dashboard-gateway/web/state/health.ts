@@ -1,9 +1,10 @@
-import { computed, effect, signal } from '@preact/signals';
+import { batch, computed, effect, type Signal, signal } from '@preact/signals';
+import type { SensorView } from '../../client/latest.ts';
 import type { Tone } from '../format/words.ts';
 import { Board } from './board.ts';
 import { now } from './device.ts';
 import { metricOf, PRIMARY } from './farms.ts';
-import { fields } from './fields.ts';
+import { type FieldSensors, fields } from './fields.ts';
 import { byRank, type Finding, findingsOf, OLD_AFTER, worstOf } from './findings.ts';
 import { intervalOf, isBridge, sensors } from './sensors.ts';
 
@@ -31,6 +32,8 @@ const NOTHING: FieldHealth = {
   order: [],
 };
 
+/** Fewer would be drawn in more frames, more would hold the page up longer. */
+const FIELDS_AT_ONCE = 25;
 const sensorTones = new Board<Tone>('none');
 const fieldStates = new Board<FieldHealth>(NOTHING, sameHealth);
 /** Everything that is wrong on the farm, worst first. Judged once a second: doing so at each reading would cost a large farm too much. */
@@ -49,41 +52,66 @@ export const fieldOfSensor = computed(() => {
   return places;
 });
 
+/** What is wrong with each sensor, as last judged. */
+const bySensor = new Map<string, readonly Finding[]>();
+
 export function startHealth(): void {
   effect(() => {
-    now.value;
-    fields.value;
-    judge();
+    bySensor.clear();
+    for (const field of fields.value) judge(field);
+    sensorTones.setAll(new Map([...bySensor.keys()].map((id) => [id, toneOf(id)])));
+    fieldStates.setAll(new Map(fields.value.map((f) => [f.id, fieldStates.get(f.id).peek()])));
+    sumUp();
+  });
+  effect(() => {
+    if (now.value > 0) void judgeInTurn();
   });
 }
 
-function judge(): void {
-  const at = now.peek();
-  const bySensor = new Map<string, Finding[]>();
-  const tones = new Map<string, Tone>();
-  let newest: number | undefined;
-  for (const [id, signalOf] of sensors.peek()) {
-    const view = signalOf.peek();
-    const found = findingsOf({ view, intervalMs: intervalOf(id), bridge: isBridge(id), now: at, metricOf });
-    bySensor.set(id, found);
-    tones.set(id, found[0]?.tone ?? 'fine');
-    for (const [ts] of view.values.values()) if (newest === undefined || ts > newest) newest = ts;
+/** Some fields at a time, each lot in a task of its own: the page answers in between. */
+async function judgeInTurn(): Promise<void> {
+  const all = fields.peek();
+  for (let i = 0; i < all.length && fields.peek() === all; i += FIELDS_AT_ONCE) {
+    if (i > 0) await new Promise((next) => setTimeout(next));
+    batch(() => all.slice(i, i + FIELDS_AT_ONCE).forEach(judge));
   }
-  sensorTones.setAll(tones);
-  fieldStates.setAll(new Map(fields.peek().map((f) => [f.id, fieldHealth(f.sensors, bySensor, at)])));
-  findings.value = [...bySensor.values()].flat().sort((a, b) => byRank(a.tone, b.tone));
-  newestValue.value = newest;
-  judged.value = sensors.peek().size > 0;
+  sumUp();
 }
 
-function fieldHealth(ids: readonly string[], bySensor: ReadonlyMap<string, Finding[]>, at: number): FieldHealth {
+function judge({ id: field, sensors: ids }: FieldSensors): void {
+  const at = now.peek();
+  for (const id of ids) {
+    const view = sensors.peek().get(id)?.peek();
+    if (view === undefined) continue;
+    bySensor.set(id, findingsOf({ view, intervalMs: intervalOf(id), bridge: isBridge(id), now: at, metricOf }));
+    sensorTones.set(id, toneOf(id));
+  }
+  fieldStates.set(field, fieldHealth(ids, at));
+}
+
+function sumUp(): void {
+  batch(() => {
+    findings.value = [...bySensor.values()].flat().sort((a, b) => byRank(a.tone, b.tone));
+    newestValue.value = newestOf(sensors.peek().values());
+    judged.value = sensors.peek().size > 0;
+  });
+}
+
+function newestOf(views: Iterable<Signal<SensorView>>): number | undefined {
+  let newest: number | undefined;
+  for (const view of views)
+    for (const [ts] of view.peek().values.values()) if (newest === undefined || ts > newest) newest = ts;
+  return newest;
+}
+
+function fieldHealth(ids: readonly string[], at: number): FieldHealth {
   const all = ids.flatMap((id) => bySensor.get(id)?.[0] ?? []);
   // A sensor that was only just registered says nothing of its field, as long as others do.
   const never = all.filter((f) => f.kind === 'never');
   const firsts = never.length === ids.length ? all : all.filter((f) => f.kind !== 'never');
   const tone = firsts.length === 0 ? 'fine' : worstOf(firsts.map((f) => f.tone));
   const worst = firsts.filter((f) => f.tone === tone);
-  const order = [...ids].sort((a, b) => byRank(toneFrom(bySensor, a), toneFrom(bySensor, b)));
+  const order = [...ids].sort((a, b) => byRank(toneOf(a), toneOf(b)));
   return {
     tone,
     words: worst[0]?.words ?? 'Fine',
@@ -94,7 +122,7 @@ function fieldHealth(ids: readonly string[], bySensor: ReadonlyMap<string, Findi
   };
 }
 
-function toneFrom(bySensor: ReadonlyMap<string, Finding[]>, id: string): Tone {
+function toneOf(id: string): Tone {
   return bySensor.get(id)?.[0]?.tone ?? 'fine';
 }
 

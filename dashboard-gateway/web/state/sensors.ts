@@ -1,4 +1,4 @@
-import { batch, computed, type Signal, signal } from '@preact/signals';
+import { batch, computed, effect, type Signal, signal } from '@preact/signals';
 import { dialGateway, wakeWithDevice } from '../../client/browser.ts';
 import { LiveClient } from '../../client/client.ts';
 import type { LiveState } from '../../client/events.ts';
@@ -6,6 +6,7 @@ import { Latest, type SensorView } from '../../client/latest.ts';
 import { getSensors } from '../api/gateway.ts';
 import type { ApiProblem } from '../api/problem.ts';
 import type { Corner, SensorInfo } from '../api/shapes.ts';
+import { beat } from './device.ts';
 import { untilDone } from './retry.ts';
 import { recheck } from './session.ts';
 
@@ -23,7 +24,6 @@ const infos = signal<ReadonlyMap<string, SensorInfo>>(new Map());
 const latest = new Latest();
 const dirty = new Set<string>();
 let flushing = false;
-let flushedAt = 0;
 let loading = new AbortController();
 let watched: string | undefined;
 
@@ -39,6 +39,9 @@ export function startSensors(): void {
   // A browser does not say why a WebSocket was refused: an ended session shows in HTTP.
   live.on('lost', () => void recheck());
   wakeWithDevice(live);
+  effect(() => {
+    if (beat.value > 0 && dirty.size > 0) flush();
+  });
 }
 
 /** Shows another farm's sensors, or none. */
@@ -114,23 +117,19 @@ function loadList(farm: string): void {
   });
 }
 
-/** Above this many sensors the page redraws four times a second instead of at every frame: nobody reads faster. */
+/** Above this many sensors the page redraws at its beat instead of at every frame. */
 const MANY_SENSORS = 100;
-const CALM_MS = 250;
 
 /** Redraws at most once a frame, however many messages come; a hidden page collects and draws when it is seen again. */
 function show(changed: ReadonlySet<string>): void {
   for (const id of changed) dirty.add(id);
-  if (dirty.size === 0 || flushing) return;
+  if (dirty.size === 0 || flushing || sensors.peek().size > MANY_SENSORS) return;
   flushing = true;
-  const wait = sensors.peek().size > MANY_SENSORS ? CALM_MS - (performance.now() - flushedAt) : 0;
-  if (wait > 0) setTimeout(() => requestAnimationFrame(flush), wait);
-  else requestAnimationFrame(flush);
+  requestAnimationFrame(flush);
 }
 
 function flush(): void {
   flushing = false;
-  flushedAt = performance.now();
   batch(() => {
     const known = sensors.peek();
     const next = new Map(known);

@@ -1,3 +1,4 @@
+import { useRef } from 'preact/hooks';
 import type { Farm } from '../../api/shapes.ts';
 import { countOf } from '../../format/words.ts';
 import { metricOf } from '../../state/farms.ts';
@@ -5,6 +6,7 @@ import type { FieldSensors } from '../../state/fields.ts';
 import { healthOfField } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { sensors } from '../../state/sensors.ts';
+import { SightContext, seen, useSight } from '../common/sight.ts';
 import { Spark } from '../common/spark.tsx';
 import { Mark } from '../common/tone.tsx';
 import { RangeBar, Value } from '../common/value.tsx';
@@ -15,13 +17,15 @@ const MOST = 6;
 
 /** One field: how it is, and its sensors, those first that need a look. */
 export function FieldCard({ farm, field }: { farm: Farm; field: FieldSensors }) {
-  const health = healthOfField(field.id).value;
-  const { tone, words, affected, total, mean, metric, order } = health;
+  const host = useRef<HTMLElement>(null);
+  const sight = useSight(host);
+  const { tone, words, affected, total, mean, metric, order } = seen(sight, healthOfField(field.id));
   const to = addressOf({ page: 'field', farm: farm.id, field: field.id, metric: undefined, range: { last: '24h' } });
   const shown = (order.length > 0 ? order : field.sensors).slice(0, MOST);
   const more = field.sensors.length - shown.length;
   return (
     <article
+      ref={host}
       class={`field-card edge-${tone}`}
       aria-labelledby={`field-${field.id}`}
       data-field={field.id}
@@ -55,12 +59,14 @@ export function FieldCard({ farm, field }: { farm: Farm; field: FieldSensors }) 
       {field.sensors.length === 0 ? (
         <p class="quiet">No sensor in this field yet.</p>
       ) : (
-        <ul class="sensor-rows">
-          {shown.map((id) => {
-            const view = sensors.value.get(id);
-            return view && <SensorRow key={id} farm={farm.id} view={view} />;
-          })}
-        </ul>
+        <SightContext.Provider value={sight}>
+          <ul class="sensor-rows">
+            {shown.map((id) => {
+              const view = sensors.value.get(id);
+              return view && <SensorRow key={id} farm={farm.id} view={view} />;
+            })}
+          </ul>
+        </SightContext.Provider>
       )}
       {more > 0 && (
         <a class="more" href={to}>

@@ -77,7 +77,7 @@ function TroubleLine({ farm, trouble }: { farm: Farm; trouble: Trouble }) {
     alone || field === undefined
       ? addressOf({ page: 'sensor', farm: farm.id, sensor: first.sensor, range: { last: '24h' } })
       : addressOf({ page: 'field', farm: farm.id, field: field.id, metric: first.metric, range: { last: '24h' } });
-  const name = sensors.value.get(first.sensor)?.value.name ?? first.sensor;
+  const name = sensors.value.get(first.sensor)?.peek().name ?? first.sensor;
   return (
     <a class="trouble" href={to}>
       <ToneIcon tone={tone} />

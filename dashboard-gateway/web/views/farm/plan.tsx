@@ -89,7 +89,7 @@ function PlanField({
 
 function Dot({ farm, sensor, at: [x, y] }: { farm: string; sensor: string; at: Point }) {
   const tone = toneOfSensor(sensor).value;
-  const name = sensors.value.get(sensor)?.value.name ?? sensor;
+  const name = sensors.value.get(sensor)?.peek().name ?? sensor;
   return (
     <a
       class="plan-dot-link"

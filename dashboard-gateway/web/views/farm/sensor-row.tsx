@@ -1,4 +1,5 @@
 import { type Signal, useComputed } from '@preact/signals';
+import { useContext } from 'preact/hooks';
 import type { SensorView } from '../../../client/latest.ts';
 import { now } from '../../state/device.ts';
 import { inOrder } from '../../state/farms.ts';
@@ -8,19 +9,22 @@ import { addressOf } from '../../state/routes.ts';
 import { connection, intervalOf, isBridge } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
 import { ToneIcon } from '../common/icons.tsx';
+import { SightContext, seen } from '../common/sight.ts';
 import { LevelMark, Value } from '../common/value.tsx';
 
 const STATE_WORDS = { online: 'Fine', late: 'Late', offline: 'Offline', never: 'Never reported' } as const;
 
 /** One sensor in one line: its first metric's value, and how old it is. */
 export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorView> }) {
-  const { id, name, state } = view.value;
-  const tone = toneOfSensor(id).value;
+  const { id } = view.peek();
+  const tone = seen(useContext(SightContext), toneOfSensor(id));
+  const name = useComputed(() => view.value.name);
+  const words = useComputed(() => STATE_WORDS[view.value.state]);
   const metric = useComputed(() => inOrder(view.value.values.keys())[0]);
   return (
     <li class={`sensor-row row-${tone}`} data-sensor-row={id}>
       <ToneIcon tone={tone} />
-      <span class="hidden">{STATE_WORDS[state]}: </span>
+      <span class="hidden">{words}: </span>
       <a class="sensor-name" href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}>
         {name}
       </a>
@@ -37,13 +41,14 @@ function NoValue({ sensor }: { sensor: string }) {
 /** A value that turns grey, and says so, when it is past its expected interval. */
 export function Reading({ view, metric }: { view: Signal<SensorView>; metric: string }) {
   const old = useOld(view, metric);
-  const measured = view.value.values.get(metric);
+  const { id, values } = seen(useContext(SightContext), view);
+  const measured = values.get(metric);
   if (measured === undefined) return null;
   const [ts, value] = measured;
   return (
     <span class={old.value ? 'reading old' : 'reading'}>
       {!old.value && <LevelMark metric={metric} value={value} />}
-      <Value sensor={view.value.id} metric={metric} value={value} />
+      <Value sensor={id} metric={metric} value={value} />
       <span class="age">
         {old.value && <span class="old-word">old, </span>}
         <Age ts={ts} />
