@@ -38,7 +38,7 @@ async function run({ quick, say }: BenchmarkOptions): Promise<Outcome> {
     await page.locator('[data-sensor]').first().waitFor();
     await delay(WARM_UP_MS);
     say(`measuring for ${(quick ? QUICK_MS : FULL_MS) / 1000} s`);
-    const steady = await measure(page, system, session, quick ? QUICK_MS : FULL_MS, farm);
+    const { steady, heaps } = await measure(page, system, session, quick ? QUICK_MS : FULL_MS, farm);
     await context.close();
     return {
       bench: 'dashboard',
@@ -46,7 +46,7 @@ async function run({ quick, say }: BenchmarkOptions): Promise<Outcome> {
       loam: steady.cpu,
       peers: {},
       ratio: {},
-      detail: { 'first load': first, steady: { ...steady } },
+      detail: { 'first load': first, steady, 'heap, MB': heaps },
     };
   } finally {
     await farm.stop();
@@ -96,7 +96,7 @@ async function measure(page: Page, system: CDPSession, session: CDPSession, ms: 
     total.over50 += stretch.over50;
   }
   const { seconds, readings, longestMs, over50 } = total;
-  return {
+  const steady = {
     cpu: (100 * total.cpu) / seconds,
     seconds: Math.round(seconds),
     'readings/s': readings / seconds,
@@ -106,6 +106,8 @@ async function measure(page: Page, system: CDPSession, session: CDPSession, ms: 
     'heap at most, MB': Math.max(...heaps),
     'heap at last, MB': heaps.at(-1) ?? 0,
   };
+  const after = (i: number) => `after ${Math.round((i * ms) / READINGS / 1000)} s`;
+  return { steady, heaps: Object.fromEntries(heaps.map((heap, i) => [after(i), heap])) };
 }
 
 async function traced(page: Page, system: CDPSession, ms: number, farm: BigFarm) {

@@ -16,7 +16,7 @@ export interface Bucket {
   max: number;
   mean: number;
   count: number;
-  /** Whether a value arrived in it after newer ones had. */
+  /** Whether a value arrived in it after newer ones had. Known of live values only: the rows of a history do not say when theirs were received. */
   late: boolean;
 }
 

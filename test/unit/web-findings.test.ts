@@ -9,7 +9,7 @@ import {
   scaleLength,
 } from '../../dashboard-gateway/web/plan/project.ts';
 import { Board } from '../../dashboard-gateway/web/state/board.ts';
-import { findingsOf, worstOf } from '../../dashboard-gateway/web/state/findings.ts';
+import { countedOf, type Finding, findingsOf, worstOf } from '../../dashboard-gateway/web/state/findings.ts';
 
 const now = 1_000_000;
 const condition = { skewMs: undefined, refused: undefined, battery: undefined, signal: undefined, firmware: undefined };
@@ -54,6 +54,16 @@ describe('web: what is wrong with a sensor', () => {
   it('is never having reported, except for a bridge', () => {
     expect(judge([], { state: 'never' })).to.deep.equal(['Never reported']);
     expect(judge([], { state: 'never' }, true)).to.deep.equal([]);
+  });
+
+  it('of a sensor that never reported says nothing of its field, as long as others do', () => {
+    const finding = (sensor: string, kind: Finding['kind']): Finding => ({
+      ...{ sensor, kind, words: kind, tone: 'none', metric: undefined, value: undefined, lastSeen: undefined },
+    });
+    const [never, late] = [finding('s1', 'never'), finding('s2', 'late')];
+    expect(countedOf([[never], [late]])).to.deep.equal([late]);
+    expect(countedOf([[never], []])).to.deep.equal([]);
+    expect(countedOf([[never]])).to.deep.equal([never]);
   });
 
   it('ranks dry before wet before offline before late', () => {
@@ -144,10 +154,16 @@ describe('web: the plan', () => {
 
   it('puts a name into the middle of its field, or where no sensor is in its way', () => {
     expect(middleOf(square)).to.deep.equal([50, 50]);
-    const [x, y] = labelPlace(square, [[50, 50]]);
-    expect(Math.hypot(x - 50, y - 50)).to.be.above(15);
-    expect(x).to.be.within(0, 100);
-    expect(y).to.be.within(0, 100);
+    const half: Point = [30, 10];
+    const dots: Point[] = [
+      [50, 50],
+      [20, 20],
+      [80, 80],
+    ];
+    const [x, y] = labelPlace(square, dots, half);
+    for (const [dx, dy] of dots) expect(Math.abs(dx - x) > half[0] || Math.abs(dy - y) > half[1]).to.equal(true);
+    expect(x).to.be.within(30, 70);
+    expect(y).to.be.within(10, 90);
   });
 
   it('has a scale of a round length', () => {

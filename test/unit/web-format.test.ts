@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { formatAge, formatDuration } from '../../dashboard-gateway/web/format/age.ts';
-import { axisLabels, formatMoment } from '../../dashboard-gateway/web/format/time.ts';
+import { axisLabels, formatMoment, formatTimeOfDay } from '../../dashboard-gateway/web/format/time.ts';
 import { formatValue, labelFrom, levelOf } from '../../dashboard-gateway/web/format/value.ts';
 
 const HOUR = 3_600_000;
@@ -60,6 +60,14 @@ describe('web: times', () => {
   it('of today are told without the date, of another day with it', () => {
     expect(formatMoment(noon, noon + HOUR, 'en-GB', 'UTC')).to.equal('12:00');
     expect(formatMoment(noon, noon + 24 * HOUR, 'en-GB', 'UTC')).to.equal('24 Nov, 12:00');
+  });
+
+  it('of a day end with 24:00 where clocks go to 24', () => {
+    const [begin, end] = [Date.UTC(2025, 10, 23, 23), Date.UTC(2025, 10, 24, 23)];
+    expect(formatTimeOfDay(begin, begin, 'en-GB', 'Europe/Berlin')).to.equal('00:00');
+    expect(formatTimeOfDay(end - 60_000, begin, 'en-GB', 'Europe/Berlin')).to.equal('23:59');
+    expect(formatTimeOfDay(end, begin, 'en-GB', 'Europe/Berlin')).to.equal('24:00');
+    expect(formatTimeOfDay(end, begin, 'en-US', 'Europe/Berlin')).to.match(/^12:00.AM$/);
   });
 
   it('on the axis are those of the farm, and the date stands where a day begins there', () => {

@@ -34,23 +34,30 @@ export interface Letters {
   readonly warning: string | undefined;
 }
 
+/** Whose letters: a farm's id, or undefined for messages that are nobody's, which only admins of every farm see. */
+export type Whose = string | undefined;
+
 export async function getLetters(
-  farm: string,
+  whose: Whose,
   { state, before }: { readonly state: LetterState; readonly before?: number },
   signal: AbortSignal,
 ): Promise<Letters> {
   const search = new URLSearchParams({ state });
   if (before !== undefined) search.set('before', `${before}`);
-  return readLetters(await call(`${farmPath(farm)}/dead-letters?${search}`, { signal }));
+  return readLetters(await call(`${lettersPath(whose)}?${search}`, { signal }));
 }
 
 /** One letter with its whole payload. */
-export async function getLetter(farm: string, offset: number, signal: AbortSignal): Promise<Letter> {
-  return readLetter(await call(`${farmPath(farm)}/dead-letters/${offset}`, { signal }), 'letter');
+export async function getLetter(whose: Whose, offset: number, signal: AbortSignal): Promise<Letter> {
+  return readLetter(await call(`${lettersPath(whose)}/${offset}`, { signal }), 'letter');
 }
 
-export async function settleLetter(farm: string, offset: number, how: 'replay' | 'discard'): Promise<Letter> {
-  return readLetter(await call(`${farmPath(farm)}/dead-letters/${offset}/${how}`, { method: 'POST' }), 'letter');
+export async function settleLetter(whose: Whose, offset: number, how: 'replay' | 'discard'): Promise<Letter> {
+  return readLetter(await call(`${lettersPath(whose)}/${offset}/${how}`, { method: 'POST' }), 'letter');
+}
+
+function lettersPath(whose: Whose): string {
+  return whose === undefined ? '/api/dead-letters' : `${farmPath(whose)}/dead-letters`;
 }
 
 export function readLetters(value: unknown): Letters {

@@ -1,3 +1,5 @@
+import { startOfDay } from './zone.ts';
+
 const DAY_MS = 86_400_000;
 
 /** The time of day, and the date as well when `ts` is not of today. */
@@ -5,6 +7,14 @@ export function formatMoment(ts: number, now: number, locale: string | undefined
   const date = dayName(locale, zone);
   const time = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', timeZone: zone }).format(ts);
   return date.format(ts) === date.format(now) ? time : `${date.format(ts)}, ${time}`;
+}
+
+/** The time of a day that began at `begin`. Its end is 24:00 where clocks go to 24, and not the begin of the next day. */
+export function formatTimeOfDay(ts: number, begin: number, locale: string | undefined, zone: string): string {
+  const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', timeZone: zone };
+  const usual = new Intl.DateTimeFormat(locale, clock);
+  const ends = ts > begin && startOfDay(ts, zone) === ts && usual.resolvedOptions().hourCycle === 'h23';
+  return (ends ? new Intl.DateTimeFormat(locale, { ...clock, hourCycle: 'h24' }) : usual).format(ts);
 }
 
 /** The time of day with seconds, and the date when the range is longer than a day. */

@@ -57,25 +57,38 @@ export function middleOf(points: readonly Point[]): Point {
 
 /** Places tried in each direction. */
 const GRID = 14;
+/** A name over a sensor hides it; one over an edge is only less pretty. */
+const DOT_WEIGHT = 3;
+const EDGE_WEIGHT = 0.5;
 
-/**
- * Where a field's name stands: inside its `outline`, far from its `dots` and from its edges. A name is wide, so what is beside it is
- * nearer than what is above or below.
- */
-export function labelPlace(outline: readonly Point[], dots: readonly Point[]): Point {
+/** The plan's size on a phone, pixels. */
+const PHONE = { width: 330, height: 370 };
+const HALF_LETTER_PX = 4.2;
+/** Of two lines, and of a dot beside them. */
+const HALF_LINES_PX = 20;
+/** The line below the name is a value or a few words. */
+const LEAST_LETTERS = 8;
+
+/** Half of a label's width and height, metres, on the smallest screen: what fits there fits everywhere. */
+export function labelHalf({ width, height }: Projection, name: string): Point {
+  const metresAPixel = Math.max(width / PHONE.width, height / PHONE.height);
+  return [Math.max(name.length, LEAST_LETTERS) * HALF_LETTER_PX * metresAPixel, HALF_LINES_PX * metresAPixel];
+}
+
+/** Where the middle of a field's label stands: inside its `outline`, off its `dots` and its edges as far as may be. */
+export function labelPlace(outline: readonly Point[], dots: readonly Point[], half: Point): Point {
   const middle = middleOf(outline);
   if (dots.length === 0 || outline.length < 3) return middle;
   const [left, right] = boundsOf(outline.map(([x]) => x));
   const [top, bottom] = boundsOf(outline.map(([, y]) => y));
-  const size = Math.max(right - left, bottom - top);
   let best = middle;
   let bestRoom = Number.NEGATIVE_INFINITY;
   for (let i = 1; i < GRID; i++) {
     for (let j = 1; j < GRID; j++) {
       const at: Point = [left + ((right - left) * i) / GRID, top + ((bottom - top) * j) / GRID];
       if (!isInside(at, outline)) continue;
-      const room =
-        Math.min(size / 3, roomAt(at, outline, dots)) - 0.15 * Math.hypot(at[0] - middle[0], at[1] - middle[1]);
+      const enough = Math.min(half[1] / 2, roomAt(at, outline, dots, half));
+      const room = enough - 0.1 * Math.hypot(at[0] - middle[0], at[1] - middle[1]);
       if (room > bestRoom) {
         best = at;
         bestRoom = room;
@@ -85,17 +98,28 @@ export function labelPlace(outline: readonly Point[], dots: readonly Point[]): P
   return best;
 }
 
-function roomAt([x, y]: Point, outline: readonly Point[], dots: readonly Point[]): number {
-  const toDot = dots.map(([dx, dy]) => Math.hypot((dx - x) * 0.3, dy - y));
-  const toEdge = outline.map((a, i) => Math.hypot(...toLine([x, y], a, outline[(i + 1) % outline.length] ?? a)));
-  return Math.min(...toDot, ...toEdge.map((d) => d * 0.8));
+/** How far the label is from the nearest dot or edge; below 0 when it is over one. */
+function roomAt([x, y]: Point, outline: readonly Point[], dots: readonly Point[], [halfX, halfY]: Point): number {
+  const toDots = dots.map(([dx, dy]) => {
+    const [beside, above] = [Math.abs(dx - x) - halfX, Math.abs(dy - y) - halfY];
+    return beside < 0 && above < 0
+      ? DOT_WEIGHT * Math.max(beside, above)
+      : Math.hypot(Math.max(beside, 0), Math.max(above, 0));
+  });
+  const corners = [-1, 1].flatMap((a) => [-1, 1].map((b): Point => [x + a * halfX, y + b * halfY]));
+  return Math.min(...toDots, ...corners.map((corner) => EDGE_WEIGHT * toEdge(corner, outline)));
 }
 
-/** From a point to the nearest of a line, the way across counted less than up and down. */
-function toLine([x, y]: Point, [ax, ay]: Point, [bx, by]: Point): [number, number] {
+/** From a point to the nearest edge; below 0 outside. */
+function toEdge(at: Point, outline: readonly Point[]): number {
+  const nearest = Math.min(...outline.map((a, i) => toLine(at, a, outline[(i + 1) % outline.length] ?? a)));
+  return isInside(at, outline) ? nearest : -nearest;
+}
+
+function toLine([x, y]: Point, [ax, ay]: Point, [bx, by]: Point): number {
   const length = (bx - ax) ** 2 + (by - ay) ** 2;
   const share = length === 0 ? 0 : Math.max(0, Math.min(1, ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length));
-  return [(ax + share * (bx - ax) - x) * 0.6, ay + share * (by - ay) - y];
+  return Math.hypot(ax + share * (bx - ax) - x, ay + share * (by - ay) - y);
 }
 
 function isInside([x, y]: Point, outline: readonly Point[]): boolean {

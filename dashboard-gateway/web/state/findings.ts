@@ -59,6 +59,13 @@ function silenceOf(view: SensorView, old: boolean): Finding | undefined {
   return undefined;
 }
 
+/** What counts of a field's sensors' findings. One that was only just registered says nothing of the field, as long as others do. */
+export function countedOf(sensors: readonly (readonly Finding[])[]): Finding[] {
+  const all = sensors.flat();
+  const heard = all.filter(({ kind }) => kind !== 'never');
+  return all.length - heard.length === sensors.length ? all : heard;
+}
+
 /** The worst of some tones; `none` without any. */
 export function worstOf(tones: Iterable<Tone>): Tone {
   let worst: Tone | undefined;

@@ -5,7 +5,7 @@ import { Board } from './board.ts';
 import { now } from './device.ts';
 import { metricOf, PRIMARY } from './farms.ts';
 import { type FieldSensors, fields } from './fields.ts';
-import { byRank, type Finding, findingsOf, OLD_AFTER, worstOf } from './findings.ts';
+import { byRank, countedOf, type Finding, findingsOf, OLD_AFTER, worstOf } from './findings.ts';
 import { intervalOf, isBridge, sensors } from './sensors.ts';
 
 export interface FieldHealth {
@@ -38,6 +38,8 @@ const sensorTones = new Board<Tone>('none');
 const fieldStates = new Board<FieldHealth>(NOTHING, sameHealth);
 /** Everything that is wrong on the farm, worst first. Judged once a second: doing so at each reading would cost a large farm too much. */
 export const findings = signal<readonly Finding[]>([]);
+/** How many sensors have never reported. */
+export const silent = signal(0);
 /** When the newest value of the farm was measured, Unix ms. */
 export const newestValue = signal<number | undefined>(undefined);
 export const judged = signal(false);
@@ -91,7 +93,11 @@ function judge({ id: field, sensors: ids }: FieldSensors): void {
 
 function sumUp(): void {
   batch(() => {
-    findings.value = [...bySensor.values()].flat().sort((a, b) => byRank(a.tone, b.tone));
+    findings.value = fields
+      .peek()
+      .flatMap(({ sensors: ids }) => countedIn(ids))
+      .sort((a, b) => byRank(a.tone, b.tone));
+    silent.value = [...bySensor.values()].flat().filter(({ kind }) => kind === 'never').length;
     newestValue.value = newestOf(sensors.peek().values());
     judged.value = sensors.peek().size > 0;
   });
@@ -105,10 +111,7 @@ function newestOf(views: Iterable<Signal<SensorView>>): number | undefined {
 }
 
 function fieldHealth(ids: readonly string[], at: number): FieldHealth {
-  const all = ids.flatMap((id) => bySensor.get(id)?.[0] ?? []);
-  // A sensor that was only just registered says nothing of its field, as long as others do.
-  const never = all.filter((f) => f.kind === 'never');
-  const firsts = never.length === ids.length ? all : all.filter((f) => f.kind !== 'never');
+  const firsts = countedIn(ids).filter((f, i, all) => all[i - 1]?.sensor !== f.sensor);
   const tone = firsts.length === 0 ? 'fine' : worstOf(firsts.map((f) => f.tone));
   const worst = firsts.filter((f) => f.tone === tone);
   const order = [...ids].sort((a, b) => byRank(toneOf(a), toneOf(b)));
@@ -120,6 +123,10 @@ function fieldHealth(ids: readonly string[], at: number): FieldHealth {
     order,
     ...meanOf(ids, at),
   };
+}
+
+function countedIn(ids: readonly string[]): Finding[] {
+  return countedOf(ids.map((id) => bySensor.get(id) ?? []));
 }
 
 function toneOf(id: string): Tone {

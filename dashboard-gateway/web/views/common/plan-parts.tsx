@@ -87,7 +87,7 @@ export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapePr
       <polygon class={`plan-field plan-${tone}`} points={points} />
       {hatched && <polygon class="plan-hatch" points={points} fill={`url(#hatch-${tone})`} />}
       <text class="plan-label" x={x} y={y}>
-        <tspan class="plan-name" x={x}>
+        <tspan class="plan-name" x={x} dy={line ? '-0.6em' : undefined}>
           {name}
         </tspan>{' '}
         {line && (

@@ -1,6 +1,5 @@
 import { useState } from 'preact/hooks';
-import { getLetter, type Letter, settleLetter } from '../../api/letters.ts';
-import type { Farm } from '../../api/shapes.ts';
+import { getLetter, type Letter, settleLetter, type Whose } from '../../api/letters.ts';
 import { formatMoment } from '../../format/time.ts';
 import { locale, slowNow } from '../../state/device.ts';
 import { addressOf } from '../../state/routes.ts';
@@ -10,13 +9,13 @@ import { inWords } from '../common/form.tsx';
 import { reasonInWords } from './reasons.ts';
 
 interface LetterProps {
-  readonly farm: Farm;
+  readonly whose: Whose;
   readonly letter: Letter;
   readonly done: (words: string) => void;
 }
 
 /** One message: why it could not be read, what it was, and what can be done with it. */
-export function LetterCard({ farm, letter, done }: LetterProps) {
+export function LetterCard({ whose, letter, done }: LetterProps) {
   const { offset, at, sensor, reason, explanation, state, settled } = letter;
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<string | undefined>(undefined);
@@ -25,7 +24,7 @@ export function LetterCard({ farm, letter, done }: LetterProps) {
     setBusy(true);
     setFailure(undefined);
     try {
-      await settleLetter(farm.id, offset, how);
+      await settleLetter(whose, offset, how);
       done(words);
     } catch (error) {
       setFailure(inWords(error));
@@ -43,16 +42,16 @@ export function LetterCard({ farm, letter, done }: LetterProps) {
       <header class="letter-head">
         <h2>{reasonInWords(reason)}</h2>
         <p class="quiet">
-          {sensor !== '' && (
-            <a href={addressOf({ page: 'sensor', farm: farm.id, sensor, range: { last: '24h' } })}>
+          {whose !== undefined && sensor !== '' && (
+            <a href={addressOf({ page: 'sensor', farm: whose, sensor, range: { last: '24h' } })}>
               {sensors.value.get(sensor)?.peek().name ?? sensor}
             </a>
           )}{' '}
           {formatMoment(at, slowNow.value, locale)}
         </p>
       </header>
-      {explanation && <p>{explanation.replace(/^\$: /, '')}</p>}
-      <Payload farm={farm} letter={letter} />
+      {explanation && <p>{explanation.replace(/^\$(: |\.)/, '')}</p>}
+      <Payload whose={whose} letter={letter} />
       {settled && (
         <p class="quiet">
           {state === 'replayed' ? 'Replayed' : 'Discarded'} {formatMoment(settled.at, slowNow.value, locale)}
@@ -91,13 +90,13 @@ export function LetterCard({ farm, letter, done }: LetterProps) {
   );
 }
 
-function Payload({ farm, letter }: { farm: Farm; letter: Letter }) {
+function Payload({ whose, letter }: { whose: Whose; letter: Letter }) {
   const [whole, setWhole] = useState<string | undefined>(undefined);
   const [failure, setFailure] = useState<string | undefined>(undefined);
   const { offset, topic, payload, encoding, size, cut } = letter;
   const showAll = async () => {
     try {
-      setWhole((await getLetter(farm.id, offset, new AbortController().signal)).payload);
+      setWhole((await getLetter(whose, offset, new AbortController().signal)).payload);
     } catch (error) {
       setFailure(inWords(error));
     }
@@ -106,7 +105,7 @@ function Payload({ farm, letter }: { farm: Farm; letter: Letter }) {
     <details>
       <summary>What was sent</summary>
       <p class="quiet">
-        {size} bytes to {topic}
+        {size} bytes{topic && ` to ${topic}`}
         {encoding === 'hex' && ', in hexadecimal'}
       </p>
       <pre class="payload">{whole ?? (payload === '' ? '(nothing)' : payload)}</pre>

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
-import { getLetters, LETTER_STATES, type Letter, type LetterState } from '../../api/letters.ts';
+import { getLetters, LETTER_STATES, type Letter, type LetterState, type Whose } from '../../api/letters.ts';
 import { asProblem } from '../../api/problem.ts';
 import type { Farm } from '../../api/shapes.ts';
 import { addressOf } from '../../state/routes.ts';
@@ -30,9 +30,11 @@ export function LettersPage({ farm }: { farm: Farm }) {
 
 function Letters({ farm }: { farm: Farm }) {
   const [state, setState] = useState<LetterState>('open');
+  const [nobodys, setNobodys] = useState(false);
+  const whose = nobodys ? undefined : farm.id;
   const { value, problem, reload } = useResource(
-    `letters ${farm.id} ${state}`,
-    (signal) => getLetters(farm.id, { state }, signal),
+    `letters ${whose} ${state}`,
+    (signal) => getLetters(whose, { state }, signal),
     EVERY_MS,
   );
   const said = useSignal('');
@@ -55,6 +57,7 @@ function Letters({ farm }: { farm: Farm }) {
       <p role="status" class={said.value ? 'form-done' : 'hidden'}>
         {said.value}
       </p>
+      <WhoseLetters farm={farm} {...{ nobodys, setNobodys }} />
       {page && (
         <fieldset class="segments letter-states" aria-label="Which letters">
           {LETTER_STATES.map((s) => (
@@ -65,51 +68,79 @@ function Letters({ farm }: { farm: Farm }) {
         </fieldset>
       )}
       {page === undefined && !problem.value && <p class="quiet loading">Loading …</p>}
-      {page?.letters.length === 0 && <Nothing farm={farm} state={state} />}
+      {page?.letters.length === 0 && <Nothing from={nobodys ? 'the queue' : farm.name} state={state} />}
       {page !== undefined && page.letters.length > 0 && (
         <>
-          <LetterList farm={farm} letters={page.letters} done={done} />
-          {page.next !== undefined && <Older key={page.next} {...{ farm, state, done }} before={page.next} />}
+          <LetterList whose={whose} letters={page.letters} done={done} />
+          {page.next !== undefined && <Older key={page.next} {...{ whose, state, done }} before={page.next} />}
         </>
       )}
     </div>
   );
 }
 
-function Nothing({ farm, state }: { farm: Farm; state: LetterState }) {
+interface WhoseProps {
+  readonly farm: Farm;
+  readonly nobodys: boolean;
+  readonly setNobodys: (chosen: boolean) => void;
+}
+
+/** The choice between the farm's letters and those of nobody; shown to whom the gateway tells of any. */
+function WhoseLetters({ farm, nobodys, setNobodys }: WhoseProps) {
+  const { value } = useResource('letters of nobody', (signal) => getLetters(undefined, { state: 'open' }, signal));
+  const { open = 0, replayed = 0, discarded = 0 } = value.value?.counts ?? {};
+  if (open + replayed + discarded === 0) return null;
+  return (
+    <fieldset class="segments letter-states" aria-label="Whose letters">
+      <button type="button" aria-pressed={!nobodys} onClick={() => setNobodys(false)}>
+        {farm.name}
+      </button>
+      <button
+        type="button"
+        aria-pressed={nobodys}
+        title="Messages in the queue that cannot be read at all: whose they were is not known"
+        onClick={() => setNobodys(true)}
+      >
+        Of no farm
+      </button>
+    </fieldset>
+  );
+}
+
+function Nothing({ from, state }: { from: string; state: LetterState }) {
   if (state !== 'open') return <p class="quiet">None is {STATE_WORDS[state].toLowerCase()}.</p>;
   return (
     <Notice title="No open dead letter">
-      <p>Everything that came in from {farm.name} could be read, or was settled.</p>
+      <p>Everything that came in from {from} could be read, or was settled.</p>
     </Notice>
   );
 }
 
 interface ListProps {
-  readonly farm: Farm;
+  readonly whose: Whose;
   readonly letters: readonly Letter[];
   readonly done: (words: string) => void;
 }
 
-function LetterList({ farm, letters, done }: ListProps) {
+function LetterList({ whose, letters, done }: ListProps) {
   return (
     <ol class="letters">
       {letters.map((letter) => (
-        <LetterCard key={letter.offset} farm={farm} letter={letter} done={done} />
+        <LetterCard key={letter.offset} whose={whose} letter={letter} done={done} />
       ))}
     </ol>
   );
 }
 
 interface OlderProps {
-  readonly farm: Farm;
+  readonly whose: Whose;
   readonly state: LetterState;
   readonly before: number;
   readonly done: (words: string) => void;
 }
 
 /** The pages after the first, fetched one by one. */
-function Older({ farm, state, before, done }: OlderProps) {
+function Older({ whose, state, before, done }: OlderProps) {
   const [letters, setLetters] = useState<readonly Letter[]>([]);
   const [next, setNext] = useState<number | undefined>(before);
   const [failure, setFailure] = useState<string | undefined>(undefined);
@@ -117,7 +148,7 @@ function Older({ farm, state, before, done }: OlderProps) {
     if (next === undefined) return;
     setFailure(undefined);
     try {
-      const page = await getLetters(farm.id, { state, before: next }, new AbortController().signal);
+      const page = await getLetters(whose, { state, before: next }, new AbortController().signal);
       setLetters([...letters, ...page.letters]);
       setNext(page.next);
     } catch (error) {
@@ -126,7 +157,7 @@ function Older({ farm, state, before, done }: OlderProps) {
   };
   return (
     <>
-      <LetterList farm={farm} letters={letters} done={done} />
+      <LetterList whose={whose} letters={letters} done={done} />
       {failure && (
         <p class="form-failure" role="alert">
           {failure}

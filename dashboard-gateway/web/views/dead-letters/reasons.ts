@@ -16,6 +16,7 @@ const WORDS: Readonly<Record<string, string>> = {
   too_many_readings: 'Too many readings at once',
   bad_topic: 'Sent to a topic that does not exist',
   wrong_topic: 'Sent to a topic that does not exist',
+  unreadable_batch: 'A message in the queue that cannot be read',
   over_quota: 'More than are kept of one sensor',
   store_refused: 'The store did not take it',
   codec_failed: 'The codec failed on it',

@@ -3,7 +3,7 @@ import type { Farm } from '../../api/shapes.ts';
 import { countOf, type Tone } from '../../format/words.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
 import type { Finding } from '../../state/findings.ts';
-import { fieldOfSensor, findings, judged, newestValue } from '../../state/health.ts';
+import { fieldOfSensor, findings, judged, newestValue, silent } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { connection, sensors } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
@@ -56,7 +56,8 @@ function AllWell() {
         All is well
       </h2>
       <p>
-        {countOf(sensors.value.size, 'sensor')} reporting, every value in its range.
+        {countOf(sensors.value.size - silent.value, 'sensor')} reporting, every value in its range.
+        {silent.value > 0 && ` ${countOf(silent.value, 'sensor')} not heard of yet.`}
         {newestValue.value !== undefined && (
           <>
             {' '}

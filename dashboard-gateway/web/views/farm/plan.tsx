@@ -1,7 +1,7 @@
 import { useComputed } from '@preact/signals';
 import type { Farm } from '../../api/shapes.ts';
 import type { Tone } from '../../format/words.ts';
-import { labelPlace, type Point, type Projection, projectionOf, scaleLength } from '../../plan/project.ts';
+import { labelHalf, labelPlace, type Point, type Projection, projectionOf, scaleLength } from '../../plan/project.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
 import { healthOfField, toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
@@ -50,6 +50,7 @@ export function planOf(all: readonly FieldSensors[]): { projection: Projection; 
     const middle = labelPlace(
       outline ?? [],
       dots.map((dot) => dot.at),
+      labelHalf(projection, field.name),
     );
     return { field, outline, middle, dots };
   });

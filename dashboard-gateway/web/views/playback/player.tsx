@@ -1,6 +1,6 @@
 import { type Signal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { formatMoment } from '../../format/time.ts';
+import { formatTimeOfDay } from '../../format/time.ts';
 import { STEP_MS } from '../../state/day.ts';
 import { locale } from '../../state/device.ts';
 import { Glyph } from '../common/icons.tsx';
@@ -44,7 +44,7 @@ export function Player({ at, from, to, zone }: PlayerProps) {
   const jump = (event: Event) => {
     if (event.currentTarget instanceof HTMLInputElement) at.value = event.currentTarget.valueAsNumber;
   };
-  const clock = formatMoment(at.value, at.value, locale, zone);
+  const clock = formatTimeOfDay(at.value, from, locale, zone);
   return (
     <div class="player">
       <button type="button" class="button-main player-button" onClick={toggle}>
