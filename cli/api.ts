@@ -75,7 +75,8 @@ export class Api {
     try {
       answer = await fetch(`${this.base}${path}`, init);
     } catch (cause) {
-      signal?.throwIfAborted();
+      // Its own deadline says no more than that nobody answers; another's end is its caller's.
+      if (!(cause instanceof Error && cause.name === 'TimeoutError')) signal?.throwIfAborted();
       throw new ConfigInvalid(
         'LOAM_URL',
         `LOAM_URL: no Loam answers at ${this.base}: ${explain(cause)}. Is \`loam up\` or \`loam gateway\` running?`,

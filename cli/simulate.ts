@@ -52,6 +52,11 @@ export async function simulateCommand(given: Options): Promise<void> {
     process.exitCode = endedBy ?? (isWell(outcome) ? EXIT.well : EXIT.lost);
   } catch (error) {
     view.end();
+    if (endedBy !== undefined && error === ending.signal.reason) {
+      process.stderr.write('loam: ended before a message was sent\n');
+      process.exitCode = endedBy;
+      return;
+    }
     if (!(error instanceof BrokerUnreachable) && !(error instanceof CredentialsRefused)) throw error;
     process.stderr.write(`loam: ${explain(error)}\n`);
     process.exitCode = error instanceof BrokerUnreachable ? EXIT.unreachable : EXIT.refused;
@@ -75,7 +80,7 @@ async function signInsOf(
   const known = await knownSecrets(config, secrets);
   if (isProvisioned) {
     const tell = (done: number, of: number) => view.preparing('sensors registered', done, of);
-    const newest = await provision(await Api.open(config), config, script.lines, known, tell);
+    const newest = await provision(await Api.open(config), config, script.lines, known, tell, signal);
     if (newest) await letIn(url, newest, signal);
   }
   return signIns(script.lines, known);

@@ -14,6 +14,8 @@ interface Curve {
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
+const LOOKS = `:root{color-scheme:light dark;--ink:#26221c;--paper:#faf8f4;--sheet:#fff;--line:#e5dfd5;--faint:#6b6357;--green:#2f7d4f;--orange:#b85c14;--blue:#2b6cb0;--red:#b23b3b}
+@media (prefers-color-scheme:dark){:root{--ink:#ece6db;--paper:#1c1a16;--sheet:#25221d;--line:#3d3830;--faint:#a89f90;--green:#6cc08b;--orange:#e8935a;--blue:#7fb2e8;--red:#ec8181}}`;
 const WIDTH = 860;
 const HEIGHT = 240;
 const LEFT = 64;
@@ -28,26 +30,27 @@ export function reportPage(report: LoadReport, { title, about, verdict }: PageFa
   const latency = (of: 'p50' | 'p99' | 'max') =>
     stretches.flatMap((s): [number, number][] => (s.latencyMs ? [[s.at / 1_000, s.latencyMs[of]]] : []));
   const rates = plot('messages a second', [
-    { name: 'due', colour: '#9a8f80', points: perSecond((s) => s.due) },
-    { name: 'acknowledged', colour: '#2f7d4f', points: perSecond((s) => s.acknowledged) },
+    { name: 'due', colour: 'var(--faint)', points: perSecond((s) => s.due) },
+    { name: 'acknowledged', colour: 'var(--green)', points: perSecond((s) => s.acknowledged) },
   ]);
   const times = plot('acknowledgement, ms', [
-    { name: 'max', colour: '#b9b0a3', points: latency('max') },
-    { name: 'p99', colour: '#c2641b', points: latency('p99') },
-    { name: 'p50', colour: '#2b6cb0', points: latency('p50') },
+    { name: 'max', colour: 'var(--faint)', points: latency('max') },
+    { name: 'p99', colour: 'var(--orange)', points: latency('p99') },
+    { name: 'p50', colour: 'var(--blue)', points: latency('p50') },
   ]);
   const waiting = plot('messages waiting', [
-    { name: 'in flight', colour: '#2b6cb0', points: stretches.map((s) => [s.at / 1_000, s.inFlight]) },
-    { name: 'due, not sent', colour: '#b23b3b', points: stretches.map((s) => [s.at / 1_000, s.backlog]) },
+    { name: 'in flight', colour: 'var(--blue)', points: stretches.map((s) => [s.at / 1_000, s.inFlight]) },
+    { name: 'due, not sent', colour: 'var(--red)', points: stretches.map((s) => [s.at / 1_000, s.backlog]) },
   ]);
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escaped(title)}</title>
 <style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem;color:#26221c;background:#faf8f4}
+${LOOKS}
+body{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}
 table{border-collapse:collapse}td,th{padding:.2rem 1rem .2rem 0;text-align:left;font-variant-numeric:tabular-nums}
-svg{width:100%;height:auto;background:#fff;border:1px solid #e5dfd5;border-radius:6px;margin:.5rem 0}
-svg text{font:12px system-ui,sans-serif;fill:#6b6357}.bad{color:#b23b3b;font-weight:600}.good{color:#2f7d4f;font-weight:600}
+svg{width:100%;height:auto;background:var(--sheet);border:1px solid var(--line);border-radius:6px;margin:.5rem 0}
+svg text{font:12px system-ui,sans-serif;fill:var(--faint)}.bad{color:var(--red);font-weight:600}.good{color:var(--green);font-weight:600}
 </style>
 <h1>${escaped(title)}</h1>
 ${about.map((line) => `<p>${escaped(line)}</p>`).join('\n')}
@@ -108,11 +111,11 @@ export function plot(title: string, curves: readonly Curve[]): string {
   const y = (value: number) => TOP + (1 - value / most) * (HEIGHT - TOP - BOTTOM);
   const lines = [0, 0.25, 0.5, 0.75, 1].map((share) => {
     const at = y(share * most).toFixed(1);
-    return `<line x1="${LEFT}" x2="${WIDTH - 12}" y1="${at}" y2="${at}" stroke="#eee8dd"/><text x="${LEFT - 8}" y="${Number(at) + 4}" text-anchor="end">${short(share * most)}</text>`;
+    return `<line x1="${LEFT}" x2="${WIDTH - 12}" y1="${at}" y2="${at}" style="stroke:var(--line)"/><text x="${LEFT - 8}" y="${Number(at) + 4}" text-anchor="end">${short(share * most)}</text>`;
   });
   const paths = curves.map(
     ({ colour, points: own }) =>
-      `<polyline fill="none" stroke="${colour}" stroke-width="1.6" points="${own.map(([px, py]) => `${x(px).toFixed(1)},${y(py).toFixed(1)}`).join(' ')}"/>`,
+      `<polyline fill="none" style="stroke:${colour}" stroke-width="1.6" points="${own.map(([px, py]) => `${x(px).toFixed(1)},${y(py).toFixed(1)}`).join(' ')}"/>`,
   );
   const legend = curves.map(
     ({ name, colour }, i) =>

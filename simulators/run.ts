@@ -141,6 +141,7 @@ async function comeUp(members: readonly Member[], options: RunOptions, signal: A
     if (refused)
       throw new CredentialsRefused(`${options.url} refuses ${refused.line.id}: ${refused.link.refused?.why}`);
     const now = members.filter(({ link }) => link.connected).length;
+    options.onConnecting?.(now, members.length);
     if (now === members.length) return;
     if (now > connected) since = performance.now();
     connected = now;
@@ -148,7 +149,6 @@ async function comeUp(members: readonly Member[], options: RunOptions, signal: A
       const why = members.find(({ link }) => link.refused)?.link.refused?.why ?? 'no answer';
       throw new BrokerUnreachable(`${options.url}: ${connected} of ${members.length} connections came up: ${why}`);
     }
-    options.onConnecting?.(connected, members.length);
     await pause(100, signal);
   }
 }

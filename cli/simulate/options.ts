@@ -118,10 +118,10 @@ function withOverrides(profile: Profile, options: Options): Profile {
 function loadSettings(options: Options): LoadSettings | undefined {
   const rate = text(options, 'rate');
   if (rate === undefined && options.closed !== true && options.untilBreak !== true) return undefined;
-  if (rate !== undefined && options.closed === true) {
+  if (options.closed === true && (rate !== undefined || options.untilBreak === true)) {
     throw new ConfigInvalid(
       '--closed',
-      '--closed: as fast as acknowledged, and --rate: so many a second, exclude each other',
+      '--closed: as fast as acknowledged, excludes --rate and --until-break: so many a second',
     );
   }
   const ramp = text(options, 'ramp');

@@ -42,7 +42,8 @@ export function signIns(lines: readonly Line[], known: ReadonlyMap<string, DemoC
 
 /**
  * Registers over HTTP the connections of `lines` that have no known secret, and keeps their secrets in the data folder. `onProgress` is told how many are done.
- * A sensor that is registered already gets a new secret. Resolves with the last one registered, undefined when none was. Rejects with ConfigInvalid when the farm is not there, with ApiRefused as the API does.
+ * A sensor that is registered already gets a new secret. Resolves with the last one registered, undefined when none was. Rejects with ConfigInvalid when the farm is not there, with ApiRefused as the API does, with
+ * the signal's reason when it ends it.
  */
 export async function provision(
   api: Api,
@@ -50,34 +51,39 @@ export async function provision(
   lines: readonly Line[],
   known: Map<string, DemoCredential>,
   onProgress: (done: number, of: number) => void,
+  signal: AbortSignal,
 ): Promise<DemoCredential | undefined> {
   const there = new Map((await api.call('/api/farms', farms)).farms.map((farm) => [farm.id, farm.fields]));
   const path = simulatedSecretsPath(config);
   const made = new Map(((await readCredentials(path)) ?? []).map((one) => [one.id, one]));
   const missing = lines.filter(({ id }) => !known.has(id));
-  for (const [i, line] of missing.entries()) {
-    const { farm } = line.group;
-    const fields = there.get(farm);
-    if (!fields) {
-      const list = [...there.keys()].join(', ') || 'none';
-      throw new ConfigInvalid(
-        '--farm',
-        `--farm: there is no farm "${farm}" to provision sensors in; there is: ${list}`,
-      );
+  try {
+    for (const [i, line] of missing.entries()) {
+      signal.throwIfAborted();
+      const { farm } = line.group;
+      const fields = there.get(farm);
+      if (!fields) {
+        const list = [...there.keys()].join(', ') || 'none';
+        throw new ConfigInvalid(
+          '--farm',
+          `--farm: there is no farm "${farm}" to provision sensors in; there is: ${list}`,
+        );
+      }
+      const credential = {
+        id: line.id,
+        farm,
+        secret: await register(api, line, fields, i),
+        kind: line.group.kind,
+        seed: 0,
+      };
+      known.set(line.id, credential);
+      made.set(line.id, credential);
+      onProgress(i + 1, missing.length);
     }
-    const credential = {
-      id: line.id,
-      farm,
-      secret: await register(api, line, fields, i),
-      kind: line.group.kind,
-      seed: 0,
-    };
-    known.set(line.id, credential);
-    made.set(line.id, credential);
-    onProgress(i + 1, missing.length);
-    if (i % 50 === 49) await writeCredentials(path, [...made.values()]);
+  } finally {
+    // Also when it ends early: the next run then goes on with the rest.
+    if (missing.length > 0) await writeCredentials(path, [...made.values()]);
   }
-  if (missing.length > 0) await writeCredentials(path, [...made.values()]);
   return known.get(missing.at(-1)?.id ?? '');
 }
 

@@ -40,10 +40,15 @@ export interface Link {
   /** Breaks the connection as a failing network would, and stays away until `comeBack`. */
   leave(): void;
   comeBack(): void;
-  /** Waits up to `deadlineMs` for acknowledgements when there is a connection, then leaves; what is pending then has failed. */
+  /**
+   * Waits up to `deadlineMs` for acknowledgements when there is a connection, then leaves; what is pending then has failed.
+   * A broker that does not close its side is left after `FAREWELL_MS`.
+   */
   stop(deadlineMs: number): Promise<void>;
 }
 
 export const OUTBOX = 1_000;
 /** Messages without their PUBACK at once. */
 export const IN_FLIGHT = 8;
+/** How long a broker has to close a connection that was taken leave of. */
+export const FAREWELL_MS = 500;

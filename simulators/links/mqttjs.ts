@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import { backoff } from '../../core/lifecycle.ts';
-import { IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
+import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
 
 const FIRST_RETRY_MS = 250;
 const MOST_RETRY_MS = 15_000;
@@ -94,7 +94,12 @@ export class MqttJsLink implements Link {
     }
     this.stopped = true;
     for (const message of this.outbox.splice(0)) message.settle(false);
-    await this.client?.endAsync(this.unacknowledged > 0 || !this.connected);
+    const { client } = this;
+    if (!client) return;
+    // mqtt.js waits without limit until the other side closes too.
+    const late = setTimeout(() => client.stream.destroy(), Math.max(FAREWELL_MS, end - performance.now()));
+    await client.endAsync(this.unacknowledged > 0 || !this.connected);
+    clearTimeout(late);
   }
 
   /** A socket to the broker; one that breaks at once while the link is to stay away: mqtt.js then tries again by itself. */

@@ -1,6 +1,6 @@
 import { Connection } from '../load/connection.ts';
 import { publishPacket } from '../load/messages.ts';
-import { IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
+import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
 
 const KEEPALIVE_S = 60;
 const TEND_MS = 5_000;
@@ -96,6 +96,8 @@ export class PacketLink implements Link {
     this.stopped = true;
     clearInterval(this.tending);
     this.connection.end();
+    // A socket whose other side does not close it would keep the process.
+    setTimeout(() => this.connection.destroy(), FAREWELL_MS).unref();
     for (const message of [...this.sent, ...this.outbox.splice(0)]) this.settle(message, false);
   }
 

@@ -62,7 +62,9 @@ export async function runUntilBreak(plan: LoadPlan, options: LoadOptions = {}): 
       change(rate);
     },
   });
-  return { ...report, steps, heldRate: steps.filter(({ held }) => held).at(-1)?.rate, broke };
+  // That it was ended when something broke is what was asked for.
+  const ended = options.signal?.aborted ? 'stopped' : 'done';
+  return { ...report, ended, steps, heldRate: steps.filter(({ held }) => held).at(-1)?.rate, broke };
 }
 
 function judge(rate: number, stretches: readonly Stretch[]): Omit<Step, 'held'> & { readonly why: string | undefined } {

@@ -1,3 +1,4 @@
+import { createServer, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
@@ -6,6 +7,8 @@ import { BrokerUnreachable, CredentialsRefused } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Ledger } from '../../simulators/ledger.ts';
+import { MqttJsLink } from '../../simulators/links/mqttjs.ts';
+import { PacketLink } from '../../simulators/links/packet.ts';
 import { linesOf } from '../../simulators/profile/devices.ts';
 import { parseProfile } from '../../simulators/profile/schema.ts';
 import { profileScript, type RunOptions, runScript } from '../../simulators/run.ts';
@@ -105,6 +108,28 @@ ${lines.map(({ id, role }) => `  - { id: ${id}, farm: demo, role: ${role}, secre
     expect(report).to.include({ ended: 'stopped', unacknowledged: 0 });
     expect(report.acknowledged).to.be.above(0);
   });
+
+  for (const Link of [MqttJsLink, PacketLink]) {
+    it(`leaves a broker that has stopped answering (${Link.name})`, async () => {
+      const held: Socket[] = [];
+      const mute = createServer({ allowHalfOpen: true }, (socket) => {
+        held.push(socket);
+        socket.once('data', () => socket.write(Buffer.from([0x20, 2, 0, 0])));
+      });
+      const port = await freePort();
+      await new Promise<void>((resolve) => mute.listen(port, '127.0.0.1', resolve));
+      const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+      const before = sockets();
+      const link = new Link({ url: `mqtt://127.0.0.1:${port}`, clientId: 'a' });
+      link.start();
+      await until('it is connected', () => link.connected);
+      await link.stop(100);
+      // The broker's own end of it is still there.
+      await until('its socket is gone', () => sockets() === before + 1);
+      for (const socket of held) socket.destroy();
+      mute.close();
+    });
+  }
 
   it('says whose credentials are refused', async () => {
     const signIn = (id: string) => ({ username: id, password: id === 'flap-2' ? 'wrong' : `secret-${id}` });
