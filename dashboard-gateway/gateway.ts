@@ -59,6 +59,8 @@ export interface GatewayOptions {
   readonly metrics?: Metrics;
   /** Most WebSockets that one address may have. */
   readonly maxSocketsOfAddress?: number;
+  /** How long a tick of the live part lasts at least, ms. */
+  readonly shortestTickMs?: number;
   /** How often rights and sensors' statuses are looked at without any cause, ms. */
   readonly checkMs?: number;
   readonly log: Logger;

@@ -2,6 +2,7 @@ import type { LatestValue } from '../../backbone/store/port.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
 import { DEFAULT_INTERVAL_S, type Standing, standing } from '../sensor-state.ts';
+import { PHASES } from './clock.ts';
 import type { EntryWindow } from './entry-window.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
@@ -32,24 +33,43 @@ export interface StatusOfSensor extends SensorStatus {
   readonly sensor: string;
 }
 
+/** What those get who watch one field and no other. */
+export interface OnlyField {
+  watchers: number;
+  /** In which phase of a long tick it is published. */
+  readonly phase: number;
+  readonly fold: TickFold;
+  /** The last `seq` they were told of, and when, Unix ms. */
+  toldSeq: number;
+  told: number;
+}
+
+function phaseOf(field: string): number {
+  let sum = 0;
+  for (let i = 0; i < field.length; i++) sum = (sum * 31 + field.charCodeAt(i)) % 1_000_003;
+  return sum % PHASES;
+}
+
 /** One farm as its viewers see it: the newest values, how its sensors are, what came lately, and who watches which field. */
 export class LiveFarm implements FarmNow {
   readonly id: string;
   readonly latest: FarmLatest;
   readonly window: EntryWindow;
-  /** What came since the last tick, while somebody watches. */
+  /** What came since the last tick, while somebody watches more than one field. */
   readonly fold = new TickFold();
+  /** By field, those who watch this field and no other. */
+  readonly only = new Map<string, OnlyField>();
   readonly subscriptions = new Set<Subscription>();
   /** Resolves when what the store knows has been taken in. */
   loaded: Promise<void> | undefined;
   isLoaded = false;
-  /** The last `seq` told to everybody who watches. */
+  /** The last `seq` told to everybody who watches more than one field. */
   told = -1;
   /** When somebody last needed it, Unix ms. */
   needed: number;
   private readonly options: FarmOptions;
   private readonly statuses = new Map<string, Told>();
-  /** How many live subscriptions cover a field, and how many the whole farm. */
+  /** How many live subscriptions of those who watch more than one field cover a field, and how many the whole farm. */
   private readonly watched = new Map<string, number>();
   private whole = 0;
 
@@ -63,12 +83,17 @@ export class LiveFarm implements FarmNow {
 
   /** Whether anybody gets what is published. */
   get hasAudience(): boolean {
+    return this.hasWide || this.only.size > 0;
+  }
+
+  /** Whether anybody watches more than one field. */
+  get hasWide(): boolean {
     return this.whole > 0 || this.watched.size > 0;
   }
 
-  /** Who would get a frame of `field`: those who watch it, those who watch the whole farm. */
-  audienceOf(field: string): { readonly field: boolean; readonly farm: boolean } {
-    return { field: this.watched.has(field), farm: this.whole > 0 };
+  /** Who would get a frame of `field`: those who watch it among others, those who watch the whole farm, those who watch nothing else. */
+  audienceOf(field: string): { readonly field: boolean; readonly farm: boolean; readonly only: boolean } {
+    return { field: this.watched.has(field), farm: this.whole > 0, only: this.only.has(field) };
   }
 
   /** Changes what a subscription waits for, and so who is in the audience. */
@@ -86,12 +111,35 @@ export class LiveFarm implements FarmNow {
   remove(subscription: Subscription): void {
     this.setNeed(subscription, { for: 'snapshot', gap: false });
     this.subscriptions.delete(subscription);
+    const { viewer } = subscription;
+    const others = [...viewer.subscriptions.values()].some((other) => other !== subscription && other.farm === this.id);
+    if (!others) viewer.narrow(this.id);
   }
 
-  /** From now on `subscription` gets what is published. */
+  /** From now on `subscription` gets what is published. Everything of what its viewer watches has been published at this moment. */
   goLive(subscription: Subscription): void {
+    const { viewer } = subscription;
+    if (!viewer.isWide(this.id) && viewer.wouldBeWide(subscription)) {
+      const live = viewer.live(this.id);
+      for (const one of live) this.count(one, -1);
+      viewer.widen(this.id);
+      for (const one of live) this.count(one, 1);
+    }
     this.setNeed(subscription, LIVE);
-    subscription.viewer.arrangeTopics();
+    viewer.arrangeTopics();
+  }
+
+  /** Whether there is something to publish. */
+  get hasRows(): boolean {
+    if (this.fold.rowCount > 0) return true;
+    for (const { fold } of this.only.values()) if (fold.rowCount > 0) return true;
+    return false;
+  }
+
+  /** Lets go of what was to be published. */
+  dropRows(): void {
+    this.fold.clear();
+    for (const { fold } of this.only.values()) fold.clear();
   }
 
   /** Takes in what the store says. Live values that are newer stay. */
@@ -106,7 +154,10 @@ export class LiveFarm implements FarmNow {
     this.window.add(offset, readings);
     for (const reading of readings) {
       this.latest.take(reading);
-      if (this.hasAudience) this.fold.take(this.fieldOf(reading.sensor), reading);
+      if (!this.hasAudience) continue;
+      const field = this.fieldOf(reading.sensor);
+      if (this.hasWide) this.fold.take(field, reading);
+      this.only.get(field)?.fold.take(field, reading);
     }
   }
 
@@ -186,7 +237,21 @@ export class LiveFarm implements FarmNow {
       this.statuses.set(sensor, { key: statusKey(status), urgent: urgentKey(status), at: -1 });
   }
 
-  private count({ fields }: Subscription, by: number): void {
+  private count({ fields, viewer }: Subscription, by: number): void {
+    const [alone] = fields ?? [];
+    if (alone !== undefined && !viewer.isWide(this.id)) {
+      const only = this.only.get(alone) ?? {
+        watchers: 0,
+        phase: phaseOf(alone),
+        fold: new TickFold(),
+        toldSeq: -1,
+        told: 0,
+      };
+      only.watchers += by;
+      if (only.watchers > 0) this.only.set(alone, only);
+      else this.only.delete(alone);
+      return;
+    }
     if (fields === undefined) {
       this.whole += by;
       return;

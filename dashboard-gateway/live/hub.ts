@@ -5,11 +5,12 @@ import type { Logger } from '../../core/logger.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Registry, RegistryView } from '../../telemetry/registry.ts';
 import { inTime } from '../http/in-time.ts';
+import { byFarm } from './by-farm.ts';
+import { type Due, TickClock } from './clock.ts';
 import type { LiveCounters } from './counters.ts';
 import { EntryWindow } from './entry-window.ts';
 import { LiveFarm } from './farm.ts';
 import { type FeedListener, LiveFeed, type WritesListener } from './feed.ts';
-import { Pace } from './pace.ts';
 import { frames } from './protocol.ts';
 import { Publisher } from './publisher.ts';
 import { Rewind } from './rewind.ts';
@@ -37,6 +38,7 @@ export interface HubOptions {
   readonly counters: LiveCounters;
   /** Hears of everything that is written. */
   readonly writes?: WritesListener | undefined;
+  readonly shortestTickMs?: number | undefined;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -49,6 +51,9 @@ export interface HubOptions {
  * or with what they missed. All of that is one synchronous step. So a snapshot holds exactly the entries up to its `seq`, and its socket,
  * joined in the same step, gets exactly those after it: nothing is missing in between and nothing goes back.
  *
+ * Who watches one field and no other is in no need of the others' tick. When a tick is long such fields are published one after another, each with
+ * a tick of its own that is true for it. When somebody is to be served they are published all at once, so the step stays whole.
+ *
  * A farm is loaded from the store when it is first needed. What is announced meanwhile, and what was announced shortly before and may not be stored yet,
  * is folded with it; the order does not matter. A snapshot waits for that; who only resumes does not.
  */
@@ -59,12 +64,10 @@ export class LiveHub implements FeedListener {
   private readonly recent = new EntryWindow(0, 0, RECENT_READINGS, { left: Number.POSITIVE_INFINITY });
   private readonly values = { left: MAX_VALUES };
   private readonly readings = { left: ALL_READINGS };
-  private readonly pace = new Pace();
+  private readonly clock: TickClock;
   private readonly publisher: Publisher;
   private readonly rewind: Rewind;
   private readonly waiting: WaitingRoom;
-  private timer: NodeJS.Timeout | undefined;
-  private flushedAt = 0;
   private epoch: string | undefined;
   /** The last entry taken in, and the last that has been published. */
   private seq = -1;
@@ -75,16 +78,17 @@ export class LiveHub implements FeedListener {
   constructor(options: HubOptions) {
     const { live, publish, counters, log, writes } = options;
     this.options = options;
+    this.clock = new TickClock((due) => this.due(due), options.shortestTickMs);
     this.publisher = new Publisher(publish, counters);
     this.feed = new LiveFeed(live, this, log, writes);
     this.rewind = new Rewind({ live, decode: (entry) => this.feed.decode(entry), counters, log });
-    this.waiting = new WaitingRoom({ rewind: this.rewind, counters, changed: () => this.flushSoon() });
+    this.waiting = new WaitingRoom({ rewind: this.rewind, counters, changed: () => this.clock.soon() });
   }
 
   get standing(): { tickMs: number; farms: number; kept: number; leftOut: number } {
     const farms = [...this.farms.values()];
     return {
-      tickMs: this.pace.tickMs,
+      tickMs: this.clock.tickMs,
       farms: farms.length,
       kept: ALL_READINGS - this.readings.left,
       leftOut: this.leftOut + farms.reduce((sum, { latest }) => sum + latest.leftOut, 0),
@@ -98,7 +102,7 @@ export class LiveHub implements FeedListener {
     this.recent.restart(seq + 1);
     // Entries may have been missed: what is in memory is no longer the newest.
     for (const farm of this.farms.values()) {
-      farm.fold.clear();
+      farm.dropRows();
       farm.window.restart(seq + 1);
       this.load(farm);
       for (const subscription of farm.subscriptions) {
@@ -116,18 +120,18 @@ export class LiveHub implements FeedListener {
     this.seq = seq;
     this.recent.add(seq, readings);
     for (const [id, ofFarm] of byFarm(readings)) this.farms.get(id)?.takeLive(seq, ofFarm);
-    this.pace.worked(performance.now() - begun);
+    this.clock.worked(performance.now() - begun);
   }
 
   pause(): void {
-    this.flushSoon();
+    this.clock.soon();
   }
 
   /** Adds a subscription: what it needs comes with the next tick, or when it can be had. */
   subscribe(subscription: Subscription): void {
     this.farm(subscription.farm).add(subscription);
     this.waiting.add(subscription);
-    this.flushSoon();
+    this.clock.soon();
   }
 
   unsubscribe(subscription: Subscription): void {
@@ -140,6 +144,7 @@ export class LiveHub implements FeedListener {
     const now = this.options.now();
     viewer.slow = new Slowness(viewer.relapses++, now);
     this.options.counters.slow.slowed++;
+    this.publish(true);
     for (const subscription of viewer.subscriptions.values()) {
       if (subscription.need.for !== 'nothing' || this.epoch === undefined) continue;
       const need = { for: 'entries', epoch: this.epoch, after: this.published, asked: now } as const;
@@ -158,13 +163,13 @@ export class LiveHub implements FeedListener {
 
   /** To be called a few times a second: those who wait for their time may have reached it. */
   beat(): void {
-    if (this.waiting.size > 0) this.flushSoon();
+    if (this.waiting.size > 0) this.clock.soon();
   }
 
   /** To be called every few seconds: sensors that fell silent, ticks of quiet fields, farms that cannot be loaded or are no longer needed. */
   check(): void {
     const now = this.options.now();
-    this.flush();
+    this.flush(false);
     for (const farm of this.farms.values()) {
       if (farm.subscriptions.size > 0) farm.needed = now;
       if (now - farm.needed > FORGET_AFTER_MS || (this.values.left <= 0 && farm.subscriptions.size === 0)) {
@@ -174,7 +179,7 @@ export class LiveHub implements FeedListener {
       if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
       if (!farm.hasAudience) continue;
       if (farm.isLoaded) this.publisher.statuses(farm, farm.sensorIds(), now);
-      this.publisher.tickForAll(farm, this.published);
+      this.publisher.tickForQuiet(farm, this.published, this.seq, now);
     }
   }
 
@@ -189,7 +194,7 @@ export class LiveHub implements FeedListener {
   close(): void {
     this.closed = true;
     this.rewind.close();
-    clearTimeout(this.timer);
+    this.clock.close();
     this.farms.clear();
     this.waiting.clear();
   }
@@ -200,7 +205,7 @@ export class LiveHub implements FeedListener {
     const owesGap = need.for === 'entries' || (need.for === 'snapshot' && need.gap);
     this.farms.get(subscription.farm)?.setNeed(subscription, { for: 'snapshot', gap: gap || owesGap });
     this.waiting.add(subscription);
-    this.flushSoon();
+    this.clock.soon();
   }
 
   private farm(id: string): LiveFarm {
@@ -230,7 +235,7 @@ export class LiveHub implements FeedListener {
     const loading = inTime(this.options.store.latest(farm.id)).then((values) => {
       if (this.closed || farm.loaded !== loading) return;
       farm.takeStored(values, this.options.now());
-      this.flushSoon();
+      this.clock.soon();
     });
     farm.loaded = loading;
     loading.catch((error: unknown) => {
@@ -253,57 +258,50 @@ export class LiveHub implements FeedListener {
     farm.window.release();
   }
 
-  private flushSoon(): void {
-    if (this.timer || this.closed) return;
-    // What comes after a pause goes out at once; what comes on and on waits for the end of its tick.
-    const now = performance.now();
-    const due = Math.max(now, this.flushedAt + this.pace.tickMs);
-    this.timer = setTimeout(() => {
-      const late = performance.now() - due;
-      this.flush();
-      this.pace.ended(late);
-    }, due - now);
+  private due(due: Due): void {
+    if (due.end) this.flush(due.undivided);
+    else for (const farm of this.farms.values()) this.publishOnly(farm, due.phase);
+    for (const farm of this.farms.values()) if (farm.hasRows) this.clock.soon();
   }
 
   /** The end of a tick. Synchronous from the first frame to the last snapshot: that is what keeps the seam tight. */
-  private flush(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
+  private flush(undivided: boolean): void {
     if (this.epoch === undefined) return;
-    const begun = performance.now();
-    this.flushedAt = begun;
+    const farm = (id: string) => this.farms.get(id);
+    const moment = { epoch: this.epoch, seq: this.seq, now: this.options.now(), farm };
+    const hasGuests = this.waiting.hasGuests(moment);
+    this.publish(undivided || hasGuests);
+    if (hasGuests && this.waiting.serve(moment)) this.clock.soon();
+  }
+
+  /** Publishes what came: to those who watch more than one field, and to the others all of it or what is due in the tick's first phase. */
+  private publish(all: boolean): void {
     this.published = this.seq;
     for (const farm of this.farms.values()) {
-      if (farm.fold.rowCount > 0) this.publishRows(farm);
+      if (farm.fold.rowCount > MAX_ROWS) this.tooMuch(farm);
+      else if (farm.fold.rowCount > 0) this.publisher.rows(farm, this.published, this.options.now());
+      this.publishOnly(farm, all ? undefined : 0);
     }
-    const { epoch, published: seq } = this;
-    const farm = (id: string) => this.farms.get(id);
-    if (this.waiting.serve({ epoch, seq, now: this.options.now(), farm })) this.flushSoon();
-    this.pace.worked(performance.now() - begun);
   }
 
-  private publishRows(farm: LiveFarm): void {
-    const { fold } = farm;
-    if (fold.rowCount > MAX_ROWS) {
-      fold.clear();
-      for (const subscription of farm.subscriptions) {
-        if (subscription.need.for !== 'nothing') continue;
-        this.options.counters.gaps['too-much']++;
-        this.renew(subscription, true);
-        subscription.viewer.arrangeTopics();
+  private publishOnly(farm: LiveFarm, phase: number | undefined): void {
+    for (const [field, only] of farm.only) {
+      if (only.fold.rowCount === 0 || (phase !== undefined && only.phase !== phase)) continue;
+      if (only.fold.rowCount > MAX_ROWS) {
+        this.tooMuch(farm);
+        return;
       }
-      return;
+      this.publisher.only(farm, field, only, this.seq, this.options.now());
     }
-    this.publisher.rows(farm, this.published, this.options.now());
   }
-}
 
-function byFarm(readings: readonly Reading[]): Map<string, Reading[]> {
-  const found = new Map<string, Reading[]>();
-  for (const reading of readings) {
-    const ofFarm = found.get(reading.farm);
-    if (ofFarm) ofFarm.push(reading);
-    else found.set(reading.farm, [reading]);
+  private tooMuch(farm: LiveFarm): void {
+    farm.dropRows();
+    for (const subscription of farm.subscriptions) {
+      if (subscription.need.for !== 'nothing') continue;
+      this.options.counters.gaps['too-much']++;
+      this.renew(subscription, true);
+      subscription.viewer.arrangeTopics();
+    }
   }
-  return found;
 }

@@ -31,6 +31,7 @@ export interface LiveOptions {
   /** Hears of everything that is written. */
   readonly writes?: WritesListener | undefined;
   readonly maxSocketsOfAddress?: number | undefined;
+  readonly shortestTickMs?: number | undefined;
   /** How often rights and statuses are looked at without any cause, ms. */
   readonly checkMs?: number | undefined;
   readonly now: () => number;

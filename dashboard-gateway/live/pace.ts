@@ -3,13 +3,26 @@ export const LONGEST_TICK_MS = 150;
 
 /** A tick is so many times longer than the work of one: at most a quarter of the time goes into making frames. */
 const REST = 4;
+/** And so many times longer than what is sent in its phases: who reads on the same machine takes as long for it. */
+const PHASES_REST = 5 / 3;
 
-/** How long a tick lasts: 10 ms when there is little to do, up to 150 ms when making and sending frames takes its time. */
+/**
+ * How long a tick lasts: 10 ms when there is little to do, up to 150 ms when making and sending frames takes its time.
+ * That the loop was late is no reason for a longer one: whatever held it up, readings have waited long enough.
+ */
 export class Pace {
+  private readonly shortest: number;
+  private tick: number;
   private work = 0;
-  private tick = SHORTEST_TICK_MS;
+  private overrun = 0;
+  private inPhases = 0;
 
-  /** ms until the next flush. */
+  constructor(shortestMs = SHORTEST_TICK_MS) {
+    this.shortest = shortestMs;
+    this.tick = shortestMs;
+  }
+
+  /** ms from the end of one tick to the end of the next. */
   get tickMs(): number {
     return this.tick;
   }
@@ -19,12 +32,24 @@ export class Pace {
     this.work += ms;
   }
 
-  /** A tick has ended, `lateMs` after it should have: a loop that is busy with sending is late. */
-  ended(lateMs: number): void {
-    const wanted = this.work * REST + Math.max(0, lateMs) * 2;
+  /** To send what was published at the end of a tick took so long. */
+  sent(ms: number): void {
+    this.overrun = Math.max(0, ms - this.tick);
+  }
+
+  /** To send what was published in one of its phases took so long. */
+  sentInPhase(ms: number): void {
+    this.inPhases += ms;
+  }
+
+  /** A tick has ended. */
+  ended(): void {
+    const wanted = Math.max(this.work * REST + this.overrun * 2, this.inPhases * PHASES_REST);
     // Half way each time, so that one slow tick does not slow the next ones.
     const next = (this.tick + wanted) / 2;
-    this.tick = Math.min(LONGEST_TICK_MS, Math.max(SHORTEST_TICK_MS, next));
+    this.tick = Math.min(LONGEST_TICK_MS, Math.max(this.shortest, next));
     this.work = 0;
+    this.overrun = 0;
+    this.inPhases = 0;
   }
 }

@@ -1,7 +1,10 @@
 import type { LiveCounters } from './counters.ts';
-import type { LiveFarm } from './farm.ts';
+import type { LiveFarm, OnlyField } from './farm.ts';
 import { frames } from './protocol.ts';
 import { topics } from './viewer.ts';
+
+/** Who was told of a `seq` later than so long ago is not told of another without rows. */
+const QUIET_MS = 900;
 
 /** Makes the frames of farms and publishes each to whom it concerns; nothing is made that nobody would get. */
 export class Publisher {
@@ -14,13 +17,33 @@ export class Publisher {
     this.counters = counters;
   }
 
-  /** What came since the last tick, and then ticks up to `seq`. */
+  /** To those who watch `field` and no other: what came since they last got something, and a tick up to `seq`. */
+  only(farm: LiveFarm, field: string, only: OnlyField, seq: number, now: number): void {
+    const { fold } = only;
+    const topic = topics.only(farm.id, field);
+    for (const [, rows] of fold.fields()) {
+      this.send(topic, frames.readings(farm.id, field, rows));
+      this.counters.frames.readings++;
+      this.counters.frames.rows += rows.length;
+    }
+    if (farm.isLoaded) this.statuses(farm, fold.sensors(), now);
+    this.tick(topic, frames.tick(farm.id, seq));
+    only.told = now;
+    only.toldSeq = seq;
+    fold.clear();
+  }
+
+  /** To those who watch more: what came since the last tick, and then ticks up to `seq`. */
   rows(farm: LiveFarm, seq: number, now: number): void {
     const { fold, id } = farm;
     const told: string[] = [];
     for (const [field, rows] of fold.fields()) {
-      if (!this.publish(farm, field, () => frames.readings(id, field, rows))) continue;
-      if (farm.audienceOf(field).field) told.push(field);
+      const audience = farm.audienceOf(field);
+      if (!audience.field && !audience.farm) continue;
+      const text = frames.readings(id, field, rows);
+      if (audience.farm) this.send(topics.farm(id), text);
+      if (audience.field) this.send(topics.field(id, field), text);
+      if (audience.field) told.push(field);
       this.counters.frames.readings++;
       this.counters.frames.rows += rows.length;
     }
@@ -40,11 +63,17 @@ export class Publisher {
     }
   }
 
-  /** A tick for everybody who watches something of the farm, unless they were told of `seq` before. */
-  tickForAll(farm: LiveFarm, seq: number): void {
-    if (farm.told === seq) return;
-    farm.told = seq;
-    this.tick(topics.all(farm.id), frames.tick(farm.id, seq));
+  /** A tick for those who were told of no `seq` lately, and of whose fields everything up to `seq` has been published. */
+  tickForQuiet(farm: LiveFarm, published: number, seq: number, now: number): void {
+    for (const [field, only] of farm.only) {
+      if (only.fold.rowCount > 0 || now - only.told < QUIET_MS || only.toldSeq === seq) continue;
+      only.told = now;
+      only.toldSeq = seq;
+      this.tick(topics.only(farm.id, field), frames.tick(farm.id, seq));
+    }
+    if (farm.told === published) return;
+    farm.told = published;
+    this.tick(topics.wide(farm.id), frames.tick(farm.id, published));
   }
 
   private tick(topic: string, text: string): void {
@@ -52,13 +81,12 @@ export class Publisher {
     this.counters.frames.tick++;
   }
 
-  /** True when anybody gets it. */
-  private publish(farm: LiveFarm, field: string, make: () => string): boolean {
+  private publish(farm: LiveFarm, field: string, make: () => string): void {
     const audience = farm.audienceOf(field);
-    if (!audience.field && !audience.farm) return false;
+    if (!audience.field && !audience.farm && !audience.only) return;
     const text = make();
     if (audience.farm) this.send(topics.farm(farm.id), text);
     if (audience.field) this.send(topics.field(farm.id, field), text);
-    return true;
+    if (audience.only) this.send(topics.only(farm.id, field), text);
   }
 }

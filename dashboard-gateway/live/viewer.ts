@@ -46,8 +46,10 @@ function named(name: string): string {
 export const topics = {
   farm: (farm: string) => named(`farm/${farm}`),
   field: (farm: string, field: string) => named(`field/${farm}/${field}`),
-  /** For everybody who watches something of the farm. */
-  all: (farm: string) => named(`all/${farm}`),
+  /** For those who watch more than one field, or the farm: what comes between rows. */
+  wide: (farm: string) => named(`wide/${farm}`),
+  /** For those who watch this field and no other: it is published at a time of its own. */
+  only: (farm: string, field: string) => named(`only/${farm}/${field}`),
 } as const;
 
 /** A connected client and what it watches. */
@@ -63,9 +65,38 @@ export class Viewer {
   /** Whether too much waited for it when it was last looked at. */
   suspect = false;
   private joined: readonly string[] = [];
+  /** Farms of which it watches more than one field, or has since it last watched nothing of them: so it changes over at the end of a tick only. */
+  private readonly wide = new Set<string>();
 
   constructor(wire: Wire) {
     this.wire = wire;
+  }
+
+  /** Whether it gets what all of a farm gets at the end of a tick, and not one field at a time of its own. */
+  isWide(farm: string): boolean {
+    return this.wide.has(farm);
+  }
+
+  /** Whether it would watch more than one field with this subscription too. */
+  wouldBeWide({ farm, fields }: Subscription): boolean {
+    if (fields === undefined) return true;
+    const all = new Set(fields);
+    for (const live of this.live(farm)) for (const field of live.fields ?? []) all.add(field);
+    return all.size > 1;
+  }
+
+  widen(farm: string): void {
+    this.wide.add(farm);
+  }
+
+  narrow(farm: string): void {
+    this.wide.delete(farm);
+  }
+
+  /** Its subscriptions that get what is published. */
+  live(farm?: string): Subscription[] {
+    const of = (s: Subscription) => farm === undefined || s.farm === farm;
+    return [...this.subscriptions.values()].filter((s) => s.need.for === 'nothing' && of(s));
   }
 
   /** Sends what was asked for, however long it is: that is no sign of slowness. */
@@ -86,13 +117,14 @@ export class Viewer {
   }
 
   private wantedTopics(): Set<string> {
-    const live = [...this.subscriptions.values()].filter((s) => s.need.for === 'nothing');
+    const live = this.live();
     const whole = new Set(live.filter((s) => s.fields === undefined).map((s) => s.farm));
     const wanted = new Set<string>();
     for (const { farm, fields } of live) {
-      wanted.add(topics.all(farm));
+      const isWide = this.wide.has(farm);
+      if (isWide) wanted.add(topics.wide(farm));
       if (whole.has(farm)) wanted.add(topics.farm(farm));
-      else for (const field of fields ?? []) wanted.add(topics.field(farm, field));
+      else for (const field of fields ?? []) wanted.add(topics[isWide ? 'field' : 'only'](farm, field));
     }
     return wanted;
   }

@@ -71,6 +71,15 @@ export class WaitingRoom {
     this.owed.clear();
   }
 
+  /** Whether anybody may be served now: who reads slowly has a time of its own. */
+  hasGuests({ now }: Moment): boolean {
+    if (this.owed.size > 0) return true;
+    for (const { viewer } of this.waiting) {
+      if (!viewer.slow || viewer.slow.isDue(viewer.wire.buffered(), now)) return true;
+    }
+    return false;
+  }
+
   /** Serves those who can be served now. True when there was more than one round may give. */
   serve(moment: Moment): boolean {
     const round = new Round(moment);

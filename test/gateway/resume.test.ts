@@ -108,11 +108,15 @@ describe('coming back', () => {
     expect(values(client)).to.deep.equal([1, 2, 3]);
   });
 
-  it('has neither hole nor double where the missed meets the live, however often and wherever it comes back', async () => {
-    const end = 600;
+  /** Comes back again and again, to one gateway and to the other, while readings come: what it got until it had them all. */
+  async function comeBackAgainAndAgain(
+    end: number,
+    gateways: readonly Gateway[],
+    more: object = {},
+    others?: string[],
+  ) {
     const first = await head();
-    const other = await place.gateway();
-    const clients = [await place.watching(gateway, 'vera'), await place.watching(other, 'ada')];
+    const clients = await Promise.all(gateways.map((one) => place.watching(one, 'vera')));
     const appending = (async () => {
       for (let n = 1; n <= end; n += 3) await announce(n, n + 2);
     })();
@@ -122,12 +126,15 @@ describe('coming back', () => {
       const client = clients[round % 2];
       if (!client) break;
       const from = client.frames.length;
-      resume(client, seq);
+      resume(client, seq, more);
+      const watchesMore = others !== undefined && round % 3 > 0;
+      if (watchesMore) client.say({ type: 'subscribe', id: 2, farm: 'north', fields: others });
       const enough = seq + 1 + ((round * 7) % 23);
       await until('some more', () =>
         client.frames.slice(from).some((f) => f.type === 'tick' && seqOf.parse(f).seq >= Math.min(enough, first + end)),
       );
       // As a line that breaks: what came after the last tick is not counted.
+      if (watchesMore) client.say({ type: 'unsubscribe', id: 2 });
       client.say({ type: 'unsubscribe', id: 1 });
       client.say({ type: 'unsubscribe', id: 1 });
       await client.next('error');
@@ -137,7 +144,18 @@ describe('coming back', () => {
       seq = seqOf.parse(frames[ticks]).seq;
     }
     await appending;
-    expect(got).to.deep.equal(numbers(1, end));
+    return got;
+  }
+
+  it('has neither hole nor double where the missed meets the live, however often and wherever it comes back', async () => {
+    expect(await comeBackAgainAndAgain(600, [gateway, await place.gateway()])).to.deep.equal(numbers(1, 600));
+  });
+
+  it('has neither when ticks are so long that one field is published apart, and others are watched for a while', async () => {
+    const long = { shortestTickMs: 60 };
+    const gateways = [await place.gateway(long), await place.gateway(long)];
+    const got = await comeBackAgainAndAgain(600, gateways, { fields: ['f1'] }, ['f2', 'unassigned']);
+    expect(got).to.deep.equal(numbers(1, 600));
   });
 
   it('drops a batch that was announced twice, also in what was missed', async () => {

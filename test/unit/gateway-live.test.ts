@@ -199,10 +199,10 @@ describe('the pace of ticks', () => {
     expect(pace.tickMs).to.equal(SHORTEST_TICK_MS);
     for (let i = 0; i < 10; i++) {
       pace.worked(80);
-      pace.ended(5);
+      pace.ended();
     }
     expect(pace.tickMs).to.equal(LONGEST_TICK_MS);
-    for (let i = 0; i < 10; i++) pace.ended(0);
+    for (let i = 0; i < 10; i++) pace.ended();
     expect(pace.tickMs).to.equal(SHORTEST_TICK_MS);
   });
 });

@@ -1,0 +1,73 @@
+import { Pace } from './pace.ts';
+
+/** So many parts has a tick that is long. */
+export const PHASES = 12;
+/** A shorter tick is not divided: its frames are few enough to go out in one go. */
+const LONG_TICK_MS = 50;
+
+/** What is due: the end of a tick; of one that is not divided, or only one phase of a long one. */
+export type Due = { readonly end: true; readonly undivided: boolean } | { readonly end: false; readonly phase: number };
+
+/**
+ * Says when a tick ends, while there is something to say. A long tick has phases, which are due one after another: what thousands of sockets get
+ * goes out over the whole tick, so that none of them waits behind all others.
+ */
+export class TickClock {
+  private readonly due: (due: Due) => void;
+  private readonly pace: Pace;
+  private timer: NodeJS.Timeout | undefined;
+  private phase = 0;
+  private last = 0;
+  private closed = false;
+
+  constructor(due: (due: Due) => void, shortestTickMs?: number) {
+    this.due = due;
+    this.pace = new Pace(shortestTickMs);
+  }
+
+  get tickMs(): number {
+    return this.pace.tickMs;
+  }
+
+  /** Counts work that belongs to the running tick. */
+  worked(ms: number): void {
+    this.pace.worked(ms);
+  }
+
+  /** There is something to publish. */
+  soon(): void {
+    if (this.timer || this.closed) return;
+    // What comes after a pause goes out at once; what comes on and on waits for its time.
+    const now = performance.now();
+    const at = Math.max(now, this.last + (this.isLong ? this.tickMs / PHASES : this.tickMs));
+    this.timer = setTimeout(() => this.ring(), at - now);
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+  }
+
+  private get isLong(): boolean {
+    return this.tickMs >= LONG_TICK_MS;
+  }
+
+  private ring(): void {
+    const begun = performance.now();
+    const { isLong } = this;
+    this.timer = undefined;
+    this.last = begun;
+    this.phase = isLong ? (this.phase + 1) % PHASES : 0;
+    this.due(this.phase === 0 ? { end: true, undivided: !isLong } : { end: false, phase: this.phase });
+    const done = performance.now();
+    this.pace.worked(done - begun);
+    if (this.phase === 0) this.pace.ended();
+    // What was published is sent by the library before the loop has gone round once.
+    const { phase, pace } = this;
+    const sent = () => {
+      if (phase === 0) pace.sent(performance.now() - done);
+      else pace.sentInPhase(performance.now() - done);
+    };
+    setImmediate(() => setImmediate(sent));
+  }
+}
