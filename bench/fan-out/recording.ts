@@ -19,7 +19,7 @@ type Round = Recording['rounds'][number];
 
 const frame = z.object({ type: z.string(), field: z.string().optional() });
 
-/** Writes down what a viewer of the whole farm gets, which is what the viewers of its fields get. */
+/** Writes down what a viewer of the whole farm gets: as many frames of a field as its own viewers get, at the end of each tick. */
 export class Recorder {
   private readonly begin = Date.now();
   private readonly rounds: Round[] = [];

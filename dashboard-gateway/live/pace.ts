@@ -3,8 +3,8 @@ export const LONGEST_TICK_MS = 150;
 
 /** A tick is so many times longer than the work of one: at most a quarter of the time goes into making frames. */
 const REST = 4;
-/** And so many times longer than what is sent in its phases: who reads on the same machine takes as long for it. */
-const PHASES_REST = 5 / 3;
+/** And so many times longer than what is sent in its phases takes: with less nothing is left for the rest, with more readings only wait longer. */
+const PHASES_REST = 5 / 4;
 
 /**
  * How long a tick lasts: 10 ms when there is little to do, up to 150 ms when making and sending frames takes its time.
