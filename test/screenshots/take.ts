@@ -12,7 +12,8 @@ const SIZES = {
   desk: { width: 1440, height: 900 },
   phone: { width: 390, height: 844 },
 } as const;
-const YESTERDAY = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+/** The day of which the farm's past day holds most. */
+const DAY = new Date(Date.now() - 43_200_000).toISOString().slice(0, 10);
 const THEMES = ['light', 'dark'] as const;
 
 interface View {
@@ -37,7 +38,7 @@ const VIEWS: readonly View[] = [
   { name: 'sensor', path: '/farms/demo/sensors/tunnel-1', ready: drawn },
   {
     name: 'playback',
-    path: `/farms/demo/playback?day=${YESTERDAY}`,
+    path: `/farms/demo/playback?day=${DAY}`,
     ready: async (page) => {
       await page.getByRole('slider', { name: 'Time of day' }).waitFor();
       await page.getByRole('slider', { name: 'Time of day' }).press('End');

@@ -73,6 +73,7 @@ describe('web: times', () => {
   it('on the axis are those of the farm, and the date stands where a day begins there', () => {
     const marks = [Date.UTC(2025, 10, 24, 22), Date.UTC(2025, 10, 24, 23), Date.UTC(2025, 10, 25, 0)];
     expect(axisLabels(marks, HOUR, 'en-GB', 'Europe/Berlin')).to.deep.equal(['23:00', '00:00\n25 Nov', '01:00']);
+    expect(axisLabels(marks.slice(1), HOUR, 'en-GB', 'Europe/Berlin')).to.deep.equal(['00:00\n25 Nov', '01:00']);
   });
 
   it('on an axis of days are dates', () => {

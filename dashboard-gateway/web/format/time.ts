@@ -41,7 +41,8 @@ export function axisLabels(
     const before = day;
     day = date.format(mark);
     if (stepMs >= DAY_MS) return day;
-    return before === '' || before === day ? time.format(mark) : `${time.format(mark)}\n${day}`;
+    const begins = before === '' ? startOfDay(mark, zone) === mark : before !== day;
+    return begins ? `${time.format(mark)}\n${day}` : time.format(mark);
   });
 }
 

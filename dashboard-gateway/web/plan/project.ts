@@ -61,18 +61,15 @@ const GRID = 14;
 const DOT_WEIGHT = 3;
 const EDGE_WEIGHT = 0.5;
 
-/** The plan's size on a phone, pixels. */
-const PHONE = { width: 330, height: 370 };
-const HALF_LETTER_PX = 4.2;
-/** Of two lines, and of a dot beside them. */
-const HALF_LINES_PX = 20;
+/** Half of a letter's width in bold, and of two lines with a dot beside them, in heights of a letter. */
+const HALF_LETTER = 0.34;
+const HALF_LINES = 1.5;
 /** The line below the name is a value or a few words. */
 const LEAST_LETTERS = 8;
 
-/** Half of a label's width and height, metres, on the smallest screen: what fits there fits everywhere. */
-export function labelHalf({ width, height }: Projection, name: string): Point {
-  const metresAPixel = Math.max(width / PHONE.width, height / PHONE.height);
-  return [Math.max(name.length, LEAST_LETTERS) * HALF_LETTER_PX * metresAPixel, HALF_LINES_PX * metresAPixel];
+/** Half of a label's width and height, metres, in letters that are `em` metres high. */
+export function labelHalf(name: string, em: number): Point {
+  return [Math.max(name.length, LEAST_LETTERS) * HALF_LETTER * em, HALF_LINES * em];
 }
 
 /** Where the middle of a field's label stands: inside its `outline`, off its `dots` and its edges as far as may be. */

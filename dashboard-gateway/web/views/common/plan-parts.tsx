@@ -1,3 +1,4 @@
+import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { formatValue } from '../../format/value.ts';
@@ -14,6 +15,9 @@ interface FrameProps {
   readonly children: ComponentChildren;
 }
 
+/** How many metres high the letters of the plan on screen are; undefined until it was measured. */
+export const letterMetres = signal<number | undefined>(undefined);
+
 /** A drawing in metres: `--metre` is how many of them one pixel is, so that letters and dots keep their size on every screen. */
 export function PlanFrame({ projection, label, scale, children }: FrameProps) {
   const { width, height } = projection;
@@ -23,7 +27,9 @@ export function PlanFrame({ projection, label, scale, children }: FrameProps) {
     if (svg === null) return undefined;
     const measure = () => {
       const scaled = Math.min(svg.clientWidth / width, svg.clientHeight / height);
-      if (scaled > 0) svg.style.setProperty('--metre', `${(1 / scaled).toFixed(4)}`);
+      if (scaled <= 0) return;
+      svg.style.setProperty('--metre', `${(1 / scaled).toFixed(4)}`);
+      letterMetres.value = Number.parseFloat(getComputedStyle(svg).getPropertyValue('--letters')) / scaled;
     };
     const watch = new ResizeObserver(measure);
     watch.observe(svg);
@@ -89,7 +95,9 @@ export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapePr
       <text class="plan-label" x={x} y={y}>
         <tspan class="plan-name" x={x} dy={line ? '-0.6em' : undefined}>
           {name}
-        </tspan>{' '}
+        </tspan>
+        {/* For who hears it; without a width, which would move the name off the middle. */}
+        <tspan class="plan-gap"> </tspan>
         {line && (
           <tspan class={`plan-line text-${tone}`} x={x} dy="1.25em">
             {line}

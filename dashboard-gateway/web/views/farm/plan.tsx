@@ -6,12 +6,12 @@ import { type FieldSensors, fields } from '../../state/fields.ts';
 import { healthOfField, toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { positionOf, sensors } from '../../state/sensors.ts';
-import { PlanFrame, PlanShape } from '../common/plan-parts.tsx';
+import { letterMetres, PlanFrame, PlanShape } from '../common/plan-parts.tsx';
 import { valueText } from '../common/value.tsx';
 
 /** The farm from above, to scale, each field in the colour of its worst state. Nothing when the registry knows no place. */
 export function FarmPlan({ farm }: { farm: Farm }) {
-  const plan = useComputed(() => planOf(fields.value));
+  const plan = useComputed(() => planOf(fields.value, letterMetres.value));
   if (plan.value === undefined) return null;
   const { projection, placed } = plan.value;
   return (
@@ -37,7 +37,11 @@ export interface PlacedField {
   readonly dots: readonly { readonly id: string; readonly at: Point }[];
 }
 
-export function planOf(all: readonly FieldSensors[]): { projection: Projection; placed: PlacedField[] } | undefined {
+/** Names stand in the middle of their fields as long as nobody knows how high letters are, metres. */
+export function planOf(
+  all: readonly FieldSensors[],
+  letters: number | undefined,
+): { projection: Projection; placed: PlacedField[] } | undefined {
   const placesOf = (f: FieldSensors) => f.sensors.map(positionOf).filter((at) => at !== undefined);
   const projection = projectionOf(all.flatMap((f) => [...(f.polygon ?? []), ...placesOf(f)]));
   if (projection === undefined) return undefined;
@@ -47,11 +51,8 @@ export function planOf(all: readonly FieldSensors[]): { projection: Projection; 
       const position = positionOf(id);
       return position ? [{ id, at: projection.place(position) }] : [];
     });
-    const middle = labelPlace(
-      outline ?? [],
-      dots.map((dot) => dot.at),
-      labelHalf(projection, field.name),
-    );
+    const places = letters === undefined ? [] : dots.map((dot) => dot.at);
+    const middle = labelPlace(outline ?? [], places, labelHalf(field.name, letters ?? 0));
     return { field, outline, middle, dots };
   });
   return { projection, placed };

@@ -7,7 +7,7 @@ import type { Track } from '../../state/day.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
 import { worstOf } from '../../state/findings.ts';
-import { PlanFrame, PlanShape } from '../common/plan-parts.tsx';
+import { letterMetres, PlanFrame, PlanShape } from '../common/plan-parts.tsx';
 import { Mark } from '../common/tone.tsx';
 import { valueText } from '../common/value.tsx';
 import { type PlacedField, planOf } from '../farm/plan.tsx';
@@ -23,7 +23,7 @@ interface DayPlanProps {
 
 /** The farm as it was at one moment of the day. A farm without places is told in words. */
 export function DayPlan(props: DayPlanProps) {
-  const plan = useComputed(() => planOf(fields.value));
+  const plan = useComputed(() => planOf(fields.value, letterMetres.value));
   const { farm, metric } = props;
   if (plan.value === undefined) return <DayList {...props} />;
   const { projection, placed } = plan.value;
