@@ -281,8 +281,9 @@ export class Place {
     gateway: Gateway,
     headers: Record<string, string>,
     protocols: string[] = ['loam.v1'],
+    query = '',
   ): Promise<LiveClient> {
-    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/ws`, protocols, { headers });
+    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/ws${query}`, protocols, { headers });
     const client = new LiveClient(socket);
     this.clients.push(client);
     await new Promise<void>((resolve, reject) => {

@@ -6,6 +6,7 @@ import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
 import { until } from '../services/wait.ts';
 import { call, type Frame, overlay, Place, reading } from './harness.ts';
+import { SILENT, Silent } from './silent.ts';
 
 /** When a test began: long runs must not make its readings old. */
 let NOW = 0;
@@ -43,6 +44,19 @@ const valueIn = (frame: Frame, sensor: string) =>
 describe('live', () => {
   let place: Place;
   let gateway: Gateway;
+  // Made first and looked at last: the time until their gateway ends them passes meanwhile.
+  let hushed: Place;
+  let silent: Silent;
+
+  before(async () => {
+    hushed = await Place.open();
+    silent = await Silent.open((await hushed.gateway()).port);
+  });
+
+  after(async () => {
+    silent.end();
+    await hushed.close();
+  });
 
   beforeEach(async () => {
     NOW = Date.now();
@@ -51,6 +65,16 @@ describe('live', () => {
   });
 
   afterEach(() => place.close());
+
+  it('answers others while an address holds 500 connections that say nothing', async () => {
+    const [besieged] = hushed.gateways;
+    if (!besieged) throw new Error('no gateway');
+    expect((await call(besieged.port, '/healthz')).status).to.equal(200);
+    const client = await hushed.watching(besieged, 'vera');
+    client.say({ type: 'subscribe', id: 1, farm: 'north' });
+    await client.next('snapshot');
+    expect(silent.left).to.equal(SILENT);
+  });
 
   it('sends a snapshot of the store, then what is announced, then a tick with its offset', async () => {
     await place.store.write([reading({ ts: NOW - 1000, values: { moisture: 30 } })]);
@@ -387,6 +411,10 @@ describe('live', () => {
     expect((await client.next('error')).code).to.equal('store-unavailable');
     down = false;
     await client.next('snapshot');
+  });
+
+  describe('connections that say nothing', () => {
+    it('are ended', () => until('all are gone', () => silent.left === 0, { timeoutMs: 30_000 }));
   });
 });
 

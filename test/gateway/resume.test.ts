@@ -116,13 +116,17 @@ describe('coming back', () => {
     others?: string[],
   ) {
     const first = await head();
+    const last = first + 2 * end;
     const clients = await Promise.all(gateways.map((one) => place.watching(one, 'vera')));
     const appending = (async () => {
-      for (let n = 1; n <= end; n += 3) await announce(n, n + 2);
+      for (let n = 1; n <= end; n += 3) {
+        const three = numbers(n, n + 2).flatMap((i) => [[numbered(i)], [{ ...numbered(i), sensor: 's2' }]]);
+        await Promise.all(three.map((readings) => place.announce(readings)));
+      }
     })();
     const got: number[] = [];
     let seq = first;
-    for (let round = 0; seq < first + end; round++) {
+    for (let round = 0; seq < last; round++) {
       const client = clients[round % 2];
       if (!client) break;
       const from = client.frames.length;
@@ -130,9 +134,11 @@ describe('coming back', () => {
       const watchesMore = others !== undefined && round % 3 > 0;
       if (watchesMore) client.say({ type: 'subscribe', id: 2, farm: 'north', fields: others });
       const enough = seq + 1 + ((round * 7) % 23);
-      await until('some more', () =>
-        client.frames.slice(from).some((f) => f.type === 'tick' && seqOf.parse(f).seq >= Math.min(enough, first + end)),
-      );
+      await until('some more, also of what comes when it is live', () => {
+        const ticks = client.frames.slice(from).flatMap((f) => (f.type === 'tick' ? seqOf.parse(f).seq : []));
+        const newest = Math.max(...ticks);
+        return newest >= last || (newest >= enough && ticks.length > 1 + (round % 3));
+      });
       // As a line that breaks: what came after the last tick is not counted.
       if (watchesMore) client.say({ type: 'unsubscribe', id: 2 });
       client.say({ type: 'unsubscribe', id: 1 });
@@ -152,10 +158,18 @@ describe('coming back', () => {
   });
 
   it('has neither when ticks are so long that one field is published apart, and others are watched for a while', async () => {
-    const long = { shortestTickMs: 60 };
+    const long = { shortestTickMs: 50 };
     const gateways = [await place.gateway(long), await place.gateway(long)];
+    // Somebody who stays, so that there are rows under way whenever others come.
+    const staying = await Promise.all(gateways.map((one) => place.watching(one, 'vera')));
+    for (const client of staying) client.say({ type: 'subscribe', id: 1, farm: 'north', fields: ['f1'] });
+    await Promise.all(staying.map((client) => client.next('snapshot')));
     const got = await comeBackAgainAndAgain(600, gateways, { fields: ['f1'] }, ['f2', 'unassigned']);
     expect(got).to.deep.equal(numbers(1, 600));
+    for (const client of staying) {
+      await until('all', () => values(client).length >= 600);
+      expect(values(client)).to.deep.equal(numbers(1, 600));
+    }
   });
 
   it('drops a batch that was announced twice, also in what was missed', async () => {

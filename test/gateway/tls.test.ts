@@ -7,8 +7,10 @@ import { WebSocket } from 'ws';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import { secureApp } from '../../dashboard-gateway/tls.ts';
+import { loadUws } from '../../dashboard-gateway/uws.ts';
 import { signed } from '../broker/certificates.ts';
-import { call, cookieOf, PASSWORD, Place, problemCode } from './harness.ts';
+import { call, cookieOf, overlay, PASSWORD, Place, problemCode } from './harness.ts';
 
 describe('a gateway that speaks TLS', () => {
   let place: Place;
@@ -79,6 +81,10 @@ describe('a gateway that speaks TLS', () => {
     await writeFile(otherKind, (await signed('other kind')).key);
     const unlike = await refusal({ ...files, key: otherKind });
     expect(unlike).to.be.instanceOf(ConfigInvalid).and.include({ setting: 'LOAM_HTTPS_CERT' });
+    // Also where the library takes them, and would fail at the first handshake.
+    const { uws } = loadUws();
+    const lenient = overlay(uws, { SSLApp: () => uws.App() });
+    expect(() => secureApp(lenient, { ...files, key: otherKind })).to.throw(ConfigInvalid);
   });
 });
 
