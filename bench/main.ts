@@ -20,7 +20,7 @@ import { share } from './share.ts';
  * `npm run bench -- NAME [--quick] [--json]`. With `--json` the last line of standard output is the outcome as one object.
  * Exits 2 when the command line is wrong, 1 when the benchmark fails.
  */
-const all: readonly Benchmark[] = [
+const benches: readonly Benchmark[] = [
   ingest,
   endToEnd,
   latency,
@@ -34,7 +34,7 @@ const all: readonly Benchmark[] = [
   share,
   scaling,
 ];
-const benchmarks = new Map(all.map((benchmark) => [benchmark.name, benchmark]));
+const benchmarks = new Map(benches.map((benchmark) => [benchmark.name, benchmark]));
 
 const given = readArguments();
 const benchmark = benchmarks.get(given?.name ?? '');
@@ -54,11 +54,9 @@ if (!given || !benchmark) {
 }
 
 function print(outcome: Outcome, asJson: boolean): void {
-  if (asJson) {
-    console.log(JSON.stringify({ ...outcome, machine: machine(), versions: { ...versions(), ...outcome.versions } }));
-  } else {
-    show(outcome);
-  }
+  const all = { ...versions(), ...outcome.versions };
+  if (asJson) console.log(JSON.stringify({ ...outcome, machine: machine(), versions: all }));
+  else show(outcome, all);
 }
 
 function readArguments(): { name: string; quick: boolean; json: boolean } | undefined {

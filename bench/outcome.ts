@@ -37,20 +37,19 @@ export function machine(): { cpu: string; cores: number; memoryGiB: number; plat
   };
 }
 
-/** The outcome as tables for a person. */
-export function show({ bench, unit, loam, peers, ratio, detail }: Outcome): void {
-  const { cpu, cores, platform } = machine();
-  console.log(`${bench}, in ${unit} (${cores} × ${cpu}, ${platform}, Node ${process.version})`);
+/** The outcome as tables for a person, with where it was measured and on what. */
+export function show({ bench, unit, loam, peers, ratio, detail }: Outcome, versions: Record<string, string>): void {
+  const { cpu, cores, memoryGiB, platform } = machine();
+  console.log(`${bench}, in ${unit} (${cores} × ${cpu}, ${memoryGiB} GiB, ${platform})`);
   console.table({
-    loam: { [unit]: loam },
+    loam: { [unit]: rounded(loam) },
     ...Object.fromEntries(
       Object.entries(peers).map(([name, figure]) => [
         name,
-        { [unit]: figure, 'loam is better by': Number(ratio[name]?.toFixed(2)) },
+        { [unit]: rounded(figure), 'loam is better by': rounded(ratio[name] ?? '') },
       ]),
     ),
   });
-  const rounded = (figure: string | number) => (typeof figure === 'number' ? Number(figure.toPrecision(4)) : figure);
   console.table(
     Object.fromEntries(
       Object.entries(detail).map(([name, figures]) => [
@@ -59,4 +58,10 @@ export function show({ bench, unit, loam, peers, ratio, detail }: Outcome): void
       ]),
     ),
   );
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  console.log(named.join(', '));
+}
+
+function rounded(figure: string | number): string | number {
+  return typeof figure === 'number' ? Number(figure.toPrecision(4)) : figure;
 }

@@ -21,6 +21,8 @@ interface Outcome {
   readonly report: LoadReport;
   readonly verdict?: Verdict;
   readonly lines: readonly string[];
+  /** What a report's page says before its figures. */
+  readonly steps?: readonly string[];
 }
 
 const EXIT = { well: 0, lost: 1, unreachable: 3, refused: 4 } as const;
@@ -140,7 +142,8 @@ async function loadTest(
     return { report, lines: tellReport(report) };
   }
   const report = await runUntilBreak(plan, heard);
-  return { report, lines: [...tellReport(report), ...tellSteps(report)] };
+  const steps = tellSteps(report);
+  return { report, steps, lines: [...tellReport(report), ...steps] };
 }
 
 function tellSteps({ steps, heldRate, broke, generator }: BreakReport): string[] {
@@ -160,10 +163,10 @@ function isWell({ report, verdict }: Outcome): boolean {
   return report.sent > 0 && report.unacknowledged === 0 && failed === 0;
 }
 
-async function keep({ report: path, title }: SimulateOptions, { report, verdict }: Outcome): Promise<void> {
+async function keep({ report: path, title }: SimulateOptions, { report, verdict, steps = [] }: Outcome): Promise<void> {
   if (path === undefined) return;
   const base = path.replace(/\.(html|json)$/, '');
-  const about = [new Date().toISOString(), `Node ${process.version}, ${process.platform}-${process.arch}`];
+  const about = [new Date().toISOString(), `Node ${process.version}, ${process.platform}-${process.arch}`, ...steps];
   try {
     await writeFile(
       `${base}.json`,

@@ -29,19 +29,32 @@ export function reportPage(report: LoadReport, { title, about, verdict }: PageFa
     stretches.filter(({ ms }) => ms > 100).map((s): [number, number] => [s.at / 1_000, (of(s) / s.ms) * 1_000]);
   const latency = (of: 'p50' | 'p99' | 'max') =>
     stretches.flatMap((s): [number, number][] => (s.latencyMs ? [[s.at / 1_000, s.latencyMs[of]]] : []));
-  const rates = plot('messages a second', [
-    { name: 'due', colour: 'var(--faint)', points: perSecond((s) => s.due) },
-    { name: 'acknowledged', colour: 'var(--green)', points: perSecond((s) => s.acknowledged) },
-  ]);
-  const times = plot('acknowledgement, ms', [
-    { name: 'max', colour: 'var(--faint)', points: latency('max') },
-    { name: 'p99', colour: 'var(--orange)', points: latency('p99') },
-    { name: 'p50', colour: 'var(--blue)', points: latency('p50') },
-  ]);
-  const waiting = plot('messages waiting', [
-    { name: 'in flight', colour: 'var(--blue)', points: stretches.map((s) => [s.at / 1_000, s.inFlight]) },
-    { name: 'due, not sent', colour: 'var(--red)', points: stretches.map((s) => [s.at / 1_000, s.backlog]) },
-  ]);
+  const end = Math.max(1, ...stretches.map(({ at }) => at / 1_000));
+  const rates = plot(
+    'messages a second',
+    [
+      { name: 'due', colour: 'var(--faint)', points: perSecond((s) => s.due) },
+      { name: 'acknowledged', colour: 'var(--green)', points: perSecond((s) => s.acknowledged) },
+    ],
+    end,
+  );
+  const times = plot(
+    'acknowledgement, ms',
+    [
+      { name: 'max', colour: 'var(--faint)', points: latency('max') },
+      { name: 'p99', colour: 'var(--orange)', points: latency('p99') },
+      { name: 'p50', colour: 'var(--blue)', points: latency('p50') },
+    ],
+    end,
+  );
+  const waiting = plot(
+    'messages waiting',
+    [
+      { name: 'in flight', colour: 'var(--blue)', points: stretches.map((s) => [s.at / 1_000, s.inFlight]) },
+      { name: 'due, not sent', colour: 'var(--red)', points: stretches.map((s) => [s.at / 1_000, s.backlog]) },
+    ],
+    end,
+  );
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escaped(title)}</title>
@@ -84,7 +97,7 @@ function figures(report: LoadReport): [string, string][] {
   const { latencyMs: l } = report;
   const ms = (value: number | undefined) => (value === undefined ? 'none' : `${value.toFixed(1)} ms`);
   return [
-    ['ended', report.ended === 'done' ? 'after its time' : 'early, it was stopped: this report is of a part'],
+    ['ended', report.ended === 'done' ? 'as it was to' : 'early, it was stopped: this report is of a part'],
     ['connections', `${report.connections}`],
     ['time', `${report.seconds.toFixed(1)} s`],
     ['due', `${report.due}`],
@@ -102,11 +115,10 @@ function figures(report: LoadReport): [string, string][] {
   ];
 }
 
-/** Curves over the seconds of a run as an SVG picture, with axes from 0. */
-export function plot(title: string, curves: readonly Curve[]): string {
+/** Curves over the first `end` seconds of a run as an SVG picture, with axes from 0. */
+function plot(title: string, curves: readonly Curve[], end: number): string {
   const points = curves.flatMap((curve) => curve.points);
   const most = nice(Math.max(1, ...points.map(([, y]) => y)));
-  const end = Math.max(1, ...points.map(([x]) => x));
   const x = (seconds: number) => LEFT + (seconds / end) * (WIDTH - LEFT - 12);
   const y = (value: number) => TOP + (1 - value / most) * (HEIGHT - TOP - BOTTOM);
   const lines = [0, 0.25, 0.5, 0.75, 1].map((share) => {
@@ -123,7 +135,7 @@ export function plot(title: string, curves: readonly Curve[]): string {
   );
   const seconds = [0, 0.5, 1].map(
     (share) =>
-      `<text x="${x(share * end).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="middle">${short(share * end)} s</text>`,
+      `<text x="${x(share * end).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="${share === 1 ? 'end' : 'middle'}">${short(share * end)} s</text>`,
   );
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}"><title>${escaped(title)}</title>${[...lines, ...paths, ...legend, ...seconds].join('')}</svg>`;
 }
