@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { parse } from 'csv-parse';
 import { z } from 'zod';
@@ -43,9 +44,10 @@ export interface ReplayOptions {
 /**
  * A recording as a script: NDJSON (`{"sensor","ts","values":{…}}` a line) or CSV with the columns `sensor`, `metric`, `value` and a time in `ts`, `time` or
  * `measured` (Unix ms or ISO 8601 with its zone). Rows of one sensor and time are one reading. Rejects with ConfigInvalid that names the line
- * of what is neither, and for more than two million readings.
+ * of what is neither, and for more than two million readings, and with the system's error for what cannot be opened.
  */
 export async function replayScript(path: string, { speed, farm, times }: ReplayOptions): Promise<Script> {
+  await mustBeReadable(path);
   const bySensor = new Map<string, Map<number, Record<string, number>>>();
   let first = Number.POSITIVE_INFINITY;
   let count = 0;
@@ -102,14 +104,14 @@ function lineOf(id: string, index: number, farm: string): Line {
 
 async function* linesOf(path: string) {
   let at = 0;
-  for await (const line of createInterface({ input: opened(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
     at += 1;
     if (line.trim() !== '') yield read(path, at, () => entry.parse(JSON.parse(line)));
   }
 }
 
 async function* rowsOf(path: string) {
-  const parser = opened(path).pipe(parse({ columns: true, bom: true, info: true, skip_empty_lines: true }));
+  const parser = createReadStream(path).pipe(parse({ columns: true, bom: true, info: true, skip_empty_lines: true }));
   const rows: AsyncIterable<{ record: Record<string, string>; info: { lines: number } }> = parser;
   for await (const { record, info } of rows) {
     const { ts = record.time ?? record.measured } = record;
@@ -118,8 +120,14 @@ async function* rowsOf(path: string) {
   }
 }
 
-function opened(path: string) {
-  return createReadStream(path);
+/** What keeps a file from being opened is said here: readline does not pass on what happens to its input. */
+async function mustBeReadable(path: string): Promise<void> {
+  const file = await open(path);
+  try {
+    if (!(await file.stat()).isFile()) throw wrong(path, 'is no file');
+  } finally {
+    await file.close();
+  }
 }
 
 function read<T>(path: string, line: number, parsed: () => T): T {

@@ -23,7 +23,7 @@ export interface SignIn {
 export interface Script {
   readonly lines: readonly Line[];
   /** What a device sends in a run that begins at `start`, Unix ms, in order of time. */
-  sendingsOf(device: Device, start: number): Iterator<Sending>;
+  sendingsOf(device: Device, start: number): IterableIterator<Sending>;
 }
 
 /** What a profile makes its sensors do; of a shard only its own. */

@@ -131,8 +131,14 @@ function loadSettings(options: Options): LoadSettings | undefined {
     untilBreak: options.untilBreak === true,
     inFlight: whole('--in-flight', text(options, 'inFlight') ?? '20'),
     threads: whole('--threads', text(options, 'threads') ?? '1'),
-    qos: text(options, 'qos') === '0' ? 0 : 1,
+    qos: qosOf(text(options, 'qos') ?? '1'),
   };
+}
+
+function qosOf(given: string): 0 | 1 {
+  if (given === '0') return 0;
+  if (given === '1') return 1;
+  throw new ConfigInvalid('--qos', `--qos: got ${JSON.stringify(given)}, allowed: 0, 1`);
 }
 
 function shardOf(given: string | undefined): Shard {
