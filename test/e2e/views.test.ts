@@ -204,6 +204,7 @@ describe('the dashboard, through the whole stack', function () {
     await told.getByRole('button', { name: 'Done' }).click();
     const row = page.locator('[data-sensor-line="new-1"]');
     await row.getByText('By the pond').waitFor();
+    expect(await row.locator('[data-label="Clock"]').textContent(), 'of a clock that nobody has seen').to.equal('–');
     const sensor = await until('it connects', () => farm.sensor('new-1', secret).catch(() => undefined));
     await sensor.send({ soil_moisture: 28 });
     await row.getByText('Online').waitFor();

@@ -165,6 +165,7 @@ function Row({ farm, id, view: signalOf, task }: RowProps) {
   const view = signalOf.value;
   const { skewMs, refused, firmware } = view.condition;
   const field = fieldOfSensor.value.get(id);
+  const lastSeen = lastSeenOf(view);
   const begin = (kind: 'edit' | 'secret' | 'remove') => {
     task.value = { kind, sensor: id };
   };
@@ -180,10 +181,10 @@ function Row({ farm, id, view: signalOf, task }: RowProps) {
       <td data-label="State">
         <StateMark view={{ ...view, lastSeen: undefined }} />
       </td>
-      <td data-label="Last seen">{lastSeenOf(view) ?? '–'}</td>
+      <td data-label="Last seen">{lastSeen ?? '–'}</td>
       <td data-label="Battery">{ownValue(view, BATTERY, view.condition.battery)}</td>
       <td data-label="Signal">{ownValue(view, SIGNAL, view.condition.signal)}</td>
-      <td data-label="Clock">{clock(skewMs)}</td>
+      <td data-label="Clock">{clock(lastSeen ? skewMs : undefined)}</td>
       <td data-label="Refused">
         {refused === undefined || refused === 0 ? (
           (refused ?? '–')
