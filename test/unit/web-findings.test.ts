@@ -1,13 +1,7 @@
 import { expect } from 'chai';
 import type { SensorView } from '../../dashboard-gateway/client/latest.ts';
 import { inUnits, systemOf } from '../../dashboard-gateway/web/format/units.ts';
-import {
-  labelPlace,
-  middleOf,
-  type Point,
-  projectionOf,
-  scaleLength,
-} from '../../dashboard-gateway/web/plan/project.ts';
+import { labelPlace, middleOf, type Point, projectionOf, scaleOf } from '../../dashboard-gateway/web/plan/project.ts';
 import { Board } from '../../dashboard-gateway/web/state/board.ts';
 import { countedOf, type Finding, findingsOf, worstOf } from '../../dashboard-gateway/web/state/findings.ts';
 
@@ -166,7 +160,11 @@ describe('web: the plan', () => {
     expect(y).to.be.within(10, 90);
   });
 
-  it('has a scale of a round length', () => {
-    expect([999, 450, 230, 1.5].map(scaleLength)).to.deep.equal([500, 200, 200, 1]);
+  it('has a scale of a round length in the reader’s units', () => {
+    const texts = (system: 'metric' | 'imperial') =>
+      [4_000, 999, 230, 1.5].map((longest) => scaleOf(longest, system)).map(({ count, unit }) => `${count} ${unit}`);
+    expect(texts('metric')).to.deep.equal(['2 km', '500 m', '200 m', '1 m']);
+    expect(texts('imperial')).to.deep.equal(['2 mi', '2000 ft', '500 ft', '2 ft']);
+    expect(scaleOf(230, 'imperial').metres).to.be.closeTo(152.4, 0.001);
   });
 });

@@ -1,3 +1,4 @@
+import type { UnitSystem } from '../format/units.ts';
 /** Latitude and longitude, degrees. */
 export type Corner = readonly [latitude: number, longitude: number];
 /** Metres east and south of the plan's north-western corner. */
@@ -128,10 +129,26 @@ function isInside([x, y]: Point, outline: readonly Point[]): boolean {
   return inside;
 }
 
-/** A round length for the scale bar, at most `longest` metres: 1, 2 or 5 of a power of ten. */
-export function scaleLength(longest: number): number {
-  const power = 10 ** Math.floor(Math.log10(longest));
-  return [5, 2, 1].map((n) => n * power).find((length) => length <= longest) ?? power;
+const LENGTHS = {
+  metric: { small: { unit: 'm', metres: 1 }, large: { unit: 'km', metres: 1_000 } },
+  imperial: { small: { unit: 'ft', metres: 0.3048 }, large: { unit: 'mi', metres: 1_609.344 } },
+} as const;
+
+/** A scale bar: so long, metres, which is so many of `unit`. */
+export interface Scale {
+  readonly metres: number;
+  readonly count: number;
+  readonly unit: string;
+}
+
+/** A scale bar of a round length in the reader's units, at most `longest` metres: 1, 2 or 5 of a power of ten. */
+export function scaleOf(longest: number, system: UnitSystem): Scale {
+  const { small, large } = LENGTHS[system];
+  const { unit, metres } = longest >= large.metres ? large : small;
+  const most = longest / metres;
+  const power = 10 ** Math.floor(Math.log10(most));
+  const count = [5, 2, 1].map((n) => n * power).find((length) => length <= most) ?? power;
+  return { metres: count * metres, count, unit };
 }
 
 function boundsOf(values: readonly number[]): [number, number] {

@@ -3,15 +3,13 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { formatValue } from '../../format/value.ts';
 import type { Tone } from '../../format/words.ts';
-import type { Point, Projection } from '../../plan/project.ts';
+import { type Point, type Projection, scaleOf } from '../../plan/project.ts';
 import { locale } from '../../state/device.ts';
 import { unitSystem } from '../../state/settings.ts';
 
 interface FrameProps {
   readonly projection: Projection;
   readonly label: string;
-  /** Length of the scale bar, metres. */
-  readonly scale: number;
   readonly children: ComponentChildren;
 }
 
@@ -19,8 +17,9 @@ interface FrameProps {
 export const letterMetres = signal<number | undefined>(undefined);
 
 /** A drawing in metres: `--metre` is how many of them one pixel is, so that letters and dots keep their size on every screen. */
-export function PlanFrame({ projection, label, scale, children }: FrameProps) {
+export function PlanFrame({ projection, label, children }: FrameProps) {
   const { width, height } = projection;
+  const { metres, count, unit } = scaleOf(width / 3, unitSystem.value);
   const drawing = useRef<SVGSVGElement>(null);
   useEffect(() => {
     const svg = drawing.current;
@@ -43,8 +42,8 @@ export function PlanFrame({ projection, label, scale, children }: FrameProps) {
         {children}
       </svg>
       <p class="plan-scale" aria-hidden="true">
-        <span style={`width: ${((100 * scale) / width).toFixed(2)}%`} />
-        {lengthText(scale)}
+        <span style={`width: ${((100 * metres) / width).toFixed(2)}%`} />
+        {formatValue(count, undefined, locale)} {unit}
       </p>
       <p class="plan-north" aria-hidden="true" title="North is up">
         N
@@ -106,11 +105,4 @@ export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapePr
       </text>
     </>
   );
-}
-
-const FOOT = 0.3048;
-
-function lengthText(metres: number): string {
-  if (unitSystem.value === 'imperial') return `${formatValue(Math.round(metres / FOOT), 0, locale)} ft`;
-  return metres >= 1000 ? `${formatValue(metres / 1000, undefined, locale)} km` : `${formatValue(metres, 0, locale)} m`;
 }

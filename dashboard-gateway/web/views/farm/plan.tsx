@@ -1,7 +1,7 @@
 import { useComputed } from '@preact/signals';
 import type { Farm } from '../../api/shapes.ts';
 import type { Tone } from '../../format/words.ts';
-import { labelHalf, labelPlace, type Point, type Projection, projectionOf, scaleLength } from '../../plan/project.ts';
+import { labelHalf, labelPlace, type Point, type Projection, projectionOf } from '../../plan/project.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
 import { healthOfField, toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
@@ -15,11 +15,7 @@ export function FarmPlan({ farm }: { farm: Farm }) {
   if (plan.value === undefined) return null;
   const { projection, placed } = plan.value;
   return (
-    <PlanFrame
-      projection={projection}
-      label={`Plan of ${farm.name}: fields and sensors`}
-      scale={scaleLength(projection.width / 3)}
-    >
+    <PlanFrame projection={projection} label={`Plan of ${farm.name}: fields and sensors`}>
       {placed.map(({ field, outline, middle }) => (
         <PlanField key={field.id} farm={farm.id} {...{ field, outline, middle }} />
       ))}

@@ -2,7 +2,7 @@ import { type ReadonlySignal, useComputed } from '@preact/signals';
 import type { Farm } from '../../api/shapes.ts';
 import { levelOf } from '../../format/value.ts';
 import { type Tone, wordingOf } from '../../format/words.ts';
-import { type Point, scaleLength } from '../../plan/project.ts';
+import type { Point } from '../../plan/project.ts';
 import type { Track } from '../../state/day.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
@@ -29,7 +29,7 @@ export function DayPlan(props: DayPlanProps) {
   const { projection, placed } = plan.value;
   const label = `${metricOf(metric).label} of ${farm.name} at the chosen time`;
   return (
-    <PlanFrame projection={projection} label={label} scale={scaleLength(projection.width / 3)}>
+    <PlanFrame projection={projection} label={label}>
       {placed.map(
         (place) => place.outline && <FieldThen key={place.field.id} {...props} place={place} outline={place.outline} />,
       )}
