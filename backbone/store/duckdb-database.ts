@@ -146,13 +146,14 @@ export class Database {
 }
 
 function toBuckets(rows: readonly DuckDBValue[][]): Bucket[] {
-  return rows.map(([ts, last, min, max, mean, count]) => ({
+  return rows.map(([ts, last, min, max, mean, count, received]) => ({
     ts: Number(ts),
     last: Number(last),
     min: Number(min),
     max: Number(max),
     mean: Number(mean),
     count: Number(count),
+    received: Number(received),
   }));
 }
 

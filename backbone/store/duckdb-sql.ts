@@ -29,7 +29,7 @@ export function extent(selection: Selection): Statement {
   return { sql: `SELECT min(ts), max(ts) FROM ${TABLE} ${sql}`, values };
 }
 
-/** Buckets of equal width in order of time: ts, last, min, max, mean, count. */
+/** Buckets of equal width in order of time: ts, last, min, max, mean, count, received. */
 export function fixedHistory(query: HistoryQuery, width: number): Statement {
   const points = deduplicated(query);
   return {
@@ -38,7 +38,7 @@ export function fixedHistory(query: HistoryQuery, width: number): Statement {
   };
 }
 
-/** Buckets that are the days of `runs`, in order of time: ts, last, min, max, mean, count. */
+/** Buckets that are the days of `runs`, in order of time: ts, last, min, max, mean, count, received. */
 export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
   const points = deduplicated(query);
   const rows = runs.map(({ from, length }) => `(${from}::BIGINT, ${length}::BIGINT)`).join(',');
@@ -66,11 +66,14 @@ export function exported(query: ExportQuery): Statement {
 // The mean of huge values is taken from smaller ones, so that their sum stays finite.
 const AGGREGATES = `
   arg_max(value, (ts, value)), min(value), max(value),
-  CASE WHEN isfinite(avg(value)) THEN avg(value) ELSE avg(value / 1073741824) * 1073741824 END, count(*)`;
+  CASE WHEN isfinite(avg(value)) THEN avg(value) ELSE avg(value / 1073741824) * 1073741824 END, count(*), max(received)`;
 
 function deduplicated(query: HistoryQuery): Statement {
   const { sql, values } = where({ ...query, metrics: [query.metric] });
-  return { sql: `SELECT ts, arg_max(value, rowid) AS value FROM ${TABLE} ${sql} GROUP BY sensor, ts`, values };
+  return {
+    sql: `SELECT ts, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, ts`,
+    values,
+  };
 }
 
 function where({ farm, sensors, metrics, from, to }: Selection): Statement {

@@ -48,7 +48,7 @@ export function cutsOf(runs: readonly DayRun[], range: Range): Cut[] {
   }));
 }
 
-/** Buckets with columns last, min, max, count, mean. */
+/** Buckets with columns last, min, max, count, received, mean; of a bucket with other metrics only, all but `received` are null. */
 export function history(query: HistoryQuery, cut: Cut): string {
   return `SELECT ${ends(query)}, mean(${name(query.metric)}) ${from(query, cut)} ${by(cut)}`;
 }
@@ -68,7 +68,8 @@ export function points(query: ExportQuery, metrics: readonly string[]): string {
 }
 
 function ends({ metric }: HistoryQuery): string {
-  return ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(metric)})`).join(', ');
+  const aggregates = ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(metric)})`);
+  return [...aggregates, `max(${name(RECEIVED)})`].join(', ');
 }
 
 function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: Range): string {

@@ -186,7 +186,7 @@ class InfluxStore implements Store {
   private async buckets(query: HistoryQuery, cuts: readonly ql.Cut[], signal?: AbortSignal): Promise<Bucket[]> {
     try {
       const found = await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal);
-      return found.flatMap(({ values }) => values.map((row) => toBucket(row)));
+      return found.flatMap(({ values }) => values.filter(holdsValues).map(toBucket));
     } catch (error) {
       if (!(error instanceof InfiniteNumber)) throw error;
     }
@@ -194,7 +194,9 @@ class InfluxStore implements Store {
     const values = (odd: number) =>
       found.filter(({ statement }) => statement % 2 === odd).flatMap((rows) => rows.values);
     const means = values(1).map(([, small]) => Number(small) * ql.SHRINK);
-    return values(0).map((row, place) => toBucket([...row, means[place]]));
+    return values(0)
+      .filter(holdsValues)
+      .map((row, place) => toBucket([...row, means[place]]));
   }
 
   private async metrics(): Promise<string[]> {
@@ -248,7 +250,12 @@ class InfluxStore implements Store {
   }
 }
 
-function toBucket([ts, last, min, max, count, mean]: readonly unknown[]): Bucket {
+/** Whether a row of a history is about more than points of other metrics. */
+function holdsValues([, last]: readonly unknown[]): boolean {
+  return last !== null;
+}
+
+function toBucket([ts, last, min, max, count, received, mean]: readonly unknown[]): Bucket {
   return {
     ts: Number(ts),
     last: Number(last),
@@ -256,5 +263,6 @@ function toBucket([ts, last, min, max, count, mean]: readonly unknown[]): Bucket
     max: Number(max),
     mean: Number(mean),
     count: Number(count),
+    received: Number(received),
   };
 }

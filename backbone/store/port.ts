@@ -27,7 +27,10 @@ export interface HistoryQuery {
   readonly bucket: BucketWidth;
 }
 
-/** What fell into one bucket. `ts` is the bucket's begin, Unix ms; `last` is the value measured last. Empty buckets are left out. */
+/**
+ * What fell into one bucket. `ts` is the bucket's begin, Unix ms; `last` is the value measured last; `received` is when the broker took the one
+ * that came last, Unix ms (InfluxDB counts the sensors' other metrics in). Empty buckets are left out.
+ */
 export interface Bucket {
   readonly ts: number;
   readonly last: number;
@@ -35,6 +38,7 @@ export interface Bucket {
   readonly max: number;
   readonly mean: number;
   readonly count: number;
+  readonly received: number;
 }
 
 export interface ExportQuery {

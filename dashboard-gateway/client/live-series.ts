@@ -25,6 +25,8 @@ export interface LiveSeriesOptions {
   readonly onProblem?: (error: unknown, again: boolean) => void;
   /** Whether a fetch that failed with `error` may work later; by default each may. */
   readonly mayPass?: (error: unknown) => boolean;
+  /** The time by the gateway's clock, Unix ms; by default this machine's. Tells what of the live rows is late. */
+  readonly now?: () => number;
   /** How long the store may take to have what was announced, ms. */
   readonly settleMs?: number;
 }
@@ -145,7 +147,8 @@ export class LiveSeries {
   #fold(row: Row): void {
     const series = this.#series;
     if (series === undefined) return;
-    this.#doubts.touch(series.fold(row), Date.now());
+    const received = this.#options.now?.() ?? Date.now();
+    this.#doubts.touch(series.fold(row, received), Date.now());
   }
 
   #lookAgainLater(): void {

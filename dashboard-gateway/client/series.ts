@@ -1,5 +1,19 @@
-/** `[ts, last, min, max, mean, count]`: what fell into the time from `ts` (Unix ms) until the next bucket. */
-export type HistoryRow = readonly [ts: number, last: number, min: number, max: number, mean: number, count: number];
+/**
+ * `[ts, last, min, max, mean, count]`: what fell into the time from `ts` (Unix ms) until the next bucket. Where a value of it was received more than
+ * 15 minutes after the bucket was over, `received` says when the last one was (Unix ms).
+ */
+export type HistoryRow = readonly [
+  ts: number,
+  last: number,
+  min: number,
+  max: number,
+  mean: number,
+  count: number,
+  received?: number | undefined,
+];
+
+/** A value that is received longer than this after its bucket was over was late: as the gateway has it in a history's rows. */
+const LATE_AFTER_MS = 15 * 60_000;
 
 export interface HistoryAnswer {
   /** Width of a bucket, ms; 0 stands for single values. */
@@ -16,8 +30,8 @@ export interface Bucket {
   max: number;
   mean: number;
   count: number;
-  /** Whether a value arrived in it after newer ones had. Known of live values only: the rows of a history do not say when theirs were received. */
-  late: boolean;
+  /** When the last of the values that filled it in long after it was over was received, Unix ms; undefined where none did. */
+  lateAt: number | undefined;
 }
 
 export interface LiveValue {
@@ -53,19 +67,19 @@ export class Series {
     return this.#buckets;
   }
 
-  /** Puts a value into its bucket and gives back that bucket's begin. */
-  fold(value: LiveValue): number {
+  /** Puts a value that was received at `received` (Unix ms; absent: as soon as it was measured) into its bucket and gives back that bucket's begin. */
+  fold(value: LiveValue, received = value.ts): number {
     const before = this.#before(value.ts);
     const bucket = this.#buckets[before];
-    const late = before < this.#buckets.length - 1;
     if (bucket && value.ts < bucket.ts + this.bucketMs) {
       merge(bucket, value);
-      bucket.late ||= late;
+      bucket.lateAt = this.#lateAt(bucket.ts, received) ?? bucket.lateAt;
       return bucket.ts;
     }
     const ts = this.startOf(value.ts);
     const { last, min, max, mean, count } = value;
-    this.#buckets.splice(before + 1, 0, { ts, last, lastTs: value.ts, min, max, mean, count, late });
+    const lateAt = this.#lateAt(ts, received);
+    this.#buckets.splice(before + 1, 0, { ts, last, lastTs: value.ts, min, max, mean, count, lateAt });
     if (this.#buckets.length > this.#limit) this.#buckets.shift();
     return ts;
   }
@@ -79,10 +93,8 @@ export class Series {
 
   /** Takes `rows` for what lies in `from <= ts < to`, except for the buckets of `kept`. */
   replace(from: number, to: number, rows: readonly HistoryRow[], kept: ReadonlySet<number>): void {
-    const late = new Set(this.#buckets.filter((b) => b.late).map((b) => b.ts));
     const stays = this.#buckets.filter((b) => b.ts < from || b.ts >= to || kept.has(b.ts));
     const comes = rows.filter(([ts]) => ts >= from && ts < to && !kept.has(ts)).map(bucketOf);
-    for (const bucket of comes) bucket.late = late.has(bucket.ts);
     this.#buckets = [...stays, ...comes].sort((a, b) => a.ts - b.ts).slice(-this.#limit);
   }
 
@@ -104,13 +116,17 @@ export class Series {
     return { min, max, last: newest.last, lastTs: newest.lastTs };
   }
 
+  #lateAt(ts: number, received: number): number | undefined {
+    return received > ts + this.bucketMs + LATE_AFTER_MS ? received : undefined;
+  }
+
   #before(ts: number): number {
     return this.#buckets.findLastIndex((b) => b.ts <= ts);
   }
 }
 
-function bucketOf([ts, last, min, max, mean, count]: HistoryRow): Bucket {
-  return { ts, last, lastTs: ts, min, max, mean, count, late: false };
+function bucketOf([ts, last, min, max, mean, count, lateAt]: HistoryRow): Bucket {
+  return { ts, last, lastTs: ts, min, max, mean, count, lateAt };
 }
 
 function merge(bucket: Bucket, value: LiveValue): void {

@@ -1,4 +1,5 @@
 import type { Bucket, BucketWidth } from '../../backbone/store/port.ts';
+import { isLate } from '../../telemetry/backfill.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
 const SECOND = 1000;
@@ -63,7 +64,22 @@ function join(earlier: Bucket, later: Bucket): Bucket {
     max: Math.max(earlier.max, later.max),
     mean: (earlier.mean * earlier.count + later.mean * later.count) / count,
     count,
+    received: Math.max(earlier.received, later.received),
   };
+}
+
+/** A bucket as it is told: when its last value came is said only where that was long after the bucket was over. */
+export type Row =
+  | readonly [ts: number, last: number, min: number, max: number, mean: number, count: number]
+  | readonly [ts: number, last: number, min: number, max: number, mean: number, count: number, received: number];
+
+export function toRow({ ts, last, min, max, mean, count, received }: Bucket, cut: Cut): Row {
+  const isFilledIn = isLate({ ts: endOf(ts, cut), received });
+  return isFilledIn ? [ts, last, min, max, mean, count, received] : [ts, last, min, max, mean, count];
+}
+
+function endOf(ts: number, { bucket, days }: Cut): number {
+  return 'ms' in bucket ? ts + bucket.ms : dayStart(dayNumber(ts, bucket.daysIn) + days, bucket.daysIn);
 }
 
 /**

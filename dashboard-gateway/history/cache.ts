@@ -7,7 +7,7 @@ const MAX_BYTES = 32 * 1024 * 1024;
 /** Whatever was not heard of, such as a write by hand, is seen after this long at the latest. */
 const GOOD_FOR_MS = 5 * 60_000;
 
-const COLUMNS = 6;
+const COLUMNS = 7;
 
 /** What an answer is about: one metric of some sensors of a farm, with from <= ts < to, cut into buckets of one width. */
 export interface Subject {
@@ -83,16 +83,16 @@ export class HistoryCache {
 
 function packed(buckets: readonly Bucket[]): Float64Array {
   const numbers = new Float64Array(buckets.length * COLUMNS);
-  for (const [i, { ts, last, min, max, mean, count }] of buckets.entries()) {
-    numbers.set([ts, last, min, max, mean, count], i * COLUMNS);
+  for (const [i, { ts, last, min, max, mean, count, received }] of buckets.entries()) {
+    numbers.set([ts, last, min, max, mean, count, received], i * COLUMNS);
   }
   return numbers;
 }
 
 function unpacked(numbers: Float64Array): Bucket[] {
   return Array.from({ length: numbers.length / COLUMNS }, (_, i) => {
-    const [ts = 0, last = 0, min = 0, max = 0, mean = 0, count = 0] = numbers.subarray(i * COLUMNS);
-    return { ts, last, min, max, mean, count };
+    const [ts = 0, last = 0, min = 0, max = 0, mean = 0, count = 0, received = 0] = numbers.subarray(i * COLUMNS);
+    return { ts, last, min, max, mean, count, received };
   });
 }
 

@@ -5,7 +5,7 @@ import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
 import { Gate } from '../http/gate.ts';
 import type { WritesListener } from '../live/feed.ts';
-import { type Cut, chooseCut, foldDays, wholeBuckets } from './buckets.ts';
+import { type Cut, chooseCut, foldDays, type Row, toRow, wholeBuckets } from './buckets.ts';
 import { HistoryCache, type Subject } from './cache.ts';
 import { Flights } from './flights.ts';
 import { LateWrites } from './late-writes.ts';
@@ -89,12 +89,15 @@ export class History implements WritesListener {
     }
   }
 
-  /** At most `points` buckets, in order of time. Rejects with StoreUnavailable, HttpProblem `busy`, or the reason of `left` when the caller leaves. */
-  async ask(asked: Asked, left: AbortSignal): Promise<{ bucketMs: number; buckets: Bucket[] }> {
+  /** At most `points` rows, in order of time. Rejects with StoreUnavailable, HttpProblem `busy`, or the reason of `left` when the caller leaves. */
+  async ask(asked: Asked, left: AbortSignal): Promise<{ bucketMs: number; rows: Row[] }> {
     const { from, to, zone } = asked;
     const cut = chooseCut(from, to, asked.points, zone);
     const buckets = asked.sensors.length === 0 ? [] : await this.buckets(asked, cut, left);
-    return { bucketMs: cut.bucketMs, buckets: foldDays(buckets, from, cut.days, zone) };
+    return {
+      bucketMs: cut.bucketMs,
+      rows: foldDays(buckets, from, cut.days, zone).map((bucket) => toRow(bucket, cut)),
+    };
   }
 
   private async buckets(asked: Asked, cut: Cut, left: AbortSignal): Promise<Bucket[]> {

@@ -49,12 +49,8 @@ export function historyRoutes({ registry, sessions, history, farmNow, now }: His
     const { from, to } = rangeOf(given, now());
     const sensors = sensor === undefined ? await sensorsOfField(farm.id, field ?? '') : [sensor];
     const asked = { farm: farm.id, zone: farm.timezone, sensors, metric, from, to, points };
-    const { bucketMs, buckets } = await history.ask(asked, request.signal);
-    return json({
-      bucketMs,
-      unit: unitOf(registry.current(), metric),
-      rows: buckets.map((b) => [b.ts, b.last, b.min, b.max, b.mean, b.count]),
-    });
+    const { bucketMs, rows } = await history.ask(asked, request.signal);
+    return json({ bucketMs, unit: unitOf(registry.current(), metric), rows });
   });
   return [{ method: 'GET', path: '/api/farms/{farm}/history', handler }];
 }

@@ -86,11 +86,31 @@ export class Model {
       const at = begin(value.ts);
       buckets.set(at, [...(buckets.get(at) ?? []), value]);
     }
-    return [...buckets].map(([ts, list]) => toBucket(ts, list)).sort((a, b) => a.ts - b.ts);
+    return [...buckets]
+      .map(([ts, list]) => ({
+        ...toBucket(ts, list),
+        received: this.lastReceipt(query, list, (at) => begin(at) === ts),
+      }))
+      .sort((a, b) => a.ts - b.ts);
+  }
+
+  /** Where a time of receipt stands for all values of a point, points of other metrics count as well. */
+  private lastReceipt(
+    { sensors, from, to }: HistoryQuery,
+    list: readonly LatestValue[],
+    holds: (ts: number) => boolean,
+  ) {
+    if (this.receivedPerValue) return Math.max(...list.map(({ received }) => received));
+    const points = [...this.received].filter(([key]) => {
+      const [sensor = '', ts] = key.split(' ');
+      const at = Number(ts);
+      return sensors.includes(sensor) && at >= from && at < to && holds(at);
+    });
+    return Math.max(...points.map(([, received]) => received));
   }
 }
 
-function toBucket(ts: number, list: readonly LatestValue[]): Bucket {
+function toBucket(ts: number, list: readonly LatestValue[]): Omit<Bucket, 'received'> {
   const values = list.map(({ value }) => value);
   const last = list.reduce((a, b) => (b.ts > a.ts || (b.ts === a.ts && b.value > a.value) ? b : a));
   return {

@@ -56,6 +56,23 @@ describe('the dashboard, of what seldom happens', function () {
     expect(before.length, before.join(' ')).to.be.at.most(10);
   });
 
+  it('a chart opened afterwards marks what arrived late, and says when it did', async () => {
+    const hour = 3_600_000;
+    const now = Date.now();
+    const sent = (ago: number, received: number) => reading({ sensor: 's2', ts: now - ago, received });
+    await place.store.write([sent(3 * hour, now - hour), sent(2 * hour, now - 2 * hour)]);
+    await place.announce([sent(0, now)]);
+    const page = await browse('vera');
+    await page.goto(`http://127.0.0.1:${line.port}/farms/north/sensors/s2?range=24h`);
+    await page.locator('.chart-words', { hasText: 'arrived late' }).waitFor();
+    const slider = page.getByRole('slider', { name: /^moisture/i });
+    await slider.focus();
+    await page.keyboard.press('End');
+    expect(await page.locator('.readout').textContent()).not.to.contain('arrived');
+    await page.keyboard.press('Home');
+    await page.locator('.readout', { hasText: /arrived \d/ }).waitFor();
+  });
+
   it('letters that are nobody’s are offered to an admin of every farm, and to no other', async () => {
     const other = await browse('vera');
     expect(await other.getByRole('button', { name: 'Of no farm' }).count()).to.equal(0);

@@ -161,15 +161,19 @@ describe('client: a live series', () => {
     expect(world.asked).to.have.length(1);
   });
 
-  it('marks the bucket into which something arrived after newer values', async () => {
+  it('marks the bucket into which something arrived long after it was over, by the given clock', async () => {
     world.store(1, 10);
-    world.store(9, 90);
-    const series = world.series();
+    let now = world.begin + 10 * WIDTH;
+    const series = world.series({ now: () => now });
     await until('its history', () => series.series);
+    world.announce(9, 90);
     world.announce(5, 50);
-    world.announce(10, 99);
-    const late = series.series?.buckets.filter((b) => b.late).map((b) => (b.ts - world.begin) / WIDTH);
-    expect(late).to.deep.equal([5]);
+    now += 15 * 60_000;
+    world.announce(6, 60);
+    const late = series.series?.buckets.flatMap(({ ts, lateAt }) =>
+      lateAt ? [[(ts - world.begin) / WIDTH, lateAt]] : [],
+    );
+    expect(late).to.deep.equal([[6, now]]);
   });
 
   it('is still after close', async () => {

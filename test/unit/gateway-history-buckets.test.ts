@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Bucket } from '../../backbone/store/port.ts';
-import { chooseCut, foldDays, ROUND_WIDTHS } from '../../dashboard-gateway/history/buckets.ts';
+import { chooseCut, foldDays, ROUND_WIDTHS, toRow } from '../../dashboard-gateway/history/buckets.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
 const BERLIN = 'Europe/Berlin';
@@ -43,19 +43,52 @@ describe('history buckets', () => {
   it('folds days into one bucket from its first local midnight on, over a change of clocks', () => {
     // Clocks go forward on 2026-03-29.
     const day = (text: string, last: number): Bucket => ({
-      ts: at(`${text}`),
+      ts: at(text),
       last,
       min: last,
       max: last * 2,
       mean: last,
       count: last,
+      received: at(text) + last,
     });
     const days = [day('2026-03-28T00:00+01:00', 1), day('2026-03-29T00:00+01:00', 3), day('2026-03-31T00:00+02:00', 5)];
     const folded = foldDays(days, at('2026-03-28T15:00+01:00'), 2, BERLIN);
     expect(folded).to.deep.equal([
-      { ts: at('2026-03-28T00:00+01:00'), last: 3, min: 1, max: 6, mean: 2.5, count: 4 },
-      { ts: at('2026-03-30T00:00+02:00'), last: 5, min: 5, max: 10, mean: 5, count: 5 },
+      {
+        ts: at('2026-03-28T00:00+01:00'),
+        last: 3,
+        min: 1,
+        max: 6,
+        mean: 2.5,
+        count: 4,
+        received: at('2026-03-29T00:00+01:00') + 3,
+      },
+      {
+        ts: at('2026-03-30T00:00+02:00'),
+        last: 5,
+        min: 5,
+        max: 10,
+        mean: 5,
+        count: 5,
+        received: at('2026-03-31T00:00+02:00') + 5,
+      },
     ]);
+  });
+
+  it('says when its last value came of a bucket that was filled in 15 minutes after it was over, and of no other', () => {
+    const minutes = (n: number) => n * 60_000;
+    const rowOf = (received: number, ts: number, ...range: [to: number, points: number]) => {
+      const bucket = { ts, last: 1, min: 1, max: 1, mean: 1, count: 1, received };
+      return toRow(bucket, chooseCut(ts, ...range, BERLIN));
+    };
+    const begin = at('2026-10-25T00:00+02:00');
+    const hour = (received: number) => rowOf(received, begin, begin + DAY, 24);
+    expect(hour(begin + minutes(75))).to.deep.equal([begin, 1, 1, 1, 1, 1]);
+    expect(hour(begin + minutes(75) + 1)).to.deep.equal([begin, 1, 1, 1, 1, 1, begin + minutes(75) + 1]);
+    // The clocks go back: this day has 25 hours.
+    const day = (received: number) => rowOf(received, begin, begin + 7 * DAY, 7);
+    expect(day(begin + DAY + minutes(75))).to.have.length(6);
+    expect(day(begin + DAY + minutes(76))).to.have.length(7);
   });
 });
 

@@ -89,7 +89,7 @@ describe('web: a trend', () => {
 });
 
 describe('web: the place under the crosshair', () => {
-  const columns = { ts: [10, 20, 30, 40], mean: [1, null, 3, 4], min: [], max: [], alone: [], late: [] };
+  const columns = { ts: [10, 20, 30, 40], mean: [1, null, 3, 4], min: [], max: [], alone: [], late: new Map() };
 
   it('is the nearest value, never a gap', () => {
     expect(placeAt(columns, 11)).to.equal(0);

@@ -133,7 +133,7 @@ export function readHistory(value: unknown): HistoryAnswer {
   return {
     bucketMs: finite(answer.bucketMs, 'bucketMs'),
     rows: listOf(answer.rows, 'rows', (v, path): HistoryRow => {
-      const [ts, last, min, max, mean, count] = list(v, path);
+      const [ts, last, min, max, mean, count, received] = list(v, path);
       return [
         finite(ts, path),
         finite(last, path),
@@ -141,6 +141,7 @@ export function readHistory(value: unknown): HistoryAnswer {
         finite(max, path),
         finite(mean, path),
         finite(count, path),
+        optional(received, path, finite),
       ];
     }),
   };

@@ -8,8 +8,8 @@ export interface Columns {
   readonly mean: (number | null)[];
   /** Places of values with a break on both sides: no line goes through them, so they need a dot. */
   readonly alone: number[];
-  /** Places of buckets into which something arrived late. */
-  readonly late: number[];
+  /** Places of buckets into which something arrived long after they were over, with when the last of it did, Unix ms. */
+  readonly late: Map<number, number>;
 }
 
 /**
@@ -24,7 +24,7 @@ export function columnsOf(
 ): Columns {
   const hole = 3 * Math.max(bucketMs, intervalMs);
   const isHole = (i: number) => stepTo(buckets, i) > hole && stepTo(buckets, i) > 3 * rhythmAt(buckets, i);
-  const columns: Columns = { ts: [], min: [], max: [], mean: [], alone: [], late: [] };
+  const columns: Columns = { ts: [], min: [], max: [], mean: [], alone: [], late: new Map() };
   for (const [i, b] of buckets.entries()) {
     const previous = buckets[i - 1];
     const next = buckets[i + 1];
@@ -32,7 +32,7 @@ export function columnsOf(
     const gapAfter = next === undefined || isHole(i + 1);
     if (previous && gapBefore) push(columns, previous.ts + bucketMs, null, null, null);
     if (gapBefore && gapAfter) columns.alone.push(columns.ts.length);
-    if (b.late) columns.late.push(columns.ts.length);
+    if (b.lateAt !== undefined) columns.late.set(columns.ts.length, b.lateAt);
     push(columns, b.ts, shown(b.min), shown(b.max), shown(b.mean));
   }
   return columns;

@@ -17,7 +17,7 @@ export interface Frame {
   readonly mark: number | undefined;
 }
 
-export const NO_COLUMNS: Columns = { ts: [], min: [], max: [], mean: [], alone: [], late: [] };
+export const NO_COLUMNS: Columns = { ts: [], min: [], max: [], mean: [], alone: [], late: new Map() };
 
 /** The place of each line among uPlot's series: time, upper and lower edge of the band, main line, others. */
 export const MAIN = 3;

@@ -27,13 +27,10 @@ export function drawAbove(u: uPlot, frame: Frame | undefined, palette: Palette):
     u.ctx.fillStyle = palette.late;
     const size = 4 * devicePixelRatio;
     const floor = u.bbox.top + u.bbox.height;
-    for (const i of frame.main?.late ?? []) {
+    // Where hours came at once, the marks of the single buckets grow into a strip.
+    for (const i of frame.main?.late.keys() ?? []) {
       const x = u.valToPos(frame.main?.ts[i] ?? Number.NaN, 'x', true);
-      u.ctx.beginPath();
-      u.ctx.moveTo(x, floor - 2 * size);
-      u.ctx.lineTo(x + size, floor);
-      u.ctx.lineTo(x - size, floor);
-      u.ctx.fill();
+      u.ctx.fillRect(x - size, floor - size, 2 * size, size);
     }
     if (frame.mark === undefined) return;
     u.ctx.strokeStyle = palette.text;

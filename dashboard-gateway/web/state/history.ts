@@ -35,6 +35,7 @@ export function openSeries(subject: Subject): OpenSeries {
     client: live,
     accepts: (row, field) => row.metric === metric && ('sensor' in of ? row.sensor === of.sensor : field === of.field),
     span: () => spanOf(range, gatewayNow()),
+    now: gatewayNow,
     fetch: async (span, signal) => {
       const answer = await inTurn(() => getHistory({ farm, ...of, metric, ...span }, signal), signal);
       problem.value = undefined;

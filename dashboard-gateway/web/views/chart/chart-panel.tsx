@@ -86,6 +86,9 @@ function Readout({ drawn, cursor, metric, range, zone }: OfChart & InTime) {
       <b>{found.value}</b>
       {found.spread && <span class="quiet"> {found.spread}</span>}
       <span class="quiet"> {formatInstant(found.ts, to - from, locale, zone)}</span>
+      {found.lateAt !== undefined && (
+        <span class="quiet">, arrived {formatInstant(found.lateAt, to - from, locale, zone)}</span>
+      )}
     </p>
   );
 }
@@ -100,6 +103,7 @@ function valueAt({ main }: Drawn, ts: number, metric: string) {
     value: `${number(mean, metric)} ${shownOf(metric).unit}`,
     spread: min === max ? '' : `${min} to ${max}`,
     ts: main.ts[place] ?? ts,
+    lateAt: main.late.get(place),
   };
 }
 
@@ -188,7 +192,7 @@ function Summary({ drawn, series, metric, range, zone }: SummaryProps) {
   return (
     <p class="chart-words quiet">
       Lowest {number(low, metric)}, highest {number(high, metric)}, last {number(last, metric)} {unit}
-      {late.length > 0 && (
+      {late.size > 0 && (
         <span class="late-note">
           <i class="swatch swatch-late" /> arrived late
         </span>
