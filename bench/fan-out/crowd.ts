@@ -3,7 +3,7 @@ import { pause } from '../../core/lifecycle.ts';
 import { median } from '../turns.ts';
 import { Child } from './child.ts';
 import { percentilesOf } from './times.ts';
-import { during, publish, signIn, Viewers } from './viewers.ts';
+import { during, publish, refuseLost, signIn, Viewers } from './viewers.ts';
 
 export interface CrowdScale {
   /** So many sockets that watch the whole farm, and of them so many that read nothing. */
@@ -80,8 +80,7 @@ class Crowd {
 
   /** Medians of all rounds. Rejects when a socket was lost, for then it was no such crowd. */
   async row(): Promise<Readonly<Record<string, number>>> {
-    const lost = (await this.others.finish()).lost + (await this.slow.finish()).lost;
-    if (lost > 0) throw new Error(`${lost} sockets were lost`);
+    refuseLost([...(await this.others.finish()).lost, ...(await this.slow.finish()).lost]);
     const range = { lowest: Math.min(...this.p99s), highest: Math.max(...this.p99s) };
     const { size, rss } = this;
     return { p50Ms: median(this.p50s), p99Ms: median(this.p99s), ...range, sockets: size, serverMB: rss / 1e6 };

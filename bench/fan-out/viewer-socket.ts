@@ -25,6 +25,7 @@ export class ViewerSocket {
   private rest: Buffer = Buffer.alloc(0);
   private skip = 0;
   private isOpen = false;
+  private farewell = '';
 
   private constructor(dialled: Dialled, onText: ((text: string) => void) | undefined, failed: (why: string) => void) {
     this.onText = onText;
@@ -32,7 +33,7 @@ export class ViewerSocket {
     const onread = { buffer: shared, callback: (length: number) => this.read(length) };
     this.socket = connect({ host: '127.0.0.1', port, localAddress, noDelay: true, onread });
     this.socket.on('error', (error) => failed(String(error)));
-    this.socket.on('close', () => failed('closed'));
+    this.socket.on('close', () => failed(`closed after ${this.frames} frames and ${this.bytes} bytes${this.farewell}`));
     this.socket.once('connect', () => this.socket.write(handshake(dialled)));
   }
 
@@ -101,9 +102,12 @@ export class ViewerSocket {
       const header = short < 126 ? 2 : short === 126 ? 4 : 10;
       if (data.length - at < header) break;
       const length = short < 126 ? short : short === 126 ? data.readUInt16BE(at + 2) : data.readUInt32BE(at + 6);
-      const isText = ((data[at] ?? 0) & 0x0f) === 1;
+      const kind = (data[at] ?? 0) & 0x0f;
+      const isText = kind === 1;
       const isWhole = data.length - at - header >= length;
       if (this.onText && isText && !isWhole) break;
+      if (kind === 8 && isWhole && length >= 2)
+        this.farewell = `: ${data.readUInt16BE(at + header)} ${data.toString('utf8', at + header + 2, at + header + length)}`;
       if (isText) this.frames++;
       if (this.onText && isText) this.onText(data.toString('utf8', at + header, at + header + length));
       at += header;

@@ -23,7 +23,8 @@ const readings = z.object({
 });
 
 let viewers: ViewerSocket[] = [];
-let lost = 0;
+/** Why sockets ended that were not ended here. */
+const lost: string[] = [];
 /** Added to a reading's time before it is compared with the clock: a recording is played later. */
 let shift = 0;
 let measuring = false;
@@ -77,7 +78,7 @@ function open(index: number, { port, path, cookie, whole }: Omit<z.infer<typeof 
   const localAddress = `127.0.${1 + Math.floor(index / 500)}.1`;
   const text = whole ? '' : `,"fields":["${fieldOf(index)}"]`;
   const seen = index % SAMPLED === 0 ? take : undefined;
-  return ViewerSocket.open({ port, path, cookie, localAddress }, seen, () => lost++).then((socket) => {
+  return ViewerSocket.open({ port, path, cookie, localAddress }, seen, (why) => lost.push(why)).then((socket) => {
     socket.send(`{"type":"subscribe","id":1,"farm":"${FARM}"${text}}`);
     return socket;
   });

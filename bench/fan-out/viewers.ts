@@ -12,7 +12,7 @@ const found = z.object({
   latencies: z.array(z.number().optional()),
   rows: z.number(),
   sampled: z.number(),
-  lost: z.number(),
+  lost: z.array(z.string()),
   cpuSeconds: z.number(),
   rss: z.number(),
 });
@@ -76,7 +76,7 @@ export class Viewers {
       latencies: Array.from({ length: longest }, (_, ms) => sum((f) => f.latencies[ms] ?? 0)),
       rows: sum((f) => f.rows),
       sampled: sum((f) => f.sampled),
-      lost: sum((f) => f.lost),
+      lost: all.flatMap((f) => f.lost),
       cpuSeconds: sum((f) => f.cpuSeconds),
       rss: sum((f) => f.rss),
     };
@@ -97,6 +97,11 @@ export class Viewers {
   private all<T>(work: (child: Child, index: number) => Promise<T>): Promise<T[]> {
     return Promise.all(this.children.map(work));
   }
+}
+
+/** Throws, and says why the first of them ended, when sockets were lost: what is measured then is another crowd. */
+export function refuseLost(lost: readonly string[]): void {
+  if (lost.length > 0) throw new Error(`${lost.length} sockets were lost, the first: ${lost[0]}`);
 }
 
 /** Has readings announced at a steady rate until it is aborted. */

@@ -71,10 +71,10 @@ users: []
   return { registry, connections };
 }
 
-/** `loam up` on LMDB and DuckDB, with `count` sensors. */
-export async function embeddedStage(count: number): Promise<Stage> {
+/** `loam up` on LMDB and DuckDB, with `count` sensors. `rates`: as in ServersOptions. */
+export async function embeddedStage(count: number, rates?: string): Promise<Stage> {
   const folder = await temporaryFolder();
-  const { registry, connections } = await farmOf(folder, count);
+  const { registry, connections } = await farmOf(folder, count, rates);
   const port = await freePort();
   const up = new Role('up', ['up', '--no-demo'], {
     LOAM_DATA: folder,
