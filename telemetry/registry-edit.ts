@@ -7,12 +7,14 @@ import type { Role, Sensor } from './registry.ts';
  * Whether the result is a registry is for `parseRegistry` to say.
  */
 
-/** The registry with one more sensor. Throws RegistryInvalid when its id is taken. */
-export function addSensor(text: string, sensor: Partial<Sensor> & Pick<Sensor, 'id' | 'farm'>): string {
+/** The registry with some more sensors. Throws RegistryInvalid when the id of one is taken. */
+export function addSensor(text: string, ...sensors: (Partial<Sensor> & Pick<Sensor, 'id' | 'farm'>)[]): string {
   const document = read(text);
-  if (find(document, 'sensors', 'id', sensor.id) >= 0)
-    throw new RegistryInvalid(`there is a sensor "${sensor.id}" already`);
-  list(document, 'sensors').add(document.createNode(sensor));
+  for (const sensor of sensors) {
+    if (find(document, 'sensors', 'id', sensor.id) >= 0)
+      throw new RegistryInvalid(`there is a sensor "${sensor.id}" already`);
+    list(document, 'sensors').add(document.createNode(sensor));
+  }
   return write(document);
 }
 

@@ -13,7 +13,9 @@ import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredential
 const farms = z.object({
   farms: z.array(z.object({ id: z.string(), fields: z.array(z.object({ id: z.string() })) })),
 });
-const secret = z.object({ secret: z.string() });
+const registered = z.object({ sensor: z.object({ id: z.string() }), secret: z.string() });
+/** Sensors of one request: the registry is one file, and read and written whole for each. */
+const AT_ONCE = 100;
 
 /** The secrets of sensors that may be simulated: those of a file, else those that this data folder's demo farm and provisioning left. */
 export async function knownSecrets(config: Config, file: string | undefined): Promise<Map<string, DemoCredential>> {
@@ -58,27 +60,23 @@ export async function provision(
   const made = new Map(((await readCredentials(path)) ?? []).map((one) => [one.id, one]));
   const missing = lines.filter(({ id }) => !known.has(id));
   try {
-    for (const [i, line] of missing.entries()) {
-      signal.throwIfAborted();
-      const { farm } = line.group;
-      const fields = there.get(farm);
-      if (!fields) {
-        const list = [...there.keys()].join(', ') || 'none';
-        throw new ConfigInvalid(
-          '--farm',
-          `--farm: there is no farm "${farm}" to provision sensors in; there is: ${list}`,
-        );
+    let done = 0;
+    for (const farm of new Set(missing.map(({ group }) => group.farm))) {
+      const fields = there.get(farm) ?? refuseFarm(farm, there.keys());
+      const lines = missing.filter(({ group }) => group.farm === farm);
+      for (let at = 0; at < lines.length; at += AT_ONCE) {
+        signal.throwIfAborted();
+        const lot = lines.slice(at, at + AT_ONCE);
+        const wanted = lot.map((line, i) => described(line, fields, at + i));
+        const secrets = await register(api, farm, wanted);
+        for (const { id, group } of lot) {
+          const credential = { id, farm, secret: secrets.get(id) ?? '', kind: group.kind, seed: 0 };
+          known.set(id, credential);
+          made.set(id, credential);
+        }
+        done += lot.length;
+        onProgress(done, missing.length);
       }
-      const credential = {
-        id: line.id,
-        farm,
-        secret: await register(api, line, fields, i),
-        kind: line.group.kind,
-        seed: 0,
-      };
-      known.set(line.id, credential);
-      made.set(line.id, credential);
-      onProgress(i + 1, missing.length);
     }
   } finally {
     // Also when it ends early: the next run then goes on with the rest.
@@ -107,21 +105,50 @@ export async function letIn(url: string, { id, secret }: DemoCredential, signal:
   }
 }
 
-async function register(api: Api, line: Line, fields: readonly { id: string }[], turn: number): Promise<string> {
-  const { id, role, group } = line;
+interface Wanted {
+  readonly id: string;
+  readonly role: string;
+  readonly field: string;
+  /** Seconds. */
+  readonly interval: number;
+}
+
+function described({ id, role, group }: Line, fields: readonly { id: string }[], turn: number): Wanted {
   const wanted = group.fields.length > 0 ? group.fields : fields.map((field) => field.id);
   const field = wanted.filter((one) => fields.some((known) => known.id === one))[turn % Math.max(1, wanted.length)];
-  const path = `/api/farms/${encodeURIComponent(group.farm)}/sensors`;
-  const body = {
+  return {
     id,
     role,
     field: role === 'bridge' ? UNASSIGNED : (field ?? UNASSIGNED),
     interval: Math.max(1, Math.round(group.interval / 1_000)),
   };
+}
+
+/** Registers all at once; where one of them is registered already, one after the other. Resolves with their secrets by id. */
+async function register(api: Api, farm: string, all: readonly Wanted[]): Promise<Map<string, string>> {
+  const path = `/api/farms/${encodeURIComponent(farm)}/sensors`;
   try {
-    return (await api.call(path, secret, { method: 'POST', body })).secret;
+    const answers = await api.call(path, registered.array().length(all.length), { method: 'POST', body: all });
+    return new Map(answers.map(({ sensor, secret }) => [sensor.id, secret]));
   } catch (error) {
-    if (!(error instanceof ApiRefused) || error.status !== 409) throw error;
-    return (await api.call(`${path}/${encodeURIComponent(id)}/secret`, secret, { method: 'POST' })).secret;
+    if (!isTaken(error)) throw error;
   }
+  const secrets = new Map<string, string>();
+  for (const one of all) {
+    const { secret } = await api.call(path, registered, { method: 'POST', body: one }).catch((error: unknown) => {
+      if (!isTaken(error)) throw error;
+      return api.call(`${path}/${encodeURIComponent(one.id)}/secret`, registered, { method: 'POST' });
+    });
+    secrets.set(one.id, secret);
+  }
+  return secrets;
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof ApiRefused && error.status === 409;
+}
+
+function refuseFarm(farm: string, there: Iterable<string>): never {
+  const list = [...there].join(', ') || 'none';
+  throw new ConfigInvalid('--farm', `--farm: there is no farm "${farm}" to provision sensors in; there is: ${list}`);
 }

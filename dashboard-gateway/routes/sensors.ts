@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { explain, RegistryInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
@@ -22,8 +23,14 @@ import { type Caller, isTokenHolder, type Sessions } from '../sign-in/sessions.t
 import { signedIn, visibleFarm } from './signed-in.ts';
 
 const newSensor = sensorSchema.omit({ farm: true, secret: true });
+/** Sensors that are registered in one edit of the registry's file: each edit reads and writes all of it. */
+const newSensors = z
+  .array(newSensor)
+  .min(1)
+  .max(100)
+  .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, 'an id is there twice');
+const MAX_LIST_BYTES = 64 * 1024;
 const description = newSensor.omit({ id: true });
-type Description = ReturnType<typeof description.parse>;
 
 export interface SensorParts {
   readonly registry: RegistryView & RegistryEditor;
@@ -52,7 +59,7 @@ export function sensorRoutes({ registry, sessions, mqtt, log }: SensorParts): Ro
   });
   const one = '/api/farms/{farm}/sensors/{sensor}';
   return [
-    administer('POST', '/api/farms/{farm}/sensors', (change) => change.add()),
+    { ...administer('POST', '/api/farms/{farm}/sensors', (change) => change.add()), maxBody: MAX_LIST_BYTES },
     administer('PUT', one, (change) => change.describe()),
     administer('POST', `${one}/secret`, (change) => change.replaceSecret()),
     administer('DELETE', one, (change) => change.remove()),
@@ -75,16 +82,27 @@ class Change {
     this.sensor = sensor;
   }
 
+  /** One sensor, or a list of them: all of it is registered, or nothing. */
   async add() {
-    const { id, ...described } = parseBody(newSensor, this.request.body);
-    const secret = newSecret();
+    const { body } = this.request;
+    const isList = body.trimStart().startsWith('[');
+    const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
+    const sensors = asked.map((sensor) => ({ ...sensor, secret: newSecret() }));
     await this.edit((text, current) => {
-      if (current.sensors.has(id)) throw taken(id);
-      this.refuseField(current, described);
-      return addSensor(text, { id, farm: this.farm, ...described, secret: hashSecret(secret) });
+      for (const { id, field } of sensors) {
+        if (current.sensors.has(id)) throw taken(id);
+        this.refuseField(current, field);
+      }
+      const registered = sensors.map(({ id, secret, ...described }) => {
+        return { id, farm: this.farm, ...described, secret: hashSecret(secret) };
+      });
+      return addSensor(text, ...registered);
     });
-    this.say(id, 'sensor added');
-    return created({ ...this.shown(id), secret, connection: this.connection(id) });
+    const answers = sensors.map(({ id, secret }) => {
+      this.say(id, 'sensor added');
+      return { ...this.shown(id), secret, connection: this.connection(id) };
+    });
+    return created(isList ? answers : answers[0]);
   }
 
   /** A sensor that nobody registered, brought by a bridge, is registered by the way: it needs no secret. */
@@ -96,7 +114,7 @@ class Change {
     await this.edit((text, current) => {
       const known = current.sensors.get(id);
       if (known !== undefined && known.farm !== this.farm) throw taken(id);
-      this.refuseField(current, described);
+      this.refuseField(current, described.field);
       isNew = known === undefined;
       const { name, position, ...rest } = described;
       return isNew
@@ -143,7 +161,7 @@ class Change {
     }
   }
 
-  private refuseField(current: Registry, { field }: Description): void {
+  private refuseField(current: Registry, field: string): void {
     if (field === UNASSIGNED || current.fields.get(this.farm)?.has(field)) return;
     throw new HttpProblem('invalid-request', `field: the farm has no field "${field}"`);
   }

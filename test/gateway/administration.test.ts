@@ -148,6 +148,28 @@ describe('sensors administered over HTTP', () => {
     expect([...place.registry.current().sensors.keys()]).to.deep.equal(['s1', 's2', 't1']);
   });
 
+  it('are added as a list: all of them, or none', async () => {
+    const add = (body: object) => as('ada', 'POST', '/api/farms/north/sensors', body);
+    const answer = await add([
+      { id: 'l-1', field: 'f1' },
+      { id: 'l-2', name: 'Second' },
+    ]);
+    expect(answer.status).to.equal(201);
+    const [first, second] = JSON.parse(answer.text);
+    expect(first.sensor).to.include({ id: 'l-1', field: 'f1' });
+    expect(second.sensor).to.include({ id: 'l-2', name: 'Second' });
+    expect(place.registry.current().sensors.get('l-2')?.secret).to.equal(hashSecret(second.secret));
+    const wrong: [object[], string][] = [
+      [[], 'invalid-request'],
+      [Array.from({ length: 101 }, (_, i) => ({ id: `x-${i}` })), 'invalid-request'],
+      [[{ id: 'x-1' }, { id: 'x-1' }], 'invalid-request'],
+      [[{ id: 'x-1' }, { id: 'x-2', field: 'nowhere' }], 'invalid-request'],
+      [[{ id: 'x-1' }, { id: 's1' }], 'conflict'],
+    ];
+    for (const [list, code] of wrong) expect(problemCode(await add(list)), JSON.stringify(list)).to.equal(code);
+    expect(place.registry.current().sensors.has('x-1')).to.equal(false);
+  });
+
   it('keep names that look like YAML, formulas or markup as they are', async () => {
     for (const [i, name] of ['yes', '- a: b', '=1+1', '"quoted" # not a comment', '<b>', '\u2028'].entries()) {
       const answer = await as('ada', 'POST', '/api/farms/north/sensors', { id: `n${i}`, name });
