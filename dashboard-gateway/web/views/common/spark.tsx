@@ -13,6 +13,8 @@ const DAY_MS = 86_400_000;
 const POINTS = 48;
 /** Sparklines are fetched again this often: they show a day in half hours. */
 const EVERY_MINUTES = 10;
+/** Some screens ahead, so that a page of a few dozen is whole on paper too. */
+const AHEAD = '300%';
 const WIDTH = 100;
 const HEIGHT = 28;
 
@@ -28,15 +30,18 @@ interface Drawn {
   readonly trend: Trend | undefined;
 }
 
-/** The last day in one small line, and which way it goes. Fetched when it comes into view. */
+/** The last day in one small line, and which way it goes. Fetched when it comes near. */
 export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
   const host = useRef<HTMLSpanElement>(null);
   const seen = useSignal(false);
   const drawn = useSignal<Drawn | undefined>(undefined);
   useEffect(() => {
-    const watch = new IntersectionObserver((entries) => {
-      seen.value = entries.some((entry) => entry.isIntersecting);
-    });
+    const watch = new IntersectionObserver(
+      (entries) => {
+        seen.value = entries.some((entry) => entry.isIntersecting);
+      },
+      { rootMargin: AHEAD },
+    );
     if (host.current) watch.observe(host.current);
     return () => watch.disconnect();
   }, []);

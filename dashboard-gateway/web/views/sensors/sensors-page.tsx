@@ -227,6 +227,6 @@ function ownValue(view: SensorView, names: readonly string[], told: number | und
 
 function clock(skewMs: number | undefined): string {
   if (skewMs === undefined) return '–';
-  if (Math.abs(skewMs) < SKEW_MS) return 'right';
+  if (Math.abs(skewMs) < SKEW_MS) return 'correct';
   return `${formatDuration(Math.abs(skewMs), locale)} ${skewMs > 0 ? 'ahead' : 'behind'}`;
 }
