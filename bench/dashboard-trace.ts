@@ -9,6 +9,7 @@ export interface Task {
 
 /** A task of more than this makes a frame late, ms. */
 export const LONG_MS = 50;
+/** Of each trace; of more long ones all. */
 const KEPT = 10;
 
 /** The longest tasks on the page's main thread in a trace of Chromium's (its JSON text), longest first. A page that traced nothing is an error, not a good page. */
@@ -19,7 +20,8 @@ export function longestTasks(trace: string): Task[] {
   const tasks = ofPage.filter(isTask).sort((a, b) => (b.dur ?? 0) - (a.dur ?? 0));
   if (tasks.length === 0) throw new Error('the trace holds no task of the page');
   const parts = ofPage.filter((event) => !isTask(event));
-  return tasks.slice(0, KEPT).map((task) => ({
+  const long = tasks.filter(({ dur = 0 }) => dur > LONG_MS * 1000).length;
+  return tasks.slice(0, Math.max(KEPT, long)).map((task) => ({
     ms: (task.dur ?? 0) / 1000,
     cpuMs: (task.tdur ?? 0) / 1000,
     mostly: parts.filter((part) => isWithin(part, task)).reduce(longer, { ...task, name: '', dur: 0 }).name,
