@@ -20,7 +20,7 @@ interface Scale extends CrowdScale {
 }
 
 const FULL: Scale = { sockets: 10_000, warmupMs: 4_000, forMs: 8_000, turns: 3, crowd: 1_000, stalled: 100, rounds: 5 };
-const QUICK: Scale = { sockets: 2_000, warmupMs: 1_500, forMs: 4_000, turns: 1, crowd: 200, stalled: 20, rounds: 1 };
+const QUICK: Scale = { sockets: 2_000, warmupMs: 1_500, forMs: 3_000, turns: 1, crowd: 200, stalled: 20, rounds: 1 };
 
 /**
  * Sockets on one gateway process that each watch one of 50 fields of a farm with 1,000 readings/s, and by turns with it the very same frames from
