@@ -22,6 +22,8 @@ export class RegistryFile implements RegistryView, RegistryEditor {
   private registry: Registry;
   private seen: string;
   private refused = '';
+  /** Ends when the last reading that was asked for has: one that read before an edit must not come after it. */
+  private reading: Promise<void> = Promise.resolve();
 
   private constructor(path: string, log: Logger, text: string, registry: Registry) {
     this.path = path;
@@ -66,7 +68,12 @@ export class RegistryFile implements RegistryView, RegistryEditor {
     this.timer.unref();
   }
 
-  private async reload(): Promise<void> {
+  private reload(): Promise<void> {
+    this.reading = this.reading.then(() => this.readAgain());
+    return this.reading;
+  }
+
+  private async readAgain(): Promise<void> {
     try {
       const text = await readRegistryText(this.path);
       if (text === this.seen) return;
