@@ -1,8 +1,8 @@
-import { parseDocument } from 'yaml';
 import { RegistryInvalid } from '../../core/errors.ts';
 import { pause } from '../../core/lifecycle.ts';
 import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
 import type { RegistryEditor, RegistryView, User } from '../../telemetry/registry.ts';
+import { setPassword } from '../../telemetry/registry-edit.ts';
 import { Gate } from '../http/gate.ts';
 
 // Each check takes 32 MiB and a thread of the pool for about 20 ms.
@@ -41,7 +41,7 @@ export class Passwords {
    */
   async set(name: string, password: string): Promise<User> {
     const hash = await this.gate.run(() => hashPassword(password));
-    await this.registry.edit((text) => withPassword(text, name, hash));
+    await this.registry.edit((text) => setPassword(text, name, hash));
     const end = Date.now() + RELOAD_WAIT_MS;
     for (;;) {
       const user = this.registry.current().users.get(name);
@@ -51,20 +51,4 @@ export class Passwords {
       await pause(20);
     }
   }
-}
-
-/** The registry's text with another password hash for user `name`, comments and order kept. Throws RegistryInvalid. */
-export function withPassword(text: string, name: string, hash: string): string {
-  const document = parseDocument(text);
-  const file: unknown = document.toJS({ maxAliasCount: 100 });
-  const users: unknown = typeof file === 'object' && file !== null && 'users' in file ? file.users : undefined;
-  const at = Array.isArray(users) ? users.findIndex((user: unknown) => isNamed(user, name)) : -1;
-  if (at < 0) throw new RegistryInvalid(`there is no user "${name}"`);
-  document.setIn(['users', at, 'password'], hash);
-  // Long lines stay as they are: an edit changes what it is about and nothing else.
-  return document.toString({ lineWidth: 0 });
-}
-
-function isNamed(user: unknown, name: string): boolean {
-  return typeof user === 'object' && user !== null && 'name' in user && user.name === name;
 }

@@ -5,9 +5,9 @@ import { hashPassword, verifyPassword } from '../../core/secrets.ts';
 import { createFirstSignIn, isLoopback } from '../../dashboard-gateway/first-sign-in.ts';
 import { clientOf, isSameOrigin } from '../../dashboard-gateway/http/origin.ts';
 import { addressText } from '../../dashboard-gateway/http/request.ts';
-import { withPassword } from '../../dashboard-gateway/sign-in/passwords.ts';
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
+import { setPassword } from '../../telemetry/registry-edit.ts';
 
 const MINUTE = 60_000;
 
@@ -87,7 +87,7 @@ farms: []
 
   it('is written beside everything that was there', async () => {
     const hash = await hashPassword('something long');
-    const edited = withPassword(withPassword(text, 'ada', hash), 'bert', hash);
+    const edited = setPassword(setPassword(text, 'ada', hash), 'bert', hash);
     const registry = parseRegistry(edited);
     expect(await verifyPassword('something long', registry.users.get('ada')?.password ?? '')).to.equal(true);
     expect(registry.users.get('bert')?.password).to.equal(hash);
@@ -95,8 +95,8 @@ farms: []
   });
 
   it('is refused for nobody', () => {
-    expect(() => withPassword(text, 'carl', 'x')).to.throw(RegistryInvalid);
-    expect(() => withPassword('farms: []\n', 'carl', 'x')).to.throw(RegistryInvalid);
+    expect(() => setPassword(text, 'carl', 'x')).to.throw(RegistryInvalid);
+    expect(() => setPassword('farms: []\n', 'carl', 'x')).to.throw(RegistryInvalid);
   });
 });
 
