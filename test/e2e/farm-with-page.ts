@@ -8,7 +8,8 @@ import { type Proxy as Network, startProxy } from '../services/proxy.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { LoamProcess } from './loam-process.ts';
 
-const PASSWORD = 'correct horse battery';
+/** Everybody's. */
+export const PASSWORD = 'correct horse battery';
 
 /** A running Loam with two farms of its own, sensors to speak for, and browsers that reach it through a line that can be cut. */
 export class FarmWithPage {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import type { Page } from 'playwright-core';
 import { until } from '../services/wait.ts';
-import { FarmWithPage, live } from './farm-with-page.ts';
+import { FarmWithPage, live, PASSWORD } from './farm-with-page.ts';
 
 const MINUTE = 60_000;
 
@@ -191,7 +191,7 @@ describe('the dashboard, through the whole stack', function () {
     await page.getByRole('button', { name: 'Pause' }).click();
   });
 
-  it('Sensors: an admin adds one, connects it with what is shown once, replaces its secret and removes it', async () => {
+  it('Sensors: an admin adds one, connects it with what is shown once, changes it, replaces its secret and removes it', async () => {
     await open('/farms/north/sensors');
     await page.getByRole('button', { name: 'Add a sensor' }).click();
     await page.getByLabel('Id', { exact: true }).fill('new-1');
@@ -209,13 +209,18 @@ describe('the dashboard, through the whole stack', function () {
     await sensor.send({ soil_moisture: 28 });
     await row.getByText('Online').waitFor();
 
-    await page.getByRole('button', { name: 'Replace By the pond' }).click();
+    await page.getByRole('button', { name: 'Change By the pond' }).click();
+    await page.getByLabel('Name', { exact: true }).fill('By the weir');
+    await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+    await row.getByText('By the weir').waitFor();
+
+    await page.getByRole('button', { name: 'Replace By the weir' }).click();
     await page.getByRole('button', { name: 'Make a new secret' }).click();
     await told.getByText('Its secret is shown this once.').waitFor();
     expect(await told.locator('code').first().textContent()).not.to.equal(secret);
     await told.getByRole('button', { name: 'Done' }).click();
 
-    await page.getByRole('button', { name: 'Remove By the pond' }).click();
+    await page.getByRole('button', { name: 'Remove By the weir' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   });
@@ -298,6 +303,26 @@ describe('the dashboard, through the whole stack', function () {
         .click();
       await page.locator('.field-cards').waitFor();
     }
+  });
+
+  it('Account: a new password takes the current one, and every other device of the user has to sign in with it', async () => {
+    const { page: own, context } = await farm.browse('vic', '/account');
+    const { page: other, context: elsewhere } = await farm.browse('vic', '/farms/north');
+    await live(other);
+    const save = async (current: string) => {
+      await own.getByLabel('Current password').fill(current);
+      await own.getByLabel('New password').fill('a newer battery');
+      await own.getByRole('button', { name: 'Save password' }).click();
+    };
+    await save('not the one');
+    await own.getByText('The current password is wrong.').waitFor();
+    await save(PASSWORD);
+    await own.getByText('The new password is in force.').waitFor();
+    await other.getByLabel('User').fill('vic');
+    await other.getByLabel('Password').fill('a newer battery');
+    await other.getByRole('button', { name: 'Sign in' }).click();
+    await live(other);
+    await Promise.all([context.close(), elsewhere.close()]);
   });
 
   it('has asked no other host for anything, and never complained', () => {
