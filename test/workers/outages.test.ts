@@ -137,6 +137,9 @@ describe('a worker whose store refuses', function () {
     const worker = await bench.work(store, log);
     await publishSome(100);
     await storeIsAway(worker);
+    // Writes that were under way when the first failed arrive a moment after it.
+    const found = proxy.faulty;
+    await until('it was tried twice since', () => proxy.faulty >= found + 2);
     most = 0;
     const before = proxy.faulty;
     await until('it was tried some times', () => proxy.faulty >= before + 5);
