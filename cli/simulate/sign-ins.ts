@@ -70,7 +70,7 @@ export async function provision(
         const wanted = lot.map((line, i) => described(line, fields, at + i));
         const secrets = await register(api, farm, wanted);
         for (const { id, group } of lot) {
-          const credential = { id, farm, secret: secrets.get(id) ?? '', kind: group.kind, seed: 0 };
+          const credential = { id, farm, secret: secretOf(id, secrets), kind: group.kind, seed: 0 };
           known.set(id, credential);
           made.set(id, credential);
         }
@@ -142,6 +142,18 @@ async function register(api: Api, farm: string, all: readonly Wanted[]): Promise
     secrets.set(one.id, secret);
   }
   return secrets;
+}
+
+function secretOf(id: string, secrets: ReadonlyMap<string, string>): string {
+  const secret = secrets.get(id);
+  if (secret !== undefined) return secret;
+  throw new ApiRefused(
+    `the gateway registered sensors, but its answer leaves out ${id}; is it a Loam of the same version?`,
+    {
+      status: 201,
+      problem: 'unexpected-answer',
+    },
+  );
 }
 
 function isTaken(error: unknown): boolean {

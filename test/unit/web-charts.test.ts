@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { placeAt } from '../../dashboard-gateway/web/chart/columns.ts';
 import { fixedRange, moved, scaled, spanOf, stretchOf } from '../../dashboard-gateway/web/chart/ranges.ts';
+import { sparkPath } from '../../dashboard-gateway/web/chart/spark-path.ts';
 import { trendOf } from '../../dashboard-gateway/web/chart/trend.ts';
 import { dateOf, fromInput, midnights, startOfDay, toInput } from '../../dashboard-gateway/web/format/zone.ts';
 
@@ -85,6 +86,40 @@ describe('web: a trend', () => {
   it('is not told from a few values', () => {
     expect(trendOf(line(1).slice(0, 3), range)).to.equal(undefined);
     expect(trendOf([], range)).to.equal(undefined);
+  });
+});
+
+describe('web: a sparkline', () => {
+  const day = { from: 0, to: 24 * HOUR };
+  const range = { min: 20, max: 40 };
+  /** The height of each point, from the top, 0 to 28. */
+  const heights = (values: readonly number[], metric: { min: number | undefined; max: number | undefined } = range) =>
+    [
+      ...sparkPath(
+        values.map((v, i) => [i * HOUR, v] as const),
+        day,
+        metric,
+      ).matchAll(/[ML][\d.]+ ([\d.]+)/g),
+    ].map(([, y]) => Number(y));
+
+  it('fills its height with what changed much, and shows what hardly changed as level', () => {
+    expect(heights([20, 30])).to.deep.equal([26, 2]);
+    // A twentieth of the range: a fifth of the height, in its middle.
+    expect(heights([30, 29])).to.deep.equal([11.6, 16.4]);
+    expect(heights([30, 30])).to.deep.equal([14, 14]);
+    expect(heights([0, 0], { min: undefined, max: undefined })).to.deep.equal([14, 14]);
+    expect(heights([5, 6], { min: undefined, max: undefined })).to.deep.equal([26, 2]);
+  });
+
+  it('breaks where values are missing, and of none is empty', () => {
+    const path = sparkPath(
+      [0, 1, 5, 6].map((hour) => [hour * HOUR, 30] as const),
+      day,
+      range,
+    );
+    expect(path.replace(/[\d. ]/g, '')).to.equal('MLML');
+    expect(sparkPath([[-HOUR, 30]], day, range)).to.equal('M0.0 14.0');
+    expect(sparkPath([], day, range)).to.equal('');
   });
 });
 

@@ -154,8 +154,9 @@ describe('web: the plan', () => {
       [20, 20],
       [80, 80],
     ];
-    const [x, y] = labelPlace(square, dots, half);
-    for (const [dx, dy] of dots) expect(Math.abs(dx - x) > half[0] || Math.abs(dy - y) > half[1]).to.equal(true);
+    const [x, y] = labelPlace(square, dots, { half, dot: 4 });
+    for (const [dx, dy] of dots)
+      expect(Math.abs(dx - x) >= half[0] + 4 || Math.abs(dy - y) >= half[1] + 4).to.equal(true);
     expect(x).to.be.within(30, 70);
     expect(y).to.be.within(10, 90);
   });

@@ -33,6 +33,8 @@ describe('web: values', () => {
     expect(formatValue(31.25, 1, 'en')).to.match(/^31\.[23]$/);
     expect(formatValue(1234.5, 2, 'de')).to.equal('1.234,50');
     expect(formatValue(7, 0, 'en')).to.equal('7');
+    expect(formatValue(-7.5, 1, 'en')).to.equal('\u22127.5');
+    expect(formatValue(-7.5, 1, 'sv')).to.equal('\u22127,5');
   });
 
   it('of an unknown metric have at most two decimals', () => {

@@ -8,14 +8,16 @@ const LEAST_SHARE = 0.04;
 export type Trend = 'rising' | 'steady' | 'falling';
 export const WORDS: Record<Trend, string> = { rising: 'Rising', steady: 'Steady', falling: 'Falling' };
 
+export interface MetricRange {
+  readonly min: number | undefined;
+  readonly max: number | undefined;
+}
+
 /**
  * Which way `points` (time in ms, value) have gone in their last four hours, by the slope of the line that fits them best.
  * Undefined where they are too few.
  */
-export function trendOf(
-  points: readonly (readonly [number, number])[],
-  metric: { readonly min: number | undefined; readonly max: number | undefined },
-): Trend | undefined {
+export function trendOf(points: readonly (readonly [number, number])[], metric: MetricRange): Trend | undefined {
   const end = points.at(-1)?.[0];
   if (end === undefined) return undefined;
   const recent = points.filter(([ts]) => ts > end - WINDOW_MS);
@@ -29,11 +31,9 @@ export function trendOf(
   return change > 0 ? 'rising' : 'falling';
 }
 
-function spreadOf(
-  points: readonly (readonly [number, number])[],
-  { min, max }: { readonly min: number | undefined; readonly max: number | undefined },
-): number {
-  if (min !== undefined && max !== undefined) return max - min;
+/** What changes of a metric are measured against: its range, else how far `points` lie apart. Above 0. */
+export function spreadOf(points: readonly (readonly [number, number])[], { min, max }: MetricRange): number {
+  if (min !== undefined && max !== undefined && max > min) return max - min;
   const values = points.map(([, v]) => v);
   const low = Math.min(...values);
   const high = Math.max(...values);

@@ -9,13 +9,14 @@ export type Level = 'low' | 'high' | 'ok';
 
 const formatters = new Map<string, Intl.NumberFormat>();
 
-/** A value with exactly `decimals` places (at most two when they are not known), in the reader's way of writing numbers. */
+/** A value with exactly `decimals` places (at most two when they are not known), in the reader's way of writing numbers, with a true minus sign. */
 export function formatValue(value: number, decimals: number | undefined, locale: string | undefined): string {
   const key = `${locale} ${decimals}`;
   const formatter = formatters.get(key) ?? new Intl.NumberFormat(locale, places(decimals));
   if (formatters.size > 50) formatters.clear();
   formatters.set(key, formatter);
-  return formatter.format(value);
+  // In most locales the minus is a hyphen: short, low, and a line may break behind it.
+  return formatter.format(value).replace('-', '\u2212');
 }
 
 function places(decimals: number | undefined): Intl.NumberFormatOptions {

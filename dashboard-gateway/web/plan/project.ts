@@ -62,19 +62,29 @@ const GRID = 14;
 const DOT_WEIGHT = 3;
 const EDGE_WEIGHT = 0.5;
 
+/** A dot's radius with its rim, in heights of a letter. */
+const DOT = 0.4;
 /** Half of a letter's width in bold, and of two lines with a dot beside them, in heights of a letter. */
 const HALF_LETTER = 0.34;
 const HALF_LINES = 1.5;
 /** The line below the name is a value or a few words. */
 const LEAST_LETTERS = 8;
 
-/** Half of a label's width and height, metres, in letters that are `em` metres high. */
-export function labelHalf(name: string, em: number): Point {
-  return [Math.max(name.length, LEAST_LETTERS) * HALF_LETTER * em, HALF_LINES * em];
+/** What a plan's labels and dots take up, metres. */
+export interface Sizes {
+  /** Half of the label's width and height. */
+  readonly half: Point;
+  /** A dot's radius. */
+  readonly dot: number;
+}
+
+/** The sizes for a field of this `name`, in letters that are `em` metres high. */
+export function sizesOf(name: string, em: number): Sizes {
+  return { half: [Math.max(name.length, LEAST_LETTERS) * HALF_LETTER * em, HALF_LINES * em], dot: DOT * em };
 }
 
 /** Where the middle of a field's label stands: inside its `outline`, off its `dots` and its edges as far as may be. */
-export function labelPlace(outline: readonly Point[], dots: readonly Point[], half: Point): Point {
+export function labelPlace(outline: readonly Point[], dots: readonly Point[], sizes: Sizes): Point {
   const middle = middleOf(outline);
   if (dots.length === 0 || outline.length < 3) return middle;
   const [left, right] = boundsOf(outline.map(([x]) => x));
@@ -85,7 +95,7 @@ export function labelPlace(outline: readonly Point[], dots: readonly Point[], ha
     for (let j = 1; j < GRID; j++) {
       const at: Point = [left + ((right - left) * i) / GRID, top + ((bottom - top) * j) / GRID];
       if (!isInside(at, outline)) continue;
-      const enough = Math.min(half[1] / 2, roomAt(at, outline, dots, half));
+      const enough = Math.min(sizes.half[1] / 2, roomAt(at, outline, dots, sizes));
       const room = enough - 0.1 * Math.hypot(at[0] - middle[0], at[1] - middle[1]);
       if (room > bestRoom) {
         best = at;
@@ -97,9 +107,10 @@ export function labelPlace(outline: readonly Point[], dots: readonly Point[], ha
 }
 
 /** How far the label is from the nearest dot or edge; below 0 when it is over one. */
-function roomAt([x, y]: Point, outline: readonly Point[], dots: readonly Point[], [halfX, halfY]: Point): number {
+function roomAt([x, y]: Point, outline: readonly Point[], dots: readonly Point[], { half, dot }: Sizes): number {
+  const [halfX, halfY] = half;
   const toDots = dots.map(([dx, dy]) => {
-    const [beside, above] = [Math.abs(dx - x) - halfX, Math.abs(dy - y) - halfY];
+    const [beside, above] = [Math.abs(dx - x) - halfX - dot, Math.abs(dy - y) - halfY - dot];
     return beside < 0 && above < 0
       ? DOT_WEIGHT * Math.max(beside, above)
       : Math.hypot(Math.max(beside, 0), Math.max(above, 0));

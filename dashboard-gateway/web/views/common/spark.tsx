@@ -2,6 +2,7 @@ import { useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { getHistory } from '../../api/gateway.ts';
 import { gatewayNow } from '../../api/http.ts';
+import { LINE, sparkPath } from '../../chart/spark-path.ts';
 import { type Trend, trendOf, WORDS } from '../../chart/trend.ts';
 import { minute } from '../../state/device.ts';
 import { metricOf } from '../../state/farms.ts';
@@ -15,8 +16,6 @@ const POINTS = 48;
 const EVERY_MINUTES = 10;
 /** Some screens ahead, so that a page of a few dozen is whole on paper too. */
 const AHEAD = '300%';
-const WIDTH = 100;
-const HEIGHT = 28;
 
 interface SparkProps {
   readonly farm: string;
@@ -54,7 +53,8 @@ export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
     const work = async () => {
       const { rows } = await inTurn(() => getHistory(query, stop.signal), stop.signal);
       const points = rows.map(([ts, , , , mean]) => [ts, mean] as const);
-      drawn.value = { path: pathOf(points, to), trend: trendOf(points, metricOf(metric)) };
+      const range = metricOf(metric);
+      drawn.value = { path: sparkPath(points, query, range), trend: trendOf(points, range) };
     };
     void untilDone(work, { signal: stop.signal, onProblem: () => undefined });
     return () => stop.abort();
@@ -62,7 +62,7 @@ export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
   const trend = drawn.value?.trend;
   return (
     <span class="spark" ref={host}>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+      <svg viewBox={`0 0 ${LINE.width} ${LINE.height}`} preserveAspectRatio="none" aria-hidden="true">
         <path d={drawn.value?.path ?? ''} />
       </svg>
       {wantsTrend && trend && (
@@ -73,21 +73,4 @@ export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
       )}
     </span>
   );
-}
-
-function pathOf(points: readonly (readonly [number, number])[], to: number): string {
-  const values = points.map(([, value]) => value);
-  const low = Math.min(...values);
-  const span = Math.max(...values) - low || 1;
-  const hole = (3 * DAY_MS) / POINTS;
-  let before = Number.NEGATIVE_INFINITY;
-  return points
-    .map(([ts, value]) => {
-      const x = (((ts - to + DAY_MS) / DAY_MS) * WIDTH).toFixed(1);
-      const y = (HEIGHT - 2 - ((value - low) / span) * (HEIGHT - 4)).toFixed(1);
-      const move = ts - before > hole ? 'M' : 'L';
-      before = ts;
-      return `${move}${x} ${y}`;
-    })
-    .join('');
 }

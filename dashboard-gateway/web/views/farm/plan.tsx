@@ -1,7 +1,7 @@
 import { useComputed } from '@preact/signals';
 import type { Farm } from '../../api/shapes.ts';
 import type { Tone } from '../../format/words.ts';
-import { labelHalf, labelPlace, type Point, type Projection, projectionOf } from '../../plan/project.ts';
+import { labelPlace, type Point, type Projection, projectionOf, sizesOf } from '../../plan/project.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
 import { healthOfField, toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
@@ -48,7 +48,7 @@ export function planOf(
       return position ? [{ id, at: projection.place(position) }] : [];
     });
     const places = letters === undefined ? [] : dots.map((dot) => dot.at);
-    const middle = labelPlace(outline ?? [], places, labelHalf(field.name, letters ?? 0));
+    const middle = labelPlace(outline ?? [], places, sizesOf(field.name, letters ?? 0));
     return { field, outline, middle, dots };
   });
   return { projection, placed };

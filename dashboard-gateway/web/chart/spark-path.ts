@@ -1,0 +1,36 @@
+import { type MetricRange, spreadOf } from './trend.ts';
+
+/** The drawing's size, in its own units. */
+export const LINE = { width: 100, height: 28 } as const;
+const EDGE = 2;
+/** The least that the height stands for, as a share of what trends are measured against: what hardly changes is to look like it. */
+const LEAST_SHARE = 0.25;
+/** Apart by more than this share of the time, two values have a hole between them. */
+const HOLE_SHARE = 1 / 16;
+
+/**
+ * An SVG path through `points` (time in ms, value), drawn over the time between `from` and `to`, ms. Values fill the height, but where they change by
+ * little of the metric's range they lie in its middle. Empty without points.
+ */
+export function sparkPath(
+  points: readonly (readonly [number, number])[],
+  { from, to }: { readonly from: number; readonly to: number },
+  metric: MetricRange,
+): string {
+  const values = points.map(([, value]) => value);
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const span = Math.max(high - low, LEAST_SHARE * spreadOf(points, metric));
+  const bottom = (low + high - span) / 2;
+  let before = Number.NEGATIVE_INFINITY;
+  return points
+    .map(([ts, value]) => {
+      // A first bucket may begin before the time that is drawn.
+      const x = Math.max(0, (ts - from) / (to - from)) * LINE.width;
+      const y = LINE.height - EDGE - ((value - bottom) / span) * (LINE.height - 2 * EDGE);
+      const move = ts - before > HOLE_SHARE * (to - from) ? 'M' : 'L';
+      before = ts;
+      return `${move}${x.toFixed(1)} ${y.toFixed(1)}`;
+    })
+    .join('');
+}
