@@ -49,15 +49,16 @@ describe('fairness between sensors', () => {
   it('a sensor over its rate is read more slowly, in order and without loss, while another goes on', async () => {
     await start(SLOW);
     const [eager, other] = [await connect('a1'), await connect('a2')];
-    publishMany(eager, 'a1', 5);
+    // Eight take it five seconds: a busy machine must not be slower with the other's.
+    publishMany(eager, 'a1', 8);
     await until('its burst is taken', () => eager.pubacks.length >= 3);
-    publishMany(other, 'a2', 500);
-    await until('the other has all its PUBACKs', () => other.pubacks.length === 500);
-    expect(eager.pubacks.length).to.be.below(5);
-    await until('it has them too', () => eager.pubacks.length === 5);
-    expect(eager.pubacks).to.deep.equal([1, 2, 3, 4, 5]);
+    publishMany(other, 'a2', 200);
+    await until('the other has all its PUBACKs', () => other.pubacks.length === 200);
+    expect(eager.pubacks.length).to.be.below(8);
+    await until('it has them too', () => eager.pubacks.length === 8);
+    expect(eager.pubacks).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(broker.counters.slowed).to.be.at.least(1);
-    expect(await takeOut(queue, 505)).to.have.length(505);
+    expect(await takeOut(queue, 208)).to.have.length(208);
   });
 
   it('a second connection of the same sensor, or a new one, brings no second burst', async () => {
