@@ -1,9 +1,14 @@
 import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import { atEnd } from './cleanup.ts';
 
-/** What a proxy does with a request instead of passing it on: an answer, or `hang`, no answer at all. */
+/** What a proxy does with a request instead of passing it on: an answer, after `afterMs` if that is told, or `hang`, no answer at all. */
 export type Fault =
-  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  | {
+      readonly status: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: string;
+      readonly afterMs?: number;
+    }
   | 'hang';
 
 /** A request as it came. */
@@ -50,7 +55,9 @@ export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
       }
       faulty += 1;
       if (fault === 'hang') return;
-      outgoing.writeHead(fault.status, fault.headers).end(fault.body ?? '');
+      const answer = () => outgoing.writeHead(fault.status, fault.headers).end(fault.body ?? '');
+      if (fault.afterMs === undefined) answer();
+      else setTimeout(answer, fault.afterMs);
     });
 
     const pass = ({ method, url, body }: Asked, headers: IncomingHttpHeaders) => {
