@@ -70,7 +70,7 @@ describe('the broker while the queue refuses', () => {
     first.publish(topicOf('a1'), '{"n":1}', 1);
     await until('the client is closed', () => first.closed);
     valve.accept();
-    const second = await connect(1);
+    const second = await connect(60);
     second.publish(topicOf('a1'), '{"n":1}', 1);
     await until('PUBACK', () => second.pubacks.length === 1);
   });
