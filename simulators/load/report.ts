@@ -36,7 +36,7 @@ export interface Generator {
   readonly busiest: number;
   /** How late it was with publishes that nothing but itself held up, 99th percentile, ms. Open loop only. */
   readonly lateMs: number | undefined;
-  /** Whether it, and not the receiver, set the pace. */
+  /** Whether it, and not the receiver, set the pace: it was busy all the time, or late. */
   readonly wasTheLimit: boolean;
   /** The same in words. */
   readonly statement: string;
@@ -135,22 +135,25 @@ const BUSY = 0.95;
 /** So late a generator distorts what it measures. */
 const LATE_MS = 20;
 
-/**
- * What the generator says of itself. `busiest` is the median of its busiest thread's share over the run; `lateness` in µs;
- * `behind`: whether less came out than was due, or, with a closed loop, always.
- */
+/** What the generator says of itself. `busiest` is the median of its busiest thread's share over the run; `lateness` in µs. */
 export function generatorOf(threads: number, busiest: number, lateness: Histogram, loop: 'open' | 'closed'): Generator {
   const lateMs = loop === 'open' && lateness.count > 0 ? lateness.percentile(99) / 1_000 : undefined;
-  const wasTheLimit = busiest > BUSY || (lateMs ?? 0) > LATE_MS;
+  const isLate = (lateMs ?? 0) > LATE_MS;
   const share = `its busiest thread was at work ${(busiest * 100).toFixed(0)} % of the time`;
   const late = lateMs === undefined ? '' : `, and it sent 99 % of what nothing held up within ${lateMs.toFixed(1)} ms`;
   return {
     threads,
     busiest,
     lateMs,
-    wasTheLimit,
-    statement: wasTheLimit
-      ? `The generator was the limit, not the receiver: ${share}${late}. More threads or another machine may reach more.`
-      : `The generator was not the limit: ${share}${late}.`,
+    wasTheLimit: busiest > BUSY || isLate,
+    statement: `${judged(busiest, isLate)}${share}${late}.`,
   };
+}
+
+function judged(busiest: number, isLate: boolean): string {
+  if (busiest > BUSY)
+    return 'The generator was the limit, not the receiver, and more threads or another machine may reach more: ';
+  // As when it begins, or when others have the processor.
+  if (isLate) return 'The generator was late, and what was measured is partly its own: ';
+  return 'The generator was not the limit: ';
 }

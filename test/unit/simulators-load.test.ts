@@ -1,10 +1,12 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createHistogram } from 'node:perf_hooks';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Numbering, Payloads } from '../../simulators/load/messages.ts';
 import { completePlan, type LoadPlan, partOf } from '../../simulators/load/plan.ts';
 import { type Promised, PromiseLines, readPromises } from '../../simulators/load/promises.ts';
+import { generatorOf } from '../../simulators/load/report.ts';
 import { Schedule } from '../../simulators/load/schedule.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
 import { plainRules } from '../../telemetry/rules.ts';
@@ -187,5 +189,34 @@ describe('a promise file', () => {
       message = String(error);
     }
     expect(message).to.include('bad:1 ');
+  });
+});
+
+describe('what a generator says of itself', () => {
+  const lateness = (ms: number) => {
+    const histogram = createHistogram();
+    for (let i = 0; i < 100; i++) histogram.record(ms * 1_000);
+    return histogram;
+  };
+
+  it('is that it was the limit when it was busy all the time, late or not', () => {
+    for (const ms of [1, 500]) {
+      const told = generatorOf(2, 0.99, lateness(ms), 'open');
+      expect(told.wasTheLimit).to.equal(true);
+      expect(told.statement).to.match(/was the limit, not the receiver.*99 % of the time/);
+    }
+  });
+
+  it('is that it was late when it had time and publishes left it late all the same', () => {
+    const told = generatorOf(1, 0.2, lateness(100), 'open');
+    expect(told.wasTheLimit).to.equal(true);
+    expect(told.statement).to.match(/was late, .*20 % of the time, .*within 100\.\d ms/);
+  });
+
+  it('is that it was not the limit otherwise; with a closed loop nothing is due, and so nothing late', () => {
+    for (const told of [generatorOf(1, 0.5, lateness(1), 'open'), generatorOf(1, 0.5, lateness(100), 'closed')]) {
+      expect(told.wasTheLimit).to.equal(false);
+      expect(told.statement).to.include('was not the limit');
+    }
   });
 });
