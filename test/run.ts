@@ -22,9 +22,14 @@ interface Outcome {
 }
 
 /** One mocha run. `show` gets each line before its summary, as it comes. */
-async function mocha(files: readonly string[], show: (line: string) => void = () => {}): Promise<Outcome> {
+async function mocha(
+  files: readonly string[],
+  ports: 'lower' | 'upper',
+  show: (line: string) => void = () => {},
+): Promise<Outcome> {
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TEST_PORTS: ports },
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   const ended = once(child, 'close');
@@ -42,8 +47,8 @@ async function mocha(files: readonly string[], show: (line: string) => void = ()
   return { code: typeof code === 'number' ? code : 1, tests: tests.join('\n'), summary: summary.join('\n') };
 }
 
-const second = mocha(HALF);
-const first = await mocha(REST, (line) => console.log(line));
+const second = mocha(HALF, 'upper');
+const first = await mocha(REST, 'lower', (line) => console.log(line));
 const { tests, summary, code } = await second;
 console.log(`${tests}\n${first.summary}\n${summary}`);
 process.exitCode = Math.max(first.code, code);

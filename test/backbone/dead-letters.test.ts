@@ -125,6 +125,10 @@ describe('the quota of dead letters, on a real log', () => {
   it('goes on with a log that was away, from where it was', async () => {
     const folder = await temporaryFolder();
     const open = () => openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
+    // Before the tries begin: only one may have the folder open.
+    const there = await open();
+    await there.append(encodeDead({ ...letter('s1'), at: now, writer: 'worker/another' }));
+    await there.close();
     let tries = 0;
     const late = new LateLog(async () => {
       tries += 1;
@@ -132,9 +136,6 @@ describe('the quota of dead letters, on a real log', () => {
       return await open();
     });
     const letters = writer({}, late);
-    const there = await open();
-    await there.append(encodeDead({ ...letter('s1'), at: now, writer: 'worker/another' }));
-    await there.close();
     await letters.start();
     expect(letters.used(letter('s1'))).to.be.within(0.3, 0.4);
     await letters.stop();

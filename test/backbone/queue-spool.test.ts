@@ -73,7 +73,7 @@ describe('a spool in front of a RabbitMQ queue', function () {
     expect(queue.state.is).to.equal('up');
     proxy.restore();
     for (const text of numbers(50, 60)) await queue.publish(bytes(text));
-    await until('all have arrived', () => arrived.length >= 60);
+    await until('all have arrived', () => arrived.length >= 60, { timeoutMs: 40_000 });
     expect(arrived).to.deep.equal(numbers(0, 60));
     await until('the spool is empty', () => queue.spooled === 0);
     await queue.publish(bytes('m60'));

@@ -103,14 +103,14 @@ describe('InfluxDB: the store', function () {
 
   it('a server that hangs is unavailable after a bounded time, and no request stays behind', async () => {
     const proxy = await startProxy((await server()).port);
-    const limits = { writeTimeoutMs: 300, readTimeoutMs: 300, probeEveryMs: 50 };
+    const limits = { writeTimeoutMs: 2_000, readTimeoutMs: 2_000, probeEveryMs: 50 };
     const store = await open(through(proxy.port), limits);
     await store.write(Array.from({ length: 5_000 }, (_, i) => reading(T0 + i, { m: i })));
     proxy.freeze();
     const begun = Date.now();
     const writes = [2, 3, 4].map((number) => rejects(store.write(numbered(number)), StoreUnavailable));
     await Promise.all([...writes, rejects(store.latest('north'), StoreUnavailable)]);
-    expect(Date.now() - begun).to.be.below(5_000);
+    expect(Date.now() - begun).to.be.below(8_000);
     expect(store.state.is).to.equal('down');
     proxy.thaw();
     await until('the store to be up', () => store.state.is === 'up');

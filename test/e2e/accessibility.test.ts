@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import type { Page } from 'playwright-core';
+import { until } from '../services/wait.ts';
 import { FarmWithPage, live } from './farm-with-page.ts';
 
 const AXE = fileURLToPath(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url));
@@ -89,7 +90,7 @@ describe('the dashboard is for everybody', function () {
     await page.getByRole('link', { name: 'Row 3', exact: true }).focus();
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 1, name: 'Row 3' }).waitFor();
-    expect(await page.evaluate('document.activeElement.id')).to.equal('main');
+    await until('the focus follows', async () => (await page.evaluate('document.activeElement.id')) === 'main');
     await context.close();
   });
 });

@@ -25,8 +25,10 @@ export async function shown(page: Page, sensor: string, metric: string): Promise
 /** Resolves when the page shows a value that holds `text`; rejects with what it shows instead. */
 export async function shows(page: Page, sensor: string, metric: string, text: string): Promise<void> {
   try {
-    await until(`the page shows ${text} for ${metric} of ${sensor}`, async () =>
-      (await shown(page, sensor, metric)).includes(text),
+    await until(
+      `the page shows ${text} for ${metric} of ${sensor}`,
+      async () => (await shown(page, sensor, metric)).includes(text),
+      { timeoutMs: 60_000 },
     );
   } catch (cause) {
     throw new Error(`the page shows: ${await page.locator('body').textContent()}`, { cause });

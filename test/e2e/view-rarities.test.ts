@@ -66,6 +66,8 @@ describe('the dashboard, of what seldom happens', function () {
     await page.goto(`http://127.0.0.1:${line.port}/farms/north/sensors/s2?range=24h`);
     await page.locator('.chart-words', { hasText: 'arrived late' }).waitFor();
     const slider = page.getByRole('slider', { name: /^moisture/i });
+    // A mouse over the chart has the crosshair too.
+    await page.mouse.move(0, 0);
     await slider.focus();
     await page.keyboard.press('End');
     expect(await page.locator('.readout').textContent()).not.to.contain('arrived');

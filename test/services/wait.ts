@@ -52,8 +52,9 @@ async function within<T>(ms: number, probe: () => T | Promise<T>): Promise<T> {
 
 // Below the range from which Linux and macOS take the local ports of outgoing connections: otherwise a client that
 // retries while its server is down can be given the server's port, and even connect to itself.
-const firstPort = 20_000;
-const lastPort = 31_999;
+// Each of two test processes at once has its own half of them: a port is free while the server it was for still starts.
+const firstPort = process.env.TEST_PORTS === 'upper' ? 26_000 : 20_000;
+const lastPort = firstPort + 5_999;
 const handedOut = new Set<number>();
 
 /** A TCP port of the loopback interface that nobody listens on, never the same twice in one process. */

@@ -254,7 +254,7 @@ describe('client: the live client', () => {
   });
 
   it('leaves a line that gives no sign of life though nobody closed it', async () => {
-    const { states } = follow('north', { silentMs: 40, answerMs: 40 });
+    const { states } = follow('north', { silentMs: 40, answerMs: 1_000 });
     await heard(1);
     say(snapshot(1, 5));
     await until('a second connection', () => sockets.length > 1);

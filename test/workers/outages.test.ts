@@ -88,7 +88,8 @@ describe('a worker whose store refuses', function () {
     });
   }
 
-  it('holds everything for longer than RabbitMQ lets a consumer work, however often it gives the messages out again', async () => {
+  it('holds everything for longer than RabbitMQ lets a consumer work, however often it gives the messages out again', async function () {
+    this.timeout(120_000);
     const { url, ctl } = await rabbit();
     const setting = (name: string, ms: number) => ctl('eval', `application:set_env(rabbit, ${name}, ${ms}).`);
     // Read when a channel is opened.
@@ -113,6 +114,7 @@ describe('a worker whose store refuses', function () {
       // More often than a message may come in company, so that those that come too often are tried alone as well.
       await until('it came five times', () => highest >= 5, { timeoutMs: 45_000 });
       proxy.clear();
+      await until('all are stored', async () => (await storedSeqs(store, 's1')).size === 30, { timeoutMs: 30_000 });
       await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 30_000 });
       await everythingOnce(30);
     } finally {

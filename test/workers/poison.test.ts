@@ -25,7 +25,7 @@ async function lifeOf(folder: string): Promise<number | string> {
 }
 
 describe('a queue message that kills workers', function () {
-  this.timeout(90_000);
+  this.timeout(240_000);
 
   it('is taken apart over some of their lives until the guilty publish stands alone; all others are stored', async () => {
     const folder = await temporaryFolder();

@@ -12,7 +12,7 @@ import { temporaryFolder, until } from '../services/wait.ts';
 import { numberedPublish, storedSeqs } from './bench.ts';
 
 describe('four workers on one RabbitMQ queue', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   it('share the work evenly within 20 %', async () => {
     const { url } = await rabbit();
@@ -43,7 +43,7 @@ describe('four workers on one RabbitMQ queue', function () {
     try {
       for (const worker of workers) await worker.start();
       const [first] = queues;
-      const messages = 2_000;
+      const messages = 4_000;
       await Promise.all(
         Array.from({ length: messages }, (_, i) => {
           return first?.publish(encodeBatch({ id: `m${i}`, publishes: [numberedPublish('s1', i)] }));
@@ -52,6 +52,7 @@ describe('four workers on one RabbitMQ queue', function () {
       await until(
         'the queue is empty',
         async () => (await first?.depth()) === 0 && counts.reduce((a, b) => a + b) >= messages,
+        { timeoutMs: 60_000 },
       );
       expect(counts.reduce((sum, count) => sum + count)).to.equal(messages);
       for (const count of counts) expect(count, String(counts)).to.be.within(messages / 5, (messages * 3) / 10);
