@@ -106,7 +106,7 @@ export class Sessions {
     if (!session) return;
     session.close();
     this.connected.delete(client);
-    this.subscribers.remove(client, session.state.subscriptions.keys());
+    this.subscribers.forget(client);
     this.store.end(client);
   }
 

@@ -86,7 +86,8 @@ export type OnSubscribed = (farm: string, sensor: string, subscriber: Subscriber
 export class Subscribers {
   private readonly byTopic = new Map<string, Map<Client, Subscriber>>();
   private readonly listeners = new Set<OnSubscribed>();
-  private readonly ofClient = new WeakMap<Client, Subscriber>();
+  /** What each client hears: its session's own list is empty when another connection took the session over. */
+  private readonly ofClient = new WeakMap<Client, { readonly subscriber: Subscriber; readonly topics: Set<string> }>();
   private readonly mostCommands: number;
   private readonly rights: Rights;
 
@@ -132,9 +133,14 @@ export class Subscribers {
   add(client: Client, state: SessionState, topics: Iterable<string>): void {
     const { conn } = client;
     if (!(conn instanceof Gate)) return;
-    const subscriber = this.ofClient.get(client) ?? new Subscriber(conn, state, this.mostCommands);
-    this.ofClient.set(client, subscriber);
+    const own = this.ofClient.get(client) ?? {
+      subscriber: new Subscriber(conn, state, this.mostCommands),
+      topics: new Set<string>(),
+    };
+    this.ofClient.set(client, own);
+    const { subscriber } = own;
     for (const topic of topics) {
+      own.topics.add(topic);
       const hears = this.byTopic.get(topic) ?? new Map<Client, Subscriber>();
       hears.set(client, subscriber);
       this.byTopic.set(topic, hears);
@@ -143,12 +149,20 @@ export class Subscribers {
     }
   }
 
+  /** A client unsubscribed from `topics`. */
   remove(client: Client, topics: Iterable<string>): void {
+    const own = this.ofClient.get(client);
     for (const topic of topics) {
+      own?.topics.delete(topic);
       const hears = this.byTopic.get(topic);
       hears?.delete(client);
       if (hears?.size === 0) this.byTopic.delete(topic);
     }
+  }
+
+  /** A client's connection has ended: it hears nothing more. */
+  forget(client: Client): void {
+    this.remove(client, [...(this.ofClient.get(client)?.topics ?? [])]);
   }
 }
 

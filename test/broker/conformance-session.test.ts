@@ -68,6 +68,16 @@ describe('MQTT 3.1.1 conformance: sessions and what is sent to clients', () => {
     expect(station.broker.subscribers.hearing('north', 'a1')).to.deep.equal([]);
   });
 
+  it('a clean session that takes over from one that is connected leaves none of its subscriptions [MQTT-3.1.2-6] [MQTT-3.1.4-2]', async () => {
+    const kept = await all.listen(station, 'a1', KEPT);
+    const clean = await all.connect(station, 'a1', { ...KEPT, clean: true });
+    expect(clean.of('connack')[0]?.body[0]).to.equal(0);
+    await until('the former is closed', () => kept.closed);
+    await clean.ping();
+    expect(station.broker.subscribers.hearing('north', 'a1')).to.deep.equal([]);
+    expect(station.broker.subscribers.heard()).to.deep.equal([]);
+  });
+
   it('what was not acknowledged is sent again in a kept session, with DUP, the same packet id, in the same order [MQTT-3.3.1-1] [MQTT-4.4.0-1] [MQTT-4.6.0-6]', async () => {
     const first = await all.listen(station, 'a1', KEPT);
     for (const n of [1, 2, 3]) await station.commands.send(wish('a1', n));
