@@ -122,7 +122,7 @@ for (const [kind, open] of Object.entries(QUEUES)) {
       valve.hold();
       publishMany(8);
       await until('two batches are asked', () => valve.heldNow === 2);
-      const stopped = broker.stop(5_000);
+      const stopped = broker.stop(20_000);
       valve.letGo();
       await stopped;
       await until('the socket is closed', () => client.closed);

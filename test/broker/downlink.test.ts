@@ -155,7 +155,7 @@ for (const [name, openLog] of Object.entries(logs)) {
     it('expire, and are not sent after that, nor again by a session that wakes up', async () => {
       const station = await all.start();
       const asleep = await all.listen(station, 'a1', { clean: false, clientId: 'sleeper' });
-      const command = await station.commands.send(wish('a1', 'too late', { lifeMs: 2_500 }));
+      const command = await station.commands.send(wish('a1', 'too late', { lifeMs: 5_000 }));
       await asleep.next('publish');
       asleep.cut();
       await becomes(station, command, 'expired');

@@ -107,7 +107,7 @@ describe('the broker among hostile clients', function () {
     expect(broker.held.sessionsAsleep).to.be.at.most(8);
     expect(broker.counters.malformed).to.be.above(PACKETS / 20);
     // As much again came in: what stayed of it would be seen.
-    expect(heap() - between).to.be.below(8 * 1024 ** 2);
+    await until('what it took is free again', () => heap() - between < 8 * 1024 ** 2);
   });
 
   it('ends connections that say nothing, begin and never finish, or drip byte by byte', async () => {
@@ -159,8 +159,8 @@ describe('the broker among hostile clients', function () {
       return client;
     };
     const patient = await through('patient', 600);
-    const partial = await through('partial', 1);
-    const idle = await through('idle', 1);
+    const partial = await through('partial', 3);
+    const idle = await through('idle', 3);
     partial.socket.write(mqttPacket.generate(publishPacket(topicOf('a1'), '{"honest":9}', 2)).subarray(0, 20));
     await until('half a packet has come', () => broker.held.waitingBytes > 0);
     line.freeze();
@@ -201,7 +201,7 @@ describe('the broker among hostile clients', function () {
     await until('all are closed', () => greedy.every((client) => client.closed));
     expect(broker.counters.oversize).to.equal(100);
     expect(broker.held.waitingBytes).to.be.below(1024 ** 2);
-    expect(heap() - before).to.be.below(8 * 1024 ** 2);
+    await until('what it took is free again', () => heap() - before < 8 * 1024 ** 2);
     await honestAreUnharmed();
   });
 });

@@ -90,11 +90,14 @@ for (const [kind, prepare] of Object.entries(PLACES)) {
       };
       let child = await start();
       let kills = 0;
+      let acknowledged = 0;
+      let isBack = false;
       const over = new AbortController();
       const restart = async () => {
         await kill(() => child.kill());
         kills += 1;
         child = await start();
+        isBack = true;
       };
       let underWay: Promise<void> | undefined;
       const report = await runLoad(
@@ -111,10 +114,11 @@ for (const [kind, prepare] of Object.entries(PLACES)) {
         },
         {
           signal: over.signal,
-          onStretch: ({ acknowledged }) => {
+          onStretch: (stretch) => {
             // Killed in full swing, and once more at the end.
-            if (acknowledged < 200) return;
-            if (kills === 1) over.abort();
+            acknowledged += stretch.acknowledged;
+            if (acknowledged <= 1_000 || stretch.acknowledged < 200) return;
+            if (isBack) over.abort();
             underWay ??= restart();
           },
         },

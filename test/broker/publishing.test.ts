@@ -46,7 +46,7 @@ describe('a publish that is given up while its client is still connected', () =>
     await until('the first is acknowledged', () => acknowledged.length === 1);
     valve.refuse('full');
     publish(2);
-    await until('the queue refuses it', () => counters.queueFailures === 1);
+    await until('the queue refuses it', () => counters.queueFailures >= 1);
     expect(session.waits).to.equal(true);
     door.close();
     expect(counters.givenUp).to.equal(1);

@@ -128,8 +128,10 @@ describe('sessions and the commands sent through them', () => {
     it('ends when its client stays away too long', async () => {
       await start({ sessionMs: 1 });
       await leave(await connect('a1'));
-      await until('time passes', () => true);
-      book.change(FARMS);
+      await until('it has ended', () => {
+        book.change(FARMS);
+        return broker.held.sessionsAsleep === 0;
+      });
       expect(present(await connect('a1'))).to.equal(false);
     });
 

@@ -67,7 +67,7 @@ ${lines.map(({ id, role }) => `  - { id: ${id}, farm: demo, role: ${role}, secre
           else letters.seqs.add(Number(seq));
         }
       },
-      { prefetch: 1 },
+      { prefetch: 64 },
     );
     broker = new Broker({ host: '127.0.0.1', port: 0, queue, registry, log: silent });
     await broker.start();
