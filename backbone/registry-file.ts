@@ -12,7 +12,8 @@ const LOCK_STALE_MS = 30_000;
 
 /**
  * The registry's file: read at the start, polled for changes (a shared volume tells nobody of them), and edited.
- * A bad edit is logged once, with its line, and the registry before it stays in force.
+ * A change by somebody else holds when it was read the same twice in a row: an editor or a copy may be half way through writing it, and half
+ * a list of sensors is a registry too. A bad edit is logged once, with its line, and the registry before it stays in force.
  */
 export class RegistryFile implements RegistryView, RegistryEditor {
   private readonly path: string;
@@ -21,6 +22,8 @@ export class RegistryFile implements RegistryView, RegistryEditor {
   private timer: NodeJS.Timeout | undefined;
   private registry: Registry;
   private seen: string;
+  /** What the last poll read, if it was something new. */
+  private settling: string | undefined;
   private refused = '';
   /** Ends when the last reading that was asked for has: one that read before an edit must not come after it. */
   private reading: Promise<void> = Promise.resolve();
@@ -51,7 +54,7 @@ export class RegistryFile implements RegistryView, RegistryEditor {
 
   async edit(change: (text: string) => string): Promise<void> {
     await editRegistryFile(this.path, change);
-    await this.reload();
+    await this.reload('edited');
   }
 
   close(): void {
@@ -62,21 +65,23 @@ export class RegistryFile implements RegistryView, RegistryEditor {
 
   private poll(): void {
     this.timer = setTimeout(async () => {
-      await this.reload();
+      await this.reload('polled');
       if (this.timer) this.poll();
     }, POLL_MS);
     this.timer.unref();
   }
 
-  private reload(): Promise<void> {
-    this.reading = this.reading.then(() => this.readAgain());
+  private reload(why: 'edited' | 'polled'): Promise<void> {
+    this.reading = this.reading.then(() => this.readAgain(why));
     return this.reading;
   }
 
-  private async readAgain(): Promise<void> {
+  private async readAgain(why: 'edited' | 'polled'): Promise<void> {
     try {
       const text = await readRegistryText(this.path);
-      if (text === this.seen) return;
+      const isSettled = why === 'edited' || text === this.settling;
+      this.settling = text;
+      if (text === this.seen || !isSettled) return;
       const registry = parseRegistry(text);
       this.seen = text;
       this.registry = registry;

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import pino from 'pino';
 import { editRegistryFile, RegistryFile } from '../../backbone/registry-file.ts';
 import { RegistryInvalid } from '../../core/errors.ts';
+import { pause } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { addSensor, putUser, removeSensor, removeUser, setPassword } from '../../telemetry/registry-edit.ts';
@@ -71,6 +72,30 @@ describe('the registry file', () => {
       await editRegistryFile(path, add('s1'));
       await until('the watcher is told', () => told === 1);
       expect(file.current().sensors.has('s1')).to.equal(true);
+    } finally {
+      file.close();
+    }
+  });
+
+  it('does not take half of a text that somebody is still writing', async () => {
+    await editRegistryFile(path, add('s1'));
+    await editRegistryFile(path, add('s2'));
+    const whole = await readFile(path, 'utf8');
+    const half = whole.slice(0, whole.lastIndexOf('  - '));
+    const file = await RegistryFile.open(path, silent);
+    const told: number[] = [];
+    file.watch((registry) => told.push(registry.sensors.size));
+    try {
+      // Each for half a second: some polls, one a second, see one of them, and none sees the same again.
+      for (let i = 0; i < 5; i++) {
+        await writeFile(path, `${half}# ${i}\n`);
+        await pause(500);
+        await writeFile(path, whole);
+        await pause(800);
+      }
+      expect(told).to.deep.equal([]);
+      await writeFile(path, half);
+      await until('what stays is taken', () => told.at(-1) === 1);
     } finally {
       file.close();
     }
