@@ -7,7 +7,7 @@ import { type FullPlan, partOf } from './plan.ts';
 import type { Order, Word } from './thread.ts';
 
 const ENTRY = threadEntry(new URL('./thread.ts', import.meta.url));
-const TELL_MS = 10_000;
+const TELL_MS = 30_000;
 const LEAVE_MS = 3_000;
 
 /** The generator's threads, as one. Whatever ends a thread early rejects `failed`. */

@@ -38,10 +38,15 @@ describe('loam sensor send and loam sensor commands', function () {
     await loam.says(/Open http/);
   }
   async function send(command: object): Promise<string> {
-    const sent = await until('the gateway knows the sensor', async () => {
-      const { code, stdout } = await run(['sensor', 'send', 'valve-1', JSON.stringify(command)], env);
-      return code === 0 && stdout;
-    });
+    // Each try is a start of the command line.
+    const sent = await until(
+      'the gateway knows the sensor',
+      async () => {
+        const { code, stdout } = await run(['sensor', 'send', 'valve-1', JSON.stringify(command)], env);
+        return code === 0 && stdout;
+      },
+      { timeoutMs: 60_000 },
+    );
     return /Command (\S+) is queued/.exec(sent)?.[1] ?? '';
   }
   async function stateOf(id: string): Promise<string> {

@@ -21,7 +21,7 @@ users: []
 `;
 
 describe('loam broker with a spool, on a line that is down', function () {
-  this.timeout(90_000);
+  this.timeout(240_000);
 
   it('starts, acknowledges, dies, starts again, and forwards everything when the line is back', async () => {
     const { port, ctl } = await rabbit();

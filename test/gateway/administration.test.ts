@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { replaceFile } from '../../backbone/registry-file.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { type Asked, call, Place, problemCode } from './harness.ts';
@@ -179,19 +180,17 @@ describe('sensors administered over HTTP', () => {
 
   it('are refused while the file cannot be changed, with why', async () => {
     const text = await registryFile();
-    await writeFile(
-      join(place.folder, 'registry.yaml'),
-      text.replace('farm: north, name: Hill', 'farm: nowhere, name: Hill'),
-    );
+    const file = join(place.folder, 'registry.yaml');
+    await replaceFile(file, text.replace('farm: north, name: Hill', 'farm: nowhere, name: Hill'));
     const answer = await as('ada', 'POST', '/api/farms/north/sensors', { id: 'x' });
     expect(problemCode(answer)).to.equal('registry-unavailable');
     expect(JSON.parse(answer.text).detail).to.include('nowhere');
-    await writeFile(join(place.folder, 'registry.yaml'), text);
+    await replaceFile(file, text);
     expect((await as('ada', 'POST', '/api/farms/north/sensors', { id: 'x' })).status).to.equal(201);
   });
 
   it('added by many at once are all there', async () => {
-    const ids = [...Array(8)].map((_, i) => `many-${i}`);
+    const ids = [...Array(5)].map((_, i) => `many-${i}`);
     await as('ada', 'GET', '/api/me');
     const answers = await Promise.all(ids.map((id) => as('ada', 'POST', '/api/farms/north/sensors', { id })));
     expect(answers.map((answer) => answer.status)).to.deep.equal(ids.map(() => 201));

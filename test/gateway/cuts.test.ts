@@ -228,10 +228,11 @@ describe('a viewer whose line breaks 200 times, over two gateways that are kille
     await publishing;
     const count = (screen: Screen) =>
       [...screen.points.values()].flatMap((p) => [...p.values()]).reduce((sum, p) => sum + p.count, 0);
-    await until('the steady one has all', () => count(steady) === published.length);
+    await until('the steady one has all', () => count(steady) === published.length, { timeoutMs: 60_000 });
     await until(
       'the newest are the same',
       () => JSON.stringify(sorted(broken.values())) === JSON.stringify(sorted(steady.values())),
+      { timeoutMs: 60_000 },
     );
 
     expect([steady.gaps, broken.gaps], 'gaps').to.deep.equal([0, 1]);

@@ -412,7 +412,7 @@ describe('the gateway over HTTP', () => {
         await until('answers again', async () => (await ask()).status === 200, { timeoutMs: 30_000 });
         await until('ready again', async () => (await call(other.port, '/readyz')).status === 200);
       } finally {
-        await other.stop(2_000);
+        await other.stop(10_000);
         await store.close();
         await influx.close();
       }
@@ -539,7 +539,7 @@ describe('the gateway over HTTP', () => {
       await stopped;
       const refused = await call(at, '/healthz').catch((e: unknown) => e);
       expect(refused).to.be.instanceOf(Error);
-      await other.stop(1_000);
+      await other.stop(10_000);
     });
 
     it('survives clients that leave before their answer', async () => {
@@ -563,7 +563,7 @@ describe('the gateway over HTTP', () => {
       }
       for (const answer of asked) answer();
       expect((await call(other.port, '/healthz')).status).to.equal(200);
-      await other.stop(2_000);
+      await other.stop(10_000);
     });
   });
 });

@@ -93,24 +93,23 @@ describe('a viewer that reads too slowly', () => {
     expect(slow.seen.of('degraded')[0]?.tickMs).to.be.at.least(500);
     expect([...fast.seen.of('gap'), ...fast.seen.of('degraded'), ...slow.seen.of('gap')]).to.deep.equal([]);
 
-    await until('it is fast again', () => slow.seen.of('degraded').at(-1)?.tickMs === 0, { timeoutMs: 40_000 });
+    await until('it is fast again', () => slow.seen.of('degraded').at(-1)?.tickMs === 0, { timeoutMs: 90_000 });
     await place.announce([reading({ ts: Date.now() + 5_000, values: { moisture: 43 } })]);
     await until('news', () => slow.seen.latest.get('s1')?.values.get('moisture')?.[1] === 43);
     for (const { socket } of [slow, fast]) socket.end();
-  }).timeout(120_000);
+  }).timeout(240_000);
 
   it('is told of a gap, and gets a snapshot, when it missed more than is kept', async () => {
     const { socket, seen } = await watch();
     socket.stall();
     const slowed = () => place.counted('loam_live_slow_total', 'slowed');
+    const ticks = () => place.counted('loam_live_frames_total', 'tick');
     for (let i = 0; (await slowed()) === 0 && i < 40; i++) {
+      const before = await ticks();
       await place.announce(everybodyAt(Date.now(), i));
-      const { next } = await place.live.head();
-      await until(
-        'it is taken in',
-        async () => (await place.counted('loam_live_frames_total', 'tick')) > 0 && next > 0,
-      );
+      await until('it is sent', async () => (await ticks()) > before);
     }
+    expect(await slowed(), 'it is found to be slow').to.equal(1);
     // More rows than are sent at once: each sensor in seconds of its own, far apart.
     for (let i = 0; i < 5; i++) await place.announce(everybodyAt(Date.now() - (i + 1) * 3_600_000, i));
     await place.announce([reading({ values: { moisture: 42 } })]);
