@@ -22,7 +22,7 @@ export class RegistryFile implements RegistryView, RegistryEditor {
   private timer: NodeJS.Timeout | undefined;
   private registry: Registry;
   private seen: string;
-  /** What the last poll read, if it was something new. */
+  /** What was read last, in force or not. */
   private settling: string | undefined;
   private refused = '';
   /** Ends when the last reading that was asked for has: one that read before an edit must not come after it. */

@@ -144,6 +144,7 @@ async function register(api: Api, farm: string, all: readonly Wanted[]): Promise
   return secrets;
 }
 
+/** Throws ApiRefused where the answer does not name the sensor. */
 function secretOf(id: string, secrets: ReadonlyMap<string, string>): string {
   const secret = secrets.get(id);
   if (secret !== undefined) return secret;
