@@ -1,54 +1,86 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { BEGINS } from './services/hooks.ts';
 
 /**
  * `npm test`: everything, in two mocha processes at once, each with servers of its own. Most tests wait for a server to start, die or come back,
- * so two at a time take little more than half as long. What the first prints is shown while it runs, the second's after it, so that no lines mix;
+ * so two at a time take little more than half as long. What both print is shown while they run, each `describe` in one piece, so that no lines mix;
  * what each says of itself, its failures with it, comes last of all: a log is often read, or kept, from its end.
  *
- * Exits 0 only when both do.
+ * A half of which nothing is heard for `SILENCE_MS` is ended, and the test that it stood in is named.
+ * Exits 0 only when both halves did. Given files, it runs those alone, in one process.
  */
 const HALF = ['test/backbone/**/*.test.ts', 'test/e2e/**/*.test.ts', 'test/services/**/*.test.ts'];
 const REST = ['test/**/*.test.ts', ...HALF.flatMap((files) => ['--ignore', files])];
 
+/** Above every time limit of a test: mocha itself ends a test that waits in vain. It cannot end one that never gives the processor back. */
+const SILENCE_MS = Number(process.env.LOAM_TEST_SILENCE_MS ?? 480_000);
+const KILL_AFTER_MS = 15_000;
+
 /** Mocha's list of failures begins with how many passed. */
 const SUMMARY = /^ {2}\d+ passing/;
+/** The first line of a `describe` that stands in no other. */
+const OUTERMOST = /^ {2}\S/;
 
 interface Outcome {
   readonly code: number;
-  readonly tests: string;
   readonly summary: string;
 }
 
-/** One mocha run. `show` gets each line before its summary, as it comes. */
-async function mocha(
-  files: readonly string[],
-  ports: 'lower' | 'upper',
-  show: (line: string) => void = () => {},
-): Promise<Outcome> {
+/** One mocha run. */
+async function mocha(files: readonly string[], ports: 'lower' | 'upper'): Promise<Outcome> {
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, TEST_PORTS: ports },
+    env: { ...process.env, TEST_PORTS: ports, LOAM_TEST_BEGINS: 'shown' },
+    // A group of its own, so that all of it can be ended: mocha starts another process, and tests start servers.
+    detached: true,
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(child, signal));
   const ended = once(child, 'close');
-  const tests: string[] = [];
+  let block: string[] = [];
+  const show = () => {
+    if (block.length > 0) console.log(block.join('\n'));
+    block = [];
+  };
   const summary: string[] = [];
+  let current = 'no test had begun';
+  const hung = () => {
+    summary.push(
+      `  nothing was heard for ${SILENCE_MS / 1_000} s, so it was ended. What it stood in, or in a hook after it: ${current}`,
+    );
+    end(child, 'SIGTERM');
+    setTimeout(() => end(child, 'SIGKILL'), KILL_AFTER_MS).unref();
+  };
+  const silence = setTimeout(hung, SILENCE_MS);
   for await (const line of createInterface(child.stdout)) {
-    if (summary.length > 0 || SUMMARY.test(line)) {
+    silence.refresh();
+    if (line.startsWith(BEGINS)) {
+      current = line.slice(BEGINS.length);
+    } else if (summary.length > 0 || SUMMARY.test(line)) {
+      current = 'all tests had ended, and something they left behind kept it alive';
       summary.push(line);
     } else {
-      tests.push(line);
-      show(line);
+      if (OUTERMOST.test(line)) show();
+      block.push(line);
     }
   }
+  clearTimeout(silence);
+  show();
   const [code] = await ended;
-  return { code: typeof code === 'number' ? code : 1, tests: tests.join('\n'), summary: summary.join('\n') };
+  return { code: typeof code === 'number' ? code : 1, summary: summary.join('\n') };
 }
 
-const second = mocha(HALF, 'upper');
-const first = await mocha(REST, 'lower', (line) => console.log(line));
-const { tests, summary, code } = await second;
-console.log(`${tests}\n${first.summary}\n${summary}`);
-process.exitCode = Math.max(first.code, code);
+function end(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  } catch {
+    // It is gone already.
+  }
+}
+
+const files = process.argv.slice(2);
+const runs = files.length > 0 ? [mocha(files, 'lower')] : [mocha(REST, 'lower'), mocha(HALF, 'upper')];
+const outcomes = await Promise.all(runs);
+console.log(`\n${outcomes.map(({ summary }) => summary).join('\n')}`);
+process.exitCode = Math.max(...outcomes.map(({ code }) => code));

@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { backoff, type ConnectionState, pause, withDeadline } from '../../core/lifecycle.ts';
-import { closeChannel, ignoreError } from '../rabbitmq/channel.ts';
+import { closeChannel, ignoreError, sent } from '../rabbitmq/channel.ts';
 import { ANSWER_MS, DELETED_REST_MS, type Link } from '../rabbitmq/link.ts';
 import type { Consumer, Handler } from './port.ts';
 
@@ -64,7 +64,7 @@ export class RabbitConsumer implements Consumer {
     });
     const deliver = (message: ConsumeMessage | null) => {
       if (message) this.take({ channel, message });
-      else this.link.reset(connection, `the server ended consuming: "${this.queue}" was deleted`, DELETED_REST_MS);
+      else this.link.reset(connection, cancelled(this.queue), DELETED_REST_MS);
     };
     await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'the server did not answer in time');
     const { consumerTag } = await withDeadline(
@@ -138,9 +138,12 @@ export class RabbitConsumer implements Consumer {
     }
   }
 
-  /** Resolves when the server has it back: until then it counts as held, so that `depth` never overlooks it. */
+  /**
+   * Resolves when the server has it back: until then it counts as held, so that `depth` never overlooks it.
+   * Not by `nack`: from RabbitMQ 4.3 on only `reject` and a lost connection raise the count that `attempt` is made of.
+   */
   private async giveBack(channel: Channel, message: ConsumeMessage): Promise<void> {
-    channel.nack(message, false, true);
+    if (!sent(() => channel.reject(message, true))) return;
     try {
       await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'no answer in time');
     } catch {
@@ -160,8 +163,13 @@ export class RabbitConsumer implements Consumer {
     }
     if (!done && this.open.has(channel)) await this.giveBack(channel, message);
     this.held.delete(message);
-    if (done && this.open.has(channel)) channel.ack(message);
+    if (done && this.open.has(channel)) sent(() => channel.ack(message));
   }
+}
+
+// The server says no more than that it ended. From 4.3 on it also does so where older ones close the channel.
+function cancelled(queue: string): string {
+  return `the server ended consuming: "${queue}" was deleted, or a message was held for longer than its consumer_timeout`;
 }
 
 // Quorum queues count the deliveries that were not acknowledged; the header is absent at the first.

@@ -1,4 +1,4 @@
-import type { Channel } from 'amqplib';
+import { type Channel, IllegalOperationError } from 'amqplib';
 import { withDeadline } from '../../core/lifecycle.ts';
 import { ANSWER_MS } from './link.ts';
 
@@ -16,4 +16,18 @@ export async function closeChannel(channel: Channel): Promise<void> {
     channel.close().then(resolve, resolve);
   });
   await withDeadline(closed, ANSWER_MS, 'the server did not close a channel in time');
+}
+
+/**
+ * Whether `send` could write to its channel. amqplib throws while the channel, or its connection, is being closed and nobody was told yet:
+ * then the server has, or will have, everything back that was on it, and there is nothing left to say to it.
+ */
+export function sent(send: () => void): boolean {
+  try {
+    send();
+    return true;
+  } catch (error) {
+    if (error instanceof IllegalOperationError) return false;
+    throw error;
+  }
 }

@@ -39,29 +39,48 @@ async function exists(connection: ChannelModel, name: string): Promise<boolean> 
   return true;
 }
 
-async function assert(connection: ChannelModel, wanted: Declaration): Promise<void> {
+/**
+ * `adopted` names the optional arguments that were asked for as the queue has them. Each is adopted once: leaving one out is no way round it,
+ * for a server from 4.3 on compares what is absent too.
+ */
+async function assert(connection: ChannelModel, wanted: Declaration, adopted: readonly string[] = []): Promise<void> {
   const channel = await connection.createChannel();
   channel.on('error', ignoreError);
   try {
     await channel.assertQueue(wanted.name, { durable: true, arguments: wanted.arguments });
   } catch (error) {
-    const differing = differingArgument(error);
-    if (differing === undefined) throw error;
-    if (wanted.optional?.includes(differing)) return assert(connection, without(wanted, differing));
+    const difference = differenceIn(error);
+    if (difference === undefined) throw error;
+    const { argument } = difference;
+    if (wanted.optional?.includes(argument) && !adopted.includes(argument)) {
+      return assert(connection, asItIs(wanted, difference), [...adopted, argument]);
+    }
     throw new Error(
-      `"${wanted.name}" exists on the server with another ${differing}; it has to be emptied and deleted to change it`,
+      `"${wanted.name}" exists on the server with another ${argument}; it has to be emptied and deleted to change it`,
       { cause: error },
     );
   }
   await closeChannel(channel);
 }
 
-function without(wanted: Declaration, argument: string): Declaration {
+/** In what a queue differs from what was asked for, and what it has there: undefined when it has nothing. */
+interface Difference {
+  readonly argument: string;
+  readonly current: string | number | undefined;
+}
+
+function asItIs(wanted: Declaration, { argument, current }: Difference): Declaration {
   const kept = Object.entries(wanted.arguments).filter(([name]) => name !== argument);
+  if (current !== undefined) kept.push([argument, current]);
   return { ...wanted, arguments: Object.fromEntries(kept) };
 }
 
-// The server names it in its text only: "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue …".
-function differingArgument(error: unknown): string | undefined {
-  return error instanceof Error ? /inequivalent arg '([^']+)'/.exec(error.message)?.[1] : undefined;
+// The server says it in its text only: "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue … but current is '10'"
+// (4.3), "… but current is the value '10' of type 'long'" (before), or "… but current is none".
+function differenceIn(error: unknown): Difference | undefined {
+  const text = error instanceof Error ? error.message : '';
+  const argument = /inequivalent arg '([^']+)'/.exec(text)?.[1];
+  if (argument === undefined) return undefined;
+  const current = /but current is (?:the value )?'([^']*)'/.exec(text)?.[1];
+  return { argument, current: current !== undefined && /^-?\d+$/.test(current) ? Number(current) : current };
 }

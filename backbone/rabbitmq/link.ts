@@ -71,8 +71,10 @@ export class Link {
   /** Gives up the connection `connection`, if it is still the current one, and makes a new one after `restMs` at the earliest. */
   reset(connection: ChannelModel, why: unknown, restMs = 0): void {
     if (connection !== this.now) return;
-    this.resetBy ??= why;
     this.restMs = Math.max(this.restMs, restMs);
+    // It is being closed already; a second attempt would cut off what it still has to say.
+    if (this.resetBy !== undefined) return;
+    this.resetBy = why ?? 'it was given up';
     void closeQuietly(connection, this.socket);
   }
 

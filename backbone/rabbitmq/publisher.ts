@@ -1,7 +1,7 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { Closed, type LoamError } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
-import { ignoreError } from './channel.ts';
+import { ignoreError, sent } from './channel.ts';
 import { DELETED_REST_MS, Link } from './link.ts';
 
 /** Most messages and bytes on their way to the server and not confirmed yet. */
@@ -146,15 +146,22 @@ export class Publisher {
 
   private transmit(channel: ConfirmChannel, message: Outgoing): void {
     const id = String(this.sequence++);
-    this.unconfirmed.set(id, message);
-    this.unconfirmedBytes += message.body.length;
     const properties = { ...message.properties, messageId: id, mandatory: true, persistent: true };
-    const room = channel.publish('', this.options.queue, message.body, properties, (error: unknown) => {
-      this.unconfirmed.delete(id);
-      this.unconfirmedBytes -= message.body.length;
-      this.answered(message, error, this.channel !== channel);
+    const wasSent = sent(() => {
+      const room = channel.publish('', this.options.queue, message.body, properties, (error: unknown) => {
+        this.unconfirmed.delete(id);
+        this.unconfirmedBytes -= message.body.length;
+        this.answered(message, error, this.channel !== channel);
+      });
+      if (!room) this.writeBufferFull = true;
     });
-    if (!room) this.writeBufferFull = true;
+    if (wasSent) {
+      this.unconfirmed.set(id, message);
+      this.unconfirmedBytes += message.body.length;
+    } else {
+      // Nobody will answer it: it must not take a place among the unconfirmed.
+      this.settle(message, this.options.unavailable('the connection is being made anew'));
+    }
   }
 
   private send(): void {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { connect } from 'amqplib';
 import { expect } from 'chai';
 import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/queue/port.ts';
 import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/queue/rabbitmq.ts';
+import { Publisher } from '../../backbone/rabbitmq/publisher.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
@@ -54,6 +56,26 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     const queue = await openRabbitQueue(url, { name, confirmTimeoutMs: 2_000, settleMs: 0, ...options });
     opened.push(queue);
     return queue;
+  }
+
+  /** Makes the queue as Loam would on this server, with these arguments beside, or instead of, its own. */
+  async function declareByHand(others: Record<string, number>): Promise<void> {
+    const connection = await connect(server.url);
+    const { maxMessages, maxBytes } = DEFAULT_QUEUE_LIMITS;
+    const [major = 0] = connection.connection.serverProperties.version.split('.').map(Number);
+    const channel = await connection.createChannel();
+    await channel.assertQueue(name, {
+      durable: true,
+      arguments: {
+        'x-queue-type': 'quorum',
+        'x-max-length': maxMessages,
+        'x-max-length-bytes': maxBytes,
+        'x-overflow': 'reject-publish',
+        ...(major >= 4 ? { 'x-delivery-limit': -1 } : {}),
+        ...others,
+      },
+    });
+    await connection.close();
   }
 
   function setting(name: string, value: string): Promise<string> {
@@ -276,31 +298,113 @@ describe('RabbitMQ: the queue when things go wrong', function () {
   });
 
   it('a consumer that the server finds too slow (consumer_timeout) is restored', async () => {
-    // Read when a channel is opened.
+    // Read when a channel is opened. From 3.12 on the queue's own limit wins over the server's.
     await setting('consumer_timeout', '1000');
     await setting('channel_tick_interval', '500');
+    await declareByHand({ 'x-consumer-timeout': 1_000 });
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
     try {
       const queue = await open();
       await queue.publish(body(0));
       const attempts: number[] = [];
-      let release = () => {};
-      const held = new Promise<void>((resolve) => {
-        release = resolve;
-      });
       await queue.consume(
         async ({ attempt }) => {
           attempts.push(attempt);
-          if (attempt === 1) await held;
+          if (attempts.length === 1) await held;
         },
         { prefetch: 2 },
       );
-      await until('it comes again', () => attempts.length >= 2, { timeoutMs: 30_000 });
+      await until('it comes again', () => attempts.length >= 2, { timeoutMs: 60_000 });
       release();
       await until('nothing is left', async () => (await queue.depth()) === 0);
       expect(attempts).to.deep.equal([1, 2]);
     } finally {
+      release();
       await setting('consumer_timeout', '1800000');
       await setting('channel_tick_interval', '60000');
+    }
+  });
+
+  it('a queue that exists with another consumer time-out, or without one, is used as it is', async () => {
+    for (const timeout of [{ 'x-consumer-timeout': 600_000 }, {}]) {
+      name = `test.${randomUUID()}`;
+      await declareByHand(timeout);
+      const queue = await open();
+      const seen = await collect(queue);
+      await queue.publish(body(0));
+      await until('the message', () => seen.has(0));
+    }
+  });
+
+  it('a handler that always fails sees its attempt grow at every delivery', async () => {
+    const queue = await open();
+    await queue.publish(body(0));
+    const attempts: number[] = [];
+    await queue.consume(
+      async ({ attempt }) => {
+        attempts.push(attempt);
+        if (attempt < 5) throw new Error('not yet');
+      },
+      { prefetch: 4 },
+    );
+    await until('nothing is left', async () => (await queue.depth()) === 0);
+    expect(attempts).to.deep.equal([1, 2, 3, 4, 5]);
+  });
+
+  it('handlers that end while their connection is given up harm nobody; their messages come again', async () => {
+    const queue = await open(through(proxy, server));
+    await publishMany(queue, 0, 4);
+    const waiting: (() => void)[] = [];
+    const seen: number[] = [];
+    const consumer = await queue.consume(
+      async (delivery) => {
+        const n = numberOf(delivery.body);
+        if (waiting.length === 4) return void seen.push(n);
+        await new Promise<void>((resolve, reject) =>
+          waiting.push(n % 2 === 0 ? resolve : () => reject(new Error('no'))),
+        );
+      },
+      { prefetch: 4 },
+    );
+    await until('four at work', () => waiting.length === 4);
+    // The server hears nothing of the goodbye, so that the connection stays half closed for a while.
+    proxy.freeze();
+    consumer.restart();
+    for (const end of waiting) end();
+    proxy.thaw();
+    await until('all have come again', () => seen.length === 4);
+    await until('nothing is left', async () => (await queue.depth()) === 0);
+  });
+
+  it('publishes while the connection is made anew are refused, and take no place among the unconfirmed', async () => {
+    await open();
+    const publisher = await Publisher.open({
+      url: through(proxy, server),
+      name: `${name} (a test)`,
+      queue: name,
+      prepare: async () => {},
+      confirmTimeoutMs: 5_000,
+      unavailable: (why, cause) => new QueueUnavailable(why, { cause }),
+      refused: () => new QueueFull('full'),
+    });
+    try {
+      const { connection } = publisher.link;
+      if (!connection) throw new Error('not connected');
+      proxy.freeze();
+      publisher.link.reset(connection, 'a test');
+      // More than may be unconfirmed at once.
+      const errors = await Promise.all(
+        Array.from({ length: 70 }, () => rejection(publisher.publish(new Uint8Array(1024 ** 2)))),
+      );
+      expect(errors.every((error) => error instanceof QueueUnavailable)).to.equal(true);
+      proxy.thaw();
+      await until('it is up again', () => publisher.link.connection !== connection && publisher.link.state.is === 'up');
+      await publisher.publish(body(0));
+    } finally {
+      await publisher.close();
     }
   });
 

@@ -1,14 +1,19 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
 import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { createValidate } from '../../workers/validate.ts';
-import { temporaryFolder } from '../services/wait.ts';
+import { deleteQueue } from '../backbone/rabbitmq-help.ts';
+import { rabbit } from '../services/rabbitmq.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
 import { listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
 
 const CHILD = fileURLToPath(new URL('./child-worker.ts', import.meta.url));
@@ -57,28 +62,46 @@ describe('a queue message that kills workers', function () {
     }
   });
 
-  it('is taken apart too when it only fails, without a death', async () => {
-    const bench = await Workbench.open();
-    const store = await openDuckdbStore(`${await temporaryFolder()}/readings.duckdb`);
-    const { log } = listening();
-    try {
-      await bench.publish('bad', [...[0, 1, 2, 3, 4, 5, 6].map((i) => numberedPublish('s1', i)), guilty('s2')]);
-      await bench.publish('good', [numberedPublish('s1', 7)]);
-      const validate = createValidate();
-      await bench.work(store, log, {
-        validate: (batch, ...others) => {
-          if (batch.publishes.some(({ sensor }) => sensor === 's2')) throw new TypeError('a fault in the code');
-          return validate(batch, ...others);
-        },
-      });
-      await bench.emptied(30_000);
-      expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([0, 1, 2, 3, 4, 5, 6, 7]);
-      expect((await bench.letters()).map(({ reason, publish }) => [reason, publish.sensor])).to.deep.equal([
-        ['poison', 's2'],
-      ]);
-    } finally {
-      await bench.close();
-      await store.close();
-    }
-  });
+  const name = `test.${randomUUID()}`;
+  const queues: Record<string, { open: () => Promise<Queue>; remove: () => Promise<void> }> = {
+    embedded: {
+      open: async () => openLmdbQueue(`${await temporaryFolder()}/queue`),
+      remove: async () => {},
+    },
+    RabbitMQ: {
+      open: async () => openRabbitQueue((await rabbit()).url, { name, settleMs: 0 }),
+      remove: async () => deleteQueue((await rabbit()).url, name),
+    },
+  };
+  for (const [kind, { open, remove }] of Object.entries(queues)) {
+    it(`is taken apart too when it only fails, without a death (${kind})`, async () => {
+      const bench = await Workbench.open();
+      const queue = await open();
+      const store = await openDuckdbStore(`${await temporaryFolder()}/readings.duckdb`);
+      const { log } = listening();
+      try {
+        const innocent = [0, 1, 2, 3, 4, 5, 6].map((i) => numberedPublish('s1', i));
+        await queue.publish(encodeBatch({ id: 'bad', publishes: [...innocent, guilty('s2')] }));
+        await queue.publish(encodeBatch({ id: 'good', publishes: [numberedPublish('s1', 7)] }));
+        const validate = createValidate();
+        await bench.work(store, log, {
+          queue,
+          validate: (batch, ...others) => {
+            if (batch.publishes.some(({ sensor }) => sensor === 's2')) throw new TypeError('a fault in the code');
+            return validate(batch, ...others);
+          },
+        });
+        await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 60_000 });
+        expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([0, 1, 2, 3, 4, 5, 6, 7]);
+        expect((await bench.letters()).map(({ reason, publish }) => [reason, publish.sensor])).to.deep.equal([
+          ['poison', 's2'],
+        ]);
+      } finally {
+        await bench.close();
+        await queue.close();
+        await remove();
+        await store.close();
+      }
+    });
+  }
 });
