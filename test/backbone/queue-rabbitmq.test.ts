@@ -320,7 +320,8 @@ describe('RabbitMQ: the queue when things go wrong', function () {
       await until('it comes again', () => attempts.length >= 2, { timeoutMs: 60_000 });
       release();
       await until('nothing is left', async () => (await queue.depth()) === 0);
-      expect(attempts).to.deep.equal([1, 2]);
+      // From 4.3 on such a return does not count as an attempt.
+      expect(attempts.join()).to.be.oneOf(['1,2', '1,1']);
     } finally {
       release();
       await setting('consumer_timeout', '1800000');

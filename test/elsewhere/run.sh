@@ -75,9 +75,11 @@ install_node
 rm -rf "$root/loam"
 git clone --quiet "$checkout" "$root/loam"
 
-# Processes see none of this machine's, and end when the first of them does.
+# Processes see none of this machine's, and all of them end with the first, which ends with this script.
 export root node command
-exec unshare --mount --pid --fork --kill-child bash -euc '
+trap '[ -z "${inside:-}" ] || kill -KILL "$inside" 2>/dev/null || true' EXIT
+trap 'exit 143' INT TERM
+unshare --mount --pid --fork --kill-child bash -euc '
   mount --make-rprivate /
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
@@ -89,4 +91,6 @@ exec unshare --mount --pid --fork --kill-child bash -euc '
   exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb DEBIAN_FRONTEND=noninteractive NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
     PATH="/opt/node-$node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     bash -c "cd /loam && echo \"Debian \$(cat /etc/debian_version), Node \$(node --version)\" && $command"
-'
+' &
+inside=$!
+wait "$inside"
