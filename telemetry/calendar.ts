@@ -6,7 +6,7 @@
 const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 
-/** Days that follow each other and are equally long: `count` of them, `length` ms each, the first begins at `from`. */
+/** Days, or lots of days, that follow each other and are equally long: `count` of them, `length` ms each, the first begins at `from`. */
 export interface DayRun {
   readonly from: number;
   readonly length: number;
@@ -16,14 +16,14 @@ export interface DayRun {
 /**
  * The edges of every day in `zone` that [from, to) touches, in order: each is the begin of a day (Unix ms), and the last one
  * is the end of the last day. A day begins at its first local midnight, or where the clocks went forward over it.
- * Throws RangeError for an unknown zone.
+ * With `days` above 1, the edges of lots of so many days, counted from 1970-01-01. Throws RangeError for an unknown zone.
  */
-export function dayEdges(zone: string, from: number, to: number): number[] {
+export function dayEdges(zone: string, from: number, to: number, days = 1): number[] {
   const offset = offsetsOf(zone);
-  let day = dayAt(from, offset);
+  let day = Math.floor(dayAt(from, offset) / days) * days;
   const edges = [beginOf(day, offset)];
   for (let last = edges[0] ?? to; last < to; ) {
-    day += 1;
+    day += days;
     const next = beginOf(day, offset);
     // A day that a zone left out, crossing the date line, has no length.
     if (next > last) edges.push(next);
@@ -32,7 +32,7 @@ export function dayEdges(zone: string, from: number, to: number): number[] {
   return edges;
 }
 
-/** Groups days, given by their edges, into runs of equal length: a year has about five. */
+/** Groups days, or lots of days, given by their edges, into runs of equal length: a year has about five. */
 export function dayRuns(edges: readonly number[]): DayRun[] {
   const runs: DayRun[] = [];
   let from = edges[0] ?? 0;

@@ -68,5 +68,6 @@ export function storable(from: number, to: number): Range | undefined {
 /** Throws RangeError unless buckets can be this wide. */
 export function refuseWidth(bucket: BucketWidth): void {
   if ('daysIn' in bucket) refuseZone(bucket.daysIn);
-  else if (!Number.isSafeInteger(bucket.ms) || bucket.ms <= 0) throw new RangeError(`a bucket of ${bucket.ms} ms`);
+  const [width, unit] = 'daysIn' in bucket ? [bucket.days ?? 1, 'days'] : [bucket.ms, 'ms'];
+  if (!Number.isSafeInteger(width) || width <= 0) throw new RangeError(`a bucket of ${width} ${unit}`);
 }

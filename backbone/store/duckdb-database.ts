@@ -13,7 +13,7 @@ import { Newest } from './duckdb-newest.ts';
 import type { Rows, Settings } from './duckdb-protocol.ts';
 import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './duckdb-sql.ts';
 import { Turns } from './duckdb-turns.ts';
-import type { Bucket, HistoryQuery, LatestValue } from './port.ts';
+import type { Bucket, Days, HistoryQuery, LatestValue } from './port.ts';
 
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
 const CHUNK = 2048;
@@ -74,7 +74,7 @@ export class Database {
     this.asked.add(id);
     try {
       const { bucket } = query;
-      const statement = 'ms' in bucket ? fixedHistory(query, bucket.ms) : await this.byDays(id, query, bucket.daysIn);
+      const statement = 'ms' in bucket ? fixedHistory(query, bucket.ms) : await this.byDays(id, query, bucket);
       return statement === undefined ? [] : toBuckets(await this.read(statement, id));
     } finally {
       this.asked.delete(id);
@@ -98,11 +98,11 @@ export class Database {
   }
 
   /** Days are cut from the part of the range that holds values, so that an open range must not cost a century of them. */
-  private async byDays(id: number, query: HistoryQuery, zone: string): Promise<Statement | undefined> {
+  private async byDays(id: number, query: HistoryQuery, { daysIn, days }: Days): Promise<Statement | undefined> {
     const [row] = await this.read(extent({ ...query, metrics: [query.metric] }), id);
     const [first, last] = row ?? [];
     if (typeof first !== 'bigint' || typeof last !== 'bigint') return undefined;
-    return dailyHistory(query, dayRuns(dayEdges(zone, Number(first), Number(last) + 1)));
+    return dailyHistory(query, dayRuns(dayEdges(daysIn, Number(first), Number(last) + 1, days)));
   }
 
   private async load(): Promise<void> {

@@ -33,20 +33,19 @@ export function extent(selection: Selection): Statement {
 export function fixedHistory(query: HistoryQuery, width: number): Statement {
   const points = deduplicated(query);
   return {
-    sql: `SELECT ts - ts % ${width} AS bucket, ${AGGREGATES} FROM (${points.sql}) GROUP BY bucket ORDER BY bucket`,
+    sql: inBuckets(`SELECT ts - ts % ${width} AS bucket, ${OF_SENSOR} FROM (${points.sql})`),
     values: points.values,
   };
 }
 
-/** Buckets that are the days of `runs`, in order of time: ts, last, min, max, mean, count, received. */
+/** Buckets that are the days, or lots of days, of `runs`, in order of time: ts, last, min, max, mean, count, received. */
 export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
   const points = deduplicated(query);
   const rows = runs.map(({ from, length }) => `(${from}::BIGINT, ${length}::BIGINT)`).join(',');
   return {
-    sql: `
-      SELECT runs.begin + (ts - runs.begin) // runs.length * runs.length AS bucket, ${AGGREGATES}
-      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.ts >= runs.begin
-      GROUP BY bucket ORDER BY bucket`,
+    sql: inBuckets(`
+      SELECT runs.begin + (ts - runs.begin) // runs.length * runs.length AS bucket, ${OF_SENSOR}
+      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.ts >= runs.begin`),
     values: points.values,
   };
 }
@@ -62,16 +61,27 @@ export function exported(query: ExportQuery): Statement {
   };
 }
 
-// Of values measured in the same ms the greatest is the last, as InfluxDB has it.
-// The mean of huge values is taken from smaller ones, so that their sum stays finite.
-const AGGREGATES = `
-  arg_max(value, (ts, value)), min(value), max(value),
-  CASE WHEN isfinite(avg(value)) THEN avg(value) ELSE avg(value / 1073741824) * 1073741824 END, count(*), max(received)`;
+/** What one sensor has in a bucket. Of values measured in the same ms the greatest is the last, as InfluxDB has it. */
+const OF_SENSOR = `
+  max(ts) AS newest, arg_max(value, (ts, value)) AS last, min(value) AS low, max(value) AS high,
+  ${mean('value')} AS own, count(*) AS size, max(received) AS received`;
+
+/** `ofSensors` selects a bucket and `OF_SENSOR`: each sensor's mean counts once, however many values it is of. */
+function inBuckets(ofSensors: string): string {
+  return `
+    SELECT bucket, arg_max(last, (newest, last)), min(low), max(high), ${mean('own')}, sum(size), max(received)
+    FROM (${ofSensors} GROUP BY bucket, sensor) GROUP BY bucket ORDER BY bucket`;
+}
+
+/** The mean of huge values is taken from smaller ones, so that their sum stays finite. */
+function mean(column: string): string {
+  return `CASE WHEN isfinite(avg(${column})) THEN avg(${column}) ELSE avg(${column} / 1073741824) * 1073741824 END`;
+}
 
 function deduplicated(query: HistoryQuery): Statement {
   const { sql, values } = where({ ...query, metrics: [query.metric] });
   return {
-    sql: `SELECT ts, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, ts`,
+    sql: `SELECT sensor, ts, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, ts`,
     values,
   };
 }

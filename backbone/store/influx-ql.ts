@@ -48,28 +48,43 @@ export function cutsOf(runs: readonly DayRun[], range: Range): Cut[] {
   }));
 }
 
-/** Buckets with columns last, min, max, count, received, mean; of a bucket with other metrics only, all but `received` are null. */
+/**
+ * Two statements. The first gives buckets with columns last, min, max, count, received; of a bucket with other metrics only, all but `received` are null.
+ * The second gives the mean of each bucket that has one. (All in one would have to ask each sensor for everything: five times as slow.)
+ */
 export function history(query: HistoryQuery, cut: Cut): string {
-  return `SELECT ${ends(query)}, mean(${name(query.metric)}) ${from(query, cut)} ${by(cut)}`;
+  const mean = `SELECT mean(${name(query.metric)})`;
+  const source = from(query, cut);
+  const means =
+    query.sensors.length === 1 ? `${mean} ${source} ${by(cut)}` : meanOfMeans(`${mean} AS "own" ${source}`, cut);
+  return `${ends(query, cut)}; ${means}`;
 }
 
-/** As `history`, in two statements, for values so large that their sum is infinite: the first without the mean, the second its `SHRINK`th part. */
+/** As `history`, for values so large that their sum is infinite: of the mean, the `SHRINK`th part. */
 export function historyOfGiants(query: HistoryQuery, cut: Cut): string {
   const small = `SELECT ${name(query.metric)} / ${SHRINK} AS "small" ${from(query, cut)}`;
   const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
-  return `SELECT ${ends(query)} ${from(query, cut)} ${by(cut)}; SELECT mean("small") FROM (${small}) ${time} ${by(cut)}`;
+  return `${ends(query, cut)}; ${meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)}`;
 }
 
 export const SHRINK = 2 ** 30;
+
+/** `own` selects a column of this name: the mean of one sensor in a bucket. */
+function meanOfMeans(own: string, cut: Cut): string {
+  // A bucket that the range begins within stands for itself by its begin.
+  const first = cut.from - ((cut.from - cut.begin) % cut.width);
+  const time = `WHERE time >= ${first}ms AND time < ${cut.to}ms`;
+  return `SELECT mean("own") FROM (${own} ${by(cut, 'sensor')}) ${time} ${by(cut)}`;
+}
 
 /** Points in order of time with columns sensor, received and a column a metric, null where a point has no such value. */
 export function points(query: ExportQuery, metrics: readonly string[]): string {
   return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, query)}`;
 }
 
-function ends({ metric }: HistoryQuery): string {
-  const aggregates = ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(metric)})`);
-  return [...aggregates, `max(${name(RECEIVED)})`].join(', ');
+function ends(query: HistoryQuery, cut: Cut): string {
+  const aggregates = ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(query.metric)})`);
+  return `SELECT ${aggregates.join(', ')}, max(${name(RECEIVED)}) ${from(query, cut)} ${by(cut)}`;
 }
 
 function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: Range): string {
@@ -78,6 +93,6 @@ function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, r
   return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND (${listed}) AND ${time}`;
 }
 
-function by({ width, begin }: Cut): string {
-  return `GROUP BY time(${width}ms, ${begin % width}ms) fill(none)`;
+function by({ width, begin }: Cut, ...tags: readonly string[]): string {
+  return `GROUP BY ${[`time(${width}ms, ${begin % width}ms)`, ...tags.map(name)].join(', ')} fill(none)`;
 }

@@ -8,7 +8,7 @@ import { query as ask, InfiniteNumber, type Rows, versionOf } from './influx-htt
 import * as ql from './influx-ql.ts';
 import { Standing } from './influx-standing.ts';
 import { InfluxWriter, isVersion1 } from './influx-write.ts';
-import type { Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
+import type { Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
 
 export interface InfluxOptions {
   /** How long one request of a write may take: 10 s unless told. */
@@ -129,8 +129,7 @@ class InfluxStore implements Store {
     if (range === undefined || sensors.length === 0 || !isName(query.farm) || !isMetric(query.metric)) return [];
     const asked = { ...query, ...range, sensors };
     return await this.read(async () => {
-      const cuts =
-        'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket.daysIn, signal);
+      const cuts = 'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket, signal);
       return cuts.length === 0 ? [] : await this.buckets(asked, cuts, signal);
     }, signal);
   }
@@ -175,28 +174,21 @@ class InfluxStore implements Store {
   }
 
   /** The part of the range that holds values, cut into runs of equal days: an open range must not cost a century of them. */
-  private async days(query: HistoryQuery, zone: string, signal?: AbortSignal): Promise<ql.Cut[]> {
+  private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.Cut[]> {
     const ends = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
     const [first, last] = ends;
     if (first === undefined || last === undefined) return [];
     const held: Range = { from: first, to: last + 1 };
-    return ql.cutsOf(dayRuns(dayEdges(zone, held.from, held.to)), held);
+    return ql.cutsOf(dayRuns(dayEdges(daysIn, held.from, held.to, days)), held);
   }
 
   private async buckets(query: HistoryQuery, cuts: readonly ql.Cut[], signal?: AbortSignal): Promise<Bucket[]> {
     try {
-      const found = await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal);
-      return found.flatMap(({ values }) => values.filter(holdsValues).map(toBucket));
+      return toBuckets(await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal), 1);
     } catch (error) {
       if (!(error instanceof InfiniteNumber)) throw error;
     }
-    const found = await this.rows(cuts.map((cut) => ql.historyOfGiants(query, cut)).join('; '), signal);
-    const values = (odd: number) =>
-      found.filter(({ statement }) => statement % 2 === odd).flatMap((rows) => rows.values);
-    const means = values(1).map(([, small]) => Number(small) * ql.SHRINK);
-    return values(0)
-      .filter(holdsValues)
-      .map((row, place) => toBucket([...row, means[place]]));
+    return toBuckets(await this.rows(cuts.map((cut) => ql.historyOfGiants(query, cut)).join('; '), signal), ql.SHRINK);
   }
 
   private async metrics(): Promise<string[]> {
@@ -250,19 +242,25 @@ class InfluxStore implements Store {
   }
 }
 
-/** Whether a row of a history is about more than points of other metrics. */
-function holdsValues([, last]: readonly unknown[]): boolean {
-  return last !== null;
-}
-
-function toBucket([ts, last, min, max, count, received, mean]: readonly unknown[]): Bucket {
-  return {
-    ts: Number(ts),
-    last: Number(last),
-    min: Number(min),
-    max: Number(max),
-    mean: Number(mean),
-    count: Number(count),
-    received: Number(received),
-  };
+/** Joins the answers to statements that come in pairs: all but the means, then the means, each to be multiplied by `scale`. */
+function toBuckets(found: readonly Rows[], scale: number): Bucket[] {
+  const rowsOf = (odd: number) =>
+    found.filter(({ statement }) => statement % 2 === odd).flatMap(({ values }) => values);
+  const means = new Map(rowsOf(1).map(([ts, mean]) => [ts, Number(mean) * scale]));
+  return rowsOf(0).flatMap(([ts, last, min, max, count, received]) => {
+    const mean = means.get(ts);
+    // Without a last value it holds other metrics only; without a mean it was deleted between the two statements.
+    if (last === null || mean === undefined) return [];
+    return [
+      {
+        ts: Number(ts),
+        last: Number(last),
+        min: Number(min),
+        max: Number(max),
+        mean,
+        count: Number(count),
+        received: Number(received),
+      },
+    ];
+  });
 }

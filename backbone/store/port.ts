@@ -10,11 +10,17 @@ export interface LatestValue {
   readonly received: number;
 }
 
+/** The width of buckets: a fixed number of ms below a day, aligned to Unix time 0, or calendar days. */
+export type BucketWidth = { readonly ms: number } | Days;
+
 /**
- * The width of buckets: a fixed number of ms below a day, aligned to Unix time 0,
- * or calendar days of an IANA time zone, which begin at local midnight and last 23, 24 or 25 hours.
+ * `days` calendar days (1 unless told) of an IANA time zone, counted from 1970-01-01 in lots of so many:
+ * a day begins at local midnight and lasts 23, 24 or 25 hours.
  */
-export type BucketWidth = { readonly ms: number } | { readonly daysIn: string };
+export interface Days {
+  readonly daysIn: string;
+  readonly days?: number;
+}
 
 export interface HistoryQuery {
   readonly farm: string;
@@ -28,16 +34,22 @@ export interface HistoryQuery {
 }
 
 /**
- * What fell into one bucket. `ts` is the bucket's begin, Unix ms; `last` is the value measured last; `received` is when the broker took the one
- * that came last, Unix ms (InfluxDB counts the sensors' other metrics in). Empty buckets are left out.
+ * What fell into one bucket of all the sensors that were asked for. Empty buckets are left out.
+ * Two rows cannot be joined into a wider one: whose values a mean is of is not in them.
  */
 export interface Bucket {
+  /** The bucket's begin, Unix ms. */
   readonly ts: number;
+  /** The value measured last, whichever sensor measured it; of several in the same ms the greatest. */
   readonly last: number;
+  /** The least and the greatest of all values. */
   readonly min: number;
   readonly max: number;
+  /** The mean of the sensors' own means: each that has a value in the bucket counts once, however often it measured. Of one sensor: the mean of its values. */
   readonly mean: number;
+  /** How many values there are, of all sensors together. */
   readonly count: number;
+  /** When the broker took the value that came last, Unix ms (InfluxDB counts the sensors' other metrics in). */
   readonly received: number;
 }
 

@@ -1,4 +1,4 @@
-import type { Bucket, BucketWidth } from '../../backbone/store/port.ts';
+import type { Bucket, BucketWidth, Days } from '../../backbone/store/port.ts';
 import { isLate } from '../../telemetry/backfill.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
@@ -13,59 +13,28 @@ const HOURS = [1, 2, 3, 4, 6, 12].map((n) => n * HOUR);
 /** Widths of less than a day, narrowest first, ms. */
 export const ROUND_WIDTHS: readonly number[] = [...SECONDS, ...MINUTES, ...HOURS];
 
-/** How a history is cut: what the store is asked for, and how many of its days go into one bucket (1 below a day). */
+/** How a history is cut. */
 export interface Cut {
   readonly bucket: BucketWidth;
-  readonly days: number;
   /** The width to tell people, ms; a day counts as 24 hours. */
   readonly bucketMs: number;
 }
 
 /**
  * The narrowest round width that cuts `from <= ts < to` (Unix ms) into at most `points` buckets (at least 1).
- * From a day upwards buckets are whole calendar days of `zone`.
+ * From a day upwards buckets are whole calendar days of `zone`, or lots of them. The store cuts those too: a field's mean over two days is not in its means of each.
  */
 export function chooseCut(from: number, to: number, points: number, zone: string): Cut {
   for (const ms of ROUND_WIDTHS) {
     if (Math.floor((to - 1) / ms) - Math.floor(from / ms) + 1 <= points) {
-      return { bucket: { ms }, days: 1, bucketMs: ms };
+      return { bucket: { ms }, bucketMs: ms };
     }
   }
-  const dayCount = dayNumber(to - 1, zone) - dayNumber(from, zone) + 1;
-  const days = Math.ceil(dayCount / points);
-  return { bucket: { daysIn: zone }, days, bucketMs: days * DAY };
-}
-
-/** Folds buckets of single days into buckets of `days` days, the first of which begins with the day of `from`. */
-export function foldDays(buckets: readonly Bucket[], from: number, days: number, zone: string): Bucket[] {
-  if (days === 1) return [...buckets];
-  const firstDay = dayNumber(from, zone);
-  const folded: Bucket[] = [];
-  let group = -1;
-  for (const bucket of buckets) {
-    const at = Math.floor((dayNumber(bucket.ts, zone) - firstDay) / days);
-    const open = folded.at(-1);
-    if (open === undefined || at !== group) {
-      folded.push({ ...bucket, ts: dayStart(firstDay + at * days, zone) });
-      group = at;
-    } else {
-      folded[folded.length - 1] = join(open, bucket);
-    }
-  }
-  return folded;
-}
-
-function join(earlier: Bucket, later: Bucket): Bucket {
-  const count = earlier.count + later.count;
-  return {
-    ts: earlier.ts,
-    last: later.last,
-    min: Math.min(earlier.min, later.min),
-    max: Math.max(earlier.max, later.max),
-    mean: (earlier.mean * earlier.count + later.mean * later.count) / count,
-    count,
-    received: Math.max(earlier.received, later.received),
-  };
+  const [first, last] = [dayNumber(from, zone), dayNumber(to - 1, zone)];
+  let days = Math.ceil((last - first + 1) / points);
+  // Lots are counted from 1970, so the range may touch one more than it is long.
+  while (Math.floor(last / days) - Math.floor(first / days) >= points) days += 1;
+  return { bucket: { daysIn: zone, days }, bucketMs: days * DAY };
 }
 
 /** A bucket as it is told: when its last value came is said only where that was long after the bucket was over. */
@@ -78,25 +47,37 @@ export function toRow({ ts, last, min, max, mean, count, received }: Bucket, cut
   return isFilledIn ? [ts, last, min, max, mean, count, received] : [ts, last, min, max, mean, count];
 }
 
-function endOf(ts: number, { bucket, days }: Cut): number {
-  return 'ms' in bucket ? ts + bucket.ms : dayStart(dayNumber(ts, bucket.daysIn) + days, bucket.daysIn);
+function endOf(ts: number, { bucket }: Cut): number {
+  return 'ms' in bucket ? ts + bucket.ms : beginOf(bucket, lotOf(bucket, ts) + 1);
+}
+
+/** Which lot of days `ts` falls into, counted from 1970. */
+function lotOf({ daysIn, days = 1 }: Days, ts: number): number {
+  return Math.floor(dayNumber(ts, daysIn) / days);
+}
+
+function beginOf({ daysIn, days = 1 }: Days, lot: number): number {
+  return dayStart(lot * days, daysIn);
 }
 
 /**
  * The whole buckets of a cut within `from <= ts < to`, as a range of time, or undefined when there are fewer than two:
  * what lies in them does not depend on where exactly the range begins and ends.
  */
-export function wholeBuckets({ bucket }: Cut, from: number, to: number): { from: number; to: number } | undefined {
+export function wholeBuckets(
+  { bucket, bucketMs }: Cut,
+  from: number,
+  to: number,
+): { from: number; to: number } | undefined {
   const inner =
     'ms' in bucket
       ? { from: Math.ceil(from / bucket.ms) * bucket.ms, to: Math.floor(to / bucket.ms) * bucket.ms }
-      : wholeDays(bucket.daysIn, from, to);
-  const least = 2 * ('ms' in bucket ? bucket.ms : DAY);
-  return inner.to - inner.from >= least ? inner : undefined;
+      : wholeLots(bucket, from, to);
+  return inner.to - inner.from >= 2 * bucketMs ? inner : undefined;
 }
 
-function wholeDays(zone: string, from: number, to: number) {
-  const first = dayNumber(from, zone);
-  const begin = dayStart(first, zone);
-  return { from: begin === from ? from : dayStart(first + 1, zone), to: dayStart(dayNumber(to, zone), zone) };
+function wholeLots(bucket: Days, from: number, to: number) {
+  const first = lotOf(bucket, from);
+  const begins = beginOf(bucket, first) === from;
+  return { from: begins ? from : beginOf(bucket, first + 1), to: beginOf(bucket, lotOf(bucket, to)) };
 }

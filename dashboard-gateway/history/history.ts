@@ -5,7 +5,7 @@ import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
 import { Gate } from '../http/gate.ts';
 import type { WritesListener } from '../live/feed.ts';
-import { type Cut, chooseCut, foldDays, type Row, toRow, wholeBuckets } from './buckets.ts';
+import { type Cut, chooseCut, type Row, toRow, wholeBuckets } from './buckets.ts';
 import { HistoryCache, type Subject } from './cache.ts';
 import { Flights } from './flights.ts';
 import { LateWrites } from './late-writes.ts';
@@ -94,10 +94,7 @@ export class History implements WritesListener {
     const { from, to, zone } = asked;
     const cut = chooseCut(from, to, asked.points, zone);
     const buckets = asked.sensors.length === 0 ? [] : await this.buckets(asked, cut, left);
-    return {
-      bucketMs: cut.bucketMs,
-      rows: foldDays(buckets, from, cut.days, zone).map((bucket) => toRow(bucket, cut)),
-    };
+    return { bucketMs: cut.bucketMs, rows: buckets.map((bucket) => toRow(bucket, cut)) };
   }
 
   private async buckets(asked: Asked, cut: Cut, left: AbortSignal): Promise<Bucket[]> {
@@ -144,6 +141,6 @@ function keyOf({ farm, metric, sensors }: Asked, { bucket }: Cut, whole: { from:
   const who = createHash('sha256')
     .update([...sensors].sort().join(' '))
     .digest('base64url');
-  const width = 'ms' in bucket ? bucket.ms : bucket.daysIn;
+  const width = 'ms' in bucket ? bucket.ms : `${bucket.days} ${bucket.daysIn}`;
   return [farm, metric, who, width, whole.from, whole.to].join(' ');
 }

@@ -113,14 +113,20 @@ export class Model {
 function toBucket(ts: number, list: readonly LatestValue[]): Omit<Bucket, 'received'> {
   const values = list.map(({ value }) => value);
   const last = list.reduce((a, b) => (b.ts > a.ts || (b.ts === a.ts && b.value > a.value) ? b : a));
+  const sensors = [...new Set(list.map(({ sensor }) => sensor))];
+  const own = (of: string) => meanOf(list.filter(({ sensor }) => sensor === of).map(({ value }) => value));
   return {
     ts,
     last: last.value,
     min: Math.min(...values),
     max: Math.max(...values),
-    mean: values.reduce((a, b) => a + b, 0) / values.length,
+    mean: meanOf(sensors.map(own)),
     count: values.length,
   };
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
 }
 
 /** In one order, whatever the store's. */

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Bucket, BucketWidth, HistoryQuery, Store } from '../../backbone/store/port.ts';
 import { Closed, StoreRejected } from '../../core/errors.ts';
+import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type ChildScript, startChild } from './child-process.ts';
 import {
@@ -315,6 +316,8 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         await rejects(history({ bucket: { ms: 0 } }), RangeError);
         await rejects(history({ bucket: { ms: 1.5 } }), RangeError);
         await rejects(history({ bucket: { ms: Number.NaN } }), RangeError);
+        await rejects(history({ bucket: { daysIn: 'UTC', days: 0 } }), RangeError);
+        await rejects(history({ bucket: { daysIn: 'UTC', days: 1.5 } }), RangeError);
       });
 
       it('takes several sensors together: the last is the one measured last over all', async () => {
@@ -326,6 +329,37 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         ]);
         const found = { ts: T0, last: 20, min: 10, max: 30, mean: 20, count: 3, received: T0 + 9 + SECOND };
         expect(await history({ sensors: ['c', 'a', 'b'], bucket: { ms: SECOND } })).to.deep.equal([found]);
+      });
+
+      it('has as the mean of several sensors that of their own means, however often each measures', async () => {
+        const values = (sensor: string, every: number, m: number) =>
+          Array.from({ length: HOUR / every }, (_, i) => reading(T0 + i * every, { m, other: -i }, { sensor }));
+        await store.write([...values('a', MINUTE, 20), ...values('b', 20 * MINUTE, 40), ...values('c', MINUTE, 900)]);
+        const sensors = ['a', 'b'];
+        for (const bucket of [{ ms: HOUR }, { ms: 5 * HOUR }, { daysIn: 'Asia/Kolkata' }]) {
+          const [first] = await history({ sensors, bucket });
+          expect(first).to.deep.include({ min: 20, max: 40, mean: 30, count: 63 });
+          expect((await history({ sensors: ['b'], bucket })).map(({ mean }) => mean)).to.deep.equal([40]);
+        }
+      });
+
+      it('leaves a sensor that has no value in a bucket out of the mean there, also where the range cuts the bucket', async () => {
+        const of = (sensor: string, ...values: [at: number, m: number][]) =>
+          values.map(([at, m]) => reading(T0 + at * MINUTE, { m }, { sensor }));
+        const readings = [
+          ...of('a', [1, 0], [2, 2], [3, 4], [11, 8], [12, 8], [31, 1], [39, 3]),
+          ...of('b', [1, 100], [9, 10], [21, 6], [38, 5]),
+          reading(T0 + 13 * MINUTE, { other: 7 }, { sensor: 'b' }),
+        ];
+        await store.write(readings);
+        const asked = { sensors: ['a', 'b', 'none'], from: T0 + 2 * MINUTE, to: T0 + 39 * MINUTE };
+        const found = await history({ ...asked, bucket: { ms: 10 * MINUTE } });
+        expect(found.map(({ ts, mean, count }) => [(ts - T0) / MINUTE, mean, count])).to.deep.equal([
+          [0, 6.5, 3],
+          [10, 8, 2],
+          [20, 6, 1],
+          [30, 3, 2],
+        ]);
       });
 
       it('of values measured in the same ms takes the greatest as the last', async () => {
@@ -354,6 +388,9 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         }
         const [, second] = await history({ bucket: { ms: MINUTE } });
         expect(second?.mean).to.equal(4);
+        await store.write([1.3e308, 1.7e308, 1.6e308].map((m, i) => reading(T0 + i, { m }, { sensor: `t${i % 2}` })));
+        const [field] = await history({ sensors: ['t0', 't1'], bucket: { ms: MINUTE } });
+        expect(field?.mean).to.be.closeTo(1.575e308, 1e300);
       });
 
       it('of what nobody knows is empty', async () => {
@@ -409,6 +446,27 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         const found = await history({ from: midnight + 2 * HOUR, to: midnight + 30 * HOUR, bucket });
         expect(found).to.have.length(1);
         expect(found[0]).to.deep.include({ ts: midnight, last: 20, min: 5, max: 20, mean: 12.5, count: 2 });
+      });
+
+      it('go into one bucket in lots counted from 1970, over changes of the clocks, with each sensor’s own mean once', async () => {
+        const random = seeded(3);
+        const model = new Model(fixture.supports.receivedPerValue);
+        const begin = Date.parse('2025-01-15T12:00Z');
+        const readings = Array.from({ length: 3_000 }, () => {
+          const sensor = ['a', 'b', 'b', 'b', 'c'][Math.floor(random() * 5)] ?? 'a';
+          return reading(begin + Math.floor(random() * 400 * DAY), { m: random() * 100 }, { sensor });
+        });
+        await store.write(readings);
+        model.write(readings);
+        for (const zone of ['Europe/Berlin', 'Pacific/Auckland']) {
+          for (const days of [2, 7, 30]) {
+            const sensors = ['a', 'b', 'c'];
+            const range = { from: begin + 1234, to: begin + 390 * DAY };
+            const query = { farm: 'north', sensors, metric: 'm', ...range, bucket: { daysIn: zone, days } };
+            const lot = (ts: number) => dayStart(Math.floor(dayNumber(ts, zone) / days) * days, zone);
+            same(await store.history(query), model.history(query, lot));
+          }
+        }
       });
 
       it('far apart are each found', async () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { HistoryQuery, Store } from '../../backbone/store/port.ts';
-import { foldDays, wholeBuckets } from '../../dashboard-gateway/history/buckets.ts';
+import { chooseCut, wholeBuckets } from '../../dashboard-gateway/history/buckets.ts';
 import { HistoryCache } from '../../dashboard-gateway/history/cache.ts';
 import { Flights } from '../../dashboard-gateway/history/flights.ts';
 import { type Asked, History } from '../../dashboard-gateway/history/history.ts';
@@ -14,7 +14,7 @@ const DAY = 24 * HOUR;
 const begin = Date.parse('2026-03-27T00:00:00+01:00');
 
 describe('whole buckets of a range', () => {
-  const ms = (width: number) => ({ bucket: { ms: width }, days: 1, bucketMs: width });
+  const ms = (width: number) => ({ bucket: { ms: width }, bucketMs: width });
 
   it('are those that the range’s ends do not cut', () => {
     expect(wholeBuckets(ms(10), 5, 42)).to.deep.equal({ from: 10, to: 40 });
@@ -24,10 +24,19 @@ describe('whole buckets of a range', () => {
   });
 
   it('are calendar days where days are asked for', () => {
-    const cut = { bucket: { daysIn: 'Europe/Berlin' }, days: 2, bucketMs: 2 * DAY };
+    const cut = { bucket: { daysIn: 'Europe/Berlin', days: 1 }, bucketMs: DAY };
     const whole = { from: begin, to: begin + 3 * DAY - HOUR };
     expect(wholeBuckets(cut, begin, whole.to + 5 * HOUR)).to.deep.equal(whole);
     expect(wholeBuckets(cut, begin - HOUR, whole.to)).to.deep.equal(whole);
+  });
+
+  it('are lots of days counted from 1970 where those are asked for', () => {
+    const cut = { bucket: { daysIn: 'Europe/Berlin', days: 2 }, bucketMs: 2 * DAY };
+    // The 27th is day 20539 since 1970, the second of its two.
+    const whole = { from: begin + DAY, to: begin + 5 * DAY - HOUR };
+    expect(wholeBuckets(cut, begin + 1, whole.to + 5 * HOUR)).to.equal(undefined);
+    expect(wholeBuckets(cut, begin + 1, whole.to + 2 * DAY)).to.deep.equal({ ...whole, to: whole.to + 2 * DAY });
+    expect(wholeBuckets(cut, whole.from, whole.to + 2 * DAY)).to.deep.equal({ ...whole, to: whole.to + 2 * DAY });
   });
 });
 
@@ -147,7 +156,11 @@ describe('history from memory', () => {
     const readings = Array.from({ length: 72 * 4 }, (_, i) =>
       reading({ ts: begin + (i * HOUR) / 4, values: { moisture: i } }),
     );
-    await place.store.write(readings);
+    // A second sensor that measures far less often.
+    const rare = [1, 30, 31, 50].map((h) =>
+      reading({ sensor: 's2', ts: begin + h * HOUR, values: { moisture: 10_000 * h } }),
+    );
+    await place.store.write([...readings, ...rare]);
   });
 
   afterEach(() => place.close());
@@ -209,24 +222,16 @@ describe('history from memory', () => {
       const asked: Asked = {
         farm: 'north',
         zone: 'Europe/Berlin',
-        sensors: ['s1'],
+        sensors: [['s1'], ['s1', 's2']][random(2)] ?? [],
         metric: 'moisture',
         from,
         to: from + (1 + random(4)) * DAY + random(3),
-        points: [3, 5, 48, 500][random(4)] ?? 1,
+        points: [1, 2, 3, 5, 48, 500][random(6)] ?? 1,
       };
       const { rows } = await history.ask(asked, new AbortController().signal);
-      const cut = queries.at(-1)?.bucket ?? { ms: 1 };
-      const fresh = await place.store.history({ ...asked, bucket: cut });
-      const days = rows.length > 0 && 'daysIn' in cut ? Math.ceil(daysOf(asked) / asked.points) : 1;
-      const expected = foldDays(fresh, from, days, asked.zone).map((b) => [
-        b.ts,
-        b.last,
-        b.min,
-        b.max,
-        b.mean,
-        b.count,
-      ]);
+      const { bucket } = chooseCut(asked.from, asked.to, asked.points, asked.zone);
+      const fresh = await place.store.history({ ...asked, bucket });
+      const expected = fresh.map((b) => [b.ts, b.last, b.min, b.max, b.mean, b.count]);
       expect(
         rows.map((row) => row.slice(0, 6)),
         JSON.stringify(asked),
@@ -268,8 +273,3 @@ describe('history from memory', () => {
     history.close();
   });
 });
-
-function daysOf({ from, to }: Asked): number {
-  const day = (ts: number) => Math.floor((ts + (ts < Date.parse('2026-03-29T01:00:00Z') ? 1 : 2) * HOUR) / DAY);
-  return day(to - 1) - day(from) + 1;
-}

@@ -291,6 +291,16 @@ describe('the gateway over HTTP', () => {
       expect((await ask(`field=nowhere&metric=moisture&from=${begin}&to=${begin + HOUR}`)).rows).to.deep.equal([]);
     });
 
+    it('of a field counts each sensor once in the mean of a bucket, however often it measured, in any width', async () => {
+      const often = [...Array(72)].map((_, hour) => reading({ ts: begin + hour * HOUR, values: { wet: 20 } }));
+      await place.store.write([...often, reading({ ts: begin + HOUR, sensor: 'h2', values: { wet: 40 } })]);
+      for (const points of [1, 2, 3]) {
+        const { rows } = await ask(`field=f1&metric=wet&from=${begin}&to=${begin + 71 * HOUR}&points=${points}`);
+        const means = rows.map(([, , , , mean]) => mean);
+        expect(means, `${points} points`).to.deep.equal(rows.map((_, i) => (i === 0 ? 30 : 20)));
+      }
+    });
+
     it('refuses what is not a question', async () => {
       const wrong = [
         'metric=moisture',
