@@ -35,7 +35,7 @@ const services: Record<ServiceName, Service> = {
     names: ['rabbitmq-server'],
     package: 'rabbitmq-server',
     units: ['rabbitmq-server', 'epmd.service', 'epmd.socket'],
-    image: 'rabbitmq:4',
+    image: 'rabbitmq:4.0',
     advice: 'Debian/Ubuntu: apt-get install rabbitmq-server; macOS: brew install rabbitmq',
   },
   influxdb: {
@@ -76,6 +76,11 @@ const services: Record<ServiceName, Service> = {
 /** What the environment says to use instead of a server of our own, if anything. */
 export function named(service: ServiceName): string | undefined {
   return process.env[services[service].variable] || undefined;
+}
+
+/** The image of a service, for where nothing else can be had. */
+export function imageOf(service: ServiceName): string | undefined {
+  return services[service].image;
 }
 
 const found = new Map<ServiceName, Promise<Place>>();

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { loadConfig, unknownVariables } from '../../core/config.ts';
+import { imageOf } from '../services/install.ts';
 import { projectFile } from './house-table.ts';
 
 const bind = z.object({
@@ -13,6 +14,7 @@ const bind = z.object({
 const service = z.object({
   image: z.string(),
   build: z.string().optional(),
+  pull_policy: z.string().optional(),
   command: z.array(z.string()).optional(),
   restart: z.string(),
   environment: z.record(z.string(), z.string()),
@@ -25,6 +27,8 @@ const composeFile = z.object({
   services: z.record(z.string(), service),
   volumes: z.record(z.string(), z.null()),
 });
+
+const manifest = z.object({ version: z.string() });
 
 type Variables = Readonly<Record<string, string>>;
 
@@ -63,10 +67,21 @@ describe('compose.yaml', () => {
 
   it('has RabbitMQ, InfluxDB and one service for each role', () => {
     expect(Object.keys(file.services)).to.deep.equal(['rabbitmq', 'influxdb', ...ROLES]);
-    expect(named('rabbitmq').image).to.equal('rabbitmq:4');
-    expect(named('influxdb').image).to.equal('influxdb:2.7');
-    for (const role of ROLES) expect(named(role)).to.deep.include({ build: '.', command: [role] });
-    expect(new Set(ROLES.map((role) => named(role).image)).size).to.equal(1);
+    for (const role of ROLES) expect(named(role).command).to.deep.equal([role]);
+  });
+
+  it('names servers by a minor version, RabbitMQ by the one that the tests take: no pull brings another', () => {
+    for (const name of ['rabbitmq', 'influxdb']) expect(named(name).image, name).to.match(/^[a-z]+:\d+\.\d+$/);
+    expect(named('rabbitmq').image).to.equal(imageOf('rabbitmq'));
+  });
+
+  it('builds its image in one service; the other roles use it under its name and do not look for it elsewhere', async () => {
+    const { version } = manifest.parse(JSON.parse(await projectFile('package.json')));
+    const [builder = '', ...more] = Object.keys(file.services).filter((name) => named(name).build !== undefined);
+    expect(ROLES).to.include(builder);
+    expect(more).to.deep.equal([]);
+    for (const role of ROLES) expect(named(role).image, role).to.equal(`loam:${version}`);
+    for (const role of ROLES.filter((one) => one !== builder)) expect(named(role).pull_policy, role).to.equal('never');
   });
 
   it('gives each role settings that are right, and no variable that is none', () => {
