@@ -5,12 +5,19 @@ import { code, projectFile, tableRows } from './house-table.ts';
 const versions = z.record(z.string(), z.string());
 const manifest = z.object({ version: z.string(), dependencies: versions, devDependencies: versions });
 
+const REGISTRY = 'https://registry.npmjs.org/';
+
 async function direct(): Promise<Record<string, string>> {
   const { dependencies, devDependencies } = manifest.parse(JSON.parse(await projectFile('package.json')));
   return { ...dependencies, ...devDependencies };
 }
 
-const lockFile = z.object({ packages: z.record(z.string(), z.object({ optionalDependencies: versions.optional() })) });
+const entry = z.object({
+  integrity: z.string().optional(),
+  resolved: z.string().optional(),
+  optionalDependencies: versions.optional(),
+});
+const lockFile = z.object({ packages: z.record(z.string(), entry) });
 
 describe('dependencies', () => {
   it('have exact versions', async () => {
@@ -27,6 +34,18 @@ describe('dependencies', () => {
           () => `node_modules/${name}` in packages || `${path}/node_modules/${name}` in packages,
         );
       }
+    }
+  });
+
+  it('are fetched from the registry as what they were when they were locked, for every platform', async () => {
+    for (const file of ['package-lock.json', 'bench/peers/node-red/package-lock.json']) {
+      const { packages } = lockFile.parse(JSON.parse(await projectFile(file)));
+      const locked = Object.entries(packages).filter(([path]) => path !== '');
+      expect(locked, file).to.have.length.of.at.least(100);
+      const doubtful = locked.filter(([, { integrity = '', resolved = REGISTRY }]) => {
+        return !/^sha512-[\w+/]{86}==$/.test(integrity) || !resolved.startsWith(REGISTRY);
+      });
+      expect(doubtful.map(([path]) => `${file}: ${path}`)).to.deep.equal([]);
     }
   });
 
