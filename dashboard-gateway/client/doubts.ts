@@ -14,7 +14,7 @@ const MAX_TOUCHED = 1000;
 export class Doubts {
   readonly settleMs: number;
   readonly #touched = new Map<number, number>();
-  /** `narrowed` when it holds nothing but buckets that were touched: looking again is useless before they rest. */
+  /** `narrowed` when it holds nothing but buckets that were touched: looking again is of little use before they rest. */
   #stretch: (Stretch & { readonly since: number; readonly narrowed: boolean }) | undefined;
 
   constructor(settleMs: number) {
@@ -28,6 +28,12 @@ export class Doubts {
   /** All from `from` to `to` is doubtful as of `since` (Unix ms). */
   add(from: number, to: number, since: number): void {
     this.#stretch = { from, to: Math.max(from, to), since, narrowed: false };
+  }
+
+  /** The bucket `ts` has to be looked at, though nothing else may be doubtful. */
+  ask(ts: number, now: number): void {
+    const { from, to, since, narrowed } = this.#stretch ?? { from: ts, to: ts, since: now, narrowed: true };
+    this.#stretch = { from: Math.min(from, ts), to: Math.max(to, ts), since, narrowed };
   }
 
   /** A live row was folded into the bucket `ts`. */
@@ -49,11 +55,12 @@ export class Doubts {
     return Math.max(this.settleMs / 2, this.#stretch.since + this.settleMs - now);
   }
 
-  /** The doubtful stretch, once it has come to rest. */
-  rested(now: number): Stretch | undefined {
+  /** The doubtful stretch, once it has come to rest, or has not for `patienceMs`. */
+  rested(now: number, patienceMs: number): Stretch | undefined {
     const stretch = this.#stretch;
     if (stretch === undefined || now - stretch.since < this.settleMs) return undefined;
-    return stretch.narrowed && this.#restless(stretch, now).length > 0 ? undefined : stretch;
+    const isRestless = stretch.narrowed && this.#restless(stretch, now).length > 0;
+    return isRestless && now - stretch.since < patienceMs ? undefined : stretch;
   }
 
   /** Buckets touched at `since` or later. */
@@ -63,7 +70,8 @@ export class Doubts {
 
   /** `looked` was fetched at `at`: what was touched shortly before or since stays doubtful, nothing else does. */
   settle(looked: Stretch, at: number): void {
-    const restless = this.#restless(looked, at);
+    // Since then it may have grown.
+    const restless = this.#restless(this.#stretch ?? looked, at);
     for (const [ts, touched] of this.#touched) if (touched < at - this.settleMs) this.#touched.delete(ts);
     this.#stretch =
       restless.length === 0

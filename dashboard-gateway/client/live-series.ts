@@ -15,6 +15,8 @@ export interface LiveSeriesOptions {
   readonly client: Pick<LiveClient, 'on'>;
   /** Which live rows belong to it; `field` is that of their sensor. */
   readonly accepts: (row: Row, field: string | undefined) => boolean;
+  /** Whether rows of several sensors belong to it, as of a field; true unless told. Of one sensor every mean is known without asking again. */
+  readonly several?: boolean;
   /** The range to show, asked at each fetch: it may move with the clock. */
   readonly span: () => Span;
   /** Asks the gateway's history; its rejections are passed to `onProblem`. */
@@ -35,8 +37,13 @@ export interface LiveSeriesOptions {
 const MAX_PENDING = 2000;
 const SETTLE_MS = 5000;
 const LEAST_WAIT_MS = 1000;
+/** Days of 23 and 25 hours may make the ends of a second look reach into one bucket more each. */
+const SPARE = 2;
 /** A second look asks for at least this many buckets, so that the gateway chooses the same width for them. */
 const LEAST_BUCKETS = 40;
+/** A mean that only the gateway knows is asked for so many times while its bucket is being filled, and at least every five minutes. */
+const LOOKS_A_BUCKET = 20;
+const LONGEST_PATIENCE_MS = 300_000;
 
 /**
  * A stretch of history that keeps growing with live rows and heals by itself.
@@ -44,13 +51,18 @@ const LEAST_BUCKETS = 40;
  * It is fetched, live rows are folded in, and after a `gap` it is fetched again. A value is announced before the store has it, so
  * around every fetch some values may be in the answer, or among the live rows, or both: those buckets are doubtful, and are fetched
  * once more when nothing has arrived in them for `settleMs`. What is then shown is what a client shows that was never cut off.
+ *
+ * Of several sensors, the mean of a bucket is that of their own means. They are known where live rows alone made the bucket; the others' means
+ * stay the gateway's until it is asked again, at rest as well or, while rows keep arriving, now and then.
  */
 export class LiveSeries {
   readonly #options: LiveSeriesOptions;
+  readonly #isOfSeveral: boolean;
   readonly #doubts: Doubts;
   readonly #ends: (() => void)[];
   #series: Series | undefined;
   #fetching = new AbortController();
+  /** Set from when it is known that a look follows until it is over. */
   #again: ReturnType<typeof setTimeout> | undefined;
   #endPause: () => void = () => {};
   /** Rows of the fetch under way; undefined while there is none. */
@@ -59,6 +71,7 @@ export class LiveSeries {
 
   constructor(options: LiveSeriesOptions) {
     this.#options = options;
+    this.#isOfSeveral = options.several ?? true;
     this.#doubts = new Doubts(options.settleMs ?? SETTLE_MS);
     this.#ends = [
       options.client.on('readings', ({ field, rows }) => this.#take(field, rows)),
@@ -83,7 +96,7 @@ export class LiveSeries {
   /** Fetches all of it again. */
   load(): void {
     this.#fetching.abort();
-    clearTimeout(this.#again);
+    this.#stopWaiting();
     this.#fetching = new AbortController();
     void this.#fetchAll(this.#fetching.signal);
   }
@@ -93,7 +106,7 @@ export class LiveSeries {
     for (const end of this.#ends) end();
     this.#fetching.abort();
     this.#endPause();
-    clearTimeout(this.#again);
+    this.#stopWaiting();
   }
 
   async #fetchAll(signal: AbortSignal): Promise<void> {
@@ -142,26 +155,34 @@ export class LiveSeries {
       changed = true;
     }
     if (changed) this.#options.onChange();
+    if (this.#again === undefined && this.#pending === undefined) this.#lookAgainLater();
   }
 
   #fold(row: Row): void {
     const series = this.#series;
     if (series === undefined) return;
     const received = this.#options.now?.() ?? Date.now();
-    this.#doubts.touch(series.fold(row, received), Date.now());
+    const ts = series.fold(this.#isOfSeveral ? row : { ...row, sensor: undefined }, received);
+    this.#doubts.touch(ts, Date.now());
+    if (!series.knowsMean(ts)) this.#doubts.ask(ts, Date.now());
   }
 
   #lookAgainLater(): void {
-    clearTimeout(this.#again);
+    this.#stopWaiting();
     const wait = this.#doubts.nextAfter(Date.now());
     if (wait === undefined || this.#closed) return;
     this.#again = setTimeout(() => void this.#lookAgain(), wait);
   }
 
-  /** Fetches the doubtful buckets that have come to rest, and takes the store's word for them. */
+  #stopWaiting(): void {
+    clearTimeout(this.#again);
+    this.#again = undefined;
+  }
+
+  /** Fetches the doubtful buckets that have come to rest, or that have kept it waiting, and takes the store's word for them. */
   async #lookAgain(): Promise<void> {
     const series = this.#series;
-    const rested = this.#doubts.rested(Date.now());
+    const rested = this.#doubts.rested(Date.now(), this.#patience());
     if (series === undefined || rested === undefined) return this.#lookAgainLater();
     const { signal } = this.#fetching;
     const width = series.bucketMs;
@@ -170,7 +191,7 @@ export class LiveSeries {
     const from = to - Math.max(count, LEAST_BUCKETS) * width;
     const begun = Date.now();
     try {
-      const answer = await this.#options.fetch({ from, to, points: Math.max(count, LEAST_BUCKETS) + 1 }, signal);
+      const answer = await this.#options.fetch({ from, to, points: Math.max(count, LEAST_BUCKETS) + SPARE }, signal);
       if (signal.aborted) return;
       if (answer.bucketMs === width) {
         series.replace(rested.from, to, answer.rows, this.#doubts.touchedSince(begun - this.#doubts.settleMs));
@@ -182,6 +203,12 @@ export class LiveSeries {
       if (!(this.#options.mayPass?.(error) ?? true)) this.#doubts.clear();
     }
     this.#lookAgainLater();
+  }
+
+  #patience(): number {
+    if (!this.#isOfSeveral || this.#series === undefined) return Number.POSITIVE_INFINITY;
+    const share = Math.min(LONGEST_PATIENCE_MS, this.#series.bucketMs / LOOKS_A_BUCKET);
+    return Math.max(this.#doubts.settleMs, share);
   }
 
   #roughWidth(): number {

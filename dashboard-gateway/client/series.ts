@@ -1,5 +1,6 @@
 /**
- * `[ts, last, min, max, mean, count]`: what fell into the time from `ts` (Unix ms) until the next bucket. Where a value of it was received more than
+ * `[ts, last, min, max, mean, count]`: what fell into the time from `ts` (Unix ms) until the next bucket. Of several sensors `mean` is the mean of
+ * their own means: each that has a value in the bucket counts once. Where a value of it was received more than
  * 15 minutes after the bucket was over, `received` says when the last one was (Unix ms).
  */
 export type HistoryRow = readonly [
@@ -35,6 +36,8 @@ export interface Bucket {
 }
 
 export interface LiveValue {
+  /** Whose it is, where the series is of several sensors. */
+  readonly sensor?: string | undefined;
   readonly ts: number;
   readonly last: number;
   readonly min: number;
@@ -43,6 +46,21 @@ export interface LiveValue {
   readonly count: number;
 }
 
+interface Part {
+  mean: number;
+  count: number;
+}
+
+interface Held extends Bucket {
+  /** Each sensor's own mean, where live values alone made the bucket: the history does not tell whose values its means are of. */
+  parts: Map<string, Part> | undefined;
+  /** Whether its mean leaves live values out, for want of parts. */
+  behind: boolean;
+}
+
+/** Parts kept in all buckets together; should there be more, those of the oldest buckets go. */
+const MAX_PARTS = 20_000;
+
 /**
  * A metric over a range of time, in buckets of the history's width, in order of time.
  * Live values are folded into their bucket, also when they come late. At most `limit` buckets: the oldest go first.
@@ -50,7 +68,10 @@ export interface LiveValue {
 export class Series {
   readonly bucketMs: number;
   readonly #limit: number;
-  #buckets: Bucket[];
+  #buckets: Held[];
+  /** Buckets with parts, in the order in which they were begun. */
+  readonly #parted: Held[] = [];
+  #partCount = 0;
 
   constructor({ bucketMs, rows }: HistoryAnswer, limit = 5000) {
     this.bucketMs = Math.max(1, bucketMs);
@@ -67,21 +88,32 @@ export class Series {
     return this.#buckets;
   }
 
-  /** Puts a value that was received at `received` (Unix ms; absent: as soon as it was measured) into its bucket and gives back that bucket's begin. */
+  /**
+   * Puts a value that was received at `received` (Unix ms; absent: as soon as it was measured) into its bucket and gives back that bucket's begin.
+   * Where it is not known whose the bucket's other values are, its mean stays as it is, and `knowsMean` says so.
+   */
   fold(value: LiveValue, received = value.ts): number {
     const before = this.#before(value.ts);
     const bucket = this.#buckets[before];
     if (bucket && value.ts < bucket.ts + this.bucketMs) {
       merge(bucket, value);
+      this.#mergeMean(bucket, value);
       bucket.lateAt = this.#lateAt(bucket.ts, received) ?? bucket.lateAt;
       return bucket.ts;
     }
     const ts = this.startOf(value.ts);
     const { last, min, max, mean, count } = value;
     const lateAt = this.#lateAt(ts, received);
-    this.#buckets.splice(before + 1, 0, { ts, last, lastTs: value.ts, min, max, mean, count, lateAt });
+    const fresh: Held = { ts, last, lastTs: value.ts, min, max, mean, count, lateAt, parts: undefined, behind: false };
+    this.#buckets.splice(before + 1, 0, fresh);
+    if (value.sensor !== undefined) this.#beginParts(fresh, value.sensor);
     if (this.#buckets.length > this.#limit) this.#buckets.shift();
     return ts;
+  }
+
+  /** Whether the mean of the bucket that begins at `ts` is of all the values that were folded into it; if not, the history has to be asked. */
+  knowsMean(ts: number): boolean {
+    return this.#buckets[this.#before(ts)]?.behind !== true;
   }
 
   /** Where a bucket that holds `ts` begins. Buckets of days begin with the farm's days: their neighbours tell when that is. */
@@ -91,10 +123,13 @@ export class Series {
     return Math.floor((ts - phase) / this.bucketMs) * this.bucketMs + phase;
   }
 
-  /** Takes `rows` for what lies in `from <= ts < to`, except for the buckets of `kept`. */
+  /** Takes `rows` for what lies in `from <= ts < to`, except for the buckets of `kept`: of these, only the means that are not known. */
   replace(from: number, to: number, rows: readonly HistoryRow[], kept: ReadonlySet<number>): void {
+    const within = rows.filter(([ts]) => ts >= from && ts < to);
+    const means = new Map(within.map(([ts, , , , mean]) => [ts, mean]));
+    for (const b of this.#buckets) if (b.behind && kept.has(b.ts)) b.mean = means.get(b.ts) ?? b.mean;
     const stays = this.#buckets.filter((b) => b.ts < from || b.ts >= to || kept.has(b.ts));
-    const comes = rows.filter(([ts]) => ts >= from && ts < to && !kept.has(ts)).map(bucketOf);
+    const comes = within.filter(([ts]) => !kept.has(ts)).map(bucketOf);
     this.#buckets = [...stays, ...comes].sort((a, b) => a.ts - b.ts).slice(-this.#limit);
   }
 
@@ -116,6 +151,43 @@ export class Series {
     return { min, max, last: newest.last, lastTs: newest.lastTs };
   }
 
+  #mergeMean(bucket: Held, { sensor, mean, count }: LiveValue): void {
+    if (sensor === undefined) {
+      bucket.mean += ((mean - bucket.mean) * count) / bucket.count;
+      return;
+    }
+    if (bucket.parts === undefined) {
+      bucket.behind = true;
+      return;
+    }
+    const part = bucket.parts.get(sensor);
+    if (part === undefined) {
+      bucket.parts.set(sensor, { mean, count });
+      bucket.mean += (mean - bucket.mean) / bucket.parts.size;
+      this.#countPart();
+      return;
+    }
+    const before = part.mean;
+    part.count += count;
+    part.mean += ((mean - before) * count) / part.count;
+    bucket.mean += (part.mean - before) / bucket.parts.size;
+  }
+
+  #beginParts(bucket: Held, sensor: string): void {
+    bucket.parts = new Map([[sensor, { mean: bucket.mean, count: bucket.count }]]);
+    this.#parted.push(bucket);
+    this.#countPart();
+  }
+
+  #countPart(): void {
+    this.#partCount += 1;
+    if (this.#partCount <= MAX_PARTS) return;
+    const oldest = this.#parted.shift();
+    if (oldest === undefined) return;
+    this.#partCount -= oldest.parts?.size ?? 0;
+    oldest.parts = undefined;
+  }
+
   #lateAt(ts: number, received: number): number | undefined {
     return received > ts + this.bucketMs + LATE_AFTER_MS ? received : undefined;
   }
@@ -125,14 +197,12 @@ export class Series {
   }
 }
 
-function bucketOf([ts, last, min, max, mean, count, lateAt]: HistoryRow): Bucket {
-  return { ts, last, lastTs: ts, min, max, mean, count, lateAt };
+function bucketOf([ts, last, min, max, mean, count, lateAt]: HistoryRow): Held {
+  return { ts, last, lastTs: ts, min, max, mean, count, lateAt, parts: undefined, behind: false };
 }
 
 function merge(bucket: Bucket, value: LiveValue): void {
-  const count = bucket.count + value.count;
-  bucket.mean += ((value.mean - bucket.mean) * value.count) / count;
-  bucket.count = count;
+  bucket.count += value.count;
   bucket.min = Math.min(bucket.min, value.min);
   bucket.max = Math.max(bucket.max, value.max);
   if (value.ts < bucket.lastTs) return;

@@ -34,6 +34,7 @@ export function openSeries(subject: Subject): OpenSeries {
   const open = new LiveSeries({
     client: live,
     accepts: (row, field) => row.metric === metric && ('sensor' in of ? row.sensor === of.sensor : field === of.field),
+    several: 'field' in of,
     span: () => spanOf(range, gatewayNow()),
     now: gatewayNow,
     fetch: async (span, signal) => {
