@@ -45,7 +45,8 @@ const CALM_MS = 1_000;
  *
  * The door is open or shut. Open: a batch leaves when it is full or old enough, unless `batches` are on their way already; then it grows
  * until one of them is confirmed. A batch that the queue refuses shuts the door: the batch is put back where it was, what nobody waits for
- * is dropped from it, and batches are tried one at a time, the oldest first, with growing pauses. The first confirm opens the door again.
+ * is dropped from it, and batches are tried one at a time, the oldest first, with growing pauses. When no batch waits, an empty one is tried:
+ * a farm that sends nothing that waits must not keep the door shut. The first confirm opens the door again.
  * A batch keeps its id however often it is tried, and only ever loses publishes, so a second copy is known by its id.
  *
  * It has no bound of its own: the intake bounds what comes to it.
@@ -67,6 +68,8 @@ export class Door {
   private onTheirWay = 0;
   private order = 0;
   private failures = 0;
+  private probing = false;
+  /** Monotonic ms. */
   private awaySince: number | undefined;
   private why = '';
   private closed = false;
@@ -241,6 +244,22 @@ export class Door {
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
     this.pump();
+    if (this.shut && this.idle) void this.probe();
+  }
+
+  /** Asks the queue whether it takes messages again, with one that holds nothing. Nobody waits for it, so `drain` does not either. */
+  private async probe(): Promise<void> {
+    if (this.closed || this.probing) return;
+    this.probing = true;
+    const batch = { id: batchId(), order: 0, items: [], bytes: 0 };
+    try {
+      await this.queue.publish(encodeBatch({ id: batch.id, publishes: [] }));
+      this.confirmed(batch);
+    } catch (error) {
+      this.refused(batch, error);
+    }
+    this.probing = false;
+    this.pump();
   }
 
   private keepWanted(batch: Batch): void {
@@ -260,14 +279,14 @@ export class Door {
     clearTimeout(this.calmTimer);
     this.calmTimer = undefined;
     if (this.awaySince !== undefined) return;
-    this.awaySince = Date.now();
+    this.awaySince = performance.now();
     const code = error instanceof LoamError ? error.code : undefined;
     this.log.warn({ event: 'queue_away', code }, `the queue takes nothing, publishers are held: ${this.why}`);
   }
 
   private sayBack(): void {
     this.calmTimer = undefined;
-    const awayMs = Date.now() - (this.awaySince ?? Date.now());
+    const awayMs = Math.round(performance.now() - (this.awaySince ?? performance.now()));
     this.awaySince = undefined;
     this.log.info({ event: 'queue_back', awayMs }, 'the queue takes publishes again');
   }

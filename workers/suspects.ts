@@ -49,6 +49,8 @@ export class Suspects {
   }
 
   private async tryPart(body: Uint8Array, batch: Batch, from: number, to: number): Promise<void> {
+    // A broker asks with an empty batch whether the queue takes messages: there is nothing in it to be tried.
+    if (from === to) return;
     const publishes = batch.publishes.slice(from, to);
     const id = publishes.length === batch.publishes.length ? batch.id : `${batch.id}#${from}-${to}`;
     const isGuilty = await this.onTrial(unitOf(body, from, to), () => this.parts.work({ ...batch, id, publishes }));

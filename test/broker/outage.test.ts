@@ -101,6 +101,47 @@ describe('the broker while the queue refuses', () => {
     expect(client.closed).to.equal(false);
   });
 
+  it('goes on after a failed write with a farm that sends only QoS 0', async () => {
+    await start();
+    valve.refuse('unavailable');
+    const client = await connect(60);
+    client.send(publishPacket(topicOf('a1'), '{"n":1}', 0));
+    await until('it is dropped', () => broker.counters.droppedQos0 === 1);
+    valve.accept();
+    await until('the queue is well', () => broker.health().every(({ ok }) => ok));
+    client.send(publishPacket(topicOf('a1'), '{"n":2}', 0));
+    const [kept] = await takeOut(valve, 1);
+    expect(Buffer.from(kept?.payload ?? []).toString()).to.equal('{"n":2}');
+    expect(broker.counters.droppedQos0).to.equal(1);
+    await until('the queue is said to be back', () => events().includes('queue_back'));
+  });
+
+  it('is well again by itself: wills were its only publishes, and now nobody sends anything', async () => {
+    await start({ connectionsWhileShut: 0 });
+    const client = new RawClient(broker.port);
+    clients.push(client);
+    client.greet('a1', { will: { topic: topicOf('a1'), payload: Buffer.from('{}'), qos: 1, retain: false } });
+    await until('CONNACK', () => client.of('connack').length === 1);
+    valve.refuse('full');
+    client.end();
+    await until('its will is dropped', () => broker.counters.droppedQos0 === 1);
+    expect((await connect(60, 'refused')).of('connack')[0]).to.include({ returnCode: 3 });
+    valve.accept();
+    await until('the queue is well', () => broker.health().every(({ ok }) => ok));
+    expect((await connect(60, 'taken')).of('connack')[0]).to.include({ returnCode: 0 });
+  });
+
+  it('tries a queue that stays away with pauses, also when nothing waits', async () => {
+    await start();
+    valve.refuse('unavailable');
+    const client = await connect(60);
+    client.send(publishPacket(topicOf('a1'), '{}', 0));
+    const begin = performance.now();
+    await until('six tries', () => valve.tried >= 7);
+    expect(performance.now() - begin).to.be.at.least(6 * 50);
+    expect(await valve.depth()).to.equal(0);
+  });
+
   it('says once that the queue is away and once that it is back, not once a publish', async () => {
     await start();
     const client = await connect(60);

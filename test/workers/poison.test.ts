@@ -104,4 +104,27 @@ describe('a queue message that kills workers', function () {
       }
     });
   }
+
+  it('is let go when there is nothing in it to take apart', async () => {
+    const bench = await Workbench.open();
+    const store = await openDuckdbStore(`${await temporaryFolder()}/readings.duckdb`);
+    const { log } = listening();
+    try {
+      await bench.publish('empty', []);
+      await bench.publish('good', [numberedPublish('s1', 7)]);
+      const validate = createValidate();
+      await bench.work(store, log, {
+        validate: (batch, ...others) => {
+          if (batch.publishes.length === 0) throw new TypeError('a fault in the code');
+          return validate(batch, ...others);
+        },
+      });
+      await bench.emptied(30_000);
+      expect([...(await storedSeqs(store, 's1')).keys()]).to.deep.equal([7]);
+      expect(await bench.letters()).to.deep.equal([]);
+    } finally {
+      await bench.close();
+      await store.close();
+    }
+  });
 });
