@@ -74,30 +74,33 @@ export class Publishing {
       return;
     }
     const room = session.gate.claim();
-    const { incoming } = session.state;
-    if (CONTROL.test(topic) || (incoming.size >= mostQos2 && !incoming.has(messageId))) {
+    const { state } = session;
+    if (CONTROL.test(topic) || (state.unreleased >= mostQos2 && !state.hasBegun(messageId))) {
       counters.malformed += 1;
       intake.give(room);
       callback(new Error('control character in a topic, or too many publishes without their PUBREL'));
       return;
     }
     const finish = session.begin(() => callback());
-    if (incoming.has(messageId)) {
+    if (state.hasTaken(messageId)) {
       // Sent again although it was taken: only its PUBREC is missing [MQTT-4.3.3-2].
       intake.give(room);
       finish();
       return;
     }
-    this.keep(session, { topic, payload, qos, messageId }, room, finish, callback);
+    const entry = state.receive(messageId);
+    const settled = (isKept: boolean) => state.settle(messageId, entry, isKept);
+    this.keep(session, { topic, payload, qos, messageId }, room, finish, callback, settled);
   };
 
   /** Calls `finish` when the queue has the publish, or nobody is to have it; `fail` when the client is to be closed; neither when it was given up. */
   private keep(
     session: Session,
-    { topic, payload, qos, messageId }: Incoming,
+    { topic, payload, qos }: Incoming,
     room: number,
     finish: () => void,
     fail: (error: Error) => void,
+    settled: (isKept: boolean) => void = () => {},
   ): void {
     const { counters, intake } = this.parts;
     counters.received += 1;
@@ -110,7 +113,7 @@ export class Publishing {
         fail(new Error('too many publishes without a right'));
         return;
       }
-      if (qos === 2 && fate !== 'dropped') session.state.incoming.add(messageId);
+      settled(fate !== 'dropped');
       // Given up although somebody waited: the client is being closed, and is not told "received".
       if (fate !== 'dropped' || qos === 0) finish();
     });

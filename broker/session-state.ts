@@ -18,6 +18,14 @@ export interface Outgoing {
   withdrawn: boolean;
 }
 
+/**
+ * One QoS 2 publish from its PUBLISH to its PUBREL. Its id may be used again while the queue's confirm is still to come: after a reconnect,
+ * for the same publish sent again. So what happened to it is noted here, and only as long as the id is still its own.
+ */
+export interface Incoming {
+  isTaken: boolean;
+}
+
 const MOST_MESSAGE_ID = 65_535;
 
 /**
@@ -31,8 +39,7 @@ export class SessionState {
   /** Topic filter to granted quality of service. */
   readonly subscriptions = new Map<string, number>();
   readonly outgoing = new Map<number, Outgoing>();
-  /** QoS 2 publishes that were taken and whose PUBREL has not come. */
-  readonly incoming = new Set<number>();
+  private readonly incoming = new Map<number, Incoming>();
   /** When its connection was let in, Unix ms. */
   since = 0;
   /** Sensors that it published for, as a bridge. */
@@ -49,6 +56,40 @@ export class SessionState {
     this.id = id;
     this.identity = identity;
     this.clean = clean;
+  }
+
+  /** How many QoS 2 publishes were begun and not released. */
+  get unreleased(): number {
+    return this.incoming.size;
+  }
+
+  /** Whether a QoS 2 publish of this id was begun and not released. */
+  hasBegun(messageId: number): boolean {
+    return this.incoming.has(messageId);
+  }
+
+  /** Whether the queue has the QoS 2 publish of this id, and its PUBREL has not come. */
+  hasTaken(messageId: number): boolean {
+    return this.incoming.get(messageId)?.isTaken ?? false;
+  }
+
+  /** A QoS 2 publish comes. From now on the id is its own. */
+  receive(messageId: number): Incoming {
+    const publish = { isTaken: false };
+    this.incoming.set(messageId, publish);
+    return publish;
+  }
+
+  /** The queue has a QoS 2 publish, or never will. Of one whose id is another's by now that is nobody's business. */
+  settle(messageId: number, publish: Incoming, isTaken: boolean): void {
+    if (this.incoming.get(messageId) !== publish) return;
+    if (isTaken) publish.isTaken = true;
+    else this.incoming.delete(messageId);
+  }
+
+  /** Its PUBREL has come: the id is free. */
+  release(messageId: number): void {
+    this.incoming.delete(messageId);
   }
 
   /** The command of this key, while it has no PUBACK. */

@@ -49,7 +49,7 @@ export class SessionStore {
   }
 
   /** A client was let in: the state it goes on with, which is new unless the client asked for the old one and it is still there. */
-  begin(client: Client, identity: Identity): SessionState {
+  begin(client: Pick<Client, 'id' | 'clean'>, identity: Identity): SessionState {
     const { id, clean } = client;
     const before = this.owners.get(id)?.state ?? this.sleeping.get(id);
     // What let the client in decides what disconnects it: one that came with a certificate would go on after its secret was changed.
@@ -67,7 +67,7 @@ export class SessionStore {
   }
 
   /** The client's connection has ended. Its session sleeps, or ends with it. */
-  end(client: Client): void {
+  end(client: Named): void {
     const owner = this.owners.get(client.id);
     // Somebody with the same identity and client id may have taken over.
     if (owner?.client !== client) return;
@@ -77,8 +77,10 @@ export class SessionStore {
     else this.putToSleep(state);
   }
 
+  /** The session of a client. Undefined of one whose session another connection has taken over: its late answers are about ids that may be others by now. */
   stateOf(client: Named): SessionState | undefined {
-    return this.owners.get(client.id)?.state;
+    const owner = this.owners.get(client.id);
+    return owner?.client === client ? owner.state : undefined;
   }
 
   /** Ends the sessions that slept too long, and those whose identity no longer holds. */
@@ -123,8 +125,8 @@ export class SessionStore {
   async setup(): Promise<void> {}
   async destroy(): Promise<void> {}
 
-  async subscriptionsByClient(client: Named): Promise<{ topic: string; qos: number }[]> {
-    const state = this.stateOf(client);
+  async subscriptionsByClient({ id }: Named): Promise<{ topic: string; qos: number }[]> {
+    const state = this.owners.get(id)?.state;
     if (!state?.resumed) return [];
     return [{ topic: PRESENT, qos: 0 }, ...[...state.subscriptions].map(([topic, qos]) => ({ topic, qos }))];
   }
@@ -165,12 +167,15 @@ export class SessionStore {
 
   /** QoS 2 publishes are written down where they are taken, so the library finds each here and publishes none itself. */
   async incomingStorePacket(): Promise<void> {}
-  async incomingGetPacket(client: Named, { messageId = 0 }: Numbered): Promise<Numbered> {
-    if (!this.stateOf(client)?.incoming.has(messageId)) throw new Error('no such packet');
+  /** Asked at a PUBLISH, and at a PUBREL: that frees the id of a copy that is still on its way to the queue, too. */
+  async incomingGetPacket(client: Named, { cmd, messageId = 0 }: Numbered): Promise<Numbered> {
+    const state = this.stateOf(client);
+    const isThere = cmd === 'pubrel' ? state?.hasBegun(messageId) : state?.hasTaken(messageId);
+    if (!isThere) throw new Error('no such packet');
     return { messageId };
   }
   async incomingDelPacket(client: Named, { messageId = 0 }: Numbered): Promise<void> {
-    this.stateOf(client)?.incoming.delete(messageId);
+    this.stateOf(client)?.release(messageId);
   }
   async cleanIncoming(): Promise<void> {}
 

@@ -48,9 +48,12 @@ export class Claims {
     if (theirs || (mine && age < RENEW_MS)) return mine;
     const asked = this.asked.get(key);
     if (asked?.claim.session === claim.session && now - asked.at < SETTLE_MS) return mine;
-    this.asked.set(key, { claim, at: now });
+    const asking = { claim, at: now };
+    this.asked.set(key, asking);
     // Rejected while the log is away: it is asked for again when its sensor is tried again.
-    this.commands.claim(claim).catch(() => this.asked.delete(key));
+    this.commands.claim(claim).catch(() => {
+      if (this.asked.get(key) === asking) this.asked.delete(key);
+    });
     return mine;
   }
 
@@ -68,7 +71,7 @@ export class Claims {
       if (oldest !== undefined) this.held.delete(oldest);
     }
     if (!claim.session.startsWith(`${this.broker}/`)) return false;
-    this.asked.delete(key);
+    if (this.asked.get(key)?.claim.session === claim.session) this.asked.delete(key);
     return true;
   }
 

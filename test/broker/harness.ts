@@ -14,6 +14,7 @@ import { parseRegistry, type Registry, type RegistryView } from '../../telemetry
 export class Valve implements Queue {
   readonly inner: Queue;
   private held: (() => void)[] | undefined;
+  private passing = false;
   private refusal: (() => Error) | undefined;
   tried = 0;
 
@@ -24,6 +25,12 @@ export class Valve implements Queue {
   /** From now on no publish begins until `letGo`. */
   hold(): void {
     this.held ??= [];
+    this.passing = false;
+  }
+
+  /** Those that are held stay so; later ones go through. */
+  pass(): void {
+    this.passing = true;
   }
 
   /** Lets the held publishes go, in the order given: `reversed` confirms the newest first. */
@@ -31,6 +38,11 @@ export class Valve implements Queue {
     const held = this.held ?? [];
     this.held = undefined;
     for (const go of order === 'in order' ? held : held.reverse()) go();
+  }
+
+  /** Lets the one go that was held first. */
+  letGoOldest(): void {
+    this.held?.shift()?.();
   }
 
   get heldNow(): number {
@@ -48,7 +60,7 @@ export class Valve implements Queue {
   async publish(body: Uint8Array): Promise<void> {
     this.tried += 1;
     const { held } = this;
-    if (held) await new Promise<void>((go) => held.push(go));
+    if (held && !this.passing) await new Promise<void>((go) => held.push(go));
     if (this.refusal) throw this.refusal();
     await this.inner.publish(body);
   }

@@ -2,10 +2,12 @@ import { expect } from 'chai';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { BrokerLimits } from '../../broker/limits.ts';
+import { newCounters } from '../../broker/counters.ts';
+import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
 import type { Sent } from '../../broker/session-state.ts';
+import { SessionStore } from '../../broker/session-store.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { Book, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf } from './harness.ts';
+import { Book, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf, Valve } from './harness.ts';
 
 const COMMANDS = 'farms/north/sensors/a1/commands';
 
@@ -24,9 +26,9 @@ describe('sessions and the commands sent through them', () => {
   });
   after(() => queue.close());
 
-  async function start(limits: Partial<BrokerLimits> = {}): Promise<void> {
+  async function start(limits: Partial<BrokerLimits> = {}, before: Queue = queue): Promise<void> {
     book = new Book(FARMS);
-    broker = await startBroker(queue, { registry: book, limits });
+    broker = await startBroker(before, { registry: book, limits });
   }
   async function connect(sensor: string, { clean = false, clientId = 'one' } = {}): Promise<RawClient> {
     const client = new RawClient(broker.port);
@@ -183,6 +185,55 @@ describe('sessions and the commands sent through them', () => {
       expect(await queue.depth()).to.equal(0);
     });
 
+    describe('a QoS 2 publish', () => {
+      const begin = (client: RawClient, payload: string, dup = false) =>
+        client.send({ cmd: 'publish', topic: topicOf('a1'), payload, qos: 2, dup, retain: false, messageId: 1 });
+      async function complete(client: RawClient, nth: number): Promise<void> {
+        await until('PUBREC', () => client.of('pubrec').length >= nth);
+        client.send({ cmd: 'pubrel', messageId: 1 });
+        await until('PUBCOMP', () => client.of('pubcomp').length === nth);
+      }
+      const kept = async (count: number) =>
+        (await takeOut(queue, count)).map(({ payload }) => Buffer.from(payload).toString());
+
+      it('is kept although the confirm of an earlier one under its id comes late, after a reconnect', async () => {
+        const valve = new Valve(queue);
+        await start({}, valve);
+        valve.hold();
+        const first = await connect('a1');
+        begin(first, 'A');
+        await until('the first copy is on its way', () => valve.heldNow === 1);
+        await leave(first);
+        valve.pass();
+        const second = await connect('a1');
+        begin(second, 'A', true);
+        await complete(second, 1);
+        valve.letGo();
+        await until('the first copy is confirmed too', () => broker.counters.published === 2);
+        begin(second, 'B');
+        await complete(second, 2);
+        expect(await kept(3)).to.deep.equal(['A', 'A', 'B']);
+      });
+
+      it('is kept although its client sent the one before it twice on one connection, and the second copy is confirmed late', async () => {
+        const valve = new Valve(queue);
+        await start({}, valve);
+        const client = await connect('a1');
+        valve.hold();
+        begin(client, 'A');
+        await until('the first copy is on its way', () => valve.heldNow === 1);
+        begin(client, 'A', true);
+        await until('the second is', () => valve.heldNow === 2);
+        valve.letGoOldest();
+        await complete(client, 1);
+        valve.letGo();
+        await until('the second copy is confirmed too', () => broker.counters.published === 2);
+        begin(client, 'B');
+        await until('PUBREC of all three', () => client.of('pubrec').length === 3);
+        expect(await kept(3)).to.deep.equal(['A', 'A', 'B']);
+      });
+    });
+
     it('closes a client that begins QoS 2 publishes without end and releases none', async () => {
       await start({ sessionQos2: 3 });
       const client = await connect('a1');
@@ -204,6 +255,21 @@ describe('sessions and the commands sent through them', () => {
   });
 
   describe('a command', () => {
+    it('is not taken for delivered by the late PUBACK of a connection whose session another one took over', async () => {
+      const store = new SessionStore(DEFAULT_BROKER_LIMITS, newCounters());
+      const identity = { sensor: 'a1', farm: 'north', role: 'sensor' } as const;
+      const [before, after] = [1, 2].map(() => ({ id: 'a1/one', clean: true }));
+      if (!before || !after) throw new Error('two connections');
+      const old = store.begin(before, identity).begin('k1', COMMANDS, Buffer.from('first'));
+      const now = store.begin(after, identity).begin('k2', COMMANDS, Buffer.from('second'));
+      expect(now.messageId).to.equal(old.messageId);
+      const answer = { cmd: 'puback', messageId: old.messageId };
+      await store.outgoingClearMessageId(before, answer);
+      expect(store.stateOf(after)?.underWay('k2')).to.equal(now);
+      await store.outgoingClearMessageId(after, answer);
+      expect([await old.sent, await now.sent]).to.deep.equal(['lost', 'acknowledged']);
+    });
+
     it('is acknowledged by its PUBACK, not before', async () => {
       await start();
       const client = await connect('a1', { clean: true });
