@@ -18,6 +18,7 @@ import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
 import type { Arrival } from './listener.ts';
 import { Offenders } from './offenders.ts';
 import { type OnRefused, Publishing } from './publishing.ts';
+import { Receipts } from './receipts.ts';
 import { Refusals } from './refusals.ts';
 import { Rights } from './rights.ts';
 import { Sessions } from './sessions.ts';
@@ -33,6 +34,8 @@ export interface BrokerOptions extends EntrancesOptions {
   readonly onRefused?: OnRefused;
   /** Where refused publishes are counted, by reason. */
   readonly metrics?: Metrics;
+  /** Shared by all entrances of a process. Absent: its own. */
+  readonly receipts?: Receipts;
 }
 
 const SWEEP_MS = 100;
@@ -183,6 +186,7 @@ export class Broker implements Part {
   private async createAedes(door: Door): Promise<Aedes> {
     const { limits, rights, intake, counts, sessions } = this;
     const { log, registry, dead, metrics } = this.options;
+    const receipts = this.options.receipts ?? new Receipts({ limits, log, metrics });
     this.refusals = dead && new Refusals(dead, counts, log, metrics);
     const onRefused = this.options.onRefused ?? this.refusals?.keep ?? (() => {});
     const publishing = new Publishing({
@@ -190,6 +194,7 @@ export class Broker implements Part {
       rights,
       door,
       intake,
+      receipts,
       sessionOf: sessions.of,
       onRefused,
       offenders: new Offenders(limits.refusedPublishes),

@@ -45,6 +45,10 @@ export interface BrokerLimits {
   readonly refusedPublishes: number;
   /** Most sensors of a farm that bridges bring and nobody registered. The publishes of one more are refused. */
   readonly unregisteredSensors: number;
+  /** How far the times of receipt of one sensor may run ahead of the clock, ms, when it publishes more than one message a millisecond. At the bound its publishes are held. */
+  readonly aheadMs: number;
+  /** Most sensors whose last time of receipt is remembered. Beyond it the one that was quiet longest is forgotten; of those that are all ahead of the clock none is, and further ones share a row of times. */
+  readonly receiptSensors: number;
 }
 
 export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
@@ -72,4 +76,6 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   sessionQos2: 1_000,
   refusedPublishes: 100,
   unregisteredSensors: 1_000,
+  aheadMs: 60_000,
+  receiptSensors: 100_000,
 };

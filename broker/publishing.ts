@@ -1,12 +1,15 @@
 import type { Client, PublishPacket } from 'aedes';
+import { silent } from '../core/logger.ts';
 import type { Publish } from '../telemetry/batch.ts';
 import { UNASSIGNED } from '../telemetry/registry.ts';
 import type { BrokerCounters } from './counters.ts';
 import { BEST_EFFORT, type Door, type Fate } from './door.ts';
 import type { Identity } from './identity.ts';
 import type { Intake } from './intake.ts';
+import { DEFAULT_BROKER_LIMITS } from './limits.ts';
 import type { Offenders } from './offenders.ts';
 import type { Incoming } from './publish-packet.ts';
+import { Receipts } from './receipts.ts';
 import type { RefusedReason, Rights } from './rights.ts';
 import type { Session } from './session.ts';
 import type { SessionState } from './session-state.ts';
@@ -19,6 +22,8 @@ export interface PublishingParts {
   readonly rights: Rights;
   readonly door: Door;
   readonly intake: Intake;
+  /** Absent: its own, with the usual limits. */
+  readonly receipts?: Receipts;
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
   readonly offenders: Offenders;
@@ -43,9 +48,11 @@ type Callback = (error?: Error | null) => void;
  */
 export class Publishing {
   private readonly parts: PublishingParts;
+  private readonly receipts: Receipts;
 
   constructor(parts: PublishingParts) {
     this.parts = parts;
+    this.receipts = parts.receipts ?? new Receipts({ limits: DEFAULT_BROKER_LIMITS, log: silent });
   }
 
   /** Takes a publish with QoS 0 or 1 as it came from the socket. */
@@ -126,19 +133,28 @@ export class Publishing {
     bestEffort: boolean,
     settle: (fate: Fate | 'refused' | 'offence') => void,
   ): void {
-    const { rights, door } = this.parts;
+    const { rights, door, counters } = this.parts;
     const { identity } = session;
-    const received = Date.now();
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;
       if (identity.role === 'bridge') this.parts.onBrought(session.state, farm, sensor);
-      door.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
+      this.receipts.give(farm, sensor, (received) => {
+        if (bestEffort || session.waits) {
+          door.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
+          return;
+        }
+        // It was held, and its client has gone meanwhile and will send it again.
+        counters.givenUp += 1;
+        settle('dropped');
+      });
       return;
     }
     const { farm, sensor } = identity;
-    const publish = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload, received };
-    void this.refuse(publish, verdict.reason, identity).then(settle);
+    this.receipts.give(farm, sensor, (received) => {
+      const publish = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload, received };
+      void this.refuse(publish, verdict.reason, identity).then(settle);
+    });
   }
 
   private async refuse(publish: Publish, reason: RefusedReason, { role }: Identity): Promise<'refused' | 'offence'> {

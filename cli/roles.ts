@@ -4,6 +4,8 @@ import type { Commands } from '../backbone/commands.ts';
 import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
+import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
+import { Receipts } from '../broker/receipts.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
@@ -39,12 +41,13 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   const registry = await holdRegistry(house, config, log);
   const metrics = processMetrics();
   const { queue, dead, commands } = await holdBrokerPorts(house, config, log, metrics);
-  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics });
+  const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics, receipts });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
-  const sources = new Sources({ queue, dead, registry, metrics, log });
+  const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
   if (config.sources) await house.start(sources);
   // With a spool it takes publishes although their log is away, and is not to be taken out of service for that.
   const ofLogs = () => (config.spool === undefined ? [commands.health()] : []);

@@ -1,4 +1,6 @@
 import { Broker } from '../broker/broker.ts';
+import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
+import { Receipts } from '../broker/receipts.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import type { Health, House } from '../core/lifecycle.ts';
@@ -60,8 +62,9 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     ...(firstSignIn ? { firstSignIn } : {}),
   });
   const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
-  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics });
-  const sources = new Sources({ queue, dead, registry, metrics, log });
+  const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
+  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics, receipts });
+  const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
   await house.start(gateway);

@@ -10,6 +10,7 @@ import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { newCounters } from '../counters.ts';
 import { Door } from '../door.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
+import { Receipts } from '../receipts.ts';
 import { Refusals } from '../refusals.ts';
 import { Rights } from '../rights.ts';
 import { Source, type SourcePatience } from './source.ts';
@@ -21,6 +22,8 @@ export interface SourcesOptions {
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly patience?: SourcePatience;
+  /** Shared by all entrances of a process. Absent: its own. */
+  readonly receipts?: Receipts;
 }
 
 const PRUNE_MS = 250;
@@ -44,6 +47,7 @@ export class Sources implements Part {
   private readonly rights: Rights;
   private readonly refusals: Refusals;
   private readonly door: Door;
+  private readonly receipts: Receipts;
   private readonly count: (source: string, event: string) => void;
   private unwatch = () => {};
   private pruner: NodeJS.Timeout | undefined;
@@ -51,6 +55,7 @@ export class Sources implements Part {
   constructor(options: SourcesOptions) {
     const { queue, dead, registry, metrics, log } = options;
     this.options = options;
+    this.receipts = options.receipts ?? new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new Refusals(dead, this.counts, log, metrics);
     this.door = new Door(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
@@ -122,7 +127,6 @@ export class Sources implements Part {
     payload: Buffer,
     owner: { readonly waits: boolean },
   ): Promise<'done' | 'dropped'> {
-    const received = Date.now();
     // A source speaks for the sensors that its topics name, as a bridge does.
     const named = parsePublishTopic(topic)?.sensor !== undefined;
     const bridge = { sensor: id, farm, role: 'bridge', secretHash: '' } as const;
@@ -130,17 +134,26 @@ export class Sources implements Part {
     const verdict = !fits ? TOO_LARGE : named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
     if (verdict.may) {
       const { field, sensor } = verdict;
-      const fate = await this.door.add({ farm, field, sensor, topic, payload, received }, owner);
+      const received = await this.receiptOf(farm, sensor);
+      // It was held, and the connection has ended meanwhile: it comes again with the next one.
+      const fate = owner.waits
+        ? await this.door.add({ farm, field, sensor, topic, payload, received }, owner)
+        : 'dropped';
       this.count(id, fate);
       return fate === 'kept' ? 'done' : 'dropped';
     }
     this.count(id, verdict.reason);
     const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
+    const received = await this.receiptOf(farm, id);
     await this.refusals.keep(
       { farm, field: UNASSIGNED, sensor: id, topic: topic.slice(0, MOST_TOPIC), payload: beginning, received },
       verdict.reason,
     );
     return 'done';
+  }
+
+  private receiptOf(farm: string, sensor: string): Promise<number> {
+    return new Promise((resolve) => this.receipts.give(farm, sensor, resolve));
   }
 }
 

@@ -42,9 +42,11 @@ function byReceipt(drafts: readonly Draft[], context: PayloadContext, refusals: 
     (latest, { at }) => Math.max(latest, at ?? Number.NEGATIVE_INFINITY),
     Number.NEGATIVE_INFINITY,
   );
+  // What has no time was measured now; beside it the newest of those that have one is a moment older, or it would be the same point.
+  const begin = drafts.some(({ at }) => at === undefined) ? context.received - 1 : context.received;
   const readings: Reading[] = [];
   for (const { at, path, values } of drafts) {
-    const ts = at === undefined ? context.received : context.received - (newest - at);
+    const ts = at === undefined ? context.received : begin - (newest - at);
     if (isOfOurTime(ts)) readings.push(reading(context, ts, values, at));
     else refusals.add('bad_time', path, 'it lies too far before the newest reading of the payload');
   }

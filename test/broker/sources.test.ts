@@ -8,6 +8,8 @@ import { openLmdbLog } from '../../backbone/log/lmdb.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
+import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
+import { Receipts } from '../../broker/receipts.ts';
 import { Sources, type SourcesOptions } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
@@ -16,7 +18,7 @@ import { type MosquittoServer, startMosquitto } from '../services/mosquitto.ts';
 import { startProxy } from '../services/proxy.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 import { authority, signed, writePapers } from './certificates.ts';
-import { Book, FARMS, startBroker, topicOf, Valve } from './harness.ts';
+import { Book, connectAs, FARMS, startBroker, topicOf, Valve } from './harness.ts';
 
 describe('sources: readings from other brokers', function () {
   this.timeout(90_000);
@@ -130,6 +132,24 @@ describe('sources: readings from other brokers', function () {
     await until('all are acknowledged', async () => (await counted('acknowledged')) === all.length);
     await until('they came again, in their order', () => isDeepStrictEqual(payloads().slice(-all.length), all));
     await proxy.close();
+  });
+
+  it('that another broker kept come all at once, each with a time of receipt of its own, also beside those of the MQTT port', async () => {
+    const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log: silent });
+    const first = await startWith({ receipts }, plain());
+    await connected();
+    await first.stop(2_000);
+    const client = await publisher();
+    const all = Array.from({ length: 200 }, (_, i) => `{"n":${i}}`);
+    await Promise.all(all.map((payload) => client.publishAsync(topicOf('a1'), payload, { qos: 1 })));
+    const broker = await startBroker(queue, { receipts });
+    const own = await connectAs(broker.port, 'a1');
+    await startWith({ receipts }, plain());
+    await Promise.all(all.map((payload) => own.publishAsync(topicOf('a1'), payload, { qos: 1 })));
+    await until('all are in the queue', () => kept.length >= 400, { timeoutMs: 40_000 });
+    await own.endAsync();
+    await broker.stop(2_000);
+    expect(new Set(kept.map(({ received }) => received)).size).to.equal(400);
   });
 
   it('are not lost while Loam is away, nor when the source dies and comes back', async () => {
