@@ -162,7 +162,9 @@ export class DeadLetters {
     const reason = unsaid.has(letter.reason) || unsaid.size < MOST_REASONS ? letter.reason : 'other';
     unsaid.set(reason, (unsaid.get(reason) ?? 0) + 1);
     const now = this.now();
-    if (sayings.saidAt !== undefined && now - sayings.saidAt < SAY_AGAIN_MS) return undefined;
+    // Said at a time that is yet to come: the clock was set back.
+    const isSaid = sayings.saidAt !== undefined && sayings.saidAt <= now && now - sayings.saidAt < SAY_AGAIN_MS;
+    if (isSaid) return undefined;
     sayings.saidAt = now;
     sayings.unsaid = new Map();
     const { farm, sensor } = letter.publish;

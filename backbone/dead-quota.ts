@@ -20,6 +20,8 @@ const DAY_MS = 86_400_000;
 const MOST_SENSORS = 50_000;
 /** What an entry takes beside its texts and payload. */
 const OVERHEAD_BYTES = 200;
+/** An account that was looked at so far in the future: the clock was set back, and what may be put in grows again from now on. */
+const SET_BACK_MS = 3_600_000;
 /** With less of its quota left a sensor is near the end of it. */
 const NEARLY_USED = 0.25;
 
@@ -55,6 +57,7 @@ export class DeadQuotas {
   charge(letter: DeadLetter, now: number): Account | undefined {
     const size = sizeOf(letter);
     const own = this.of(letter, now);
+    for (const account of [own, this.all]) if (account && account.at - now > SET_BACK_MS) account.at = now;
     const full = [this.all && grown(this.all, now), own].find((account) => account && size > account.bytes);
     if (full) return full;
     own.bytes -= size;

@@ -140,7 +140,7 @@ async function readRegistryText(path: string): Promise<string> {
 }
 
 async function takeLock(lock: string): Promise<void> {
-  const end = Date.now() + LOCK_WAIT_MS;
+  const end = performance.now() + LOCK_WAIT_MS;
   for (;;) {
     try {
       return await writeFile(lock, String(process.pid), { flag: 'wx' });
@@ -153,7 +153,8 @@ async function takeLock(lock: string): Promise<void> {
           () => Date.now(),
         ));
       if (age > LOCK_STALE_MS) await rm(lock, { force: true });
-      else if (Date.now() > end) throw new RegistryInvalid(`is being edited by another process (${lock})`, { cause });
+      else if (performance.now() > end)
+        throw new RegistryInvalid(`is being edited by another process (${lock})`, { cause });
       else await pause(50);
     }
   }

@@ -104,14 +104,14 @@ async function sendPatiently(
   onWait: (why: string) => void,
 ) {
   const path = `/api/farms/${encodeURIComponent(farm)}/import`;
-  const until = Date.now() + MOST_WAIT_MS;
+  const until = performance.now() + MOST_WAIT_MS;
   for (;;) {
     try {
       return await api.call(path, importAnswer, { method: 'POST', body: { sensor, units, rows } });
     } catch (error) {
       const refused = error instanceof ApiRefused && (error.status === 503 || error.status === 429);
       const silent = error instanceof DOMException && error.name === 'TimeoutError';
-      if (!(refused || silent) || Date.now() > until) throw error;
+      if (!(refused || silent) || performance.now() > until) throw error;
       onWait(explain(error));
       await pause(RETRY_MS);
     }

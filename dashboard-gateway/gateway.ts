@@ -64,7 +64,7 @@ export interface GatewayOptions {
   /** How often rights and sensors' statuses are looked at without any cause, ms. */
   readonly checkMs?: number;
   readonly log: Logger;
-  /** Unix ms. */
+  /** Unix ms, and what durations are measured by. Absent: the machine's clock, and for durations its monotonic one, which nobody sets. */
   readonly now?: () => number;
 }
 
@@ -76,6 +76,7 @@ export class Gateway implements Part {
   readonly name = 'gateway';
   private readonly options: GatewayOptions;
   private readonly now: () => number;
+  private readonly passed: () => number;
   private readonly sessions: Sessions;
   private readonly live: Live;
   private readonly history: History;
@@ -93,16 +94,17 @@ export class Gateway implements Part {
     const { registry, sessionKey, adminToken, log } = options;
     this.options = options;
     this.now = options.now ?? Date.now;
-    const now = this.now;
+    this.passed = options.now ?? (() => performance.now());
+    const { now, passed } = this;
     this.sessions = new Sessions({ key: sessionKey, adminToken, registry, now });
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
-    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, metrics: options.metrics, now });
+    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, metrics: options.metrics, passed });
     const hearsAll = () => this.live.health().every(({ ok }) => ok);
-    const heard = new Heard(now);
-    this.figures = new Figures(options.metrics, heard, now);
-    this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now });
+    const heard = new Heard(now, passed);
+    this.figures = new Figures(options.metrics, heard, passed);
+    this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now, passed });
     this.letters = new DeadLetterDesk({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
     this.live = new Live({
       ...options,
@@ -111,6 +113,7 @@ export class Gateway implements Part {
       access,
       writes: bothOf(this.history, heard),
       now,
+      passed,
     });
   }
 
@@ -168,9 +171,9 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, now } = this;
+    const { sessions, history, letters, figures, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, farmNow, now });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, farmNow, now, passed });
   }
 
   private plan(head: Head): Plan {

@@ -144,13 +144,13 @@ export class Patience {
     this.away = { ...describe(error), tries: 0 };
     for (const listener of this.listeners) listener();
     if (this.saidAt !== undefined) return;
-    this.saidAt = Date.now();
+    this.saidAt = performance.now();
     this.log.warn({ what: this.what, code: error.code }, `${this.what} is away, work is held: ${explain(error)}`);
   }
 
   private sayBack(): void {
     if (this.saidAt === undefined) return;
-    const seconds = Math.round((Date.now() - this.saidAt) / 1000);
+    const seconds = Math.round((performance.now() - this.saidAt) / 1000);
     this.saidAt = undefined;
     this.log.info({ what: this.what, seconds }, `${this.what} is back`);
   }

@@ -76,7 +76,7 @@ class RabbitLog implements Log {
   private readonly followers = new Set<RabbitFollower>();
   private readonly closing = new AbortController();
   private epoch: string | undefined;
-  private learned = 0;
+  private learned = Number.NEGATIVE_INFINITY;
   private learning = false;
   private surveying: Promise<Survey> | undefined;
   private nextSurvey: Promise<Survey> | undefined;
@@ -100,7 +100,7 @@ class RabbitLog implements Log {
   async append(body: Uint8Array): Promise<void> {
     if (this.closed !== undefined) throw new Closed(this.stream);
     if (this.epoch === undefined) throw unavailable(why(this.state));
-    if (Date.now() - this.learned > BELIEVE_MS) void this.learnAgain();
+    if (performance.now() - this.learned > BELIEVE_MS) void this.learnAgain();
     await this.publisher.publish(body, stamped(this.epoch));
   }
 
@@ -207,7 +207,7 @@ class RabbitLog implements Log {
   private async surveyNow(): Promise<Survey> {
     const found = await this.attempt((connection) => survey(connection, this.stream, () => this.claim()));
     this.epoch = found.epoch;
-    this.learned = Date.now();
+    this.learned = performance.now();
     return found;
   }
 

@@ -201,14 +201,14 @@ export class SpooledQueue implements Queue {
   private leave(): void {
     this.inSpool = Math.max(0, this.inSpool - 1);
     if (this.inSpool > 0 || this.spoolingSince === undefined) return;
-    const seconds = Math.round((Date.now() - this.spoolingSince) / 1_000);
+    const seconds = Math.round((performance.now() - this.spoolingSince) / 1_000);
     this.spoolingSince = undefined;
     this.log.info({ event: 'spool_empty', seconds }, 'everything in the spool was forwarded');
   }
 
   private sayBegun(why: string): void {
     if (this.spoolingSince !== undefined) return;
-    this.spoolingSince = Date.now();
+    this.spoolingSince = performance.now();
     this.log.warn({ event: 'spooling' }, `the queue cannot be reached, messages are kept in the spool: ${why}`);
   }
 

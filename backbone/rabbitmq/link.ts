@@ -124,14 +124,14 @@ export class Link {
       throw error;
     }
     this.now = connection;
-    this.upSince = Date.now();
+    this.upSince = performance.now();
     this.watched.set({ is: 'up' });
   }
 
   private lost(connection: ChannelModel, error: unknown): void {
     if (connection !== this.now) return;
     this.now = undefined;
-    if (Date.now() - this.upSince > STEADY_MS) this.failures = 0;
+    if (performance.now() - this.upSince > STEADY_MS) this.failures = 0;
     const why = this.resetBy ?? error;
     this.resetBy = undefined;
     if (this.closing.signal.aborted) return;

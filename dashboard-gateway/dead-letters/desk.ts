@@ -230,7 +230,7 @@ export class DeadLetterDesk {
 
   /** Looks at what the log has trimmed and at what it is about to trim. Never rejects. */
   private async look(): Promise<void> {
-    const { dead, logger, now } = this.options;
+    const { dead, logger } = this.options;
     try {
       const { first, epoch } = await dead.head();
       if (epoch !== this.epoch) return;
@@ -241,8 +241,8 @@ export class DeadLetterDesk {
       logger.debug(`the dead-letter log could not be looked at: ${explain(error)}`);
     }
     const { warning, bytes } = this.logNow();
-    if (warning === null || (this.saidAt !== undefined && now() - this.saidAt < SAY_AGAIN_MS)) return;
-    this.saidAt = now();
+    if (warning === null || (this.saidAt !== undefined && performance.now() - this.saidAt < SAY_AGAIN_MS)) return;
+    this.saidAt = performance.now();
     logger.warn({ event: 'dead_letters_near_trimming', bytes }, warning);
   }
 

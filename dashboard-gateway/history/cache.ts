@@ -32,6 +32,7 @@ export class HistoryCache {
   /** By farm and metric: what a late value may spoil. */
   private readonly subjects = new Map<string, Map<string, Set<Subject>>>();
 
+  /** `now`: ms by a clock that nobody sets. */
   constructor(now: () => number) {
     this.kept = new LRUCache<string, Kept>({
       maxSize: MAX_BYTES,

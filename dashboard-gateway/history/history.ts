@@ -33,6 +33,8 @@ export interface HistoryOptions {
   readonly metrics?: Metrics | undefined;
   /** Unix ms. */
   readonly now: () => number;
+  /** What durations are measured by, ms. Absent: the monotonic clock. */
+  readonly passed?: () => number;
 }
 
 /**
@@ -49,11 +51,13 @@ export class History implements WritesListener {
   private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
   private readonly flights = new Flights<Bucket[]>();
   private readonly unwatch: () => void;
+  private readonly passed: () => number;
 
   constructor(options: HistoryOptions) {
-    const { store, metrics, now } = options;
+    const { store, metrics, passed = () => performance.now() } = options;
     this.options = options;
-    this.cache = new HistoryCache(now);
+    this.passed = passed;
+    this.cache = new HistoryCache(passed);
     // After an outage writes come in that were announced long ago.
     this.unwatch = store.watch(() => this.cache.clear());
     metrics?.counts(
@@ -77,14 +81,15 @@ export class History implements WritesListener {
 
   wrote({ readings, changed = [] }: LiveEntry): void {
     const now = this.options.now();
+    const passed = this.passed();
     for (const { farm, sensor, ts, values } of readings) {
       if (ts >= now - SETTLED_MS) continue;
       const change = { farm, sensor, from: ts, to: ts + 1 };
-      this.late.add(change, now);
+      this.late.add(change, passed);
       this.cache.drop(change, Object.keys(values));
     }
     for (const change of changed) {
-      this.late.add(change, now);
+      this.late.add(change, passed);
       this.cache.drop(change);
     }
   }
@@ -119,7 +124,7 @@ export class History implements WritesListener {
 
   private keep(subject: Subject, found: readonly Bucket[]): void {
     const { farm, sensors } = subject;
-    if (!this.options.hearsAll() || this.late.touch(farm, sensors, subject, this.options.now())) return;
+    if (!this.options.hearsAll() || this.late.touch(farm, sensors, subject, this.passed())) return;
     this.cache.put(subject, found);
   }
 

@@ -42,12 +42,13 @@ export class PerAddress {
 
 /** How many requests an address may make: at once, and a second. It remembers the 10,000 addresses that asked last. */
 export class RequestLimits {
-  private readonly now: () => number;
+  private readonly passed: () => number;
   private readonly atOnce = new PerAddress(MOST_AT_ONCE);
   private readonly rates = new LRUCache<string, MessageRate>({ max: MAX_PLACES });
 
-  constructor(now: () => number) {
-    this.now = now;
+  /** `passed`: ms by a clock that nobody sets. */
+  constructor(passed: () => number) {
+    this.passed = passed;
   }
 
   /** Counts a request until `leave`. Throws HttpProblem `too-many-requests`, and then does not count it. */
@@ -55,10 +56,10 @@ export class RequestLimits {
     const place = placeOf(address);
     let rate = this.rates.get(place);
     if (rate === undefined) {
-      rate = new MessageRate(BURST, PER_SECOND, this.now());
+      rate = new MessageRate(BURST, PER_SECOND, this.passed());
       this.rates.set(place, rate);
     }
-    if (!rate.take(this.now()) || !this.atOnce.take(address)) throw retryLater('too-many-requests', 1);
+    if (!rate.take(this.passed()) || !this.atOnce.take(address)) throw retryLater('too-many-requests', 1);
   }
 
   leave(address: string): void {

@@ -30,8 +30,8 @@ export interface HttpServerOptions {
   readonly access: Access;
   readonly log: Logger;
   readonly metrics?: Metrics | undefined;
-  /** Unix ms. */
-  readonly now: () => number;
+  /** What durations are measured by, ms. */
+  readonly passed: () => number;
 }
 
 /**
@@ -48,7 +48,7 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.options = options;
-    this.limits = new RequestLimits(options.now);
+    this.limits = new RequestLimits(options.passed);
     this.counters = options.metrics && new HttpCounters(options.metrics, () => this.open);
   }
 

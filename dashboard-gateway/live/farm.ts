@@ -16,7 +16,6 @@ export interface FarmOptions {
   readonly window: EntryWindow;
   /** How many messages of a sensor were refused lately. */
   readonly refused: (sensor: string) => number;
-  readonly now: number;
 }
 
 /** A battery or a signal that wavers is told no oftener. */
@@ -65,8 +64,8 @@ export class LiveFarm implements FarmNow {
   isLoaded = false;
   /** The last `seq` told to everybody who watches more than one field. */
   told = -1;
-  /** When somebody last needed it, Unix ms. */
-  needed: number;
+  /** When somebody last needed it, ms by a clock that nobody sets. */
+  needed = 0;
   private readonly options: FarmOptions;
   private readonly statuses = new Map<string, Told>();
   /** How many live subscriptions of those who watch more than one field cover a field, and how many the whole farm. */
@@ -78,7 +77,6 @@ export class LiveFarm implements FarmNow {
     this.options = options;
     this.latest = new FarmLatest(options.values);
     this.window = options.window;
-    this.needed = options.now;
   }
 
   /** Whether anybody gets what is published. */
@@ -175,7 +173,9 @@ export class LiveFarm implements FarmNow {
       const key = statusKey(is);
       const urgent = urgentKey(is);
       const told = this.statuses.get(sensor);
-      if (told?.key === key || (told?.urgent === urgent && now - told.at < UNHURRIED_MS)) continue;
+      // Told at a time that is yet to come: the clock was set back.
+      const isFresh = told !== undefined && told.at <= now && now - told.at < UNHURRIED_MS;
+      if (told?.key === key || (told?.urgent === urgent && isFresh)) continue;
       this.statuses.set(sensor, { key, urgent, at: now });
       changed.push({ sensor, ...is });
     }

@@ -40,6 +40,7 @@ export interface HubOptions {
   readonly writes?: WritesListener | undefined;
   readonly shortestTickMs?: number | undefined;
   readonly now: () => number;
+  readonly passed: () => number;
   readonly log: Logger;
 }
 
@@ -141,13 +142,13 @@ export class LiveHub implements FeedListener {
 
   /** The viewer reads too slowly for what is published: from now on it gets what came, folded, whenever it has read what it got before. */
   slowDown(viewer: Viewer): void {
-    const now = this.options.now();
-    viewer.slow = new Slowness(viewer.relapses++, now);
+    const asked = this.options.passed();
+    viewer.slow = new Slowness(viewer.relapses++, asked);
     this.options.counters.slow.slowed++;
     this.publish(true);
     for (const subscription of viewer.subscriptions.values()) {
       if (subscription.need.for !== 'nothing' || this.epoch === undefined) continue;
-      const need = { for: 'entries', epoch: this.epoch, after: this.published, asked: now } as const;
+      const need = { for: 'entries', epoch: this.epoch, after: this.published, asked } as const;
       this.farms.get(subscription.farm)?.setNeed(subscription, need);
       this.waiting.add(subscription);
     }
@@ -168,18 +169,18 @@ export class LiveHub implements FeedListener {
 
   /** To be called every few seconds: sensors that fell silent, ticks of quiet fields, farms that cannot be loaded or are no longer needed. */
   check(): void {
-    const now = this.options.now();
+    const passed = this.options.passed();
     this.flush(false);
     for (const farm of this.farms.values()) {
-      if (farm.subscriptions.size > 0) farm.needed = now;
-      if (now - farm.needed > FORGET_AFTER_MS || (this.values.left <= 0 && farm.subscriptions.size === 0)) {
+      if (farm.subscriptions.size > 0) farm.needed = passed;
+      if (passed - farm.needed > FORGET_AFTER_MS || (this.values.left <= 0 && farm.subscriptions.size === 0)) {
         this.forget(farm);
         continue;
       }
       if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
       if (!farm.hasAudience) continue;
-      if (farm.isLoaded) this.publisher.statuses(farm, farm.sensorIds(), now);
-      this.publisher.tickForQuiet(farm, this.published, this.seq, now);
+      if (farm.isLoaded) this.publisher.statuses(farm, farm.sensorIds(), this.options.now());
+      this.publisher.tickForQuiet(farm, this.published, this.seq);
     }
   }
 
@@ -209,13 +210,12 @@ export class LiveHub implements FeedListener {
   }
 
   private farm(id: string): LiveFarm {
-    const { registry, refused, now: clock } = this.options;
-    const now = clock();
+    const { registry, refused } = this.options;
     let farm = this.farms.get(id);
     if (!farm) {
       const { from } = this.recent;
       const window = new EntryWindow(from, this.recent.timeOf(from - 1), FARM_READINGS, this.readings);
-      farm = new LiveFarm(id, { registry, values: this.values, window, refused: (sensor) => refused(id, sensor), now });
+      farm = new LiveFarm(id, { registry, values: this.values, window, refused: (sensor) => refused(id, sensor) });
       this.farms.set(id, farm);
       for (const { offset, readings } of this.recent.after(-1)) {
         farm.takeLive(
@@ -224,7 +224,7 @@ export class LiveHub implements FeedListener {
         );
       }
     }
-    farm.needed = now;
+    farm.needed = this.options.passed();
     if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
     return farm;
   }
@@ -268,7 +268,7 @@ export class LiveHub implements FeedListener {
   private flush(undivided: boolean): void {
     if (this.epoch === undefined) return;
     const farm = (id: string) => this.farms.get(id);
-    const moment = { epoch: this.epoch, seq: this.seq, now: this.options.now(), farm };
+    const moment = { epoch: this.epoch, seq: this.seq, now: this.options.now(), passed: this.options.passed(), farm };
     const hasGuests = this.waiting.hasGuests(moment);
     this.publish(undivided || hasGuests);
     if (hasGuests && this.waiting.serve(moment)) this.clock.soon();

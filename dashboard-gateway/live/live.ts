@@ -34,7 +34,10 @@ export interface LiveOptions {
   readonly shortestTickMs?: number | undefined;
   /** How often rights and statuses are looked at without any cause, ms. */
   readonly checkMs?: number | undefined;
+  /** Unix ms. */
   readonly now: () => number;
+  /** What durations are measured by, ms. */
+  readonly passed: () => number;
   readonly log: Logger;
 }
 

@@ -28,7 +28,7 @@ export class Publisher {
     }
     if (farm.isLoaded) this.statuses(farm, fold.sensors(), now);
     this.tick(topic, frames.tick(farm.id, seq));
-    only.told = now;
+    only.told = performance.now();
     only.toldSeq = seq;
     fold.clear();
   }
@@ -64,10 +64,11 @@ export class Publisher {
   }
 
   /** A tick for those who were told of no `seq` lately, and of whose fields everything up to `seq` has been published. */
-  tickForQuiet(farm: LiveFarm, published: number, seq: number, now: number): void {
+  tickForQuiet(farm: LiveFarm, published: number, seq: number): void {
+    const now = performance.now();
     for (const [field, only] of farm.only) {
       if (only.fold.rowCount > 0 || now - only.told < QUIET_MS || only.toldSeq === seq) continue;
-      only.told = now;
+      only.told = performance.now();
       only.toldSeq = seq;
       this.tick(topics.only(farm.id, field), frames.tick(farm.id, seq));
     }

@@ -35,7 +35,7 @@ export class Slowness {
     return this.tick;
   }
 
-  /** When bytes were last seen to leave, Unix ms. */
+  /** When bytes were last seen to leave, in ms of the clock that it is told. */
   get lastMoved(): number {
     return this.movedAt;
   }

@@ -54,7 +54,8 @@ export interface SocketsOptions {
   readonly access: Access;
   readonly counters: LiveCounters;
   readonly maxSocketsOfAddress?: number | undefined;
-  readonly now: () => number;
+  /** What durations are measured by, ms. */
+  readonly passed: () => number;
 }
 
 /** The WebSocket door: who may come in, what they ask for, and what happens when they read too slowly. */
@@ -120,7 +121,7 @@ export class LiveSockets {
    */
   checkSpeed(): void {
     if (this.turn.length === 0) this.beginTurn();
-    const now = this.options.now();
+    const now = this.options.passed();
     for (const [ws, { viewer }] of this.turn.splice(-Math.ceil(this.open.size / TURN_PARTS))) {
       if (!viewer || viewer.subscriptions.size === 0 || !this.open.has(ws)) continue;
       const waiting = ws.getBufferedAmount();
@@ -134,7 +135,7 @@ export class LiveSockets {
     this.turn = [...this.open];
     this.waitingBytes = this.counted;
     this.counted = 0;
-    if (this.waitingBytes > MOST_WAITING_BYTES) this.closeDead(this.options.now());
+    if (this.waitingBytes > MOST_WAITING_BYTES) this.closeDead(this.options.passed());
   }
 
   /** Closes sockets whose session has ended, and ends subscriptions to farms that are no longer the user's. */
@@ -162,7 +163,7 @@ export class LiveSockets {
   }
 
   private clientOf(caller: Caller, address: string): Client {
-    const rate = new MessageRate(BURST, MESSAGES_PER_SECOND, this.options.now());
+    const rate = new MessageRate(BURST, MESSAGES_PER_SECOND, this.options.passed());
     return { caller, address, rate, viewer: undefined };
   }
 
@@ -178,7 +179,7 @@ export class LiveSockets {
   private take(ws: Socket, text: string | undefined): void {
     const { viewer, rate } = ws.getUserData();
     if (!viewer) return;
-    if (!rate.take(this.options.now())) {
+    if (!rate.take(this.options.passed())) {
       this.options.counters.refused['too-many-messages']++;
       ws.end(CLOSE.policy, 'too many messages');
       return;
@@ -208,7 +209,7 @@ export class LiveSockets {
       fields: fields === undefined ? undefined : new Set(fields),
       viewer,
       need: since
-        ? { for: 'entries', epoch: since.epoch, after: since.seq, asked: this.options.now() }
+        ? { for: 'entries', epoch: since.epoch, after: since.seq, asked: this.options.passed() }
         : { for: 'snapshot', gap: false },
     };
     viewer.subscriptions.set(id, subscription);

@@ -20,7 +20,10 @@ const STATUS_MARGIN_MS = 5_000;
 export interface Moment {
   readonly epoch: string;
   readonly seq: number;
+  /** Unix ms. */
   readonly now: number;
+  /** ms by a clock that nobody sets. */
+  readonly passed: number;
   readonly farm: (id: string) => LiveFarm | undefined;
 }
 
@@ -72,10 +75,10 @@ export class WaitingRoom {
   }
 
   /** Whether anybody may be served now: who reads slowly has a time of its own. */
-  hasGuests({ now }: Moment): boolean {
+  hasGuests({ passed }: Moment): boolean {
     if (this.owed.size > 0) return true;
     for (const { viewer } of this.waiting) {
-      if (!viewer.slow || viewer.slow.isDue(viewer.wire.buffered(), now)) return true;
+      if (!viewer.slow || viewer.slow.isDue(viewer.wire.buffered(), passed)) return true;
     }
     return false;
   }
@@ -131,11 +134,11 @@ export class WaitingRoom {
     subscription: Subscription,
     need: Entries,
     farm: LiveFarm,
-    { epoch, seq, now }: Moment,
+    { epoch, seq, passed }: Moment,
   ): 'wait' | GapReason | undefined {
     if (need.epoch !== epoch) return 'epoch';
     const { slow } = subscription.viewer;
-    const isTired = now - need.asked > PATIENCE_MS && !slow;
+    const isTired = passed - need.asked > PATIENCE_MS && !slow;
     if (need.after > seq) return isTired ? 'ahead' : 'wait';
     if (need.after + 1 >= farm.window.from) return undefined;
     if (slow) return 'too-much';
@@ -146,9 +149,9 @@ export class WaitingRoom {
 
   /** What was asked for has been given: from here on it is live, or, when its socket is slow, waits for the next round of its own. */
   private goOn(subscription: Subscription, farm: LiveFarm, round: Round): void {
-    const { epoch, seq, now } = round.moment;
+    const { epoch, seq, passed } = round.moment;
     if (subscription.viewer.slow) {
-      farm.setNeed(subscription, { for: 'entries', epoch, after: seq, asked: now });
+      farm.setNeed(subscription, { for: 'entries', epoch, after: seq, asked: passed });
       return;
     }
     this.waiting.delete(subscription);
@@ -190,7 +193,7 @@ export class WaitingRoom {
     if (!viewer.slow || round.isAdmitted(viewer)) return;
     round.admit(viewer);
     const { slow } = viewer;
-    const pace = slow.served(round.moment.now);
+    const pace = slow.served(round.moment.passed);
     if (pace === 'same') return;
     if (pace === 'fast') {
       viewer.slow = undefined;
@@ -222,7 +225,7 @@ class Round {
 
   admits(viewer: Viewer): boolean {
     if (!viewer.slow || this.admitted.has(viewer)) return true;
-    return viewer.slow.isDue(viewer.wire.buffered(), this.moment.now);
+    return viewer.slow.isDue(viewer.wire.buffered(), this.moment.passed);
   }
 
   isAdmitted(viewer: Viewer): boolean {
@@ -264,7 +267,7 @@ class Round {
   }
 
   private rowMs(viewer: Viewer): number {
-    return this.admitted.get(viewer) ?? viewer.slow?.rowMs(this.moment.now) ?? ROW_MS;
+    return this.admitted.get(viewer) ?? viewer.slow?.rowMs(this.moment.passed) ?? ROW_MS;
   }
 }
 

@@ -43,13 +43,15 @@ export interface RouteParts {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** What durations are measured by, ms. */
+  readonly passed: () => number;
 }
 
 /** Every address of the HTTP interface. */
 export async function allRoutes(parts: RouteParts): Promise<Route[]> {
   const passwords = await Passwords.create(parts.registry);
   return [
-    ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.now) }),
+    ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.passed) }),
     ...farmRoutes(parts),
     ...sensorRoutes(parts),
     ...commandRoutes(parts),

@@ -42,11 +42,11 @@ export class Passwords {
   async set(name: string, password: string): Promise<User> {
     const hash = await this.gate.run(() => hashPassword(password));
     await this.registry.edit((text) => setPassword(text, name, hash));
-    const end = Date.now() + RELOAD_WAIT_MS;
+    const end = performance.now() + RELOAD_WAIT_MS;
     for (;;) {
       const user = this.registry.current().users.get(name);
       if (user?.password === hash) return user;
-      if (Date.now() > end)
+      if (performance.now() > end)
         throw new RegistryInvalid('the new password was written, but the registry has not been read again');
       await pause(20);
     }

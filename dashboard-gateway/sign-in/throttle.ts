@@ -20,10 +20,11 @@ interface Tries {
  */
 export class Throttle {
   private readonly tries = new Map<string, Tries>();
-  private readonly now: () => number;
+  private readonly passed: () => number;
 
-  constructor(now: () => number) {
-    this.now = now;
+  /** `passed`: ms by a clock that nobody sets. */
+  constructor(passed: () => number) {
+    this.passed = passed;
   }
 
   /**
@@ -31,7 +32,7 @@ export class Throttle {
    * so that many at once are slowed like many one after another.
    */
   begin(user: string, address: string): number {
-    const now = this.now();
+    const now = this.passed();
     const keys = keysOf(user, address);
     const wait = Math.max(0, ...keys.map(([, key]) => (this.tries.get(key)?.blockedUntil ?? 0) - now));
     if (wait > 0) return wait;

@@ -57,15 +57,16 @@ interface Sample {
 export class Figures {
   private readonly metrics: Metrics | undefined;
   private readonly heard: Heard;
-  private readonly now: () => number;
+  private readonly passed: () => number;
   private before: Sample | undefined;
   private latest: Sample | undefined;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(metrics: Metrics | undefined, heard: Heard, now: () => number) {
+  /** `passed`: ms by a clock that nobody sets. */
+  constructor(metrics: Metrics | undefined, heard: Heard, passed: () => number) {
     this.metrics = metrics;
     this.heard = heard;
-    this.now = now;
+    this.passed = passed;
   }
 
   start(): void {
@@ -116,7 +117,7 @@ export class Figures {
       const [, name = '', value = ''] = /^([a-z_]+)(?:\{.*\})? (\S+)$/.exec(line) ?? [];
       if (wanted.has(name)) sums.set(name, (sums.get(name) ?? 0) + Number(value));
     }
-    return { at: this.now(), sums };
+    return { at: this.passed(), sums };
   }
 }
 

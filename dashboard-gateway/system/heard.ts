@@ -6,27 +6,30 @@ const SECONDS = 60;
 /** What this gateway heard on the live log within the last minute. */
 export class Heard implements WritesListener {
   private readonly now: () => number;
+  private readonly passed: () => number;
   /** Readings and the longest lag, ms, by second. */
   private readonly seconds = Array.from({ length: SECONDS }, () => ({ second: 0, readings: 0, lagMs: 0 }));
   private readonly since: number;
 
-  constructor(now: () => number) {
+  /** `now`: Unix ms; `passed`: ms by a clock that nobody sets. */
+  constructor(now: () => number, passed: () => number) {
     this.now = now;
-    this.since = now();
+    this.passed = passed;
+    this.since = passed();
   }
 
   begin(): void {}
 
   wrote({ readings }: LiveEntry): void {
     const now = this.now();
-    const slot = this.slot(Math.floor(now / 1000));
+    const slot = this.slot(Math.floor(this.passed() / 1000));
     slot.readings += readings.length;
     for (const { received } of readings) slot.lagMs = Math.max(slot.lagMs, now - received);
   }
 
   /** Readings a second, and how long the slowest of them was on its way from the broker to here, ms: undefined when there was none. */
   lastMinute(): { perSecond: number; lagMs: number | undefined } {
-    const now = this.now();
+    const now = this.passed();
     const oldest = Math.floor(now / 1000) - SECONDS;
     const heard = this.seconds.filter(({ second, readings }) => second > oldest && readings > 0);
     const span = Math.min(SECONDS, Math.max(1, (now - this.since) / 1000));

@@ -93,6 +93,21 @@ describe('the quota of dead letters, on a real log', () => {
     expect((await reasonsOf('s1')).slice(4).filter((reason) => reason === 'not_json')).to.have.length(3);
   });
 
+  it('grows again from now on when a clock that was decades ahead is set right', async () => {
+    const letters = writer();
+    now += 20_000 * 24 * HOUR;
+    await setAside(letters, letter('s1'), 50);
+    now -= 20_000 * 24 * HOUR;
+    await setAside(letters, letter('s1'), 1);
+    expect((await reasonsOf('s1')).slice(3), 'it is said at once that they are left out').to.deep.equal([
+      OVER_QUOTA,
+      OVER_QUOTA,
+    ]);
+    now += 24 * HOUR;
+    await setAside(letters, letter('s1'), 3);
+    expect((await reasonsOf('s1')).slice(5)).to.deep.equal(['not_json', 'not_json', 'not_json']);
+  });
+
   it('is shared by its writers: what one keeps is charged to the others, and to one that starts later', async () => {
     const [one, two, another] = [writer(), writer(), writer({ kind: 'broker' })];
     await Promise.all([one, two, another].map((each) => each.start()));

@@ -470,6 +470,39 @@ describe('the gateway over HTTP', () => {
     });
   });
 
+  describe('a clock that is set', () => {
+    const rightNow = Date.now;
+    afterEach(() => {
+      Date.now = rightNow;
+    });
+
+    for (const [how, byMs] of [
+      ['back by a minute', -60_000],
+      ['back by decades', -20_000 * 86_400_000],
+      ['ahead by an hour', 3_600_000],
+    ] as const) {
+      it(`${how} makes nobody wait: neither requests nor sockets, and who guessed passwords no longer than before`, async () => {
+        const other = await place.gateway();
+        const cookie = await place.signIn(other, 'vera');
+        const viewer = await place.watching(other, 'vera');
+        for (let i = 0; i < 5; i++) await login({ user: 'ada', password: 'wrong' }, other.port);
+        Date.now = () => rightNow() + byMs;
+        for (let i = 0; i < 5; i++) {
+          expect((await call(other.port, '/api/farms', { headers: { cookie } })).status).to.equal(200);
+        }
+        viewer.say({ type: 'subscribe', id: 1, farm: 'north' });
+        await viewer.next('snapshot');
+        const held = await login({ user: 'ada', password: 'wrong again' }, other.port);
+        const retry = problemCode(held) === 'too-many-attempts' ? Number(held.headers['retry-after']) : 0;
+        expect(retry).to.be.within(0, 2);
+        await until('the wait is over', async () => {
+          const answer = await login({ user: 'ada', password: PASSWORD }, other.port);
+          return answer.status === 200;
+        });
+      });
+    }
+  });
+
   describe('floods', () => {
     it('of bad sign-ins are slowed for the guesser alone: of a thousand, few are looked at', async function () {
       this.timeout(120_000);
