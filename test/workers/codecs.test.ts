@@ -83,6 +83,7 @@ describe('codecs', function () {
       'no function decodeUplink': 'var x = 1;',
       'no object': 'function decodeUplink() { return 7; }',
       'no answer': 'function decodeUplink() {}',
+      'gave no object': 'JSON.stringify = function () { return "?"; }; function decodeUplink() {}',
     };
     for (const [why, source] of Object.entries(hostile)) expect(await run(source)).to.include(why);
     expect(await codecs.decode('codecs/lse01.js', BYTES)).to.have.property('data');
@@ -116,14 +117,72 @@ describe('codecs', function () {
     });
   });
 
+  it('begin anew with each uplink, whatever one leaves behind', async () => {
+    const answer = (code: string) => `function decodeUplink(input) { ${code} return { data: { n: n } }; }`;
+    const leaving: Record<string, string> = {
+      'a cursor': 'var at = 0; function decodeUplink(input) { return { data: { n: input.bytes[at++] - 11 } }; }',
+      'a counter': `let n = 0; ${answer('n += 1;')}`,
+      'a name without var': answer('if (typeof count === "undefined") count = 0; count += 1; var n = count;'),
+      'a property of the global object': answer('globalThis.n = (globalThis.n || 0) + 1;'),
+      'a closure': `var next = (function () { var n = 0; return function () { return ++n; }; })(); ${answer('var n = next();')}`,
+      'a prototype': answer('Array.prototype.kept = ([].kept || 0) + 1; var n = [].kept;'),
+      'a builtin': answer(
+        'var n = Math.max(0, 0) + 1; var old = Math.max; Math.max = function (a, b) { return old(a, b) + 1; };',
+      ),
+      'a pattern that remembers its place': `var word = /./g; ${answer('word.test("abc"); var n = word.lastIndex;')}`,
+      'a generator': `var all = (function* () { for (var i = 1; ; i++) yield i; })(); ${answer('var n = all.next().value;')}`,
+      'a symbol': answer(
+        'var s = Symbol.for("kept"); globalThis[s] = (globalThis[s] || 0) + 1; var n = globalThis[s];',
+      ),
+      'a promise': `var n = 1; ${answer('Promise.resolve().then(function () { n += 1; });')}`,
+      'itself changed': `var n = 1; ${answer('decodeUplink = function () { return { data: { n: 2 } }; };')}`,
+      'the call changed': `var n = 1; ${answer('__call = function () { return JSON.stringify({ data: { n: 2 } }); };')}`,
+    };
+    for (const [what, source] of Object.entries(leaving)) {
+      const file = `leaves-${what.replaceAll(' ', '-')}.js`;
+      await writeFile(join(folder, file), source);
+      const outcomes = [];
+      for (let i = 0; i < 3; i++) outcomes.push(await codecs.decode(file, BYTES));
+      expect(outcomes, what).to.deep.equal([{ data: { n: 1 } }, { data: { n: 1 } }, { data: { n: 1 } }]);
+    }
+  });
+
   it('keep nothing of an uplink that failed', async () => {
-    const source =
-      'var n = 0; function decodeUplink() { n += 1; if (n === 2) throw new Error("second"); return { data: { n: n } }; }';
-    const file = 'counting.js';
-    await writeFile(join(folder, file), source);
+    const file = 'failing.js';
+    await writeFile(
+      join(folder, file),
+      'var n = 0; function decodeUplink(input) { n += 1; if (input.fPort === 3) throw new Error("three"); return { data: { n: n } }; }',
+    );
     const outcomes = [];
-    for (let i = 0; i < 3; i++) outcomes.push(await codecs.decode(file, BYTES));
-    expect(outcomes).to.deep.equal([{ data: { n: 1 } }, { why: 'Error: second' }, { data: { n: 1 } }]);
+    for (const fPort of [2, 3, 2]) outcomes.push(await codecs.decode(file, { ...BYTES, fPort }));
+    expect(outcomes).to.deep.equal([{ data: { n: 1 } }, { why: 'Error: three' }, { data: { n: 1 } }]);
+  });
+
+  it('have one limit on steps for reading the file and decoding', async () => {
+    const turns = (count: number) => `for (var i = 0; i < ${count}; i++);`;
+    const both = (count: number) =>
+      `${turns(count)} function decodeUplink() { ${turns(count)} return { data: { a: 1 } }; }`;
+    expect(await run(both(80_000))).to.deep.equal({ a: 1 });
+    expect(await run(both(180_000))).to.equal('it took too long');
+  });
+
+  it('have a limit on memory, whatever it is spent on', async () => {
+    const spending = [
+      'new ArrayBuffer(65536)',
+      '"x".repeat(65536) + i',
+      'new Array(5000).fill(i)',
+      'new Float64Array(8e6)',
+    ];
+    for (const code of spending) {
+      const loop = `for (var i = 0; i < 1000; i++) a.push(${code});`;
+      const source = `function decodeUplink() { var a = []; ${loop} return { data: { n: 1 } }; }`;
+      expect(await run(source), code).to.include('out of memory');
+    }
+    expect(
+      await run('function decodeUplink() { return { data: { n: new ArrayBuffer(2e6).byteLength } }; }'),
+    ).to.deep.equal({
+      n: 2_000_000,
+    });
   });
 
   it('are read again when their file changes, and said to be missing when it is not there', async () => {

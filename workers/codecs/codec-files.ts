@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { explain } from '../../core/errors.ts';
@@ -20,7 +19,6 @@ const MOST_FILES = 1_000;
 interface KnownFile {
   readonly changed: number;
   readonly size: number;
-  readonly key: string;
   readonly source: string;
   looked: number;
 }
@@ -44,7 +42,7 @@ export class CodecFiles implements Codecs {
     } catch (error) {
       return { why: `the codec ${file} cannot be read: ${explain(error)}` };
     }
-    return await this.thread.run(codec.key, codec.source, input);
+    return await this.thread.run(codec.source, input);
   }
 
   close(): Promise<void> {
@@ -62,9 +60,8 @@ export class CodecFiles implements Codecs {
     }
     if (size > MAX_CODEC_BYTES) throw new Error(`it has more than ${MAX_CODEC_BYTES} bytes`);
     const source = await readFile(path, 'utf8');
-    const key = createHash('sha256').update(source).digest('hex');
     if (this.known.size >= MOST_FILES) this.known.clear();
-    const read = { changed, size, key, source, looked: performance.now() };
+    const read = { changed, size, source, looked: performance.now() };
     this.known.set(file, read);
     return read;
   }

@@ -28,9 +28,9 @@ export class CodecThread {
     this.limits = limits;
   }
 
-  run(key: string, source: string, input: CodecInput): Promise<CodecOutcome> {
+  run(source: string, input: CodecInput): Promise<CodecOutcome> {
     this.lastId += 1;
-    const job = { id: this.lastId, key, source, input, limits: this.limits };
+    const job = { id: this.lastId, source, input };
     return new Promise((resolve) => {
       this.waiting.push({ job, resolve });
       if (this.waiting.length === 1) this.next();
@@ -54,7 +54,12 @@ export class CodecThread {
   }
 
   private start(): Worker {
-    const worker = new Worker(ENTRY, { execArgv: [], name: 'codecs', resourceLimits: { maxOldGenerationSizeMb: 256 } });
+    const worker = new Worker(ENTRY, {
+      execArgv: [],
+      name: 'codecs',
+      resourceLimits: { maxOldGenerationSizeMb: 256 },
+      workerData: this.limits,
+    });
     // An idle thread keeps no process alive.
     worker.unref();
     worker.on('message', (answer: CodecAnswer) => {

@@ -17,7 +17,7 @@ export interface Codecs {
 /** What one run of a codec may take. */
 export interface CodecLimits {
   /**
-   * Steps to decode one uplink, or to read the file: each is some ten thousand turns of a loop or calls of a function. Not a time,
+   * Steps to read the file and decode one uplink: each is some ten thousand turns of a loop or calls of a function. Not a time,
    * which a busy machine would make a matter of luck.
    */
   readonly steps: number;
@@ -43,11 +43,9 @@ export const MAX_CODEC_BYTES = 1024 ** 2;
 /** What the thread is asked, and what it answers. */
 export interface CodecJob {
   readonly id: number;
-  /** Names the codec's text: another text has another key. */
-  readonly key: string;
+  /** The codec's text. */
   readonly source: string;
   readonly input: CodecInput;
-  readonly limits: CodecLimits;
 }
 
 export type CodecAnswer = { readonly ready: true } | { readonly id: number; readonly outcome: CodecOutcome };

@@ -1,15 +1,12 @@
-import { LRUCache } from 'lru-cache';
+import base from '@jitl/quickjs-wasmfile-release-sync';
 import {
   newQuickJSWASMModuleFromVariant,
+  newVariant,
   type QuickJSContext,
-  type QuickJSRuntime,
   type QuickJSWASMModule,
 } from 'quickjs-emscripten-core';
 import { z } from 'zod';
 import type { CodecInput, CodecLimits, CodecOutcome } from './codec.ts';
-
-/** Codecs kept ready. One more lets go of the one that was not used for longest. */
-const MOST_READY = 32;
 
 /**
  * What is run after the codec's own text. `decodeUplink` is the LoRa Alliance's payload codec API (TS013); `Decode` and `Decoder`
@@ -23,75 +20,65 @@ const CALL = `(function (input) {
   throw new Error('the file has no function decodeUplink');
 })`;
 
+declare global {
+  // Node's types do not have it, and those of browsers would bring all the rest with them.
+  namespace WebAssembly {
+    class Memory {
+      constructor(pages: { readonly initial: number; readonly maximum: number });
+      readonly buffer: ArrayBuffer;
+      grow(pages: number): number;
+    }
+  }
+}
+
+/** Bytes of a page of WebAssembly's memory, and the pages that the engine begins with. */
+const PAGE = 64 * 1024;
+const ENGINE_PAGES = 256;
+
 /** Codecs may talk to a console; nobody listens. */
 const CONSOLE = 'globalThis.console = { log() {}, info() {}, warn() {}, error() {}, debug() {} };';
 
 const answerSchema = z.looseObject({ data: z.unknown().optional(), errors: z.array(z.unknown()).optional() });
 
-interface Ready {
-  readonly runtime: QuickJSRuntime;
-  readonly context: QuickJSContext;
-}
-
 /**
  * Another JavaScript engine inside WebAssembly, in which somebody else's codecs run: without files, sockets, timers or anything of ours,
- * and within limits on steps and memory. What breaks a limit costs its own uplink, and the codec is read anew for the next.
+ * and within limits on steps and memory.
+ *
+ * Each uplink has an engine of its own, in which the codec's file is read anew: variables, changed builtins and promises that are left
+ * behind end with it. Makers' decoders keep cursors and buffers in globals, and one file decodes for many sensors.
  */
 export class Sandbox {
   private readonly quickjs: QuickJSWASMModule;
-  private readonly ready = new LRUCache<string, Ready>({
-    max: MOST_READY,
-    dispose: ({ context, runtime }) => {
+  private readonly limits: CodecLimits;
+
+  private constructor(quickjs: QuickJSWASMModule, limits: CodecLimits) {
+    this.quickjs = quickjs;
+    this.limits = limits;
+  }
+
+  static async open(limits: CodecLimits): Promise<Sandbox> {
+    // The engine's own limit counts allocations, not how large they are: only the memory as a whole is a bound on arrays and texts.
+    const maximum = ENGINE_PAGES + Math.ceil(limits.memoryBytes / PAGE);
+    const wasmMemory = new WebAssembly.Memory({ initial: ENGINE_PAGES, maximum });
+    // Its types are of the CommonJS form, where the default export is one deeper.
+    const variant = newVariant('default' in base ? base.default : base, { wasmMemory });
+    return new Sandbox(await newQuickJSWASMModuleFromVariant(variant), limits);
+  }
+
+  /** Runs the codec `source` on one uplink. Never throws, unless the engine itself is broken. */
+  run(source: string, input: CodecInput): CodecOutcome {
+    const runtime = this.quickjs.newRuntime();
+    runtime.setMemoryLimit(this.limits.memoryBytes);
+    runtime.setMaxStackSize(this.limits.stackBytes);
+    // Reading the file and decoding are one run: the limit is on both together.
+    runtime.setInterruptHandler(atMost(this.limits.steps));
+    const context = runtime.newContext();
+    try {
+      return outcomeOf(context, source, input, this.limits.answerBytes);
+    } finally {
       context.dispose();
       runtime.dispose();
-    },
-  });
-
-  private constructor(quickjs: QuickJSWASMModule) {
-    this.quickjs = quickjs;
-  }
-
-  static async open(): Promise<Sandbox> {
-    return new Sandbox(await newQuickJSWASMModuleFromVariant(import('@jitl/quickjs-wasmfile-release-sync')));
-  }
-
-  /** Runs the codec `source`, known by `key`, on one uplink. Never throws, unless the engine itself is broken. */
-  run(key: string, source: string, input: CodecInput, limits: CodecLimits): CodecOutcome {
-    const codec = this.ready.get(key) ?? this.prepare(source, limits);
-    if ('why' in codec) return codec;
-    const outcome = this.call(codec, input, limits);
-    // After a failure nobody knows in which state its variables are.
-    if ('why' in outcome) {
-      if (!this.ready.delete(key)) dispose(codec);
-    } else this.ready.set(key, codec);
-    return outcome;
-  }
-
-  private prepare(source: string, limits: CodecLimits): Ready | { readonly why: string } {
-    const runtime = this.quickjs.newRuntime();
-    runtime.setMemoryLimit(limits.memoryBytes);
-    runtime.setMaxStackSize(limits.stackBytes);
-    const context = runtime.newContext();
-    const codec = { runtime, context };
-    const why = evaluate(codec, `${CONSOLE}\n${source}\n;globalThis.__call = ${CALL};`, limits);
-    if (why === undefined) return codec;
-    dispose(codec);
-    return { why: `the codec cannot be read: ${why}` };
-  }
-
-  private call(codec: Ready, { bytes, fPort, recvTime }: CodecInput, limits: CodecLimits): CodecOutcome {
-    const { context, runtime } = codec;
-    const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime });
-    runtime.setInterruptHandler(atMost(limits.steps));
-    const result = context.evalCode(`__call(${input})`, 'uplink.js');
-    if (result.error) {
-      const why = said(context.dump(result.error));
-      result.error.dispose();
-      return { why };
     }
-    const text: unknown = context.dump(result.value);
-    result.value.dispose();
-    return typeof text === 'string' ? answered(text, limits) : { why: 'the codec gave no answer' };
   }
 }
 
@@ -104,30 +91,53 @@ function atMost(steps: number): () => boolean {
   };
 }
 
-function evaluate({ context, runtime }: Ready, code: string, limits: CodecLimits): string | undefined {
-  runtime.setInterruptHandler(atMost(limits.steps));
-  const result = context.evalCode(code, 'codec.js');
-  if (!result.error) {
-    result.value.dispose();
-    return undefined;
-  }
-  const why = said(context.dump(result.error));
-  result.error.dispose();
-  return why;
+function outcomeOf(
+  context: QuickJSContext,
+  source: string,
+  { bytes, fPort, recvTime }: CodecInput,
+  answerBytes: number,
+): CodecOutcome {
+  const read = evaluate(context, `${CONSOLE}\n${source}\n;globalThis.__call = ${CALL};`, 'codec.js');
+  if ('why' in read) return { why: `the codec cannot be read: ${read.why}` };
+  const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime });
+  const ran = evaluate(context, `__call(${input})`, 'uplink.js');
+  if ('why' in ran) return ran;
+  return ran.text === undefined ? { why: 'the codec gave no answer' } : answered(ran.text, answerBytes);
 }
 
-function answered(text: string, limits: CodecLimits): CodecOutcome {
-  if (text.length > limits.answerBytes) return { why: `the codec's answer has more than ${limits.answerBytes} bytes` };
-  const answer = answerSchema.safeParse(JSON.parse(text));
+/** What `code` comes to, when that is a text. */
+function evaluate(
+  context: QuickJSContext,
+  code: string,
+  name: string,
+): { readonly text: string | undefined } | { readonly why: string } {
+  const result = context.evalCode(code, name);
+  if (result.error) {
+    const why = said(context.dump(result.error));
+    result.error.dispose();
+    return { why };
+  }
+  const text = context.typeof(result.value) === 'string' ? context.getString(result.value) : undefined;
+  result.value.dispose();
+  return { text };
+}
+
+function answered(text: string, answerBytes: number): CodecOutcome {
+  if (text.length > answerBytes) return { why: `the codec's answer has more than ${answerBytes} bytes` };
+  const answer = answerSchema.safeParse(parsed(text));
   if (!answer.success) return { why: 'the codec gave no object' };
   const { data, errors = [] } = answer.data;
   if (errors.length > 0) return { why: `the codec says: ${errors.map(String).join('; ').slice(0, 500)}` };
   return { data };
 }
 
-function dispose({ context, runtime }: Ready): void {
-  context.dispose();
-  runtime.dispose();
+/** A codec may have put something of its own in the place of `JSON.stringify`. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const thrown = z.object({ name: z.string().optional(), message: z.string() });
