@@ -1,5 +1,8 @@
 import { readTime } from '../telemetry/clock.ts';
 
+/** Longer cells are neither times nor numbers; no pattern looks at them. */
+const MOST_CELL = 64;
+
 /** The parts of a time that `--time-format` may name. */
 const PARTS: Readonly<Record<string, string>> = {
   YYYY: '(?<year>\\d{4})',
@@ -17,14 +20,15 @@ export type ReadCell = (cell: string) => number | undefined;
  * such as `DD.MM.YYYY HH:mm`. Undefined when it is no time. Throws Error when the format names no day.
  */
 export function timeReader(zone: string, format?: string): ReadCell {
-  if (format === undefined) return (cell) => readTime(/^-?\d+(\.\d+)?$/.test(cell) ? Number(cell) : cell, zone);
+  if (format === undefined)
+    return (cell) => (cell.length <= MOST_CELL ? readTime(isPlain(cell) ? Number(cell) : cell, zone) : undefined);
   const pattern = format
     .replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
     .replace(/YYYY|MM|DD|HH|mm|ss/g, (part) => PARTS[part] ?? part);
   const wanted = new RegExp(`^${pattern}$`);
   for (const part of ['YYYY', 'MM', 'DD']) if (!format.includes(part)) throw new Error(`there is no ${part} in it`);
   return (cell) => {
-    const found = wanted.exec(cell)?.groups;
+    const found = cell.length <= MOST_CELL ? wanted.exec(cell)?.groups : undefined;
     if (!found) return undefined;
     const two = (name: string) => (found[name] ?? '0').padStart(2, '0');
     return readTime(
@@ -34,10 +38,16 @@ export function timeReader(zone: string, format?: string): ReadCell {
   };
 }
 
+function isPlain(cell: string): boolean {
+  return /^-?\d+(?:\.\d+)?$/.test(cell);
+}
+
 /** Reads a number; with `comma` its decimals begin with one. Undefined when it is none. */
 export function numberReader(comma: boolean): ReadCell {
   return (cell) => {
+    if (cell.length > MOST_CELL) return undefined;
     const text = comma ? cell.replace(',', '.') : cell;
-    return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+    // A digit can belong to one part only: the pattern takes no longer than its text is long.
+    return /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
   };
 }

@@ -185,5 +185,7 @@ export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const own = error.message || error.name;
   const cause = error.cause === undefined ? '' : explain(error.cause);
-  return (cause && !own.includes(cause) ? `${own}: ${cause}` : own).replace(/\s*\n\s*/g, ' ');
+  const text = cause && !own.includes(cause) ? `${own}: ${cause}` : own;
+  // A pattern with white space on both sides of the line feed would take the square of a long run's length.
+  return text.replace(/\s+/g, (space) => (space.includes('\n') ? ' ' : space));
 }

@@ -14,6 +14,8 @@ export const MAX_AHEAD_MS = 5 * 60_000;
 export const CLOCKS = ['device', 'receipt'] as const;
 export type Clock = (typeof CLOCKS)[number];
 
+/** Longer texts are no dates. */
+const MOST_DATE = 64;
 const DATE =
   /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$/i;
 
@@ -34,7 +36,7 @@ export function isOfOurTime(ts: number): boolean {
 }
 
 function readDate(text: string, zone: string): number | undefined {
-  const parts = DATE.exec(text);
+  const parts = text.length <= MOST_DATE ? DATE.exec(text) : null;
   if (!parts) return undefined;
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '0', offset] = parts;
   const ms = Math.floor(Number(`0.${fraction}`) * 1000);

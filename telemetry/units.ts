@@ -74,11 +74,11 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
     ['rad', 180 / Math.PI],
   ],
   duration: [
-    ['s sec', 1],
+    ['s sec second seconds', 1],
     ['ms', 0.001],
-    ['min', 60],
-    ['h', 3600],
-    ['d', 86_400],
+    ['min minute minutes', 60],
+    ['h hr hour hours', 3600],
+    ['d day days', 86_400],
   ],
   concentration: [
     ['ppm', 1],
@@ -91,6 +91,9 @@ const GROUPS: Readonly<Record<string, readonly Row[]>> = {
   count: [['count counts', 1]],
   frequency: [['Hz', 1]],
 };
+
+/** Longer texts are no units. Payloads can repeat one for thousands of values. */
+const MOST_SYMBOL = 32;
 
 const UNITS = new Map<string, Unit>();
 const FOLDED = new Map<string, Unit>();
@@ -120,6 +123,7 @@ export function isUnit(symbol: string): boolean {
 
 /** How a value in `from` becomes one in `to`; undefined when the two measure different things or one of them is unknown. */
 export function conversion(from: string, to: string): Conversion | undefined {
+  if (from.length > MOST_SYMBOL || to.length > MOST_SYMBOL) return undefined;
   if (plain(from) === plain(to)) return UNCHANGED;
   const a = find(from);
   const b = find(to);
@@ -141,6 +145,7 @@ export function convert(value: number, { factor, offset }: Conversion): number {
 }
 
 function find(symbol: string): Unit | undefined {
+  if (symbol.length > MOST_SYMBOL) return undefined;
   const key = plain(symbol);
   return UNITS.get(key) ?? FOLDED.get(key.toLowerCase());
 }

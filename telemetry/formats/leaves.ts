@@ -1,20 +1,17 @@
 import type { SensorRules } from '../rules.ts';
-import { isUnit } from '../units.ts';
-import { child, type Refusals } from './decoded.ts';
+import { child, quote, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
+import { quantityIn } from './quantity.ts';
 import { Values } from './values.ts';
 
 /** How deep other systems' objects are followed, and how many values of one are looked at. */
 const MOST_DEPTH = 8;
 const MOST_LEAVES = 1_000;
 
-/** A number, and perhaps its unit, as people write them: `30.11 °C`, `-3`, `1.2e3 lx`. */
-const QUANTITY = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\D.{0,31})?$/u;
-
 /**
  * The values in an object of another system, however deep: `{"soil": {"ec": 1}}` is `soil_ec`.
  * Numbers and booleans count, texts that are a number with or without a unit, and `{"value": 1, "unit": "V"}`.
- * Other texts and nulls are no measurements: they are passed over and counted.
+ * Other texts and nulls are no measurements: they are passed over and counted. A quantity in a unit that nobody knows is refused.
  */
 export class Leaves {
   skipped = 0;
@@ -60,9 +57,9 @@ export class Leaves {
   }
 
   private takeObject(name: string, value: object, path: string, depth: number): void {
-    const quantity = quantityOf(value);
-    if (quantity) {
-      const { given, unit, called = name } = quantity;
+    const measured = measuredIn(value);
+    if (measured) {
+      const { given, unit, called = name } = measured;
       this.left -= 1;
       if (typeof given === 'number') this.add(called, given, unit, path);
       else this.takeText(called, given, unit, path);
@@ -73,26 +70,29 @@ export class Leaves {
   }
 
   private takeText(name: string, value: unknown, unit: string | undefined, path: string): void {
-    const [, number, symbol] = typeof value === 'string' ? (QUANTITY.exec(value.trim()) ?? []) : [];
-    // "12 o'clock" is a text that begins with a number.
-    if (number === undefined || (symbol !== undefined && !isUnit(symbol))) this.skipped += 1;
-    else this.add(name, Number(number), symbol ?? unit, path);
+    const quantity = typeof value === 'string' ? quantityIn(value) : undefined;
+    if (quantity === undefined) this.skipped += 1;
+    else if (quantity === 'comma') {
+      const explanation = `the text ${quote(String(value))} has a comma: decimals begin with a point`;
+      this.refusals.add('not_a_number', path, explanation);
+    } else if (quantity.unit === undefined) this.add(name, quantity.number, unit, path);
+    else this.add(name, quantity.number, quantity.unit, path, true);
   }
 
-  private add(name: string, value: number, unit: string | undefined, path: string): void {
+  private add(name: string, value: number, unit: string | undefined, path: string, isOfText = false): void {
     if (!Number.isFinite(value)) this.refusals.add('not_finite', path, 'the number is too large');
-    else if (!this.values.add(name, value, unit, () => path)) this.left = 0;
+    else if (!this.values.add(name, value, unit, () => path, isOfText)) this.left = 0;
   }
 }
 
-interface Quantity {
+interface Measured {
   readonly given: unknown;
   readonly unit?: string | undefined;
   readonly called?: string;
 }
 
 /** What makers write instead of a number: `{"value": 3, "unit": "V"}`, or SenseCAP's `{"measurementId": "4102", "measurementValue": 21.5}`. */
-function quantityOf(value: object): Quantity | undefined {
+function measuredIn(value: object): Measured | undefined {
   if (!isObject(value)) return undefined;
   const { measurementId, measurementValue } = value;
   if (measurementValue !== undefined && (typeof measurementId === 'string' || typeof measurementId === 'number')) {

@@ -20,6 +20,8 @@ const VERSION = 10;
 const FIRST_ABSOLUTE = 2 ** 28;
 /** Section 4.5.1. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9\-:./_]*$/;
+/** Longer names are refused: a base name counts for each of thousands of records. */
+const MOST_NAME = 512;
 
 const NUMBERS = ['bt', 'bv', 'bs', 'bver', 't', 'ut', 'v', 's'] as const;
 const TEXTS = ['bn', 'bu', 'n', 'u', 'vs', 'vd'] as const;
@@ -113,8 +115,8 @@ function resolve(
     return undefined;
   }
   const name = base.bn + (typeof n === 'string' ? n : '');
-  if (!NAME.test(name)) {
-    refusals.add('bad_name', path, `${quote(name)} is no SenML name`);
+  if (name.length > MOST_NAME || !NAME.test(name)) {
+    refusals.add('bad_name', path, `${quote(name)} is no SenML name of up to ${MOST_NAME} characters`);
     return undefined;
   }
   const isNumber = typeof v === 'number' || (given === 0 && base.bv !== undefined);

@@ -1,5 +1,4 @@
 import { isOfOurTime } from '../clock.ts';
-import { isUnit } from '../units.ts';
 import { type Draft, type Found, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { metricName } from './metric-name.ts';
@@ -72,7 +71,8 @@ function takeRecord(record: SenmlRecord, values: Values, refusals: Refusals): bo
     refusals.add('bad_name', path, 'neither its name nor its unit says what it measures');
     return true;
   }
-  const unit = flag === undefined && record.unit !== undefined && isUnit(record.unit) ? record.unit : undefined;
+  // A unit that nobody knows must not pass for the metric's own: it is refused where the metric has one.
+  const unit = flag === undefined && record.unit !== '' ? record.unit : undefined;
   if (number !== undefined) values.add(metric, number, unit, () => path);
   if (sum !== undefined) values.add(`${metric}_sum`, sum, undefined, () => path);
   return true;

@@ -1,6 +1,6 @@
 import { MAX_METRICS_PER_READING, MAX_METRICS_PER_SENSOR } from '../reading.ts';
 import type { MetricRule, NameProblem, SensorRules } from '../rules.ts';
-import { conversion, convert } from '../units.ts';
+import { type Conversion, conversion, convert, isUnit } from '../units.ts';
 import { child, kind, quote, type Refusals } from './decoded.ts';
 
 /**
@@ -31,8 +31,11 @@ export class Values {
     return this.values;
   }
 
-  /** Takes one value, in `unit` where it comes with one. False when no more can be taken. `place` is its place in the payload. */
-  add(name: string, value: number, unit: string | undefined, place: () => string): boolean {
+  /**
+   * Takes one value, in `unit` where it comes with one. False when no more can be taken. `place` is its place in the payload.
+   * `isOfText`: number and unit were found in a text, and a unit that nobody knows may be none.
+   */
+  add(name: string, value: number, unit: string | undefined, place: () => string, isOfText = false): boolean {
     if (this.taken === MAX_METRICS_PER_READING) {
       const explanation = `only the first ${MAX_METRICS_PER_READING} values of a reading are taken`;
       this.refusals.add('too_many_metrics', this.path, explanation);
@@ -42,19 +45,24 @@ export class Values {
     if (typeof rule === 'string') this.refuseName(rule, name, place());
     else if (Object.hasOwn(this.values, rule.metric)) {
       this.refusals.add('double_name', place(), `another name in this reading is "${rule.metric}" already`);
-    } else this.take(rule, value, unit, place);
+    } else this.take(rule, value, unit, place, isOfText);
     return true;
   }
 
-  private take(rule: MetricRule, given: number, unit: string | undefined, place: () => string): void {
+  private take(
+    rule: MetricRule,
+    given: number,
+    unit: string | undefined,
+    place: () => string,
+    isOfText: boolean,
+  ): void {
     const { metric, plausible } = rule;
-    const change = unit === undefined || rule.unit === '' ? rule.usual : conversion(unit, rule.unit);
+    const change = changeOf(rule, unit, isOfText);
     if (change === undefined) {
-      this.refusals.add(
-        'wrong_unit',
-        place(),
-        `${quote(unit ?? '')} cannot be made ${rule.unit}, the unit of ${metric}`,
-      );
+      const wanted =
+        rule.unit === '' ? 'is no unit that Loam knows' : `cannot be made ${rule.unit}, the unit of ${metric}`;
+      const explanation = `${quote(unit ?? '')} ${wanted}`;
+      this.refusals.add('wrong_unit', place(), explanation);
       return;
     }
     const value = convert(given, change);
@@ -73,6 +81,13 @@ export class Values {
     const isOver = problem === 'too_many_names';
     this.refusals.add(isOver ? 'too_many_metrics' : problem, place, nameProblem(problem, name));
   }
+}
+
+/** What makes a value that of the metric; undefined when nothing can. Where nobody gave the metric a unit, a value is taken as it is. */
+function changeOf(rule: MetricRule, unit: string | undefined, isOfText: boolean): Conversion | undefined {
+  if (unit === undefined) return rule.usual;
+  if (rule.unit !== '') return conversion(unit, rule.unit);
+  return isOfText && !isUnit(unit) ? undefined : rule.usual;
 }
 
 function nameProblem(problem: NameProblem, name: string): string {
