@@ -88,26 +88,32 @@ export class Pace {
 /** Buckets of sensors that have gone are kept too: coming back does not fill one. The latest this many. */
 const MOST_BUCKETS = 50_000;
 
+interface Owned {
+  readonly sensor: string;
+  readonly bucket: Bucket;
+}
+
 /** One bucket for each sensor and bridge, whatever number of connections it has. */
 export class Buckets {
   private readonly registry: RegistryView;
-  private readonly buckets = new LRUCache<string, Bucket>({ max: MOST_BUCKETS });
+  private readonly buckets = new LRUCache<string, Owned>({ max: MOST_BUCKETS });
 
   constructor(registry: RegistryView) {
     this.registry = registry;
   }
 
-  of({ sensor }: Identity): Bucket {
-    const known = this.buckets.get(sensor);
-    if (known) return known;
-    const made = new Bucket(this.rateOf(sensor), performance.now());
-    this.buckets.set(sensor, made);
-    return made;
+  of({ farm, sensor }: Identity): Bucket {
+    const key = `${farm}/${sensor}`;
+    const known = this.buckets.get(key);
+    if (known) return known.bucket;
+    const bucket = new Bucket(this.rateOf(sensor), performance.now());
+    this.buckets.set(key, { sensor, bucket });
+    return bucket;
   }
 
   /** The rates in it may be others now. */
   registryChanged(): void {
-    for (const [sensor, bucket] of this.buckets.entries()) bucket.change(this.rateOf(sensor));
+    for (const { sensor, bucket } of this.buckets.values()) bucket.change(this.rateOf(sensor));
   }
 
   private rateOf(id: string): Rate {

@@ -164,7 +164,7 @@ export class Publishing {
     await onRefused(publish, reason);
     // A bridge passes on what its devices say: it is not closed for one of them.
     const blamed = role === 'sensor' && reason === 'not_authorised';
-    return blamed && offenders.isOffence(publish.sensor) ? 'offence' : 'refused';
+    return blamed && offenders.isOffence(publish) ? 'offence' : 'refused';
   }
 }
 

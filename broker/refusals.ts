@@ -5,7 +5,7 @@ import { explain } from '../core/errors.ts';
 import { withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
-import type { DeadLetter } from '../telemetry/batch.ts';
+import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { OnRefused } from './publishing.ts';
 import type { RefusedReason } from './rights.ts';
@@ -65,7 +65,7 @@ export class Refusals {
   /** Resolves when the dead letter is kept, or counted as not kept. Never rejects. */
   readonly keep: OnRefused = async (publish, reason) => {
     const letter: DeadLetter = { publish, reason, explanation: EXPLANATIONS[reason], at: Date.now() };
-    if (this.tooMany(publish.sensor) || this.underWay >= MOST_UNDER_WAY) {
+    if (this.tooMany(publish) || this.underWay >= MOST_UNDER_WAY) {
       this.letters.leaveOut(letter);
       this.counters.refusedUnkept += 1;
       return;
@@ -83,12 +83,13 @@ export class Refusals {
     }
   };
 
-  private tooMany(sensor: string): boolean {
+  private tooMany({ farm, sensor }: Publish): boolean {
+    const key = `${farm}/${sensor}`;
     const minute = Math.floor(performance.now() / MINUTE_MS);
     if (minute !== this.minute) this.thisMinute = new Map();
     this.minute = minute;
-    const count = (this.thisMinute.get(sensor) ?? 0) + 1;
-    this.thisMinute.set(sensor, count);
+    const count = (this.thisMinute.get(key) ?? 0) + 1;
+    this.thisMinute.set(key, count);
     return count > MOST_A_MINUTE;
   }
 }

@@ -95,10 +95,10 @@ export class SessionStore {
   private putToSleep(state: SessionState): void {
     state.asleepSince = performance.now();
     this.sleeping.set(state.id, state);
-    const { sensor } = state.identity;
-    const ofIdentity = this.sleepingOf.get(sensor) ?? new Set<string>();
+    const owner = ownerOf(state);
+    const ofIdentity = this.sleepingOf.get(owner) ?? new Set<string>();
     ofIdentity.add(state.id);
-    this.sleepingOf.set(sensor, ofIdentity);
+    this.sleepingOf.set(owner, ofIdentity);
     const tooMany = ofIdentity.size > this.limits.sessionsPerIdentity ? first(ofIdentity) : undefined;
     const id = tooMany ?? (this.sleeping.size > this.limits.sessions ? first(this.sleeping.keys()) : undefined);
     const victim = id === undefined ? undefined : this.sleeping.get(id);
@@ -115,9 +115,10 @@ export class SessionStore {
     const state = this.sleeping.get(id);
     if (!state) return;
     this.sleeping.delete(id);
-    const ofIdentity = this.sleepingOf.get(state.identity.sensor);
+    const owner = ownerOf(state);
+    const ofIdentity = this.sleepingOf.get(owner);
     ofIdentity?.delete(id);
-    if (ofIdentity?.size === 0) this.sleepingOf.delete(state.identity.sensor);
+    if (ofIdentity?.size === 0) this.sleepingOf.delete(owner);
   }
 
   // From here on: what the MQTT library calls. Every method is asynchronous because it expects promises.
@@ -188,6 +189,10 @@ export class SessionStore {
   streamWill(): Readable {
     return Readable.from([]);
   }
+}
+
+function ownerOf({ identity: { farm, sensor } }: SessionState): string {
+  return `${farm}/${sensor}`;
 }
 
 function first<T>(items: Iterable<T>): T | undefined {

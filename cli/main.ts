@@ -154,6 +154,8 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     'data',
     ...COMMON,
     ...MQTT,
+    'url',
+    'token',
   ])
     .requiredOption('--farm <farm>', 'farm it belongs to')
     .option('--field <field>', 'field it stands in')

@@ -1,10 +1,12 @@
+import { z } from 'zod';
 import { editRegistryFile } from '../backbone/registry-file.ts';
 import type { Config } from '../core/config.ts';
-import { ConfigInvalid, explain } from '../core/errors.ts';
+import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashSecret, newSecret } from '../core/secrets.ts';
 import { addSensor, removeSensor } from '../telemetry/registry-edit.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
+import { Api } from './api.ts';
 import { type Options, positive, settingsOf, text } from './options.ts';
 import { openRegistry } from './ports.ts';
 
@@ -16,6 +18,7 @@ export async function addSensorCommand(id: string, options: Options): Promise<vo
   const field = text(options, 'field');
   const name = text(options, 'name');
   const interval = text(options, 'interval');
+  await refuseBroughtElsewhere(config, farm, id);
   await edit(config, (registry) =>
     addSensor(registry, {
       id,
@@ -52,6 +55,38 @@ export async function listSensors(options: Options): Promise<void> {
 export async function removeSensorCommand(id: string, options: Options): Promise<void> {
   await edit(settingsOf(options), (registry) => removeSensor(registry, id));
   process.stdout.write(`Sensor ${id} is removed and can no longer connect. Its readings stay.\n`);
+}
+
+const farms = z.object({ farms: z.array(z.object({ id: z.string() })) });
+const sensors = z.object({ sensors: z.array(z.object({ id: z.string() })) });
+/** A Loam that does not answer keeps nobody from editing its registry. */
+const ASKED_MS = 10_000;
+
+/**
+ * Rejects with ConfigInvalid when the running Loam has heard the id in another farm: registered here, what that farm's bridge brings would be
+ * refused. When none is running, or it does not let this command in, nobody can tell.
+ */
+async function refuseBroughtElsewhere(config: Config, farm: string, id: string): Promise<void> {
+  const signal = AbortSignal.timeout(ASKED_MS);
+  let elsewhere: { readonly id: string } | undefined;
+  try {
+    const api = await Api.open(config);
+    for (const other of (await api.call('/api/farms', farms, { signal })).farms) {
+      if (other.id === farm) continue;
+      const there = await api.call(`/api/farms/${encodeURIComponent(other.id)}/sensors`, sensors, { signal });
+      if (there.sensors.some((sensor) => sensor.id === id)) elsewhere ??= other;
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigInvalid || error instanceof ApiRefused || signal.aborted)) throw error;
+    if (!(error instanceof ConfigInvalid)) {
+      process.stderr.write(`loam: whether another farm brings ${id} could not be told: ${explain(error)}\n`);
+    }
+  }
+  if (elsewhere === undefined) return;
+  throw new ConfigInvalid(
+    '<id>',
+    `<id>: farm "${elsewhere.id}" has or brings a sensor "${id}" already; an id belongs to one farm`,
+  );
 }
 
 /** Edits the registry's file. Rejects with ConfigInvalid, which names the file. */

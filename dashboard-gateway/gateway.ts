@@ -7,6 +7,7 @@ import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
+import { Bringers } from './bringers.ts';
 import { DeadLetterDesk } from './dead-letters/desk.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
 import { History } from './history/history.ts';
@@ -81,6 +82,7 @@ export class Gateway implements Part {
   private readonly live: Live;
   private readonly history: History;
   private readonly letters: DeadLetterDesk;
+  private readonly bringers: Bringers;
   private readonly figures: Figures;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
@@ -106,12 +108,14 @@ export class Gateway implements Part {
     this.figures = new Figures(options.metrics, heard, passed);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now, passed });
     this.letters = new DeadLetterDesk({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
+    const inLetters = (sensors: ReadonlySet<string>) => this.letters.bringers(sensors);
+    this.bringers = new Bringers({ store: options.store, registry, inLetters });
     this.live = new Live({
       ...options,
       uws,
       sessions: this.sessions,
       access,
-      writes: bothOf(this.history, heard),
+      writes: allOf(this.history, heard, this.bringers),
       now,
       passed,
     });
@@ -171,9 +175,9 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, now, passed } = this;
+    const { sessions, history, letters, figures, bringers, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, farmNow, now, passed });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, bringers, farmNow, now, passed });
   }
 
   private plan(head: Head): Plan {
@@ -194,15 +198,13 @@ export class Gateway implements Part {
   }
 }
 
-function bothOf(one: WritesListener, other: WritesListener): WritesListener {
+function allOf(...listeners: readonly WritesListener[]): WritesListener {
   return {
     begin: () => {
-      one.begin();
-      other.begin();
+      for (const listener of listeners) listener.begin();
     },
     wrote: (entry) => {
-      one.wrote(entry);
-      other.wrote(entry);
+      for (const listener of listeners) listener.wrote(entry);
     },
   };
 }

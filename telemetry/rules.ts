@@ -48,10 +48,14 @@ export class Rulebook {
       this.registry = registry;
       this.aliases = aliasesOf(registry);
     }
-    const known = this.sensors.get(sensor);
-    if (known && known.registry === registry && known.farm === farm) return known;
-    const rules = new Rules(farm, registry, this.aliases, registry?.sensors.get(sensor), known?.metrics);
-    this.sensors.set(sensor, rules);
+    // Two farms may bring the same id: neither uses up the names of the other.
+    const key = `${farm}/${sensor}`;
+    const known = this.sensors.get(key);
+    if (known && known.registry === registry) return known;
+    const described = registry?.sensors.get(sensor);
+    const own = described?.farm === farm ? described : undefined;
+    const rules = new Rules(farm, registry, this.aliases, own, known?.metrics);
+    this.sensors.set(key, rules);
     return rules;
   }
 }
@@ -68,7 +72,6 @@ export function plainRules(zone = 'UTC'): SensorRules {
 }
 
 class Rules implements SensorRules {
-  readonly farm: string;
   readonly registry: Registry | undefined;
   readonly clock: Clock;
   readonly zone: string;
@@ -86,7 +89,6 @@ class Rules implements SensorRules {
     sensor: Sensor | undefined,
     metrics: Set<string> | undefined,
   ) {
-    this.farm = farm;
     this.registry = registry;
     this.aliases = aliases;
     this.sensor = sensor;

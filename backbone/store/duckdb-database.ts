@@ -13,7 +13,7 @@ import { Newest } from './duckdb-newest.ts';
 import type { Rows, Settings } from './duckdb-protocol.ts';
 import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './duckdb-sql.ts';
 import { Turns } from './duckdb-turns.ts';
-import type { Bucket, Days, HistoryQuery, LatestValue } from './port.ts';
+import type { Brought, Bucket, Days, HistoryQuery, LatestValue } from './port.ts';
 
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
 const CHUNK = 2048;
@@ -59,14 +59,14 @@ export class Database {
 
   /** The first time it reads the whole file. */
   async latest(farm: string): Promise<LatestValue[]> {
-    this.loading ??= this.load();
-    try {
-      await this.loading;
-    } catch (error) {
-      this.loading = undefined;
-      throw error;
-    }
+    await this.loaded();
     return this.newest.of(farm);
+  }
+
+  /** As `latest`. */
+  async broughtBy(sensors: readonly string[]): Promise<Brought[]> {
+    await this.loaded();
+    return this.newest.broughtBy(sensors);
   }
 
   /** `id` names it for `leave`, after which it rejects. */
@@ -103,6 +103,16 @@ export class Database {
     const [first, last] = row ?? [];
     if (typeof first !== 'bigint' || typeof last !== 'bigint') return undefined;
     return dailyHistory(query, dayRuns(dayEdges(daysIn, Number(first), Number(last) + 1, days)));
+  }
+
+  private async loaded(): Promise<void> {
+    this.loading ??= this.load();
+    try {
+      await this.loading;
+    } catch (error) {
+      this.loading = undefined;
+      throw error;
+    }
   }
 
   private async load(): Promise<void> {

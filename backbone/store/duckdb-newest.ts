@@ -1,4 +1,4 @@
-import type { LatestValue } from './port.ts';
+import type { Brought, LatestValue } from './port.ts';
 
 /**
  * The newest value of every metric of every sensor, kept in memory so that asking for it does not read years of data.
@@ -23,6 +23,12 @@ export class Newest {
 
   of(farm: string): LatestValue[] {
     return [...(this.farms.get(farm)?.values() ?? [])].flatMap((metrics) => [...metrics.values()]);
+  }
+
+  broughtBy(sensors: readonly string[]): Brought[] {
+    return [...this.farms].flatMap(([farm, known]) =>
+      sensors.filter((sensor) => known.has(sensor)).map((sensor) => ({ farm, sensor })),
+    );
   }
 
   private metricsOf(farm: string, sensor: string): Map<string, LatestValue> {

@@ -1,5 +1,5 @@
 import type { Reading } from '../../telemetry/reading.ts';
-import type { Bucket, ExportQuery, HistoryQuery, LatestValue } from './port.ts';
+import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue } from './port.ts';
 
 /** What the store's thread and the rest of the process say to each other. */
 
@@ -23,6 +23,7 @@ export interface Rows {
 export type Ask =
   | { readonly is: 'write'; readonly rows: Rows }
   | { readonly is: 'latest'; readonly farm: string }
+  | { readonly is: 'broughtBy'; readonly sensors: readonly string[] }
   | { readonly is: 'history'; readonly query: HistoryQuery }
   /** Begins an export; the id of this request names it from then on. */
   | { readonly is: 'export'; readonly query: ExportQuery }
@@ -40,6 +41,7 @@ export interface Request {
 export type Answer =
   | { readonly is: 'done' }
   | { readonly is: 'values'; readonly values: LatestValue[] }
+  | { readonly is: 'brought'; readonly brought: Brought[] }
   | { readonly is: 'buckets'; readonly buckets: Bucket[] };
 
 export type Reply =

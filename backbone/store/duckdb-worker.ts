@@ -25,6 +25,8 @@ async function answer(database: Database, { id, ask }: Request): Promise<Answer>
       return { is: 'done' };
     case 'latest':
       return { is: 'values', values: await database.latest(ask.farm) };
+    case 'broughtBy':
+      return { is: 'brought', brought: await database.broughtBy(ask.sensors) };
     case 'history':
       return { is: 'buckets', buckets: await database.history(id, ask.query) };
     case 'export':

@@ -6,7 +6,7 @@ import type { Reading } from '../../telemetry/reading.ts';
 import { refuseUnstorable, refuseWidth, storable } from './checks.ts';
 import { movable, type Settings, toRows } from './duckdb-protocol.ts';
 import { DuckdbThread } from './duckdb-thread.ts';
-import type { Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
+import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
 
 export interface DuckdbOptions {
   /** What DuckDB may hold in memory; above it, sorting and grouping go to disk. 256 unless told. */
@@ -92,6 +92,10 @@ class DuckdbStore implements Store {
 
   async latest(farm: string): Promise<LatestValue[]> {
     return (await this.unlessClosed(this.usable().call({ is: 'latest', farm }, 'values'))).values;
+  }
+
+  async broughtBy(sensors: readonly string[]): Promise<Brought[]> {
+    return (await this.unlessClosed(this.usable().call({ is: 'broughtBy', sensors }, 'brought'))).brought;
   }
 
   async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {

@@ -26,6 +26,11 @@ export function newest(farm: string, metric: string): string {
   return `SELECT last(${name(metric)}), ${name(RECEIVED)} FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} GROUP BY "sensor"`;
 }
 
+/** One series a farm and sensor that has points. */
+export function bringers(sensors: readonly string[]): string {
+  return `SELECT last(${name(RECEIVED)}) FROM ${name(MEASUREMENT)} WHERE ${anyOf(sensors)} GROUP BY "farm", "sensor"`;
+}
+
 /** Two statements: the first and the last value of a range. */
 export function extent(query: HistoryQuery): string {
   const field = name(query.metric);
@@ -88,9 +93,12 @@ function ends(query: HistoryQuery, cut: Cut): string {
 }
 
 function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: Range): string {
-  const listed = sensors.map((sensor) => `"sensor" = ${text(sensor)}`).join(' OR ');
   const time = `time >= ${range.from}ms AND time < ${range.to}ms`;
-  return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND (${listed}) AND ${time}`;
+  return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND ${anyOf(sensors)} AND ${time}`;
+}
+
+function anyOf(sensors: readonly string[]): string {
+  return `(${sensors.map((sensor) => `"sensor" = ${text(sensor)}`).join(' OR ')})`;
 }
 
 function by({ width, begin }: Cut, ...tags: readonly string[]): string {

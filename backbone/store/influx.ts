@@ -8,7 +8,7 @@ import { query as ask, InfiniteNumber, type Rows, versionOf } from './influx-htt
 import * as ql from './influx-ql.ts';
 import { Standing } from './influx-standing.ts';
 import { InfluxWriter, isVersion1 } from './influx-write.ts';
-import type { Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
+import type { Brought, Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from './port.ts';
 
 export interface InfluxOptions {
   /** How long one request of a write may take: 10 s unless told. */
@@ -116,6 +116,15 @@ class InfluxStore implements Store {
           received: Number(received),
         })),
       );
+    });
+  }
+
+  broughtBy(sensors: readonly string[]): Promise<Brought[]> {
+    return this.read(async () => {
+      const names = sensors.filter(isName);
+      if (names.length === 0) return [];
+      const found = await this.rows(ql.bringers(names));
+      return found.map(({ tags: { farm = '', sensor = '' } }) => ({ farm, sensor }));
     });
   }
 

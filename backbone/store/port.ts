@@ -63,6 +63,12 @@ export interface ExportQuery {
   readonly to: number;
 }
 
+/** That a farm has readings of a sensor. */
+export interface Brought {
+  readonly farm: string;
+  readonly sensor: string;
+}
+
 /** Time series of readings. Reads are right whether or not readings were written twice or out of order. */
 export interface Store {
   /**
@@ -72,6 +78,8 @@ export interface Store {
   write(readings: readonly Reading[]): Promise<void>;
   /** The newest value of every metric of every sensor of a farm. Rejects with StoreUnavailable. */
   latest(farm: string): Promise<LatestValue[]>;
+  /** Every farm that has readings of these sensors, whenever they were measured, in no order. Rejects with StoreUnavailable. */
+  broughtBy(sensors: readonly string[]): Promise<Brought[]>;
   /** Buckets in order of time. Rejects with StoreUnavailable; with `signal`'s reason when that is aborted, which ends the query. */
   history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]>;
   /**

@@ -109,7 +109,8 @@ export class Downlink implements Part {
   }
 
   private receiver(farm: string, sensor: string): Subscriber | undefined {
-    const hasSecret = this.options.registry.current().sensors.get(sensor)?.secret !== undefined;
+    const known = this.options.registry.current().sensors.get(sensor);
+    const hasSecret = known?.farm === farm && known.secret !== undefined;
     const hearing = this.options.subscribers.hearing(farm, sensor);
     const own = hearing.find(({ identity }) => identity.sensor === sensor);
     // A sensor with a secret may connect by itself; its commands go to a bridge only if that does bring it.

@@ -126,6 +126,12 @@ export class DeadLetterBook {
     return { counts, reasons: Object.fromEntries(reasons) };
   }
 
+  /** Who has letters of these sensors. What the broker refused is its client's, whatever it was about. */
+  *bringers(sensors: ReadonlySet<string>): Generator<{ readonly farm: string; readonly sensor: string }> {
+    for (const [farm, letters] of this.byFarm)
+      for (const { sensor } of letters) if (sensors.has(sensor)) yield { farm, sensor };
+  }
+
   /** Letters of all farms, by state. */
   totals(): Record<LetterState, number> {
     const totals = { open: 0, replayed: 0, discarded: 0 };

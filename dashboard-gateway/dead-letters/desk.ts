@@ -138,6 +138,11 @@ export class DeadLetterDesk {
     });
   }
 
+  /** The farms that have letters of these sensors, as far as the list is made. */
+  bringers(sensors: ReadonlySet<string>): Iterable<{ readonly farm: string; readonly sensor: string }> {
+    return this.book.bringers(sensors);
+  }
+
   logNow(): LogNow {
     const { limits, now } = this.options;
     const kept = this.book.kept;

@@ -26,7 +26,8 @@ export function replayMessage(
   const sensor = named.sensor ?? publish.sensor;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
   const known = registry.sensors.get(sensor);
-  if (known && known.farm !== farm) return { why: `sensor "${sensor}" belongs to another farm` };
+  // In words that do not tell whether another farm has it.
+  if (known && known.farm !== farm) return { why: `whoever sent it may not publish for "${sensor}"` };
   const batch: Batch = {
     id: `replay-${epoch}-${offset}`,
     publishes: [{ ...publish, sensor, field: known?.field ?? UNASSIGNED }],

@@ -210,7 +210,9 @@ export class LiveFarm implements FarmNow {
     const byField = new Map<string, string[]>();
     for (const sensor of this.sensorIds()) {
       const field = this.fieldOf(sensor);
-      const text = this.snapshotOf(sensor, field, registry.sensors.get(sensor)?.name ?? sensor, now);
+      const known = registry.sensors.get(sensor);
+      const name = known?.farm === this.id ? known.name : undefined;
+      const text = this.snapshotOf(sensor, field, name ?? sensor, now);
       const ofField = byField.get(field);
       if (ofField) ofField.push(text);
       else byField.set(field, [text]);

@@ -4,6 +4,7 @@ import type { Store } from '../../backbone/store/port.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { RegistryEditor, RegistryView } from '../../telemetry/registry.ts';
+import type { Bringers } from '../bringers.ts';
 import type { DeadLetterDesk } from '../dead-letters/desk.ts';
 import type { FirstSignIn } from '../first-sign-in.ts';
 import type { History } from '../history/history.ts';
@@ -35,6 +36,7 @@ export interface RouteParts {
   readonly history: History;
   readonly letters: DeadLetterDesk;
   readonly figures: Figures;
+  readonly bringers: Bringers;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */

@@ -12,6 +12,7 @@ import {
   UNASSIGNED,
 } from '../../telemetry/registry.ts';
 import { addSensor, changeSensor, removeSensor } from '../../telemetry/registry-edit.ts';
+import type { Bringers } from '../bringers.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { created, json, noContent } from '../http/reply.ts';
@@ -35,6 +36,7 @@ const description = newSensor.omit({ id: true });
 export interface SensorParts {
   readonly registry: RegistryView & RegistryEditor;
   readonly sessions: Sessions;
+  readonly bringers: Bringers;
   readonly mqtt: () => MqttEndpoint;
   readonly log: Logger;
 }
@@ -43,7 +45,7 @@ export interface SensorParts {
  * Sensors added, described anew, given a new secret and removed, by admins of their farm. Everything is checked against the file's own text
  * while it is locked: what the gateway last read may be a second old.
  */
-export function sensorRoutes({ registry, sessions, mqtt, log }: SensorParts): Route[] {
+export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: SensorParts): Route[] {
   /** A route for admins of the farm, who change the registry's text. */
   const administer = (
     method: Route['method'],
@@ -54,7 +56,7 @@ export function sensorRoutes({ registry, sessions, mqtt, log }: SensorParts): Ro
     path,
     handler: signedIn(sessions, async (caller, request, { farm = '', sensor = '' }) => {
       visibleFarm(registry.current(), caller.user, farm, 'admin');
-      return act(new Change({ registry, log, mqtt: mqtt() }, caller, request, farm, sensor));
+      return act(new Change({ registry, bringers, log, mqtt: mqtt() }, caller, request, farm, sensor));
     }),
   });
   const one = '/api/farms/{farm}/sensors/{sensor}';
@@ -68,7 +70,7 @@ export function sensorRoutes({ registry, sessions, mqtt, log }: SensorParts): Ro
 
 /** One change that an admin asks for. */
 class Change {
-  private readonly parts: { registry: RegistryView & RegistryEditor; log: Logger; mqtt: MqttEndpoint };
+  private readonly parts: Pick<SensorParts, 'registry' | 'bringers' | 'log'> & { readonly mqtt: MqttEndpoint };
   private readonly caller: Caller;
   private readonly request: Request;
   private readonly farm: string;
@@ -88,9 +90,10 @@ class Change {
     const isList = body.trimStart().startsWith('[');
     const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
     const sensors = asked.map((sensor) => ({ ...sensor, secret: newSecret() }));
+    const elsewhere = await this.elsewhere(...sensors.map(({ id }) => id));
     await this.edit((text, current) => {
       for (const { id, field } of sensors) {
-        if (current.sensors.has(id)) throw taken(id);
+        if (current.sensors.has(id) || elsewhere.has(id)) throw taken(id);
         this.refuseField(current, field);
       }
       const registered = sensors.map(({ id, secret, ...described }) => {
@@ -111,9 +114,10 @@ class Change {
     const id = newSensor.shape.id.safeParse(this.sensor).data;
     if (id === undefined) throw new HttpProblem('not-found', 'no sensor can have this id');
     let isNew = false;
+    const elsewhere = await this.elsewhere(id);
     await this.edit((text, current) => {
       const known = current.sensors.get(id);
-      if (known !== undefined && known.farm !== this.farm) throw taken(id);
+      if (known?.farm !== this.farm && (known !== undefined || elsewhere.has(id))) throw taken(id);
       this.refuseField(current, described.field);
       isNew = known === undefined;
       const { name, position, ...rest } = described;
@@ -142,6 +146,16 @@ class Change {
     });
     this.say(this.sensor, 'sensor removed');
     return noContent();
+  }
+
+  /**
+   * Those ids that are another farm's although nobody registered them. Asked also of one that is registered elsewhere: the answer and how long
+   * it takes must not tell which of the two it is. One that is registered here needs no store to be changed.
+   */
+  private async elsewhere(...ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const { registry, bringers } = this.parts;
+    const strangers = ids.filter((id) => registry.current().sensors.get(id)?.farm !== this.farm);
+    return strangers.length === 0 ? new Set() : await bringers.elsewhere(this.farm, strangers);
   }
 
   private async edit(change: (text: string, current: Registry) => string): Promise<void> {

@@ -2,9 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { replaceFile } from '../../backbone/registry-file.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
-import { type Asked, call, Place, problemCode } from './harness.ts';
+import { encodeDead } from '../../telemetry/batch.ts';
+import { until } from '../services/wait.ts';
+import { type Answer, type Asked, call, overlay, Place, problemCode, reading } from './harness.ts';
 
 describe('sensors administered over HTTP', () => {
   let place: Place;
@@ -169,6 +172,74 @@ describe('sensors administered over HTTP', () => {
     ];
     for (const [list, code] of wrong) expect(problemCode(await add(list)), JSON.stringify(list)).to.equal(code);
     expect(place.registry.current().sensors.has('x-1')).to.equal(false);
+  });
+
+  describe('whose id another farm’s bridge brings', () => {
+    const id = '70b3d57ed0001234';
+    /** North's admin tries every way there is to have `taken`, and has the answers, one a way. */
+    const tryAll = async (taken: string): Promise<Answer[]> => [
+      await as('newt', 'PUT', `/api/farms/north/sensors/${taken}`, {}),
+      await as('newt', 'PUT', `/api/farms/north/sensors/${taken}`, { field: 'nowhere' }),
+      await as('newt', 'POST', '/api/farms/north/sensors', { id: taken }),
+      await as('newt', 'POST', '/api/farms/north/sensors', { id: taken, role: 'bridge' }),
+      await as('newt', 'POST', '/api/farms/north/sensors', [{ id: 'mine' }, { id: taken }]),
+    ];
+    const words = (answers: readonly Answer[], taken: string) =>
+      answers.map(({ status, text }) => [status, text.replaceAll(taken, 'ID')]);
+
+    beforeEach(async () => {
+      const password = place.registry.current().users.get('vera')?.password ?? '';
+      await place.registry.edit((text) => text.replace('- name: newt', `- name: newt\n    password: ${password}`));
+    });
+
+    const isRefused = async () => {
+      const answers = await tryAll(id);
+      for (const answer of answers) expect(problemCode(answer)).to.equal('conflict');
+      expect(words(answers, id), 'as of an id that is registered there').to.deep.equal(words(await tryAll('t1'), 't1'));
+      expect(JSON.stringify(answers)).to.not.include('south');
+      expect([...place.registry.current().sensors.keys()]).to.deep.equal(['s1', 's2', 't1']);
+    };
+
+    it('are refused in the words that an id has which is registered there', async () => {
+      await place.store.write([reading({ farm: 'south', sensor: id, ts: Date.now() - 400 * 86_400_000 })]);
+      await isRefused();
+    });
+
+    it('are refused while what the bridge brought is not stored yet', async () => {
+      await place.announce([reading({ farm: 'south', sensor: id })]);
+      await place.announce([reading({ sensor: 'heard' })]);
+      await until('it was heard', async () => {
+        const { text } = await as('ada', 'GET', '/api/farms/south/sensors');
+        return text.includes(id);
+      });
+      await isRefused();
+    });
+
+    it('are refused when nothing that the bridge brought could be read yet', async () => {
+      const topic = `application/1/device/${id}/event/up`;
+      const publish = { farm: 'south', field: '', sensor: id, topic, payload: Buffer.from('{}'), received: Date.now() };
+      await place.dead.append(encodeDead({ publish, reason: 'no_codec', explanation: '', at: Date.now() }));
+      await until('it is listed', async () => {
+        const { text } = await as('ada', 'GET', '/api/farms/south/dead-letters');
+        return text.includes(id);
+      });
+      await isRefused();
+    });
+
+    it('are the other farm’s to register, and anybody’s when that farm is no more', async () => {
+      await place.store.write([reading({ farm: 'south', sensor: id }), reading({ farm: 'gone', sensor: 'left' })]);
+      expect((await as('ada', 'PUT', `/api/farms/south/sensors/${id}`, {})).status).to.equal(201);
+      expect((await as('newt', 'PUT', '/api/farms/north/sensors/left', {})).status).to.equal(201);
+    });
+
+    it('cannot be told while the store is away, whoever has them; a sensor of the farm itself can be described', async () => {
+      const broughtBy = () => Promise.reject(new StoreUnavailable('gone'));
+      gateway = await place.gateway({ store: overlay(place.store, { broughtBy }) });
+      for (const answer of [...(await tryAll(id)), ...(await tryAll('t1'))]) {
+        expect(problemCode(answer)).to.equal('store-unavailable');
+      }
+      expect((await as('newt', 'PUT', '/api/farms/north/sensors/s1', { field: 'f1' })).status).to.equal(200);
+    });
   });
 
   it('keep names that look like YAML, formulas or markup as they are', async () => {

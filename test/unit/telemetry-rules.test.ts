@@ -105,6 +105,21 @@ describe('metrics', () => {
     expect(decode('native', { m64: 1 }, book.of('north', 's2', registry)).readings).to.have.length(1);
   });
 
+  it('of one sensor are its farm’s own: another farm that brings the same id uses up none of them', () => {
+    const book = new Rulebook();
+    const registry = parseRegistry(`farms:
+  - { id: north, name: N, timezone: UTC }
+  - { id: south, name: S, timezone: UTC }
+sensors: [{ id: reg, farm: north, aliases: { swp: depth } }]`);
+    for (let i = 0; i < 64; i++) decode('native', { [`m${i}`]: 1 }, book.of('north', 'stray', registry));
+    expect(decode('native', { mine: 1 }, book.of('south', 'stray', registry)).readings).to.have.length(1);
+    expect(decode('native', { mine: 1 }, book.of('north', 'stray', registry)).readings).to.have.length(0);
+    // Nor are the wishes that one farm has for its sensor the other's.
+    const values = (farm: string) => decode('native', { swp: 1 }, book.of(farm, 'reg', registry)).readings[0]?.values;
+    expect(values('north')).to.deep.equal({ depth: 1 });
+    expect(values('south')).to.deep.equal({ swp: 1 });
+  });
+
   it('of the catalogue are on the page, with their units and ranges', async () => {
     const rows = tableRows(await projectFile('docs/protocol-mqtt.md'), 'metric');
     expect(rows.map(([id, , unit, range]) => [code(id), unit, range])).to.deep.equal(
