@@ -1,11 +1,15 @@
-import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { explain, RegistryInvalid } from '../core/errors.ts';
-import { pause } from '../core/lifecycle.ts';
+import { type Health, pause } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { replaceFile } from '../core/replace-file.ts';
 import { parseRegistry, type Registry, type RegistryEditor, type RegistryView } from '../telemetry/registry.ts';
 
+export { replaceFile };
+
 const POLL_MS = 1_000;
+/** What is wrong in it may be about any farm. */
+const INSTALLATION = { kind: 'registry' } as const;
 const LOCK_WAIT_MS = 5_000;
 /** An editor holds the lock for milliseconds: one this old was left by a process that died. */
 const LOCK_STALE_MS = 30_000;
@@ -13,7 +17,8 @@ const LOCK_STALE_MS = 30_000;
 /**
  * The registry's file: read at the start, polled for changes (a shared volume tells nobody of them), and edited.
  * A change by somebody else holds when it was read the same twice in a row: an editor or a copy may be half way through writing it, and half
- * a list of sensors is a registry too. A bad edit is logged once, with its line, and the registry before it stays in force.
+ * a list of sensors is a registry too. What cannot be read, is empty or is no registry is said in the log once, and in `/readyz` until it is
+ * mended; the registry before it stays in force.
  */
 export class RegistryFile implements RegistryView, RegistryEditor {
   private readonly path: string;
@@ -24,7 +29,8 @@ export class RegistryFile implements RegistryView, RegistryEditor {
   private seen: string;
   /** What was read last, in force or not. */
   private settling: string | undefined;
-  private refused = '';
+  /** Why the file is not taken as it is now. */
+  private refused: string | undefined;
   /** Ends when the last reading that was asked for has: one that read before an edit must not come after it. */
   private reading: Promise<void> = Promise.resolve();
 
@@ -35,10 +41,10 @@ export class RegistryFile implements RegistryView, RegistryEditor {
     this.registry = registry;
   }
 
-  /** Reads the file and begins to watch it. Rejects with RegistryInvalid when it is not there or not a registry. */
+  /** Reads the file and begins to watch it. Rejects with RegistryInvalid when it is not there, empty, or not a registry. */
   static async open(path: string, log: Logger): Promise<RegistryFile> {
     const text = await readRegistryText(path);
-    const file = new RegistryFile(path, log, text, parseRegistry(text));
+    const file = new RegistryFile(path, log, text, readRegistry(text));
     file.poll();
     return file;
   }
@@ -55,6 +61,12 @@ export class RegistryFile implements RegistryView, RegistryEditor {
   async edit(change: (text: string) => string): Promise<void> {
     await editRegistryFile(this.path, change);
     await this.reload('edited');
+  }
+
+  /** Whether the file is what is in force. When it is not, work goes on with what was read before. */
+  health(): Health {
+    const health = { name: 'registry', ok: this.refused === undefined, optional: true, only: INSTALLATION } as const;
+    return this.refused === undefined ? health : { ...health, why: `${this.refused}; the one before is in force` };
   }
 
   close(): void {
@@ -81,11 +93,12 @@ export class RegistryFile implements RegistryView, RegistryEditor {
       const text = await readRegistryText(this.path);
       const isSettled = why === 'edited' || text === this.settling;
       this.settling = text;
+      if (text === this.seen) this.isMended();
       if (text === this.seen || !isSettled) return;
-      const registry = parseRegistry(text);
+      const registry = readRegistry(text);
       this.seen = text;
       this.registry = registry;
-      this.refused = '';
+      this.refused = undefined;
       this.log.info({ sensors: registry.sensors.size, users: registry.users.size }, 'registry reloaded');
       for (const listener of this.listeners) listener(registry);
     } catch (error) {
@@ -94,35 +107,50 @@ export class RegistryFile implements RegistryView, RegistryEditor {
       this.refused = why;
     }
   }
+
+  /** What is in force stands in the file again. */
+  private isMended(): void {
+    if (this.refused === undefined) return;
+    this.refused = undefined;
+    this.log.info('the registry is again what it was');
+  }
 }
 
 /**
- * Replaces the file's text by `change(text)` in one step that no reader sees half of, under a lock against a second editor.
- * Rejects with RegistryInvalid when the result is not a registry; the file is then as it was.
+ * Replaces the file's text by `change(text)` in one step that no reader sees half of, under a lock against a second editor. Where `path` is a
+ * link, the file that it leads to is replaced. Rejects with RegistryInvalid when the file or the result is not a registry, or the file cannot be
+ * replaced; it is then as it was.
  */
 export async function editRegistryFile(path: string, change: (text: string) => string): Promise<void> {
-  const lock = `${path}.lock`;
+  const file = await realFile(path);
+  const lock = `${file}.lock`;
   await takeLock(lock);
   try {
-    const text = change(await readRegistryText(path));
-    parseRegistry(text);
-    await replaceFile(path, text);
+    const before = await readRegistryText(file);
+    // An edit of a file that was emptied would make a registry of it that holds nothing but the edit.
+    readRegistry(before);
+    const text = change(before);
+    readRegistry(text);
+    await replaceRegistry(file, text);
   } finally {
     await rm(lock, { force: true });
   }
 }
 
-/** Writes a whole file in one step: all of it is there after a crash, or nothing of it. Its mode is 0600: it holds hashes. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const next = `${path}.${randomUUID()}.tmp`;
-  const file = await open(next, 'wx', 0o600);
+async function realFile(path: string): Promise<string> {
   try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
+    return await realpath(path);
+  } catch (cause) {
+    throw new RegistryInvalid('cannot be read', { cause });
   }
-  await rename(next, path);
+}
+
+async function replaceRegistry(file: string, text: string): Promise<void> {
+  try {
+    await replaceFile(file, text);
+  } catch (cause) {
+    throw new RegistryInvalid('cannot be edited', { cause });
+  }
 }
 
 /** One line that names the file, the line in it and what is wrong. */
@@ -137,6 +165,15 @@ async function readRegistryText(path: string): Promise<string> {
   } catch (cause) {
     throw new RegistryInvalid('cannot be read', { cause });
   }
+}
+
+/** Throws RegistryInvalid. A text without any farm or user was emptied by mistake, or is still to be written: it would lock everybody out. */
+function readRegistry(text: string): Registry {
+  const registry = parseRegistry(text);
+  if (registry.farms.size === 0 && registry.users.size === 0) {
+    throw new RegistryInvalid('is empty: it has neither a farm nor a user');
+  }
+  return registry;
 }
 
 async function takeLock(lock: string): Promise<void> {

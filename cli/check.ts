@@ -3,7 +3,8 @@ import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
-import { prepareDataFolder, readIfThere } from './data-folder.ts';
+import { isThere, prepareDataFolder } from './data-folder.ts';
+import { refuseLost } from './first-registry.ts';
 import { opened, openRegistry, withoutSecrets } from './ports.ts';
 
 /** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. Returns the exit code, 0 or 2. */
@@ -35,8 +36,10 @@ async function checkFolder(config: Config): Promise<string> {
 }
 
 async function checkRegistry(config: Config): Promise<string> {
-  if ((await readIfThere(config.registry)) === undefined)
+  if (!(await isThere(config.registry))) {
+    await refuseLost(config);
     return `${config.registry} is not there yet; \`loam up\` writes one`;
+  }
   const registry = await openRegistry(config, silent);
   registry.close();
   const { farms, sensors, users } = registry.current();

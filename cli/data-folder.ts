@@ -1,9 +1,9 @@
-import { access, constants, mkdir, readFile } from 'node:fs/promises';
+import { access, constants, lstat, mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { replaceFile } from '../backbone/registry-file.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
+import { replaceFile } from '../core/replace-file.ts';
 import { newSecret } from '../core/secrets.ts';
 import type { DemoCredential } from '../simulators/demo.ts';
 
@@ -77,6 +77,17 @@ export async function createRegistry(config: Config, text: string): Promise<void
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: cannot write ${config.registry}: ${explain(cause)}`, {
       cause,
     });
+  }
+}
+
+/** Whether anything has this name, be it a link that leads nowhere. Rejects with ConfigInvalid when that cannot be told. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return false;
+    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: cannot look for ${path}: ${explain(cause)}`, { cause });
   }
 }
 

@@ -1,7 +1,12 @@
+import { readdir } from 'node:fs/promises';
+import { LIVE_LOG_LIMITS } from '../backbone/log/port.ts';
+import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
+import { ConfigInvalid, explain } from '../core/errors.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';
 import { putUser } from '../telemetry/registry-edit.ts';
-import { createRegistry, demoSecretsPath, readIfThere, writeCredentials } from './data-folder.ts';
+import { createRegistry, demoSecretsPath, isThere, writeCredentials } from './data-folder.ts';
+import { opened } from './ports.ts';
 
 const EMPTY = `# Loam's registry: farms, fields, sensors, metrics and users. Saved changes are taken up within seconds.
 farms:
@@ -17,21 +22,83 @@ metrics:
 users: []
 `;
 
+const ADMIN = { name: 'admin', farms: { '*': 'admin' } } as const;
+
 /**
- * Writes a registry when there is none: the demo farm, or with the demo off an empty farm; either with one admin who has
- * no password yet. Resolves true when it wrote one.
+ * Writes a registry at the first start: the demo farm, or with the demo off an empty farm; either with one admin who has
+ * no password yet. Resolves true when it wrote one. Rejects with ConfigInvalid when there must have been one before.
  */
 export async function ensureRegistry(config: Config): Promise<boolean> {
-  if ((await readIfThere(config.registry)) !== undefined) return false;
-  const admin = { name: 'admin', farms: { '*': 'admin' } } as const;
+  if (await isThere(config.registry)) return false;
+  await refuseLost(config);
   if (!config.demo) {
-    const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    await createRegistry(config, putUser(EMPTY.replace('TIMEZONE', timezone), admin));
+    await createRegistry(config, emptyRegistry());
     return true;
   }
   const { registryYaml, credentials } = demoFarm(Date.now());
   // The secrets first: a registry without them would be a demo that can never sign in.
   await writeCredentials(demoSecretsPath(config), credentials);
-  await createRegistry(config, putUser(registryYaml, admin));
+  await createRegistry(config, putUser(registryYaml, ADMIN));
   return true;
+}
+
+/** `loam init`: writes the registry of an empty farm, with one admin who has no password yet. Rejects with ConfigInvalid when something is there. */
+export async function initCommand(config: Config): Promise<void> {
+  if (await isThere(config.registry)) {
+    throw new ConfigInvalid(
+      'LOAM_REGISTRY',
+      `LOAM_REGISTRY: ${config.registry} is there already: a new one would lock everybody out who is in it`,
+    );
+  }
+  await createRegistry(config, emptyRegistry());
+  process.stdout.write(
+    `${config.registry} is written: a farm without sensors, and admin, who has no password yet (loam up shows a link, loam user add gives one).\n`,
+  );
+}
+
+/** Rejects with ConfigInvalid when a registry that is not there must have been there before: a new one would lock out everybody who was in it. */
+export async function refuseLost(config: Config): Promise<void> {
+  const why = await traceOfBefore(config);
+  if (why === undefined) return;
+  throw new ConfigInvalid(
+    'LOAM_REGISTRY',
+    `LOAM_REGISTRY: ${config.registry} is not there, but ${why}: mount or restore it, or make a new, empty one with \`loam init\``,
+  );
+}
+
+function emptyRegistry(): string {
+  const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return putUser(EMPTY.replace('TIMEZONE', timezone), ADMIN);
+}
+
+/** What tells that this is no first start; undefined when nothing does. */
+async function traceOfBefore({ queue, log, store }: Config): Promise<string | undefined> {
+  const ports: readonly [setting: string, url: string, open: () => Promise<{ close(): Promise<void> }>][] = [
+    ['LOAM_QUEUE', queue, () => openQueue(queue)],
+    ['LOAM_LOG', log, () => openLog(log, 'live', LIVE_LOG_LIMITS)],
+    ['LOAM_STORE', store, () => openStore(store)],
+  ];
+  for (const [setting, url, open] of ports) {
+    if (isEmbedded(url)) {
+      const path = url.slice(url.indexOf(':') + 1);
+      if (await holdsSomething(path)) return `${path} is of an earlier run`;
+      continue;
+    }
+    // A server that is not there is more likely a wrong setting, and said first.
+    await (await opened(setting, url, open)).close();
+    return `${setting} names a server, as an installation does that has run before`;
+  }
+  return undefined;
+}
+
+/** Whether there is such a file, or a folder that is not empty. */
+async function holdsSomething(path: string): Promise<boolean> {
+  try {
+    return (await readdir(path)).length > 0;
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'ENOENT') return false;
+    if (code === 'ENOTDIR') return true;
+    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: cannot look into ${path}: ${explain(cause)}`, { cause });
+  }
 }

@@ -39,6 +39,7 @@ const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
 const code = {
   audit: () => import('./audit.ts'),
   check: () => import('./check.ts'),
+  first: () => import('./first-registry.ts'),
   dead: () => import('./dead.ts'),
   imports: () => import('./import.ts'),
   roles: () => import('./roles.ts'),
@@ -149,6 +150,11 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     process.exitCode = await (await code.check()).check(settingsOf(options));
   });
 
+  withSettings(
+    loam.command('init').description('write a new, empty registry where none is: a first start does that by itself'),
+    ['data', ...COMMON],
+  ).action(later(async () => async (options: Options) => (await code.first()).initCommand(settingsOf(options))));
+
   const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove; commands to them');
   withSettings(sensor.command('add <id>').description('register a sensor and print its secret, once'), [
     'data',
@@ -227,15 +233,16 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
 
   const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
   withSettings(
-    user
-      .command('add <name>')
-      .description('add a user, or give one a new password and role; reads the password from standard input'),
+    user.command('add <name>').description('add a user, or give one a new password; reads it from standard input'),
     ['data', ...COMMON],
   )
     .addOption(
-      new Option('--role <role>', 'what they may do').choices(['viewer', 'agronomist', 'admin']).default('viewer'),
+      new Option(
+        '--role <role>',
+        'what they may do (default: viewer; of a user who is there, what they may do now); without --farm, on each of their farms',
+      ).choices(['viewer', 'agronomist', 'admin']),
     )
-    .option('--farm <farm>', 'on which farm; * is every farm', '*')
+    .option('--farm <farm>', 'on which farm; * is every farm (default: *; a user who is there keeps their farms)')
     .action(later(async () => (await code.user()).addUser));
   withSettings(user.command('list').description('list the users'), ['data', ...COMMON]).action(
     later(async () => (await code.user()).listUsers),

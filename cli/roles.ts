@@ -51,7 +51,7 @@ export async function startBroker(house: House, { config, log }: Running): Promi
   if (config.sources) await house.start(sources);
   // With a spool it takes publishes although their log is away, and is not to be taken out of service for that.
   const ofLogs = () => (config.spool === undefined ? [commands.health()] : []);
-  const health = () => [...broker.health(), ...ofLogs(), ...sources.health()];
+  const health = () => [...broker.health(), ...ofLogs(), ...sources.health(), registry.health()];
   await startOps(house, config, log, health, metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
 }
@@ -99,7 +99,7 @@ export async function startWorker(house: House, { config, log }: Running): Promi
   const metrics = processMetrics();
   const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
   await house.start(worker);
-  await startOps(house, config, log, () => worker.health(), metrics);
+  await startOps(house, config, log, () => [...worker.health(), registry.health()], metrics);
   log.info('worker is ready');
 }
 
@@ -112,7 +112,7 @@ export async function startGateway(house: House, { config, log }: Running): Prom
   const dead = await holdDeadLog(house, config);
   const queue = await holdQueue(house, config);
   const commands = await holdCommands(house, config, log);
-  const health = (): Health[] => [...gateway.health(), commands.health()];
+  const health = (): Health[] => [...gateway.health(), commands.health(), registry.health()];
   const metrics = processMetrics();
   countCommands(metrics, commands);
   const settings = await gatewaySettings(config, log);

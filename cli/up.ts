@@ -39,8 +39,14 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const queue = await holdQueue(house, config);
   const commands = await holdCommands(house, config, log);
 
-  const health = (): Health[] =>
-    distinct([...broker.health(), ...worker.health(), ...gateway.health(), commands.health(), ...sources.health()]);
+  const health = (): Health[] => [
+    ...broker.health(),
+    ...worker.health(),
+    ...gateway.health(),
+    commands.health(),
+    ...sources.health(),
+    registry.health(),
+  ];
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   const metrics = processMetrics();
@@ -108,10 +114,6 @@ function adminWithoutPassword(registry: Registry): User | undefined {
 async function demoSensors(config: Config, registry: Registry) {
   const kept = (await readCredentials(demoSecretsPath(config))) ?? [];
   return kept.filter((credential) => registry.sensors.has(credential.id));
-}
-
-function distinct(checks: readonly Health[]): Health[] {
-  return [...new Map(checks.map((check) => [check.name, check])).values()];
 }
 
 /** An address at which a client on this machine reaches a server that listens on `host`. */

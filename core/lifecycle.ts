@@ -18,11 +18,55 @@ export interface Health {
   readonly why?: string;
   /** The process does its work without it: shown, and no reason to take the process out of service. */
   readonly optional?: true;
+  /** Whom its name or its `why` is for, when that is not everybody who is signed in. */
+  readonly only?: HealthOf;
+}
+
+/** A part of one farm, or, without `farm`, of the whole installation. `kind` is what it is called where nobody may know more of it. */
+export interface HealthOf {
+  readonly kind: string;
+  readonly farm?: string;
 }
 
 /** What `/readyz` answers: whether every dependency that is needed can be worked with, and each by name. */
-export function readiness(checks: readonly Health[]): { ok: boolean; checks: readonly Health[] } {
+export function readiness(given: readonly Health[]): { ok: boolean; checks: readonly Omit<Health, 'only'>[] } {
+  const checks = joined(given).map(({ only: _, ...check }) => check);
   return { ok: checks.every((check) => check.ok || check.optional), checks };
+}
+
+/**
+ * One check for each name: several roles may depend on one thing, and each knows something else of it. It is well when it is for all of them,
+ * and otherwise `why` says all that is wrong with it; it is optional when all who miss it can do without it.
+ */
+export function joined(checks: readonly Health[]): Health[] {
+  const byName = new Map<string, Health[]>();
+  for (const check of checks) byName.set(check.name, [...(byName.get(check.name) ?? []), check]);
+  return [...byName.values()].flatMap((ofName) => {
+    const [first] = ofName;
+    if (first === undefined || ofName.length === 1) return ofName;
+    const { name, only } = first;
+    const wrong = ofName.filter(({ ok }) => !ok);
+    const why = [...new Set(wrong.flatMap((check) => check.why ?? []))].join('; ');
+    const isOptional = (wrong.length > 0 ? wrong : ofName).every(({ optional }) => optional);
+    return {
+      name,
+      ok: wrong.length === 0,
+      ...(why === '' ? {} : { why }),
+      ...(isOptional ? { optional: true as const } : {}),
+      ...(only ? { only } : {}),
+    };
+  });
+}
+
+/** What anybody may know: no error's words, which name hosts, files and farms; and parts that are somebody's by their kind alone. */
+export function publicReadiness(given: readonly Health[]): ReturnType<typeof readiness> {
+  return readiness(
+    given.map(({ name, ok, optional, only }) => ({
+      name: only?.kind ?? name,
+      ok,
+      ...(optional ? { optional } : {}),
+    })),
+  );
 }
 
 /** Where a connection stands. Adapters that have none are `up` until they are closed. */

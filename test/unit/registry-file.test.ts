@@ -1,9 +1,10 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import pino from 'pino';
-import { editRegistryFile, RegistryFile } from '../../backbone/registry-file.ts';
+import { parse } from 'yaml';
+import { editRegistryFile, RegistryFile, replaceFile } from '../../backbone/registry-file.ts';
 import { RegistryInvalid } from '../../core/errors.ts';
 import { pause } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
@@ -119,6 +120,116 @@ describe('the registry file', () => {
     }
   });
 
+  const EMPTY = ['', ' \n\n', '# nothing but this\n', '{}', 'null\n', 'farms: []\nusers: []\n'];
+
+  it('stays in force, and says so by name until it is mended, when the file is emptied, cannot be read, or goes away', async () => {
+    const file = await RegistryFile.open(path, silent);
+    try {
+      expect(file.health()).to.deep.include({ name: 'registry', ok: true, optional: true });
+      const told: number[] = [];
+      file.watch(({ farms }) => told.push(farms.size));
+      const breaks: (() => Promise<unknown>)[] = [
+        ...EMPTY.map((text) => () => writeFile(path, text)),
+        () => rm(path),
+        () => rm(path).then(() => mkdir(path)),
+        () => rm(path).then(() => symlink(join(folder, 'nowhere'), path)),
+      ];
+      for (const [i, breakIt] of breaks.entries()) {
+        await breakIt();
+        const health = await until(`${i}: it is said`, () => !file.health().ok && file.health());
+        expect(health).to.include({ name: 'registry', optional: true });
+        expect(health.why).to.include(path).and.to.include('in force');
+        expect(file.current().farms.size).to.equal(1);
+        await rm(path, { recursive: true, force: true });
+        await writeFile(path, TEXT);
+        await until(`${i}: it is mended`, () => file.health().ok);
+      }
+      expect(told).to.deep.equal([]);
+    } finally {
+      file.close();
+    }
+  });
+
+  it('that is empty is refused at the start, and not made one by an edit', async () => {
+    for (const text of EMPTY) {
+      await writeFile(path, text);
+      expect(await rejection(RegistryFile.open(path, silent)), JSON.stringify(text)).to.be.instanceOf(RegistryInvalid);
+      const put = (before: string) => putUser(before, { name: 'anna', farms: { '*': 'admin' } });
+      expect(await rejection(editRegistryFile(path, put))).to.be.instanceOf(RegistryInvalid);
+      expect(await readFile(path, 'utf8')).to.equal(text);
+    }
+    expect(await readdir(folder)).to.deep.equal(['registry.yaml']);
+  });
+
+  it('stays a link, and where it leads to, when it is edited', async () => {
+    const real = join(folder, 'real');
+    await mkdir(real);
+    await rename(path, join(real, 'farm.yaml'));
+    await symlink(join('real', 'farm.yaml'), path);
+    await editRegistryFile(path, add('s1'));
+    expect((await lstat(path)).isSymbolicLink()).to.equal(true);
+    expect(await readFile(join(real, 'farm.yaml'), 'utf8')).to.include('id: s1');
+    expect(await readdir(real)).to.deep.equal(['farm.yaml']);
+  });
+
+  it('keeps its mode when it is edited', async () => {
+    for (const mode of [0o600, 0o640, 0o644]) {
+      await chmod(path, mode);
+      await editRegistryFile(path, add(`s${mode}`));
+      expect((await stat(path)).mode & 0o777).to.equal(mode);
+    }
+  });
+
+  // Only root can give files away; for anybody else these are their own.
+  const isRoot = process.geteuid?.() === 0;
+  const uid = isRoot ? 1234 : (process.geteuid?.() ?? -1);
+  const gid = isRoot ? 4321 : (process.getegid?.() ?? -1);
+  const standing = async (file: string) => {
+    const found = await stat(file);
+    return { uid: found.uid, gid: found.gid, mode: found.mode & 0o777 };
+  };
+
+  it('keeps its owner when root edits it, and a new file is the folder owner’s, for their eyes only', async () => {
+    await chown(folder, uid, gid);
+    await chown(path, uid, gid);
+    await chmod(path, 0o640);
+    await editRegistryFile(path, add('s1'));
+    expect(await standing(path)).to.deep.equal({ uid, gid, mode: 0o640 });
+    const made = join(folder, 'secret');
+    await replaceFile(made, 'x');
+    expect(await standing(made)).to.deep.equal({ uid, gid, mode: 0o600 });
+    // A link that the folder's owner put there opens nothing, and nothing behind it is written.
+    const link = join(folder, 'link');
+    await symlink(path, link);
+    await replaceFile(link, 'x');
+    expect((await lstat(link)).isSymbolicLink()).to.equal(false);
+    expect(await standing(link)).to.deep.equal({ uid, gid, mode: 0o600 });
+    expect(await readFile(path, 'utf8')).to.include('id: s1');
+  });
+
+  it('is not taken from its owner by another user who may write to its folder; what is root’s may be', async () => {
+    if (!isRoot) return;
+    await chmod(folder, 0o777);
+    await chown(path, uid, gid);
+    const asAnother = async (work: () => Promise<unknown>) => {
+      process.seteuid?.(2345);
+      try {
+        return await work();
+      } finally {
+        process.seteuid?.(0);
+      }
+    };
+    await chmod(path, 0o644);
+    const error = await asAnother(() => rejection(editRegistryFile(path, add('s1'))));
+    expect(error).to.be.instanceOf(RegistryInvalid);
+    expect(await standing(path)).to.deep.equal({ uid, gid, mode: 0o644 });
+    expect(await readFile(path, 'utf8')).to.equal(TEXT);
+    expect(await readdir(folder)).to.deep.equal(['registry.yaml']);
+    await chown(path, 0, 0);
+    await asAnother(() => editRegistryFile(path, add('s1')));
+    expect(await standing(path)).to.include({ uid: 2345, mode: 0o644 });
+  });
+
   it('refuses a second sensor of the same id and the removal of one that is not there', async () => {
     await editRegistryFile(path, add('s1'));
     expect(await rejection(editRegistryFile(path, add('s1')))).to.be.instanceOf(RegistryInvalid);
@@ -132,5 +243,20 @@ describe('the registry file', () => {
     const twice = putUser(once, { name: 'anna', farms: { north: 'admin' } });
     expect(twice.match(/anna/g)).to.have.length(1);
     expect(twice).to.contain('admin').and.not.to.contain('viewer');
+  });
+
+  it('keeps of a user who is there what it is not told', () => {
+    const before = putUser(TEXT, { name: 'anna', password: 'one', farms: { north: 'viewer', '*': 'agronomist' } });
+    const user = { name: 'anna', farms: { north: 'viewer', '*': 'agronomist' } };
+    const changed = (change: Partial<Parameters<typeof putUser>[1]>) => {
+      const [anna] = parse(putUser(before, { name: 'anna', farms: {}, ...change })).users;
+      return anna;
+    };
+    expect(changed({ password: 'two' })).to.deep.equal({ ...user, password: 'two' });
+    expect(changed({ farms: { '*': 'admin' } })).to.deep.equal({
+      ...user,
+      password: 'one',
+      farms: { north: 'viewer', '*': 'admin' },
+    });
   });
 });

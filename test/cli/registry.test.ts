@@ -1,0 +1,209 @@
+import { chown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import mqtt from 'mqtt';
+import { hashSecret } from '../../core/secrets.ts';
+import { parseRegistry } from '../../telemetry/registry.ts';
+import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { freePort, temporaryFolder, until } from '../services/wait.ts';
+
+const PASSWORD = 'correct horse battery\n';
+
+const FARMS = `farms:
+  - { id: north, name: North, timezone: UTC }
+  - { id: south, name: South, timezone: UTC }
+sensors:
+  - { id: sb, farm: south, role: bridge, secret: ${hashSecret('secret-sb')} }
+users: []
+`;
+
+describe('the registry of loam', function () {
+  this.timeout(120_000);
+  let data: string;
+  let path: string;
+  let env: Record<string, string>;
+
+  beforeEach(async () => {
+    data = join(await temporaryFolder(), 'data');
+    path = join(data, 'registry.yaml');
+    env = { LOAM_DATA: data, LOAM_MQTT_PORT: '0', LOAM_HTTP_PORT: '0', LOAM_OPS_PORT: '0' };
+  });
+
+  async function refusesToStart(): Promise<string> {
+    const { code, stdout, stderr } = await run(['up'], env);
+    expect(code, stderr).to.equal(2);
+    expect(stdout).to.equal('');
+    expect(stderr)
+      .to.include('LOAM_REGISTRY')
+      .and.include(path)
+      .and.not.match(/^ +at /m);
+    return stderr;
+  }
+  const isThere = (file: string) => stat(file).then(Boolean, () => false);
+
+  describe('that is missing at the start', () => {
+    const before: [what: string, files: readonly string[]][] = [
+      ['a queue', ['queue/data.mdb']],
+      ['a log', ['log/live/data.mdb']],
+      ['a store', ['readings.duckdb']],
+    ];
+    for (const [what, files] of before) {
+      it(`is not replaced by a demo farm where ${what} of an earlier run is`, async () => {
+        for (const file of files) {
+          await mkdir(join(data, file, '..'), { recursive: true });
+          await writeFile(join(data, file), 'x');
+        }
+        for (const demo of ['true', 'false']) {
+          env.LOAM_DEMO = demo;
+          expect(await refusesToStart())
+            .to.include('loam init')
+            .and.include('restore');
+          const checked = await run(['check'], env);
+          expect(checked.code).to.equal(2);
+          expect(checked.stdout).to.match(/FAILED {2}registry: .*loam init/);
+        }
+        expect(await isThere(path)).to.equal(false);
+        expect(await isThere(join(data, 'demo-secrets.json'))).to.equal(false);
+      });
+    }
+
+    it('is not replaced where its name is a link that leads nowhere', async () => {
+      await mkdir(data, { recursive: true });
+      await symlink(join(data, 'not-mounted', 'registry.yaml'), path);
+      await refusesToStart();
+    });
+
+    it('is made by loam init, once: an empty farm with an admin who has no password yet', async () => {
+      await mkdir(join(data, 'queue'), { recursive: true });
+      await writeFile(join(data, 'queue', 'data.mdb'), 'x');
+      expect((await run(['init'], env)).code).to.equal(0);
+      const { farms, sensors, users } = parseRegistry(await readFile(path, 'utf8'));
+      expect([farms.size, sensors.size, [...users.keys()]]).to.deep.equal([1, 0, ['admin']]);
+      expect((await stat(path)).mode & 0o777).to.equal(0o600);
+      const again = await run(['init'], env);
+      expect(again.code).to.equal(2);
+      expect(again.stderr).to.include(path);
+    });
+  });
+
+  it('is not taken at the start when it is empty, and is left as it is', async () => {
+    await mkdir(data, { recursive: true });
+    for (const text of ['', '# nothing\n', '{}\n']) {
+      await writeFile(path, text);
+      expect(await refusesToStart()).to.include('empty');
+      expect(await readFile(path, 'utf8')).to.equal(text);
+    }
+  });
+
+  it('that is emptied or gone while Loam runs leaves everybody in, and is named in /readyz until it is mended', async () => {
+    await mkdir(data, { recursive: true });
+    await writeFile(path, FARMS);
+    const [mqttPort, opsPort] = [await freePort(), await freePort()];
+    const loam = new LoamProcess(['up', '--no-demo'], {
+      ...env,
+      LOAM_MQTT_PORT: String(mqttPort),
+      LOAM_OPS_PORT: String(opsPort),
+    });
+    const registry = async () => {
+      const answer = await fetch(`http://127.0.0.1:${opsPort}/readyz`);
+      expect(answer.status).to.equal(200);
+      const { checks }: { checks: { name: string; ok: boolean; why?: string }[] } = JSON.parse(await answer.text());
+      return checks.find(({ name }) => name === 'registry');
+    };
+    const comesIn = async () => {
+      const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${mqttPort}`, {
+        username: 'sb',
+        password: 'secret-sb',
+        reconnectPeriod: 0,
+      });
+      await client.publishAsync('farms/south/sensors/x/telemetry', '{"m":1}', { qos: 1 });
+      await client.endAsync();
+    };
+    try {
+      await loam.says(/Loam is running/);
+      for (const breakIt of [() => writeFile(path, ''), () => rm(path)]) {
+        await breakIt();
+        const wrong = await until('it is said', async () => {
+          const check = await registry();
+          return check?.ok === false && check;
+        });
+        expect(wrong.why).to.include(path).and.include('in force');
+        await comesIn();
+        await writeFile(path, FARMS);
+        await until('it is mended', async () => (await registry())?.ok);
+      }
+    } finally {
+      await loam.stop();
+    }
+  });
+
+  it('belongs to whom it belonged when root has edited it from the command line', async () => {
+    // Only root can give files away; for anybody else these are their own.
+    const isRoot = process.geteuid?.() === 0;
+    const owner = isRoot ? 1234 : (process.geteuid?.() ?? -1);
+    const group = isRoot ? 1234 : (process.getegid?.() ?? -1);
+    await mkdir(data, { recursive: true });
+    await writeFile(path, FARMS, { mode: 0o600 });
+    await chown(path, owner, group);
+    await chown(data, owner, group);
+    const before = await stat(path);
+    expect((await run(['user', 'add', 'anna', '--role', 'admin'], env, PASSWORD)).code).to.equal(0);
+    expect((await run(['sensor', 'add', 'p-1', '--farm', 'north'], env)).code).to.equal(0);
+    const { uid, gid, mode, ino } = await stat(path);
+    expect([uid, gid, mode & 0o777]).to.deep.equal([owner, group, 0o600]);
+    expect(ino).not.to.equal(before.ino);
+  });
+
+  it('keeps the farms of a user who gets a new password: what is not given does not change', async () => {
+    await mkdir(data, { recursive: true });
+    await writeFile(path, FARMS);
+    const add = async (...options: string[]) => {
+      const { code, stderr } = await run(['user', 'add', 'anna', ...options], env, PASSWORD);
+      expect(code, stderr).to.equal(0);
+      const anna = parseRegistry(await readFile(path, 'utf8')).users.get('anna');
+      return { farms: anna?.farms, password: anna?.password };
+    };
+    const first = await add('--farm', 'north', '--role', 'agronomist');
+    expect(first.farms).to.deep.equal({ north: 'agronomist' });
+    const second = await add();
+    expect(second.farms).to.deep.equal({ north: 'agronomist' });
+    expect(second.password).not.to.equal(first.password);
+    expect((await add('--farm', 'south')).farms).to.deep.equal({ north: 'agronomist', south: 'viewer' });
+    expect((await add('--farm', 'north')).farms).to.deep.equal({ north: 'agronomist', south: 'viewer' });
+    expect((await add('--farm', 'south', '--role', 'admin')).farms).to.deep.equal({
+      north: 'agronomist',
+      south: 'admin',
+    });
+    expect((await add('--role', 'viewer')).farms).to.deep.equal({ north: 'viewer', south: 'viewer' });
+    const { stdout } = await run(['user', 'add', 'ben'], env, PASSWORD);
+    expect(stdout).to.include('ben is viewer on every farm');
+  });
+
+  it('gets no sensor by loam sensor add that another farm’s bridge brings to the running Loam', async () => {
+    await mkdir(data, { recursive: true });
+    await writeFile(path, FARMS);
+    const [mqttPort, httpPort] = [await freePort(), await freePort()];
+    const url = `http://127.0.0.1:${httpPort}`;
+    Object.assign(env, { LOAM_MQTT_PORT: String(mqttPort), LOAM_HTTP_PORT: String(httpPort), LOAM_URL: url });
+    const loam = new LoamProcess(['up', '--no-demo'], env);
+    try {
+      await loam.says(/Loam is running/);
+      const bridge = await mqtt.connectAsync(`mqtt://127.0.0.1:${mqttPort}`, { username: 'sb', password: 'secret-sb' });
+      await bridge.publishAsync('farms/south/sensors/dev-1/telemetry', '{"m":1}', { qos: 1 });
+      await bridge.endAsync();
+      const token = await readFile(join(data, 'admin-token'), 'utf8');
+      await until('it was heard', async () => {
+        const answer = await fetch(`${url}/api/farms/south/sensors`, { headers: { authorization: `Bearer ${token}` } });
+        return (await answer.text()).includes('dev-1');
+      });
+      const refused = await run(['sensor', 'add', 'dev-1', '--farm', 'north'], env);
+      expect(refused.code).to.equal(2);
+      expect(refused.stderr).to.include('dev-1');
+      expect(await readFile(path, 'utf8')).to.equal(FARMS);
+      expect((await run(['sensor', 'add', 'dev-1', '--farm', 'south'], env)).code).to.equal(0);
+      expect((await run(['sensor', 'add', 'dev-2', '--farm', 'north'], env)).code).to.equal(0);
+    } finally {
+      await loam.stop();
+    }
+  });
+});
