@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { ConfigInvalid } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashPassword } from '../core/secrets.ts';
-import { ROLES } from '../telemetry/registry.ts';
+import { EVERY_FARM, parseRegistry, ROLES, type Role, type User } from '../telemetry/registry.ts';
 import { putUser, removeUser } from '../telemetry/registry-edit.ts';
 import { type Options, settingsOf, text } from './options.ts';
 import { openRegistry } from './ports.ts';
@@ -11,11 +11,10 @@ import { edit } from './sensor.ts';
 
 const SHORTEST_PASSWORD = 10;
 
-/** `loam user add`: a user with a password and a role, or a new password and role for one who is there. */
+/** `loam user add`: a user with a password and a role; of one who is there, a new password, and what else was given. */
 export async function addUser(name: string, options: Options): Promise<void> {
   const config = settingsOf(options);
-  const role = ROLES.find((known) => known === options.role) ?? 'viewer';
-  const farm = text(options, 'farm') ?? '*';
+  const given = { role: ROLES.find((known) => known === options.role), farm: text(options, 'farm') };
   const password = await readPassword(`Password for ${name}: `);
   if (password.length < SHORTEST_PASSWORD) {
     throw new ConfigInvalid(
@@ -24,8 +23,30 @@ export async function addUser(name: string, options: Options): Promise<void> {
     );
   }
   const hash = await hashPassword(password);
-  await edit(config, (registry) => putUser(registry, { name, password: hash, farms: { [farm]: role } }));
-  process.stdout.write(`${name} is ${role} on ${farm === '*' ? 'every farm' : farm}.\n`);
+  let farms: User['farms'] = {};
+  await edit(config, (registry) => {
+    const user = parseRegistry(registry).users.get(name);
+    const changed = user ? changedRoles(user, given) : { [given.farm ?? EVERY_FARM]: given.role ?? 'viewer' };
+    farms = { ...user?.farms, ...changed };
+    return putUser(registry, { name, password: hash, farms: changed });
+  });
+  const roles = Object.entries(farms).map(([farm, role]) => `${role} on ${farm === EVERY_FARM ? 'every farm' : farm}`);
+  process.stdout.write(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
+}
+
+/** What becomes of the roles of a user who is there. A farm that was not named is not given, and none is taken away. */
+function changedRoles(
+  { name, farms }: User,
+  { role, farm }: { readonly role: Role | undefined; readonly farm: string | undefined },
+): Record<string, Role> {
+  if (farm !== undefined) {
+    const before = Object.hasOwn(farms, farm) ? farms[farm] : undefined;
+    return { [farm]: role ?? before ?? 'viewer' };
+  }
+  if (role === undefined) return {};
+  const known = Object.keys(farms);
+  if (known.length > 0) return Object.fromEntries(known.map((one) => [one, role]));
+  throw new ConfigInvalid('--role', `--role: ${name} is on no farm yet: give --farm, too`);
 }
 
 /** `loam user list`: one line a user, with the role on each farm. */

@@ -40,15 +40,19 @@ export function removeSensor(text: string, id: string): string {
   return remove(text, 'sensors', 'id', id, `there is no sensor "${id}"`);
 }
 
-/** The registry with one more user, or with the user's password and roles replaced. `password` is a hash. */
+/** The registry with one more user. One who is there has the password, if one is given, and the roles on these farms; what else they have stays. `password` is a hash. */
 export function putUser(
   text: string,
   user: { name: string; password?: string; farms: Readonly<Record<string, Role>> },
 ): string {
   const document = read(text);
   const at = find(document, 'users', 'name', user.name);
-  if (at >= 0) document.setIn(['users', at], document.createNode(user));
-  else list(document, 'users').add(document.createNode(user));
+  if (at < 0) {
+    list(document, 'users').add(document.createNode(user));
+    return write(document);
+  }
+  if (user.password !== undefined) document.setIn(['users', at, 'password'], user.password);
+  for (const [farm, role] of Object.entries(user.farms)) document.setIn(['users', at, 'farms', farm], role);
   return write(document);
 }
 

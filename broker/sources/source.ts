@@ -59,7 +59,9 @@ export class Source {
   }
 
   health(): Health {
-    const health = { name: `source ${this.description.id}`, ok: this.connected, optional: true } as const;
+    const { id, farm } = this.description;
+    const only = { kind: 'sources', farm };
+    const health = { name: `source ${id}`, ok: this.connected, optional: true, only } as const;
     return this.down === undefined ? health : { ...health, why: this.down };
   }
 

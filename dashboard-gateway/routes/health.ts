@@ -1,8 +1,8 @@
-import { type Health, readiness } from '../../core/lifecycle.ts';
+import { type Health, publicReadiness } from '../../core/lifecycle.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 
-/** `/healthz`: the process lives. `/readyz`: every dependency by name, 503 when one is down. */
+/** `/healthz`: the process lives. `/readyz`: every dependency by name, 503 when one is down. Why is for the operators' port: here everybody may ask. */
 export function healthRoutes(health: () => readonly Health[]): Route[] {
   return [
     { method: 'GET', path: '/healthz', handler: () => json({ ok: true }) },
@@ -10,7 +10,7 @@ export function healthRoutes(health: () => readonly Health[]): Route[] {
       method: 'GET',
       path: '/readyz',
       handler: () => {
-        const answer = readiness(health());
+        const answer = publicReadiness(health());
         return json(answer, { status: answer.ok ? 200 : 503 });
       },
     },

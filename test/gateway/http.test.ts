@@ -7,6 +7,7 @@ import { SignJWT } from 'jose';
 import { z } from 'zod';
 import { openInfluxStore } from '../../backbone/store/influx.ts';
 import { ConfigInvalid, StoreUnavailable } from '../../core/errors.ts';
+import type { Health } from '../../core/lifecycle.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { Networks } from '../../core/networks.ts';
 import { createFirstSignIn } from '../../dashboard-gateway/first-sign-in.ts';
@@ -20,6 +21,10 @@ const history = z.object({
   unit: z.string(),
   rows: z.array(z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()])),
 });
+
+function source(id: string, farm: string): Health {
+  return { name: `source ${id}`, ok: true, optional: true, only: { kind: 'sources', farm } };
+}
 
 describe('the gateway over HTTP', () => {
   let place: Place;
@@ -391,6 +396,26 @@ describe('the gateway over HTTP', () => {
       ]);
     });
 
+    it('are told to everybody by kind and state alone: no source, path, host or error', async () => {
+      const health = (): Health[] => [
+        { name: 'store', ok: false, why: 'connect ECONNREFUSED 10.1.2.3:8086' },
+        { name: 'registry', ok: false, optional: true, why: '/srv/registry.yaml:7: no', only: { kind: 'registry' } },
+        { ...source('rich-customer', 'south'), ok: false, why: '/run/secrets/rich cannot be read' },
+        source('other', 'north'),
+      ];
+      const other = await place.gateway({ health });
+      const answer = await call(other.port, '/readyz');
+      expect(answer.status).to.equal(503);
+      expect(JSON.parse(answer.text)).to.deep.equal({
+        ok: false,
+        checks: [
+          { name: 'store', ok: false },
+          { name: 'registry', ok: false, optional: true },
+          { name: 'sources', ok: false, optional: true },
+        ],
+      });
+    });
+
     it('make 503 when the store is away, and work again when it is back', async function () {
       this.timeout(120_000);
       const influx = await startInflux();
@@ -449,6 +474,27 @@ describe('the gateway over HTTP', () => {
       });
       expect(found.get('readings-heard')).to.include({ unit: '1/s' });
       expect(found.get('viewers')).to.include({ value: 0, label: 'Dashboards open' });
+    });
+
+    it('is told of the sources of the own farms, with why, and of other farms’ nothing; all of it to who administers all', async () => {
+      const health = (): Health[] => [
+        { name: 'store', ok: true },
+        { name: 'registry', ok: false, optional: true, why: 'south: no', only: { kind: 'registry' } },
+        { ...source('theirs', 'south'), ok: false, why: '/run/secrets/theirs cannot be read' },
+        { ...source('ours', 'north'), ok: false, why: 'not connected yet' },
+      ];
+      const other = await place.gateway({ health });
+      const seen = async (user: string) => {
+        const cookie = await place.signIn(other, user);
+        return JSON.parse((await call(other.port, '/api/system', { headers: { cookie } })).text).parts;
+      };
+      const store = { name: 'store', ok: true };
+      const registry = { name: 'registry', ok: false, optional: true };
+      const theirs = { name: 'source theirs', ok: false, optional: true, why: '/run/secrets/theirs cannot be read' };
+      const ours = { name: 'source ours', ok: false, optional: true, why: 'not connected yet' };
+      expect(await seen('vera')).to.deep.equal([store, registry, ours]);
+      expect(await seen('sam')).to.deep.equal([store, registry, theirs]);
+      expect(await seen('ada')).to.deep.equal([store, { ...registry, why: 'south: no' }, theirs, ours]);
     });
 
     it('counts requests by route and status', async () => {

@@ -35,6 +35,25 @@ describe('the port for operators', () => {
     expect(await answer.json()).to.deep.equal({ ok: false, checks: health });
   });
 
+  it('joins what several roles say of one dependency: it is ready when it is for all, and says all that is wrong', async () => {
+    health.push({ name: 'queue', ok: false, why: 'full' }, { name: 'queue', ok: true });
+    const checks = async () => JSON.parse(await (await ask('/readyz')).text());
+    expect((await ask('/readyz')).status).to.equal(503);
+    expect(await checks()).to.deep.equal({ ok: false, checks: [{ name: 'queue', ok: false, why: 'full' }] });
+    health.push({ name: 'queue', ok: false, why: 'away' }, { name: 'queue', ok: false, why: 'full' });
+    expect((await checks()).checks).to.deep.equal([{ name: 'queue', ok: false, why: 'full; away' }]);
+    health = [
+      { name: 'log', ok: true },
+      { name: 'log', ok: false, why: 'late', optional: true },
+    ];
+    expect(await checks()).to.deep.equal({
+      ok: true,
+      checks: [{ name: 'log', ok: false, why: 'late', optional: true }],
+    });
+    health.unshift({ name: 'log', ok: false, why: 'needed' });
+    expect(await checks()).to.deep.equal({ ok: false, checks: [{ name: 'log', ok: false, why: 'needed; late' }] });
+  });
+
   it('shows what the process counts, in the form that Prometheus scrapes', async () => {
     metrics.addProcess();
     metrics.counter('loam_tests_total', 'Tests', ['farm']).inc({ farm: 'north' }, 3);
