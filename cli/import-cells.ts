@@ -1,4 +1,5 @@
-import { readTime } from '../telemetry/clock.ts';
+import { isShownTwice } from '../telemetry/calendar.ts';
+import { namesZone, readTime } from '../telemetry/clock.ts';
 
 /** Longer cells are neither times nor numbers; no pattern looks at them. */
 const MOST_CELL = 64;
@@ -35,6 +36,16 @@ export function timeReader(zone: string, format?: string): ReadCell {
       `${found.year}-${two('month')}-${two('day')}T${two('hour')}:${two('minute')}:${two('second')}`,
       zone,
     );
+  };
+}
+
+/**
+ * Whether the clocks of `zone` show twice what a time cell says, and it does not say which is meant. `ts` is what `timeReader` made of it.
+ */
+export function twiceReader(zone: string, format?: string): (cell: string, ts: number) => boolean {
+  return (cell, ts) => {
+    const isLocal = format !== undefined || !(isPlain(cell) || namesZone(cell));
+    return isLocal && isShownTwice(ts, zone);
   };
 }
 

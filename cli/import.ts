@@ -4,18 +4,14 @@ import { stringify } from 'csv-stringify';
 import { z } from 'zod';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
 import { pause } from '../core/lifecycle.ts';
-import { refuseZone } from '../telemetry/calendar.ts';
-import { isUnit } from '../telemetry/units.ts';
 import { Api } from './api.ts';
-import { numberReader, type ReadCell, timeReader } from './import-cells.ts';
-import { type CsvShape, linesOf, shapeOf } from './import-file.ts';
+import { linesOf } from './import-file.ts';
+import { type Plan, planOf } from './import-plan.ts';
+import { HeldLines, RepeatedTimes } from './import-repeats.ts';
+import { type RefusedLine, type Row, refusedLine, rowOf } from './import-rows.ts';
 import { type Options, settingsOf, text } from './options.ts';
 
-const farmsAnswer = z.object({ farms: z.array(z.object({ id: z.string(), timezone: z.string() })) });
-const refusedLine = z.object({ line: z.number(), path: z.string(), reason: z.string(), explanation: z.string() });
 const importAnswer = z.object({ accepted: z.number(), refused: z.array(refusedLine) });
-type RefusedLine = z.infer<typeof refusedLine>;
-type Row = [line: number, ts: number, values: Record<string, number>];
 
 /** Lines sent at once. */
 const CHUNK = 2_000;
@@ -24,24 +20,16 @@ const MOST_TOLD = 20;
 const RETRY_MS = 2_000;
 /** So long a gateway that says "not now" is waited for. */
 const MOST_WAIT_MS = 10 * 60_000;
-
-interface Plan {
-  readonly path: string;
-  readonly shape: CsvShape;
-  readonly sensor: string;
-  readonly farm: string;
-  readonly time: string;
-  /** Columns and the names of their values. */
-  readonly columns: ReadonlyMap<string, string>;
-  readonly units: Readonly<Record<string, string>>;
-  readonly readTime: ReadCell;
-  readonly readNumber: ReadCell;
-}
+/** Looking through a file of so many bytes takes seconds, and is told. */
+const LONG_FILE = 16 * 1024 ** 2;
 
 /** `loam import`: a CSV file of the past into the store, through a running Loam. Resolves with the exit code: 1 when a line was refused. */
 export async function importCommand(path: string, options: Options): Promise<number> {
   const api = await Api.open(settingsOf(options));
   const plan = await planOf(api, path, options);
+  if (plan.shape.size > LONG_FILE) process.stderr.write('looking for lines that would overwrite each other\n');
+  const repeated = await lookThrough(plan);
+  const held = new HeldLines(plan);
   const progress = new Progress(plan.shape.size);
   const report = new Report(text(options, 'report'), (line) => progress.tell(line));
   let accepted = 0;
@@ -53,16 +41,25 @@ export async function importCommand(path: string, options: Options): Promise<num
     for (const line of answer.refused) await report.add(line);
     rows = [];
   };
+  const take = async (row: Row) => {
+    rows.push(row);
+    if (rows.length >= CHUNK) await send();
+  };
   try {
-    for await (const { number, cells, why, bytes } of linesOf(path, plan.shape)) {
-      const row = cells
-        ? rowOf(number, cells, plan)
-        : { line: number, path: 'line', reason: 'not_csv', explanation: why };
-      if (Array.isArray(row)) rows.push(row);
-      else if (row) await report.add(row);
-      if (rows.length >= CHUNK) await send();
-      progress.at(bytes, accepted);
+    for await (const line of linesOf(plan.path, plan.shape)) {
+      if (line.number > repeated.lastLine) {
+        await report.add(grown(line.number));
+        break;
+      }
+      const row = rowOf(line, plan);
+      if (row && 'reason' in row) await report.add(row);
+      else if (row && repeated.has(row[1])) held.add(row, plan.isTwice(line.cells?.[plan.time] ?? '', row[1]));
+      else if (row) await take(row);
+      progress.at(line.bytes, accepted);
     }
+    const settled = held.settle();
+    for (const line of settled.refused) await report.add(line);
+    for (const row of settled.rows) await take(row);
     await send();
     progress.at(plan.shape.size, accepted);
   } finally {
@@ -73,27 +70,20 @@ export async function importCommand(path: string, options: Options): Promise<num
   return report.count > 0 ? 1 : 0;
 }
 
-/** A line as a row to send, or why not; undefined when it has no value in any of the columns. */
-function rowOf(line: number, cells: Readonly<Record<string, string>>, plan: Plan): Row | RefusedLine | undefined {
-  const when = cells[plan.time] ?? '';
-  const ts = plan.readTime(when);
-  if (ts === undefined) {
-    return { line, path: plan.time, reason: 'bad_time', explanation: `${JSON.stringify(when)} is no time` };
+/** A first reading of the whole file: of lines that contradict each other none may be sent, and the first is not known by itself. */
+async function lookThrough(plan: Plan): Promise<RepeatedTimes> {
+  const repeated = new RepeatedTimes(plan.shape.size);
+  for await (const line of linesOf(plan.path, plan.shape)) {
+    const row = rowOf(line, plan);
+    if (row && !('reason' in row)) repeated.look(row);
+    repeated.lastLine = Math.max(repeated.lastLine, line.number);
   }
-  const values: Record<string, number> = {};
-  let taken = 0;
-  for (const [column, name] of plan.columns) {
-    const cell = cells[column] ?? '';
-    if (cell === '') continue;
-    const value = plan.readNumber(cell);
-    if (value === undefined || !Number.isFinite(value)) {
-      const explanation = `${JSON.stringify(cell)} is no number; nothing of this line was taken`;
-      return { line, path: column, reason: 'not_a_number', explanation };
-    }
-    values[name] = value;
-    taken++;
-  }
-  return taken > 0 ? [line, ts, values] : undefined;
+  return repeated;
+}
+
+function grown(line: number): RefusedLine {
+  const explanation = 'the file has grown meanwhile; this line and those after it were not taken: import it again';
+  return { line, path: 'line', reason: 'file_grew', explanation };
 }
 
 /** Sends rows, again and again while the gateway says that it cannot now, or says nothing: twice is once. */
@@ -116,67 +106,6 @@ async function sendPatiently(
       await pause(RETRY_MS);
     }
   }
-}
-
-async function planOf(api: Api, path: string, options: Options): Promise<Plan> {
-  const shape = await shapeOf(path, delimiterOf(text(options, 'delimiter')));
-  const farm = text(options, 'farm') ?? '';
-  const known = (await api.call('/api/farms', farmsAnswer)).farms.find(({ id }) => id === farm);
-  if (!known) throw new ConfigInvalid('--farm', `--farm: there is no farm ${JSON.stringify(farm)}`);
-  const time = columnOf('--time', text(options, 'time') ?? '', shape);
-  const columns = new Map<string, string>();
-  for (const [column, name] of pairsOf('--map', options.map)) columns.set(columnOf('--map', column, shape), name);
-  if (columns.size === 0) throw new ConfigInvalid('--map', '--map: give at least one COLUMN=METRIC');
-  const units = Object.fromEntries(pairsOf('--unit', options.unit));
-  for (const [name, unit] of Object.entries(units)) {
-    if (![...columns.values()].includes(name))
-      throw new ConfigInvalid('--unit', `--unit: no column is mapped to ${name}`);
-    if (!isUnit(unit))
-      throw new ConfigInvalid('--unit', `--unit: ${JSON.stringify(unit)} is not a unit that Loam knows`);
-  }
-  const decimal = text(options, 'decimal') ?? (shape.delimiter === ',' ? '.' : ',');
-  const readTime = timeReaderOf(text(options, 'zone') ?? known.timezone, text(options, 'timeFormat'));
-  const sensor = text(options, 'sensor') ?? '';
-  return { path, shape, sensor, farm, time, columns, units, readTime, readNumber: numberReader(decimal === ',') };
-}
-
-function timeReaderOf(zone: string, format: string | undefined): ReadCell {
-  try {
-    refuseZone(zone);
-  } catch (cause) {
-    throw new ConfigInvalid('--zone', `--zone: ${JSON.stringify(zone)} is no IANA time zone such as Europe/Berlin`, {
-      cause,
-    });
-  }
-  try {
-    return timeReader(zone, format);
-  } catch (cause) {
-    throw new ConfigInvalid('--time-format', `--time-format: got ${JSON.stringify(format)}: ${explain(cause)}`, {
-      cause,
-    });
-  }
-}
-
-function delimiterOf(given: string | undefined): string | undefined {
-  return given === 'tab' ? '\t' : given;
-}
-
-function columnOf(option: string, name: string, { columns }: CsvShape): string {
-  if (columns.includes(name)) return name;
-  throw new ConfigInvalid(
-    option,
-    `${option}: the file has no column ${JSON.stringify(name)}; it has ${columns.join(', ')}`,
-  );
-}
-
-function pairsOf(option: string, given: unknown): [string, string][] {
-  const list: unknown[] = Array.isArray(given) ? given : [];
-  return list.map((pair) => {
-    const words = String(pair);
-    const at = words.lastIndexOf('=');
-    if (at > 0 && at < words.length - 1) return [words.slice(0, at), words.slice(at + 1)];
-    throw new ConfigInvalid(option, `${option}: got ${JSON.stringify(pair)}, allowed: NAME=VALUE`);
-  });
 }
 
 /** Refused lines: the first ones on the terminal, all of them in a file when one was named. */

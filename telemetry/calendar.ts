@@ -97,6 +97,14 @@ export function instantOf(local: number, zone: string): number {
   return offset(second) === Math.min(early, late) ? second : local - early;
 }
 
+/** Whether the clocks of `zone` show what they show at `instant` (Unix ms) at another one too, because they go back. Throws RangeError for an unknown zone. */
+export function isShownTwice(instant: number, zone: string): boolean {
+  const offset = offsetsOf(zone);
+  const local = instant + offset(instant);
+  const [early, late] = [offset(local - DAY), offset(local + DAY)];
+  return early > late && offset(local - early) === early && offset(local - late) === late;
+}
+
 /** Throws RangeError unless `zone` is an IANA time zone. */
 export function refuseZone(zone: string): void {
   formatOf(zone);

@@ -30,6 +30,12 @@ export function readTime(given: unknown, zone: string): number | undefined {
   return typeof given === 'string' ? readDate(given.trim(), zone) : undefined;
 }
 
+/** Whether a text that `readTime` takes for a date says which zone it is of. */
+export function namesZone(text: string): boolean {
+  const date = text.trim();
+  return date.length <= MOST_DATE && DATE.exec(date)?.[8] !== undefined;
+}
+
 /** Whether a time is one of the years that readings may be of. */
 export function isOfOurTime(ts: number): boolean {
   return ts >= MIN_TS && ts < MAX_TS;

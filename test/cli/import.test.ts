@@ -1,11 +1,13 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { adminToken } from '../../cli/data-folder.ts';
 import { importCommand } from '../../cli/import.ts';
 import { loadConfig } from '../../core/config.ts';
+import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
-import { decodeLive } from '../../telemetry/batch.ts';
+import { decodeBatch, decodeLive } from '../../telemetry/batch.ts';
+import { decodeImported } from '../../telemetry/imported.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import { Valve } from '../broker/harness.ts';
@@ -157,6 +159,113 @@ describe('loam import', function () {
       expect(await running.ended).to.equal(0);
       expect(running.stdout).to.match(/1 lines imported for s1, 0 refusals/);
     } finally {
+      await place.close();
+    }
+  });
+
+  /** `loam import` of a text for sensor s1: how it ended, what of it is in the queue, and what was refused. */
+  async function imported(lines: readonly string[], options: { map: string[] }, farm = 'north', sensor = 's1') {
+    const place = await Place.open();
+    try {
+      const gateway = await place.gateway({ adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
+      const file = join(place.folder, 'file.csv');
+      const report = join(place.folder, 'refused.csv');
+      await writeFile(file, `${lines.join('\n')}\n`);
+      const where = { data: place.folder, url: gateway.url, farm, sensor, report, time: 'time' };
+      const ended = await importCommand(file, { ...where, ...options });
+      const values: [number, Readonly<Record<string, number>>][] = [];
+      const consumer = await place.queue.consume(
+        async ({ body }) => {
+          const read = decodeBatch(body).publishes.flatMap((publish) => decodeImported(publish).readings);
+          for (const reading of read) values.push([reading.ts, reading.values]);
+        },
+        { prefetch: 1 },
+      );
+      await until('the queue is empty', async () => (await place.queue.depth()) === 0);
+      await consumer.stop();
+      const refused = (await readFile(report, 'utf8')).trim().split('\n').slice(1);
+      return { ended, values: values.sort(([a], [b]) => a - b), refused };
+    } finally {
+      await place.close();
+    }
+  }
+
+  /** The numbers of the lines in a report, with the reason of each. */
+  const numbers = (refused: readonly string[]) => refused.map((line) => line.split(',').slice(0, 3).join(' '));
+
+  it('refuses the lines of the hour that comes twice in autumn, each by its number, and takes all others', async () => {
+    const times = ['01:30', '02:00', '02:30', '02:00', '02:30', '03:00'];
+    const night = ['time,m', ...times.map((time, i) => `2025-10-26 ${time},${20 + i}`)];
+    const berlin = await imported(night, { map: ['m=moisture'] });
+    expect(berlin.ended).to.equal(1);
+    expect(numbers(berlin.refused)).to.deep.equal([3, 4, 5, 6].map((line) => `${line} time double_time`));
+    expect(berlin.refused[0]).to.include('line 5 ').and.to.include('Europe/Berlin showed that time twice');
+    expect(berlin.values).to.deep.equal([
+      [Date.UTC(2025, 9, 25, 23, 30), { moisture: 20 }],
+      [Date.UTC(2025, 9, 26, 2), { moisture: 25 }],
+    ]);
+    const lines = ['time,m', '2021-11-07T01:30:00-04:00,11', '2021-11-07T01:30:00-05:00,12'];
+    const offsets = await imported(lines, { map: ['m=moisture'] }, 'south', 't1');
+    expect([offsets.ended, offsets.values.length], 'with their offsets').to.deep.equal([0, 2]);
+  });
+
+  it('refuses lines of one time that would overwrite each other, however far apart, and takes those that say the same', async () => {
+    const at = (minute: number) => new Date(BEGIN + minute * 60_000).toISOString();
+    const many = Array.from({ length: 3_000 }, (_, i) => `${at(i)},${i % 50},1`);
+    const { ended, values, refused } = await imported(
+      ['time,m,n', ...many, `${at(0)},0,1`, `${at(1)},49,`, `${at(2)},,7`, `${at(3_000)},5,`, `${at(3_000)},,6`],
+      { map: ['m=moisture', 'n=note'] },
+    );
+    expect(ended).to.equal(1);
+    expect(numbers(refused)).to.deep.equal([3, 4, 3_003, 3_004].map((line) => `${line} time double_time`));
+    expect(refused[0]).to.include('line 3003 has another moisture').and.not.to.include('twice');
+    const taken = values.map(([ts]) => (ts - BEGIN) / 60_000);
+    const expected = [0, 0, ...Array.from({ length: 2_997 }, (_, i) => i + 3), 3_000, 3_000];
+    expect(taken).to.deep.equal(expected);
+  });
+
+  it('is not begun with two columns of one name, a column mapped twice, or two columns for one metric', async () => {
+    const place = await Place.open();
+    try {
+      const gateway = await place.gateway({ adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
+      const file = join(place.folder, 'file.csv');
+      await writeFile(file, 'time,m,t,m\n2024-01-01T00:00:00Z,1,2,3\n');
+      const where = { data: place.folder, url: gateway.url, farm: 'north', sensor: 's1', time: 'time' };
+      const refused = async (options: Record<string, unknown>, ...words: string[]) => {
+        const error: unknown = await importCommand(file, { ...where, ...options }).catch((caught: unknown) => caught);
+        expect(error).to.be.instanceOf(ConfigInvalid);
+        for (const word of words) expect(String(error)).to.include(word);
+      };
+      await refused({ map: ['m=moisture'] }, '"m"', '2 and 4');
+      await refused({ map: ['t=note'], time: 'm' }, '--time', '2 and 4');
+      await refused({ map: ['t=note', 't=moisture'] }, '"t" is mapped twice');
+      await refused({ map: ['t=soilTemp', 'time=soil_temp'] }, '"t" and "time"', 'soil_temp');
+      await refused({ map: ['t=note'], unit: ['note=V', 'note=mV'] }, 'note is given two units');
+      expect(await place.queue.depth()).to.equal(0);
+      expect(await importCommand(file, { ...where, map: ['t=note'] }), 'nobody asked for the two').to.equal(0);
+      expect(await place.queue.depth()).to.equal(1);
+    } finally {
+      await place.close();
+    }
+  });
+
+  it('stops at lines that were added to the file while it was at work, and says so', async () => {
+    const place = await Place.open();
+    const queue = new Valve(place.queue);
+    try {
+      const { file, start } = await importing(place, queue);
+      const lines = Array.from({ length: 3 * LINES }, (_, i) => `${BEGIN + i * 1_000},30`);
+      await writeFile(file, `${['time,moisture', ...lines].join('\n')}\n`);
+      queue.hold();
+      const running = start();
+      await until('a piece of the file is on its way', () => queue.heldNow === 1, { timeoutMs: 30_000 });
+      await appendFile(file, `${BEGIN},31\n${BEGIN - 1_000},30\n`);
+      queue.letGo();
+      expect(await running.ended).to.equal(1);
+      expect(running.stdout).to.match(/30000 lines imported for s1, 1 refusals/);
+      expect(running.stderr).to.match(/line 30002: line: the file has grown/);
+    } finally {
+      queue.letGo();
       await place.close();
     }
   });

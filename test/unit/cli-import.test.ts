@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { numberReader, timeReader } from '../../cli/import-cells.ts';
+import { numberReader, timeReader, twiceReader } from '../../cli/import-cells.ts';
 import { type Line, linesOf, shapeOf } from '../../cli/import-file.ts';
+import { HeldLines, RepeatedTimes } from '../../cli/import-repeats.ts';
+import type { Row } from '../../cli/import-rows.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { readRows } from '../../dashboard-gateway/import/rows.ts';
 import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
@@ -106,5 +108,103 @@ describe('a CSV file of the past', () => {
     const broken = decodeImported({ ...place, payload: Buffer.from('[{"ts":1}]') });
     expect(broken.readings).to.have.length(0);
     expect(broken.refused).to.have.length(1);
+  });
+});
+
+describe('lines of one time', () => {
+  /** Seconds of a day that no other line has, in no order. */
+  const scattered = (count: number) => Array.from({ length: count }, (_, i) => ((i * 7_919) % count) * 1_000);
+  const row = (line: number, ts: number, values: Record<string, number>): Row => [line, ts, values];
+
+  function timesOf(rows: readonly Row[], bytes: number): RepeatedTimes {
+    const times = new RepeatedTimes(bytes);
+    for (const one of rows) times.look(one);
+    return times;
+  }
+
+  it('are found however far apart they stand, and hardly any other time is taken for one', () => {
+    const alone = scattered(50_000);
+    const twice = alone.filter((_, i) => i % 500 === 0);
+    const rows = [...alone, ...twice].map((ts, i) => row(i + 2, ts, { t: i }));
+    const times = timesOf(rows, rows.length * 30);
+    expect(twice.filter((ts) => !times.has(ts))).to.deep.equal([]);
+    expect(alone.filter((ts) => times.has(ts)).length).to.be.within(twice.length, twice.length + 100);
+  });
+
+  it('are none where each has another metric', () => {
+    const rows = scattered(1_000).flatMap((ts, i) => [row(2 * i, ts, { t: 1 }), row(2 * i + 1, ts, { u: 1 })]);
+    const times = timesOf(rows, rows.length * 30);
+    expect(rows.filter(([, ts]) => times.has(ts)).length).to.be.below(20);
+  });
+
+  it('take no more memory in a file in order, however long it is, than in a short one', () => {
+    const times = new RepeatedTimes(1);
+    const count = 300_000;
+    for (let i = 0; i < count; i++) times.look(row(i, i * 1_000, { t: i }));
+    let found = 0;
+    for (let i = 0; i < count; i++) if (times.has(i * 1_000)) found++;
+    expect(found, 'all bits are set, and nothing is repeated').to.equal(0);
+  });
+
+  it('are too many from 100,001 on: the file is refused before a line is sent', () => {
+    const times = new RepeatedTimes(1_000);
+    for (let i = 0; i <= 100_000; i++) times.look(row(i, 0, { t: i }));
+    expect(() => times.look(row(100_001, 0, { t: 1 }))).to.throw(ConfigInvalid, 'line 100001');
+  });
+
+  it('are all refused when they contradict each other, each with another’s number, and taken when they do not', () => {
+    const held = new HeldLines({ time: 'Time', zone: 'Europe/Berlin' });
+    const lines = [
+      row(2, 1, { t: 1, rain: 0 }),
+      row(3, 1, { t: 1 }),
+      row(4, 1, { rain: 5 }),
+      row(5, 2, { t: 1, rain: 0 }),
+      row(6, 2, { t: 1 }),
+      row(7, 2, { wind: 3 }),
+      row(9, 3, { constructor: 1 }),
+      row(8, 3, { t: 7 }),
+      row(11, 4, { t: 7 }),
+      row(12, 4, { t: 7 }),
+      row(10, 4, { t: 8 }),
+    ];
+    for (const one of lines) held.add(one, one[1] === 4);
+    const { rows, refused } = held.settle();
+    expect(rows.map(([line]) => line)).to.have.members([3, 5, 6, 7, 8, 9]);
+    const words = ({ explanation }: { explanation: string }) =>
+      /^line (\d+) has another (\w+) /.exec(explanation)?.slice(1);
+    expect(refused.map((one) => [one.line, ...(words(one) ?? [])])).to.deep.equal([
+      [2, '4', 'rain'],
+      [4, '2', 'rain'],
+      [10, '11', 't'],
+      [11, '10', 't'],
+      [12, '10', 't'],
+    ]);
+    expect(refused.map(({ reason, path }) => `${reason} ${path}`)).to.deep.equal(Array(5).fill('double_time Time'));
+    expect(refused.map(({ explanation }) => explanation.includes('Europe/Berlin'))).to.deep.equal([
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  it('are known to be of the hour that comes twice when the clocks go back, unless the time says which of the two', () => {
+    const shown = (zone: string, cell: string, format?: string) => {
+      const ts = timeReader(zone, format)(cell);
+      return ts === undefined ? undefined : twiceReader(zone, format)(cell, ts);
+    };
+    expect(
+      ['01:59', '02:00', '02:59', '03:00'].map((time) => shown('Europe/Berlin', `2026-10-25 ${time}`)),
+    ).to.deep.equal([false, true, true, false]);
+    expect(shown('Europe/Berlin', '25.10.2026 02:30', 'DD.MM.YYYY HH:mm')).to.equal(true);
+    expect(shown('Europe/Berlin', '2026-10-25T02:30+02:00')).to.equal(false);
+    expect(shown('Europe/Berlin', '2026-10-25T00:30Z')).to.equal(false);
+    expect(shown('Europe/Berlin', String(Date.UTC(2026, 9, 25, 0, 30)))).to.equal(false);
+    expect(shown('Europe/Berlin', '2026-03-29 02:30'), 'an hour that is left out').to.equal(false);
+    expect(shown('America/Los_Angeles', '2021-11-07T01:30:00')).to.equal(true);
+    expect(shown('Atlantic/Azores', '2026-10-25 00:30')).to.equal(true);
+    expect(shown('Australia/Lord_Howe', '2026-04-05 01:45')).to.equal(true);
+    expect(shown('UTC', '2026-10-25 02:30')).to.equal(false);
   });
 });

@@ -1,0 +1,153 @@
+import { ConfigInvalid } from '../core/errors.ts';
+import type { Plan } from './import-plan.ts';
+import type { RefusedLine, Row } from './import-rows.ts';
+
+/** Lines of a file that have a time of an earlier one. With more, what is held below would no longer fit: the file is refused as a whole. */
+const MOST_REPEATS = 100_000;
+const LEAST_BITS = 2 ** 16;
+const MOST_BITS = 2 ** 29;
+const BITS_OF_A_BYTE = 8;
+const HASHES = 3;
+
+/**
+ * The times that stand on more than one line of a file, each with a value of the same metric: of two such values one would overwrite the other.
+ * A first reading of the whole file finds them, in whatever order its lines are, and within a memory that does not grow with it:
+ * one bit in `bits` for each value. It may hold a time for repeated that is not, never the other way round.
+ */
+export class RepeatedTimes {
+  /** The last line that was looked at. */
+  lastLine = 0;
+  private readonly bits: Uint32Array;
+  private readonly mask: number;
+  private readonly times = new Set<number>();
+  private readonly columns = new Map<string, number>();
+  private repeats = 0;
+  private earliest = Number.POSITIVE_INFINITY;
+  private latest = Number.NEGATIVE_INFINITY;
+
+  /** `fileBytes` is the size of the file: the more values there can be, the more bits there are, up to 64 MiB. */
+  constructor(fileBytes: number) {
+    const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, fileBytes * BITS_OF_A_BYTE)));
+    const count = Math.min(MOST_BITS, Math.max(LEAST_BITS, wanted));
+    this.bits = new Uint32Array(count / 32);
+    this.mask = count - 1;
+  }
+
+  has(ts: number): boolean {
+    return this.times.has(ts);
+  }
+
+  /** Looks at one line. Throws ConfigInvalid when there are too many lines that have the time of another. */
+  look([line, ts, values]: Row): void {
+    let isRepeat = false;
+    for (const name of Object.keys(values)) if (this.mark(ts, this.columnOf(name))) isRepeat = true;
+    // A time outside of all before it is new for certain, whatever the bits say: nearly all files are in order.
+    const isNew = ts > this.latest || ts < this.earliest;
+    this.latest = Math.max(this.latest, ts);
+    this.earliest = Math.min(this.earliest, ts);
+    if (!isRepeat || isNew) return;
+    this.times.add(ts);
+    this.repeats++;
+    if (this.repeats <= MOST_REPEATS) return;
+    const what = `more than ${MOST_REPEATS} of its lines have the time of another line, line ${line} for one`;
+    throw new ConfigInvalid('<file>', `<file>: ${what}; nothing was imported: leave out doubles, or split the file`);
+  }
+
+  private columnOf(name: string): number {
+    const known = this.columns.get(name);
+    if (known !== undefined) return known;
+    this.columns.set(name, this.columns.size);
+    return this.columns.size - 1;
+  }
+
+  /** Whether all bits of a value's time and column were set; now they are. */
+  private mark(ts: number, column: number): boolean {
+    const low = ts >>> 0;
+    const high = Math.floor(ts / 2 ** 32) ^ Math.imul(column + 1, 0x9e3779b1);
+    const first = mixed(low ^ mixed(high));
+    const step = mixed(first ^ mixed(low + 0x7f4a7c15)) | 1;
+    let wasSet = true;
+    for (let i = 0; i < HASHES; i++) {
+      const at = (first + Math.imul(i, step)) & this.mask;
+      const word = at >>> 5;
+      const bit = 1 << (at & 31);
+      const before = this.bits[word] ?? 0;
+      if ((before & bit) === 0) wasSet = false;
+      this.bits[word] = before | bit;
+    }
+    return wasSet;
+  }
+}
+
+/** Spreads 32 bits over all of them. */
+function mixed(given: number): number {
+  let bits = given | 0;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return bits ^ (bits >>> 16);
+}
+
+interface Held {
+  readonly row: Row;
+  readonly isTwice: boolean;
+}
+
+/** Lines with repeated times, until the whole file is read: which of them contradict each other is known only then. */
+export class HeldLines {
+  private readonly plan: Pick<Plan, 'time' | 'zone'>;
+  private readonly byTime = new Map<number, Held[]>();
+
+  constructor(plan: Pick<Plan, 'time' | 'zone'>) {
+    this.plan = plan;
+  }
+
+  /** `isTwice`: the clocks showed the line's time twice. */
+  add(row: Row, isTwice: boolean): void {
+    const held = this.byTime.get(row[1]);
+    if (held) held.push({ row, isTwice });
+    else this.byTime.set(row[1], [{ row, isTwice }]);
+  }
+
+  /** The held lines that say the same, or speak of different metrics; and the others, refused, in their order in the file. */
+  settle(): { readonly rows: Row[]; readonly refused: RefusedLine[] } {
+    const rows: Row[] = [];
+    const refused: RefusedLine[] = [];
+    for (const held of this.byTime.values()) {
+      const others = contradictions(held.map(({ row }) => row));
+      for (const { row, isTwice } of held) {
+        const other = others.get(row[0]);
+        if (other) refused.push(this.refusal(row[0], other, isTwice));
+        else rows.push(row);
+      }
+    }
+    this.byTime.clear();
+    return { rows, refused: refused.sort((a, b) => a.line - b.line) };
+  }
+
+  private refusal(line: number, { line: other, name }: Other, isTwice: boolean): RefusedLine {
+    const night = `: the clocks of ${this.plan.zone} showed that time twice; times in UTC or with their offset tell them apart`;
+    const explanation = `line ${other} has another ${name} at the same time, and one would overwrite the other; nothing of either was taken`;
+    return { line, path: this.plan.time, reason: 'double_time', explanation: explanation + (isTwice ? night : '') };
+  }
+}
+
+interface Other {
+  readonly line: number;
+  readonly name: string;
+}
+
+/** Of lines of one time, those that contradict another: their numbers, and which other line has which other value. */
+function contradictions(rows: readonly Row[]): Map<number, Other> {
+  const others = new Map<number, Other>();
+  for (const name of new Set(rows.flatMap(([, , values]) => Object.keys(values)))) {
+    const having = rows.filter(([, , values]) => Object.hasOwn(values, name));
+    const first = having[0];
+    const second = having.find(([, , values]) => values[name] !== first?.[2][name]);
+    if (!first || !second) continue;
+    for (const [line, , values] of having) {
+      const other = values[name] === first[2][name] ? second[0] : first[0];
+      if (!others.has(line)) others.set(line, { line: other, name });
+    }
+  }
+  return others;
+}
