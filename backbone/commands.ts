@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { ClockWatch } from '../core/clock-watch.ts';
 import { EncodingInvalid, explain, LogUnavailable, TooManyCommands } from '../core/errors.ts';
 import { type Health, healthOf, pause, withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -32,7 +33,7 @@ export interface CommandListener {
   entry(entry: CommandEntry): void;
   /** Nobody acknowledged it in time. */
   expired(command: Command): void;
-  /** The log had to be read anew: anything may have changed. */
+  /** The log had to be read anew, or the clock was set: anything may have changed. */
   anew(): void;
 }
 
@@ -62,6 +63,7 @@ export class Commands {
   private sweeper: NodeJS.Timeout | undefined;
   private down: string | undefined = 'not read yet';
   private unreadable = 0;
+  private readonly clock = new ClockWatch();
 
   private constructor(log: Log, logger: Logger, limits: BookLimits) {
     this.log = log;
@@ -165,7 +167,15 @@ export class Commands {
     );
   }
 
+  /** A clock that was set may be wrong: until it has gone right for an hour nothing is given up for it, only not delivered. */
   private expire(): void {
+    const clock = this.clock.look();
+    if (clock === 'set') {
+      this.logger.warn({ event: 'clock_set' }, 'the clock was set: for an hour no command is given up as expired');
+      // What seemed expired to a sensor that came meanwhile may be due again.
+      for (const listener of this.listeners) listener.anew();
+    }
+    if (clock !== 'settled') return;
     for (const command of this.book.expire(Date.now())) {
       this.counts.expired += 1;
       for (const listener of this.listeners) listener.expired(command);

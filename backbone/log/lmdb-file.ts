@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Database } from 'lmdb';
 import { z } from 'zod';
 import { Environment } from '../lmdb.ts';
+import { Ages } from './lmdb-ages.ts';
 import type { LogEntry, LogLimits } from './port.ts';
 
 const stateSchema = z.object({
@@ -10,6 +11,8 @@ const stateSchema = z.object({
   first: z.number(),
   next: z.number(),
   bytes: z.number(),
+  /** Of a log of only copies: how long it has been open in all, ms. */
+  lived: z.number().optional(),
 });
 type State = z.infer<typeof stateSchema>;
 
@@ -25,12 +28,15 @@ const TRIM_STEP_ALONE = 1_024;
  *
  * The record holds the epoch and is written in every transaction with what it tells of, so trimming cannot lose it,
  * and the numbers and the entries cannot disagree after a crash.
+ *
+ * What is too old is told by the machine's clock; in a log of only copies by the time that it has been open (`Ages`).
  */
 export class LogFile {
   private readonly environment: Environment;
   private readonly limits: LogLimits;
   private readonly table: Database<Buffer, number>;
   private readonly stateTable: Database<unknown, string>;
+  private ages: Ages | undefined;
   private state: State = { format: 1, epoch: randomUUID(), first: 0, next: 0, bytes: 0 };
   /** The oldest offset that may be read. Ahead of the file while a transaction trims. */
   first = 0;
@@ -51,6 +57,9 @@ export class LogFile {
       const stored = file.stateTable.get('log');
       if (stored !== undefined) file.state = stateSchema.parse(stored);
       file.first = file.state.first;
+      if (limits.onlyCopy) {
+        file.ages = new Ages(environment.values('marks'), limits.maxAgeMs, file.state.lived ?? 0);
+      }
       await file.trim();
       return file;
     } catch (error) {
@@ -85,14 +94,17 @@ export class LogFile {
     const values = bodies.map((body) => withTime(now, body));
     const begin = this.state.next;
     let bytes = this.state.bytes + values.reduce((sum, value) => sum + value.length, 0);
+    const look = this.ages?.look(begin);
     const removed: number[] = [];
     for (const { key, value } of this.table.getRange({ start: this.state.first, limit: trimStep })) {
-      if (bytes <= this.limits.maxBytes && value.readDoubleBE(0) >= now - this.limits.maxAgeMs) break;
+      const isOld = look ? key < look.oldBefore : value.readDoubleBE(0) < now - this.limits.maxAgeMs;
+      if (bytes <= this.limits.maxBytes && !isOld) break;
       removed.push(key);
       bytes -= value.length;
     }
     const first = (removed.at(-1) ?? this.state.first - 1) + 1;
-    const next: State = { ...this.state, first, next: begin + values.length, bytes };
+    const lived = look ? { lived: look.lived } : {};
+    const next: State = { ...this.state, first, next: begin + values.length, bytes, ...lived };
     // Readers are told at once: an entry that is being removed must not be promised to anybody.
     this.first = first;
     try {
@@ -100,12 +112,14 @@ export class LogFile {
         for (const [i, value] of values.entries()) void this.table.put(begin + i, value);
         for (const offset of removed) void this.table.remove(offset);
         void this.stateTable.put('log', next);
+        if (look) this.ages?.write(look);
       });
     } catch (error) {
       this.first = this.state.first;
       throw error;
     }
     this.state = next;
+    if (look) this.ages?.wrote(look);
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,8 @@ import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from './po
 
 /** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;
+/** A log that nothing is added to writes down in such pauses how long it has been open, and trims. */
+const LOOK_MS = 3_600_000;
 
 /**
  * Opens the log kept in `dir/name`, making it when it is not there. A log belongs to one process at a time.
@@ -16,7 +18,7 @@ const MOST_WAITING_BYTES = 256 * 2 ** 20;
 export async function openLmdbLog(dir: string, name: string, limits: LogLimits): Promise<Log> {
   const folder = join(dir, name);
   try {
-    return new LmdbLog(await LogFile.open(folder, limits));
+    return new LmdbLog(await LogFile.open(folder, limits), limits);
   } catch (cause) {
     throw new LogUnavailable(`the log in ${folder} cannot be opened`, { cause });
   }
@@ -27,12 +29,14 @@ class LmdbLog implements Log, Followed {
   private readonly file: LogFile;
   private readonly commits: GroupCommit<Uint8Array>;
   private readonly followers = new Set<LmdbFollower>();
+  private readonly looker: NodeJS.Timeout | undefined;
   private growing = signal();
   private closing: Promise<void> | undefined;
 
-  constructor(file: LogFile) {
+  constructor(file: LogFile, { onlyCopy }: LogLimits) {
     this.file = file;
     this.commits = new GroupCommit((bodies) => this.commit(bodies));
+    if (onlyCopy) this.looker = setInterval(() => this.commits.nudge(), LOOK_MS).unref();
   }
 
   get state(): ConnectionState {
@@ -117,6 +121,7 @@ class LmdbLog implements Log, Followed {
   }
 
   private async letGo(): Promise<void> {
+    clearInterval(this.looker);
     await Promise.all([...this.followers].map((follower) => follower.stop()));
     await this.commits.end();
     await this.file.close();

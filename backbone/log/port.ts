@@ -62,13 +62,18 @@ export interface LogLimits {
   readonly maxAgeMs: number;
   /** Most bytes kept, about: trimming goes by segments. */
   readonly maxBytes: number;
+  /**
+   * It holds the only copy of what is in it. An LMDB log then removes nothing because of what the machine's clock says: an entry's age is how long
+   * the log has been open since. (A RabbitMQ stream is trimmed by the server, by its clock.)
+   */
+  readonly onlyCopy?: boolean;
 }
 
 /** A day of live readings: more than any viewer's reconnect needs. */
 export const LIVE_LOG_LIMITS: LogLimits = { maxAgeMs: 24 * 3_600_000, maxBytes: 2 * 1024 ** 3 };
 /** Dead letters are the only copy of something acknowledged: kept a year. */
-export const DEAD_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 4 * 1024 ** 3 };
+export const DEAD_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 4 * 1024 ** 3, onlyCopy: true };
 /** Who was at work when a worker died: needed until the message is done. */
-export const TRIALS_LOG_LIMITS: LogLimits = { maxAgeMs: 30 * 24 * 3_600_000, maxBytes: 64 * 1024 ** 2 };
+export const TRIALS_LOG_LIMITS: LogLimits = { maxAgeMs: 30 * 24 * 3_600_000, maxBytes: 64 * 1024 ** 2, onlyCopy: true };
 /** Commands to sensors: each waits a day at most, and what became of it can be read for two more. */
-export const COMMANDS_LOG_LIMITS: LogLimits = { maxAgeMs: 3 * 24 * 3_600_000, maxBytes: 1024 ** 3 };
+export const COMMANDS_LOG_LIMITS: LogLimits = { maxAgeMs: 3 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };

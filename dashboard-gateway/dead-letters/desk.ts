@@ -14,7 +14,7 @@ import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/tail.ts';
 import { DeadLetterBook, type Filter, type Listed, type Summary } from './book.ts';
 import { replayMessage } from './replay.ts';
-import { quotaWarning, trimmingWarning } from './warnings.ts';
+import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';
 
 const LOOK_MS = 30_000;
 /** A warning that stands is said in the log so often. */
@@ -275,6 +275,9 @@ export class DeadLetterDesk {
     metrics.gauge('loam_dead_letter_warning', '1 while something is about to be trimmed', () =>
       this.logNow().warning === null ? 0 : 1,
     );
+    const isLate = () => isPutOff(this.book.kept.oldest, limits, now());
+    const putOff = '1 while letters are kept that should be trimmed by the clock';
+    metrics.gauge('loam_dead_letter_trimming_put_off', putOff, () => (isLate() ? 1 : 0));
     metrics.gauge(
       'loam_dead_letter_sensors_near_quota',
       'Sensors that have used more than three quarters of their quota of dead letters',

@@ -2,8 +2,18 @@ import type { LogLimits } from '../../backbone/log/port.ts';
 
 /** From this share of the log's room on, trimming is near. */
 const NEARLY_FULL = 0.75;
+/** A log is trimmed some time after its oldest letter's time, by this part of an age at most. */
+const TRIMMED_AFTER = 1 / 32;
 /** How long before its time an old letter is warned of. */
 const NEARLY_OLD_MS = 30 * 86_400_000;
+
+/**
+ * Whether trimming is put off: by the clock the oldest letter should be gone, and it is kept, because the log has not been open for so long.
+ * So it is when the clock is wrong, and when Loam did not run all the time.
+ */
+export function isPutOff(oldest: number | undefined, { maxAgeMs }: LogLimits, now: number): boolean {
+  return oldest !== undefined && now - oldest > maxAgeMs * (1 + TRIMMED_AFTER);
+}
 
 /** What there is to say, well before anything is trimmed; null when there is nothing. `now` is Unix ms. */
 export function trimmingWarning(
@@ -14,6 +24,10 @@ export function trimmingWarning(
   if (bytes >= maxBytes * NEARLY_FULL) {
     const share = Math.floor((bytes / maxBytes) * 100);
     return `The dead-letter log is ${share} % full: when it is full, the oldest letters are removed for good. Replay or save what you need.`;
+  }
+  if (oldest !== undefined && isPutOff(oldest, { maxBytes, maxAgeMs }, now)) {
+    const days = Math.floor((now - oldest - maxAgeMs) / 86_400_000);
+    return `By this machine’s clock the oldest dead letters are ${days} days past their time; they are still kept. Is the clock right?`;
   }
   const notice = Math.min(NEARLY_OLD_MS, maxAgeMs / 4);
   if (oldest !== undefined && now - oldest >= maxAgeMs - notice) {

@@ -2,7 +2,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { LIVE_LOG_LIMITS } from '../../backbone/log/port.ts';
+import {
+  COMMANDS_LOG_LIMITS,
+  DEAD_LOG_LIMITS,
+  LIVE_LOG_LIMITS,
+  type LogLimits,
+  TRIALS_LOG_LIMITS,
+} from '../../backbone/log/port.ts';
 import { LogUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { logContract } from './log-suite.ts';
@@ -69,6 +75,61 @@ describe('LMDB log', () => {
     await later.append(Buffer.from('after'));
     expect((await later.read('first', 10)).map((entry) => entry.offset)).to.deep.equal([before.next]);
     await later.close();
+  });
+
+  describe('of only copies', () => {
+    const DECADES = 20_000 * 86_400_000;
+    const rightNow = Date.now;
+    afterEach(() => {
+      Date.now = rightNow;
+    });
+    const appended = async (limits: LogLimits, count = 1) => {
+      const log = await openLmdbLog(folder, 'log', limits);
+      for (let i = 0; i < count; i++) await log.append(Buffer.from(`entry ${i}`));
+      const { first, next } = await log.head();
+      await log.close();
+      return { first, next };
+    };
+
+    for (const [name, limits] of Object.entries({ DEAD_LOG_LIMITS, COMMANDS_LOG_LIMITS, TRIALS_LOG_LIMITS })) {
+      it(`removes nothing because the clock is decades wrong, ahead or back, at its start or while it is open (${name})`, async () => {
+        await appended(limits, 3);
+        const log = await openLmdbLog(folder, 'log', limits);
+        for (const byMs of [DECADES, -DECADES, 0]) {
+          Date.now = () => rightNow() + byMs;
+          for (let i = 0; i < 3; i++) await log.append(Buffer.from('new'));
+        }
+        expect((await log.head()).first).to.equal(0);
+        await log.close();
+        for (const byMs of [DECADES, -DECADES, DECADES, 0]) {
+          Date.now = () => rightNow() + byMs;
+          expect((await appended(limits)).first).to.equal(0);
+        }
+        expect((await appended(limits)).next).to.equal(17);
+      });
+    }
+
+    it('removes what it has kept for maxAgeMs of the time that it was open, over restarts, whatever the clock says', async () => {
+      const limits = { ...DEAD_LOG_LIMITS, maxAgeMs: 1_500 };
+      await appended(limits, 500);
+      Date.now = () => rightNow() - DECADES;
+      for (let life = 0; life < 3; life++) {
+        const log = await openLmdbLog(folder, 'log', limits);
+        const opened = performance.now();
+        await until('half an age', () => performance.now() > opened + 750);
+        await log.append(Buffer.from('new'));
+        await log.close();
+      }
+      const { first, next } = await appended(limits);
+      expect(first).to.be.within(500, next - 2);
+    });
+
+    it('is trimmed by size as any other', async () => {
+      const log = await openLmdbLog(folder, 'log', { ...DEAD_LOG_LIMITS, maxBytes: 100_000 });
+      for (let n = 0; n < 100; n++) await log.append(Buffer.alloc(10_000));
+      expect((await log.read('first', 1_000)).length).to.be.within(9, 11);
+      await log.close();
+    });
   });
 
   if (process.platform === 'linux') {

@@ -3,7 +3,7 @@ import type { Log } from '../../backbone/log/port.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { Downlink } from '../../broker/downlink/downlink.ts';
-import { silent } from '../../core/logger.ts';
+import { type Logger, silent } from '../../core/logger.ts';
 import type { Command } from '../../telemetry/command.ts';
 import { BOOK_LIMITS, type BookLimits, stateOf } from '../../telemetry/command-book.ts';
 import { until } from '../services/wait.ts';
@@ -34,9 +34,11 @@ export class Stations {
     this.log = log;
   }
 
-  async start(options: { alone?: boolean; log?: Log; limits?: Partial<BookLimits> } = {}): Promise<Station> {
-    const { alone = false, log = this.log, limits = {} } = options;
-    const commands = await Commands.open(log, silent, { ...BOOK_LIMITS, ...limits });
+  async start(
+    options: { alone?: boolean; log?: Log; limits?: Partial<BookLimits>; logger?: Logger } = {},
+  ): Promise<Station> {
+    const { alone = false, log = this.log, limits = {}, logger = silent } = options;
+    const commands = await Commands.open(log, logger, { ...BOOK_LIMITS, ...limits });
     const broker = await startBroker(this.queue, { registry: this.book });
     const { subscribers } = broker;
     const downlink = new Downlink({ commands, subscribers, registry: this.book, log: silent, alone });

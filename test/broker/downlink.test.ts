@@ -8,6 +8,7 @@ import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import type { Command } from '../../telemetry/command.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
+import { listening } from '../workers/bench.ts';
 import { acknowledge, becomes, got, Stations, take, topicFor, wish } from './downlink-place.ts';
 import { registryOf, topicOf } from './harness.ts';
 import { DISCONNECT, publish } from './mqtt-bytes.ts';
@@ -173,7 +174,7 @@ describe('commands to sensors', () => {
   let queue: Queue;
   let log: Log;
   let all: Stations;
-
+  const rightNow = Date.now;
   before(async () => {
     queue = await openLmdbQueue(await temporaryFolder());
   });
@@ -182,10 +183,31 @@ describe('commands to sensors', () => {
     all = new Stations(queue, log);
   });
   afterEach(async () => {
+    Date.now = rightNow;
     await all.stop();
     await log.close();
   });
   after(() => queue.close());
+
+  it('are not given up because the clock was two days ahead for a while: who came meanwhile gets them when it is right', async () => {
+    const { log: logger, lines } = listening();
+    const sets = (count: number) =>
+      until(`the clock is seen to be set ${count} times`, () => {
+        return lines.filter((line) => line.includes('clock_set')).length === count;
+      });
+    const station = await all.start({ logger });
+    const command = await station.commands.send(wish('a1', { valve: 'open' }));
+    Date.now = () => rightNow() + 2 * 86_400_000;
+    await sets(1);
+    const sensor = await all.listen(station, 'a1');
+    await sensor.ping();
+    expect(got(sensor)).to.deep.equal([]);
+    Date.now = rightNow;
+    await sets(2);
+    expect(await take(sensor, 1)).to.deep.equal([{ valve: 'open' }]);
+    await becomes(station, command, 'delivered');
+    expect(station.commands.counters.expired).to.equal(0);
+  });
 
   it('that were delivered elsewhere are not sent again by a session that wakes up', async () => {
     const [one, two] = [await all.start(), await all.start()];

@@ -313,6 +313,21 @@ describe('dead letters over HTTP', () => {
     expect(oldest).to.equal(AT);
     expect(warning).to.match(/removed for good in 25 days/);
     expect(await metrics.text()).to.match(/^loam_dead_letter_warning 1$/m);
+    expect(await metrics.text()).to.match(/^loam_dead_letter_trimming_put_off 0$/m);
+  });
+
+  it('that are kept although the clock says that their time is over are told of: the clock may be wrong', async () => {
+    await keep(letter());
+    const later = AT + DEAD_LOG_LIMITS.maxAgeMs + 20_000 * 86_400_000;
+    const metrics = new Metrics();
+    const other = await place.gateway({ now: () => later, adminToken: 'a'.repeat(40), metrics });
+    const headers = { authorization: `Bearer ${'a'.repeat(40)}` };
+    const { warning } = await until('its list', async () => {
+      const answer = await call(other.port, north, { headers });
+      return answer.status === 200 && body(answer).letters.length === 1 && body(answer).log;
+    });
+    expect(warning).to.match(/20000 days past their time; they are still kept/);
+    expect(await metrics.text()).to.match(/^loam_dead_letter_trimming_put_off 1$/m);
   });
 });
 
