@@ -5,6 +5,7 @@ import mqtt from 'mqtt';
 import { hashSecret } from '../../core/secrets.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { influx } from '../services/influx.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 const PASSWORD = 'correct horse battery\n';
@@ -30,7 +31,14 @@ describe('the registry of loam', function () {
   });
 
   async function refusesToStart(): Promise<string> {
-    const { code, stdout, stderr } = await run(['up'], env);
+    const loam = new LoamProcess(['up'], env);
+    // One that starts all the same must not run on.
+    void loam.says(/Loam is running/).then(
+      () => loam.stop('SIGKILL'),
+      () => {},
+    );
+    const code = await loam.ended;
+    const { stdout, stderr } = loam;
     expect(code, stderr).to.equal(2);
     expect(stdout).to.equal('');
     expect(stderr)
@@ -42,30 +50,40 @@ describe('the registry of loam', function () {
   const isThere = (file: string) => stat(file).then(Boolean, () => false);
 
   describe('that is missing at the start', () => {
-    const before: [what: string, files: readonly string[]][] = [
-      ['a queue', ['queue/data.mdb']],
-      ['a log', ['log/live/data.mdb']],
-      ['a store', ['readings.duckdb']],
+    const before: [what: string, file: string][] = [
+      ['a queue', 'queue/data.mdb'],
+      ['a log', 'log/live/data.mdb'],
+      ['a store', 'readings.duckdb'],
     ];
-    for (const [what, files] of before) {
+    for (const [what, file] of before) {
       it(`is not replaced by a demo farm where ${what} of an earlier run is`, async () => {
-        for (const file of files) {
-          await mkdir(join(data, file, '..'), { recursive: true });
-          await writeFile(join(data, file), 'x');
-        }
-        for (const demo of ['true', 'false']) {
-          env.LOAM_DEMO = demo;
-          expect(await refusesToStart())
-            .to.include('loam init')
-            .and.include('restore');
-          const checked = await run(['check'], env);
-          expect(checked.code).to.equal(2);
-          expect(checked.stdout).to.match(/FAILED {2}registry: .*loam init/);
-        }
+        await mkdir(join(data, file, '..'), { recursive: true });
+        await writeFile(join(data, file), 'x');
+        expect(await refusesToStart())
+          .to.include('loam init')
+          .and.include('restore')
+          .and.include(file.split('/')[0]);
         expect(await isThere(path)).to.equal(false);
         expect(await isThere(join(data, 'demo-secrets.json'))).to.equal(false);
       });
     }
+
+    it('is not replaced by an empty farm either, and loam check says so', async () => {
+      await mkdir(data, { recursive: true });
+      await writeFile(join(data, 'readings.duckdb'), 'x');
+      env.LOAM_DEMO = 'false';
+      await refusesToStart();
+      const checked = await run(['check'], env);
+      expect(checked.code).to.equal(2);
+      expect(checked.stdout).to.match(/FAILED {2}registry: .*loam init/);
+      expect(await isThere(path)).to.equal(false);
+    });
+
+    it('is not made where a setting names a server', async () => {
+      env.LOAM_STORE = (await influx()).storeUrl(`registry${Date.now()}`);
+      expect(await refusesToStart()).to.include('LOAM_STORE');
+      expect(await isThere(path)).to.equal(false);
+    });
 
     it('is not replaced where its name is a link that leads nowhere', async () => {
       await mkdir(data, { recursive: true });

@@ -65,6 +65,14 @@ describe('live', () => {
 
   afterEach(() => place.close());
 
+  it('calls a sensor by its id where another farm has registered that id: its name is that farm’s', async () => {
+    await place.store.write([reading({ farm: 'south', sensor: 's1' })]);
+    const client = await place.watching(gateway, 'sam');
+    client.say({ type: 'subscribe', id: 1, farm: 'south' });
+    const { sensors } = snapshot.parse(await client.next('snapshot'));
+    expect(sensors.find(({ sensor }) => sensor === 's1')).to.include({ name: 's1', field: 'unassigned' });
+  });
+
   it('answers others while an address holds 500 connections that say nothing', async () => {
     const besieged = await hushed.gateway();
     silent = await Silent.open(besieged.port);
