@@ -136,7 +136,8 @@ describe('LMDB log', () => {
     it('append resolves only after the data and the page that points to it were synced', async () => {
       const log = join(folder, 'log');
       const { written, unsynced } = await syncsBefore(childFor(folder), { TASK: 'write-one' }, log, 'durable');
-      expect(unsynced).to.deep.equal([]);
+      // What is written for locking is worth nothing after a crash.
+      expect(unsynced.filter((path) => !/lock$/.test(path))).to.deep.equal([]);
       const calls = written.get(join(log, 'data.mdb')) ?? [];
       // The body itself, the sync of it, and the page that makes it part of the file.
       expect(calls.some((call) => call.includes('bbbbbbbb'))).to.equal(true);
