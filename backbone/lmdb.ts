@@ -1,7 +1,19 @@
 import { mkdir, open as openFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Disk, Disks, Use } from './disk.ts';
 import { lockFolder } from './folder-lock.ts';
+import { type Change, FileRoom, fillLockFile } from './lmdb-room.ts';
+
+/** What an environment holds beside its file. */
+interface Held {
+  readonly disk: Disk;
+  readonly room: FileRoom;
+  readonly letGo: () => Promise<void>;
+}
+
+/** The tables that a user makes when it has opened an environment. */
+const NEW_TABLES: Change = { puts: [100, 100, 100], removes: 0 };
 
 /**
  * A folder with one LMDB file, for this process alone.
@@ -9,36 +21,49 @@ import { lockFolder } from './folder-lock.ts';
  * Two options of the library decide whether `write` keeps its promise. Without `overlappingSync: false` its promises
  * resolve before the data is synced. With its own batching of an event turn's writes, a failed commit rejects a
  * promise that nobody holds, which ends the process; so that is off, and `write` is the only way to change anything.
+ *
+ * A page that it cannot write for want of room ends the process too: `write` sees to room first (`Disk`, `FileRoom`).
  */
 export class Environment {
   private readonly root: RootDatabase<Buffer, number>;
-  private readonly unlock: () => Promise<void>;
+  private readonly held: Held;
 
-  private constructor(root: RootDatabase<Buffer, number>, unlock: () => Promise<void>) {
+  private constructor(root: RootDatabase<Buffer, number>, held: Held) {
     this.root = root;
-    this.unlock = unlock;
+    this.held = held;
   }
 
   /**
    * Opens the folder, making it when it is not there. `expectedBytes` is how large the file may grow before its
-   * mapping has to be moved. Rejects with FolderInUse, or what the file system or LMDB says.
+   * mapping has to be moved. Rejects with FolderInUse, FolderNotLockable, NoRoom, or what the file system or LMDB says.
    */
-  static async open(folder: string, expectedBytes: number): Promise<Environment> {
+  static async open(folder: string, expectedBytes: number, disks: Disks): Promise<Environment> {
     const firstMade = await mkdir(folder, { recursive: true });
     const unlock = await lockFolder(folder);
+    const undo = [unlock];
     try {
+      const disk = await disks.at(folder);
+      const endUse = disk.hold();
+      undo.push(async () => endUse());
+      await disk.assertRoom('done');
+      const path = join(folder, 'data.mdb');
+      await fillLockFile(`${path}-lock`, disk);
       const root = open<Buffer, number>({
-        path: join(folder, 'data.mdb'),
+        path,
         noSubdir: true,
         encoding: 'binary',
         mapSize: Math.ceil(expectedBytes / 2 ** 20) * 2 ** 20,
         overlappingSync: false,
         eventTurnBatching: false,
       });
+      undo.push(() => root.close());
       await syncFolders(folder, firstMade);
-      return new Environment(root, unlock);
+      const room = await FileRoom.open(path, () => root.getStats(), disk);
+      undo.push(() => room.close());
+      await room.provide(NEW_TABLES, 'done');
+      return new Environment(root, { disk, room, letGo: () => inReverse(undo) });
     } catch (error) {
-      await unlock();
+      await inReverse(undo);
       throw error;
     }
   }
@@ -53,11 +78,19 @@ export class Environment {
     return this.root.openDB<unknown, K>({ name, encoding: 'json' });
   }
 
+  /** Why a write for this use would be refused, as far as is known without looking; it counts as refused then. */
+  refusal(use: Use): Error | undefined {
+    return this.held.disk.refusal(use);
+  }
+
   /**
-   * One transaction of everything that `changes` puts and removes before it returns; their own promises tell nothing more. Resolves when it is on disk
-   * and can be read; rejects with the error of the disk or of LMDB, and then nothing of it was kept.
+   * One transaction of everything that `changes` puts and removes before it returns, which is `change`; their own promises tell nothing more.
+   * Not to be called again before it has settled. Resolves when it is on disk and can be read; rejects with NoRoom, or the error of the
+   * disk or of LMDB, and then nothing of it was kept.
    */
-  async write(changes: () => void): Promise<void> {
+  async write(change: Change, use: Use, changes: () => void): Promise<void> {
+    await this.held.disk.assertRoom(use);
+    await this.held.room.provide(change, use);
     try {
       await this.root.batch(changes);
     } catch (error) {
@@ -67,9 +100,15 @@ export class Environment {
 
   /** Closes the file, once no write is under way, and lets others have the folder. */
   async close(): Promise<void> {
-    await this.root.close();
-    await this.unlock();
+    await this.held.letGo();
   }
+}
+
+/** Does everything, the last first. Rejects with the first rejection, after the others were done too. */
+async function inReverse(undo: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of undo.toReversed()) await step().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** The library rejects with an error that carries a promise which rejects with the true one. */

@@ -1,5 +1,6 @@
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Disks } from './disk.ts';
 import { LateLog } from './log/late.ts';
 import { openLmdbLog } from './log/lmdb.ts';
 import type { Log, LogLimits } from './log/port.ts';
@@ -12,13 +13,13 @@ import { openDuckdbStore } from './store/duckdb.ts';
 import { openInfluxStore } from './store/influx.ts';
 import type { Store } from './store/port.ts';
 
-/** The one place that turns a URL into an adapter. */
+/** The one place that turns a URL into an adapter. `disks` are those that the process keeps files on: embedded adapters leave room there. */
 
 /** Opens the queue at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with QueueUnavailable. */
-export function openQueue(url: string): Promise<Queue> {
+export function openQueue(url: string, disks?: Disks): Promise<Queue> {
   switch (scheme(url)) {
     case 'lmdb':
-      return openLmdbQueue(rest(url));
+      return openLmdbQueue(rest(url), undefined, disks);
     case 'amqp':
     case 'amqps':
       return openRabbitQueue(url);
@@ -31,20 +32,26 @@ export function openQueue(url: string): Promise<Queue> {
  * Opens the queue at `url` behind a spool at `lmdb:FOLDER` of at most `maxBytes`. Resolves also while the queue cannot be reached.
  * Rejects with QueueUnavailable when the spool cannot be opened.
  */
-export function openSpooledQueue(url: string, spool: string, maxBytes: number, log: Logger): Promise<SpooledQueue> {
-  return openSpool({ dir: rest(spool), maxBytes, openFar: () => openQueue(url), log });
+export function openSpooledQueue(
+  url: string,
+  spool: string,
+  maxBytes: number,
+  log: Logger,
+  disks?: Disks,
+): Promise<SpooledQueue> {
+  return openSpool({ dir: rest(spool), maxBytes, openFar: () => openQueue(url, disks), log, disks });
 }
 
 /** As `openLog`, but resolves at once: until it can be opened, every use rejects with LogUnavailable. */
-export function openLogLate(url: string, name: string, limits: LogLimits): Log {
-  return new LateLog(() => openLog(url, name, limits));
+export function openLogLate(url: string, name: string, limits: LogLimits, disks?: Disks): Log {
+  return new LateLog(() => openLog(url, name, limits, disks));
 }
 
 /** Opens the log `name` at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with LogUnavailable. */
-export function openLog(url: string, name: string, limits: LogLimits): Promise<Log> {
+export function openLog(url: string, name: string, limits: LogLimits, disks?: Disks): Promise<Log> {
   switch (scheme(url)) {
     case 'lmdb':
-      return openLmdbLog(rest(url), name, limits);
+      return openLmdbLog(rest(url), name, limits, disks);
     case 'amqp':
     case 'amqps':
       return openRabbitLog(url, name, limits);
@@ -54,10 +61,10 @@ export function openLog(url: string, name: string, limits: LogLimits): Promise<L
 }
 
 /** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. */
-export function openStore(url: string): Promise<Store> {
+export function openStore(url: string, disks?: Disks): Promise<Store> {
   switch (scheme(url)) {
     case 'duckdb':
-      return openDuckdbStore(rest(url));
+      return openDuckdbStore(rest(url), disks === undefined ? {} : { disks });
     case 'influx':
     case 'influxs':
       return openInfluxStore(url);

@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { Disks } from '../backbone/disk.ts';
 import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
 import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
@@ -257,7 +258,7 @@ async function runRole(name: string, options: Options, start: Start): Promise<vo
   const config = settingsOf(options);
   const log = createLogger(config.logLevel);
   warnOfUnknown(log);
-  await runUntilSignal({ name, config, log }, start);
+  await runUntilSignal({ name, config, log, disks: new Disks({ log }) }, start);
 }
 
 function withSettings(command: Command, names: SettingName[]): Command {

@@ -19,25 +19,31 @@ import type { Metrics } from '../core/metrics.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
 import { CodecFiles } from '../workers/codecs/codec-files.ts';
 import { createValidate, type Validate } from '../workers/validate.ts';
+import type { Running } from './run.ts';
+
+/** What is to be opened, and the disks that it may lie on. */
+type Opening = Pick<Running, 'config' | 'disks'>;
 
 /** Opens ports as parts of a house, so that they are closed after everything that uses them. Each rejects with ConfigInvalid. */
 
-export function holdQueue(house: House, config: Config): Promise<Queue> {
-  return hold(house, 'queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue));
+export function holdQueue(house: House, { config, disks }: Opening): Promise<Queue> {
+  return hold(house, 'queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue, disks));
 }
 
-export function holdLiveLog(house: House, config: Config): Promise<Log> {
-  return hold(house, 'live log', 'LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS));
+export function holdLiveLog(house: House, { config, disks }: Opening): Promise<Log> {
+  return hold(house, 'live log', 'LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS, disks));
 }
 
-export function holdDeadLog(house: House, config: Config): Promise<Log> {
-  return hold(house, 'dead-letter log', 'LOAM_LOG', config.log, () => openLog(config.log, 'dead', DEAD_LOG_LIMITS));
+export function holdDeadLog(house: House, { config, disks }: Opening): Promise<Log> {
+  return hold(house, 'dead-letter log', 'LOAM_LOG', config.log, () =>
+    openLog(config.log, 'dead', DEAD_LOG_LIMITS, disks),
+  );
 }
 
 /** The commands log, read to its end. */
-export async function holdCommands(house: House, config: Config, log: Logger): Promise<Commands> {
+export async function holdCommands(house: House, { config, disks, log }: Running): Promise<Commands> {
   const commandsLog = await hold(house, 'commands log', 'LOAM_LOG', config.log, () =>
-    openLog(config.log, 'commands', COMMANDS_LOG_LIMITS),
+    openLog(config.log, 'commands', COMMANDS_LOG_LIMITS, disks),
   );
   return await hold(house, 'commands', 'LOAM_LOG', config.log, () => Commands.open(commandsLog, log));
 }
@@ -47,23 +53,23 @@ export async function holdCommands(house: House, config: Config, log: Logger): P
  */
 export async function holdBrokerPorts(
   house: House,
-  config: Config,
-  log: Logger,
+  running: Running,
   metrics: Metrics,
 ): Promise<{ queue: Queue; dead: Log; commands: Commands }> {
+  const { config, log, disks } = running;
   const { spool } = config;
   if (spool === undefined) {
-    const queue = await holdQueue(house, config);
-    return { queue, dead: await holdDeadLog(house, config), commands: await holdCommands(house, config, log) };
+    const queue = await holdQueue(house, running);
+    return { queue, dead: await holdDeadLog(house, running), commands: await holdCommands(house, running) };
   }
   const maxBytes = config.spoolMb * 1024 ** 2;
   const queue = await house.hold(
     'spool',
-    () => opened('LOAM_SPOOL', spool, () => openSpooledQueue(config.queue, spool, maxBytes, log)),
+    () => opened('LOAM_SPOOL', spool, () => openSpooledQueue(config.queue, spool, maxBytes, log, disks)),
     (held) => held.close(),
   );
   const late = (name: string, what: string, limits: LogLimits) =>
-    hold(house, what, 'LOAM_LOG', config.log, async () => openLogLate(config.log, name, limits));
+    hold(house, what, 'LOAM_LOG', config.log, async () => openLogLate(config.log, name, limits, disks));
   const dead = await late('dead', 'dead-letter log', DEAD_LOG_LIMITS);
   const commandsLog = await late('commands', 'commands log', COMMANDS_LOG_LIMITS);
   const commands = await hold(house, 'commands', 'LOAM_LOG', config.log, async () =>
@@ -74,10 +80,10 @@ export async function holdBrokerPorts(
 }
 
 /** A function that opens the log of trials at its first call; it is closed with the house. */
-export async function holdTrialsLog(house: House, config: Config): Promise<() => Promise<Log>> {
+export async function holdTrialsLog(house: House, { config, disks }: Opening): Promise<() => Promise<Log>> {
   let opened: Log | undefined;
   const open = async () => {
-    opened ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS);
+    opened ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS, disks);
     return opened;
   };
   return await house.hold(
@@ -87,8 +93,8 @@ export async function holdTrialsLog(house: House, config: Config): Promise<() =>
   );
 }
 
-export function holdStore(house: House, config: Config): Promise<Store> {
-  return hold(house, 'store', 'LOAM_STORE', config.store, () => openStore(config.store));
+export function holdStore(house: House, { config, disks }: Opening): Promise<Store> {
+  return hold(house, 'store', 'LOAM_STORE', config.store, () => openStore(config.store, disks));
 }
 
 export function holdRegistry(house: House, config: Config, log: Logger): Promise<RegistryFile> {

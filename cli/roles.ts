@@ -36,22 +36,25 @@ import type { Running } from './run.ts';
 export const WEB_FOLDER = join(fileURLToPath(new URL('..', import.meta.url)), 'dashboard-gateway', 'web', 'dist');
 
 /** `loam broker`: MQTT in, queue out. */
-export async function startBroker(house: House, { config, log }: Running): Promise<void> {
+export async function startBroker(house: House, running: Running): Promise<void> {
+  const { config, log, disks } = running;
   needServers('broker', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log });
   const registry = await holdRegistry(house, config, log);
   const metrics = processMetrics();
-  const { queue, dead, commands } = await holdBrokerPorts(house, config, log, metrics);
+  const { queue, dead, commands } = await holdBrokerPorts(house, running, metrics);
   const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
   const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics, receipts });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
+  disks.count(metrics);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));
   await house.start(broker);
   const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
   if (config.sources) await house.start(sources);
   // With a spool it takes publishes although their log is away, and is not to be taken out of service for that.
   const ofLogs = () => (config.spool === undefined ? [commands.health()] : []);
-  const health = () => [...broker.health(), ...ofLogs(), ...sources.health(), registry.health()];
+  // What it keeps on a disk is the spool: while the queue can be reached it does its work without.
+  const health = () => [...broker.health(), ...ofLogs(), ...sources.health(), registry.health(), ...disks.health(true)];
   await startOps(house, config, log, health, metrics);
   log.info({ mqtt: `${config.mqttHost}:${broker.port}` }, 'broker is ready');
 }
@@ -87,15 +90,16 @@ function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca }: Config) {
 }
 
 /** `loam worker`: queue in, store and live log out. */
-export async function startWorker(house: House, { config, log }: Running): Promise<void> {
+export async function startWorker(house: House, running: Running): Promise<void> {
+  const { config, log } = running;
   needServers('worker', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log, LOAM_STORE: config.store });
   const registry = await holdRegistry(house, config, log);
   const validate = await holdValidate(house, config, registry);
-  const store = await holdStore(house, config);
-  const live = await holdLiveLog(house, config);
-  const dead = await holdDeadLog(house, config);
-  const openTrials = await holdTrialsLog(house, config);
-  const queue = await holdQueue(house, config);
+  const store = await holdStore(house, running);
+  const live = await holdLiveLog(house, running);
+  const dead = await holdDeadLog(house, running);
+  const openTrials = await holdTrialsLog(house, running);
+  const queue = await holdQueue(house, running);
   const metrics = processMetrics();
   const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
   await house.start(worker);
@@ -104,14 +108,15 @@ export async function startWorker(house: House, { config, log }: Running): Promi
 }
 
 /** `loam gateway`: store and live log in, dashboards out; dead letters that are replayed, and imports, into the queue. */
-export async function startGateway(house: House, { config, log }: Running): Promise<void> {
+export async function startGateway(house: House, running: Running): Promise<void> {
+  const { config, log } = running;
   needServers('gateway', { LOAM_QUEUE: config.queue, LOAM_LOG: config.log, LOAM_STORE: config.store });
   const registry = await holdRegistry(house, config, log);
-  const store = await holdStore(house, config);
-  const live = await holdLiveLog(house, config);
-  const dead = await holdDeadLog(house, config);
-  const queue = await holdQueue(house, config);
-  const commands = await holdCommands(house, config, log);
+  const store = await holdStore(house, running);
+  const live = await holdLiveLog(house, running);
+  const dead = await holdDeadLog(house, running);
+  const queue = await holdQueue(house, running);
+  const commands = await holdCommands(house, running);
   const health = (): Health[] => [...gateway.health(), commands.health(), registry.health()];
   const metrics = processMetrics();
   countCommands(metrics, commands);

@@ -1,3 +1,4 @@
+import type { Disks } from '../backbone/disk.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { House } from '../core/lifecycle.ts';
@@ -11,6 +12,8 @@ export interface Running {
   readonly name: string;
   readonly config: Config;
   readonly log: Logger;
+  /** Where the process keeps files. */
+  readonly disks: Disks;
 }
 
 /** Starts a role's parts in `house` and resolves when all of them do their work. */

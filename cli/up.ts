@@ -27,17 +27,18 @@ import { brokerSettings, countBroker, countCommands, downlinkOf, gatewaySettings
 import type { Running } from './run.ts';
 
 /** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
-export async function startUp(house: House, { config, log }: Running): Promise<void> {
+export async function startUp(house: House, running: Running): Promise<void> {
+  const { config, log, disks } = running;
   await prepareDataFolder(config);
   const isFirstStart = await ensureRegistry(config);
   const registry = await holdRegistry(house, config, log);
   const validate = await holdValidate(house, config, registry);
-  const store = await holdStore(house, config);
-  const live = await holdLiveLog(house, config);
-  const dead = await holdDeadLog(house, config);
-  const openTrials = await holdTrialsLog(house, config);
-  const queue = await holdQueue(house, config);
-  const commands = await holdCommands(house, config, log);
+  const store = await holdStore(house, running);
+  const live = await holdLiveLog(house, running);
+  const dead = await holdDeadLog(house, running);
+  const openTrials = await holdTrialsLog(house, running);
+  const queue = await holdQueue(house, running);
+  const commands = await holdCommands(house, running);
 
   const health = (): Health[] => [
     ...broker.health(),
@@ -46,6 +47,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
     commands.health(),
     ...sources.health(),
     registry.health(),
+    ...disks.health(),
   ];
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
@@ -73,6 +75,7 @@ export async function startUp(house: House, { config, log }: Running): Promise<v
   const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
   countBroker(metrics, broker);
   countCommands(metrics, commands);
+  disks.count(metrics);
   await house.start(gateway);
   await house.start(worker);
   await house.start(downlinkOf(broker, commands, registry, { config, log }));

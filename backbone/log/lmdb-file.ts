@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Database } from 'lmdb';
 import { z } from 'zod';
+import type { Disks, Use } from '../disk.ts';
 import { Environment } from '../lmdb.ts';
 import { Ages } from './lmdb-ages.ts';
 import type { LogEntry, LogLimits } from './port.ts';
@@ -18,6 +19,9 @@ type State = z.infer<typeof stateSchema>;
 
 /** A value is the time it was written, Unix ms as a double, and then the entry. */
 const TIME_BYTES = 8;
+
+/** More than the record of where the log stands takes. */
+const STATE_BYTES = 300;
 
 /** Most old entries that one transaction removes, beside twice as many as it appends; and when there are no appends to hold up. */
 const TRIM_STEP = 64;
@@ -48,10 +52,10 @@ export class LogFile {
     this.stateTable = environment.values('state');
   }
 
-  /** Opens the file, gives a new one its epoch, and trims. Rejects with FolderInUse, or what the disk, LMDB or the state's schema says. */
-  static async open(folder: string, limits: LogLimits): Promise<LogFile> {
+  /** Opens the file, gives a new one its epoch, and trims. Rejects as `Environment.open` does, or with what the state's schema says. */
+  static async open(folder: string, limits: LogLimits, disks: Disks): Promise<LogFile> {
     // A small entry takes more room than its bytes; pages are reused only some transactions later.
-    const environment = await Environment.open(folder, limits.maxBytes * 2 + 2 ** 30);
+    const environment = await Environment.open(folder, limits.maxBytes * 2 + 2 ** 30, disks);
     try {
       const file = new LogFile(environment, limits);
       const stored = file.stateTable.get('log');
@@ -89,7 +93,11 @@ export class LogFile {
   }
 
   /** Appends in one transaction, and removes some of what is too old or too much. Rejects when nothing was kept. */
-  async commit(bodies: readonly Uint8Array[], trimStep = TRIM_STEP + 2 * bodies.length): Promise<void> {
+  async commit(
+    bodies: readonly Uint8Array[],
+    trimStep = TRIM_STEP + 2 * bodies.length,
+    use: Use = 'work',
+  ): Promise<void> {
     const now = Date.now();
     const values = bodies.map((body) => withTime(now, body));
     const begin = this.state.next;
@@ -107,8 +115,9 @@ export class LogFile {
     const next: State = { ...this.state, first, next: begin + values.length, bytes, ...lived };
     // Readers are told at once: an entry that is being removed must not be promised to anybody.
     this.first = first;
+    const puts = [STATE_BYTES, ...values.map((value) => value.length)];
     try {
-      await this.environment.write(() => {
+      await this.environment.write({ puts, removes: removed.length }, use, () => {
         for (const [i, value] of values.entries()) void this.table.put(begin + i, value);
         for (const offset of removed) void this.table.remove(offset);
         void this.stateTable.put('log', next);
@@ -130,7 +139,7 @@ export class LogFile {
     let before: number;
     do {
       before = this.first;
-      await this.commit([], TRIM_STEP_ALONE);
+      await this.commit([], TRIM_STEP_ALONE, 'done');
     } while (this.first > before);
   }
 }

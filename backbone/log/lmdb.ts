@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
+import { Disks } from '../disk.ts';
 import { GroupCommit } from '../group-commit.ts';
 import { LogFile } from './lmdb-file.ts';
 import { type Followed, LmdbFollower } from './lmdb-follower.ts';
@@ -13,12 +14,14 @@ const LOOK_MS = 3_600_000;
 
 /**
  * Opens the log kept in `dir/name`, making it when it is not there. A log belongs to one process at a time.
- * Rejects with LogUnavailable: in use, not writable, or written by another version.
+ * Rejects with LogUnavailable: in use, not writable, no room, or written by another version.
+ *
+ * While `disks` has less room than half its reserve, `append` rejects with LogUnavailable, and the log is down.
  */
-export async function openLmdbLog(dir: string, name: string, limits: LogLimits): Promise<Log> {
+export async function openLmdbLog(dir: string, name: string, limits: LogLimits, disks = new Disks()): Promise<Log> {
   const folder = join(dir, name);
   try {
-    return new LmdbLog(await LogFile.open(folder, limits), limits);
+    return new LmdbLog(await LogFile.open(folder, limits, disks), limits);
   } catch (cause) {
     throw new LogUnavailable(`the log in ${folder} cannot be opened`, { cause });
   }

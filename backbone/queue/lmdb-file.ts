@@ -1,5 +1,6 @@
 import type { Database } from 'lmdb';
 import { z } from 'zod';
+import type { Disks } from '../disk.ts';
 import { Environment } from '../lmdb.ts';
 
 /** What one transaction does. `attempts` is how many deliveries of a message have been begun. */
@@ -24,6 +25,9 @@ const stateSchema = z.object({
 type State = z.infer<typeof stateSchema>;
 
 const EMPTY: State = { format: 1, messages: 0, bytes: 0, handedOut: 0 };
+
+/** More bytes than the state, or a count of attempts, takes. */
+const SMALL_VALUE = 200;
 
 /**
  * The queue's file: messages by sequence number, and the count of attempts of those that were delivered and not finished.
@@ -51,10 +55,10 @@ export class QueueFile {
     this.stateTable = environment.values('state');
   }
 
-  /** Rejects with FolderInUse, or what the disk, LMDB or the state's schema says. */
-  static async open(dir: string, maxBytes: number): Promise<QueueFile> {
+  /** Rejects as `Environment.open` does, or with what the state's schema says. */
+  static async open(dir: string, maxBytes: number, disks: Disks): Promise<QueueFile> {
     // A small message takes more room than its bytes; pages are reused only some transactions later.
-    const environment = await Environment.open(dir, maxBytes * 2 + 2 ** 30);
+    const environment = await Environment.open(dir, maxBytes * 2 + 2 ** 30, disks);
     try {
       const file = new QueueFile(environment);
       await file.recover();
@@ -76,6 +80,11 @@ export class QueueFile {
   /** No message above this one may be handed to a handler. */
   get handedOut(): number {
     return this.state.handedOut;
+  }
+
+  /** Why a message would be refused for want of room, as far as is known without looking. */
+  refusal(): Error | undefined {
+    return this.environment.refusal('incoming');
   }
 
   nextSequence(): number {
@@ -119,7 +128,8 @@ export class QueueFile {
     const resting = changes.some(({ is }) => is === 'rest');
     const handedOut = resting && room === 0 ? 0 : this.mark(cursor, room, published);
     const next: State = { format: 1, messages, bytes, handedOut };
-    await this.environment.write(() => {
+    const use = published.length > 0 ? 'incoming' : 'done';
+    await this.environment.write(sizesOf(changes), use, () => {
       for (const change of changes) this.apply(change);
       void this.stateTable.put('queue', next);
     });
@@ -167,10 +177,23 @@ export class QueueFile {
     const interrupted = [...this.table.getKeys({ end: this.handedOut + 1 })];
     const attempts = interrupted.map((sequence) => [sequence, this.attempts(sequence) + 1] as const);
     const next = { ...this.state, handedOut: 0 };
-    await this.environment.write(() => {
+    const puts = [...attempts.map(() => SMALL_VALUE), SMALL_VALUE];
+    await this.environment.write({ puts, removes: 0 }, 'done', () => {
       for (const [sequence, count] of attempts) void this.attemptsTable.put(sequence, count);
       void this.stateTable.put('queue', next);
     });
     this.state = next;
   }
+}
+
+function sizesOf(changes: readonly Change[]) {
+  const puts = [SMALL_VALUE];
+  let removes = 0;
+  for (const change of changes) {
+    if (change.is === 'publish') puts.push(change.body.length);
+    else if (change.is === 'failed') puts.push(SMALL_VALUE);
+    // From two tables, when it was delivered more than once.
+    else if (change.is === 'done') removes += change.attempts > 1 ? 2 : 1;
+  }
+  return { puts, removes };
 }

@@ -1,5 +1,6 @@
 import { Closed, QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
+import { Disks } from '../disk.ts';
 import { GroupCommit } from '../group-commit.ts';
 import { Dispatcher } from './lmdb-dispatcher.ts';
 import { type Change, QueueFile } from './lmdb-file.ts';
@@ -10,11 +11,17 @@ const MOST_WAITING_BYTES = 256 * 2 ** 20;
 
 /**
  * Opens the queue kept in `dir`, making it when it is not there. A queue belongs to one process at a time.
- * Rejects with QueueUnavailable: in use, not writable, or written by another version.
+ * Rejects with QueueUnavailable: in use, not writable, no room, or written by another version.
+ *
+ * While `disks` has less room than its reserve, `publish` rejects with QueueUnavailable.
  */
-export async function openLmdbQueue(dir: string, limits: QueueLimits = DEFAULT_QUEUE_LIMITS): Promise<Queue> {
+export async function openLmdbQueue(
+  dir: string,
+  limits: QueueLimits = DEFAULT_QUEUE_LIMITS,
+  disks = new Disks(),
+): Promise<Queue> {
   try {
-    return new LmdbQueue(await QueueFile.open(dir, limits.maxBytes), limits);
+    return new LmdbQueue(await QueueFile.open(dir, limits.maxBytes, disks), limits);
   } catch (cause) {
     throw new QueueUnavailable(`the queue in ${dir} cannot be opened`, { cause });
   }
@@ -60,8 +67,9 @@ class LmdbQueue implements Queue {
     if (this.commits.waitingBytes + body.length > MOST_WAITING_BYTES) {
       throw new QueueFull(`the queue is full: ${this.commits.waitingBytes} bytes wait for the disk`);
     }
-    if (this.commits.late) {
-      throw new QueueUnavailable('the queue could not write the message', { cause: this.commits.late });
+    const refusal = this.commits.late ?? this.file.refusal();
+    if (refusal) {
+      throw new QueueUnavailable('the queue could not write the message', { cause: refusal });
     }
     this.pendingMessages++;
     this.pendingBytes += body.length;

@@ -1,6 +1,7 @@
 import { Closed, explain, QueueUnavailable } from '../../core/errors.ts';
 import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { Disks } from '../disk.ts';
 import { openLmdbQueue } from './lmdb.ts';
 import type { Consumer, Delivery, Handler, Queue } from './port.ts';
 
@@ -12,6 +13,7 @@ export interface SpoolOptions {
   /** Opens the queue that everything goes to in the end. Tried again and again while it rejects. */
   readonly openFar: () => Promise<Queue>;
   readonly log: Logger;
+  readonly disks?: Disks | undefined;
 }
 
 /** Messages on their way from the spool to the far queue at once. */
@@ -24,8 +26,8 @@ const MOST_RETRY_MS = 5_000;
  * reached. Rejects with QueueUnavailable when the spool itself cannot be opened.
  */
 export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
-  const { dir, maxBytes } = options;
-  const near = await openLmdbQueue(dir, { maxMessages: Number.MAX_SAFE_INTEGER, maxBytes });
+  const { dir, maxBytes, disks } = options;
+  const near = await openLmdbQueue(dir, { maxMessages: Number.MAX_SAFE_INTEGER, maxBytes }, disks);
   return await SpooledQueue.open(near, options);
 }
 

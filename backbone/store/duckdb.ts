@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
 import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
 import type { Reading } from '../../telemetry/reading.ts';
+import { type Disk, Disks } from '../disk.ts';
 import { refuseUnstorable, refuseWidth, storable } from './checks.ts';
 import { movable, type Settings, toRows } from './duckdb-protocol.ts';
 import { DuckdbThread } from './duckdb-thread.ts';
@@ -11,24 +12,29 @@ import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } f
 export interface DuckdbOptions {
   /** What DuckDB may hold in memory; above it, sorting and grouping go to disk. 256 unless told. */
   readonly memoryLimitMb?: number;
+  readonly disks?: Disks;
 }
 
 /**
  * Opens the DuckDB file `file`, made new, with its folder, when it is not there. The file belongs to this store alone until it is closed.
  * Rejects with StoreUnavailable when it cannot be written or is in use, here or in another process.
  *
+ * While `disks` has less room than half its reserve, `write` rejects with StoreUnavailable: DuckDB itself loses nothing on a full disk, but
+ * starts over for each write that it cannot make.
+ *
  * Values are rows of a table `readings(farm, sensor, metric, ts, value, received)`, only ever appended; reading drops what was written over.
  */
 export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
   const settings = { file: await claim(file), memoryLimitMb: options.memoryLimitMb ?? 256 };
-  const thread = new DuckdbThread(settings);
   try {
+    const disk = await (options.disks ?? new Disks()).at(dirname(settings.file));
+    const thread = new DuckdbThread(settings);
     await thread.opened;
+    return new DuckdbStore(settings, thread, disk);
   } catch (error) {
     claimed.delete(settings.file);
     throw error;
   }
-  return new DuckdbStore(settings, thread);
 }
 
 // The file's lock keeps other processes out, but not a second opening by this one.
@@ -58,12 +64,16 @@ class DuckdbStore implements Store {
   private readonly watched = new Watched();
   private thread: DuckdbThread | undefined;
   private readonly writes = new Set<Promise<unknown>>();
+  private readonly disk: Disk;
+  private readonly endUse: () => void;
   private readonly closing = new AbortController();
   private readonly living: Promise<void>;
   private closed: Promise<void> | undefined;
 
-  constructor(settings: Settings, thread: DuckdbThread) {
+  constructor(settings: Settings, thread: DuckdbThread, disk: Disk) {
     this.settings = settings;
+    this.disk = disk;
+    this.endUse = disk.hold();
     this.thread = thread;
     this.living = this.live(thread);
   }
@@ -80,8 +90,7 @@ class DuckdbStore implements Store {
     const thread = this.usable();
     refuseUnstorable(readings);
     if (readings.length === 0) return;
-    const rows = toRows(readings);
-    const written = thread.call({ is: 'write', rows }, 'done', movable(rows));
+    const written = this.writeBy(thread, readings);
     this.writes.add(written);
     try {
       await written;
@@ -141,6 +150,16 @@ class DuckdbStore implements Store {
     }
   }
 
+  private async writeBy(thread: DuckdbThread, readings: readonly Reading[]): Promise<void> {
+    try {
+      await this.disk.assertRoom('work');
+    } catch (cause) {
+      throw new StoreUnavailable('DuckDB', { cause });
+    }
+    const rows = toRows(readings);
+    await thread.call({ is: 'write', rows }, 'done', movable(rows));
+  }
+
   close(): Promise<void> {
     this.closed ??= this.shut();
     return this.closed;
@@ -152,6 +171,7 @@ class DuckdbStore implements Store {
     await this.thread?.close();
     await this.living;
     claimed.delete(this.settings.file);
+    this.endUse();
     this.watched.set({ is: 'closed' });
   }
 
