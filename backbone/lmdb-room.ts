@@ -16,8 +16,10 @@ const NODE_BYTES = 64;
 const BYTES_PER_FREE_PAGE = 8;
 
 const ZEROS = Buffer.alloc(2 ** 20);
-const SMALLEST_STEP = 2 ** 18;
-const LARGEST_STEP = 2 ** 22;
+/** What is made is enough for so many transactions, so that most find it there; but no more than this, or this part of a disk's reserve. */
+const TRANSACTIONS = 8;
+const MOST_AHEAD = 2 ** 22;
+const MOST_PART = 1 / 16;
 
 const statsSchema = z.object({ lastPageNumber: z.number(), pageSize: z.number() });
 
@@ -45,14 +47,20 @@ export class FileRoom {
 
   /** `stats` are the library's own of the file. Rejects with what the file system says. */
   static async open(path: string, stats: () => unknown, disk: Disk): Promise<FileRoom> {
-    return new FileRoom(await open(path, 'r+'), stats, disk);
+    const file = await open(path, 'r+');
+    const room = new FileRoom(file, stats, disk);
+    room.size = (await file.stat()).size;
+    return room;
   }
 
   /** Resolves when the next transaction will find all the room that it can need; rejects with NoRoom. */
   async provide(change: Change, use: Use): Promise<void> {
     const most = this.mostOf(change);
-    if (this.spare < most) await this.measure();
-    if (this.spare < most) await this.extend(most, use);
+    if (this.spare < most) {
+      this.measure();
+      const ahead = Math.min(TRANSACTIONS * most, MOST_AHEAD, this.disk.reserve * MOST_PART);
+      if (this.spare < most + ahead / 4) await this.extend(most, ahead, use);
+    }
     this.spare -= most;
   }
 
@@ -67,19 +75,20 @@ export class FileRoom {
     return pages * this.pageSize + BYTES_PER_FREE_PAGE * Math.ceil(this.size / this.pageSize);
   }
 
-  private async measure(): Promise<void> {
+  private measure(): void {
     const { lastPageNumber, pageSize } = statsSchema.parse(this.stats());
+    const used = (lastPageNumber + 1) * pageSize;
     this.pageSize = pageSize;
-    this.size = (await this.file.stat()).size;
-    this.spare = this.size - (lastPageNumber + 1) * pageSize;
+    // Should the library have gone beyond what was made for it, nothing may be written over that.
+    this.size = Math.max(this.size, used);
+    this.spare = this.size - used;
   }
 
-  private async extend(most: number, use: Use): Promise<void> {
-    const step = Math.min(Math.max(this.size / 4, SMALLEST_STEP), LARGEST_STEP);
+  private async extend(most: number, ahead: number, use: Use): Promise<void> {
     try {
-      await this.append(Math.ceil((most - this.spare + step) / this.pageSize) * this.pageSize);
+      await this.append(Math.ceil((most + ahead - this.spare) / this.pageSize) * this.pageSize);
     } catch (cause) {
-      // The step is only there to save the next ones.
+      // What is made ahead can be done without.
       if (this.spare < most) throw this.disk.denied(use, cause);
     }
   }

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import pino from 'pino';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Broker, BrokerOptions } from '../../broker/broker.ts';
+import { DecidedDisks } from '../backbone/disk-room.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { connectAs, publishPacket, RawClient, startBroker, takeOut, topicOf, Valve } from './harness.ts';
 
@@ -140,6 +141,24 @@ describe('the broker while the queue refuses', () => {
     await until('six tries', () => valve.tried >= 7);
     expect(performance.now() - begin).to.be.at.least(6 * 50);
     expect(await valve.depth()).to.equal(0);
+  });
+
+  it('holds publishers and drops QoS 0 while the disk of the queue has less than its reserve, and goes on when there is room', async () => {
+    const decided = new DecidedDisks();
+    decided.free = 41e6;
+    await valve.close();
+    valve = new Valve(await openLmdbQueue(await temporaryFolder(), undefined, decided.disks));
+    await start();
+    const client = await connect(60);
+    for (let id = 1; id <= 20; id++) client.publish(topicOf('a1'), `{"n":${id}}`, id);
+    await until('the queue was tried again and again', () => valve.tried >= 4);
+    client.send(...Array.from({ length: 10 }, () => publishPacket(topicOf('a1'), '{}', 0)));
+    await until('QoS 0 is dropped', () => broker.counters.droppedQos0 === 10);
+    expect(client.pubacks).to.deep.equal([]);
+    expect(broker.health().find(({ name }) => name === 'queue')?.why).to.include('41 MB');
+    decided.free = 400e6;
+    await until('all PUBACKs', () => client.pubacks.length === 20);
+    expect(await takeOut(valve, 20)).to.have.length(20);
   });
 
   it('says once that the queue is away and once that it is back, not once a publish', async () => {

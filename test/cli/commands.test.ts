@@ -1,19 +1,34 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { z } from 'zod';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
+
+const readySchema = z.object({ checks: z.array(z.object({ name: z.string(), ok: z.boolean() })) });
 
 describe('the loam command', function () {
   this.timeout(60_000);
   let env: Record<string, string>;
+  let ready: { checks: { name: string; ok: boolean }[] };
+  let metrics: string;
 
   before(async () => {
     const data = join(await temporaryFolder(), 'data');
     env = { LOAM_DATA: data, LOAM_MQTT_PORT: '0', LOAM_HTTP_PORT: '0', LOAM_OPS_PORT: '0' };
     const loam = new LoamProcess(['up', '--no-demo'], env);
     await loam.says(/Open http/);
+    const [, ops] = await loam.says(/"ops":"([\d.:]+)"/);
+    ready = readySchema.parse(await (await fetch(`http://${ops}/readyz`)).json());
+    metrics = await (await fetch(`http://${ops}/metrics`)).text();
     expect(await loam.stop()).to.equal(0);
+  });
+
+  it('up tells of the disk that it keeps everything on', () => {
+    expect(ready.checks.filter(({ name }) => name === 'disk')).to.deep.equal([{ name: 'disk', ok: true }]);
+    expect(metrics)
+      .to.match(/^loam_disk_free_bytes \d+/m)
+      .and.to.match(/^loam_disk_reserve_bytes \d+/m);
   });
 
   it('up --no-demo writes an empty farm with one admin who has no password, for its owner’s eyes only', async () => {
