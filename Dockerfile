@@ -10,15 +10,10 @@ ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev && npm cache clean --force
-COPY --from=build /app/core core
-COPY --from=build /app/telemetry telemetry
-COPY --from=build /app/backbone backbone
-COPY --from=build /app/broker broker
-COPY --from=build /app/workers workers
-COPY --from=build /app/dashboard-gateway dashboard-gateway
-COPY --from=build /app/simulators simulators
-COPY --from=build /app/cli cli
-COPY --from=build /app/tsconfig.json /app/LICENSE ./
+COPY --from=build /app/cli/bin.js cli/bin.js
+COPY --from=build /app/dist dist
+COPY --from=build /app/simulators/profiles simulators/profiles
+COPY --from=build /app/LICENSE ./
 
 # What `loam up` keeps when it runs from this image; the roles of compose.yaml keep nothing.
 ENV LOAM_DATA=/data

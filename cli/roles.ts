@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Commands } from '../backbone/commands.ts';
 import { isEmbedded } from '../backbone/open.ts';
@@ -13,6 +12,7 @@ import type { Health, House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { type Metrics, processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
+import { PACKAGE_ROOT } from '../core/package-root.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { mqttEndpoint } from '../dashboard-gateway/mqtt-endpoint.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
@@ -33,7 +33,7 @@ import {
 import type { Running } from './run.ts';
 
 /** Where `npm run build` puts the browser app. */
-export const WEB_FOLDER = join(fileURLToPath(new URL('..', import.meta.url)), 'dashboard-gateway', 'web', 'dist');
+export const WEB_FOLDER = fileURLToPath(new URL('dist/dashboard/', PACKAGE_ROOT));
 
 /** `loam broker`: MQTT in, queue out. */
 export async function startBroker(house: House, running: Running): Promise<void> {

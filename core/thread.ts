@@ -1,13 +1,15 @@
 /**
  * What to start a `Worker` from so that it runs the TypeScript module at `module`, with `execArgv: []`.
  *
- * Node 20 does not give `--import` to a thread's entry, so the entry is a line of JavaScript that brings TypeScript itself:
- * the same however the main thread came to understand it.
+ * In `dist/` that is the JavaScript beside it. Where the TypeScript itself runs, in tests and benchmarks, Node 20 does not give `--import` to
+ * a thread's entry; so the entry is a line of JavaScript that brings the loader itself.
  */
 export function threadEntry(module: URL): URL {
+  if (import.meta.url.endsWith('.js')) return new URL(module.href.replace(/\.ts$/, '.js'));
   return new URL(
     `data:text/javascript,${encodeURIComponent(`
-      await import(${JSON.stringify(import.meta.resolve('./typescript.js'))});
+      import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))};
+      register();
       await import(${JSON.stringify(module.href)});`)}`,
   );
 }

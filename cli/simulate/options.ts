@@ -2,13 +2,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
+import { PACKAGE_ROOT } from '../../core/package-root.ts';
 import type { Shard } from '../../simulators/profile/devices.ts';
 import { type Group, type Profile, parseProfile } from '../../simulators/profile/schema.ts';
 import { replayScript } from '../../simulators/replay.ts';
 import { profileScript, type RunOptions, type Script, type SignIn } from '../../simulators/run.ts';
 import { type Options, positive, text } from '../options.ts';
 
-const PROFILES = fileURLToPath(new URL('../../simulators/profiles/', import.meta.url));
+const PROFILES = fileURLToPath(new URL('simulators/profiles/', PACKAGE_ROOT));
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 /** What `loam simulate` was told. Times in ms. */

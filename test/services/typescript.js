@@ -1,3 +1,6 @@
-// As core/typescript.js, with what mocha needs beside: on Node 20 some of its own files are read by `require`.
+// Tests and benchmarks run the TypeScript as it is: importing this file first teaches Node, and mocha, to read it.
+//
+// The loader would keep what it has translated in a folder of everybody's, $TMPDIR/tsx-UID, and run what it finds there without a look at whose
+// it is: whoever makes that folder first could have code of his own run as somebody else. So it keeps nothing.
 process.env.TSX_DISABLE_CACHE = '1';
 await import('tsx');

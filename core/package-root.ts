@@ -1,0 +1,15 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * The folder of Loam's `package.json`, with a slash at its end: what lies beside the code (the browser app, the ready profiles) is found from there,
+ * whether this runs as TypeScript or from `dist/`.
+ */
+export const PACKAGE_ROOT: URL = rootAbove(new URL('./', import.meta.url));
+
+function rootAbove(folder: URL): URL {
+  if (existsSync(fileURLToPath(new URL('package.json', folder)))) return folder;
+  const above = new URL('../', folder);
+  if (above.href === folder.href) throw new Error('Loam was moved away from its package.json');
+  return rootAbove(above);
+}

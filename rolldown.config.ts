@@ -1,0 +1,23 @@
+import type { RolldownOptions } from 'rolldown';
+
+/** What is started as a program or as a thread: nobody imports it. */
+const ENTRIES = ['cli/main', 'backbone/store/duckdb-worker', 'simulators/load/thread', 'workers/codecs/thread'];
+
+/**
+ * Loam's server side as plain JavaScript in `dist/`, a file for each of ours at the same place, so that a line in a stack trace is found without
+ * its source map. What is in `node_modules` stays there.
+ */
+export default {
+  input: Object.fromEntries(ENTRIES.map((entry) => [entry, `${entry}.ts`])),
+  platform: 'node',
+  external: /^[^./]/,
+  output: {
+    dir: 'dist',
+    format: 'esm',
+    sourcemap: true,
+    preserveModules: true,
+    preserveModulesRoot: import.meta.dirname,
+    entryFileNames: '[name].js',
+    cleanDir: true,
+  },
+} satisfies RolldownOptions;
