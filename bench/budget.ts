@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 
-const WEB = fileURLToPath(new URL('../dashboard-gateway/web', import.meta.url));
+const WEB = fileURLToPath(new URL('../dashboard', import.meta.url));
 /** What the first page may weigh, compressed: the document, and every script and style sheet that it asks for at once. */
 const BUDGET = 150_000;
 /** And so many files at most: each waits for the line once more than its bytes do. */

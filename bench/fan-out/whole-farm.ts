@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { parseServerMessage } from '../../dashboard-gateway/client/messages.ts';
+import { parseServerMessage } from '../../client/messages.ts';
 
 /** A viewer of a whole farm that reads as a page does. */
 export class WholeFarm {

@@ -4,7 +4,7 @@ import WebSocket from 'ws';
 import { z } from 'zod';
 import { ApiRefused } from '../../core/errors.ts';
 import { pause } from '../../core/lifecycle.ts';
-import { dialWith, LiveClient } from '../../dashboard-gateway/client/index.ts';
+import { dialWith, LiveClient } from '../../client/index.ts';
 import type { Ledger } from '../../simulators/ledger.ts';
 import type { Dead, Findings } from '../../simulators/verify.ts';
 import type { Api } from '../api.ts';

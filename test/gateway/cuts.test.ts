@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { LIVE_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
 import { openLog, openStore } from '../../backbone/open.ts';
 import type { Store } from '../../backbone/store/port.ts';
-import { dialWith, Latest, LiveClient } from '../../dashboard-gateway/client/index.ts';
+import { dialWith, Latest, LiveClient } from '../../client/index.ts';
 import { noise } from '../../simulators/random.ts';
 import { batchId, encodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';

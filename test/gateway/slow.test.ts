@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { ViewerSocket } from '../../bench/fan-out/viewer-socket.ts';
-import { Latest } from '../../dashboard-gateway/client/latest.ts';
-import { parseServerMessage, type ServerMessage } from '../../dashboard-gateway/client/messages.ts';
+import { Latest } from '../../client/latest.ts';
+import { parseServerMessage, type ServerMessage } from '../../client/messages.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { until } from '../services/wait.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { Events, type LiveEvents } from '../../dashboard-gateway/client/events.ts';
-import { LiveSeries, type Span } from '../../dashboard-gateway/client/live-series.ts';
-import { type HistoryRow, Series } from '../../dashboard-gateway/client/series.ts';
+import { Events, type LiveEvents } from '../../client/events.ts';
+import { LiveSeries, type Span } from '../../client/live-series.ts';
+import { type HistoryRow, Series } from '../../client/series.ts';
 import { until } from '../services/wait.ts';
 
 const WIDTH = 1000;

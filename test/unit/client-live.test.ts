@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket, WebSocketServer } from 'ws';
-import { retryDelay } from '../../dashboard-gateway/client/backoff.ts';
-import { LiveClient, type LiveClientOptions, SESSION_ENDED } from '../../dashboard-gateway/client/client.ts';
-import type { LiveState } from '../../dashboard-gateway/client/events.ts';
-import { dialWith } from '../../dashboard-gateway/client/line.ts';
-import type { ServerMessage } from '../../dashboard-gateway/client/messages.ts';
+import { retryDelay } from '../../client/backoff.ts';
+import { LiveClient, type LiveClientOptions, SESSION_ENDED } from '../../client/client.ts';
+import type { LiveState } from '../../client/events.ts';
+import { dialWith } from '../../client/line.ts';
+import type { ServerMessage } from '../../client/messages.ts';
 import { until } from '../services/wait.ts';
 
 describe('client: the wait before the next try', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { type HistoryRow, Series } from '../../dashboard-gateway/client/series.ts';
-import { columnsOf } from '../../dashboard-gateway/web/chart/columns.ts';
-import { verticalSpan } from '../../dashboard-gateway/web/chart/ranges.ts';
+import { type HistoryRow, Series } from '../../client/series.ts';
+import { columnsOf } from '../../dashboard/chart/columns.ts';
+import { verticalSpan } from '../../dashboard/chart/ranges.ts';
 
 const seriesOf = (bucketMs: number, rows: HistoryRow[], limit?: number) => new Series({ bucketMs, rows }, limit);
 const columns = (series: Series, intervalMs: number) => columnsOf(series.buckets, series.bucketMs, intervalMs);

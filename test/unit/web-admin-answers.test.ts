@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { Unexpected } from '../../dashboard-gateway/client/check.ts';
-import { readLetters } from '../../dashboard-gateway/web/api/letters.ts';
-import { readSystem } from '../../dashboard-gateway/web/api/system.ts';
-import { reasonInWords } from '../../dashboard-gateway/web/views/dead-letters/reasons.ts';
-import { partInWords } from '../../dashboard-gateway/web/views/system/words.ts';
+import { Unexpected } from '../../client/check.ts';
+import { readLetters } from '../../dashboard/api/letters.ts';
+import { readSystem } from '../../dashboard/api/system.ts';
+import { reasonInWords } from '../../dashboard/views/dead-letters/reasons.ts';
+import { partInWords } from '../../dashboard/views/system/words.ts';
 import { REASONS } from '../../telemetry/formats/decoded.ts';
 
 const letter = {

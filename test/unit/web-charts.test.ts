@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { placeAt } from '../../dashboard-gateway/web/chart/columns.ts';
-import { fixedRange, moved, scaled, spanOf, stretchOf } from '../../dashboard-gateway/web/chart/ranges.ts';
-import { sparkPath } from '../../dashboard-gateway/web/chart/spark-path.ts';
-import { trendOf } from '../../dashboard-gateway/web/chart/trend.ts';
-import { dateOf, fromInput, midnights, startOfDay, toInput } from '../../dashboard-gateway/web/format/zone.ts';
+import { placeAt } from '../../dashboard/chart/columns.ts';
+import { fixedRange, moved, scaled, spanOf, stretchOf } from '../../dashboard/chart/ranges.ts';
+import { sparkPath } from '../../dashboard/chart/spark-path.ts';
+import { trendOf } from '../../dashboard/chart/trend.ts';
+import { dateOf, fromInput, midnights, startOfDay, toInput } from '../../dashboard/format/zone.ts';
 
 const HOUR = 3_600_000;
 const now = Date.UTC(2026, 2, 29, 12);

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import type { SensorView } from '../../dashboard-gateway/client/latest.ts';
-import { inUnits, systemOf } from '../../dashboard-gateway/web/format/units.ts';
-import { labelPlace, middleOf, type Point, projectionOf, scaleOf } from '../../dashboard-gateway/web/plan/project.ts';
-import { Board } from '../../dashboard-gateway/web/state/board.ts';
-import { countedOf, type Finding, findingsOf, worstOf } from '../../dashboard-gateway/web/state/findings.ts';
+import type { SensorView } from '../../client/latest.ts';
+import { inUnits, systemOf } from '../../dashboard/format/units.ts';
+import { labelPlace, middleOf, type Point, projectionOf, scaleOf } from '../../dashboard/plan/project.ts';
+import { Board } from '../../dashboard/state/board.ts';
+import { countedOf, type Finding, findingsOf, worstOf } from '../../dashboard/state/findings.ts';
 
 const now = 1_000_000;
 const condition = { skewMs: undefined, refused: undefined, battery: undefined, signal: undefined, firmware: undefined };

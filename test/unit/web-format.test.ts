@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { formatAge, formatDuration } from '../../dashboard-gateway/web/format/age.ts';
-import { axisLabels, formatMoment, formatTimeOfDay } from '../../dashboard-gateway/web/format/time.ts';
-import { formatValue, labelFrom, levelOf } from '../../dashboard-gateway/web/format/value.ts';
+import { formatAge, formatDuration } from '../../dashboard/format/age.ts';
+import { axisLabels, formatMoment, formatTimeOfDay } from '../../dashboard/format/time.ts';
+import { formatValue, labelFrom, levelOf } from '../../dashboard/format/value.ts';
 
 const HOUR = 3_600_000;
 

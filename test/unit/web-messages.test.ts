@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { Unexpected } from '../../dashboard-gateway/client/check.ts';
-import { Latest } from '../../dashboard-gateway/client/latest.ts';
-import { parseServerMessage, type ServerMessage } from '../../dashboard-gateway/client/messages.ts';
-import { readFarms, readHistory, readMe, readSensors } from '../../dashboard-gateway/web/api/shapes.ts';
+import { Unexpected } from '../../client/check.ts';
+import { Latest } from '../../client/latest.ts';
+import { parseServerMessage, type ServerMessage } from '../../client/messages.ts';
+import { readFarms, readHistory, readMe, readSensors } from '../../dashboard/api/shapes.ts';
 
 const parse = (message: unknown) => parseServerMessage(JSON.stringify(message));
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { addressOf, type KnownRoute, parseRoute } from '../../dashboard-gateway/web/state/routes.ts';
+import { addressOf, type KnownRoute, parseRoute } from '../../dashboard/state/routes.ts';
 
 const from = Date.UTC(2026, 2, 1, 8);
 const to = Date.UTC(2026, 2, 1, 14, 30);
