@@ -14,7 +14,7 @@ import { type Metrics, processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
 import { PACKAGE_ROOT } from '../core/package-root.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
-import { mqttEndpoint } from '../dashboard-gateway/mqtt-endpoint.ts';
+import { mqttEndpoint } from '../dashboard-gateway/sensors/mqtt-endpoint.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';
 import { adminToken, sessionKey } from './data-folder.ts';

@@ -11,7 +11,7 @@ import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
 import type { DeadAct, DeadMark } from '../../telemetry/dead-mark.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
-import { Tail } from '../live/tail.ts';
+import { Tail } from '../live/feed/tail.ts';
 import { DeadLetterBook, type Filter, type Listed, type Summary } from './book.ts';
 import { replayMessage } from './replay.ts';
 import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';

@@ -4,7 +4,7 @@ import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
 import { Gate } from '../http/gate.ts';
-import type { WritesListener } from '../live/feed.ts';
+import type { WritesListener } from '../live/feed/feed.ts';
 import { type Cut, chooseCut, type Row, toRow, wholeBuckets } from './buckets.ts';
 import { HistoryCache, type Subject } from './cache.ts';
 import { Flights } from './flights.ts';

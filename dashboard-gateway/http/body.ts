@@ -1,4 +1,4 @@
-import type { HttpResponse } from '../uws.ts';
+import type { HttpResponse } from './uws.ts';
 
 /**
  * The body of a request, as text, up to `most` bytes; GET and HEAD have none. Call it before anything asynchronous.

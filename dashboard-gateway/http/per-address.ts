@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { MessageRate } from '../live/message-rate.ts';
+import { MessageRate } from '../live/sockets/message-rate.ts';
 import { retryLater } from './problem.ts';
 
 const MAX_PLACES = 10_000;

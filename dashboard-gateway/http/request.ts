@@ -1,4 +1,4 @@
-import type { HttpRequest, HttpResponse } from '../uws.ts';
+import type { HttpRequest, HttpResponse } from './uws.ts';
 import { type Access, clientOf } from './origin.ts';
 
 /** The headers that anything here looks at; an absent one is an empty string. */

@@ -1,7 +1,7 @@
 import { explain, LogUnavailable, QueueFull, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
-import type { HttpResponse, TemplatedApp } from '../uws.ts';
+import type { HttpResponse, TemplatedApp } from './uws.ts';
 import { readBody } from './body.ts';
 import { HttpCounters } from './counters.ts';
 import type { Access } from './origin.ts';

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { withDeadline } from '../../core/lifecycle.ts';
-import type { HttpResponse } from '../uws.ts';
+import type { HttpResponse } from './uws.ts';
 import { type Reply, type Streamed, secured } from './reply.ts';
 import type { Head } from './request.ts';
 

@@ -1,7 +1,7 @@
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveCounters } from './counters.ts';
 import type { LiveHub } from './hub.ts';
-import type { LiveSockets } from './sockets.ts';
+import type { LiveSockets } from './sockets/sockets.ts';
 
 /** Shows what the live part of a gateway counts. */
 export function showLive(metrics: Metrics, counters: LiveCounters, hub: LiveHub, sockets: LiveSockets): void {

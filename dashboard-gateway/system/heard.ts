@@ -1,5 +1,5 @@
 import type { LiveEntry } from '../../telemetry/batch.ts';
-import type { WritesListener } from '../live/feed.ts';
+import type { WritesListener } from '../live/feed/feed.ts';
 
 const SECONDS = 60;
 

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import { expect } from 'chai';
-import { parseMessage } from '../../dashboard-gateway/live/protocol.ts';
+import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
 import { asyncApi, complaint } from './asyncapi.ts';
 
 // What the gateway really says is held against it in every test of the live part: see LiveClient in harness.ts.

@@ -10,7 +10,7 @@ import { ConfigInvalid, StoreUnavailable } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { Networks } from '../../core/networks.ts';
-import { createFirstSignIn } from '../../dashboard-gateway/first-sign-in.ts';
+import { createFirstSignIn } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { startInflux } from '../services/influx.ts';
 import { until } from '../services/wait.ts';

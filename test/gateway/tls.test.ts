@@ -7,8 +7,8 @@ import { WebSocket } from 'ws';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
-import { secureApp } from '../../dashboard-gateway/tls.ts';
-import { loadUws } from '../../dashboard-gateway/uws.ts';
+import { secureApp } from '../../dashboard-gateway/http/tls.ts';
+import { loadUws } from '../../dashboard-gateway/http/uws.ts';
 import { signed } from '../broker/certificates.ts';
 import { call, cookieOf, overlay, PASSWORD, Place, problemCode } from './harness.ts';
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { RegistryInvalid } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
 import { hashPassword, verifyPassword } from '../../core/secrets.ts';
-import { createFirstSignIn, isLoopback } from '../../dashboard-gateway/first-sign-in.ts';
+import { createFirstSignIn, isLoopback } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
 import { clientOf, isSameOrigin } from '../../dashboard-gateway/http/origin.ts';
 import { addressText } from '../../dashboard-gateway/http/request.ts';
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';

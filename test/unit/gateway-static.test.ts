@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { Request } from '../../dashboard-gateway/http/request.ts';
-import { StaticApp } from '../../dashboard-gateway/static.ts';
+import { StaticApp } from '../../dashboard-gateway/http/static.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
 const SCRIPT = 'export const loam = 1;\n'.repeat(200);

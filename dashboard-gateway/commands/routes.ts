@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import type { Commands } from '../../backbone/commands.ts';
+import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
+import { COMMAND_MS, MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
+import { type CommandRecord, stateOf } from '../../telemetry/command-book.ts';
+import { ID } from '../../telemetry/reading.ts';
+import type { RegistryView } from '../../telemetry/registry.ts';
+import { parseBody } from '../http/parse.ts';
+import { HttpProblem, retryLater } from '../http/problem.ts';
+import { json } from '../http/reply.ts';
+import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/state/status.ts';
+import type { Sessions } from '../sign-in/sessions.ts';
+import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+
+const PATH = '/api/farms/{farm}/sensors/{sensor}/commands';
+
+const wish = z.strictObject({
+  command: z.json(),
+  /** Seconds. */
+  ttl: z
+    .int()
+    .min(1)
+    .max(COMMAND_MS / 1_000)
+    .default(COMMAND_MS / 1_000),
+});
+
+export interface CommandParts {
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  readonly commands: Commands;
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Commands sent to a sensor, by those who work on its farm, and what became of them, for everybody who sees it. */
+export function commandRoutes({ registry, sessions, commands, farmNow, now }: CommandParts): Route[] {
+  /** A sensor that a bridge brings need not be registered: then it must have reported. */
+  const refuseUnknown = async (farm: string, sensor: string): Promise<void> => {
+    const known = registry.current().sensors.get(sensor);
+    if (known?.farm === farm) return;
+    if (!known && ID.test(sensor) && (await farmNow(farm)).sensorIds().has(sensor)) return;
+    throw new HttpProblem('not-found', `the farm has no sensor "${sensor}"`);
+  };
+
+  return [
+    {
+      method: 'POST',
+      path: PATH,
+      handler: signedIn(sessions, async ({ user }, request, { farm: farmId = '', sensor = '' }) => {
+        const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
+        const { command, ttl } = parseBody(wish, request.body);
+        const payload = Buffer.from(JSON.stringify(command));
+        if (payload.length > MOST_COMMAND_BYTES) {
+          throw new HttpProblem('body-too-large', `a command has at most ${MOST_COMMAND_BYTES} bytes of JSON`);
+        }
+        await refuseUnknown(farm.id, sensor);
+        const sent = { farm: farm.id, sensor, payload, by: user.name, lifeMs: ttl * 1_000 };
+        return json(shown(await kept(commands, sent), now()), { status: 202 });
+      }),
+    },
+    {
+      method: 'GET',
+      path: PATH,
+      handler: signedIn(sessions, async ({ user }, _request, { farm: farmId = '', sensor = '' }) => {
+        const { farm } = visibleFarm(registry.current(), user, farmId);
+        const records = commands.recordsOf(farm.id, sensor);
+        if (records.length === 0) await refuseUnknown(farm.id, sensor);
+        return json({ commands: records.map((record) => shown(record, now())) });
+      }),
+    },
+  ];
+}
+
+async function kept(commands: Commands, sent: Parameters<Commands['send']>[0]): Promise<CommandRecord> {
+  try {
+    return { command: await commands.send(sent), deliveredAt: undefined };
+  } catch (error) {
+    if (error instanceof TooManyCommands) throw new HttpProblem('too-many-commands', error.message);
+    if (error instanceof LogUnavailable) throw retryLater('log-unavailable', 5, error.message);
+    throw error;
+  }
+}
+
+function shown(record: CommandRecord, now: number) {
+  const { id, at, expires, by, payload } = record.command;
+  const command: unknown = JSON.parse(Buffer.from(payload).toString());
+  const { deliveredAt = null } = record;
+  return { id, state: stateOf(record, now), command, by, ts: at, expires, deliveredAt };
+}

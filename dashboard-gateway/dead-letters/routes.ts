@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
+import { EVERY_FARM, type RegistryView } from '../../telemetry/registry.ts';
+import type { DeadLetterDesk, Letter } from './desk.ts';
+import { parseQuery } from '../http/parse.ts';
+import { HttpProblem } from '../http/problem.ts';
+import { json } from '../http/reply.ts';
+import type { Route } from '../http/router.ts';
+import type { Caller, Sessions } from '../sign-in/sessions.ts';
+import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+
+/** Bytes of a payload that a list shows; one letter alone is shown whole. */
+const MOST_IN_LIST = 2_048;
+
+const whole = z
+  .string()
+  .regex(/^\d{1,15}$/, 'not a number')
+  .transform(Number);
+const listQuery = z.strictObject({
+  state: z.enum(['open', 'replayed', 'discarded', 'all']).default('open'),
+  sensor: z.string().max(64).optional(),
+  reason: z.string().max(64).optional(),
+  before: whole.optional(),
+  limit: whole.refine((n) => n >= 1 && n <= 200, 'allowed: 1 to 200').default(50),
+});
+
+export interface DeadLetterParts {
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  readonly letters: DeadLetterDesk;
+}
+
+/** Whose letters an address is about: a farm's id, or `''` for what is nobody's. Throws HttpProblem unless the caller is its admin. */
+type WhoseOf = (caller: Caller, farm: string) => string;
+
+/**
+ * Dead letters listed, shown, replayed and discarded: those of a farm by its admins, and those that are nobody's, queue messages that
+ * nobody can read, by admins of every farm. The farm is that of the sensor that signed in, whatever its topic says.
+ */
+export function deadLetterRoutes({ registry, sessions, letters }: DeadLetterParts): Route[] {
+  const ofFarm: WhoseOf = ({ user }, farm) => visibleFarm(registry.current(), user, farm, 'admin').farm.id;
+  const nobodys: WhoseOf = ({ user }) => {
+    if (user.farms[EVERY_FARM] !== 'admin') throw new HttpProblem('forbidden', 'only for admins of every farm');
+    return '';
+  };
+  return [
+    ...routesAt('/api/farms/{farm}/dead-letters', ofFarm, sessions, letters),
+    ...routesAt('/api/dead-letters', nobodys, sessions, letters),
+  ];
+}
+
+function routesAt(path: string, whose: WhoseOf, sessions: Sessions, letters: DeadLetterDesk): Route[] {
+  const list: Route['handler'] = signedIn(sessions, async (caller, request, { farm = '' }) => {
+    const of = whose(caller, farm);
+    const { letters: found, next, counts, reasons } = await letters.list(of, parseQuery(listQuery, request.query));
+    const { bytes, oldest = null } = letters.logNow();
+    const { maxBytes, maxAgeMs } = DEAD_LOG_LIMITS;
+    const log = { bytes, maxBytes, oldest, maxAgeMs, warning: letters.warningFor(of) };
+    return json({ letters: found.map((letter) => shown(letter, MOST_IN_LIST)), next, counts, reasons, log });
+  });
+
+  const one = (work: (of: string, offset: number, by: string) => Promise<Letter>): Route['handler'] =>
+    signedIn(sessions, async (caller, _request, { farm = '', offset = '' }) => {
+      const of = whose(caller, farm);
+      const place = whole.safeParse(offset).data;
+      if (place === undefined) throw new HttpProblem('not-found', 'a dead letter is named by its offset');
+      return json(shown(await work(of, place, caller.user.name)));
+    });
+
+  return [
+    { method: 'GET', path, handler: list },
+    { method: 'GET', path: `${path}/{offset}`, handler: one((of, offset) => letters.one(of, offset)) },
+    {
+      method: 'POST',
+      path: `${path}/{offset}/replay`,
+      handler: one((of, offset, by) => letters.replay(of, offset, by)),
+    },
+    {
+      method: 'POST',
+      path: `${path}/{offset}/discard`,
+      handler: one((of, offset, by) => letters.discard(of, offset, by)),
+    },
+  ];
+}
+
+function shown({ listed, letter }: Letter, most = Number.POSITIVE_INFINITY) {
+  const { offset, at, state, settled } = listed;
+  const { publish, reason, explanation } = letter;
+  const { sensor, topic, received, payload } = publish;
+  return {
+    offset,
+    at,
+    received,
+    sensor,
+    topic,
+    reason,
+    explanation,
+    state,
+    ...(settled ? { settled } : {}),
+    size: payload.length,
+    ...shownPayload(payload.subarray(0, most), payload.length > most),
+    cut: payload.length > most,
+  };
+}
+
+/** As text where the bytes are UTF-8, but for a character that was cut with `stream`; otherwise in hexadecimal. */
+function shownPayload(bytes: Uint8Array, stream: boolean): { payload: string; encoding: 'text' | 'hex' } {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream });
+    return { payload: text, encoding: 'text' };
+  } catch {
+    return { payload: Buffer.from(bytes).toString('hex'), encoding: 'hex' };
+  }
+}

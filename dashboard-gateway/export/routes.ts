@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import type { Store } from '../../backbone/store/port.ts';
+import { type RegistryView, roleOn } from '../../telemetry/registry.ts';
+import { csv } from './csv.ts';
+import { parseQuery } from '../http/parse.ts';
+import { HttpProblem, retryLater } from '../http/problem.ts';
+import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/state/status.ts';
+import { type ShownSensor, sensorsOf } from '../sensors/shown.ts';
+import type { Caller, Sessions } from '../sign-in/sessions.ts';
+import { id, metricName, range, rangeOf } from '../http/query.ts';
+import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+
+/** Exports under way in one gateway. */
+const MOST_AT_ONCE = 8;
+
+const exportQuery = z
+  .strictObject({ sensor: id.optional(), field: id.optional(), metric: metricName.optional(), ...range })
+  .refine((q) => q.sensor === undefined || q.field === undefined, 'sensor and field cannot both be given');
+
+export interface ExportParts {
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  readonly store: Store;
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
+  readonly now: () => number;
+}
+
+/** `GET /api/farms/{farm}/export.csv`: read from the store as fast as the client takes it, and no longer than it wants it. */
+export function exportRoutes({ registry, sessions, store, farmNow, now }: ExportParts): Route[] {
+  let open = 0;
+
+  const handler = signedIn(sessions, async (caller, request, { farm: farmId = '' }) => {
+    const { farm } = visibleFarm(registry.current(), caller.user, farmId);
+    const { sensor, field, metric, ...given } = parseQuery(exportQuery, request.query);
+    const { from, to } = rangeOf(given, now());
+    const is = await farmNow(farm.id);
+    const all = sensorsOf(registry.current(), farm.id, is.sensorIds());
+    const sensors = chosen(all, sensor, field);
+    if (open >= MOST_AT_ONCE) throw retryLater('busy', 10, `${MOST_AT_ONCE} exports are under way`);
+
+    const ids = sensor === undefined ? sensors.map((s) => s.id) : [sensor];
+    const query = { farm: farm.id, sensors: ids, from, to, ...(metric === undefined ? {} : { metrics: [metric] }) };
+    const rows = csv(store.export(query, request.signal), {
+      registry: registry.current(),
+      sensors,
+      zone: farm.timezone,
+    });
+    const day = new Date(from).toISOString().slice(0, 10);
+    const name = [farm.id, sensor ?? field, metric, day].filter((part) => part !== undefined).join('-');
+    return {
+      status: 200,
+      headers: {
+        'content-type': 'text/csv; charset=utf-8',
+        'content-disposition': `attachment; filename="${name.replaceAll(':', '_')}.csv"`,
+        'cache-control': 'no-store',
+      },
+      pieces: whilePermitted(rows, caller, farm.id),
+    };
+  });
+
+  async function* whilePermitted(pieces: AsyncGenerator<string>, caller: Caller, farm: string): AsyncGenerator<string> {
+    open++;
+    try {
+      for await (const piece of pieces) {
+        const user = sessions.stillGood(caller);
+        if (user === undefined || roleOn(user, farm) === undefined) throw new HttpProblem('forbidden');
+        yield piece;
+      }
+    } finally {
+      open--;
+    }
+  }
+
+  return [{ method: 'GET', path: '/api/farms/{farm}/export.csv', handler }];
+}
+
+function chosen(all: readonly ShownSensor[], sensor: string | undefined, field: string | undefined): ShownSensor[] {
+  if (sensor !== undefined) return all.filter((one) => one.id === sensor);
+  return all.filter((one) => field === undefined || one.field === field);
+}

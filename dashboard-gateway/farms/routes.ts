@@ -1,0 +1,47 @@
+import type { RegistryView } from '../../telemetry/registry.ts';
+import { json } from '../http/reply.ts';
+import type { Route } from '../http/router.ts';
+import type { FarmNow } from '../live/state/status.ts';
+import { endpointFor, type MqttEndpoint } from '../sensors/mqtt-endpoint.ts';
+import { sensorsOf } from '../sensors/shown.ts';
+import type { Sessions } from '../sign-in/sessions.ts';
+import { signedIn, visibleFarm, visibleFarms } from '../sign-in/signed-in.ts';
+
+export interface FarmParts {
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
+  readonly mqtt: () => MqttEndpoint;
+  readonly now: () => number;
+}
+
+/** What there is: farms, their fields and sensors, metrics. */
+export function farmRoutes({ registry, sessions, farmNow, mqtt, now }: FarmParts): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/api/farms',
+      handler: signedIn(sessions, ({ user }, request) => {
+        const current = registry.current();
+        const farms = visibleFarms(current, user).map(({ farm, role }) => ({
+          ...farm,
+          role,
+          fields: [...(current.fields.get(farm.id)?.values() ?? [])].map(({ farm: _, ...field }) => field),
+        }));
+        return json({ farms, metrics: [...current.metrics.values()], mqtt: endpointFor(mqtt(), request.headers.host) });
+      }),
+    },
+    {
+      method: 'GET',
+      path: '/api/farms/{farm}/sensors',
+      handler: signedIn(sessions, async ({ user }, _request, { farm: id = '' }) => {
+        const { farm } = visibleFarm(registry.current(), user, id);
+        const is = await farmNow(farm.id);
+        const at = now();
+        const shown = sensorsOf(registry.current(), farm.id, is.sensorIds());
+        return json({ sensors: shown.map((sensor) => ({ ...sensor, ...is.sensorNow(sensor.id, at) })) });
+      }),
+    },
+  ];
+}

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { ConfigInvalid } from '../../core/errors.ts';
+import { HttpProblem } from './problem.ts';
+import type { Reply } from './reply.ts';
+import type { Request } from './request.ts';
+
+const MAX_FILES = 1_000;
+const MAX_BYTES = 64 * 1024 * 1024;
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.json': 'application/json',
+  '.map': 'application/json',
+  '.webmanifest': 'application/manifest+json',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.jpg': 'image/jpeg',
+  '.webp': 'image/webp',
+  '.ico': 'image/x-icon',
+  '.woff2': 'font/woff2',
+  '.txt': 'text/plain; charset=utf-8',
+};
+
+/** Files that compress well, from this size on. */
+const COMPRESSED: ReadonlySet<string> = new Set(['.html', '.js', '.css', '.json', '.svg', '.txt', '.webmanifest']);
+const LEAST_BYTES = 1_000;
+
+interface Asset {
+  readonly body: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The same by content coding, the better one first. Compressed once, when the app is loaded. */
+  readonly coded: readonly { readonly coding: string; readonly body: Uint8Array }[];
+}
+
+/**
+ * The built browser app, held in memory: a request is looked up in a map and never touches the file system,
+ * so no path can lead out of the folder.
+ */
+export class StaticApp {
+  private readonly assets: ReadonlyMap<string, Asset>;
+
+  private constructor(assets: ReadonlyMap<string, Asset>) {
+    this.assets = assets;
+  }
+
+  /** Reads `folder` whole. A folder that is not there makes an app that answers `app-not-built`. Rejects with ConfigInvalid when it is too big. */
+  static async load(folder: string): Promise<StaticApp> {
+    const assets = new Map<string, Asset>();
+    let bytes = 0;
+    for (const path of await filesUnder(folder)) {
+      const file = join(folder, path);
+      bytes += (await stat(file)).size;
+      if (assets.size >= MAX_FILES || bytes > MAX_BYTES) {
+        throw new ConfigInvalid('webFolder', `${folder}: a browser app has at most ${MAX_FILES} files and 64 MiB`);
+      }
+      assets.set(`/${path}`, asset(path, await readFile(file)));
+    }
+    return new StaticApp(assets);
+  }
+
+  get built(): boolean {
+    return this.assets.has('/index.html');
+  }
+
+  /** The app's answer to GET or HEAD. Throws HttpProblem `not-found`, `method-not-allowed` or `app-not-built`. */
+  answer(request: Request): Reply {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      throw this.assets.has(request.path)
+        ? new HttpProblem('method-not-allowed', undefined, { allow: 'GET' })
+        : new HttpProblem('not-found');
+    }
+    const asset = this.find(request.path);
+    if (!asset) throw new HttpProblem('not-found');
+    if (request.headers.ifNoneMatch.includes(asset.headers.etag ?? '-')) {
+      return { status: 304, headers: asset.headers };
+    }
+    const accepted = request.headers.acceptEncoding.split(',').map((coding) => coding.split(';')[0]?.trim());
+    const coded = asset.coded.find(({ coding }) => accepted.includes(coding));
+    if (!coded) return { status: 200, headers: asset.headers, body: asset.body };
+    return { status: 200, headers: { ...asset.headers, 'content-encoding': coded.coding }, body: coded.body };
+  }
+
+  private find(path: string): Asset | undefined {
+    const exact = this.assets.get(path);
+    if (exact) return exact;
+    // A path without a dot is one of the app's own routes: the app itself sorts them out.
+    if (path.includes('.')) return undefined;
+    if (!this.built) throw new HttpProblem('app-not-built', 'run `npm run build`, then start again');
+    return this.assets.get('/index.html');
+  }
+}
+
+async function filesUnder(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, '/').length))
+      .map((path) => path.replaceAll('\\', '/'));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function asset(path: string, body: Uint8Array): Asset {
+  // The build puts a hash of the content into the names of what it puts into assets/: such a file never changes.
+  const forever = path.startsWith('assets/');
+  return {
+    body,
+    coded: codedForms(path, body),
+    headers: {
+      vary: 'accept-encoding',
+      'content-type': TYPES[extname(path)] ?? 'application/octet-stream',
+      'cache-control': forever ? 'public, max-age=31536000, immutable' : 'no-cache',
+      etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
+    },
+  };
+}
+
+function codedForms(path: string, body: Uint8Array): Asset['coded'] {
+  if (!COMPRESSED.has(extname(path)) || body.length < LEAST_BYTES) return [];
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 9 };
+  return [
+    { coding: 'br', body: brotliCompressSync(body, { params }) },
+    { coding: 'gzip', body: gzipSync(body) },
+  ];
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import type { Queue } from '../../backbone/queue/port.ts';
+import { type Batch, batchId, encodeBatch } from '../../telemetry/batch.ts';
+import { encodeImported } from '../../telemetry/imported.ts';
+import type { RegistryView } from '../../telemetry/registry.ts';
+import { Rulebook } from '../../telemetry/rules.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
+import { isUnit } from '../../telemetry/units.ts';
+import { parseBody } from '../http/parse.ts';
+import { HttpProblem, retryLater } from '../http/problem.ts';
+import { json } from '../http/reply.ts';
+import type { Route } from '../http/router.ts';
+import { readRows } from './rows.ts';
+import type { Sessions } from '../sign-in/sessions.ts';
+import { id } from '../http/query.ts';
+import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+
+const MAX_IMPORT_BODY = 1024 ** 2;
+export const MAX_IMPORT_ROWS = 5_000;
+/** Readings in one publish: a message that must be taken apart is taken apart by these. */
+const ROWS_OF_A_PUBLISH = 500;
+/** With more messages waiting, an import waits: what sensors send now goes first. */
+const MOST_WAITING = 500;
+
+const name = z.string().min(1).max(200);
+const importBody = z.strictObject({
+  sensor: id,
+  units: z.record(name, z.string().refine(isUnit, 'not a unit that Loam knows')).default({}),
+  rows: z
+    .array(z.tuple([z.int().min(0), z.number(), z.record(name, z.number())]))
+    .min(1)
+    .max(MAX_IMPORT_ROWS),
+});
+
+export interface ImportParts {
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  readonly queue: Queue;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/**
+ * `POST /api/farms/{farm}/import`: readings of the past, some thousands at a time, through the queue that sensors' readings go through.
+ * Answered when the queue has them on disk. Imported twice they are the same points.
+ */
+export function importRoutes({ registry, sessions, queue, now }: ImportParts): Route[] {
+  const rulebook = new Rulebook();
+  const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
+    const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
+    const { sensor, units, rows } = parseBody(importBody, request.body);
+    const known = registry.current().sensors.get(sensor);
+    if (known?.farm !== farm.id) throw new HttpProblem('not-found', `the farm has no registered sensor "${sensor}"`);
+    if ((await queue.depth()) > MOST_WAITING) throw retryLater('busy', 2, 'sensors’ own readings go first');
+    const received = now();
+    const { readings, refused } = readRows(rows, units, rulebook.of(farm.id, sensor, registry.current()), received);
+    const place = { farm: farm.id, field: known.field, sensor, topic: telemetryTopic(farm.id, sensor), received };
+    const publishes: Batch['publishes'][number][] = [];
+    for (let i = 0; i < readings.length; i += ROWS_OF_A_PUBLISH) {
+      publishes.push({ ...place, payload: encodeImported(readings.slice(i, i + ROWS_OF_A_PUBLISH)) });
+    }
+    if (publishes.length > 0) await queue.publish(encodeBatch({ id: batchId(), publishes, origin: 'import' }));
+    return json({ accepted: readings.length, refused }, { status: 202 });
+  });
+  return [{ method: 'POST', path: '/api/farms/{farm}/import', handler, maxBody: MAX_IMPORT_BODY }];
+}

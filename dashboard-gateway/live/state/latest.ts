@@ -1,0 +1,92 @@
+import type { Reading } from '../../../telemetry/reading.ts';
+import { clockSkew } from './status.ts';
+
+/** One metric's newest value. Times are Unix ms. */
+export interface Newest {
+  readonly ts: number;
+  readonly value: number;
+  readonly received: number;
+}
+
+export interface SensorLatest {
+  /** When the last reading was received, whatever it was measured. */
+  lastSeen: number;
+  /** How far the sensor's clock was off, in ms, at the best, in what was received last that tells; and when that was. */
+  skewMs: number;
+  skewAt: number;
+  readonly values: Map<string, Newest>;
+}
+
+/** How many values may be held in memory, over all farms. */
+export interface ValueBudget {
+  left: number;
+}
+
+/**
+ * What is newest of every sensor and metric of one farm, whichever way and in whichever order it came:
+ * the later `ts` wins, and of two with the same `ts` the one received later. So a backfill never takes the newest value back.
+ */
+export class FarmLatest {
+  readonly sensors = new Map<string, SensorLatest>();
+  private readonly budget: ValueBudget;
+  private held = 0;
+  private refused = 0;
+
+  constructor(budget: ValueBudget) {
+    this.budget = budget;
+  }
+
+  /** How many values were left out because the budget was spent. */
+  get leftOut(): number {
+    return this.refused;
+  }
+
+  take(reading: Reading): void {
+    const { values } = reading;
+    for (const metric in values) {
+      const value = values[metric];
+      if (value !== undefined) this.put(reading, metric, value);
+    }
+  }
+
+  /** Takes a value in. When the budget is spent, a metric that is not held yet is left out; false then. */
+  put(of: Omit<Reading, 'farm' | 'values'>, metric: string, value: number): boolean {
+    const { ts, received } = of;
+    const newest = this.sensors.get(of.sensor)?.values.get(metric);
+    if (newest === undefined && this.budget.left <= 0) {
+      this.refused++;
+      return false;
+    }
+    const known = this.seen(of);
+    if (newest === undefined) {
+      this.budget.left--;
+      this.held++;
+    } else if (ts < newest.ts || (ts === newest.ts && received < newest.received)) return true;
+    known.values.set(metric, { ts, value, received });
+    return true;
+  }
+
+  /** Gives back what it holds of the budget. Not to be used afterwards. */
+  release(): void {
+    this.budget.left += this.held;
+    this.held = 0;
+    this.sensors.clear();
+  }
+
+  private seen(of: Omit<Reading, 'farm' | 'values'>): SensorLatest {
+    const { sensor, received } = of;
+    const skewMs = clockSkew(of);
+    let known = this.sensors.get(sensor);
+    if (!known) {
+      known = { lastSeen: received, skewMs: 0, skewAt: 0, values: new Map() };
+      this.sensors.set(sensor, known);
+    }
+    if (received > known.lastSeen) known.lastSeen = received;
+    // Of several readings that came at once, old ones were kept back by the sensor; the newest shows its clock.
+    if (skewMs !== undefined && (received > known.skewAt || (received === known.skewAt && skewMs > known.skewMs))) {
+      known.skewMs = skewMs;
+      known.skewAt = received;
+    }
+    return known;
+  }
+}

@@ -1,0 +1,93 @@
+import type { Reading } from '../../../telemetry/reading.ts';
+import type { Standing } from '../../sensors/state.ts';
+
+type Times = Pick<Reading, 'ts' | 'received' | 'deviceTs' | 'backfill'>;
+
+/** A clock that is off by less is right: that much time passes on the way. */
+const SKEW_NOTICED_MS = 5_000;
+/** What was measured longer ago than this was kept back by the sensor: it tells nothing of its clock. */
+const KEPT_BACK_MS = 3_600_000;
+/** Metrics that tell of the sensor itself, the first that it reports counts. */
+const BATTERY = ['battery', 'battery_level', 'battery_percent', 'battery_voltage', 'battery_v'];
+const SIGNAL = ['rssi', 'signal', 'signal_strength'];
+const SIGNAL_STEP = 5;
+
+/** How a sensor is. What is not known is absent. */
+export interface SensorStatus extends Standing {
+  /** How far its clock is ahead (above 0) or behind, ms, to two digits; 0 below five seconds. */
+  readonly skewMs: number;
+  /** How many of its messages were refused lately. */
+  readonly refused: number;
+  /** As it reports it, a whole number. */
+  readonly battery?: number;
+  /** As it reports it (dBm for a radio), in steps of 5. */
+  readonly signal?: number;
+}
+
+/** A sensor as snapshots and the list of sensors have it. */
+export interface SensorNow extends SensorStatus {
+  /** When its last reading was received, Unix ms; null when none ever was. */
+  readonly lastSeen: number | null;
+}
+
+/** The sensors of one farm, as they are now. */
+export interface FarmNow {
+  /** Every sensor that is registered or reports. */
+  sensorIds(): ReadonlySet<string>;
+  /** How a sensor is at `now`, Unix ms. */
+  sensorNow(sensor: string, now: number): SensorNow;
+}
+
+/**
+ * How far a clock was off by one reading, ms; undefined when the reading tells nothing of it. A time in the future is the clock's; a time in the past
+ * may be, unless the reading was kept back. A time that was replaced because nobody could believe it (`deviceTs`) always is.
+ */
+export function clockSkew({ ts, received, deviceTs, backfill }: Times): number | undefined {
+  if (deviceTs !== undefined) return deviceTs - received;
+  return backfill || received - ts > KEPT_BACK_MS ? undefined : ts - received;
+}
+
+/** The status of a sensor that stands so, from its newest values and the number of its refused messages. */
+export function statusOf(
+  { state, since }: Standing,
+  latest: { readonly skewMs: number; readonly values: ReadonlyMap<string, { readonly value: number }> } | undefined,
+  refused: number,
+): SensorStatus {
+  const battery = firstOf(BATTERY, latest?.values, 1);
+  const signal = firstOf(SIGNAL, latest?.values, SIGNAL_STEP);
+  return {
+    state,
+    since,
+    skewMs: shownSkew(latest?.skewMs ?? 0),
+    refused,
+    ...(battery === undefined ? {} : { battery }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+/** Two that are the same text are the same to a viewer: `since` alone is no news. */
+export function statusKey(status: SensorStatus): string {
+  return `${urgentKey(status)} ${status.skewMs} ${status.battery} ${status.signal}`;
+}
+
+/** What of a status is told at once; the rest changes with every reading and is told now and then. */
+export function urgentKey({ state, refused }: SensorStatus): string {
+  return `${state} ${refused}`;
+}
+
+function shownSkew(ms: number): number {
+  if (Math.abs(ms) < SKEW_NOTICED_MS) return 0;
+  return Number(ms.toPrecision(2));
+}
+
+function firstOf(
+  names: readonly string[],
+  values: ReadonlyMap<string, { readonly value: number }> | undefined,
+  step: number,
+): number | undefined {
+  for (const name of names) {
+    const value = values?.get(name)?.value;
+    if (value !== undefined) return Math.round(value / step) * step;
+  }
+  return undefined;
+}

@@ -1,0 +1,67 @@
+import type { Commands } from '../backbone/commands.ts';
+import type { Queue } from '../backbone/queue/port.ts';
+import type { Store } from '../backbone/store/port.ts';
+import type { Health } from '../core/lifecycle.ts';
+import type { Logger } from '../core/logger.ts';
+import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
+import type { Bringers } from './sensors/bringers.ts';
+import type { DeadLetterDesk } from './dead-letters/desk.ts';
+import type { FirstSignIn } from './sign-in/first-sign-in.ts';
+import type { History } from './history/history.ts';
+import type { Route } from './http/router.ts';
+import type { FarmNow } from './live/state/status.ts';
+import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
+import { Passwords } from './sign-in/passwords.ts';
+import type { Sessions } from './sign-in/sessions.ts';
+import { Throttle } from './sign-in/throttle.ts';
+import type { Figures } from './system/figures.ts';
+import { commandRoutes } from './commands/routes.ts';
+import { deadLetterRoutes } from './dead-letters/routes.ts';
+import { exportRoutes } from './export/routes.ts';
+import { farmRoutes } from './farms/routes.ts';
+import { healthRoutes } from './system/health.ts';
+import { historyRoutes } from './history/routes.ts';
+import { importRoutes } from './import/routes.ts';
+import { sensorRoutes } from './sensors/routes.ts';
+import { signInRoutes } from './sign-in/routes.ts';
+import { systemRoutes } from './system/routes.ts';
+
+/** What the routes need to know and to do. */
+export interface RouteParts {
+  readonly registry: RegistryView & RegistryEditor;
+  readonly sessions: Sessions;
+  readonly store: Store;
+  readonly queue: Queue;
+  readonly commands: Commands;
+  readonly history: History;
+  readonly letters: DeadLetterDesk;
+  readonly figures: Figures;
+  readonly bringers: Bringers;
+  readonly health: () => readonly Health[];
+  readonly firstSignIn?: FirstSignIn | undefined;
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
+  readonly mqtt: () => MqttEndpoint;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** What durations are measured by, ms. */
+  readonly passed: () => number;
+}
+
+/** Every address of the HTTP interface. */
+export async function allRoutes(parts: RouteParts): Promise<Route[]> {
+  const passwords = await Passwords.create(parts.registry);
+  return [
+    ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.passed) }),
+    ...farmRoutes(parts),
+    ...sensorRoutes(parts),
+    ...commandRoutes(parts),
+    ...historyRoutes(parts),
+    ...exportRoutes(parts),
+    ...deadLetterRoutes(parts),
+    ...systemRoutes(parts),
+    ...importRoutes(parts),
+    ...healthRoutes(parts.health),
+  ];
+}

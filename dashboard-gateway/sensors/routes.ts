@@ -1,0 +1,206 @@
+import { z } from 'zod';
+import { explain, RegistryInvalid } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { hashSecret, newSecret } from '../../core/secrets.ts';
+import {
+  parseRegistry,
+  type Registry,
+  type RegistryEditor,
+  type RegistryView,
+  type Sensor,
+  sensorSchema,
+  UNASSIGNED,
+} from '../../telemetry/registry.ts';
+import { addSensor, changeSensor, removeSensor } from '../../telemetry/registry-edit.ts';
+import type { Bringers } from './bringers.ts';
+import { parseBody } from '../http/parse.ts';
+import { HttpProblem, retryLater } from '../http/problem.ts';
+import { created, json, noContent } from '../http/reply.ts';
+import type { Request } from '../http/request.ts';
+import type { Route } from '../http/router.ts';
+import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
+import { shownSensor } from './shown.ts';
+import { type Caller, isTokenHolder, type Sessions } from '../sign-in/sessions.ts';
+import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+
+const newSensor = sensorSchema.omit({ farm: true, secret: true });
+/** Sensors that are registered in one edit of the registry's file: each edit reads and writes all of it. */
+const newSensors = z
+  .array(newSensor)
+  .min(1)
+  .max(100)
+  .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, 'an id is there twice');
+const MAX_LIST_BYTES = 64 * 1024;
+const description = newSensor.omit({ id: true });
+
+export interface SensorParts {
+  readonly registry: RegistryView & RegistryEditor;
+  readonly sessions: Sessions;
+  readonly bringers: Bringers;
+  readonly mqtt: () => MqttEndpoint;
+  readonly log: Logger;
+}
+
+/**
+ * Sensors added, described anew, given a new secret and removed, by admins of their farm. Everything is checked against the file's own text
+ * while it is locked: what the gateway last read may be a second old.
+ */
+export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: SensorParts): Route[] {
+  /** A route for admins of the farm, who change the registry's text. */
+  const administer = (
+    method: Route['method'],
+    path: string,
+    act: (change: Change) => Promise<ReturnType<Route['handler']>>,
+  ): Route => ({
+    method,
+    path,
+    handler: signedIn(sessions, async (caller, request, { farm = '', sensor = '' }) => {
+      visibleFarm(registry.current(), caller.user, farm, 'admin');
+      return act(new Change({ registry, bringers, log, mqtt: mqtt() }, caller, request, farm, sensor));
+    }),
+  });
+  const one = '/api/farms/{farm}/sensors/{sensor}';
+  return [
+    { ...administer('POST', '/api/farms/{farm}/sensors', (change) => change.add()), maxBody: MAX_LIST_BYTES },
+    administer('PUT', one, (change) => change.describe()),
+    administer('POST', `${one}/secret`, (change) => change.replaceSecret()),
+    administer('DELETE', one, (change) => change.remove()),
+  ];
+}
+
+/** One change that an admin asks for. */
+class Change {
+  private readonly parts: Pick<SensorParts, 'registry' | 'bringers' | 'log'> & { readonly mqtt: MqttEndpoint };
+  private readonly caller: Caller;
+  private readonly request: Request;
+  private readonly farm: string;
+  private readonly sensor: string;
+
+  constructor(parts: Change['parts'], caller: Caller, request: Request, farm: string, sensor: string) {
+    this.parts = parts;
+    this.caller = caller;
+    this.request = request;
+    this.farm = farm;
+    this.sensor = sensor;
+  }
+
+  /** One sensor, or a list of them: all of it is registered, or nothing. */
+  async add() {
+    const { body } = this.request;
+    const isList = body.trimStart().startsWith('[');
+    const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
+    const sensors = asked.map((sensor) => ({ ...sensor, secret: newSecret() }));
+    const elsewhere = await this.elsewhere(...sensors.map(({ id }) => id));
+    await this.edit((text, current) => {
+      for (const { id, field } of sensors) {
+        if (current.sensors.has(id) || elsewhere.has(id)) throw taken(id);
+        this.refuseField(current, field);
+      }
+      const registered = sensors.map(({ id, secret, ...described }) => {
+        return { id, farm: this.farm, ...described, secret: hashSecret(secret) };
+      });
+      return addSensor(text, ...registered);
+    });
+    const answers = sensors.map(({ id, secret }) => {
+      this.say(id, 'sensor added');
+      return { ...this.shown(id), secret, connection: this.connection(id) };
+    });
+    return created(isList ? answers : answers[0]);
+  }
+
+  /** A sensor that nobody registered, brought by a bridge, is registered by the way: it needs no secret. */
+  async describe() {
+    const described = parseBody(description, this.request.body);
+    const id = newSensor.shape.id.safeParse(this.sensor).data;
+    if (id === undefined) throw new HttpProblem('not-found', 'no sensor can have this id');
+    let isNew = false;
+    const elsewhere = await this.elsewhere(id);
+    await this.edit((text, current) => {
+      const known = current.sensors.get(id);
+      if (known?.farm !== this.farm && (known !== undefined || elsewhere.has(id))) throw taken(id);
+      this.refuseField(current, described.field);
+      isNew = known === undefined;
+      const { name, position, ...rest } = described;
+      return isNew
+        ? addSensor(text, { id, farm: this.farm, ...described })
+        : changeSensor(text, id, { ...rest, name, position });
+    });
+    this.say(id, isNew ? 'sensor registered' : 'sensor changed');
+    return json(this.shown(id), { status: isNew ? 201 : 200 });
+  }
+
+  async replaceSecret() {
+    const secret = newSecret();
+    await this.edit((text, current) => {
+      this.refuseStranger(current);
+      return changeSensor(text, this.sensor, { secret: hashSecret(secret) });
+    });
+    this.say(this.sensor, 'sensor has a new secret');
+    return json({ ...this.shown(this.sensor), secret, connection: this.connection(this.sensor) });
+  }
+
+  async remove() {
+    await this.edit((text, current) => {
+      this.refuseStranger(current);
+      return removeSensor(text, this.sensor);
+    });
+    this.say(this.sensor, 'sensor removed');
+    return noContent();
+  }
+
+  /**
+   * Those ids that are another farm's although nobody registered them. Asked also of one that is registered elsewhere: the answer and how long
+   * it takes must not tell which of the two it is. One that is registered here needs no store to be changed.
+   */
+  private async elsewhere(...ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const { registry, bringers } = this.parts;
+    const strangers = ids.filter((id) => registry.current().sensors.get(id)?.farm !== this.farm);
+    return strangers.length === 0 ? new Set() : await bringers.elsewhere(this.farm, strangers);
+  }
+
+  private async edit(change: (text: string, current: Registry) => string): Promise<void> {
+    try {
+      await this.parts.registry.edit((text) => {
+        const current = parseRegistry(text);
+        const { user } = this.caller;
+        const now = isTokenHolder(user) ? user : current.users.get(user.name);
+        if (now === undefined) throw new HttpProblem('forbidden');
+        visibleFarm(current, now, this.farm, 'admin');
+        return change(text, current);
+      });
+    } catch (error) {
+      if (!(error instanceof RegistryInvalid)) throw error;
+      this.parts.log.error(`the registry cannot be changed: ${explain(error)}`);
+      throw retryLater('registry-unavailable', 5, explain(error));
+    }
+  }
+
+  private refuseField(current: Registry, field: string): void {
+    if (field === UNASSIGNED || current.fields.get(this.farm)?.has(field)) return;
+    throw new HttpProblem('invalid-request', `field: the farm has no field "${field}"`);
+  }
+
+  private refuseStranger(current: Registry): void {
+    if (current.sensors.get(this.sensor)?.farm === this.farm) return;
+    throw new HttpProblem('not-found', `the farm has no registered sensor "${this.sensor}"`);
+  }
+
+  private shown(id: string): { sensor: ReturnType<typeof shownSensor> } {
+    const sensor: Sensor | undefined = this.parts.registry.current().sensors.get(id);
+    // Somebody removed it since.
+    if (sensor === undefined) throw new HttpProblem('conflict', `sensor "${id}" was removed in the meantime`);
+    return { sensor: shownSensor(sensor) };
+  }
+
+  private connection(id: string) {
+    return connectionOf(endpointFor(this.parts.mqtt, this.request.headers.host), this.farm, id);
+  }
+
+  private say(sensor: string, what: string): void {
+    this.parts.log.info({ farm: this.farm, sensor, by: this.caller.user.name }, what);
+  }
+}
+
+function taken(id: string): HttpProblem {
+  return new HttpProblem('conflict', `there is a sensor "${id}" already; an id belongs to one farm`);
+}

@@ -1,0 +1,23 @@
+import { type Registry, type Sensor, UNASSIGNED } from '../../telemetry/registry.ts';
+import { DEFAULT_INTERVAL_S } from './state.ts';
+
+/** A sensor as people see it. Its secret's hash is for the broker alone. */
+export type ShownSensor = Pick<Sensor, 'id' | 'field' | 'position' | 'interval' | 'role'> & { readonly name: string };
+
+/** A registered sensor as people see it. */
+export function shownSensor({ secret: _, farm: __, ...shown }: Sensor): ShownSensor {
+  return { ...shown, name: shown.name ?? shown.id };
+}
+
+/** A farm's registered sensors, then those of `reporting` that nobody registered. */
+export function sensorsOf(registry: Registry, farm: string, reporting: Iterable<string>): ShownSensor[] {
+  const registered = registry.sensorsOfFarm.get(farm) ?? [];
+  const shown = registered.map(shownSensor);
+  const known = new Set(registered.map((s) => s.id));
+  for (const id of reporting) {
+    if (!known.has(id)) {
+      shown.push({ id, field: UNASSIGNED, name: id, interval: DEFAULT_INTERVAL_S, role: 'sensor' });
+    }
+  }
+  return shown;
+}

@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import type { RegistryView, User } from '../../telemetry/registry.ts';
+import { type FirstSignIn, isLoopback } from './first-sign-in.ts';
+import { parseBody } from '../http/parse.ts';
+import { HttpProblem, retryLater } from '../http/problem.ts';
+import { json, noContent } from '../http/reply.ts';
+import type { Request } from '../http/request.ts';
+import type { Route } from '../http/router.ts';
+import type { Passwords } from './passwords.ts';
+import { clearedCookie, isTokenHolder, type Sessions } from './sessions.ts';
+import type { Throttle } from './throttle.ts';
+import { signedIn, visibleFarms } from './signed-in.ts';
+
+const MIN_PASSWORD = 10;
+const MAX_PASSWORD = 200;
+
+const anyPassword = z.string().max(1000);
+const login = z.union([
+  z.strictObject({
+    user: z.string().min(1).max(64),
+    password: anyPassword,
+    answer: z.enum(['cookie', 'token']).default('cookie'),
+  }),
+  z.strictObject({ token: z.string().min(1).max(200) }),
+]);
+const passwordChange = z.strictObject({
+  password: z.string().min(MIN_PASSWORD).max(MAX_PASSWORD),
+  current: anyPassword.optional(),
+});
+
+export interface SignInParts {
+  readonly registry: RegistryView;
+  readonly sessions: Sessions;
+  readonly passwords: Passwords;
+  readonly throttle: Throttle;
+  readonly firstSignIn?: FirstSignIn | undefined;
+}
+
+/** Signing in and out, who am I, and a new password. */
+export function signInRoutes(parts: SignInParts): Route[] {
+  const { registry, sessions, passwords } = parts;
+  return [
+    {
+      method: 'POST',
+      path: '/api/login',
+      handler: async (request) => {
+        const given = parseBody(login, request.body);
+        const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
+        const who = describe(registry, user);
+        // A program keeps a token where it likes; a browser must not be able to read its own.
+        if ('answer' in given && given.answer === 'token') return json({ ...who, ...(await sessions.issue(user)) });
+        return json(who, { headers: await sessions.cookie(user, request) });
+      },
+    },
+    { method: 'POST', path: '/api/logout', handler: (request) => noContent(clearedCookie(request)) },
+    {
+      method: 'GET',
+      path: '/api/me',
+      handler: signedIn(sessions, ({ user }) => json(describe(registry, user))),
+    },
+    {
+      method: 'PUT',
+      path: '/api/me/password',
+      handler: signedIn(sessions, async ({ user }, request) => {
+        if (isTokenHolder(user)) throw new HttpProblem('forbidden', 'the admin token is no user and has no password');
+        const { password, current } = parseBody(passwordChange, request.body);
+        if (user.password !== undefined) await proven(parts, request, user.name, user, current ?? '');
+        const changed = await passwords.set(user.name, password);
+        return noContent(await sessions.cookie(changed, request));
+      }),
+    },
+  ];
+}
+
+function byPassword(parts: SignInParts, request: Request, given: { user: string; password: string }): Promise<User> {
+  return proven(parts, request, given.user, parts.registry.current().users.get(given.user), given.password);
+}
+
+/** The user, when the password is theirs. Rejects with HttpProblem `wrong-credentials` or `too-many-attempts`. */
+async function proven(
+  { passwords, throttle }: SignInParts,
+  { remoteAddress }: Request,
+  name: string,
+  user: User | undefined,
+  password: string,
+): Promise<User> {
+  slowDown(throttle, name, remoteAddress);
+  const right = await passwords.check(user, password);
+  if (!right || !user) throw new HttpProblem('wrong-credentials');
+  throttle.succeeded(name, remoteAddress);
+  return user;
+}
+
+function byToken({ firstSignIn, registry, throttle }: SignInParts, request: Request, token: string): User {
+  // The name cannot be a user's: guessing tokens slows nobody's sign-in by password.
+  slowDown(throttle, '(first sign-in)', request.remoteAddress);
+  // A proxy on this machine makes everybody look local: what it passes on is not.
+  const local = isLoopback(request.remoteAddress) && !request.headers.forwarded;
+  const name = local ? firstSignIn?.exchange(token, request.remoteAddress) : undefined;
+  const user = name === undefined ? undefined : registry.current().users.get(name);
+  if (!user) throw new HttpProblem('wrong-credentials');
+  throttle.succeeded('(first sign-in)', request.remoteAddress);
+  return user;
+}
+
+function slowDown(throttle: Throttle, name: string, address: string): void {
+  const wait = throttle.begin(name, address);
+  if (wait > 0) throw retryLater('too-many-attempts', wait / 1000);
+}
+
+function describe(registry: RegistryView, user: User) {
+  const farms = visibleFarms(registry.current(), user).map(({ farm, role }) => ({ id: farm.id, role }));
+  return { user: user.name, farms, passwordSet: user.password !== undefined };
+}

@@ -1,0 +1,44 @@
+import { type Farm, type Registry, ROLES, type Role, roleOn, type User } from '../../telemetry/registry.ts';
+import { HttpProblem } from '../http/problem.ts';
+import { type AnyReply, withHeaders } from '../http/reply.ts';
+import type { Request } from '../http/request.ts';
+import type { Handler, Params } from '../http/router.ts';
+import type { Caller, Sessions } from './sessions.ts';
+
+export type CallerHandler = (caller: Caller, request: Request, params: Params) => AnyReply | Promise<AnyReply>;
+
+/** A handler for callers with a session; others get `not-signed-in`. An ageing cookie is replaced by the way. */
+export function signedIn(sessions: Sessions, handler: CallerHandler): Handler {
+  return async (request, params) => {
+    const caller = await sessions.caller(request.headers);
+    if (!caller) throw new HttpProblem('not-signed-in');
+    const reply = await handler(caller, request, params);
+    if (!caller.renew || 'set-cookie' in reply.headers) return reply;
+    return withHeaders(reply, await sessions.cookie(caller.user, request));
+  };
+}
+
+/**
+ * The farm and the user's role on it, which must be `least` or more. Throws HttpProblem `forbidden`;
+ * to who may not see the farm it is the same whether or not there is one.
+ */
+export function visibleFarm(
+  registry: Registry,
+  user: User,
+  id: string,
+  least: Role = 'viewer',
+): { farm: Farm; role: Role } {
+  const farm = registry.farms.get(id);
+  const role = roleOn(user, id);
+  if (!farm || !role) throw new HttpProblem('forbidden');
+  if (ROLES.indexOf(role) < ROLES.indexOf(least)) throw new HttpProblem('forbidden', `only for ${least}s of the farm`);
+  return { farm, role };
+}
+
+/** Every farm that a user may see, in the registry's order. */
+export function visibleFarms(registry: Registry, user: User): { farm: Farm; role: Role }[] {
+  return [...registry.farms.values()].flatMap((farm) => {
+    const role = roleOn(user, farm.id);
+    return role ? [{ farm, role }] : [];
+  });
+}
