@@ -4,7 +4,7 @@ import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
 import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
-import { Receipts } from '../broker/receipts.ts';
+import { Receipts } from '../broker/ingest/receipts.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';

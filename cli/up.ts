@@ -1,6 +1,6 @@
 import { Broker } from '../broker/broker.ts';
 import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
-import { Receipts } from '../broker/receipts.ts';
+import { Receipts } from '../broker/ingest/receipts.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import type { Health, House } from '../core/lifecycle.ts';

@@ -1,6 +1,6 @@
 import type { Commands } from '../../backbone/commands.ts';
 import type { Claim } from '../../telemetry/command.ts';
-import type { Subscriber } from '../subscribers.ts';
+import type { Subscriber } from '../sessions/subscribers.ts';
 
 /** How long a claim keeps other brokers from sending. One of a broker that died is in nobody's way for longer. */
 const LEASE_MS = 30_000;

@@ -6,8 +6,8 @@ import type { Logger } from '../../core/logger.ts';
 import { type Command, type CommandEntry, commandEnvelope } from '../../telemetry/command.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { commandsTopic } from '../../telemetry/topic.ts';
-import type { Sent } from '../session-state.ts';
-import type { Subscriber, Subscribers } from '../subscribers.ts';
+import type { Sent } from '../sessions/session-state.ts';
+import type { Subscriber, Subscribers } from '../sessions/subscribers.ts';
 import { Claims } from './claims.ts';
 
 const SWEEP_MS = 1_000;

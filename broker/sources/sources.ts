@@ -8,11 +8,11 @@ import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/re
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { newCounters } from '../counters.ts';
-import { Door } from '../door.ts';
+import { Door } from '../ingest/door.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import { Receipts } from '../receipts.ts';
-import { Refusals } from '../refusals.ts';
-import { Rights } from '../rights.ts';
+import { Receipts } from '../ingest/receipts.ts';
+import { Refusals } from '../auth/refusals.ts';
+import { Rights } from '../auth/rights.ts';
 import { Source, type SourcePatience } from './source.ts';
 
 export interface SourcesOptions {

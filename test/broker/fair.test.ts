@@ -4,7 +4,7 @@ import type { Log } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
-import { Bucket } from '../../broker/bucket.ts';
+import { Bucket } from '../../broker/ingest/bucket.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { decodeDead, encodeDead } from '../../telemetry/batch.ts';

@@ -1,5 +1,5 @@
 import { connect as connectTcp, type Socket } from 'node:net';
-import { packetLength } from '../../broker/frame.ts';
+import { packetLength } from '../../broker/mqtt/frame.ts';
 import { until } from '../services/wait.ts';
 import { type ConnectBytes, connect, PINGREQ, typeOf } from './mqtt-bytes.ts';
 

@@ -5,7 +5,7 @@ import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
 import type { Store } from '../../backbone/store/port.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
-import { type ReceiptLimits, Receipts } from '../../broker/receipts.ts';
+import { type ReceiptLimits, Receipts } from '../../broker/ingest/receipts.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { createValidate } from '../../workers/validate.ts';

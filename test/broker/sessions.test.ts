@@ -4,8 +4,8 @@ import type { Queue } from '../../backbone/queue/port.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { newCounters } from '../../broker/counters.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
-import type { Sent } from '../../broker/session-state.ts';
-import { SessionStore } from '../../broker/session-store.ts';
+import type { Sent } from '../../broker/sessions/session-state.ts';
+import { SessionStore } from '../../broker/sessions/session-store.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { Book, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf, Valve } from './harness.ts';
 

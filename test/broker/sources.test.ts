@@ -9,7 +9,7 @@ import { DEAD_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
 import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
 import type { Queue } from '../../backbone/queue/port.ts';
 import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
-import { Receipts } from '../../broker/receipts.ts';
+import { Receipts } from '../../broker/ingest/receipts.ts';
 import { Sources, type SourcesOptions } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';

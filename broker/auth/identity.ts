@@ -1,5 +1,5 @@
-import { hashSecret, sameText } from '../core/secrets.ts';
-import type { Registry, Sensor } from '../telemetry/registry.ts';
+import { hashSecret, sameText } from '../../core/secrets.ts';
+import type { Registry, Sensor } from '../../telemetry/registry.ts';
 
 /** Who a connection belongs to, as the registry said when it was let in. */
 export interface Identity {

@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, PublishPacket } from 'aedes';
-import type { BrokerCounters } from './counters.ts';
-import type { Identity } from './identity.ts';
-import type { BrokerLimits } from './limits.ts';
+import type { BrokerCounters } from '../counters.ts';
+import type { Identity } from '../auth/identity.ts';
+import type { BrokerLimits } from '../limits.ts';
 import { SessionState } from './session-state.ts';
 
 type StoreLimits = Pick<BrokerLimits, 'sessions' | 'sessionsPerIdentity' | 'sessionMs'>;

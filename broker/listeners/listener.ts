@@ -1,9 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
-import { ConfigInvalid, explain } from '../core/errors.ts';
-import type { Addresses } from './addresses.ts';
-import type { BrokerCounters } from './counters.ts';
+import { ConfigInvalid, explain } from '../../core/errors.ts';
+import type { Addresses } from '../auth/addresses.ts';
+import type { BrokerCounters } from '../counters.ts';
 
 /** A connection that a client has made, by whatever way. */
 export interface Arrival {

@@ -1,4 +1,4 @@
-import type { Identity } from './identity.ts';
+import type { Identity } from '../auth/identity.ts';
 
 /**
  * How a command sent to a client ended: its PUBACK came, or the session is gone without it;

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
-import type { BrokerLimits } from './limits.ts';
+import type { BrokerLimits } from '../limits.ts';
 
 type AddressLimits = Pick<BrokerLimits, 'connections' | 'connectionsPerAddress'>;
 

@@ -1,8 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
-import { ConfigInvalid, explain } from '../core/errors.ts';
-import type { Logger } from '../core/logger.ts';
+import { ConfigInvalid, explain } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
 
 /** Where the certificate is: PEM files. */
 export interface CertificateFiles {

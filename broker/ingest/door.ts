@@ -1,11 +1,11 @@
-import type { Queue } from '../backbone/queue/port.ts';
-import { explain, LoamError } from '../core/errors.ts';
-import { backoff, type Health, healthOf } from '../core/lifecycle.ts';
-import type { Logger } from '../core/logger.ts';
-import { FarmCounter, Metrics } from '../core/metrics.ts';
-import { batchId, encodeBatch, type Publish } from '../telemetry/batch.ts';
-import type { BrokerCounters } from './counters.ts';
-import type { BrokerLimits } from './limits.ts';
+import type { Queue } from '../../backbone/queue/port.ts';
+import { explain, LoamError } from '../../core/errors.ts';
+import { backoff, type Health, healthOf } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import { FarmCounter, Metrics } from '../../core/metrics.ts';
+import { batchId, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import type { BrokerCounters } from '../counters.ts';
+import type { BrokerLimits } from '../limits.ts';
 
 /** Who a publish is kept for. While `waits` is true it is tried again until the queue has it; without it a refusal drops it. */
 export interface Owner {

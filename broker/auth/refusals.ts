@@ -1,13 +1,13 @@
-import { DeadLetters } from '../backbone/dead-letters.ts';
-import type { DeadQuota } from '../backbone/dead-quota.ts';
-import type { Log } from '../backbone/log/port.ts';
-import { explain } from '../core/errors.ts';
-import { withDeadline } from '../core/lifecycle.ts';
-import type { Logger } from '../core/logger.ts';
-import type { Metrics } from '../core/metrics.ts';
-import type { DeadLetter, Publish } from '../telemetry/batch.ts';
-import type { BrokerCounters } from './counters.ts';
-import type { OnRefused } from './publishing.ts';
+import { DeadLetters } from '../../backbone/dead-letters.ts';
+import type { DeadQuota } from '../../backbone/dead-quota.ts';
+import type { Log } from '../../backbone/log/port.ts';
+import { explain } from '../../core/errors.ts';
+import { withDeadline } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import type { DeadLetter, Publish } from '../../telemetry/batch.ts';
+import type { BrokerCounters } from '../counters.ts';
+import type { OnRefused } from '../ingest/publishing.ts';
 import type { RefusedReason } from './rights.ts';
 
 /** A client that publishes to foreign topics without end must not push other dead letters out of their log. */

@@ -1,6 +1,6 @@
-import type { Logger } from '../core/logger.ts';
-import type { Metrics } from '../core/metrics.ts';
-import type { BrokerLimits } from './limits.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import type { BrokerLimits } from '../limits.ts';
 
 export type ReceiptLimits = Pick<BrokerLimits, 'receiptSensors' | 'aheadMs'>;
 

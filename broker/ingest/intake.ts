@@ -1,4 +1,4 @@
-import type { BrokerLimits } from './limits.ts';
+import type { BrokerLimits } from '../limits.ts';
 
 type IntakeLimits = Pick<BrokerLimits, 'publishes' | 'publishBytes' | 'waitingBytes'>;
 

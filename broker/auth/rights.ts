@@ -1,11 +1,11 @@
-import { type RegistryView, UNASSIGNED } from '../telemetry/registry.ts';
+import { type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
 import {
   commandsTopic,
   parsePublishTopic,
   parseTelemetryTopic,
   type TelemetryTopic,
   telemetryTopic,
-} from '../telemetry/topic.ts';
+} from '../../telemetry/topic.ts';
 import type { Identity } from './identity.ts';
 
 /** Why a publish was refused: a stable word for counting and for dead letters. */
