@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Config } from '../core/config.ts';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
-import { commandToken } from './data-folder.ts';
+import { commandToken } from '../roles/data-folder.ts';
 
 const DEADLINE_MS = 60_000;
 

@@ -3,9 +3,9 @@ import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
-import { isThere, prepareDataFolder } from './data-folder.ts';
-import { refuseLost } from './first-registry.ts';
-import { opened, openRegistry, withoutSecrets } from './ports.ts';
+import { isThere, prepareDataFolder } from '../roles/data-folder.ts';
+import { refuseLost } from '../roles/first-registry.ts';
+import { opened, openRegistry, withoutSecrets } from '../roles/ports.ts';
 
 /** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. Returns the exit code, 0 or 2. */
 export async function check(config: Config): Promise<number> {

@@ -4,7 +4,7 @@ import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts'
 import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { type Options, settingsOf } from './options.ts';
-import { runUntilSignal, type Start } from './run.ts';
+import { runUntilSignal, type Start } from '../roles/run.ts';
 import { LONGEST_TTL, listCommands, sendCommand } from './sensor-commands.ts';
 import { simulateOptions } from './simulate/command-line.ts';
 
@@ -40,13 +40,13 @@ const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
 const code = {
   audit: () => import('./audit.ts'),
   check: () => import('./check.ts'),
-  first: () => import('./first-registry.ts'),
+  first: () => import('../roles/first-registry.ts'),
   dead: () => import('./dead.ts'),
   imports: () => import('./import.ts'),
-  roles: () => import('./roles.ts'),
+  roles: () => import('../roles/roles.ts'),
   sensor: () => import('./sensor.ts'),
   simulate: () => import('./simulate.ts'),
-  up: () => import('./up.ts'),
+  up: () => import('../roles/up.ts'),
   user: () => import('./user.ts'),
 };
 

@@ -6,7 +6,7 @@ import { hashPassword } from '../core/secrets.ts';
 import { EVERY_FARM, parseRegistry, ROLES, type Role, type User } from '../telemetry/registry.ts';
 import { putUser, removeUser } from '../telemetry/registry-edit.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { openRegistry } from './ports.ts';
+import { openRegistry } from '../roles/ports.ts';
 import { edit } from './sensor.ts';
 
 const SHORTEST_PASSWORD = 10;

@@ -8,7 +8,7 @@ import type { Line } from '../../simulators/profile/devices.ts';
 import type { SignIn } from '../../simulators/run.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Api } from '../api.ts';
-import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../data-folder.ts';
+import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../../roles/data-folder.ts';
 
 const farms = z.object({
   farms: z.array(z.object({ id: z.string(), fields: z.array(z.object({ id: z.string() })) })),

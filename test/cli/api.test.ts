@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
 import { Api } from '../../cli/api.ts';
-import { adminToken } from '../../cli/data-folder.ts';
+import { adminToken } from '../../roles/data-folder.ts';
 import { type Config, loadConfig } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';

@@ -1,7 +1,7 @@
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { adminToken } from '../../cli/data-folder.ts';
+import { adminToken } from '../../roles/data-folder.ts';
 import { importCommand } from '../../cli/import.ts';
 import { loadConfig } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';

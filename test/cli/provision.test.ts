@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { Api } from '../../cli/api.ts';
-import { adminToken } from '../../cli/data-folder.ts';
+import { adminToken } from '../../roles/data-folder.ts';
 import { knownSecrets, provision } from '../../cli/simulate/sign-ins.ts';
 import { type Config, loadConfig } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
