@@ -1,17 +1,17 @@
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import type { Disks } from './disk.ts';
-import { LateLog } from './log/late.ts';
-import { openLmdbLog } from './log/lmdb.ts';
-import type { Log, LogLimits } from './log/port.ts';
-import { openRabbitLog } from './log/rabbitmq.ts';
-import { openLmdbQueue } from './queue/lmdb.ts';
-import type { Queue } from './queue/port.ts';
-import { openRabbitQueue } from './queue/rabbitmq.ts';
-import { openSpool, type SpooledQueue } from './queue/spool.ts';
-import { openDuckdbStore } from './store/duckdb.ts';
-import { openInfluxStore } from './store/influx.ts';
-import type { Store } from './store/port.ts';
+import type { Disks } from './files/disk.ts';
+import { LateLog } from './ports/late-log.ts';
+import { openLmdbLog } from './lmdb/log.ts';
+import type { Log, LogLimits } from './ports/log.ts';
+import { openRabbitLog } from './rabbitmq/log.ts';
+import { openLmdbQueue } from './lmdb/queue.ts';
+import type { Queue } from './ports/queue.ts';
+import { openRabbitQueue } from './rabbitmq/queue.ts';
+import { openSpool, type SpooledQueue } from './spool/spool.ts';
+import { openDuckdbStore } from './duckdb/store.ts';
+import { openInfluxStore } from './influx/store.ts';
+import type { Store } from './ports/store.ts';
 
 /** The one place that turns a URL into an adapter. `disks` are those that the process keeps files on: embedded adapters leave room there. */
 

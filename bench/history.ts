@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { openInfluxStore } from '../backbone/store/influx.ts';
-import type { Store } from '../backbone/store/port.ts';
+import { openInfluxStore } from '../backbone/influx/store.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import { Place } from '../test/gateway/harness.ts';
 import { startInflux } from '../test/services/influx.ts';

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { Aedes } from 'aedes';
-import type { Log } from '../backbone/log/port.ts';
-import type { Queue } from '../backbone/queue/port.ts';
+import type { Log } from '../backbone/ports/log.ts';
+import type { Queue } from '../backbone/ports/queue.ts';
 import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';

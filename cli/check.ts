@@ -1,4 +1,4 @@
-import { LIVE_LOG_LIMITS } from '../backbone/log/port.ts';
+import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';

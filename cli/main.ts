@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { Disks } from '../backbone/disk.ts';
+import { Disks } from '../backbone/files/disk.ts';
 import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
 import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';

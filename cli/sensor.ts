@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { editRegistryFile } from '../backbone/registry-file.ts';
+import { editRegistryFile } from '../backbone/registry/file.ts';
 import type { Config } from '../core/config.ts';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';

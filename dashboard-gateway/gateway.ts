@@ -1,7 +1,7 @@
-import type { Commands } from '../backbone/commands.ts';
-import { DEAD_LOG_LIMITS, type Log } from '../backbone/log/port.ts';
-import type { Queue } from '../backbone/queue/port.ts';
-import type { Store } from '../backbone/store/port.ts';
+import type { Commands } from '../backbone/commands/commands.ts';
+import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
+import type { Queue } from '../backbone/ports/queue.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import { type Health, healthOf, type Part, withDeadline } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';

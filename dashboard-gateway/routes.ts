@@ -1,6 +1,6 @@
-import type { Commands } from '../backbone/commands.ts';
-import type { Queue } from '../backbone/queue/port.ts';
-import type { Store } from '../backbone/store/port.ts';
+import type { Commands } from '../backbone/commands/commands.ts';
+import type { Queue } from '../backbone/ports/queue.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';

@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { LIVE_LOG_LIMITS } from '../backbone/log/port.ts';
+import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';

@@ -1,4 +1,4 @@
-import { Commands } from '../backbone/commands.ts';
+import { Commands } from '../backbone/commands/commands.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -6,11 +6,11 @@ import {
   type Log,
   type LogLimits,
   TRIALS_LOG_LIMITS,
-} from '../backbone/log/port.ts';
+} from '../backbone/ports/log.ts';
 import { isEmbedded, openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
-import type { Queue } from '../backbone/queue/port.ts';
-import { describeRegistryError, RegistryFile } from '../backbone/registry-file.ts';
-import type { Store } from '../backbone/store/port.ts';
+import type { Queue } from '../backbone/ports/queue.ts';
+import { describeRegistryError, RegistryFile } from '../backbone/registry/file.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { House } from '../core/lifecycle.ts';

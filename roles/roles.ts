@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { Commands } from '../backbone/commands.ts';
+import type { Commands } from '../backbone/commands/commands.ts';
 import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';

@@ -1,4 +1,4 @@
-import type { Disks } from '../backbone/disk.ts';
+import type { Disks } from '../backbone/files/disk.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { House } from '../core/lifecycle.ts';

@@ -1,5 +1,5 @@
 import type { Counter, Histogram } from 'prom-client';
-import type { Queue } from '../backbone/queue/port.ts';
+import type { Queue } from '../backbone/ports/queue.ts';
 import { FarmCounter, LabelValues, type Metrics } from '../core/metrics.ts';
 import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';

@@ -1,4 +1,4 @@
-import type { Store } from '../backbone/store/port.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import { explain, StoreRejected, WriteTooLarge } from '../core/errors.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import { isOutage, type Patience } from './outage.ts';

@@ -1,7 +1,7 @@
-import type { DeadLetters } from '../backbone/dead-letters.ts';
-import type { Log } from '../backbone/log/port.ts';
-import type { Delivery } from '../backbone/queue/port.ts';
-import type { Store } from '../backbone/store/port.ts';
+import type { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
+import type { Log } from '../backbone/ports/log.ts';
+import type { Delivery } from '../backbone/ports/queue.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import { EncodingInvalid, explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';

@@ -1,4 +1,4 @@
-import type { Log } from '../backbone/log/port.ts';
+import type { Log } from '../backbone/ports/log.ts';
 import { EncodingInvalid, explain } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { type Batch, type DeadLetter, decodeBatch, type Publish } from '../telemetry/batch.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Log } from '../backbone/log/port.ts';
+import type { Log } from '../backbone/ports/log.ts';
 import { Trimmed } from '../core/errors.ts';
 
 const record = z.object({ unit: z.string(), is: z.enum(['begun', 'ended']) });

@@ -1,7 +1,7 @@
-import { DeadLetters } from '../backbone/dead-letters.ts';
-import type { Log } from '../backbone/log/port.ts';
-import type { Consumer, Delivery, Queue } from '../backbone/queue/port.ts';
-import type { Store } from '../backbone/store/port.ts';
+import { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
+import type { Log } from '../backbone/ports/log.ts';
+import type { Consumer, Delivery, Queue } from '../backbone/ports/queue.ts';
+import type { Store } from '../backbone/ports/store.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';

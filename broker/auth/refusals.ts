@@ -1,6 +1,6 @@
-import { DeadLetters } from '../../backbone/dead-letters.ts';
-import type { DeadQuota } from '../../backbone/dead-quota.ts';
-import type { Log } from '../../backbone/log/port.ts';
+import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
+import type { DeadQuota } from '../../backbone/dead-letters/quota.ts';
+import type { Log } from '../../backbone/ports/log.ts';
 import { explain } from '../../core/errors.ts';
 import { withDeadline } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';

@@ -1,4 +1,4 @@
-import type { Commands } from '../../backbone/commands.ts';
+import type { Commands } from '../../backbone/commands/commands.ts';
 import type { Claim } from '../../telemetry/command.ts';
 import type { Subscriber } from '../sessions/subscribers.ts';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Commands } from '../../backbone/commands.ts';
+import type { Commands } from '../../backbone/commands/commands.ts';
 import { explain } from '../../core/errors.ts';
 import { backoff, type Part, pause, withDeadline } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';

@@ -1,4 +1,4 @@
-import type { Queue } from '../../backbone/queue/port.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { explain, LoamError } from '../../core/errors.ts';
 import { backoff, type Health, healthOf } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Log } from '../../backbone/log/port.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import type { Log } from '../../backbone/ports/log.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Health, Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';

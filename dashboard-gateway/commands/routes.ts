@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Commands } from '../../backbone/commands.ts';
+import type { Commands } from '../../backbone/commands/commands.ts';
 import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import { COMMAND_MS, MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
 import { type CommandRecord, stateOf } from '../../telemetry/command-book.ts';

@@ -1,8 +1,8 @@
-import { newestOffset } from '../../backbone/dead-follower.ts';
-import { DeadLetters } from '../../backbone/dead-letters.ts';
-import { DeadQuotas } from '../../backbone/dead-quota.ts';
-import type { Log, LogEntry, LogLimits } from '../../backbone/log/port.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { newestOffset } from '../../backbone/dead-letters/follower.ts';
+import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
+import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
+import type { Log, LogEntry, LogLimits } from '../../backbone/ports/log.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { explain, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
+import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { EVERY_FARM, type RegistryView } from '../../telemetry/registry.ts';
 import type { DeadLetterDesk, Letter } from './desk.ts';
 import { parseQuery } from '../http/parse.ts';

@@ -1,4 +1,4 @@
-import type { LogLimits } from '../../backbone/log/port.ts';
+import type { LogLimits } from '../../backbone/ports/log.ts';
 
 /** From this share of the log's room on, trimming is near. */
 const NEARLY_FULL = 0.75;

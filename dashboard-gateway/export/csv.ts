@@ -1,5 +1,5 @@
 import { stringify } from 'csv-stringify/sync';
-import type { LatestValue } from '../../backbone/store/port.ts';
+import type { LatestValue } from '../../backbone/ports/store.ts';
 import { localTimes } from '../../telemetry/local-time.ts';
 import type { Registry } from '../../telemetry/registry.ts';
 import { unitOf } from '../../telemetry/rules.ts';

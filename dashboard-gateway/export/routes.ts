@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Store } from '../../backbone/store/port.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { type RegistryView, roleOn } from '../../telemetry/registry.ts';
 import { csv } from './csv.ts';
 import { parseQuery } from '../http/parse.ts';

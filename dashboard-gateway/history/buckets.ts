@@ -1,4 +1,4 @@
-import type { Bucket, BucketWidth, Days } from '../../backbone/store/port.ts';
+import type { Bucket, BucketWidth, Days } from '../../backbone/ports/store.ts';
 import { isLate } from '../../telemetry/backfill.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Bucket } from '../../backbone/store/port.ts';
+import type { Bucket } from '../../backbone/ports/store.ts';
 import type { Changed } from '../../telemetry/batch.ts';
 
 /** Answers hold at most so many bytes; what was asked for longest ago goes first. */

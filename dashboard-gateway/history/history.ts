@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Bucket, HistoryQuery, Store } from '../../backbone/store/port.ts';
+import type { Bucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Queue } from '../../backbone/queue/port.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { type Batch, batchId, encodeBatch } from '../../telemetry/batch.ts';
 import { encodeImported } from '../../telemetry/imported.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';

@@ -1,5 +1,5 @@
-import type { Log } from '../../backbone/log/port.ts';
-import type { Store } from '../../backbone/store/port.ts';
+import type { Log } from '../../backbone/ports/log.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';

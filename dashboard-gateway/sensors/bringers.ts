@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Store } from '../../backbone/store/port.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { inTime } from '../http/in-time.ts';

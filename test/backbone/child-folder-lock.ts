@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { FolderInUse, lockFolder } from '../../backbone/folder-lock.ts';
+import { FolderInUse, lockFolder } from '../../backbone/files/folder-lock.ts';
 import { until } from '../services/wait.ts';
 import { given } from './child-tasks.ts';
 

@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
-import { NoRoom } from '../../backbone/disk.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { NoRoom } from '../../backbone/files/disk.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { LoamError } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 import { given } from './child-tasks.ts';

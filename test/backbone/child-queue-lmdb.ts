@@ -1,4 +1,4 @@
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { given, queueChild } from './child-tasks.ts';
 
 await queueChild(() => openLmdbQueue(given('QUEUE_DIR')));

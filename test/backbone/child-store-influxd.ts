@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { openInfluxStore } from '../../backbone/store/influx.ts';
+import { openInfluxStore } from '../../backbone/influx/store.ts';
 import { startInflux } from '../services/influx.ts';
 import { numbered } from './store-readings.ts';
 

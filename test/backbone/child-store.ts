@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
-import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
-import { openInfluxStore } from '../../backbone/store/influx.ts';
-import type { Store } from '../../backbone/store/port.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import { openInfluxStore } from '../../backbone/influx/store.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 import { given } from './child-tasks.ts';

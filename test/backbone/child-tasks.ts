@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
-import type { Log } from '../../backbone/log/port.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import type { Log } from '../../backbone/ports/log.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { LoamError } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { DeadLetters } from '../../backbone/dead-letters.ts';
-import { OVER_QUOTA } from '../../backbone/dead-quota.ts';
-import { DEAD_LOG_LIMITS } from '../../backbone/log/port.ts';
-import { openRabbitLog } from '../../backbone/log/rabbitmq.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
+import { OVER_QUOTA } from '../../backbone/dead-letters/quota.ts';
+import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterDesk } from '../../dashboard-gateway/dead-letters/desk.ts';

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { DeadLetters, type DeadLettersOptions } from '../../backbone/dead-letters.ts';
-import { OVER_QUOTA } from '../../backbone/dead-quota.ts';
-import { LateLog } from '../../backbone/log/late.ts';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { DEAD_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
+import { DeadLetters, type DeadLettersOptions } from '../../backbone/dead-letters/dead-letters.ts';
+import { OVER_QUOTA } from '../../backbone/dead-letters/quota.ts';
+import { LateLog } from '../../backbone/ports/late-log.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';

@@ -1,5 +1,5 @@
 import pino from 'pino';
-import { Disks } from '../../backbone/disk.ts';
+import { Disks } from '../../backbone/files/disk.ts';
 
 /** Disks whose free room a test decides: of 800 MB, so that 64 MB are kept free. */
 export class DecidedDisks {

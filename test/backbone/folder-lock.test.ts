@@ -2,7 +2,7 @@ import { link, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { FolderInUse, FolderNotLockable, lockFolder } from '../../backbone/folder-lock.ts';
+import { FolderInUse, FolderNotLockable, lockFolder } from '../../backbone/files/folder-lock.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { type Child, startChild } from './child-process.ts';
 import { rejection } from './numbered.ts';

@@ -1,14 +1,14 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type LogLimits,
   TRIALS_LOG_LIMITS,
-} from '../../backbone/log/port.ts';
+} from '../../backbone/ports/log.ts';
 import { LogUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { logContract } from './log-suite.ts';

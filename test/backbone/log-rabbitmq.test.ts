@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { connect } from 'amqplib';
 import { expect } from 'chai';
-import { LIVE_LOG_LIMITS, type Log, type LogEntry, type LogLimits } from '../../backbone/log/port.ts';
-import { openRabbitLog, type RabbitLogOptions } from '../../backbone/log/rabbitmq.ts';
+import { LIVE_LOG_LIMITS, type Log, type LogEntry, type LogLimits } from '../../backbone/ports/log.ts';
+import { openRabbitLog, type RabbitLogOptions } from '../../backbone/rabbitmq/log.ts';
 import { LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Follower, Log, LogEntry, LogLimits, LogPosition } from '../../backbone/log/port.ts';
+import type { Follower, Log, LogEntry, LogLimits, LogPosition } from '../../backbone/ports/log.ts';
 import { Closed, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 import { type ChildScript, startChild } from './child-process.ts';

@@ -1,9 +1,9 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { FolderInUse } from '../../backbone/folder-lock.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import { DEFAULT_QUEUE_LIMITS } from '../../backbone/queue/port.ts';
+import { FolderInUse } from '../../backbone/files/folder-lock.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { DEFAULT_QUEUE_LIMITS } from '../../backbone/ports/queue.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { startChild } from './child-process.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { connect } from 'amqplib';
 import { expect } from 'chai';
-import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/queue/port.ts';
-import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/queue/rabbitmq.ts';
+import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/ports/queue.ts';
+import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/rabbitmq/queue.ts';
 import { Publisher } from '../../backbone/rabbitmq/publisher.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';

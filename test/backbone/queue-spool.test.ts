@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import type { Queue } from '../../backbone/queue/port.ts';
-import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
-import { openSpool, type SpooledQueue } from '../../backbone/queue/spool.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openSpool, type SpooledQueue } from '../../backbone/spool/spool.ts';
 import { QueueFull } from '../../core/errors.ts';
 import { type Proxy as LineProxy, startProxy } from '../services/proxy.ts';
 import { rabbit } from '../services/rabbitmq.ts';

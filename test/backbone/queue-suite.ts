@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Consumer, Delivery, Queue, QueueLimits } from '../../backbone/queue/port.ts';
+import type { Consumer, Delivery, Queue, QueueLimits } from '../../backbone/ports/queue.ts';
 import { Closed, QueueFull } from '../../core/errors.ts';
 import { until } from '../services/wait.ts';
 import { type ChildScript, startChild } from './child-process.ts';

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
-import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';

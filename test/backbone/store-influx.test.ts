@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { type InfluxOptions, openInfluxStore } from '../../backbone/store/influx.ts';
-import type { Store } from '../../backbone/store/port.ts';
+import { type InfluxOptions, openInfluxStore } from '../../backbone/influx/store.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { ConfigInvalid, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
 import { type InfluxServer, startInflux } from '../services/influx.ts';
 import { startProxy } from '../services/proxy.ts';

@@ -1,4 +1,4 @@
-import type { Bucket, HistoryQuery, LatestValue, Store } from '../../backbone/store/port.ts';
+import type { Bucket, HistoryQuery, LatestValue, Store } from '../../backbone/ports/store.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 
 /** Readings for tests, and a store in memory, as simple as can be, that says what a real one must answer. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Bucket, BucketWidth, HistoryQuery, Store } from '../../backbone/store/port.ts';
+import type { Bucket, BucketWidth, HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { Closed, StoreRejected } from '../../core/errors.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 import type { Reading } from '../../telemetry/reading.ts';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { Book } from './harness.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
-import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';

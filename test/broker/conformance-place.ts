@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Consumer, Queue } from '../../backbone/queue/port.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Consumer, Queue } from '../../backbone/ports/queue.ts';
 import type { Broker, BrokerOptions } from '../../broker/broker.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { temporaryFolder, until } from '../services/wait.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { COMMANDS, Place } from './conformance-place.ts';
 import { startBroker, topicOf, Valve } from './harness.ts';

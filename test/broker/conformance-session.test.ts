@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { temporaryFolder, until } from '../services/wait.ts';

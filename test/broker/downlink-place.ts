@@ -1,6 +1,6 @@
-import { Commands } from '../../backbone/commands.ts';
-import type { Log } from '../../backbone/log/port.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { Commands } from '../../backbone/commands/commands.ts';
+import type { Log } from '../../backbone/ports/log.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { Downlink } from '../../broker/downlink/downlink.ts';
 import { type Logger, silent } from '../../core/logger.ts';

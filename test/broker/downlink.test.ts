@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/log/port.ts';
-import { openRabbitLog } from '../../backbone/log/rabbitmq.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import type { Command } from '../../telemetry/command.ts';
 import { rabbit } from '../services/rabbitmq.ts';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import type { Log } from '../../backbone/log/port.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import type { Log } from '../../backbone/ports/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { Bucket } from '../../broker/ingest/bucket.ts';
 import { silent } from '../../core/logger.ts';

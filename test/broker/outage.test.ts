@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import pino from 'pino';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Broker, BrokerOptions } from '../../broker/broker.ts';
 import { DecidedDisks } from '../backbone/disk-room.ts';
 import { temporaryFolder, until } from '../services/wait.ts';

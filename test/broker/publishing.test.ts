@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { newCounters } from '../../broker/counters.ts';
 import { Door } from '../../broker/ingest/door.ts';
 import { Gate } from '../../broker/mqtt/gate.ts';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
-import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
-import type { Store } from '../../backbone/store/port.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
 import { type ReceiptLimits, Receipts } from '../../broker/ingest/receipts.ts';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { MqttClient } from 'mqtt';
 import mqttPacket, { type IConnectPacket, type QoS } from 'mqtt-packet';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Publish } from '../../telemetry/batch.ts';
 import { temporaryFolder, until } from '../services/wait.ts';

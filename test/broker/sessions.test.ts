@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { newCounters } from '../../broker/counters.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';

@@ -1,7 +1,7 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Store } from '../../backbone/store/port.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { type Audit, compare, type Stored } from '../../cli/audit-compare.ts';
 import { runLoad } from '../../simulators/load/load.ts';
 import type { LoadPlan, Pace } from '../../simulators/load/plan.ts';

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
-import { openInfluxStore } from '../../backbone/store/influx.ts';
-import type { Store } from '../../backbone/store/port.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import { openInfluxStore } from '../../backbone/influx/store.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
 import type { LoadConnection } from '../../simulators/load/plan.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';

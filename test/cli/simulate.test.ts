@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Book, startBroker, Valve } from '../broker/harness.ts';

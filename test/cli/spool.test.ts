@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import mqtt from 'mqtt';
-import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';

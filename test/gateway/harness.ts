@@ -3,20 +3,20 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
-import { Commands } from '../../backbone/commands.ts';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
+import { Commands } from '../../backbone/commands/commands.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
-} from '../../backbone/log/port.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
-import { RegistryFile } from '../../backbone/registry-file.ts';
-import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
-import type { Store } from '../../backbone/store/port.ts';
+} from '../../backbone/ports/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
+import { RegistryFile } from '../../backbone/registry/file.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { hashPassword } from '../../core/secrets.ts';

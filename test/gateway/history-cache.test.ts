@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { HistoryQuery, Store } from '../../backbone/store/port.ts';
+import type { HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { chooseCut, wholeBuckets } from '../../dashboard-gateway/history/buckets.ts';
 import { HistoryCache } from '../../dashboard-gateway/history/cache.ts';
 import { Flights } from '../../dashboard-gateway/history/flights.ts';

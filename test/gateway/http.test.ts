@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { SignJWT } from 'jose';
 import { z } from 'zod';
-import { openInfluxStore } from '../../backbone/store/influx.ts';
+import { openInfluxStore } from '../../backbone/influx/store.ts';
 import { ConfigInvalid, StoreUnavailable } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import { Metrics } from '../../core/metrics.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { z } from 'zod';
-import type { Follower, Log } from '../../backbone/log/port.ts';
+import type { Follower, Log } from '../../backbone/ports/log.ts';
 import { StoreUnavailable, Trimmed } from '../../core/errors.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { encodeDead } from '../../telemetry/batch.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { BrokerUnreachable, CredentialsRefused } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';

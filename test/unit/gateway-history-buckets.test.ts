@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Days } from '../../backbone/store/port.ts';
+import type { Days } from '../../backbone/ports/store.ts';
 import { chooseCut, ROUND_WIDTHS, toRow } from '../../dashboard-gateway/history/buckets.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 

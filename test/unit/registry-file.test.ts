@@ -4,7 +4,7 @@ import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import pino from 'pino';
 import { parse } from 'yaml';
-import { editRegistryFile, RegistryFile, replaceFile } from '../../backbone/registry-file.ts';
+import { editRegistryFile, RegistryFile, replaceFile } from '../../backbone/registry/file.ts';
 import { RegistryInvalid } from '../../core/errors.ts';
 import { pause } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';

@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream';
 import pino from 'pino';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/log/port.ts';
-import { openLmdbQueue } from '../../backbone/queue/lmdb.ts';
-import type { Queue } from '../../backbone/queue/port.ts';
-import type { Store } from '../../backbone/store/port.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/log/lmdb.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/log/port.ts';
-import { openRabbitQueue } from '../../backbone/queue/rabbitmq.ts';
-import { openDuckdbStore } from '../../backbone/store/duckdb.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { silent } from '../../core/logger.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
 import { createValidate } from '../../workers/validate.ts';

@@ -1,4 +1,4 @@
-import type { Follower, Log, LogEntry } from '../../../backbone/log/port.ts';
+import type { Follower, Log, LogEntry } from '../../../backbone/ports/log.ts';
 import { explain } from '../../../core/errors.ts';
 import { type Health, healthOf, pause } from '../../../core/lifecycle.ts';
 import type { Logger } from '../../../core/logger.ts';

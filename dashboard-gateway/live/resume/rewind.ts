@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Log, LogEntry } from '../../../backbone/log/port.ts';
+import type { Log, LogEntry } from '../../../backbone/ports/log.ts';
 import { explain, LogUnavailable, Trimmed, UnknownEpoch } from '../../../core/errors.ts';
 import type { Logger } from '../../../core/logger.ts';
 import type { Reading } from '../../../telemetry/reading.ts';

@@ -1,4 +1,4 @@
-import type { LatestValue } from '../../../backbone/store/port.ts';
+import type { LatestValue } from '../../../backbone/ports/store.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry/registry.ts';
 import { DEFAULT_INTERVAL_S, type Standing, standing } from '../../sensors/state.ts';

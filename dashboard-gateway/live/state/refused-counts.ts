@@ -1,4 +1,4 @@
-import type { Log, LogEntry } from '../../../backbone/log/port.ts';
+import type { Log, LogEntry } from '../../../backbone/ports/log.ts';
 import { EncodingInvalid } from '../../../core/errors.ts';
 import type { Logger } from '../../../core/logger.ts';
 import { decodeDead } from '../../../telemetry/batch.ts';

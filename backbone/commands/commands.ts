@@ -1,0 +1,254 @@
+import { randomUUID } from 'node:crypto';
+import { ClockWatch } from '../../core/clock-watch.ts';
+import { EncodingInvalid, explain, LogUnavailable, TooManyCommands } from '../../core/errors.ts';
+import { type Health, healthOf, pause, withDeadline } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
+import {
+  type Claim,
+  COMMAND_MS,
+  type Command,
+  type CommandEntry,
+  decodeCommandEntry,
+  encodeCommandEntry,
+} from '../../telemetry/command.ts';
+import { BOOK_LIMITS, type BookLimits, CommandBook, type CommandRecord } from '../../telemetry/command-book.ts';
+import type { Follower, Log, LogEntry } from '../ports/log.ts';
+
+const RETRY_MS = 1_000;
+const SWEEP_MS = 1_000;
+/** How long `send` waits to see its own entry in the log. */
+const SEEN_MS = 10_000;
+
+/** What somebody wants a sensor to do. `payload` is JSON text, `lifeMs` how long it is kept at most, up to `COMMAND_MS`. */
+export interface Wish {
+  readonly farm: string;
+  readonly sensor: string;
+  readonly payload: Uint8Array;
+  readonly by: string;
+  readonly lifeMs?: number;
+}
+
+export interface CommandListener {
+  /** Told of every entry from now on. */
+  entry(entry: CommandEntry): void;
+  /** Nobody acknowledged it in time. */
+  expired(command: Command): void;
+  /** The log had to be read anew, or the clock was set: anything may have changed. */
+  anew(): void;
+}
+
+export interface CommandCounts {
+  queued: number;
+  refused: number;
+  delivered: number;
+  expired: number;
+}
+
+/**
+ * Commands for sensors, kept in a log: gateways put them in, brokers deliver them, and all follow the log to know how each stands.
+ *
+ * When following ends (the log was started over, or trimmed past us) the log is read anew; until that is done the old state stands.
+ */
+export class Commands {
+  private readonly log: Log;
+  private readonly logger: Logger;
+  private readonly limits: BookLimits;
+  private readonly listeners = new Set<CommandListener>();
+  private readonly verdicts = new Map<string, (taken: boolean) => void>();
+  private readonly stopping = new AbortController();
+  private readonly counts: CommandCounts = { queued: 0, refused: 0, delivered: 0, expired: 0 };
+  private book: CommandBook;
+  private follower: Follower | undefined;
+  private running: Promise<void> = Promise.resolve();
+  private sweeper: NodeJS.Timeout | undefined;
+  private down: string | undefined = 'not read yet';
+  private unreadable = 0;
+  private readonly clock = new ClockWatch();
+
+  private constructor(log: Log, logger: Logger, limits: BookLimits) {
+    this.log = log;
+    this.logger = logger;
+    this.limits = limits;
+    this.book = new CommandBook(limits);
+  }
+
+  /** Resolves when the log was read to its end. Rejects with LogUnavailable. Closing leaves `log` open. */
+  static async open(log: Log, logger: Logger, limits: BookLimits = BOOK_LIMITS): Promise<Commands> {
+    const commands = new Commands(log, logger, limits);
+    const follower = await commands.follow();
+    commands.running = commands.goOn(follower);
+    commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
+    return commands;
+  }
+
+  /** For a log that cannot be reached yet, perhaps: it is read as soon as it can be. Until then nothing waits for anybody. */
+  static openLate(log: Log, logger: Logger, limits: BookLimits = BOOK_LIMITS): Commands {
+    const commands = new Commands(log, logger, limits);
+    commands.running = commands.goOn(undefined);
+    commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
+    return commands;
+  }
+
+  get counters(): Readonly<CommandCounts> {
+    return this.counts;
+  }
+
+  /** How many commands wait for their sensors. */
+  get waiting(): number {
+    return this.book.waiting;
+  }
+
+  health(): Health {
+    if (this.down !== undefined) return { name: 'commands log', ok: false, why: this.down };
+    return healthOf('commands log', this.log.state);
+  }
+
+  /** Resolves when the command is in the log and counts as queued. Rejects with TooManyCommands (it is not kept) or LogUnavailable (it may be). */
+  async send({ farm, sensor, payload, by, lifeMs = COMMAND_MS }: Wish): Promise<Command> {
+    const at = Date.now();
+    const command = { id: randomUUID(), farm, sensor, payload, at, expires: at + Math.min(lifeMs, COMMAND_MS), by };
+    // Most refusals are known without writing anything; the log's order decides between those that come at once.
+    if (!this.book.hasRoom(command)) throw this.refusal(sensor);
+    const verdict = new Promise<boolean>((resolve) => this.verdicts.set(command.id, resolve));
+    try {
+      await this.log.append(encodeCommandEntry({ kind: 'queued', command }));
+      if (await withDeadline(verdict, SEEN_MS, 'the command was written and not seen again')) return command;
+    } catch (cause) {
+      throw new LogUnavailable('whether the command is kept is unknown', { cause });
+    } finally {
+      this.verdicts.delete(command.id);
+    }
+    throw this.refusal(sensor);
+  }
+
+  /** Resolves when it is in the log that the command was acknowledged by its sensor. Rejects with LogUnavailable. */
+  async delivered({ id, farm, sensor }: Command): Promise<void> {
+    await this.log.append(encodeCommandEntry({ kind: 'delivered', id, farm, sensor, at: Date.now() }));
+  }
+
+  /** Says that a session wants a sensor's commands. Resolves and rejects as `delivered` does. */
+  async claim(claim: Claim): Promise<void> {
+    await this.log.append(encodeCommandEntry({ kind: 'claim', claim }));
+  }
+
+  /** The commands that wait for a sensor, oldest first. */
+  waitingFor(farm: string, sensor: string): Command[] {
+    return this.book.waitingFor(farm, sensor, Date.now());
+  }
+
+  /** The sensors of a farm for which commands wait. */
+  sensorsWaiting(farm: string): string[] {
+    return this.book.sensorsWaiting(farm);
+  }
+
+  /** What is remembered of a sensor's commands, newest first. */
+  recordsOf(farm: string, sensor: string): CommandRecord[] {
+    return this.book.recordsOf(farm, sensor);
+  }
+
+  /** Tells `listener` of what happens from now on; returns the function that ends it. */
+  watch(listener: CommandListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.stopping.abort();
+    clearInterval(this.sweeper);
+    await this.follower?.stop();
+    await this.running;
+    this.listeners.clear();
+  }
+
+  private refusal(sensor: string): TooManyCommands {
+    this.counts.refused += 1;
+    return new TooManyCommands(
+      `as many commands wait for ${sensor} as may: ${this.limits.waitingPerSensor}, or too many in all`,
+    );
+  }
+
+  /** A clock that was set may be wrong: until it has gone right for an hour nothing is given up for it, only not delivered. */
+  private expire(): void {
+    const clock = this.clock.look();
+    if (clock === 'set') {
+      this.logger.warn({ event: 'clock_set' }, 'the clock was set: for an hour no command is given up as expired');
+      // What seemed expired to a sensor that came meanwhile may be due again.
+      for (const listener of this.listeners) listener.anew();
+    }
+    if (clock !== 'settled') return;
+    for (const command of this.book.expire(Date.now())) {
+      this.counts.expired += 1;
+      for (const listener of this.listeners) listener.expired(command);
+    }
+  }
+
+  private async goOn(first: Follower | undefined): Promise<void> {
+    let follower = first;
+    while (!this.stopping.signal.aborted) {
+      try {
+        follower ??= await this.follow();
+        await follower.ended;
+      } catch (error) {
+        const why = explain(error);
+        // Once a cause, not once an attempt.
+        if (why !== this.down) this.logger.warn({ why }, 'the commands log cannot be followed, reading it anew');
+        this.down = why;
+        await pause(RETRY_MS, this.stopping.signal);
+      }
+      follower = undefined;
+    }
+  }
+
+  /** Begins to follow from the oldest entry, and resolves when all that was there at the start was read. */
+  private async follow(): Promise<Follower> {
+    const book = new CommandBook(this.limits);
+    const mark = randomUUID();
+    let caughtUp = () => {};
+    const complete = new Promise<void>((resolve) => {
+      caughtUp = resolve;
+    });
+    const follower = await this.log.follow('first', (entries) => {
+      for (const entry of this.readable(entries)) {
+        if (entry.kind === 'mark' && entry.id === mark) {
+          this.book = book;
+          caughtUp();
+        }
+        this.take(book, entry);
+      }
+    });
+    this.follower = follower;
+    try {
+      await this.log.append(encodeCommandEntry({ kind: 'mark', id: mark }));
+      await Promise.race([complete, follower.ended]);
+    } catch (error) {
+      await follower.stop();
+      throw error;
+    }
+    this.down = undefined;
+    if (this.stopping.signal.aborted) await follower.stop();
+    for (const listener of this.listeners) listener.anew();
+    return follower;
+  }
+
+  private take(book: CommandBook, entry: CommandEntry): void {
+    const folded = book.fold(entry);
+    if (book !== this.book) return;
+    if (folded === 'taken') this.counts.queued += 1;
+    if (folded === 'delivered') this.counts.delivered += 1;
+    if (entry.kind === 'queued') this.verdicts.get(entry.command.id)?.(folded === 'taken');
+    for (const listener of this.listeners) listener.entry(entry);
+  }
+
+  private *readable(entries: readonly LogEntry[]): Generator<CommandEntry> {
+    for (const { body } of entries) {
+      try {
+        yield decodeCommandEntry(body);
+      } catch (error) {
+        if (!(error instanceof EncodingInvalid)) throw error;
+        // Nobody can ever read it: it is passed by, since stopping here would stop every command for good.
+        this.unreadable += 1;
+        if (this.unreadable === 1) this.logger.error(`an entry of the commands log cannot be read: ${error.message}`);
+      }
+    }
+  }
+}

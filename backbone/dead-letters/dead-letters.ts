@@ -1,0 +1,203 @@
+import { randomUUID } from 'node:crypto';
+import type { Counter } from 'prom-client';
+import { EncodingInvalid } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { LabelValues, type Metrics } from '../../core/metrics.ts';
+import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';
+import { type DeadMark, encodeMark } from '../../telemetry/dead-mark.ts';
+import { DeadFollower } from './follower.ts';
+import { type Account, DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaOptions, usedOf } from './quota.ts';
+import type { Log } from '../ports/log.ts';
+
+/** While a sensor is over its quota, one letter in so long says so. */
+const SAY_AGAIN_MS = 6 * 3_600_000;
+const MOST_REASONS = 20;
+
+export interface DeadLettersOptions extends QuotaOptions {
+  readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  /** Whose quotas these are: writers of one kind share them. Of workers unless told. */
+  readonly kind?: 'worker' | 'broker';
+  /** Unix ms. */
+  readonly now?: () => number;
+}
+
+/** What is to be said of an account. */
+interface Sayings {
+  /** What was not kept since it was last said, by reason. */
+  unsaid: Map<string, number>;
+  saidAt: number | undefined;
+  /** That it is nearly used up was said, and has not become untrue since. */
+  warned: boolean;
+}
+
+/**
+ * The writing side of the dead-letter log. It keeps one sensor's flood from pushing everything else out of the log: every sensor has
+ * a quota. What is over it is counted and not kept, but for one letter now and then that says how many they were.
+ *
+ * Writers of one kind share their quotas: after `start` each follows the log, and counts what the others kept as its own. What two admit within
+ * the time that a letter takes through the log is kept by both: a sensor's quota may be passed by that much for each writer more.
+ */
+export class DeadLetters {
+  private readonly log: Log;
+  private readonly logger: Logger;
+  private readonly quotas: DeadQuotas;
+  private readonly kind: string;
+  private readonly writer: string;
+  private readonly follower: DeadFollower;
+  private readonly now: () => number;
+  private readonly sayings = new WeakMap<Account, Sayings>();
+  private readonly counted: Counter<'reason' | 'kept'> | undefined;
+  private readonly reasons = new LabelValues();
+
+  constructor(log: Log, { logger, metrics, kind = 'worker', now, ...quotas }: DeadLettersOptions) {
+    this.log = log;
+    this.logger = logger;
+    this.quotas = new DeadQuotas(quotas);
+    this.kind = kind;
+    this.writer = `${kind}/${randomUUID()}`;
+    this.now = now ?? Date.now;
+    this.follower = new DeadFollower(log, logger, ({ body }) => this.heard(body));
+    this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
+      'reason',
+      'kept',
+    ]);
+  }
+
+  /** Counts what others have kept, from now on too. Resolves when it knows what was kept before, or after ten seconds without. Never rejects. */
+  start(): Promise<void> {
+    return this.follower.start();
+  }
+
+  /** Ends following; letters can still be written. */
+  stop(): Promise<void> {
+    return this.follower.stop();
+  }
+
+  /**
+   * What is to be appended for a letter: itself; or, when its sensor's quota is used up, now and then one that stands for many, and
+   * otherwise nothing. To be asked once a letter: it is charged here.
+   */
+  admit(letter: DeadLetter): DeadLetter | undefined {
+    const { isWithin, admitted } = this.charge(letter);
+    this.count(letter, isWithin);
+    return admitted;
+  }
+
+  /**
+   * Keeps a letter that nobody was promised, when its quota has room. Resolves when it is durable, or was left out: then with false.
+   * Rejects with LogUnavailable, and counts it as not kept.
+   */
+  async keep(letter: DeadLetter): Promise<boolean> {
+    const { isWithin, admitted } = this.charge(letter);
+    let isKept = false;
+    try {
+      if (admitted) await this.append(admitted);
+      isKept = isWithin;
+    } finally {
+      this.count(letter, isKept);
+    }
+    return isKept;
+  }
+
+  /** The share of its sensor's quota that is used up, 0 to 1. */
+  used(letter: DeadLetter): number {
+    return usedOf(this.quotas.of(letter, this.now()));
+  }
+
+  /** Counts a letter that is left out for a reason of its writer's. */
+  leaveOut(letter: DeadLetter): void {
+    this.count(letter, false);
+  }
+
+  /** Resolves when the letter is durable. Rejects with LogUnavailable. */
+  append(letter: DeadLetter): Promise<void> {
+    return this.log.append(encodeDead({ ...letter, writer: this.writer }));
+  }
+
+  /** Resolves when it is durable what became of a letter. Rejects with LogUnavailable. */
+  mark(mark: DeadMark): Promise<void> {
+    return this.log.append(encodeMark(mark));
+  }
+
+  private count({ reason }: DeadLetter, isKept: boolean): void {
+    this.counted?.inc({ reason: this.reasons.of(reason), kept: isKept ? 'yes' : 'no' });
+  }
+
+  private heard(body: Uint8Array): void {
+    const letter = deadOf(body);
+    const { writer } = letter ?? {};
+    if (letter && writer !== this.writer && writer?.startsWith(`${this.kind}/`)) this.quotas.kept(letter);
+  }
+
+  /** What is over the quota of all is said once for all: a letter for each of many sensors would be a flood again. */
+  private charge(letter: DeadLetter): { isWithin: boolean; admitted: DeadLetter | undefined } {
+    const now = this.now();
+    const full = this.quotas.charge(letter, now);
+    if (!full) {
+      this.warn(letter, this.quotas.of(letter, now));
+      return { isWithin: true, admitted: letter };
+    }
+    const admitted = this.overQuota(letter, full);
+    if (admitted && full !== this.quotas.all) this.quotas.kept({ ...admitted, at: now });
+    return { isWithin: false, admitted };
+  }
+
+  private warn({ publish: { farm, sensor } }: DeadLetter, account: Account): void {
+    const sayings = this.sayingsOf(account);
+    const isNear = isNearlyUsed(account);
+    if (isNear && !sayings.warned) {
+      const used = `${Math.floor(usedOf(account) * 100)} %`;
+      this.logger.warn(
+        { event: 'dead_letters_near_quota', farm, sensor },
+        `${used} of the sensor’s quota of dead letters is used: at its end further ones are counted and not kept`,
+      );
+    }
+    sayings.warned = isNear;
+  }
+
+  private overQuota(letter: DeadLetter, account: Account): DeadLetter | undefined {
+    const sayings = this.sayingsOf(account);
+    const { unsaid } = sayings;
+    const reason = unsaid.has(letter.reason) || unsaid.size < MOST_REASONS ? letter.reason : 'other';
+    unsaid.set(reason, (unsaid.get(reason) ?? 0) + 1);
+    const now = this.now();
+    // Said at a time that is yet to come: the clock was set back.
+    const isSaid = sayings.saidAt !== undefined && sayings.saidAt <= now && now - sayings.saidAt < SAY_AGAIN_MS;
+    if (isSaid) return undefined;
+    sayings.saidAt = now;
+    sayings.unsaid = new Map();
+    const { farm, sensor } = letter.publish;
+    const count = [...unsaid.values()].reduce((sum, n) => sum + n, 0);
+    const list = [...unsaid].map(([word, n]) => `${n} ${word}`).join(', ');
+    const whose = account === this.quotas.all ? 'of all sensors together' : 'of the sensor';
+    this.logger.warn(
+      { event: 'dead_letters_over_quota', farm, sensor, count },
+      `the quota of dead letters ${whose} is used up: further ones are not kept`,
+    );
+    const explanation =
+      `the last of ${count} messages (${list}) since the quota of dead letters ${whose} was used up; ` +
+      `the others were not kept, and further ones are only counted for ${SAY_AGAIN_MS / 3_600_000} hours. ${letter.explanation}`;
+    return { ...letter, reason: OVER_QUOTA, explanation };
+  }
+
+  private sayingsOf(account: Account): Sayings {
+    const sayings = this.sayings.get(account) ?? {
+      unsaid: new Map<string, number>(),
+      saidAt: undefined,
+      warned: false,
+    };
+    this.sayings.set(account, sayings);
+    return sayings;
+  }
+}
+
+/** The letter in an entry of the log; undefined when it is something else, or of another version. */
+function deadOf(body: Uint8Array): DeadLetter | undefined {
+  try {
+    return decodeDead(body);
+  } catch (error) {
+    if (error instanceof EncodingInvalid) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,185 @@
+import {
+  BIGINT,
+  DOUBLE,
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBValue,
+  VARCHAR,
+} from '@duckdb/node-api';
+import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
+import { Exports } from './exports.ts';
+import { Newest } from './newest.ts';
+import type { Rows, Settings } from './protocol.ts';
+import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
+import { Turns } from './turns.ts';
+import type { Brought, Bucket, Days, HistoryQuery, LatestValue } from '../ports/store.ts';
+
+const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
+const CHUNK = 2048;
+
+// A statement holds one of the four threads that a process's files, names and compression share: leave them the other two.
+const MAX_READS = 2;
+
+/** The open database: one connection that writes, one for each read. */
+export class Database {
+  readonly exports: Exports;
+  private readonly instance: DuckDBInstance;
+  private readonly writer: DuckDBConnection;
+  private readonly turns = new Turns(MAX_READS);
+  /** Statements at work, and the history each is part of. */
+  private readonly reading = new Map<DuckDBConnection, number | undefined>();
+  /** Histories that somebody waits for. */
+  private readonly asked = new Set<number>();
+  private readonly newest = new Newest();
+  private loading: Promise<void> | undefined;
+
+  private constructor(instance: DuckDBInstance, writer: DuckDBConnection) {
+    this.instance = instance;
+    this.writer = writer;
+    this.exports = new Exports(instance, this.turns);
+  }
+
+  /** Opens the file, made new when it is not there. */
+  static async open({ file, memoryLimitMb }: Settings): Promise<Database> {
+    const instance = await DuckDBInstance.create(file, { threads: '2', memory_limit: `${memoryLimitMb}MB` });
+    const writer = await instance.connect();
+    await writer.run(CREATE);
+    return new Database(instance, writer);
+  }
+
+  /** Resolves when the rows are committed and on disk. */
+  async write(rows: Rows): Promise<void> {
+    const appender = await this.writer.createAppender(TABLE);
+    for (let from = 0; from < rows.ts.length; from += CHUNK) appender.appendDataChunk(chunkOf(rows, from));
+    // Commits, and waits for the disk.
+    appender.closeSync();
+    this.remember(rows);
+  }
+
+  /** The first time it reads the whole file. */
+  async latest(farm: string): Promise<LatestValue[]> {
+    await this.loaded();
+    return this.newest.of(farm);
+  }
+
+  /** As `latest`. */
+  async broughtBy(sensors: readonly string[]): Promise<Brought[]> {
+    await this.loaded();
+    return this.newest.broughtBy(sensors);
+  }
+
+  /** `id` names it for `leave`, after which it rejects. */
+  async history(id: number, query: HistoryQuery): Promise<Bucket[]> {
+    this.asked.add(id);
+    try {
+      const { bucket } = query;
+      const statement = 'ms' in bucket ? fixedHistory(query, bucket.ms) : await this.byDays(id, query, bucket);
+      return statement === undefined ? [] : toBuckets(await this.read(statement, id));
+    } finally {
+      this.asked.delete(id);
+    }
+  }
+
+  /** Ends a history or an export that nobody waits for any more. */
+  leave(id: number): void {
+    this.asked.delete(id);
+    for (const [connection, of] of this.reading) if (of === id) connection.interrupt();
+    this.exports.leave(id);
+  }
+
+  /** Breaks off reads and lets go of the file. */
+  close(): void {
+    this.turns.refuse('the store is closed');
+    for (const connection of this.reading.keys()) connection.interrupt();
+    this.exports.leaveAll();
+    this.writer.closeSync();
+    this.instance.closeSync();
+  }
+
+  /** Days are cut from the part of the range that holds values, so that an open range must not cost a century of them. */
+  private async byDays(id: number, query: HistoryQuery, { daysIn, days }: Days): Promise<Statement | undefined> {
+    const [row] = await this.read(extent({ ...query, metrics: [query.metric] }), id);
+    const [first, last] = row ?? [];
+    if (typeof first !== 'bigint' || typeof last !== 'bigint') return undefined;
+    return dailyHistory(query, dayRuns(dayEdges(daysIn, Number(first), Number(last) + 1, days)));
+  }
+
+  private async loaded(): Promise<void> {
+    this.loading ??= this.load();
+    try {
+      await this.loading;
+    } catch (error) {
+      this.loading = undefined;
+      throw error;
+    }
+  }
+
+  private async load(): Promise<void> {
+    for (const [farm, sensor, metric, ts, value, received] of await this.read({ sql: NEWEST, values: [] })) {
+      this.newest.found(String(farm), {
+        sensor: String(sensor),
+        metric: String(metric),
+        ts: Number(ts),
+        value: Number(value),
+        received: Number(received),
+      });
+    }
+  }
+
+  private remember({ names, farm, sensor, metric, ts, value, received }: Rows): void {
+    const name = (places: Uint32Array, row: number) => names[places[row] ?? 0] ?? '';
+    for (let row = 0; row < ts.length; row += 1) {
+      this.newest.written(name(farm, row), {
+        sensor: name(sensor, row),
+        metric: name(metric, row),
+        ts: ts[row] ?? 0,
+        value: value[row] ?? 0,
+        received: received[row] ?? 0,
+      });
+    }
+  }
+
+  private read({ sql, values }: Statement, history?: number): Promise<DuckDBValue[][]> {
+    return this.turns.run(async () => {
+      const connection = await this.instance.connect();
+      this.reading.set(connection, history);
+      try {
+        if (history !== undefined && !this.asked.has(history)) throw new Error('nobody waits for it any more');
+        return (await connection.runAndReadAll(sql, values)).getRows();
+      } finally {
+        this.reading.delete(connection);
+        connection.closeSync();
+      }
+    });
+  }
+}
+
+function toBuckets(rows: readonly DuckDBValue[][]): Bucket[] {
+  return rows.map(([ts, last, min, max, mean, count, received]) => ({
+    ts: Number(ts),
+    last: Number(last),
+    min: Number(min),
+    max: Number(max),
+    mean: Number(mean),
+    count: Number(count),
+    received: Number(received),
+  }));
+}
+
+/** The rows beginning at `from` as DuckDB takes them, at most a chunk. */
+function chunkOf(rows: Rows, from: number): DuckDBDataChunk {
+  const to = Math.min(from + CHUNK, rows.ts.length);
+  const names = (places: Uint32Array) => Array.from(places.subarray(from, to), (place) => rows.names[place] ?? '');
+  const whole = (column: Float64Array) => Array.from(column.subarray(from, to), BigInt);
+  const chunk = DuckDBDataChunk.create(COLUMNS, to - from);
+  chunk.setColumns([
+    names(rows.farm),
+    names(rows.sensor),
+    names(rows.metric),
+    whole(rows.ts),
+    Array.from(rows.value.subarray(from, to)),
+    whole(rows.received),
+  ]);
+  return chunk;
+}

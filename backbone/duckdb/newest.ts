@@ -1,0 +1,46 @@
+import type { Brought, LatestValue } from '../ports/store.ts';
+
+/**
+ * The newest value of every metric of every sensor, kept in memory so that asking for it does not read years of data.
+ * As large as there are sensors × metrics.
+ */
+export class Newest {
+  private readonly farms = new Map<string, Map<string, Map<string, LatestValue>>>();
+
+  /** Takes a value that was just written: it counts unless a newer one is known. */
+  written(farm: string, value: LatestValue): void {
+    const metrics = this.metricsOf(farm, value.sensor);
+    const known = metrics.get(value.metric);
+    if (known === undefined || value.ts >= known.ts) metrics.set(value.metric, value);
+  }
+
+  /** Takes a value read from the file: one of the same time that is known already was written after it. */
+  found(farm: string, value: LatestValue): void {
+    const metrics = this.metricsOf(farm, value.sensor);
+    const known = metrics.get(value.metric);
+    if (known === undefined || value.ts > known.ts) metrics.set(value.metric, value);
+  }
+
+  of(farm: string): LatestValue[] {
+    return [...(this.farms.get(farm)?.values() ?? [])].flatMap((metrics) => [...metrics.values()]);
+  }
+
+  broughtBy(sensors: readonly string[]): Brought[] {
+    return [...this.farms].flatMap(([farm, known]) =>
+      sensors.filter((sensor) => known.has(sensor)).map((sensor) => ({ farm, sensor })),
+    );
+  }
+
+  private metricsOf(farm: string, sensor: string): Map<string, LatestValue> {
+    return getOrMake(getOrMake(this.farms, farm), sensor);
+  }
+}
+
+function getOrMake<V>(map: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  let inner = map.get(key);
+  if (inner === undefined) {
+    inner = new Map();
+    map.set(key, inner);
+  }
+  return inner;
+}

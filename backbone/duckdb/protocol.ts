@@ -1,0 +1,94 @@
+import type { Reading } from '../../telemetry/reading.ts';
+import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue } from '../ports/store.ts';
+
+/** What the store's thread and the rest of the process say to each other. */
+
+/** Given to the thread when it is started. */
+export interface Settings {
+  readonly file: string;
+  readonly memoryLimitMb: number;
+}
+
+/** Values by column; `farm`, `sensor` and `metric` are places in `names`. Numbers move to the thread without being copied. */
+export interface Rows {
+  readonly names: readonly string[];
+  readonly farm: Uint32Array<ArrayBuffer>;
+  readonly sensor: Uint32Array<ArrayBuffer>;
+  readonly metric: Uint32Array<ArrayBuffer>;
+  readonly ts: Float64Array<ArrayBuffer>;
+  readonly value: Float64Array<ArrayBuffer>;
+  readonly received: Float64Array<ArrayBuffer>;
+}
+
+export type Ask =
+  | { readonly is: 'write'; readonly rows: Rows }
+  | { readonly is: 'latest'; readonly farm: string }
+  | { readonly is: 'broughtBy'; readonly sensors: readonly string[] }
+  | { readonly is: 'history'; readonly query: HistoryQuery }
+  /** Begins an export; the id of this request names it from then on. */
+  | { readonly is: 'export'; readonly query: ExportQuery }
+  /** The next values of an export: none when it has ended. */
+  | { readonly is: 'next'; readonly of: number }
+  /** Ends an export or a history, also one that is being worked at. */
+  | { readonly is: 'leave'; readonly of: number }
+  | { readonly is: 'close' };
+
+export interface Request {
+  readonly id: number;
+  readonly ask: Ask;
+}
+
+export type Answer =
+  | { readonly is: 'done' }
+  | { readonly is: 'values'; readonly values: LatestValue[] }
+  | { readonly is: 'brought'; readonly brought: Brought[] }
+  | { readonly is: 'buckets'; readonly buckets: Bucket[] };
+
+export type Reply =
+  | { readonly is: 'open' }
+  | { readonly is: 'answer'; readonly id: number; readonly answer: Answer }
+  | { readonly is: 'failed'; readonly id: number; readonly why: string }
+  /** The thread's last word: it can do nothing more. */
+  | { readonly is: 'broken'; readonly why: string };
+
+/** Readings as rows, one a value. */
+export function toRows(readings: readonly Reading[]): Rows {
+  let count = 0;
+  for (const reading of readings) for (const _ in reading.values) count += 1;
+  const places = new Map<string, number>();
+  const placeOf = (name: string) => {
+    const known = places.get(name);
+    if (known !== undefined) return known;
+    places.set(name, places.size);
+    return places.size - 1;
+  };
+  const rows = {
+    farm: new Uint32Array(count),
+    sensor: new Uint32Array(count),
+    metric: new Uint32Array(count),
+    ts: new Float64Array(count),
+    value: new Float64Array(count),
+    received: new Float64Array(count),
+  };
+  let row = 0;
+  for (const { farm, sensor, ts, received, values } of readings) {
+    const farmPlace = placeOf(farm);
+    const sensorPlace = placeOf(sensor);
+    for (const metric in values) {
+      rows.farm[row] = farmPlace;
+      rows.sensor[row] = sensorPlace;
+      rows.metric[row] = placeOf(metric);
+      rows.ts[row] = ts;
+      // Minus zero becomes zero, as in every store.
+      rows.value[row] = (values[metric] ?? Number.NaN) + 0;
+      rows.received[row] = received;
+      row += 1;
+    }
+  }
+  return { names: [...places.keys()], ...rows };
+}
+
+/** The memory of `rows` that moves to the thread. */
+export function movable(rows: Rows): ArrayBuffer[] {
+  return [rows.farm, rows.sensor, rows.metric, rows.ts, rows.value, rows.received].map((column) => column.buffer);
+}

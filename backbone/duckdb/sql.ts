@@ -1,0 +1,101 @@
+import type { DayRun } from '../../telemetry/calendar.ts';
+import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
+
+/** The statements that the store's thread runs. A value is written twice or corrected by a later row: the highest `rowid` counts. */
+
+export const TABLE = 'readings';
+
+export const CREATE = `
+  CREATE TABLE IF NOT EXISTS ${TABLE} (
+    farm VARCHAR NOT NULL, sensor VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+    ts BIGINT NOT NULL, value DOUBLE NOT NULL, received BIGINT NOT NULL
+  )`;
+
+/** The newest value of everything: farm, sensor, metric, ts, value, received. */
+export const NEWEST = `
+  SELECT farm, sensor, metric, max(ts), arg_max(value, (ts, rowid)), arg_max(received, (ts, rowid))
+  FROM ${TABLE} GROUP BY farm, sensor, metric`;
+
+export interface Statement {
+  readonly sql: string;
+  readonly values: (string | bigint)[];
+}
+
+type Selection = Pick<ExportQuery, 'farm' | 'sensors' | 'metrics' | 'from' | 'to'>;
+
+/** The oldest and the newest time of what is selected; both are null when nothing is. */
+export function extent(selection: Selection): Statement {
+  const { sql, values } = where(selection);
+  return { sql: `SELECT min(ts), max(ts) FROM ${TABLE} ${sql}`, values };
+}
+
+/** Buckets of equal width in order of time: ts, last, min, max, mean, count, received. */
+export function fixedHistory(query: HistoryQuery, width: number): Statement {
+  const points = deduplicated(query);
+  return {
+    sql: inBuckets(`SELECT ts - ts % ${width} AS bucket, ${OF_SENSOR} FROM (${points.sql})`),
+    values: points.values,
+  };
+}
+
+/** Buckets that are the days, or lots of days, of `runs`, in order of time: ts, last, min, max, mean, count, received. */
+export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
+  const points = deduplicated(query);
+  const rows = runs.map(({ from, length }) => `(${from}::BIGINT, ${length}::BIGINT)`).join(',');
+  return {
+    sql: inBuckets(`
+      SELECT runs.begin + (ts - runs.begin) // runs.length * runs.length AS bucket, ${OF_SENSOR}
+      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.ts >= runs.begin`),
+    values: points.values,
+  };
+}
+
+/** Values in order of time: sensor, metric, ts, value, received. */
+export function exported(query: ExportQuery): Statement {
+  const { sql, values } = where(query);
+  return {
+    sql: `
+      SELECT sensor, metric, ts, arg_max(value, rowid), arg_max(received, rowid)
+      FROM ${TABLE} ${sql} GROUP BY sensor, metric, ts ORDER BY ts, sensor, metric`,
+    values,
+  };
+}
+
+/** What one sensor has in a bucket. Of values measured in the same ms the greatest is the last, as InfluxDB has it. */
+const OF_SENSOR = `
+  max(ts) AS newest, arg_max(value, (ts, value)) AS last, min(value) AS low, max(value) AS high,
+  ${mean('value')} AS own, count(*) AS size, max(received) AS received`;
+
+/** `ofSensors` selects a bucket and `OF_SENSOR`: each sensor's mean counts once, however many values it is of. */
+function inBuckets(ofSensors: string): string {
+  return `
+    SELECT bucket, arg_max(last, (newest, last)), min(low), max(high), ${mean('own')}, sum(size), max(received)
+    FROM (${ofSensors} GROUP BY bucket, sensor) GROUP BY bucket ORDER BY bucket`;
+}
+
+/** The mean of huge values is taken from smaller ones, so that their sum stays finite. */
+function mean(column: string): string {
+  return `CASE WHEN isfinite(avg(${column})) THEN avg(${column}) ELSE avg(${column} / 1073741824) * 1073741824 END`;
+}
+
+function deduplicated(query: HistoryQuery): Statement {
+  const { sql, values } = where({ ...query, metrics: [query.metric] });
+  return {
+    sql: `SELECT sensor, ts, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, ts`,
+    values,
+  };
+}
+
+function where({ farm, sensors, metrics, from, to }: Selection): Statement {
+  const clauses = ['farm = ?', `sensor IN (${places(sensors)})`, 'ts >= ?', 'ts < ?'];
+  const values = [farm, ...sensors, BigInt(from), BigInt(to)];
+  if (metrics !== undefined) {
+    clauses.push(`metric IN (${places(metrics)})`);
+    values.push(...metrics);
+  }
+  return { sql: `WHERE ${clauses.join(' AND ')}`, values };
+}
+
+function places(list: readonly unknown[]): string {
+  return list.map(() => '?').join(',');
+}

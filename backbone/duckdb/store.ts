@@ -1,0 +1,232 @@
+import { mkdir, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
+import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { type Disk, Disks } from '../files/disk.ts';
+import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
+import { movable, type Settings, toRows } from './protocol.ts';
+import { DuckdbThread } from './thread.ts';
+import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+
+export interface DuckdbOptions {
+  /** What DuckDB may hold in memory; above it, sorting and grouping go to disk. 256 unless told. */
+  readonly memoryLimitMb?: number;
+  readonly disks?: Disks;
+}
+
+/**
+ * Opens the DuckDB file `file`, made new, with its folder, when it is not there. The file belongs to this store alone until it is closed.
+ * Rejects with StoreUnavailable when it cannot be written or is in use, here or in another process.
+ *
+ * While `disks` has less room than half its reserve, `write` rejects with StoreUnavailable: DuckDB itself loses nothing on a full disk, but
+ * starts over for each write that it cannot make.
+ *
+ * Values are rows of a table `readings(farm, sensor, metric, ts, value, received)`, only ever appended; reading drops what was written over.
+ */
+export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
+  const settings = { file: await claim(file), memoryLimitMb: options.memoryLimitMb ?? 256 };
+  try {
+    const disk = await (options.disks ?? new Disks()).at(dirname(settings.file));
+    const thread = new DuckdbThread(settings);
+    await thread.opened;
+    return new DuckdbStore(settings, thread, disk);
+  } catch (error) {
+    claimed.delete(settings.file);
+    throw error;
+  }
+}
+
+// The file's lock keeps other processes out, but not a second opening by this one.
+const claimed = new Set<string>();
+
+async function claim(file: string): Promise<string> {
+  const path = resolve(file);
+  let real: string;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    real = join(await realpath(dirname(path)), basename(path));
+  } catch (cause) {
+    throw new StoreUnavailable(`the folder of ${path} cannot be used: ${explain(cause)}`, { cause });
+  }
+  if (claimed.has(real)) throw new StoreUnavailable(`${real} is in use by this process already`);
+  claimed.add(real);
+  return real;
+}
+
+/**
+ * The store over a thread that owns the database. It is up while the thread lives. When the thread ends unasked, waiting calls
+ * reject with StoreUnavailable, the store is down, and new threads are tried with growing pauses until one has opened the file.
+ * Closed, it first waits for writes under way; what was being read is broken off.
+ */
+class DuckdbStore implements Store {
+  private readonly settings: Settings;
+  private readonly watched = new Watched();
+  private thread: DuckdbThread | undefined;
+  private readonly writes = new Set<Promise<unknown>>();
+  private readonly disk: Disk;
+  private readonly endUse: () => void;
+  private readonly closing = new AbortController();
+  private readonly living: Promise<void>;
+  private closed: Promise<void> | undefined;
+
+  constructor(settings: Settings, thread: DuckdbThread, disk: Disk) {
+    this.settings = settings;
+    this.disk = disk;
+    this.endUse = disk.hold();
+    this.thread = thread;
+    this.living = this.live(thread);
+  }
+
+  get state(): ConnectionState {
+    return this.watched.state;
+  }
+
+  watch(listener: (state: ConnectionState) => void): () => void {
+    return this.watched.watch(listener);
+  }
+
+  async write(readings: readonly Reading[]): Promise<void> {
+    const thread = this.usable();
+    refuseUnstorable(readings);
+    if (readings.length === 0) return;
+    const written = this.writeBy(thread, readings);
+    this.writes.add(written);
+    try {
+      await written;
+    } finally {
+      this.writes.delete(written);
+    }
+  }
+
+  async latest(farm: string): Promise<LatestValue[]> {
+    return (await this.unlessClosed(this.usable().call({ is: 'latest', farm }, 'values'))).values;
+  }
+
+  async broughtBy(sensors: readonly string[]): Promise<Brought[]> {
+    return (await this.unlessClosed(this.usable().call({ is: 'broughtBy', sensors }, 'brought'))).brought;
+  }
+
+  async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {
+    const thread = this.usable();
+    signal?.throwIfAborted();
+    refuseWidth(query.bucket);
+    const range = storable(query.from, query.to);
+    if (range === undefined || query.sensors.length === 0) return [];
+    const { id, answer } = thread.begin({ is: 'history', query: { ...query, ...range } }, 'buckets');
+    const leave = onAbort(signal, () => leaveTo(thread, id));
+    try {
+      return (await this.unlessClosed(answer)).buckets;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      leave.off();
+    }
+  }
+
+  async *export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue> {
+    const thread = this.usable();
+    signal?.throwIfAborted();
+    const range = storable(query.from, query.to);
+    if (range === undefined || query.sensors.length === 0 || query.metrics?.length === 0) return;
+    const { id, answer } = thread.begin({ is: 'export', query: { ...query, ...range } }, 'done');
+    await this.unlessClosed(answer);
+    const leave = onAbort(signal, () => leaveTo(thread, id));
+    let atEnd = false;
+    try {
+      while (!atEnd) {
+        const { values } = await this.unlessClosed(thread.call({ is: 'next', of: id }, 'values'));
+        signal?.throwIfAborted();
+        yield* values;
+        atEnd = values.length === 0;
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      leave.off();
+      if (!atEnd) await leaveTo(thread, id);
+    }
+  }
+
+  private async writeBy(thread: DuckdbThread, readings: readonly Reading[]): Promise<void> {
+    try {
+      await this.disk.assertRoom('work');
+    } catch (cause) {
+      throw new StoreUnavailable('DuckDB', { cause });
+    }
+    const rows = toRows(readings);
+    await thread.call({ is: 'write', rows }, 'done', movable(rows));
+  }
+
+  close(): Promise<void> {
+    this.closed ??= this.shut();
+    return this.closed;
+  }
+
+  private async shut(): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.writes);
+    await this.thread?.close();
+    await this.living;
+    claimed.delete(this.settings.file);
+    this.endUse();
+    this.watched.set({ is: 'closed' });
+  }
+
+  /** The thread's lives, one after another, until the store is closed. */
+  private async live(first: DuckdbThread): Promise<void> {
+    let why = await first.ended;
+    for (let attempt = 0; !this.closing.signal.aborted; attempt += 1) {
+      this.thread = undefined;
+      this.watched.set({ is: 'down', since: Date.now(), why });
+      await pause(backoff(attempt), this.closing.signal);
+      if (this.closing.signal.aborted) return;
+      const next = new DuckdbThread(this.settings);
+      try {
+        await next.opened;
+        this.thread = next;
+        this.watched.set({ is: 'up' });
+        attempt = -1;
+      } catch {
+        // Its end says why.
+      }
+      why = await this.endOf(next);
+    }
+  }
+
+  private async endOf(thread: DuckdbThread): Promise<string> {
+    if (this.closing.signal.aborted) await thread.close();
+    return await thread.ended;
+  }
+
+  private usable(): DuckdbThread {
+    if (this.closing.signal.aborted) throw new Closed('the store');
+    if (this.thread) return this.thread;
+    const { state } = this;
+    throw new StoreUnavailable(`DuckDB is restarting: ${state.is === 'down' ? state.why : state.is}`);
+  }
+
+  /** What is being read when the store closes was not refused by the database. */
+  private async unlessClosed<T>(asked: Promise<T>): Promise<T> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (this.closing.signal.aborted) throw new Closed('the store');
+      throw error;
+    }
+  }
+}
+
+/** Ends a query. A thread that is gone has let go of it. */
+async function leaveTo(thread: DuckdbThread, id: number): Promise<void> {
+  await thread.call({ is: 'leave', of: id }, 'done').catch(() => {});
+}
+
+/** Calls `leave` when the signal is aborted, until `off`. */
+function onAbort(signal: AbortSignal | undefined, leave: () => Promise<void>): { off(): void } {
+  const left = () => void leave();
+  signal?.addEventListener('abort', left, { once: true });
+  return { off: () => signal?.removeEventListener('abort', left) };
+}

@@ -1,0 +1,79 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { explain } from '../../core/errors.ts';
+import { Database } from './database.ts';
+import type { Answer, Ask, Reply, Request, Settings } from './protocol.ts';
+import { exported } from './sql.ts';
+
+/**
+ * The thread that owns the database: the appender holds its caller for tens of ms, so that must not be the process's main thread.
+ *
+ * It opens the file, says so, and answers requests until it is told to close. When a write fails, or DuckDB declares the database
+ * broken, it says why and ends: only an instance that reads the file and its log anew can be trusted then. It ends by listening no more:
+ * statements at work are waited for, since DuckDB aborts the whole process when their thread is taken away.
+ */
+
+const settings: Settings = workerData;
+
+function say(reply: Reply): void {
+  parentPort?.postMessage(reply);
+}
+
+async function answer(database: Database, { id, ask }: Request): Promise<Answer> {
+  switch (ask.is) {
+    case 'write':
+      await database.write(ask.rows);
+      return { is: 'done' };
+    case 'latest':
+      return { is: 'values', values: await database.latest(ask.farm) };
+    case 'broughtBy':
+      return { is: 'brought', brought: await database.broughtBy(ask.sensors) };
+    case 'history':
+      return { is: 'buckets', buckets: await database.history(id, ask.query) };
+    case 'export':
+      database.exports.begin(id, exported(ask.query));
+      return { is: 'done' };
+    case 'next':
+      return { is: 'values', values: await database.exports.next(ask.of) };
+    case 'leave':
+      database.leave(ask.of);
+      return { is: 'done' };
+    case 'close':
+      database.close();
+      return { is: 'done' };
+  }
+}
+
+async function serve(database: Database, request: Request): Promise<void> {
+  try {
+    say({ is: 'answer', id: request.id, answer: await answer(database, request) });
+  } catch (error) {
+    const why = explain(error);
+    say({ is: 'failed', id: request.id, why });
+    if (isBroken(request.ask, why)) end(why, database);
+  }
+  if (request.ask.is === 'close') parentPort?.close();
+}
+
+function isBroken(ask: Ask, why: string): boolean {
+  return ask.is === 'write' || why.includes('database has been invalidated');
+}
+
+function end(why: string, database?: Database): void {
+  say({ is: 'broken', why });
+  parentPort?.close();
+  try {
+    database?.close();
+  } catch {
+    // What it could not write is in its log, or was refused already.
+  }
+}
+
+process.once('uncaughtException', (error) => end(explain(error)));
+
+try {
+  const database = await Database.open(settings);
+  parentPort?.on('message', (request: Request) => void serve(database, request));
+  say({ is: 'open' });
+} catch (error) {
+  end(explain(error));
+}

@@ -1,0 +1,142 @@
+import { z } from 'zod';
+import { explain, StoreUnavailable } from '../../core/errors.ts';
+import type { InfluxAddress } from './address.ts';
+
+/** Some rows of one series of one statement's result. A large result comes in many. */
+export interface Rows {
+  /** Which of the query's statements, from 0. */
+  readonly statement: number;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly columns: readonly string[];
+  readonly values: readonly (readonly unknown[])[];
+}
+
+/** The server could not write down its answer, for a number in it was infinite. */
+export class InfiniteNumber extends StoreUnavailable {}
+
+const CHUNK_ROWS = 2_000;
+// A chunk of a farm with a thousand metrics.
+const MAX_LINE = 64 * 1024 * 1024;
+
+const line = z.object({
+  error: z.string().optional(),
+  results: z
+    .array(
+      z.object({
+        statement_id: z.number().default(0),
+        error: z.string().optional(),
+        series: z
+          .array(
+            z.object({
+              tags: z.record(z.string(), z.string()).default({}),
+              columns: z.array(z.string()),
+              values: z.array(z.custom<unknown[]>(Array.isArray)).default([]),
+            }),
+          )
+          .default([]),
+      }),
+    )
+    .default([]),
+});
+
+/** The server's version, as `/ping` tells it. Rejects with StoreUnavailable. */
+export async function versionOf(address: InfluxAddress, timeoutMs: number): Promise<string> {
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const answer = await fetch(`${address.base}/ping`, { headers: address.headers, signal });
+    await answer.body?.cancel();
+    const version = answer.headers.get('x-influxdb-version');
+    if (!answer.ok || version === null) throw new Error(`/ping answered ${answer.status} and no version`);
+    return version;
+  } catch (cause) {
+    throw new StoreUnavailable(`InfluxDB at ${address.base} cannot be reached: ${explain(cause)}`, { cause });
+  }
+}
+
+/**
+ * Asks `q` (InfluxQL, any number of statements) and gives its rows as they arrive, times in ms; the server waits while they are not taken.
+ * Leaving the loop, or `signal`, ends the query. Throws StoreUnavailable when the server stays silent for `timeoutMs` at any point,
+ * and for whatever it complains of.
+ */
+export async function* query(
+  address: InfluxAddress,
+  q: string,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+): AsyncGenerator<Rows> {
+  const silence = new AbortController();
+  const stop = () => silence.abort(new Error('it was broken off'));
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
+  // Node's fetch does not always end a read of an answer when its signal is aborted: some such reads never settled at all.
+  let leave = (_reason: unknown): void => undefined;
+  silence.signal.addEventListener('abort', () => leave(silence.signal.reason), { once: true });
+  const timely = async <T>(work: Promise<T>): Promise<T> => {
+    const timer = setTimeout(() => silence.abort(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        leave = reject;
+        if (silence.signal.aborted) reject(silence.signal.reason);
+        work.then(resolve, reject);
+      });
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  try {
+    const answer = await timely(ask(address, q, silence.signal));
+    for await (const text of lines(answer, timely)) yield* rowsIn(text);
+  } catch (cause) {
+    throw cause instanceof StoreUnavailable ? cause : new StoreUnavailable(`InfluxDB: ${explain(cause)}`, { cause });
+  } finally {
+    signal.removeEventListener('abort', stop);
+    silence.abort();
+  }
+}
+
+async function ask({ base, database, headers }: InfluxAddress, q: string, signal: AbortSignal): Promise<Response> {
+  const options = new URLSearchParams({ db: database, epoch: 'ms', chunked: 'true', chunk_size: `${CHUNK_ROWS}` });
+  const body = new URLSearchParams({ q });
+  const answer = await fetch(`${base}/query?${options}`, { method: 'POST', headers, body, signal });
+  if (answer.ok) return answer;
+  const complaint = (await answer.text()).slice(0, 300).trim();
+  throw new StoreUnavailable(`InfluxDB answered ${answer.status} to a query: ${complaint}`);
+}
+
+async function* lines(answer: Response, timely: <T>(work: Promise<T>) => Promise<T>): AsyncGenerator<string> {
+  if (answer.body === null) return;
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  let begun = '';
+  try {
+    for (let piece = await timely(reader.read()); !piece.done; piece = await timely(reader.read())) {
+      const ended = `${begun}${decoder.decode(piece.value, { stream: true })}`.split('\n');
+      begun = ended.pop() ?? '';
+      if (begun.length > MAX_LINE) throw new Error('a line of its answer is too long');
+      yield* ended;
+    }
+    yield begun;
+  } finally {
+    // Closes the connection if the answer has not ended: the server stops working at it.
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+function* rowsIn(text: string): Generator<Rows> {
+  if (text.trim() === '') return;
+  const { error, results } = line.parse(parse(text));
+  if (error !== undefined) throw new StoreUnavailable(`InfluxDB: ${error}`);
+  for (const { statement_id: statement, error, series } of results) {
+    if (error !== undefined) throw new StoreUnavailable(`InfluxDB: ${error}`);
+    for (const rows of series) yield { statement, ...rows };
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    if (/unsupported value: ([+-]Inf|NaN)/.test(text))
+      throw new InfiniteNumber('InfluxDB: a number is infinite', { cause });
+    throw cause;
+  }
+}

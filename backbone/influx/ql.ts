@@ -1,0 +1,106 @@
+import type { DayRun } from '../../telemetry/calendar.ts';
+import type { Range } from '../ports/store-checks.ts';
+import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
+
+/** InfluxQL statements. Every name and every string in them goes through `name` or `text`. */
+
+export const MEASUREMENT = 'readings';
+export const RECEIVED = 'received';
+
+/** A quoted identifier. */
+export function name(identifier: string): string {
+  return `"${identifier.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
+}
+
+/** A string literal. */
+export function text(literal: string): string {
+  return `'${literal.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
+}
+
+export const FIELD_KEYS = `SHOW FIELD KEYS FROM ${name(MEASUREMENT)}`;
+/** Costs nothing, and fails when the database is missing or closed to us. */
+export const PROBE = 'SHOW MEASUREMENTS LIMIT 1';
+
+/** The newest value of one metric of every sensor of a farm, with its time and its time of receipt. */
+export function newest(farm: string, metric: string): string {
+  return `SELECT last(${name(metric)}), ${name(RECEIVED)} FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} GROUP BY "sensor"`;
+}
+
+/** One series a farm and sensor that has points. */
+export function bringers(sensors: readonly string[]): string {
+  return `SELECT last(${name(RECEIVED)}) FROM ${name(MEASUREMENT)} WHERE ${anyOf(sensors)} GROUP BY "farm", "sensor"`;
+}
+
+/** Two statements: the first and the last value of a range. */
+export function extent(query: HistoryQuery): string {
+  const field = name(query.metric);
+  return `SELECT first(${field}) ${from(query, query)}; SELECT last(${field}) ${from(query, query)}`;
+}
+
+/** Part of a range, and the buckets it is cut into: `width` ms wide, one begins at `begin`. */
+export interface Cut extends Range {
+  readonly width: number;
+  readonly begin: number;
+}
+
+/** The runs of equal days within a range, each as a cut of its own. */
+export function cutsOf(runs: readonly DayRun[], range: Range): Cut[] {
+  return runs.map(({ from, length, count }) => ({
+    from: Math.max(from, range.from),
+    to: Math.min(from + count * length, range.to),
+    width: length,
+    begin: from,
+  }));
+}
+
+/**
+ * Two statements. The first gives buckets with columns last, min, max, count, received; of a bucket with other metrics only, all but `received` are null.
+ * The second gives the mean of each bucket that has one. (All in one would have to ask each sensor for everything: five times as slow.)
+ */
+export function history(query: HistoryQuery, cut: Cut): string {
+  const mean = `SELECT mean(${name(query.metric)})`;
+  const source = from(query, cut);
+  const means =
+    query.sensors.length === 1 ? `${mean} ${source} ${by(cut)}` : meanOfMeans(`${mean} AS "own" ${source}`, cut);
+  return `${ends(query, cut)}; ${means}`;
+}
+
+/** As `history`, for values so large that their sum is infinite: of the mean, the `SHRINK`th part. */
+export function historyOfGiants(query: HistoryQuery, cut: Cut): string {
+  const small = `SELECT ${name(query.metric)} / ${SHRINK} AS "small" ${from(query, cut)}`;
+  const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
+  return `${ends(query, cut)}; ${meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)}`;
+}
+
+export const SHRINK = 2 ** 30;
+
+/** `own` selects a column of this name: the mean of one sensor in a bucket. */
+function meanOfMeans(own: string, cut: Cut): string {
+  // A bucket that the range begins within stands for itself by its begin.
+  const first = cut.from - ((cut.from - cut.begin) % cut.width);
+  const time = `WHERE time >= ${first}ms AND time < ${cut.to}ms`;
+  return `SELECT mean("own") FROM (${own} ${by(cut, 'sensor')}) ${time} ${by(cut)}`;
+}
+
+/** Points in order of time with columns sensor, received and a column a metric, null where a point has no such value. */
+export function points(query: ExportQuery, metrics: readonly string[]): string {
+  return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, query)}`;
+}
+
+function ends(query: HistoryQuery, cut: Cut): string {
+  const aggregates = ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(query.metric)})`);
+  return `SELECT ${aggregates.join(', ')}, max(${name(RECEIVED)}) ${from(query, cut)} ${by(cut)}`;
+}
+
+function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: Range): string {
+  const time = `time >= ${range.from}ms AND time < ${range.to}ms`;
+  return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND ${anyOf(sensors)} AND ${time}`;
+}
+
+function anyOf(sensors: readonly string[]): string {
+  return `(${sensors.map((sensor) => `"sensor" = ${text(sensor)}`).join(' OR ')})`;
+}
+
+function by({ width, begin }: Cut, ...tags: readonly string[]): string {
+  return `GROUP BY ${[`time(${width}ms, ${begin % width}ms)`, ...tags.map(name)].join(', ')} fill(none)`;
+}

@@ -1,0 +1,275 @@
+import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
+import type { ConnectionState } from '../../core/lifecycle.ts';
+import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { isMetric, isName, type Range, refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
+import { type InfluxAddress, parseInfluxUrl } from './address.ts';
+import { query as ask, InfiniteNumber, type Rows, versionOf } from './http.ts';
+import * as ql from './ql.ts';
+import { Standing } from './standing.ts';
+import { InfluxWriter, isVersion1 } from './write.ts';
+import type { Brought, Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+
+export interface InfluxOptions {
+  /** How long one request of a write may take: 10 s unless told. */
+  readonly writeTimeoutMs?: number;
+  /** How long the server may stay silent while it is asked something: 30 s unless told. */
+  readonly readTimeoutMs?: number;
+  /** How often a server that is down is tried: every 2 s unless told. */
+  readonly probeEveryMs?: number;
+}
+
+/**
+ * Opens a database of an InfluxDB 1.x, made when it is missing and the user may:
+ * `influx://[user:password@]host:port/DATABASE`, or `influxs://…` for TLS.
+ * Of a 2.x or 3.x: `influx://host:port/BUCKET?org=ORG&token=TOKEN`; there the bucket has to be there (3.x makes it at the first write).
+ *
+ * Rejects with StoreUnavailable when the server cannot be reached or the database cannot be used, with ConfigInvalid for a wrong address.
+ *
+ * A reading is a point of the measurement `readings`, with the tags `farm` and `sensor` and a float field a metric. Its time of receipt
+ * is a field of the point: of a point that was written in parts, all values have the latest one.
+ */
+export async function openInfluxStore(url: string, options: InfluxOptions = {}): Promise<Store> {
+  const address = parseInfluxUrl(url);
+  const limits = { writeTimeoutMs: 10_000, readTimeoutMs: 30_000, probeEveryMs: 2_000, ...options };
+  const version = await versionOf(address, limits.writeTimeoutMs);
+  await ensureDatabase(address, version, limits.readTimeoutMs);
+  return new InfluxStore(address, version, limits);
+}
+
+async function ensureDatabase(address: InfluxAddress, version: string, timeoutMs: number): Promise<void> {
+  const { database } = address;
+  const run = async (statement: string) => {
+    const found: unknown[] = [];
+    const signal = AbortSignal.timeout(timeoutMs);
+    for await (const { values } of ask(address, statement, { timeoutMs, signal })) found.push(...values.flat());
+    return found;
+  };
+  try {
+    if ((await run('SHOW DATABASES')).includes(database)) return;
+    if (isVersion1(version)) await run(`CREATE DATABASE ${ql.name(database)}`);
+    else if (/^v?2\./.test(version)) throw new Error('there is no such bucket');
+  } catch (cause) {
+    throw new StoreUnavailable(`InfluxDB's database ${database} cannot be used: ${explain(cause)}`, { cause });
+  }
+}
+
+/** Above this many calls the server is behind for good: more of them would only fill memory. */
+const MAX_CALLS = 1_000;
+
+/**
+ * The store over HTTP requests, each on its own: there is no connection to lose. `Standing` tells where it stands.
+ * Closed, it first waits for writes under way; what was being read is broken off.
+ */
+class InfluxStore implements Store {
+  private readonly address: InfluxAddress;
+  private readonly writer: InfluxWriter;
+  private readonly readTimeoutMs: number;
+  private readonly standing: Standing;
+  private readonly writes = new Set<Promise<void>>();
+  private readonly closing = new AbortController();
+  private calls = 0;
+  private closed: Promise<void> | undefined;
+
+  constructor(address: InfluxAddress, version: string, limits: Required<InfluxOptions>) {
+    this.address = address;
+    this.writer = new InfluxWriter(address, version, limits.writeTimeoutMs);
+    this.readTimeoutMs = limits.readTimeoutMs;
+    this.standing = new Standing(async () => {
+      await this.rows(ql.PROBE);
+    }, limits.probeEveryMs);
+  }
+
+  get state(): ConnectionState {
+    return this.standing.state;
+  }
+
+  watch(listener: (state: ConnectionState) => void): () => void {
+    return this.standing.watch(listener);
+  }
+
+  async write(readings: readonly Reading[]): Promise<void> {
+    this.refuseClosed();
+    refuseUnstorable(readings);
+    if (readings.length === 0) return;
+    const written = this.told(() => this.writer.write(readings));
+    this.writes.add(written);
+    try {
+      await written;
+    } finally {
+      this.writes.delete(written);
+    }
+  }
+
+  latest(farm: string): Promise<LatestValue[]> {
+    return this.read(async () => {
+      const metrics = await this.metrics();
+      if (metrics.length === 0 || !isName(farm)) return [];
+      // One statement a metric: several in one would lose the time of each.
+      const found = await this.rows(metrics.map((metric) => ql.newest(farm, metric)).join('; '));
+      return found.flatMap(({ statement, tags, values }) =>
+        values.map(([ts, value, received]) => ({
+          sensor: tags.sensor ?? '',
+          metric: metrics[statement] ?? '',
+          ts: Number(ts),
+          value: Number(value),
+          received: Number(received),
+        })),
+      );
+    });
+  }
+
+  broughtBy(sensors: readonly string[]): Promise<Brought[]> {
+    return this.read(async () => {
+      const names = sensors.filter(isName);
+      if (names.length === 0) return [];
+      const found = await this.rows(ql.bringers(names));
+      return found.map(({ tags: { farm = '', sensor = '' } }) => ({ farm, sensor }));
+    });
+  }
+
+  async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {
+    this.refuseClosed();
+    signal?.throwIfAborted();
+    const { bucket } = query;
+    refuseWidth(bucket);
+    const range = storable(query.from, query.to);
+    const sensors = query.sensors.filter(isName);
+    if (range === undefined || sensors.length === 0 || !isName(query.farm) || !isMetric(query.metric)) return [];
+    const asked = { ...query, ...range, sensors };
+    return await this.read(async () => {
+      const cuts = 'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket, signal);
+      return cuts.length === 0 ? [] : await this.buckets(asked, cuts, signal);
+    }, signal);
+  }
+
+  async *export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue> {
+    this.refuseClosed();
+    signal?.throwIfAborted();
+    const range = storable(query.from, query.to);
+    const sensors = query.sensors.filter(isName);
+    if (range === undefined || sensors.length === 0 || !isName(query.farm)) return;
+    const known = await this.read(() => this.metrics(), signal);
+    const metrics = query.metrics === undefined ? known : known.filter((metric) => query.metrics?.includes(metric));
+    if (metrics.length === 0) return;
+    const points = this.ask(ql.points({ ...query, ...range, sensors }, metrics), signal);
+    const next = () => this.read(() => points.next(), signal);
+    try {
+      // Only waiting for the server tells how it is: what the caller does in between does not.
+      for (let rows = await next(); !rows.done; rows = await next()) {
+        for (const [ts, sensor, received, ...values] of rows.value.values) {
+          for (const [place, value] of values.entries()) {
+            if (value === null) continue;
+            const metric = metrics[place] ?? '';
+            yield { sensor: String(sensor), metric, ts: Number(ts), value: Number(value), received: Number(received) };
+          }
+        }
+      }
+    } finally {
+      await points.return(undefined);
+    }
+  }
+
+  close(): Promise<void> {
+    this.closed ??= this.shut();
+    return this.closed;
+  }
+
+  private async shut(): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.writes);
+    this.standing.close();
+    this.writer.close();
+  }
+
+  /** The part of the range that holds values, cut into runs of equal days: an open range must not cost a century of them. */
+  private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.Cut[]> {
+    const ends = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
+    const [first, last] = ends;
+    if (first === undefined || last === undefined) return [];
+    const held: Range = { from: first, to: last + 1 };
+    return ql.cutsOf(dayRuns(dayEdges(daysIn, held.from, held.to, days)), held);
+  }
+
+  private async buckets(query: HistoryQuery, cuts: readonly ql.Cut[], signal?: AbortSignal): Promise<Bucket[]> {
+    try {
+      return toBuckets(await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal), 1);
+    } catch (error) {
+      if (!(error instanceof InfiniteNumber)) throw error;
+    }
+    return toBuckets(await this.rows(cuts.map((cut) => ql.historyOfGiants(query, cut)).join('; '), signal), ql.SHRINK);
+  }
+
+  private async metrics(): Promise<string[]> {
+    const keys = (await this.rows(ql.FIELD_KEYS)).flatMap(({ values }) => values.map(([key]) => String(key)));
+    return keys.filter((key) => key !== ql.RECEIVED);
+  }
+
+  private async rows(statements: string, signal?: AbortSignal): Promise<Rows[]> {
+    const found: Rows[] = [];
+    for await (const rows of this.ask(statements, signal)) found.push(rows);
+    return found;
+  }
+
+  private ask(statements: string, left?: AbortSignal): AsyncGenerator<Rows> {
+    const signal = left ? AbortSignal.any([this.closing.signal, left]) : this.closing.signal;
+    return ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal });
+  }
+
+  /** Does work that calls the server, and tells `standing` how it went. */
+  private async told<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    this.refuseClosed();
+    if (this.calls >= MAX_CALLS) throw new StoreUnavailable(`${MAX_CALLS} calls wait for InfluxDB`);
+    this.calls += 1;
+    try {
+      const done = await work();
+      this.standing.worked();
+      return done;
+    } catch (error) {
+      // That the caller left says nothing of the server.
+      signal?.throwIfAborted();
+      if (error instanceof StoreUnavailable) this.standing.failed(error);
+      else if (error instanceof StoreRejected) this.standing.worked();
+      throw error;
+    } finally {
+      this.calls -= 1;
+    }
+  }
+
+  /** As `told`, for work that closing breaks off, and `signal`. */
+  private async read<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    try {
+      return await this.told(work, signal);
+    } catch (error) {
+      this.refuseClosed();
+      throw error;
+    }
+  }
+
+  private refuseClosed(): void {
+    if (this.closing.signal.aborted) throw new Closed('the store');
+  }
+}
+
+/** Joins the answers to statements that come in pairs: all but the means, then the means, each to be multiplied by `scale`. */
+function toBuckets(found: readonly Rows[], scale: number): Bucket[] {
+  const rowsOf = (odd: number) =>
+    found.filter(({ statement }) => statement % 2 === odd).flatMap(({ values }) => values);
+  const means = new Map(rowsOf(1).map(([ts, mean]) => [ts, Number(mean) * scale]));
+  return rowsOf(0).flatMap(([ts, last, min, max, count, received]) => {
+    const mean = means.get(ts);
+    // Without a last value it holds other metrics only; without a mean it was deleted between the two statements.
+    if (last === null || mean === undefined) return [];
+    return [
+      {
+        ts: Number(ts),
+        last: Number(last),
+        min: Number(min),
+        max: Number(max),
+        mean,
+        count: Number(count),
+        received: Number(received),
+      },
+    ];
+  });
+}

@@ -1,0 +1,137 @@
+import { mkdir, open as openFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Disk, Disks, Use } from '../files/disk.ts';
+import { lockFolder } from '../files/folder-lock.ts';
+import { type Change, FileRoom, fillLockFile } from './room.ts';
+
+/** What an environment holds beside its file. */
+interface Held {
+  readonly disk: Disk;
+  readonly room: FileRoom;
+  readonly letGo: () => Promise<void>;
+}
+
+/** The tables that a user makes when it has opened an environment. */
+const NEW_TABLES: Change = { puts: [100, 100, 100], removes: 0 };
+
+/**
+ * A folder with one LMDB file, for this process alone.
+ *
+ * Two options of the library decide whether `write` keeps its promise. Without `overlappingSync: false` its promises
+ * resolve before the data is synced. With its own batching of an event turn's writes, a failed commit rejects a
+ * promise that nobody holds, which ends the process; so that is off, and `write` is the only way to change anything.
+ *
+ * A page that it cannot write for want of room ends the process too: `write` sees to room first (`Disk`, `FileRoom`).
+ */
+export class Environment {
+  private readonly root: RootDatabase<Buffer, number>;
+  private readonly held: Held;
+
+  private constructor(root: RootDatabase<Buffer, number>, held: Held) {
+    this.root = root;
+    this.held = held;
+  }
+
+  /**
+   * Opens the folder, making it when it is not there. `expectedBytes` is how large the file may grow before its
+   * mapping has to be moved. Rejects with FolderInUse, FolderNotLockable, NoRoom, or what the file system or LMDB says.
+   */
+  static async open(folder: string, expectedBytes: number, disks: Disks): Promise<Environment> {
+    const firstMade = await mkdir(folder, { recursive: true });
+    const unlock = await lockFolder(folder);
+    const undo = [unlock];
+    try {
+      const disk = await disks.at(folder);
+      const endUse = disk.hold();
+      undo.push(async () => endUse());
+      await disk.assertRoom('done');
+      const path = join(folder, 'data.mdb');
+      await fillLockFile(`${path}-lock`, disk);
+      const root = open<Buffer, number>({
+        path,
+        noSubdir: true,
+        encoding: 'binary',
+        mapSize: Math.ceil(expectedBytes / 2 ** 20) * 2 ** 20,
+        overlappingSync: false,
+        eventTurnBatching: false,
+      });
+      undo.push(() => root.close());
+      await syncFolders(folder, firstMade);
+      const room = await FileRoom.open(path, () => root.getStats(), disk);
+      undo.push(() => room.close());
+      await room.provide(NEW_TABLES, 'done');
+      return new Environment(root, { disk, room, letGo: () => inReverse(undo) });
+    } catch (error) {
+      await inReverse(undo);
+      throw error;
+    }
+  }
+
+  /** A table of bytes by number, in order of the numbers. Reading copies. */
+  numbered(name: string): Database<Buffer, number> {
+    return this.root.openDB<Buffer, number>({ name, encoding: 'binary' });
+  }
+
+  /** A table of JSON values by key. */
+  values<K extends string | number>(name: string): Database<unknown, K> {
+    return this.root.openDB<unknown, K>({ name, encoding: 'json' });
+  }
+
+  /** Why a write for this use would be refused, as far as is known without looking; it counts as refused then. */
+  refusal(use: Use): Error | undefined {
+    return this.held.disk.refusal(use);
+  }
+
+  /**
+   * One transaction of everything that `changes` puts and removes before it returns, which is `change`; their own promises tell nothing more.
+   * Not to be called again before it has settled. Resolves when it is on disk and can be read; rejects with NoRoom, or the error of the
+   * disk or of LMDB, and then nothing of it was kept.
+   */
+  async write(change: Change, use: Use, changes: () => void): Promise<void> {
+    await this.held.disk.assertRoom(use);
+    await this.held.room.provide(change, use);
+    try {
+      await this.root.batch(changes);
+    } catch (error) {
+      throw await commitError(error);
+    }
+  }
+
+  /** Closes the file, once no write is under way, and lets others have the folder. */
+  async close(): Promise<void> {
+    await this.held.letGo();
+  }
+}
+
+/** Does everything, the last first. Rejects with the first rejection, after the others were done too. */
+async function inReverse(undo: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of undo.toReversed()) await step().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** The library rejects with an error that carries a promise which rejects with the true one. */
+async function commitError(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error;
+  try {
+    await error.commitError;
+    return error;
+  } catch (cause) {
+    return cause;
+  }
+}
+
+/** LMDB syncs its file, but a new name is lost with the power unless the folder that holds it is synced. */
+async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
+  const last = firstMade === undefined ? resolve(folder) : dirname(resolve(firstMade));
+  for (let path = resolve(folder); ; path = dirname(path)) {
+    const handle = await openFile(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (path === last) return;
+  }
+}

@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import type { Database } from 'lmdb';
+import { z } from 'zod';
+import type { Disks, Use } from '../files/disk.ts';
+import { Environment } from './lmdb.ts';
+import { Ages } from './log-ages.ts';
+import type { LogEntry, LogLimits } from '../ports/log.ts';
+
+const stateSchema = z.object({
+  format: z.literal(1),
+  epoch: z.string(),
+  first: z.number(),
+  next: z.number(),
+  bytes: z.number(),
+  /** Of a log of only copies: how long it has been open in all, ms. */
+  lived: z.number().optional(),
+});
+type State = z.infer<typeof stateSchema>;
+
+/** A value is the time it was written, Unix ms as a double, and then the entry. */
+const TIME_BYTES = 8;
+
+/** More than the record of where the log stands takes. */
+const STATE_BYTES = 300;
+
+/** Most old entries that one transaction removes, beside twice as many as it appends; and when there are no appends to hold up. */
+const TRIM_STEP = 64;
+const TRIM_STEP_ALONE = 1_024;
+
+/**
+ * The log's file: entries by offset, without holes between `first` and `next`, and one record of where it stands.
+ *
+ * The record holds the epoch and is written in every transaction with what it tells of, so trimming cannot lose it,
+ * and the numbers and the entries cannot disagree after a crash.
+ *
+ * What is too old is told by the machine's clock; in a log of only copies by the time that it has been open (`Ages`).
+ */
+export class LogFile {
+  private readonly environment: Environment;
+  private readonly limits: LogLimits;
+  private readonly table: Database<Buffer, number>;
+  private readonly stateTable: Database<unknown, string>;
+  private ages: Ages | undefined;
+  private state: State = { format: 1, epoch: randomUUID(), first: 0, next: 0, bytes: 0 };
+  /** The oldest offset that may be read. Ahead of the file while a transaction trims. */
+  first = 0;
+
+  private constructor(environment: Environment, limits: LogLimits) {
+    this.environment = environment;
+    this.limits = limits;
+    this.table = environment.numbered('entries');
+    this.stateTable = environment.values('state');
+  }
+
+  /** Opens the file, gives a new one its epoch, and trims. Rejects as `Environment.open` does, or with what the state's schema says. */
+  static async open(folder: string, limits: LogLimits, disks: Disks): Promise<LogFile> {
+    // A small entry takes more room than its bytes; pages are reused only some transactions later.
+    const environment = await Environment.open(folder, limits.maxBytes * 2 + 2 ** 30, disks);
+    try {
+      const file = new LogFile(environment, limits);
+      const stored = file.stateTable.get('log');
+      if (stored !== undefined) file.state = stateSchema.parse(stored);
+      file.first = file.state.first;
+      if (limits.onlyCopy) {
+        file.ages = new Ages(environment.values('marks'), limits.maxAgeMs, file.state.lived ?? 0);
+      }
+      await file.trim();
+      return file;
+    } catch (error) {
+      await environment.close();
+      throw error;
+    }
+  }
+
+  get epoch(): string {
+    return this.state.epoch;
+  }
+
+  get next(): number {
+    return this.state.next;
+  }
+
+  /** Entries from `offset` on: up to `limit`, and no more once they make `mostBytes`. */
+  read(offset: number, limit: number, mostBytes = Number.POSITIVE_INFINITY): LogEntry[] {
+    const entries: LogEntry[] = [];
+    let bytes = 0;
+    for (const { key, value } of this.table.getRange({ start: offset, limit })) {
+      entries.push({ offset: key, body: value.subarray(TIME_BYTES) });
+      bytes += value.length;
+      if (bytes >= mostBytes) break;
+    }
+    return entries;
+  }
+
+  /** Appends in one transaction, and removes some of what is too old or too much. Rejects when nothing was kept. */
+  async commit(
+    bodies: readonly Uint8Array[],
+    trimStep = TRIM_STEP + 2 * bodies.length,
+    use: Use = 'work',
+  ): Promise<void> {
+    const now = Date.now();
+    const values = bodies.map((body) => withTime(now, body));
+    const begin = this.state.next;
+    let bytes = this.state.bytes + values.reduce((sum, value) => sum + value.length, 0);
+    const look = this.ages?.look(begin);
+    const removed: number[] = [];
+    for (const { key, value } of this.table.getRange({ start: this.state.first, limit: trimStep })) {
+      const isOld = look ? key < look.oldBefore : value.readDoubleBE(0) < now - this.limits.maxAgeMs;
+      if (bytes <= this.limits.maxBytes && !isOld) break;
+      removed.push(key);
+      bytes -= value.length;
+    }
+    const first = (removed.at(-1) ?? this.state.first - 1) + 1;
+    const lived = look ? { lived: look.lived } : {};
+    const next: State = { ...this.state, first, next: begin + values.length, bytes, ...lived };
+    // Readers are told at once: an entry that is being removed must not be promised to anybody.
+    this.first = first;
+    const puts = [STATE_BYTES, ...values.map((value) => value.length)];
+    try {
+      await this.environment.write({ puts, removes: removed.length }, use, () => {
+        for (const [i, value] of values.entries()) void this.table.put(begin + i, value);
+        for (const offset of removed) void this.table.remove(offset);
+        void this.stateTable.put('log', next);
+        if (look) this.ages?.write(look);
+      });
+    } catch (error) {
+      this.first = this.state.first;
+      throw error;
+    }
+    this.state = next;
+    if (look) this.ages?.wrote(look);
+  }
+
+  async close(): Promise<void> {
+    await this.environment.close();
+  }
+
+  private async trim(): Promise<void> {
+    let before: number;
+    do {
+      before = this.first;
+      await this.commit([], TRIM_STEP_ALONE, 'done');
+    } while (this.first > before);
+  }
+}
+
+function withTime(now: number, body: Uint8Array): Buffer {
+  const value = Buffer.allocUnsafe(TIME_BYTES + body.length);
+  value.writeDoubleBE(now, 0);
+  value.set(body, TIME_BYTES);
+  return value;
+}

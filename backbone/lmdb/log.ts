@@ -1,0 +1,145 @@
+import { join } from 'node:path';
+import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
+import type { ConnectionState } from '../../core/lifecycle.ts';
+import { Disks } from '../files/disk.ts';
+import { GroupCommit } from './group-commit.ts';
+import { LogFile } from './log-file.ts';
+import { type Followed, LmdbFollower } from './log-follower.ts';
+import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
+
+/** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
+const MOST_WAITING_BYTES = 256 * 2 ** 20;
+/** A log that nothing is added to writes down in such pauses how long it has been open, and trims. */
+const LOOK_MS = 3_600_000;
+
+/**
+ * Opens the log kept in `dir/name`, making it when it is not there. A log belongs to one process at a time.
+ * Rejects with LogUnavailable: in use, not writable, no room, or written by another version.
+ *
+ * While `disks` has less room than half its reserve, `append` rejects with LogUnavailable, and the log is down.
+ */
+export async function openLmdbLog(dir: string, name: string, limits: LogLimits, disks = new Disks()): Promise<Log> {
+  const folder = join(dir, name);
+  try {
+    return new LmdbLog(await LogFile.open(folder, limits, disks), limits);
+  } catch (cause) {
+    throw new LogUnavailable(`the log in ${folder} cannot be opened`, { cause });
+  }
+}
+
+/** The log on one machine: a file, the transactions that add to it and trim it, and whoever follows it. */
+class LmdbLog implements Log, Followed {
+  private readonly file: LogFile;
+  private readonly commits: GroupCommit<Uint8Array>;
+  private readonly followers = new Set<LmdbFollower>();
+  private readonly looker: NodeJS.Timeout | undefined;
+  private growing = signal();
+  private closing: Promise<void> | undefined;
+
+  constructor(file: LogFile, { onlyCopy }: LogLimits) {
+    this.file = file;
+    this.commits = new GroupCommit((bodies) => this.commit(bodies));
+    if (onlyCopy) this.looker = setInterval(() => this.commits.nudge(), LOOK_MS).unref();
+  }
+
+  get state(): ConnectionState {
+    return this.commits.connection.state;
+  }
+
+  watch(listener: (state: ConnectionState) => void): () => void {
+    return this.commits.connection.watch(listener);
+  }
+
+  async append(body: Uint8Array): Promise<void> {
+    this.assertOpen();
+    if (this.commits.waitingBytes + body.length > MOST_WAITING_BYTES) {
+      throw new LogUnavailable(`the log is behind: ${this.commits.waitingBytes} bytes wait for the disk`);
+    }
+    try {
+      await this.commits.add(body, body.length);
+    } catch (cause) {
+      throw new LogUnavailable('the log could not write the entry', { cause });
+    }
+  }
+
+  async read(from: LogPosition, limit: number): Promise<LogEntry[]> {
+    this.assertOpen();
+    return this.slice(this.offsetOf(from), limit, Number.POSITIVE_INFINITY);
+  }
+
+  async follow(from: LogPosition, handler: (entries: readonly LogEntry[]) => void | Promise<void>): Promise<Follower> {
+    this.assertOpen();
+    const offset = this.offsetOf(from);
+    this.assertKept(offset);
+    const follower = new LmdbFollower(this, offset, handler);
+    this.followers.add(follower);
+    const forget = () => void this.followers.delete(follower);
+    follower.ended.then(forget, forget);
+    return follower;
+  }
+
+  async head(): Promise<Head> {
+    this.assertOpen();
+    return { epoch: this.file.epoch, first: this.file.first, next: this.file.next };
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.letGo();
+    return this.closing;
+  }
+
+  slice(offset: number, mostEntries: number, mostBytes: number): LogEntry[] {
+    this.assertKept(offset);
+    return this.reading(() => this.file.read(offset, mostEntries, mostBytes));
+  }
+
+  grown(): Promise<void> {
+    return this.growing.given;
+  }
+
+  private async commit(bodies: readonly Uint8Array[]): Promise<void> {
+    await this.file.commit(bodies);
+    const { give } = this.growing;
+    this.growing = signal();
+    give();
+  }
+
+  private offsetOf(from: LogPosition): number {
+    if (from === 'first') return this.file.first;
+    if (from === 'next') return this.file.next;
+    if (from.epoch !== undefined && from.epoch !== this.file.epoch) throw new UnknownEpoch(this.file.epoch);
+    return from.offset;
+  }
+
+  private assertKept(offset: number): void {
+    if (offset < this.file.first) throw new Trimmed(this.file.first);
+  }
+
+  private reading<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (cause) {
+      throw new LogUnavailable('the log cannot be read', { cause });
+    }
+  }
+
+  private async letGo(): Promise<void> {
+    clearInterval(this.looker);
+    await Promise.all([...this.followers].map((follower) => follower.stop()));
+    await this.commits.end();
+    await this.file.close();
+  }
+
+  private assertOpen(): void {
+    if (this.closing !== undefined) throw new Closed('the log');
+  }
+}
+
+/** A promise that is resolved by hand. */
+function signal(): { readonly given: Promise<void>; readonly give: () => void } {
+  let give = () => {};
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give };
+}

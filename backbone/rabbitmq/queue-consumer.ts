@@ -1,0 +1,183 @@
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { backoff, type ConnectionState, pause, withDeadline } from '../../core/lifecycle.ts';
+import { closeChannel, ignoreError, sent } from './channel.ts';
+import { ANSWER_MS, DELETED_REST_MS, type Link } from './link.ts';
+import type { Consumer, Handler } from '../ports/queue.ts';
+
+/** A channel that messages come on, for as long as it lasts. */
+interface Session {
+  readonly channel: Channel;
+  readonly tag: string;
+}
+
+interface Job {
+  readonly channel: Channel;
+  readonly message: ConsumeMessage;
+}
+
+/**
+ * A consumer that outlives connections.
+ *
+ * registered ⇄ waiting for a connection → stopping (nothing begins any more, handlers at work end) → stopped
+ *
+ * When a connection breaks, the server gives its unacknowledged messages to others (or to us) again, while our handlers
+ * for them are still at work: they finish, and their acknowledgement goes nowhere. They keep counting towards
+ * `prefetch`, so that a flapping connection during an outage of the store cannot pile handlers up; a message that comes
+ * meanwhile waits for its turn.
+ */
+export class RabbitConsumer implements Consumer {
+  private readonly link: Link;
+  private readonly queue: string;
+  private readonly handler: Handler;
+  private readonly prefetch: number;
+  private readonly stopping = new AbortController();
+  private readonly unwatch: () => void;
+  private readonly open = new Set<Channel>();
+  private session: Session | undefined;
+  private waiting: Job[] = [];
+  private readonly atWork = new Set<Promise<void>>();
+  private readonly held = new Set<ConsumeMessage>();
+  private stopped: Promise<void> | undefined;
+
+  constructor(link: Link, queue: string, handler: Handler, prefetch: number) {
+    this.link = link;
+    this.queue = queue;
+    this.handler = handler;
+    this.prefetch = prefetch;
+    this.unwatch = link.watch((state) => this.linkChanged(state));
+  }
+
+  /** How many messages the server has given us that were not acknowledged yet. */
+  get unacknowledged(): number {
+    return this.held.size;
+  }
+
+  /** Resolves when the server gives us messages. */
+  async register(connection: ChannelModel): Promise<void> {
+    const channel = await withDeadline(connection.createChannel(), ANSWER_MS, 'the server opened no channel in time');
+    this.open.add(channel);
+    channel.on('error', ignoreError);
+    channel.on('close', () => {
+      this.over(channel);
+      // Closed by us, or else by the server: it found the handlers too slow (consumer_timeout) or the queue gone.
+      if (!this.stopping.signal.aborted) this.link.reset(connection, 'the server closed a channel');
+    });
+    const deliver = (message: ConsumeMessage | null) => {
+      if (message) this.take({ channel, message });
+      else this.link.reset(connection, cancelled(this.queue), DELETED_REST_MS);
+    };
+    await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'the server did not answer in time');
+    const { consumerTag } = await withDeadline(
+      channel.consume(this.queue, deliver),
+      ANSWER_MS,
+      'the server did not answer in time',
+    );
+    this.session = { channel, tag: consumerTag };
+  }
+
+  stop(): Promise<void> {
+    this.stopped ??= this.end();
+    return this.stopped;
+  }
+
+  restart(): void {
+    const { connection } = this.link;
+    if (connection) this.link.reset(connection, 'its consumer stood still');
+  }
+
+  private async end(): Promise<void> {
+    this.unwatch();
+    this.stopping.abort();
+    this.waiting = [];
+    const { session } = this;
+    try {
+      // So that the server gives nothing more while the handlers at work end.
+      if (session) await withDeadline(session.channel.cancel(session.tag), ANSWER_MS, 'not cancelled in time');
+    } catch {
+      // The channel is gone or mute: nothing comes on it that would be begun.
+    }
+    while (this.atWork.size > 0) await Promise.all(this.atWork);
+    try {
+      // Gives back what was not begun.
+      if (session && this.open.has(session.channel)) await closeChannel(session.channel);
+    } catch {
+      // It ends with its connection at the latest.
+    }
+    this.held.clear();
+  }
+
+  private linkChanged(state: ConnectionState): void {
+    const { connection } = this.link;
+    if (state.is !== 'up' || !connection) return;
+    this.register(connection).catch((error: unknown) => this.link.reset(connection, error));
+  }
+
+  private over(channel: Channel): void {
+    this.open.delete(channel);
+    if (this.session?.channel === channel) this.session = undefined;
+    this.waiting = this.waiting.filter((job) => job.channel !== channel);
+    this.held.clear();
+  }
+
+  private take(job: Job): void {
+    if (this.stopping.signal.aborted) return;
+    this.held.add(job.message);
+    this.waiting.push(job);
+    this.begin();
+  }
+
+  private begin(): void {
+    while (this.atWork.size < this.prefetch) {
+      const job = this.waiting.shift();
+      if (!job) return;
+      const work = this.work(job).finally(() => {
+        this.atWork.delete(work);
+        this.begin();
+      });
+      this.atWork.add(work);
+    }
+  }
+
+  /**
+   * Resolves when the server has it back: until then it counts as held, so that `depth` never overlooks it.
+   * Not by `nack`: from RabbitMQ 4.3 on only `reject` and a lost connection raise the count that `attempt` is made of.
+   */
+  private async giveBack(channel: Channel, message: ConsumeMessage): Promise<void> {
+    if (!sent(() => channel.reject(message, true))) return;
+    try {
+      await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'no answer in time');
+    } catch {
+      // The channel is gone, and the server has everything back that was on it.
+    }
+  }
+
+  private async work({ channel, message }: Job): Promise<void> {
+    const attempt = attemptOf(message);
+    let done = true;
+    try {
+      await this.handler({ body: message.content, attempt });
+    } catch {
+      // The handler's own affair: a rejection says no more than "not done".
+      done = false;
+      await pause(pauseBefore(attempt + 1), this.stopping.signal);
+    }
+    if (!done && this.open.has(channel)) await this.giveBack(channel, message);
+    this.held.delete(message);
+    if (done && this.open.has(channel)) sent(() => channel.ack(message));
+  }
+}
+
+// The server says no more than that it ended. From 4.3 on it also does so where older ones close the channel.
+function cancelled(queue: string): string {
+  return `the server ended consuming: "${queue}" was deleted, or a message was held for longer than its consumer_timeout`;
+}
+
+// Quorum queues count the deliveries that were not acknowledged; the header is absent at the first.
+function attemptOf(message: ConsumeMessage): number {
+  const count: unknown = message.properties.headers?.['x-delivery-count'];
+  return 1 + (typeof count === 'number' ? count : 0);
+}
+
+function pauseBefore(attempt: number): number {
+  return 25 + backoff(attempt - 2, 50, 5_000);
+}
