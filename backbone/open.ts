@@ -1,17 +1,17 @@
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import { openDuckdbStore } from './duckdb/store.ts';
 import type { Disks } from './files/disk.ts';
-import { LateLog } from './ports/late-log.ts';
+import { openInfluxStore } from './influx/store.ts';
 import { openLmdbLog } from './lmdb/log.ts';
-import type { Log, LogLimits } from './ports/log.ts';
-import { openRabbitLog } from './rabbitmq/log.ts';
 import { openLmdbQueue } from './lmdb/queue.ts';
+import { LateLog } from './ports/late-log.ts';
+import type { Log, LogLimits } from './ports/log.ts';
 import type { Queue } from './ports/queue.ts';
+import type { Store } from './ports/store.ts';
+import { openRabbitLog } from './rabbitmq/log.ts';
 import { openRabbitQueue } from './rabbitmq/queue.ts';
 import { openSpool, type SpooledQueue } from './spool/spool.ts';
-import { openDuckdbStore } from './duckdb/store.ts';
-import { openInfluxStore } from './influx/store.ts';
-import type { Store } from './ports/store.ts';
 
 /** The one place that turns a URL into an adapter. `disks` are those that the process keeps files on: embedded adapters leave room there. */
 

@@ -1,5 +1,5 @@
-import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';

@@ -3,8 +3,8 @@ import { Disks } from '../backbone/files/disk.ts';
 import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
 import { explain, LoamError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
-import { type Options, settingsOf } from './options.ts';
 import { runUntilSignal, type Start } from '../roles/run.ts';
+import { type Options, settingsOf } from './options.ts';
 import { LONGEST_TTL, listCommands, sendCommand } from './sensor-commands.ts';
 import { simulateOptions } from './simulate/command-line.ts';
 

@@ -4,11 +4,11 @@ import type { Config } from '../core/config.ts';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashSecret, newSecret } from '../core/secrets.ts';
+import { openRegistry } from '../roles/ports.ts';
 import { addSensor, removeSensor } from '../telemetry/registry-edit.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import { Api } from './api.ts';
 import { type Options, positive, settingsOf, text } from './options.ts';
-import { openRegistry } from '../roles/ports.ts';
 
 /** `loam sensor add`: registers a sensor and prints its secret, which is kept nowhere, and a line that publishes a first reading. */
 export async function addSensorCommand(id: string, options: Options): Promise<void> {

@@ -3,10 +3,10 @@ import { Writable } from 'node:stream';
 import { ConfigInvalid } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashPassword } from '../core/secrets.ts';
+import { openRegistry } from '../roles/ports.ts';
 import { EVERY_FARM, parseRegistry, ROLES, type Role, type User } from '../telemetry/registry.ts';
 import { putUser, removeUser } from '../telemetry/registry-edit.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { openRegistry } from '../roles/ports.ts';
 import { edit } from './sensor.ts';
 
 const SHORTEST_PASSWORD = 10;

@@ -4,7 +4,7 @@ export default defineConfig({
   root: import.meta.dirname,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
-    outDir: '../../dist/dashboard',
+    outDir: '../dist/dashboard',
     emptyOutDir: true,
     target: 'es2022',
     // The gateway's Content-Security-Policy allows neither data: addresses nor inline scripts.

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
-import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';

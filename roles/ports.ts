@@ -1,4 +1,5 @@
 import { Commands } from '../backbone/commands/commands.ts';
+import { isEmbedded, openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -7,10 +8,9 @@ import {
   type LogLimits,
   TRIALS_LOG_LIMITS,
 } from '../backbone/ports/log.ts';
-import { isEmbedded, openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
-import { describeRegistryError, RegistryFile } from '../backbone/registry/file.ts';
 import type { Store } from '../backbone/ports/store.ts';
+import { describeRegistryError, RegistryFile } from '../backbone/registry/file.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { House } from '../core/lifecycle.ts';

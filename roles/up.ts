@@ -1,13 +1,13 @@
 import { Broker } from '../broker/broker.ts';
-import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
 import { Receipts } from '../broker/ingest/receipts.ts';
+import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import type { Health, House } from '../core/lifecycle.ts';
 import { processMetrics } from '../core/metrics.ts';
-import { createFirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import { Gateway } from '../dashboard-gateway/gateway.ts';
 import { mqttEndpoint } from '../dashboard-gateway/sensors/mqtt-endpoint.ts';
+import { createFirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
 import { Worker } from '../workers/worker.ts';

@@ -5,9 +5,9 @@ import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';
 import { type DeadMark, encodeMark } from '../../telemetry/dead-mark.ts';
+import type { Log } from '../ports/log.ts';
 import { DeadFollower } from './follower.ts';
 import { type Account, DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaOptions, usedOf } from './quota.ts';
-import type { Log } from '../ports/log.ts';
 
 /** While a sensor is over its quota, one letter in so long says so. */
 const SAY_AGAIN_MS = 6 * 3_600_000;

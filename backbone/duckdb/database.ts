@@ -8,12 +8,12 @@ import {
   VARCHAR,
 } from '@duckdb/node-api';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
+import type { Brought, Bucket, Days, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
 import { Newest } from './newest.ts';
 import type { Rows, Settings } from './protocol.ts';
 import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
 import { Turns } from './turns.ts';
-import type { Brought, Bucket, Days, HistoryQuery, LatestValue } from '../ports/store.ts';
 
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
 const CHUNK = 2048;

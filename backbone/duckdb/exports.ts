@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBInstance, DuckDBResult, DuckDBValue } from '@duckdb/node-api';
+import type { LatestValue } from '../ports/store.ts';
 import type { Statement } from './sql.ts';
 import type { Turns } from './turns.ts';
-import type { LatestValue } from '../ports/store.ts';
 
 interface Export {
   readonly statement: Statement;

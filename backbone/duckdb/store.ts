@@ -4,10 +4,10 @@ import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
 import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Disk, Disks } from '../files/disk.ts';
+import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
 import { movable, type Settings, toRows } from './protocol.ts';
 import { DuckdbThread } from './thread.ts';
-import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 
 export interface DuckdbOptions {
   /** What DuckDB may hold in memory; above it, sorting and grouping go to disk. 256 unless told. */

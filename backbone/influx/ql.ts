@@ -1,6 +1,6 @@
 import type { DayRun } from '../../telemetry/calendar.ts';
-import type { Range } from '../ports/store-checks.ts';
 import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
+import type { Range } from '../ports/store-checks.ts';
 
 /** InfluxQL statements. Every name and every string in them goes through `name` or `text`. */
 

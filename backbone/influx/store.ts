@@ -2,13 +2,13 @@ import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/err
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import type { Reading } from '../../telemetry/reading.ts';
+import type { Brought, Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { isMetric, isName, type Range, refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
 import { type InfluxAddress, parseInfluxUrl } from './address.ts';
 import { query as ask, InfiniteNumber, type Rows, versionOf } from './http.ts';
 import * as ql from './ql.ts';
 import { Standing } from './standing.ts';
 import { InfluxWriter, isVersion1 } from './write.ts';
-import type { Brought, Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 
 export interface InfluxOptions {
   /** How long one request of a write may take: 10 s unless told. */

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Database } from 'lmdb';
 import { z } from 'zod';
 import type { Disks, Use } from '../files/disk.ts';
+import type { LogEntry, LogLimits } from '../ports/log.ts';
 import { Environment } from './lmdb.ts';
 import { Ages } from './log-ages.ts';
-import type { LogEntry, LogLimits } from '../ports/log.ts';
 
 const stateSchema = z.object({
   format: z.literal(1),

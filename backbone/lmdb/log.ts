@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { Disks } from '../files/disk.ts';
+import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
 import { GroupCommit } from './group-commit.ts';
 import { LogFile } from './log-file.ts';
 import { type Followed, LmdbFollower } from './log-follower.ts';
-import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;

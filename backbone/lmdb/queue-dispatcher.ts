@@ -1,7 +1,7 @@
 import { backoff, pause } from '../../core/lifecycle.ts';
+import type { Consumer, Handler } from '../ports/queue.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Change, Kept, QueueFile } from './queue-file.ts';
-import type { Consumer, Handler } from '../ports/queue.ts';
 
 /** Most failed messages that wait for their next attempt at once. With more, nothing new is begun until some have gone on. */
 const MOST_PAUSING = 1_000;

@@ -1,10 +1,10 @@
 import { Closed, QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { Disks } from '../files/disk.ts';
+import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Dispatcher } from './queue-dispatcher.ts';
 import { type Change, QueueFile } from './queue-file.ts';
-import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `publish` refuses as at the queue's own limit. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;

@@ -1,8 +1,8 @@
 import type { ChannelModel } from 'amqplib';
 import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
-import type { Link } from './link.ts';
 import type { Follower, LogEntry } from '../ports/log.ts';
+import type { Link } from './link.ts';
 import type { Survey } from './log-survey.ts';
 import { type RawEntry, Tap } from './log-tap.ts';
 

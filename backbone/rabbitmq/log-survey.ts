@@ -1,6 +1,6 @@
 import type { ChannelModel } from 'amqplib';
-import { ANSWER_MS } from './link.ts';
 import type { Head } from '../ports/log.ts';
+import { ANSWER_MS } from './link.ts';
 import { PREFETCH, type RawEntry, Tap } from './log-tap.ts';
 
 // How long a stream may show nothing before it counts as new. Too short does no harm: a claim counts at offset 0 only.

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
 import { Closed, explain, type LoamError, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
 import { type Declaration, declare } from './declare.ts';
 import { ANSWER_MS, Link, stateOf } from './link.ts';
-import { Publisher } from './publisher.ts';
-import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
 import { RabbitFollower } from './log-follower.ts';
 import { type Survey, survey } from './log-survey.ts';
 import { claiming, stamped, Tap } from './log-tap.ts';
+import { Publisher } from './publisher.ts';
 
 const MIN_SEGMENT = 1_000_000;
 const MAX_SEGMENT = 500_000_000;

@@ -1,8 +1,8 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { backoff, type ConnectionState, pause, withDeadline } from '../../core/lifecycle.ts';
+import type { Consumer, Handler } from '../ports/queue.ts';
 import { closeChannel, ignoreError, sent } from './channel.ts';
 import { ANSWER_MS, DELETED_REST_MS, type Link } from './link.ts';
-import type { Consumer, Handler } from '../ports/queue.ts';
 
 /** A channel that messages come on, for as long as it lasts. */
 interface Session {

@@ -1,11 +1,11 @@
 import type { ChannelModel } from 'amqplib';
 import { Closed, explain, QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, pause, Watched, withDeadline } from '../../core/lifecycle.ts';
+import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 import { type Declaration, declare } from './declare.ts';
 import { ANSWER_MS, Link, stateOf } from './link.ts';
 import { Publisher } from './publisher.ts';
-import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { RabbitConsumer } from './queue-consumer.ts';
 
 /** A day: longer than any outage of the store that is waited out inside a handler without anybody noticing. */

@@ -1,11 +1,11 @@
 import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
 import type { Logger } from '../../core/logger.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
-import type { Addresses } from './addresses.ts';
 import type { BrokerCounters } from '../counters.ts';
-import { Gate } from '../mqtt/gate.ts';
-import { type Identity, identify, identifyCertified } from './identity.ts';
 import type { BrokerLimits } from '../limits.ts';
+import { Gate } from '../mqtt/gate.ts';
+import type { Addresses } from './addresses.ts';
+import { type Identity, identify, identifyCertified } from './identity.ts';
 import type { Rights } from './rights.ts';
 
 /** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */

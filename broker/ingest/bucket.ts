@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { type Rate, rateOf } from '../../telemetry/rate.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
-import type { BrokerCounters } from '../counters.ts';
 import type { Identity } from '../auth/identity.ts';
+import type { BrokerCounters } from '../counters.ts';
 
 /**
  * A token bucket: publishes and bytes that may be taken now, refilled at a rate. A publish may take more bytes than there are, once,

@@ -2,17 +2,17 @@ import type { Client, PublishPacket } from 'aedes';
 import { silent } from '../../core/logger.ts';
 import type { Publish } from '../../telemetry/batch.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
-import type { BrokerCounters } from '../counters.ts';
-import { BEST_EFFORT, type Door, type Fate } from './door.ts';
 import type { Identity } from '../auth/identity.ts';
-import type { Intake } from './intake.ts';
-import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
 import type { Offenders } from '../auth/offenders.ts';
-import type { Incoming } from '../mqtt/publish-packet.ts';
-import { Receipts } from './receipts.ts';
 import type { RefusedReason, Rights } from '../auth/rights.ts';
+import type { BrokerCounters } from '../counters.ts';
+import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
+import type { Incoming } from '../mqtt/publish-packet.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
+import { BEST_EFFORT, type Door, type Fate } from './door.ts';
+import type { Intake } from './intake.ts';
+import { Receipts } from './receipts.ts';
 
 /** Told of every publish that is dropped for want of a right. Its PUBACK leaves when it resolves. Must not throw or reject. */
 export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;

@@ -2,8 +2,8 @@ import type { SecureContextOptions } from 'node:tls';
 import { ConfigInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Addresses } from '../auth/addresses.ts';
-import { Certificate, type CertificateFiles } from './certificate.ts';
 import type { BrokerCounters } from '../counters.ts';
+import { Certificate, type CertificateFiles } from './certificate.ts';
 import { type Arrival, type Entrance, TcpEntrance, TlsEntrance } from './listener.ts';
 import { WebSocketEntrance } from './web-socket.ts';
 

@@ -1,10 +1,10 @@
 import { Duplex } from 'node:stream';
-import { type Bucket, Pace } from '../ingest/bucket.ts';
 import type { BrokerCounters } from '../counters.ts';
-import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
+import { type Bucket, Pace } from '../ingest/bucket.ts';
 import type { Intake } from '../ingest/intake.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Arrival } from '../listeners/listener.ts';
+import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
 import { type Incoming, PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
 import { Acknowledgements, endAfterLast, Pieces } from './wire.ts';

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, PublishPacket } from 'aedes';
-import type { BrokerCounters } from '../counters.ts';
 import type { Identity } from '../auth/identity.ts';
+import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { SessionState } from './session-state.ts';
 

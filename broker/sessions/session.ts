@@ -1,6 +1,6 @@
+import type { Identity } from '../auth/identity.ts';
 import type { Owner } from '../ingest/door.ts';
 import type { Gate } from '../mqtt/gate.ts';
-import type { Identity } from '../auth/identity.ts';
 import type { SessionState } from './session-state.ts';
 
 interface Turn {

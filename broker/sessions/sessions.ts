@@ -1,13 +1,13 @@
 import type { Client, Subscription } from 'aedes';
 import type { Logger } from '../../core/logger.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
-import { Buckets } from '../ingest/bucket.ts';
-import type { BrokerCounters } from '../counters.ts';
-import { Gate } from '../mqtt/gate.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
-import type { BrokerLimits } from '../limits.ts';
-import type { Incoming } from '../mqtt/publish-packet.ts';
 import type { Rights } from '../auth/rights.ts';
+import type { BrokerCounters } from '../counters.ts';
+import { Buckets } from '../ingest/bucket.ts';
+import type { BrokerLimits } from '../limits.ts';
+import { Gate } from '../mqtt/gate.ts';
+import type { Incoming } from '../mqtt/publish-packet.ts';
 import { Session } from './session.ts';
 import { PRESENT, SessionStore } from './session-store.ts';
 import { Subscribers } from './subscribers.ts';

@@ -1,9 +1,9 @@
 import type { Client } from 'aedes';
 import mqttPacket from 'mqtt-packet';
 import { commandsTopic } from '../../telemetry/topic.ts';
-import { Gate } from '../mqtt/gate.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
+import { Gate } from '../mqtt/gate.ts';
 import type { Sent, SessionState } from './session-state.ts';
 
 /** A client that leaves so much unread gets no command on top. */

@@ -7,12 +7,12 @@ import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
-import { newCounters } from '../counters.ts';
-import { Door } from '../ingest/door.ts';
-import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import { Receipts } from '../ingest/receipts.ts';
 import { Refusals } from '../auth/refusals.ts';
 import { Rights } from '../auth/rights.ts';
+import { newCounters } from '../counters.ts';
+import { Door } from '../ingest/door.ts';
+import { Receipts } from '../ingest/receipts.ts';
+import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
 import { Source, type SourcePatience } from './source.ts';
 
 export interface SourcesOptions {

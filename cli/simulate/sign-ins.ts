@@ -2,13 +2,13 @@ import { z } from 'zod';
 import type { Config } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
 import { pause } from '../../core/lifecycle.ts';
+import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../../roles/data-folder.ts';
 import type { DemoCredential } from '../../simulators/demo.ts';
 import { PacketLink } from '../../simulators/links/packet.ts';
 import type { Line } from '../../simulators/profile/devices.ts';
 import type { SignIn } from '../../simulators/run.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Api } from '../api.ts';
-import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../../roles/data-folder.ts';
 
 const farms = z.object({
   farms: z.array(z.object({ id: z.string(), fields: z.array(z.object({ id: z.string() })) })),

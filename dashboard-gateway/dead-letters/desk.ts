@@ -1,5 +1,5 @@
-import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
+import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
 import type { Log, LogEntry, LogLimits } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { EVERY_FARM, type RegistryView } from '../../telemetry/registry.ts';
-import type { DeadLetterDesk, Letter } from './desk.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+import type { DeadLetterDesk, Letter } from './desk.ts';
 
 /** Bytes of a payload that a list shows; one letter alone is shown whole. */
 const MOST_IN_LIST = 2_048;

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import type { Store } from '../../backbone/ports/store.ts';
 import { type RegistryView, roleOn } from '../../telemetry/registry.ts';
-import { csv } from './csv.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
+import { id, metricName, range, rangeOf } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/status.ts';
 import { type ShownSensor, sensorsOf } from '../sensors/shown.ts';
 import type { Caller, Sessions } from '../sign-in/sessions.ts';
-import { id, metricName, range, rangeOf } from '../http/query.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+import { csv } from './csv.ts';
 
 /** Exports under way in one gateway. */
 const MOST_AT_ONCE = 8;

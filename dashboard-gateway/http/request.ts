@@ -1,5 +1,5 @@
-import type { HttpRequest, HttpResponse } from './uws.ts';
 import { type Access, clientOf } from './origin.ts';
+import type { HttpRequest, HttpResponse } from './uws.ts';
 
 /** The headers that anything here looks at; an absent one is an empty string. */
 export interface Headers {

@@ -1,7 +1,6 @@
 import { explain, LogUnavailable, QueueFull, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
-import type { HttpResponse, TemplatedApp } from './uws.ts';
 import { readBody } from './body.ts';
 import { HttpCounters } from './counters.ts';
 import type { Access } from './origin.ts';
@@ -9,6 +8,7 @@ import { RequestLimits } from './per-address.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
 import { type AnyReply, isStreamed, type Reply, type Streamed } from './reply.ts';
 import { type Head, type Request, readHead } from './request.ts';
+import type { HttpResponse, TemplatedApp } from './uws.ts';
 import { writeReply, writeStream } from './write.ts';
 
 /** Most bytes of a body, unless a route says otherwise. */

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import { withDeadline } from '../../core/lifecycle.ts';
-import type { HttpResponse } from './uws.ts';
 import { type Reply, type Streamed, secured } from './reply.ts';
 import type { Head } from './request.ts';
+import type { HttpResponse } from './uws.ts';
 
 /** How long a client may take nothing of a stream before it is given up. */
 const STALLED_MS = 60_000;

@@ -8,12 +8,12 @@ import { telemetryTopic } from '../../telemetry/topic.ts';
 import { isUnit } from '../../telemetry/units.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
+import { id } from '../http/query.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import { readRows } from './rows.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
-import { id } from '../http/query.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+import { readRows } from './rows.ts';
 
 const MAX_IMPORT_BODY = 1024 ** 2;
 export const MAX_IMPORT_ROWS = 5_000;

@@ -5,19 +5,19 @@ import type { Logger } from '../../core/logger.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Registry, RegistryView } from '../../telemetry/registry.ts';
 import { inTime } from '../http/in-time.ts';
-import { byFarm } from './feed/by-farm.ts';
 import { type Due, TickClock } from './clock.ts';
 import type { LiveCounters } from './counters.ts';
+import { byFarm } from './feed/by-farm.ts';
 import { EntryWindow } from './feed/entry-window.ts';
-import { LiveFarm } from './state/farm.ts';
 import { type FeedListener, LiveFeed, type WritesListener } from './feed/feed.ts';
-import { frames } from './sockets/protocol.ts';
 import { Publisher } from './publisher.ts';
 import { Rewind } from './resume/rewind.ts';
-import { Slowness } from './sockets/slowness.ts';
-import type { FarmNow } from './state/status.ts';
-import type { Subscription, Viewer } from './sockets/viewer.ts';
 import { MAX_ROWS, WaitingRoom } from './resume/waiting-room.ts';
+import { frames } from './sockets/protocol.ts';
+import { Slowness } from './sockets/slowness.ts';
+import type { Subscription, Viewer } from './sockets/viewer.ts';
+import { LiveFarm } from './state/farm.ts';
+import type { FarmNow } from './state/status.ts';
 
 /** Readings kept of everything, for farms that nobody watches yet; about what LiveFeed begins behind the head. */
 const RECENT_READINGS = 50_000;

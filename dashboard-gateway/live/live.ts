@@ -5,14 +5,14 @@ import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import type { Access } from '../http/origin.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
 import type { TemplatedApp, UwsModule } from '../http/uws.ts';
+import type { Sessions } from '../sign-in/sessions.ts';
 import { LiveCounters } from './counters.ts';
 import type { WritesListener } from './feed/feed.ts';
 import { LiveHub } from './hub.ts';
 import { showLive } from './metrics.ts';
-import { RefusedCounts } from './state/refused-counts.ts';
 import { LiveSockets } from './sockets/sockets.ts';
+import { RefusedCounts } from './state/refused-counts.ts';
 import type { FarmNow } from './state/status.ts';
 
 const SPEED_CHECK_MS = 100;

@@ -1,7 +1,7 @@
 import type { LiveCounters } from './counters.ts';
-import type { LiveFarm, OnlyField } from './state/farm.ts';
 import { frames } from './sockets/protocol.ts';
 import { topics } from './sockets/viewer.ts';
+import type { LiveFarm, OnlyField } from './state/farm.ts';
 
 /** Who was told of a `seq` later than so long ago is not told of another without rows. */
 const QUIET_MS = 900;

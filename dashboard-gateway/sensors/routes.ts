@@ -12,16 +12,16 @@ import {
   UNASSIGNED,
 } from '../../telemetry/registry.ts';
 import { addSensor, changeSensor, removeSensor } from '../../telemetry/registry-edit.ts';
-import type { Bringers } from './bringers.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { created, json, noContent } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
-import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
-import { shownSensor } from './shown.ts';
 import { type Caller, isTokenHolder, type Sessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+import type { Bringers } from './bringers.ts';
+import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
+import { shownSensor } from './shown.ts';
 
 const newSensor = sensorSchema.omit({ farm: true, secret: true });
 /** Sensors that are registered in one edit of the registry's file: each edit reads and writes all of it. */

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import type { RegistryView, User } from '../../telemetry/registry.ts';
-import { type FirstSignIn, isLoopback } from './first-sign-in.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json, noContent } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
+import { type FirstSignIn, isLoopback } from './first-sign-in.ts';
 import type { Passwords } from './passwords.ts';
 import { clearedCookie, isTokenHolder, type Sessions } from './sessions.ts';
-import type { Throttle } from './throttle.ts';
 import { signedIn, visibleFarms } from './signed-in.ts';
+import type { Throttle } from './throttle.ts';
 
 const MIN_PASSWORD = 10;
 const MAX_PASSWORD = 200;

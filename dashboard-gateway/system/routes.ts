@@ -3,9 +3,9 @@ import { EVERY_FARM, roleOn, type User } from '../../telemetry/registry.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { Sessions } from '../sign-in/sessions.ts';
+import { signedIn } from '../sign-in/signed-in.ts';
 import type { Figures } from './figures.ts';
 import { VERSION } from './version.ts';
-import { signedIn } from '../sign-in/signed-in.ts';
 
 export interface SystemParts {
   readonly sessions: Sessions;

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { DeadLetters, type DeadLettersOptions } from '../../backbone/dead-letters/dead-letters.ts';
 import { OVER_QUOTA } from '../../backbone/dead-letters/quota.ts';
-import { LateLog } from '../../backbone/ports/late-log.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { LateLog } from '../../backbone/ports/late-log.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';

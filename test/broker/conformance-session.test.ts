@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
-import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
 import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import type { Command } from '../../telemetry/command.ts';
 import { rabbit } from '../services/rabbitmq.ts';

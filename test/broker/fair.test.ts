@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import type { Log } from '../../backbone/ports/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import type { Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { Bucket } from '../../broker/ingest/bucket.ts';

@@ -1,14 +1,14 @@
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { Offenders } from '../../broker/auth/offenders.ts';
+import { Rights } from '../../broker/auth/rights.ts';
 import { newCounters } from '../../broker/counters.ts';
 import { Door } from '../../broker/ingest/door.ts';
-import { Gate } from '../../broker/mqtt/gate.ts';
 import { Intake } from '../../broker/ingest/intake.ts';
-import { DEFAULT_BROKER_LIMITS as limits } from '../../broker/limits.ts';
-import { Offenders } from '../../broker/auth/offenders.ts';
 import { Publishing } from '../../broker/ingest/publishing.ts';
-import { Rights } from '../../broker/auth/rights.ts';
+import { DEFAULT_BROKER_LIMITS as limits } from '../../broker/limits.ts';
+import { Gate } from '../../broker/mqtt/gate.ts';
 import { Session } from '../../broker/sessions/session.ts';
 import { SessionState } from '../../broker/sessions/session-state.ts';
 import { silent } from '../../core/logger.ts';

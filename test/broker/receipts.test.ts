@@ -1,11 +1,11 @@
 import { expect } from 'chai';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
-import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import type { Broker } from '../../broker/broker.ts';
-import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
 import { type ReceiptLimits, Receipts } from '../../broker/ingest/receipts.ts';
+import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { createValidate } from '../../workers/validate.ts';

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
 import { Api } from '../../cli/api.ts';
-import { adminToken } from '../../roles/data-folder.ts';
 import { type Config, loadConfig } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import { adminToken } from '../../roles/data-folder.ts';
 import { call, Place, problemCode } from '../gateway/harness.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
 

@@ -1,11 +1,11 @@
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { adminToken } from '../../roles/data-folder.ts';
 import { importCommand } from '../../cli/import.ts';
 import { loadConfig } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
+import { adminToken } from '../../roles/data-folder.ts';
 import { decodeBatch, decodeLive } from '../../telemetry/batch.ts';
 import { decodeImported } from '../../telemetry/imported.ts';
 import { createValidate } from '../../workers/validate.ts';

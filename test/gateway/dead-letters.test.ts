@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterDesk } from '../../dashboard-gateway/dead-letters/desk.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
 import { Commands } from '../../backbone/commands/commands.ts';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -12,11 +14,9 @@ import {
   type Log,
   type LogLimits,
 } from '../../backbone/ports/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
-import { RegistryFile } from '../../backbone/registry/file.ts';
-import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { RegistryFile } from '../../backbone/registry/file.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { hashPassword } from '../../core/secrets.ts';

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { EntryWindow } from '../../dashboard-gateway/live/feed/entry-window.ts';
+import { SeenIds } from '../../dashboard-gateway/live/feed/seen-ids.ts';
+import { LONGEST_TICK_MS, Pace, SHORTEST_TICK_MS } from '../../dashboard-gateway/live/pace.ts';
+import { MessageRate } from '../../dashboard-gateway/live/sockets/message-rate.ts';
+import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
+import { Slowness } from '../../dashboard-gateway/live/sockets/slowness.ts';
 import { TickFold } from '../../dashboard-gateway/live/state/fold.ts';
 import { FarmLatest } from '../../dashboard-gateway/live/state/latest.ts';
-import { MessageRate } from '../../dashboard-gateway/live/sockets/message-rate.ts';
-import { LONGEST_TICK_MS, Pace, SHORTEST_TICK_MS } from '../../dashboard-gateway/live/pace.ts';
-import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
-import { SeenIds } from '../../dashboard-gateway/live/feed/seen-ids.ts';
-import { Slowness } from '../../dashboard-gateway/live/sockets/slowness.ts';
 import { clockSkew, statusOf } from '../../dashboard-gateway/live/state/status.ts';
 import { standing } from '../../dashboard-gateway/sensors/state.ts';
 import type { Reading } from '../../telemetry/reading.ts';

@@ -160,7 +160,7 @@ describe('compose.yaml', () => {
   });
 
   it('gives the registry’s folder to the broker to read and to the gateway to edit', () => {
-    const mount = { type: 'bind', source: './registry', target: '/registry' };
+    const mount = { type: 'bind', source: './config', target: '/registry' };
     expect(named('broker').volumes).to.deep.equal([{ ...mount, read_only: true }]);
     expect(named('gateway').volumes).to.deep.equal([mount]);
     for (const role of ['broker', 'gateway']) {
@@ -214,6 +214,6 @@ describe('Dockerfile', () => {
 
   it('leaves secrets and data out of the image', async () => {
     const ignored = (await projectFile('.dockerignore')).split('\n');
-    expect(ignored).to.include.members(['.env', '.git', 'data', 'registry', '**/node_modules']);
+    expect(ignored).to.include.members(['.env', '.git', 'data', 'config', '**/node_modules']);
   });
 });

@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream';
 import pino from 'pino';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import type { Logger } from '../../core/logger.ts';

@@ -1,7 +1,7 @@
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { silent } from '../../core/logger.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';

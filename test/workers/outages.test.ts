@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
 import { Fold } from '../../workers/fold.ts';
 import { Patience } from '../../workers/outage.ts';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
-import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { silent } from '../../core/logger.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
 import { createValidate } from '../../workers/validate.ts';

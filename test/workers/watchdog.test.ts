@@ -1,10 +1,10 @@
 import { expect } from 'chai';
+import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Consumer, Queue } from '../../backbone/ports/queue.ts';
-import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
-import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';

@@ -1,12 +1,12 @@
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import pino from 'pino';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
-import type { Queue } from '../../backbone/ports/queue.ts';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
+import { openLmdbLog } from '../../backbone/lmdb/log.ts';
+import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { silent } from '../../core/logger.ts';
 import { decodeDead, decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';

@@ -1,6 +1,6 @@
+import { frames } from '../sockets/protocol.ts';
 import type { LiveFarm } from '../state/farm.ts';
 import { TickFold } from '../state/fold.ts';
-import { frames } from '../sockets/protocol.ts';
 
 /** What those get who have a farm's entries up to some offset and want the rest: frames by field, each made once however many want it. */
 export interface CatchUp {

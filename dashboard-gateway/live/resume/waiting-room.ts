@@ -1,10 +1,10 @@
-import { type CatchUp, catchUpOf, framesFor } from './catch-up.ts';
 import type { GapReason, LiveCounters } from '../counters.ts';
+import { frames } from '../sockets/protocol.ts';
+import type { Need, Subscription, Viewer } from '../sockets/viewer.ts';
 import type { LiveFarm, StatusOfSensor } from '../state/farm.ts';
 import { ROW_MS } from '../state/fold.ts';
-import { frames } from '../sockets/protocol.ts';
+import { type CatchUp, catchUpOf, framesFor } from './catch-up.ts';
 import type { Rewind } from './rewind.ts';
-import type { Need, Subscription, Viewer } from '../sockets/viewer.ts';
 
 /** More rows than this for one subscription is a gap: a chart fetches its range faster. */
 export const MAX_ROWS = 20_000;

@@ -2,8 +2,8 @@ import { type Registry, roleOn, type User } from '../../../telemetry/registry.ts
 import type { Access } from '../../http/origin.ts';
 import { PerAddress } from '../../http/per-address.ts';
 import { readHead } from '../../http/request.ts';
-import type { Caller, Sessions } from '../../sign-in/sessions.ts';
 import type { TemplatedApp, UwsModule, WebSocket } from '../../http/uws.ts';
+import type { Caller, Sessions } from '../../sign-in/sessions.ts';
 import type { LiveCounters } from '../counters.ts';
 import type { LiveHub } from '../hub.ts';
 import { MessageRate } from './message-rate.ts';

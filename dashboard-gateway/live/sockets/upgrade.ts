@@ -2,9 +2,9 @@ import { isSameOrigin } from '../../http/origin.ts';
 import type { PerAddress } from '../../http/per-address.ts';
 import { HttpProblem, problemReply, retryLater } from '../../http/problem.ts';
 import type { Head } from '../../http/request.ts';
+import type { HttpRequest, HttpResponse, us_socket_context_t } from '../../http/uws.ts';
 import { writeReply } from '../../http/write.ts';
 import type { Caller, Sessions } from '../../sign-in/sessions.ts';
-import type { HttpRequest, HttpResponse, us_socket_context_t } from '../../http/uws.ts';
 import type { LiveCounters } from '../counters.ts';
 import { SUBPROTOCOL } from './protocol.ts';
 

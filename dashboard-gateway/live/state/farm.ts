@@ -4,10 +4,10 @@ import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry
 import { DEFAULT_INTERVAL_S, type Standing, standing } from '../../sensors/state.ts';
 import { PHASES } from '../clock.ts';
 import type { EntryWindow } from '../feed/entry-window.ts';
+import { LIVE, type Need, type Subscription } from '../sockets/viewer.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
 import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, urgentKey } from './status.ts';
-import { LIVE, type Need, type Subscription } from '../sockets/viewer.ts';
 
 export interface FarmOptions {
   readonly registry: RegistryView;
