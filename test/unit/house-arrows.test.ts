@@ -61,6 +61,9 @@ const refused: [from: string, to: string][] = [
   ['simulators/a.ts', 'broker/b.ts'],
   ['broker/a.ts', 'test/b.ts'],
   ['workers/a.ts', 'bench/b.ts'],
+  ['workers/a.ts', 'roles/b.ts'],
+  ['roles/a.ts', 'cli/b.ts'],
+  ['cli/a.ts', 'test/b.ts'],
 ];
 
 const lawful: [from: string, to: string][] = [
@@ -76,6 +79,8 @@ const lawful: [from: string, to: string][] = [
   ['simulators/a.ts', 'telemetry/formats/c.ts'],
   ['cli/a.ts', 'backbone/open2.ts'],
   ['cli/c.ts', 'dashboard-gateway/b.ts'],
+  ['roles/a.ts', 'backbone/lmdb/queue.ts'],
+  ['cli/d.ts', 'roles/b.ts'],
   ['bench/a.ts', 'broker/d.ts'],
   ['test/unit/a.ts', 'workers/b.ts'],
 ];
