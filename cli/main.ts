@@ -93,7 +93,17 @@ Every option is also an environment variable, shown beside it: --mqtt-port is LO
 Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     )
     .exitOverride();
+  addRoles(loam);
+  addLoadTests(loam);
+  addSetUp(loam);
+  addSensors(loam);
+  addDeadLetters(loam);
+  addImport(loam);
+  addUsers(loam);
+  return loam;
+}
 
+function addRoles(loam: Command): void {
   const role = (name: string, summary: string, settings: SettingName[], start: Start) =>
     withSettings(loam.command(name).description(summary), settings).action((options) => runRole(name, options, start));
 
@@ -121,7 +131,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     ['data', ...COMMON, 'queue', 'log', 'store', ...HTTP, ...OPS],
     async (house, running) => (await code.roles()).startGateway(house, running),
   );
+}
 
+function addLoadTests(loam: Command): void {
   simulateOptions(
     withSettings(loam.command('simulate').description('publish as sensors would; load and fault tests'), [
       'data',
@@ -140,7 +152,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     .option('--since <time>', 'only readings measured since then: a time, Unix ms, or a span such as 10m, 2h, 3d')
     .option('--json', 'one JSON object instead of sentences')
     .action(later(async () => (await code.audit()).auditCommand));
+}
 
+function addSetUp(loam: Command): void {
   withSettings(loam.command('check').description('check settings, registry and connections, and say what is wrong'), [
     'data',
     ...COMMON,
@@ -155,7 +169,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     loam.command('init').description('write a new, empty registry where none is: a first start does that by itself'),
     ['data', ...COMMON],
   ).action(later(async () => async (options: Options) => (await code.first()).initCommand(settingsOf(options))));
+}
 
+function addSensors(loam: Command): void {
   const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove; commands to them');
   withSettings(sensor.command('add <id>').description('register a sensor and print its secret, once'), [
     'data',
@@ -187,7 +203,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
     .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
     .action(listCommands);
+}
 
+function addDeadLetters(loam: Command): void {
   const dead = loam.command('dead').description('what came in and could not be read: list, show, replay, discard');
   const ofLetters = (command: Command) =>
     withSettings(command, RUNNING)
@@ -210,7 +228,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   chosen(dead.command('discard [offsets...]').description('take letters from the list of open ones'))
     .option('--all', 'every open one, or every one with that sensor or reason')
     .action(later(async () => (await code.dead()).discardDead));
+}
 
+function addImport(loam: Command): void {
   const several = (value: string, before: string[]) => [...before, value];
   withSettings(loam.command('import <file>').description('read a CSV file of the past into the store'), RUNNING)
     .requiredOption('--farm <farm>', 'farm of the sensor')
@@ -231,7 +251,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
     .action(async (file: string, options: Options) => {
       process.exitCode = await (await code.imports()).importCommand(file, options);
     });
+}
 
+function addUsers(loam: Command): void {
   const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
   withSettings(
     user.command('add <name>').description('add a user, or give one a new password; reads it from standard input'),
@@ -251,7 +273,6 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   withSettings(user.command('remove <name>').description('remove a user'), ['data', ...COMMON]).action(
     later(async () => (await code.user()).removeUserCommand),
   );
-  return loam;
 }
 
 async function runRole(name: string, options: Options, start: Start): Promise<void> {
