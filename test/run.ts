@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { BEGINS } from './services/hooks.ts';
 
@@ -23,6 +26,14 @@ const SUMMARY = /^ {2}\d+ passing/;
 /** The first line of a `describe` that stands in no other. */
 const OUTERMOST = /^ {2}\S/;
 
+/**
+ * Temporary files of the tests, in a folder that nobody else can write to (though reach: some tests start programs as another user).
+ * There the loader of TypeScript may keep what it has translated, which the many processes that tests start need again and again.
+ */
+const folder = mkdtempSync(join(tmpdir(), 'loam-tests-'));
+chmodSync(folder, 0o711);
+process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+
 interface Outcome {
   readonly code: number;
   readonly summary: string;
@@ -32,7 +43,7 @@ interface Outcome {
 async function mocha(files: readonly string[], ports: 'lower' | 'upper'): Promise<Outcome> {
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, TEST_PORTS: ports, LOAM_TEST_BEGINS: 'shown' },
+    env: { ...process.env, TEST_PORTS: ports, LOAM_TEST_BEGINS: 'shown', TMPDIR: folder, TSX_DISABLE_CACHE: '' },
     // A group of its own, so that all of it can be ended: mocha starts another process, and tests start servers.
     detached: true,
   });
