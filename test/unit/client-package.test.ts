@@ -8,7 +8,7 @@ import { temporaryFolder } from '../services/wait.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const source = join(root, 'dashboard-gateway', 'client');
+const source = join(root, 'client');
 
 describe('client: the package', () => {
   it('has no dependency', async () => {

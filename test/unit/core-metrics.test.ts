@@ -57,7 +57,7 @@ describe('metrics', () => {
 
   it('are all listed in docs/metrics.md, and no others', async () => {
     const found = new Set<string>();
-    for (const folder of ['core', 'backbone', 'broker', 'workers', 'dashboard-gateway', 'cli']) {
+    for (const folder of ['core', 'backbone', 'broker', 'workers', 'dashboard-gateway', 'roles', 'cli']) {
       for (const file of await sources(folder)) {
         for (const [, name] of file.matchAll(/['"](loam_[a-z0-9_]+)['"]/g)) if (name !== undefined) found.add(name);
       }
