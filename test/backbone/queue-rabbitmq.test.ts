@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { connect } from 'amqplib';
 import { expect } from 'chai';
 import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/ports/queue.ts';
 import { Publisher } from '../../backbone/rabbitmq/publisher.ts';
@@ -10,7 +9,7 @@ import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts'
 import { freePort, until } from '../services/wait.ts';
 import { body, rejection } from './numbered.ts';
 import { queueContract } from './queue-suite.ts';
-import { deleteQueue, lowOnMemory, memoryBack, through } from './rabbitmq-help.ts';
+import { declareByHand, deleteQueue, lowOnMemory, memoryBack, through } from './rabbitmq-help.ts';
 import { traceServer } from './rabbitmq-trace.ts';
 
 queueContract('RabbitMQ', async () => {
@@ -56,26 +55,6 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     const queue = await openRabbitQueue(url, { name, confirmTimeoutMs: 2_000, settleMs: 0, ...options });
     opened.push(queue);
     return queue;
-  }
-
-  /** Makes the queue as Loam would on this server, with these arguments beside, or instead of, its own. */
-  async function declareByHand(others: Record<string, number>): Promise<void> {
-    const connection = await connect(server.url);
-    const { maxMessages, maxBytes } = DEFAULT_QUEUE_LIMITS;
-    const [major = 0] = connection.connection.serverProperties.version.split('.').map(Number);
-    const channel = await connection.createChannel();
-    await channel.assertQueue(name, {
-      durable: true,
-      arguments: {
-        'x-queue-type': 'quorum',
-        'x-max-length': maxMessages,
-        'x-max-length-bytes': maxBytes,
-        'x-overflow': 'reject-publish',
-        ...(major >= 4 ? { 'x-delivery-limit': -1 } : {}),
-        ...others,
-      },
-    });
-    await connection.close();
   }
 
   function setting(name: string, value: string): Promise<string> {
@@ -301,7 +280,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     // Read when a channel is opened. From 3.12 on the queue's own limit wins over the server's.
     await setting('consumer_timeout', '1000');
     await setting('channel_tick_interval', '500');
-    await declareByHand({ 'x-consumer-timeout': 1_000 });
+    await declareByHand(server.url, name, { 'x-consumer-timeout': 1_000 });
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -332,7 +311,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
   it('a queue that exists with another consumer time-out, or without one, is used as it is', async () => {
     for (const timeout of [{ 'x-consumer-timeout': 600_000 }, {}]) {
       name = `test.${randomUUID()}`;
-      await declareByHand(timeout);
+      await declareByHand(server.url, name, timeout);
       const queue = await open();
       const seen = await collect(queue);
       await queue.publish(body(0));

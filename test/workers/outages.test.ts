@@ -6,6 +6,7 @@ import { encodeBatch } from '../../telemetry/batch.ts';
 import { Fold } from '../../workers/fold.ts';
 import { Patience } from '../../workers/outage.ts';
 import type { Worker } from '../../workers/worker.ts';
+import { declareByHand } from '../backbone/rabbitmq-help.ts';
 import { type Asked, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
 import { type InfluxServer, influx } from '../services/influx.ts';
 import { rabbit } from '../services/rabbitmq.ts';
@@ -89,19 +90,22 @@ describe('a worker whose store refuses', function () {
   }
 
   it('holds everything for longer than RabbitMQ lets a consumer work, however often it gives the messages out again', async function () {
-    this.timeout(120_000);
+    this.timeout(180_000);
     const { url, ctl } = await rabbit();
     const setting = (name: string, ms: number) => ctl('eval', `application:set_env(rabbit, ${name}, ${ms}).`);
-    // Read when a channel is opened.
+    // Read when a channel is opened. From 3.12 on the queue's own limit wins over the server's.
     await setting('consumer_timeout', 1_000);
     await setting('channel_tick_interval', 300);
-    const queue = await openRabbitQueue(url, { name: `patience.${process.pid}.${Date.now()}`, settleMs: 0 });
+    const name = `patience.${process.pid}.${Date.now()}`;
+    await declareByHand(url, name, { 'x-consumer-timeout': 1_000 });
+    const queue = await openRabbitQueue(url, { name, settleMs: 0 });
     try {
       proxy.set((asked) => (isWrite(asked) ? { status: 503 } : undefined));
-      let highest = 0;
+      const given = new Map<string, number>();
       const watched = consumedBy(queue, (handler, options) =>
         queue.consume((delivery) => {
-          highest = Math.max(highest, delivery.attempt);
+          const message = Buffer.from(delivery.body).toString('latin1');
+          given.set(message, (given.get(message) ?? 0) + 1);
           return handler(delivery);
         }, options),
       );
@@ -112,7 +116,7 @@ describe('a worker whose store refuses', function () {
       }
       await storeIsAway(worker);
       // More often than a message may come in company, so that those that come too often are tried alone as well.
-      await until('it came five times', () => highest >= 5, { timeoutMs: 45_000 });
+      await until('it came five times', () => Math.max(...given.values()) >= 5, { timeoutMs: 90_000 });
       proxy.clear();
       await until('all are stored', async () => (await storedSeqs(store, 's1')).size === 30, { timeoutMs: 30_000 });
       await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 30_000 });
