@@ -117,19 +117,19 @@ function addRoles(loam: Command): void {
     'broker',
     'run the MQTT broker alone',
     [...COMMON, 'queue', 'log', 'spool', 'spoolMb', ...DOORS, 'sources', ...OPS],
-    async (house, running) => (await code.roles()).startBroker(house, running),
+    async (house, running) => (await code.roles()).startRole('broker', house, running),
   );
   role(
     'worker',
     'run one worker alone: validate, store, announce',
     [...COMMON, 'queue', 'log', 'store', ...OPS],
-    async (house, running) => (await code.roles()).startWorker(house, running),
+    async (house, running) => (await code.roles()).startRole('worker', house, running),
   );
   role(
     'gateway',
     'run the dashboard gateway alone',
     ['data', ...COMMON, 'queue', 'log', 'store', ...HTTP, ...OPS],
-    async (house, running) => (await code.roles()).startGateway(house, running),
+    async (house, running) => (await code.roles()).startRole('gateway', house, running),
   );
 }
 

@@ -1,5 +1,5 @@
 import { Commands } from '../backbone/commands/commands.ts';
-import { isEmbedded, openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
+import { openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -16,104 +16,89 @@ import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { House } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
-import type { RegistryView } from '../telemetry/registry.ts';
 import { CodecFiles } from '../workers/codecs/codec-files.ts';
 import { createValidate, type Validate } from '../workers/validate.ts';
 import type { Running } from './run.ts';
 
-/** What is to be opened, and the disks that it may lie on. */
-type Opening = Pick<Running, 'config' | 'disks'>;
-
-/** Opens ports as parts of a house, so that they are closed after everything that uses them. Each rejects with ConfigInvalid. */
-
-export function holdQueue(house: House, { config, disks }: Opening): Promise<Queue> {
-  return hold(house, 'queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue, disks));
-}
-
-export function holdLiveLog(house: House, { config, disks }: Opening): Promise<Log> {
-  return hold(house, 'live log', 'LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS, disks));
-}
-
-export function holdDeadLog(house: House, { config, disks }: Opening): Promise<Log> {
-  return hold(house, 'dead-letter log', 'LOAM_LOG', config.log, () =>
-    openLog(config.log, 'dead', DEAD_LOG_LIMITS, disks),
-  );
-}
-
-/** The commands log, read to its end. */
-export async function holdCommands(house: House, { config, disks, log }: Running): Promise<Commands> {
-  const commandsLog = await hold(house, 'commands log', 'LOAM_LOG', config.log, () =>
-    openLog(config.log, 'commands', COMMANDS_LOG_LIMITS, disks),
-  );
-  return await hold(house, 'commands', 'LOAM_LOG', config.log, () => Commands.open(commandsLog, log));
-}
-
 /**
- * A broker's queue, dead-letter log and commands. With `LOAM_SPOOL` it starts, and takes publishes, also while none of them can be reached.
+ * The ports of one process. Each is opened when the first of its roles asks for it, as a part of the house, and so closed after everything
+ * that uses it. Each function rejects with ConfigInvalid.
+ *
+ * `mayBeAway`: with `LOAM_SPOOL`, queue and logs are opened although none of them can be reached, and publishes wait in the spool.
  */
-export async function holdBrokerPorts(
-  house: House,
-  running: Running,
-  metrics: Metrics,
-): Promise<{ queue: Queue; dead: Log; commands: Commands }> {
-  const { config, log, disks } = running;
-  const { spool } = config;
-  if (spool === undefined) {
-    const queue = await holdQueue(house, running);
-    return { queue, dead: await holdDeadLog(house, running), commands: await holdCommands(house, running) };
-  }
-  const maxBytes = config.spoolMb * 1024 ** 2;
-  const queue = await house.hold(
-    'spool',
-    () => opened('LOAM_SPOOL', spool, () => openSpooledQueue(config.queue, spool, maxBytes, log, disks)),
-    (held) => held.close(),
+export function portsOf(house: House, { config, log, disks }: Running, metrics: Metrics, mayBeAway: boolean) {
+  const hold = <T extends { close(): Promise<void> }>(
+    name: string,
+    setting: string,
+    url: string,
+    open: () => Promise<T>,
+  ): Promise<T> =>
+    house.hold(
+      name,
+      () => opened(setting, url, open),
+      (port) => port.close(),
+    );
+  const spool = mayBeAway ? config.spool : undefined;
+  const openLogOf = (what: string, name: string, limits: LogLimits): Promise<Log> =>
+    hold(what, 'LOAM_LOG', config.log, async () =>
+      spool === undefined
+        ? await openLog(config.log, name, limits, disks)
+        : openLogLate(config.log, name, limits, disks),
+    );
+
+  const registry = once(() =>
+    house.hold(
+      'registry',
+      () => openRegistry(config, log),
+      async (held) => held.close(),
+    ),
   );
-  const late = (name: string, what: string, limits: LogLimits) =>
-    hold(house, what, 'LOAM_LOG', config.log, async () => openLogLate(config.log, name, limits, disks));
-  const dead = await late('dead', 'dead-letter log', DEAD_LOG_LIMITS);
-  const commandsLog = await late('commands', 'commands log', COMMANDS_LOG_LIMITS);
-  const commands = await hold(house, 'commands', 'LOAM_LOG', config.log, async () =>
-    Commands.openLate(commandsLog, log),
+  /** What makes readings of publishes, by the registry and the codecs beside it. */
+  const validate = once(async (): Promise<Validate> => {
+    const codecs = await hold('codecs', 'LOAM_REGISTRY', config.registry, async () => new CodecFiles(config.registry));
+    return createValidate({ registry: await registry(), codecs });
+  });
+  const queue = once(async (): Promise<Queue> => {
+    if (spool === undefined)
+      return await hold('queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue, disks));
+    const maxBytes = config.spoolMb * 1024 ** 2;
+    const spooled = await hold('spool', 'LOAM_SPOOL', spool, () =>
+      openSpooledQueue(config.queue, spool, maxBytes, log, disks),
+    );
+    metrics.gauge('loam_spool_messages', 'Messages that wait in the spool for the queue', () => spooled.spooled);
+    return spooled;
+  });
+  const store = once(
+    (): Promise<Store> => hold('store', 'LOAM_STORE', config.store, () => openStore(config.store, disks)),
   );
-  metrics.gauge('loam_spool_messages', 'Messages that wait in the spool for the queue', () => queue.spooled);
-  return { queue, dead, commands };
+  const liveLog = once(() => openLogOf('live log', 'live', LIVE_LOG_LIMITS));
+  const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
+  /** A function that opens the log of trials when it is needed, which is seldom; tried again at the next call when that failed. */
+  const trialsLog = once(() => {
+    let held: Log | undefined;
+    const open = async () => {
+      held ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS, disks);
+      return held;
+    };
+    return house.hold(
+      'log of trials',
+      async () => open,
+      async () => held?.close(),
+    );
+  });
+  /** The commands log, read to its end unless it may be away. */
+  const commands = once(async () => {
+    const commandsLog = await openLogOf('commands log', 'commands', COMMANDS_LOG_LIMITS);
+    const held = await hold('commands', 'LOAM_LOG', config.log, async () =>
+      spool === undefined ? await Commands.open(commandsLog, log) : Commands.openLate(commandsLog, log),
+    );
+    countCommands(metrics, held);
+    return held;
+  });
+  return { spooled: spool !== undefined, registry, validate, queue, store, liveLog, deadLog, trialsLog, commands };
 }
 
-/** A function that opens the log of trials at its first call; it is closed with the house. */
-export async function holdTrialsLog(house: House, { config, disks }: Opening): Promise<() => Promise<Log>> {
-  let opened: Log | undefined;
-  const open = async () => {
-    opened ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS, disks);
-    return opened;
-  };
-  return await house.hold(
-    'log of trials',
-    async () => open,
-    async () => opened?.close(),
-  );
-}
-
-export function holdStore(house: House, { config, disks }: Opening): Promise<Store> {
-  return hold(house, 'store', 'LOAM_STORE', config.store, () => openStore(config.store, disks));
-}
-
-export function holdRegistry(house: House, config: Config, log: Logger): Promise<RegistryFile> {
-  return house.hold(
-    'registry',
-    () => openRegistry(config, log),
-    async (registry) => registry.close(),
-  );
-}
-
-/** What makes readings of publishes, by the registry and the codecs beside it. */
-export async function holdValidate(house: House, config: Config, registry: RegistryView): Promise<Validate> {
-  const codecs = await house.hold(
-    'codecs',
-    async () => new CodecFiles(config.registry),
-    (files) => files.close(),
-  );
-  return createValidate({ registry, codecs });
-}
+export type Ports = ReturnType<typeof portsOf>;
 
 /** The registry's file, read. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */
 export async function openRegistry(config: Config, log: Logger): Promise<RegistryFile> {
@@ -123,18 +108,6 @@ export async function openRegistry(config: Config, log: Logger): Promise<Registr
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${describeRegistryError(config.registry, cause)}`, {
       cause,
     });
-  }
-}
-
-/** Throws ConfigInvalid when a role that runs alone was given an adapter whose files belong to one process. */
-export function needServers(role: string, settings: Readonly<Record<string, string>>): void {
-  for (const [setting, url] of Object.entries(settings)) {
-    if (!isEmbedded(url)) continue;
-    const server = setting === 'LOAM_STORE' ? 'influx://…' : 'amqp://…';
-    throw new ConfigInvalid(
-      setting,
-      `${setting}: ${url} belongs to one process, so \`loam ${role}\` cannot share it: give ${server}, or run \`loam up\``,
-    );
   }
 }
 
@@ -157,16 +130,19 @@ export async function opened<T>(setting: string, url: string, open: () => Promis
   }
 }
 
-function hold<T extends { close(): Promise<void> }>(
-  house: House,
-  name: string,
-  setting: string,
-  url: string,
-  open: () => Promise<T>,
-): Promise<T> {
-  return house.hold(
-    name,
-    () => opened(setting, url, open),
-    (port) => port.close(),
-  );
+/** Shows what became of commands, as this process reads their log. */
+function countCommands(metrics: Metrics, commands: Commands): void {
+  metrics.counts('loam_commands_total', 'Commands that were queued, refused, delivered or have expired', () => ({
+    ...commands.counters,
+  }));
+  metrics.gauge('loam_commands_waiting', 'Commands that wait for their sensors', () => commands.waiting);
+}
+
+/** Does it at the first call; each call resolves with what the first one made. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }

@@ -1,97 +1,35 @@
-import { Broker } from '../broker/broker.ts';
-import { Receipts } from '../broker/ingest/receipts.ts';
-import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
-import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
-import type { Health, House } from '../core/lifecycle.ts';
-import { processMetrics } from '../core/metrics.ts';
-import { Gateway } from '../dashboard-gateway/gateway.ts';
-import { mqttEndpoint } from '../dashboard-gateway/sensors/mqtt-endpoint.ts';
+import type { House } from '../core/lifecycle.ts';
 import { createFirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
-import { Worker } from '../workers/worker.ts';
 import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
-import {
-  holdCommands,
-  holdDeadLog,
-  holdLiveLog,
-  holdQueue,
-  holdRegistry,
-  holdStore,
-  holdTrialsLog,
-  holdValidate,
-} from './ports.ts';
-import { brokerSettings, countBroker, countCommands, downlinkOf, gatewaySettings, startOps } from './roles.ts';
+import { contextOf, EVERY_ROLE, startRoles } from './roles.ts';
 import type { Running } from './run.ts';
 
-/** `loam up`: every role in one process. Ports first, then from the screen to the sensor, so that no room sends to a closed one. */
+/** `loam up`: every role in one process, and what makes a first start easy: the demo farm, and a link that signs in. */
 export async function startUp(house: House, running: Running): Promise<void> {
-  const { config, log, disks } = running;
+  const { config, log } = running;
   await prepareDataFolder(config);
   const isFirstStart = await ensureRegistry(config);
-  const registry = await holdRegistry(house, config, log);
-  const validate = await holdValidate(house, config, registry);
-  const store = await holdStore(house, running);
-  const live = await holdLiveLog(house, running);
-  const dead = await holdDeadLog(house, running);
-  const openTrials = await holdTrialsLog(house, running);
-  const queue = await holdQueue(house, running);
-  const commands = await holdCommands(house, running);
-
-  const health = (): Health[] => [
-    ...broker.health(),
-    ...worker.health(),
-    ...gateway.health(),
-    commands.health(),
-    ...sources.health(),
-    registry.health(),
-    ...disks.health(),
-  ];
+  const context = contextOf(house, running, EVERY_ROLE);
+  const registry = await context.ports.registry();
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
-  const metrics = processMetrics();
-  const gateway = new Gateway({
-    ...(await gatewaySettings(config, log)),
-    mqtt: () =>
-      config.mqttAddress
-        ? mqttEndpoint(config.mqttAddress, 0)
-        : { host: config.mqttHost, port: broker.port, tls: false },
-    store,
-    live,
-    dead,
-    commands,
-    queue,
-    registry,
-    health,
-    metrics,
-    log,
-    ...(firstSignIn ? { firstSignIn } : {}),
-  });
-  const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
-  const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
-  const broker = new Broker({ ...brokerSettings(config), queue, dead, registry, log, metrics, receipts });
-  const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
-  countBroker(metrics, broker);
-  countCommands(metrics, commands);
-  disks.count(metrics);
-  await house.start(gateway);
-  await house.start(worker);
-  await house.start(downlinkOf(broker, commands, registry, { config, log }));
-  await house.start(broker);
-  if (config.sources) await house.start(sources);
-  await startOps(house, config, log, health, metrics);
+  await startRoles({ ...context, firstSignIn });
 
+  const mqttPort = context.addresses.mqtt?.().port;
   const sensors = config.demo ? await demoSensors(config, registry.current()) : [];
   if (sensors.length > 0) {
-    const url = `mqtt://${reachable(config.mqttHost)}:${broker.port}`;
+    const url = `mqtt://${reachable(config.mqttHost)}:${mqttPort}`;
     await house.start(new DemoSensors({ url, sensors, backfillHours: isFirstStart ? 24 : 0, log }));
   }
   const scheme = config.httpsCert === undefined ? 'http' : 'https';
-  const address = `${scheme}://${reachable(config.httpHost)}:${gateway.port}/${firstSignIn ? `#token=${firstSignIn.token}` : ''}`;
+  const httpPort = context.addresses.http?.().port;
+  const address = `${scheme}://${reachable(config.httpHost)}:${httpPort}/${firstSignIn ? `#token=${firstSignIn.token}` : ''}`;
   process.stdout.write(
-    banner(address, firstSignIn !== undefined, `${config.mqttHost}:${broker.port}`, config, registry.current()),
+    banner(address, firstSignIn !== undefined, `${config.mqttHost}:${mqttPort}`, config, registry.current()),
   );
 }
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { BrowserContext, Page } from 'playwright-core';
-import { WEB_FOLDER } from '../../roles/roles.ts';
+import { WEB_FOLDER } from '../../roles/gateway.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
 import { PASSWORD, Place, reading } from '../gateway/harness.ts';
 import { chromium } from '../services/chromium.ts';

@@ -1,0 +1,73 @@
+import { isEmbedded } from '../backbone/open.ts';
+import { Broker } from '../broker/broker.ts';
+import { Downlink } from '../broker/downlink/downlink.ts';
+import { Receipts } from '../broker/ingest/receipts.ts';
+import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
+import { Sources } from '../broker/sources/sources.ts';
+import type { Config } from '../core/config.ts';
+import { ConfigInvalid } from '../core/errors.ts';
+import type { Health } from '../core/lifecycle.ts';
+import type { Metrics } from '../core/metrics.ts';
+import type { PreparedRole, RoleContext } from './context.ts';
+
+/** MQTT in, queue out: the broker, what brings commands to its clients, and the brokers of others that it fetches from. */
+export async function prepareBroker({ config, log, ports, metrics, addresses }: RoleContext): Promise<PreparedRole> {
+  const registry = await ports.registry();
+  const queue = await ports.queue();
+  const dead = await ports.deadLog();
+  const commands = await ports.commands();
+  const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
+  const broker = new Broker({ ...settings(config), queue, dead, registry, log, metrics, receipts });
+  const downlink = new Downlink({
+    commands,
+    subscribers: broker.subscribers,
+    registry,
+    log,
+    alone: isEmbedded(config.log),
+  });
+  const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
+  count(metrics, broker);
+  addresses.mqtt = () => ({ host: config.mqttHost, port: broker.port });
+  // With a spool it takes publishes although the log of commands is away, and is not to be taken out of service for that.
+  const ofCommands = (): Health[] => (ports.spooled ? [] : [commands.health()]);
+  return {
+    // The downlink is stopped after the broker: the last PUBACKs are written down.
+    parts: [downlink, broker, ...(config.sources ? [sources] : [])],
+    health: () => [...broker.health(), ...ofCommands(), ...sources.health(), registry.health()],
+    says: () => ({ mqtt: `${config.mqttHost}:${broker.port}` }),
+  };
+}
+
+/** Throws ConfigInvalid. */
+function settings(config: Config) {
+  return {
+    host: config.mqttHost,
+    port: config.mqttPort,
+    tlsPort: config.mqttsPort,
+    wsPort: config.mqttWsPort,
+    wssPort: config.mqttWssPort,
+    certificate: certificateFiles(config),
+    limits: { connections: config.mqttConnections, connectionsPerAddress: config.mqttConnectionsPerAddress },
+  };
+}
+
+function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca }: Config) {
+  if (cert !== undefined && key !== undefined) return { cert, key, ca };
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  const missing = cert === undefined ? 'LOAM_TLS_CERT' : 'LOAM_TLS_KEY';
+  throw new ConfigInvalid(missing, `${missing}: is not set; LOAM_TLS_CERT and LOAM_TLS_KEY belong together`);
+}
+
+function count(metrics: Metrics, broker: Broker): void {
+  metrics.counts('loam_broker_events_total', 'What the MQTT broker has done, by event', () => ({ ...broker.counters }));
+  metrics.gauge(
+    'loam_broker_certificate_seconds',
+    'How long the TLS certificate of the MQTT port still holds',
+    () => broker.certificateSecondsLeft,
+  );
+  metrics.gauge('loam_broker_clients', 'MQTT clients that are let in at the moment', () => broker.clients);
+  metrics.gauge('loam_broker_connections', 'Open MQTT connections, let in or not', () => broker.held.connections);
+  metrics.gauge('loam_broker_sessions_asleep', 'Sessions whose client is away', () => broker.held.sessionsAsleep);
+  metrics.gauge('loam_broker_publishes', 'Publishes without their confirm by the queue', () => broker.held.publishes);
+  metrics.gauge('loam_broker_waiting_bytes', 'Bytes read from sockets that wait', () => broker.held.waitingBytes);
+}

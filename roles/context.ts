@@ -1,0 +1,37 @@
+import type { Health, House, Part } from '../core/lifecycle.ts';
+import type { Metrics } from '../core/metrics.ts';
+import type { FirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
+import type { Ports } from './ports.ts';
+import type { Running } from './run.ts';
+
+export type RoleName = 'gateway' | 'worker' | 'broker';
+
+/** What the roles of one process share. */
+export interface RoleContext extends Running {
+  readonly house: House;
+  readonly names: readonly RoleName[];
+  /** Opened when a role asks for them. */
+  readonly ports: Ports;
+  readonly metrics: Metrics;
+  /** The roles that have their ports. */
+  readonly prepared: PreparedRole[];
+  /** Of the whole process. */
+  readonly health: () => readonly Health[];
+  /** Where its servers listen, once they do; each is set by the role that it belongs to. */
+  readonly addresses: { mqtt?: () => Address; http?: () => Address };
+  readonly firstSignIn?: FirstSignIn | undefined;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A role that has its ports. */
+export interface PreparedRole {
+  /** In the order in which they start; they are stopped in the reverse order. */
+  readonly parts: readonly Part[];
+  readonly health: () => readonly Health[];
+  /** What is logged when it is ready. */
+  readonly says?: () => Readonly<Record<string, string>>;
+}

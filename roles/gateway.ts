@@ -1,0 +1,73 @@
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../core/config.ts';
+import { ConfigInvalid } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import { PACKAGE_ROOT } from '../core/package-root.ts';
+import { Gateway } from '../dashboard-gateway/gateway.ts';
+import { mqttEndpoint } from '../dashboard-gateway/sensors/mqtt-endpoint.ts';
+import type { PreparedRole, RoleContext } from './context.ts';
+import { adminToken, sessionKey } from './data-folder.ts';
+
+/** Where `npm run build` puts the browser app. */
+export const WEB_FOLDER = fileURLToPath(new URL('dist/dashboard/', PACKAGE_ROOT));
+
+/** Store and live log in, dashboards out; dead letters that are replayed, and imports, into the queue. */
+export async function prepareGateway(context: RoleContext): Promise<PreparedRole> {
+  const { config, log, ports, metrics, addresses, health, firstSignIn } = context;
+  const registry = await ports.registry();
+  const store = await ports.store();
+  const live = await ports.liveLog();
+  const dead = await ports.deadLog();
+  const queue = await ports.queue();
+  const commands = await ports.commands();
+  const gateway = new Gateway({
+    host: config.httpHost,
+    port: config.httpPort,
+    tls: tlsFiles(config),
+    trustedProxies: config.trustedProxies,
+    mqtt: () => mqttOf(context),
+    sessionKey: await sessionKey(config),
+    adminToken: await adminTokenIfKept(config, log),
+    webFolder: WEB_FOLDER,
+    ...(firstSignIn ? { firstSignIn } : {}),
+    store,
+    live,
+    dead,
+    queue,
+    commands,
+    registry,
+    health,
+    metrics,
+    log,
+  });
+  addresses.http = () => ({ host: config.httpHost, port: gateway.port });
+  return {
+    parts: [gateway],
+    health: () => [...gateway.health(), commands.health(), registry.health()],
+    says: () => ({ url: gateway.url }),
+  };
+}
+
+/** Where sensors reach the broker: as the settings say, else the broker in this process, else this machine at the port of the settings. */
+function mqttOf({ config, addresses }: RoleContext) {
+  const here = config.mqttAddress === undefined ? addresses.mqtt?.() : undefined;
+  return here ? { ...here, tls: false } : mqttEndpoint(config.mqttAddress, config.mqttPort);
+}
+
+/** A gateway whose data folder cannot be written, as in a container, works without a token: it is for commands alone. */
+async function adminTokenIfKept(config: Config, log: Logger): Promise<string | undefined> {
+  try {
+    return await adminToken(config);
+  } catch (error) {
+    if (!(error instanceof ConfigInvalid)) throw error;
+    log.warn(`commands cannot talk to this gateway, for LOAM_TOKEN is not set: ${error.message}`);
+    return undefined;
+  }
+}
+
+function tlsFiles({ httpsCert: cert, httpsKey: key }: Config) {
+  if (cert !== undefined && key !== undefined) return { cert, key };
+  if (cert === undefined && key === undefined) return undefined;
+  const missing = cert === undefined ? 'LOAM_HTTPS_CERT' : 'LOAM_HTTPS_KEY';
+  throw new ConfigInvalid(missing, `${missing}: is not set; LOAM_HTTPS_CERT and LOAM_HTTPS_KEY belong together`);
+}
