@@ -1,7 +1,6 @@
-/** How a sensor stands, by when its last reading was received. */
-export const SENSOR_STATES = ['online', 'late', 'offline', 'never'] as const;
-export type SensorState = (typeof SENSOR_STATES)[number];
+import type { SensorState } from '../../client/messages.ts';
 
+/** How a sensor stands, by when its last reading was received. */
 export interface Standing {
   readonly state: SensorState;
   /** When the state began, Unix ms; 0 for a sensor that never reported. */

@@ -1,9 +1,7 @@
 import { signal } from '@preact/signals';
-import { useState } from 'preact/hooks';
-import { advice, asProblem } from '../../api/problem.ts';
 import { known } from '../../state/farms.ts';
 import { addressOf } from '../../state/routes.ts';
-import { choosePassword, leave, session } from '../../state/session.ts';
+import { choosePassword, session } from '../../state/session.ts';
 import {
   THEME_CHOICES,
   type ThemeChoice,
@@ -14,6 +12,7 @@ import {
   units,
 } from '../../state/settings.ts';
 import { entered, useSubmit } from '../common/form.tsx';
+import { SignOut } from '../common/sign-out.tsx';
 
 const SHORTEST = 10;
 const LONGEST = 200;
@@ -61,29 +60,6 @@ const WHAT: Readonly<Record<string, string>> = {
   agronomist: 'sees everything of the farm',
   admin: 'sees everything, manages sensors and dead letters',
 };
-
-function SignOut() {
-  const [failure, setFailure] = useState<string | undefined>(undefined);
-  const signOut = async () => {
-    try {
-      await leave();
-    } catch (error) {
-      setFailure(`You are still signed in. ${advice(asProblem(error))}`);
-    }
-  };
-  return (
-    <>
-      <button type="button" onClick={() => void signOut()}>
-        Sign out
-      </button>
-      {failure && (
-        <p class="form-failure" role="alert">
-          {failure}
-        </p>
-      )}
-    </>
-  );
-}
 
 /** Outlives the form, which begins anew when a password is there. */
 const saved = signal(false);

@@ -1,11 +1,10 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
-import { advice, asProblem } from '../../api/problem.ts';
+import { useEffect, useRef } from 'preact/hooks';
 import type { Me } from '../../api/shapes.ts';
 import { farm, known } from '../../state/farms.ts';
 import { go, route } from '../../state/router.ts';
 import { addressOf, type KnownRoute } from '../../state/routes.ts';
-import { leave } from '../../state/session.ts';
 import { Glyph, type GlyphName, Logo } from '../common/icons.tsx';
+import { SignOut } from '../common/sign-out.tsx';
 import { Connection } from './connection.tsx';
 
 export function Header({ me }: { me: Me }) {
@@ -93,7 +92,6 @@ function Tabs() {
 
 function AccountMenu({ me }: { me: Me }) {
   const menu = useRef<HTMLDetailsElement>(null);
-  const [failure, setFailure] = useState<string | undefined>(undefined);
   const close = () => {
     if (menu.current) menu.current.open = false;
   };
@@ -109,14 +107,6 @@ function AccountMenu({ me }: { me: Me }) {
     close();
     menu.current?.querySelector('summary')?.focus();
   };
-  const signOut = async () => {
-    try {
-      await leave();
-    } catch (error) {
-      // Only the gateway can take the cookie away: until it did, the user is still signed in and must see that.
-      setFailure(`You are still signed in. ${advice(asProblem(error))}`);
-    }
-  };
   return (
     <details class="account" ref={menu} onKeyDown={closeOnEscape}>
       <summary aria-label={`Account: ${me.user}`}>
@@ -131,14 +121,7 @@ function AccountMenu({ me }: { me: Me }) {
         <a class="button" href={addressOf({ page: 'account' })} onClick={close}>
           Account and display
         </a>
-        <button type="button" onClick={() => void signOut()}>
-          Sign out
-        </button>
-        {failure && (
-          <p class="form-failure" role="alert">
-            {failure}
-          </p>
-        )}
+        <SignOut />
       </div>
     </details>
   );
