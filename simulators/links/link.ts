@@ -47,7 +47,6 @@ export interface Link {
   stop(deadlineMs: number): Promise<void>;
 }
 
-export const OUTBOX = 1_000;
 /** Messages without their PUBACK at once. */
 export const IN_FLIGHT = 8;
 /** How long a broker has to close a connection that was taken leave of. */

@@ -2,8 +2,9 @@ import { connect as connectTcp } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
-import { backoff } from '../../core/lifecycle.ts';
-import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
+import { backoff } from '../../core/timing.ts';
+import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type Outgoing, type Refused } from './link.ts';
+import { drained, Outbox } from './outbox.ts';
 
 const FIRST_RETRY_MS = 250;
 const MOST_RETRY_MS = 15_000;
@@ -15,15 +16,15 @@ export class MqttJsLink implements Link {
   breaks = 0;
   refused: Refused | undefined;
   private readonly options: LinkOptions;
-  private readonly outbox: Outgoing[] = [];
+  private readonly outbox: Outbox;
   private client: MqttClient | undefined;
   private unacknowledged = 0;
   private attempts = 0;
   private away = false;
-  private stopped = false;
 
   constructor(options: LinkOptions) {
     this.options = options;
+    this.outbox = new Outbox(options.outbox);
   }
 
   get connected(): boolean {
@@ -31,7 +32,7 @@ export class MqttJsLink implements Link {
   }
 
   get pending(): number {
-    return this.outbox.length + this.unacknowledged;
+    return this.outbox.size + this.unacknowledged;
   }
 
   start(): void {
@@ -66,12 +67,7 @@ export class MqttJsLink implements Link {
   }
 
   publish(message: Outgoing): void {
-    if (this.stopped) {
-      message.settle(false);
-      return;
-    }
-    this.outbox.push(message);
-    if (this.outbox.length > (this.options.outbox ?? OUTBOX)) this.outbox.shift()?.settle(false);
+    this.outbox.add(message);
     this.pump();
   }
 
@@ -89,11 +85,8 @@ export class MqttJsLink implements Link {
 
   async stop(deadlineMs: number): Promise<void> {
     const end = performance.now() + deadlineMs;
-    while (this.connected && this.pending > 0 && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    this.stopped = true;
-    for (const message of this.outbox.splice(0)) message.settle(false);
+    await drained(this, end);
+    this.outbox.close();
     const { client } = this;
     if (!client) return;
     // mqtt.js waits without limit until the other side closes too.
@@ -127,7 +120,7 @@ export class MqttJsLink implements Link {
   private pump(): void {
     const { client } = this;
     while (client?.connected && this.unacknowledged < IN_FLIGHT) {
-      const message = this.outbox.shift();
+      const message = this.outbox.next();
       if (!message) return;
       this.unacknowledged += 1;
       const payload = typeof message.payload === 'string' ? message.payload : Buffer.from(message.payload);

@@ -1,6 +1,7 @@
 import { Connection } from '../load/connection.ts';
 import { publishPacket } from '../load/messages.ts';
-import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, OUTBOX, type Outgoing, type Refused } from './link.ts';
+import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type Outgoing, type Refused } from './link.ts';
+import { drained, Outbox } from './outbox.ts';
 
 const KEEPALIVE_S = 60;
 const TEND_MS = 5_000;
@@ -9,16 +10,14 @@ const TEND_MS = 5_000;
 export class PacketLink implements Link {
   breaks = 0;
   refused: Refused | undefined;
-  private readonly options: LinkOptions;
   private readonly connection: Connection<Outgoing>;
-  private readonly outbox: Outgoing[] = [];
+  private readonly outbox: Outbox;
   private readonly sent = new Set<Outgoing>();
   private tending: NodeJS.Timeout | undefined;
   private away = false;
-  private stopped = false;
 
   constructor(options: LinkOptions) {
-    this.options = options;
+    this.outbox = new Outbox(options.outbox);
     const { url, clientId, username, password } = options;
     this.connection = new Connection(
       {
@@ -59,7 +58,7 @@ export class PacketLink implements Link {
   }
 
   get pending(): number {
-    return this.outbox.length + this.sent.size;
+    return this.outbox.size + this.sent.size;
   }
 
   start(): void {
@@ -68,12 +67,7 @@ export class PacketLink implements Link {
   }
 
   publish(message: Outgoing): void {
-    if (this.stopped) {
-      message.settle(false);
-      return;
-    }
-    this.outbox.push(message);
-    if (this.outbox.length > (this.options.outbox ?? OUTBOX)) this.outbox.shift()?.settle(false);
+    this.outbox.add(message);
     this.connection.pump();
   }
 
@@ -89,21 +83,18 @@ export class PacketLink implements Link {
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    const end = performance.now() + deadlineMs;
-    while (this.connected && this.pending > 0 && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    this.stopped = true;
+    await drained(this, performance.now() + deadlineMs);
     clearInterval(this.tending);
     this.connection.end();
     // A socket whose other side does not close it would keep the process.
     setTimeout(() => this.connection.destroy(), FAREWELL_MS).unref();
-    for (const message of [...this.sent, ...this.outbox.splice(0)]) this.settle(message, false);
+    for (const message of [...this.sent]) this.settle(message, false);
+    this.outbox.close();
   }
 
   /** QoS 0 is sent here and not kept: nobody will acknowledge it. */
   private next(): Outgoing | undefined {
-    for (let message = this.outbox.shift(); message; message = this.outbox.shift()) {
+    for (let message = this.outbox.next(); message; message = this.outbox.next()) {
       if (message.qos === 1) {
         this.sent.add(message);
         return message;
