@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pause } from '../core/lifecycle.ts';
+import { pause } from '../core/timing.ts';
 import { runLoad } from '../simulators/load/load.ts';
 import type { LoadConnection } from '../simulators/load/plan.ts';
 import { influx } from '../test/services/influx.ts';

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { pause } from '../core/lifecycle.ts';
+import { pause } from '../core/timing.ts';
 import { temporaryFolder } from '../test/services/wait.ts';
 import { Child, type Usage, usage } from './fan-out/child.ts';
 import { type CrowdScale, measureCrowds } from './fan-out/crowd.ts';

@@ -1,4 +1,4 @@
-import { pause } from '../core/lifecycle.ts';
+import { pause } from '../core/timing.ts';
 import { runLoad } from '../simulators/load/load.ts';
 import { coresOf, ProcessWatch } from '../test/chaos/processes.ts';
 import { embeddedStage, type Stage, serversStage } from '../test/chaos/stage.ts';

@@ -1,4 +1,4 @@
-import { pause } from '../core/lifecycle.ts';
+import { pause } from '../core/timing.ts';
 import { runLoad } from '../simulators/load/load.ts';
 import { coresOf, type ProcessWatch } from '../test/chaos/processes.ts';
 import { FARM, type Stage } from '../test/chaos/stage.ts';

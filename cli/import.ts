@@ -3,7 +3,7 @@ import { SingleBar } from 'cli-progress';
 import { stringify } from 'csv-stringify';
 import { z } from 'zod';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
-import { pause } from '../core/lifecycle.ts';
+import { pause } from '../core/timing.ts';
 import { Api } from './api.ts';
 import { linesOf } from './import-file.ts';
 import { type Plan, planOf } from './import-plan.ts';

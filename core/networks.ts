@@ -35,6 +35,27 @@ export function usualAddress(text: string): string | undefined {
   return isAddress(text) ? ipaddr.process(text).toString() : undefined;
 }
 
+/**
+ * What an address counts as where something is counted for each: IPv4, also when written as IPv6, as it is; of IPv6 the /64, for one customer
+ * gets a whole one. What is no address counts as itself.
+ */
+export function placeOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  return parsed instanceof ipaddr.IPv6 ? parsed.parts.slice(0, 4).join(':') : parsed.toString();
+}
+
+/** Whether an address (`127.0.0.1`, `::1`, `::ffff:127.0.0.1`) is this machine's own. */
+export function isLoopback(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback';
+}
+
+/** An address of 4 or 16 bytes as text; an IPv4 address inside an IPv6 one as IPv4. Other lengths, as of a Unix socket, are no address: ''. */
+export function addressText(bytes: Uint8Array): string {
+  if (bytes.length !== 4 && bytes.length !== 16) return '';
+  return ipaddr.process(ipaddr.fromByteArray([...bytes]).toString()).toString();
+}
+
 function networkOf(text: string): Parsed | undefined {
   if (isAddress(text)) {
     const address = ipaddr.process(text);

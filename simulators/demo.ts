@@ -1,6 +1,7 @@
 import { explain } from '../core/errors.ts';
-import { type Part, pause } from '../core/lifecycle.ts';
+import type { Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { pause } from '../core/timing.ts';
 import { Probe } from './probe.ts';
 import { inRounds } from './rounds.ts';
 import { type Measured, Sensor } from './sensor.ts';

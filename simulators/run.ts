@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { BrokerUnreachable, CredentialsRefused } from '../core/errors.ts';
-import { pause } from '../core/lifecycle.ts';
+import { pause } from '../core/timing.ts';
 import type { Ledger } from './ledger.ts';
 import type { Link, LinkOptions } from './links/link.ts';
 import { MqttJsLink } from './links/mqttjs.ts';

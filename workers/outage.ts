@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { explain, LoamError, StoreUnavailable } from '../core/errors.ts';
-import { backoff, type ConnectionState, type Health, healthOf, pause } from '../core/lifecycle.ts';
+import { type ConnectionState, type Health, healthOf } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { backoff, pause } from '../core/timing.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;

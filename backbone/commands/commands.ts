@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { ClockWatch } from '../../core/clock-watch.ts';
 import { EncodingInvalid, explain, LogUnavailable, TooManyCommands } from '../../core/errors.ts';
-import { type Health, healthOf, pause, withDeadline } from '../../core/lifecycle.ts';
+import { type Health, healthOf } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import { pause, withDeadline } from '../../core/timing.ts';
 import {
   type Claim,
   COMMAND_MS,

@@ -1,6 +1,6 @@
 import { explain } from '../../core/errors.ts';
-import { pause } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import { pause } from '../../core/timing.ts';
 import type { Follower, Log, LogEntry } from '../ports/log.ts';
 
 /** How far back it begins, in offsets: some seconds' work, and about as many letters as a sensor's quota has room for. */

@@ -7,13 +7,13 @@ import {
   type DuckDBValue,
   VARCHAR,
 } from '@duckdb/node-api';
+import pLimit from 'p-limit';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import type { Brought, Bucket, Days, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
 import { Newest } from './newest.ts';
 import type { Rows, Settings } from './protocol.ts';
 import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
-import { Turns } from './turns.ts';
 
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
 const CHUNK = 2048;
@@ -26,7 +26,7 @@ export class Database {
   readonly exports: Exports;
   private readonly instance: DuckDBInstance;
   private readonly writer: DuckDBConnection;
-  private readonly turns = new Turns(MAX_READS);
+  private readonly turns = pLimit({ concurrency: MAX_READS, rejectOnClear: true });
   /** Statements at work, and the history each is part of. */
   private readonly reading = new Map<DuckDBConnection, number | undefined>();
   /** Histories that somebody waits for. */
@@ -90,7 +90,7 @@ export class Database {
 
   /** Breaks off reads and lets go of the file. */
   close(): void {
-    this.turns.refuse('the store is closed');
+    this.turns.clearQueue();
     for (const connection of this.reading.keys()) connection.interrupt();
     this.exports.leaveAll();
     this.writer.closeSync();
@@ -141,7 +141,7 @@ export class Database {
   }
 
   private read({ sql, values }: Statement, history?: number): Promise<DuckDBValue[][]> {
-    return this.turns.run(async () => {
+    return this.turns(async () => {
       const connection = await this.instance.connect();
       this.reading.set(connection, history);
       try {

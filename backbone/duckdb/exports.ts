@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBInstance, DuckDBResult, DuckDBValue } from '@duckdb/node-api';
+import type { LimitFunction } from 'p-limit';
 import type { LatestValue } from '../ports/store.ts';
 import type { Statement } from './sql.ts';
-import type { Turns } from './turns.ts';
 
 interface Export {
   readonly statement: Statement;
@@ -17,10 +17,10 @@ const MAX_OPEN = 32;
 /** Exports under way, each on a connection of its own, read chunk by chunk as they are asked for. */
 export class Exports {
   private readonly instance: DuckDBInstance;
-  private readonly turns: Turns;
+  private readonly turns: LimitFunction;
   private readonly open = new Map<number, Export>();
 
-  constructor(instance: DuckDBInstance, turns: Turns) {
+  constructor(instance: DuckDBInstance, turns: LimitFunction) {
     this.instance = instance;
     this.turns = turns;
   }
@@ -33,7 +33,7 @@ export class Exports {
 
   /** The next values, one call at a time; an empty list, and the export is over. */
   next(id: number): Promise<LatestValue[]> {
-    return this.turns.run(async () => {
+    return this.turns(async () => {
       const found = this.open.get(id);
       if (found === undefined) throw new Error('this export is not under way');
       found.atWork = true;

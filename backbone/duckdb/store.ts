@@ -1,7 +1,8 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
-import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { backoff, pause } from '../../core/timing.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Disk, Disks } from '../files/disk.ts';
 import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';

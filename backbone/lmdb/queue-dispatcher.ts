@@ -1,4 +1,4 @@
-import { backoff, pause } from '../../core/lifecycle.ts';
+import { backoff, pause } from '../../core/timing.ts';
 import type { Consumer, Handler } from '../ports/queue.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Change, Kept, QueueFile } from './queue-file.ts';

@@ -1,5 +1,6 @@
 import { Closed, explain, LogUnavailable } from '../../core/errors.ts';
-import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { backoff, pause } from '../../core/timing.ts';
 import type { Follower, Head, Log, LogEntry, LogPosition } from './log.ts';
 
 const FIRST_RETRY_MS = 100;

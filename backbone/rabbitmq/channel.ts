@@ -1,5 +1,5 @@
 import { type Channel, IllegalOperationError } from 'amqplib';
-import { withDeadline } from '../../core/lifecycle.ts';
+import { withDeadline } from '../../core/timing.ts';
 import { ANSWER_MS } from './link.ts';
 
 /** For a channel's 'error' event: the 'close' event or the rejection that comes with it is what is acted on. */

@@ -1,5 +1,5 @@
 import type { ChannelModel } from 'amqplib';
-import { pause } from '../../core/lifecycle.ts';
+import { pause } from '../../core/timing.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
 import { explain } from '../../core/errors.ts';
-import { backoff, type ConnectionState, pause, Watched, withDeadline } from '../../core/lifecycle.ts';
+import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { backoff, pause, withDeadline } from '../../core/timing.ts';
 
 /** How long the server may take for one step: to take a connection, to open a channel, to answer a declaration. */
 export const ANSWER_MS = 10_000;

@@ -1,5 +1,5 @@
 import type { Channel, ChannelModel, ConsumeMessage, Options } from 'amqplib';
-import { withDeadline } from '../../core/lifecycle.ts';
+import { withDeadline } from '../../core/timing.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 import { ANSWER_MS } from './link.ts';
 

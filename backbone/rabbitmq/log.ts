@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
 import { Closed, explain, type LoamError, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
-import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { backoff, pause } from '../../core/timing.ts';
 import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
 import { type Declaration, declare } from './declare.ts';
 import { ANSWER_MS, Link, stateOf } from './link.ts';

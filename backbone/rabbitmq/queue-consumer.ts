@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
-import { backoff, type ConnectionState, pause, withDeadline } from '../../core/lifecycle.ts';
+import type { ConnectionState } from '../../core/lifecycle.ts';
+import { backoff, pause, withDeadline } from '../../core/timing.ts';
 import type { Consumer, Handler } from '../ports/queue.ts';
 import { closeChannel, ignoreError, sent } from './channel.ts';
 import { ANSWER_MS, DELETED_REST_MS, type Link } from './link.ts';

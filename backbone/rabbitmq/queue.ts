@@ -1,6 +1,7 @@
 import type { ChannelModel } from 'amqplib';
 import { Closed, explain, QueueFull, QueueUnavailable } from '../../core/errors.ts';
-import { type ConnectionState, pause, Watched, withDeadline } from '../../core/lifecycle.ts';
+import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { pause, withDeadline } from '../../core/timing.ts';
 import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 import { type Declaration, declare } from './declare.ts';

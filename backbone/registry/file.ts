@@ -1,8 +1,9 @@
 import { readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { explain, RegistryInvalid } from '../../core/errors.ts';
-import { type Health, pause } from '../../core/lifecycle.ts';
+import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { replaceFile } from '../../core/replace-file.ts';
+import { pause } from '../../core/timing.ts';
 import { parseRegistry, type Registry, type RegistryEditor, type RegistryView } from '../../telemetry/registry.ts';
 
 export { replaceFile };

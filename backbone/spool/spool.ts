@@ -1,6 +1,7 @@
 import { Closed, explain, QueueUnavailable } from '../../core/errors.ts';
-import { backoff, type ConnectionState, pause, Watched } from '../../core/lifecycle.ts';
+import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import { backoff, pause } from '../../core/timing.ts';
 import type { Disks } from '../files/disk.ts';
 import { openLmdbQueue } from '../lmdb/queue.ts';
 import type { Consumer, Delivery, Handler, Queue } from '../ports/queue.ts';

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { withDeadline } from '../../core/lifecycle.ts';
+import { withDeadline } from '../../core/timing.ts';
 import { atEnd } from '../../test/services/cleanup.ts';
 
 /** What a process has used so far: CPU in seconds, memory in bytes. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pause } from '../../core/lifecycle.ts';
+import { pause } from '../../core/timing.ts';
 import { median } from '../turns.ts';
 import { Child } from './child.ts';
 import { percentilesOf } from './times.ts';

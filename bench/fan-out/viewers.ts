@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pause } from '../../core/lifecycle.ts';
+import { pause } from '../../core/timing.ts';
 import { Child, type Usage, usage } from './child.ts';
 import { USER } from './farm.ts';
 

@@ -1,5 +1,5 @@
-import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
+import { placeOf } from '../../core/networks.ts';
 import type { BrokerLimits } from '../limits.ts';
 
 type AddressLimits = Pick<BrokerLimits, 'connections' | 'connectionsPerAddress'>;
@@ -56,11 +56,4 @@ export class Addresses {
     const over = failures - FREE_FAILURES;
     return over <= 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** Math.min(over - 1, 16), MOST_DELAY_MS);
   }
-}
-
-/** IPv4, also when written as IPv6, as it is; of IPv6 the network. */
-function placeOf(address: string): string {
-  if (!ipaddr.isValid(address)) return address;
-  const parsed = ipaddr.process(address);
-  return parsed instanceof ipaddr.IPv6 ? parsed.parts.slice(0, 4).join(':') : parsed.toString();
 }

@@ -2,12 +2,13 @@ import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import type { DeadQuota } from '../../backbone/dead-letters/quota.ts';
 import type { Log } from '../../backbone/ports/log.ts';
 import { explain } from '../../core/errors.ts';
-import { withDeadline } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
-import type { DeadLetter, Publish } from '../../telemetry/batch.ts';
+import { withDeadline } from '../../core/timing.ts';
+import type { DeadLetter } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { OnRefused } from '../ingest/publishing.ts';
+import { MinuteCount } from './minute-count.ts';
 import type { RefusedReason } from './rights.ts';
 
 /** A client that publishes to foreign topics without end must not push other dead letters out of their log. */
@@ -16,7 +17,6 @@ const MOST_A_MINUTE = 60;
 const SENSORS: DeadQuota = { bytes: 1024 ** 2, bytesADay: 1024 ** 2 };
 /** Of all sensors together: a year of it is a quarter of what the log keeps, so that it pushes nothing else out. */
 const EVERYBODYS: DeadQuota = { bytes: 3 * 1024 ** 2, bytesADay: 3 * 1024 ** 2 };
-const MINUTE_MS = 60_000;
 /** PUBACK waits for the dead letter no longer. */
 const MOST_WAIT_MS = 2_000;
 /** Most appends under way. */
@@ -37,8 +37,7 @@ export class Refusals {
   private readonly letters: DeadLetters;
   private readonly counters: BrokerCounters;
   private readonly log: Logger;
-  private thisMinute = new Map<string, number>();
-  private minute = 0;
+  private readonly counts = new MinuteCount();
   private underWay = 0;
 
   constructor(dead: Log, counters: BrokerCounters, log: Logger, metrics?: Metrics) {
@@ -65,7 +64,7 @@ export class Refusals {
   /** Resolves when the dead letter is kept, or counted as not kept. Never rejects. */
   readonly keep: OnRefused = async (publish, reason) => {
     const letter: DeadLetter = { publish, reason, explanation: EXPLANATIONS[reason], at: Date.now() };
-    if (this.tooMany(publish) || this.underWay >= MOST_UNDER_WAY) {
+    if (this.counts.add(publish) > MOST_A_MINUTE || this.underWay >= MOST_UNDER_WAY) {
       this.letters.leaveOut(letter);
       this.counters.refusedUnkept += 1;
       return;
@@ -82,14 +81,4 @@ export class Refusals {
       this.log.debug({ event: 'dead_letter_lost', sensor: publish.sensor }, explain(error));
     }
   };
-
-  private tooMany({ farm, sensor }: Publish): boolean {
-    const key = `${farm}/${sensor}`;
-    const minute = Math.floor(performance.now() / MINUTE_MS);
-    if (minute !== this.minute) this.thisMinute = new Map();
-    this.minute = minute;
-    const count = (this.thisMinute.get(key) ?? 0) + 1;
-    this.thisMinute.set(key, count);
-    return count > MOST_A_MINUTE;
-  }
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Commands } from '../../backbone/commands/commands.ts';
 import { explain } from '../../core/errors.ts';
-import { backoff, type Part, pause, withDeadline } from '../../core/lifecycle.ts';
+import type { Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import { backoff, pause, withDeadline } from '../../core/timing.ts';
 import { type Command, type CommandEntry, commandEnvelope } from '../../telemetry/command.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { commandsTopic } from '../../telemetry/topic.ts';

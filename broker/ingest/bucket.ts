@@ -1,53 +1,39 @@
 import { LRUCache } from 'lru-cache';
+import { TokenBucket, type TokenRate } from '../../core/token-bucket.ts';
 import { type Rate, rateOf } from '../../telemetry/rate.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
 
-/**
- * A token bucket: publishes and bytes that may be taken now, refilled at a rate. A publish may take more bytes than there are, once,
- * so that one larger than the bucket goes through; the next then waits longer.
- */
+/** How much a sensor may publish now: messages and bytes, whichever lets less through. Times are monotonic ms. */
 export class Bucket {
-  private rate: Rate;
-  private messages: number;
-  private bytes: number;
-  private filledAt: number;
+  private readonly messages: TokenBucket;
+  private readonly bytes: TokenBucket;
 
-  /** Times are monotonic ms. */
   constructor(rate: Rate, now: number) {
-    this.rate = rate;
-    this.messages = rate.messages * rate.burst;
-    this.bytes = rate.bytes * rate.burst;
-    this.filledAt = now;
+    this.messages = new TokenBucket(messagesOf(rate), now);
+    this.bytes = new TokenBucket(bytesOf(rate), now);
   }
 
   /** How many ms until the next publish may be taken; 0: now. */
   waitMs(now: number): number {
-    this.fill(now);
-    const { messages, bytes } = this.rate;
-    const seconds = Math.max((1 - this.messages) / messages, (1 - this.bytes) / bytes);
-    return seconds <= 0 ? 0 : Math.ceil(seconds * 1_000);
+    return Math.max(this.messages.waitMs(now), this.bytes.waitMs(now));
   }
 
   take(bytes: number): void {
-    this.messages -= 1;
-    this.bytes -= bytes;
+    this.messages.take(1);
+    this.bytes.take(bytes);
   }
 
   /** Another rate holds from now on. */
   change(rate: Rate): void {
-    this.rate = rate;
-  }
-
-  private fill(now: number): void {
-    const { messages, bytes, burst } = this.rate;
-    const seconds = (now - this.filledAt) / 1_000;
-    this.filledAt = now;
-    this.messages = Math.min(messages * burst, this.messages + seconds * messages);
-    this.bytes = Math.min(bytes * burst, this.bytes + seconds * bytes);
+    this.messages.change(messagesOf(rate));
+    this.bytes.change(bytesOf(rate));
   }
 }
+
+const messagesOf = ({ messages, burst }: Rate): TokenRate => ({ perSecond: messages, burst: messages * burst });
+const bytesOf = ({ bytes, burst }: Rate): TokenRate => ({ perSecond: bytes, burst: bytes * burst });
 
 /** One connection's use of its sensor's bucket. */
 export class Pace {

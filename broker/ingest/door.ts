@@ -1,8 +1,9 @@
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { explain, LoamError } from '../../core/errors.ts';
-import { backoff, type Health, healthOf } from '../../core/lifecycle.ts';
+import { type Health, healthOf } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { FarmCounter, Metrics } from '../../core/metrics.ts';
+import { backoff } from '../../core/timing.ts';
 import { batchId, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';

@@ -3,8 +3,9 @@ import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 
 import mqttPacket from 'mqtt-packet';
 import { secretVariable } from '../../core/config.ts';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
-import { backoff, type Health, pause } from '../../core/lifecycle.ts';
+import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import { backoff, pause } from '../../core/timing.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Config } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
-import { pause } from '../../core/lifecycle.ts';
+import { pause } from '../../core/timing.ts';
 import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../../roles/data-folder.ts';
 import type { DemoCredential } from '../../simulators/demo.ts';
 import { PacketLink } from '../../simulators/links/packet.ts';

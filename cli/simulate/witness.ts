@@ -4,7 +4,7 @@ import WebSocket from 'ws';
 import { z } from 'zod';
 import { dialWith, LiveClient } from '../../client/index.ts';
 import { ApiRefused } from '../../core/errors.ts';
-import { pause } from '../../core/lifecycle.ts';
+import { pause } from '../../core/timing.ts';
 import type { Ledger } from '../../simulators/ledger.ts';
 import type { Dead, Findings } from '../../simulators/verify.ts';
 import type { Api } from '../api.ts';

@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../../core/errors.ts';
-import { pause } from '../../core/lifecycle.ts';
+import { pause } from '../../core/timing.ts';
 
 const DEADLINE_MS = 30_000;
 

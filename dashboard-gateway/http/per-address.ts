@@ -1,17 +1,12 @@
 import { LRUCache } from 'lru-cache';
-import { MessageRate } from '../live/sockets/message-rate.ts';
+import { placeOf } from '../../core/networks.ts';
+import { TokenBucket, type TokenRate } from '../../core/token-bucket.ts';
 import { retryLater } from './problem.ts';
 
 const MAX_PLACES = 10_000;
 /** Requests that one address may have under way, exports included. */
 const MOST_AT_ONCE = 128;
-const BURST = 1_000;
-const PER_SECOND = 200;
-
-/** What an address counts as: one customer gets a whole /64 of IPv6, so all its addresses are one place. */
-export function placeOf(address: string): string {
-  return address.includes(':') ? address.split(':').slice(0, 4).join(':') : address;
-}
+const RATE: TokenRate = { perSecond: 200, burst: 1_000 };
 
 /** Lets each address have so many of something at once. As large as there are addresses that have one. */
 export class PerAddress {
@@ -44,7 +39,7 @@ export class PerAddress {
 export class RequestLimits {
   private readonly passed: () => number;
   private readonly atOnce = new PerAddress(MOST_AT_ONCE);
-  private readonly rates = new LRUCache<string, MessageRate>({ max: MAX_PLACES });
+  private readonly rates = new LRUCache<string, TokenBucket>({ max: MAX_PLACES });
 
   /** `passed`: ms by a clock that nobody sets. */
   constructor(passed: () => number) {
@@ -56,10 +51,10 @@ export class RequestLimits {
     const place = placeOf(address);
     let rate = this.rates.get(place);
     if (rate === undefined) {
-      rate = new MessageRate(BURST, PER_SECOND, this.passed());
+      rate = new TokenBucket(RATE, this.passed());
       this.rates.set(place, rate);
     }
-    if (!rate.take(this.passed()) || !this.atOnce.take(address)) throw retryLater('too-many-requests', 1);
+    if (!rate.tryTake(this.passed()) || !this.atOnce.take(address)) throw retryLater('too-many-requests', 1);
   }
 
   leave(address: string): void {

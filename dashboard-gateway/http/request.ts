@@ -1,3 +1,4 @@
+import { addressText } from '../../core/networks.ts';
 import { type Access, clientOf } from './origin.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
@@ -55,24 +56,4 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): H
     remoteAddress: client.address,
     secure: client.secure,
   };
-}
-
-/** An address of 4 or 16 bytes as text; an IPv4 address inside an IPv6 one as IPv4. */
-export function addressText(bytes: Uint8Array): string {
-  if (bytes.length === 4) return bytes.join('.');
-  const mapped = bytes.subarray(0, 10).every((b) => b === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
-  if (mapped) return bytes.subarray(12).join('.');
-  const groups: string[] = [];
-  for (let i = 0; i + 1 < bytes.length; i += 2)
-    groups.push((((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0)).toString(16));
-  return groups.join(':');
-}
-
-/** The value of cookie `name`, or undefined. */
-export function cookieValue(header: string, name: string): string | undefined {
-  for (const part of header.split(';')) {
-    const [key, ...value] = part.trim().split('=');
-    if (key === name) return value.join('=');
-  }
-  return undefined;
 }

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { withDeadline } from '../../core/lifecycle.ts';
+import { withDeadline } from '../../core/timing.ts';
 import { type Reply, type Streamed, secured } from './reply.ts';
 import type { Head } from './request.ts';
 import type { HttpResponse } from './uws.ts';

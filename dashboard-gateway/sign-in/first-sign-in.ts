@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { isLoopback } from '../../core/networks.ts';
 import { newSecret, sameText } from '../../core/secrets.ts';
 
 /** A token that opens the first session of an admin who has no password yet. */
@@ -12,16 +12,6 @@ export interface FirstSignIn {
 }
 
 const GOOD_FOR_MS = 15 * 60_000;
-
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
-
-/** Whether an address (`127.0.0.1`, `::1`, `::ffff:127.0.0.1`) is this machine's own. */
-export function isLoopback(address: string): boolean {
-  const version = isIP(address);
-  return version !== 0 && loopback.check(address, version === 6 ? 'ipv6' : 'ipv4');
-}
 
 /** A fresh token for `user`, good from now on. `now`: ms by a clock that nobody sets. */
 export function createFirstSignIn({

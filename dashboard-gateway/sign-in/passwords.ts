@@ -1,6 +1,6 @@
 import { RegistryInvalid } from '../../core/errors.ts';
-import { pause } from '../../core/lifecycle.ts';
 import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
+import { pause } from '../../core/timing.ts';
 import type { RegistryEditor, RegistryView, User } from '../../telemetry/registry.ts';
 import { setPassword } from '../../telemetry/registry-edit.ts';
 import { Gate } from '../http/gate.ts';

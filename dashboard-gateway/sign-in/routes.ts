@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { isLoopback } from '../../core/networks.ts';
 import type { RegistryView, User } from '../../telemetry/registry.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json, noContent } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
-import { type FirstSignIn, isLoopback } from './first-sign-in.ts';
+import type { FirstSignIn } from './first-sign-in.ts';
 import type { Passwords } from './passwords.ts';
 import { clearedCookie, isTokenHolder, type Sessions } from './sessions.ts';
 import { signedIn, visibleFarms } from './signed-in.ts';

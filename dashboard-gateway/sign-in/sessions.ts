@@ -1,8 +1,9 @@
+import { parseCookie, stringifySetCookie } from 'cookie';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { hashSecret, sameText } from '../../core/secrets.ts';
 import { EVERY_FARM, type RegistryView, type User } from '../../telemetry/registry.ts';
-import { cookieValue, type Headers } from '../http/request.ts';
+import type { Headers } from '../http/request.ts';
 
 export const SESSION_MS = 12 * 3_600_000;
 const RENEW_AFTER_MS = 3_600_000;
@@ -82,7 +83,7 @@ export class Sessions {
     if (bearer !== undefined && this.adminToken !== undefined && sameText(bearer, this.adminToken)) {
       return { user: TOKEN_HOLDER, fingerprint: '', expires: Number.POSITIVE_INFINITY, renew: false };
     }
-    const token = bearer ?? cookieValue(headers.cookie, COOKIE);
+    const token = bearer ?? parseCookie(headers.cookie)[COOKIE];
     if (!token) return undefined;
     const claim = await this.verify(token);
     const user = claim && this.registry.current().users.get(claim.sub);
@@ -116,8 +117,8 @@ export function clearedCookie({ secure }: { secure: boolean }): { 'set-cookie': 
 }
 
 function setCookie(value: string, maxAge: number, secure: boolean): { 'set-cookie': string } {
-  const attributes = `Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
-  return { 'set-cookie': `${COOKIE}=${value}; ${attributes}` };
+  const cookie = { name: COOKIE, value, maxAge, path: '/', httpOnly: true, sameSite: 'strict', secure } as const;
+  return { 'set-cookie': stringifySetCookie(cookie) };
 }
 
 function fingerprintOf(user: User): string {

@@ -1,4 +1,4 @@
-import { placeOf } from '../http/per-address.ts';
+import { placeOf } from '../../core/networks.ts';
 
 const FORGET_AFTER_MS = 15 * 60_000;
 const MAX_BLOCK_MS = 15 * 60_000;

@@ -46,6 +46,8 @@ const SHOWN: readonly Shown[] = [
   { id: 'cpu', label: 'Processor time', unit: '%', metric: 'process_cpu_seconds_total', as: 'rate', times: 100 },
 ];
 
+const METRICS: ReadonlySet<string> = new Set(SHOWN.map(({ metric }) => metric));
+
 const SAMPLE_MS = 10_000;
 
 interface Sample {
@@ -110,13 +112,8 @@ export class Figures {
 
   /** Never rejects: what cannot be read is not in it. */
   private async sample(): Promise<Sample> {
-    const text = (await this.metrics?.text().catch(() => '')) ?? '';
-    const wanted = new Set(SHOWN.map(({ metric }) => metric));
-    const sums = new Map<string, number>();
-    for (const line of text.split('\n')) {
-      const [, name = '', value = ''] = /^([a-z_]+)(?:\{.*\})? (\S+)$/.exec(line) ?? [];
-      if (wanted.has(name)) sums.set(name, (sums.get(name) ?? 0) + Number(value));
-    }
+    const nothing = new Map<string, number>();
+    const sums = (await this.metrics?.sums(METRICS).catch(() => nothing)) ?? nothing;
     return { at: this.passed(), sums };
   }
 }

@@ -1,7 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import mqttPacket, { type Packet } from 'mqtt-packet';
-import { backoff } from '../../core/lifecycle.ts';
+import { backoff } from '../../core/timing.ts';
 
 /** What a connection needs to know. */
 export interface ConnectionOptions {

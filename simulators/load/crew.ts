@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { explain } from '../../core/errors.ts';
-import { withDeadline } from '../../core/lifecycle.ts';
 import { threadEntry } from '../../core/thread.ts';
+import { withDeadline } from '../../core/timing.ts';
 import type { Refusal, Tidings } from './driver.ts';
 import { type FullPlan, partOf } from './plan.ts';
 import type { Order, Word } from './thread.ts';

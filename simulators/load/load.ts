@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { BrokerUnreachable, CredentialsRefused, explain } from '../../core/errors.ts';
-import { pause, withDeadline } from '../../core/lifecycle.ts';
+import { pause, withDeadline } from '../../core/timing.ts';
 import { Crew } from './crew.ts';
 import type { Refusal } from './driver.ts';
 import { completePlan, type FullPlan, type LoadPlan } from './plan.ts';

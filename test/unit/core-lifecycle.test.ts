@@ -1,17 +1,9 @@
 import { getEventListeners } from 'node:events';
 import { expect } from 'chai';
 import pino from 'pino';
-import {
-  backoff,
-  type ConnectionState,
-  House,
-  healthOf,
-  type Part,
-  pause,
-  Watched,
-  withDeadline,
-} from '../../core/lifecycle.ts';
+import { type ConnectionState, House, healthOf, type Part, Watched } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
+import { backoff, pause, withDeadline } from '../../core/timing.ts';
 
 const never = () => new Promise<never>(() => {});
 

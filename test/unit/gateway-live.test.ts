@@ -1,8 +1,8 @@
 import { expect } from 'chai';
+import { TokenBucket } from '../../core/token-bucket.ts';
 import { EntryWindow } from '../../dashboard-gateway/live/feed/entry-window.ts';
 import { SeenIds } from '../../dashboard-gateway/live/feed/seen-ids.ts';
 import { LONGEST_TICK_MS, Pace, SHORTEST_TICK_MS } from '../../dashboard-gateway/live/pace.ts';
-import { MessageRate } from '../../dashboard-gateway/live/sockets/message-rate.ts';
 import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
 import { Slowness } from '../../dashboard-gateway/live/sockets/slowness.ts';
 import { TickFold } from '../../dashboard-gateway/live/state/fold.ts';
@@ -221,7 +221,7 @@ describe('a client’s message', () => {
   });
 
   it('comes at a bounded rate', () => {
-    const rate = new MessageRate(2, 1, 0);
-    expect([0, 0, 0, 1000, 1000].map((now) => rate.take(now))).to.deep.equal([true, true, false, true, false]);
+    const rate = new TokenBucket({ perSecond: 1, burst: 2 }, 0);
+    expect([0, 0, 0, 1000, 1000].map((now) => rate.tryTake(now))).to.deep.equal([true, true, false, true, false]);
   });
 });

@@ -1,10 +1,9 @@
 import { expect } from 'chai';
 import { RegistryInvalid } from '../../core/errors.ts';
-import { Networks } from '../../core/networks.ts';
+import { addressText, isLoopback, Networks } from '../../core/networks.ts';
 import { hashPassword, verifyPassword } from '../../core/secrets.ts';
 import { clientOf, isSameOrigin } from '../../dashboard-gateway/http/origin.ts';
-import { addressText } from '../../dashboard-gateway/http/request.ts';
-import { createFirstSignIn, isLoopback } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
+import { createFirstSignIn } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { setPassword } from '../../telemetry/registry-edit.ts';

@@ -6,9 +6,9 @@ import pino from 'pino';
 import { parse } from 'yaml';
 import { editRegistryFile, RegistryFile, replaceFile } from '../../backbone/registry/file.ts';
 import { RegistryInvalid } from '../../core/errors.ts';
-import { pause } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
+import { pause } from '../../core/timing.ts';
 import { addSensor, putUser, removeSensor, removeUser, setPassword } from '../../telemetry/registry-edit.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 

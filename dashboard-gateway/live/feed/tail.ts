@@ -1,7 +1,8 @@
 import type { Follower, Log, LogEntry } from '../../../backbone/ports/log.ts';
 import { explain } from '../../../core/errors.ts';
-import { type Health, healthOf, pause } from '../../../core/lifecycle.ts';
+import { type Health, healthOf } from '../../../core/lifecycle.ts';
 import type { Logger } from '../../../core/logger.ts';
+import { pause } from '../../../core/timing.ts';
 
 const RETRY_MS = 1_000;
 

@@ -1,3 +1,4 @@
+import { TokenBucket, type TokenRate } from '../../../core/token-bucket.ts';
 import { type Registry, roleOn, type User } from '../../../telemetry/registry.ts';
 import type { Access } from '../../http/origin.ts';
 import { PerAddress } from '../../http/per-address.ts';
@@ -6,7 +7,6 @@ import type { TemplatedApp, UwsModule, WebSocket } from '../../http/uws.ts';
 import type { Caller, Sessions } from '../../sign-in/sessions.ts';
 import type { LiveCounters } from '../counters.ts';
 import type { LiveHub } from '../hub.ts';
-import { MessageRate } from './message-rate.ts';
 import {
   CLOSE,
   frames,
@@ -34,13 +34,12 @@ const DEAD_AFTER_MS = 10_000;
 const IDLE_SECONDS = 60;
 /** So many looks go over all sockets once. */
 const TURN_PARTS = 4;
-const BURST = 200;
-const MESSAGES_PER_SECOND = 20;
+const MESSAGES: TokenRate = { perSecond: 20, burst: 200 };
 
 interface Client {
   readonly caller: Caller;
   readonly address: string;
-  readonly rate: MessageRate;
+  readonly rate: TokenBucket;
   viewer: Viewer | undefined;
 }
 type Socket = WebSocket<Client>;
@@ -163,7 +162,7 @@ export class LiveSockets {
   }
 
   private clientOf(caller: Caller, address: string): Client {
-    const rate = new MessageRate(BURST, MESSAGES_PER_SECOND, this.options.passed());
+    const rate = new TokenBucket(MESSAGES, this.options.passed());
     return { caller, address, rate, viewer: undefined };
   }
 
@@ -179,7 +178,7 @@ export class LiveSockets {
   private take(ws: Socket, text: string | undefined): void {
     const { viewer, rate } = ws.getUserData();
     if (!viewer) return;
-    if (!rate.take(this.options.passed())) {
+    if (!rate.tryTake(this.options.passed())) {
       this.options.counters.refused['too-many-messages']++;
       ws.end(CLOSE.policy, 'too many messages');
       return;
