@@ -64,6 +64,22 @@ describe('the broker while the queue refuses', () => {
     expect(kept).to.have.members(Array.from({ length: 20 }, (_, i) => `{"n":${i + 1}}`));
   });
 
+  it('tries what was refused in its old place: before what came later, and in order', async () => {
+    await start({ batchPublishes: 1 });
+    const client = await connect(60);
+    valve.hold();
+    for (let id = 1; id <= 3; id++) client.publish(topicOf('a1'), `{"n":${id}}`, id);
+    await until('all three are on their way', () => valve.heldNow === 3);
+    for (let id = 4; id <= 6; id++) client.publish(topicOf('a1'), `{"n":${id}}`, id);
+    valve.refuse('unavailable');
+    valve.letGo('reversed');
+    await until('the queue was tried again', () => valve.tried >= 5);
+    valve.accept();
+    await until('all PUBACKs', () => client.pubacks.length === 6);
+    const kept = (await takeOut(valve, 6)).map((publish) => Buffer.from(publish.payload).toString());
+    expect(kept).to.deep.equal(Array.from({ length: 6 }, (_, i) => `{"n":${i + 1}}`));
+  });
+
   it('lets a publisher that was closed come back and be acknowledged', async () => {
     await start();
     valve.refuse('unavailable');

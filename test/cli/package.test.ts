@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
@@ -58,21 +58,6 @@ describe('the package', function () {
       child.kill('SIGTERM');
     }
     expect(await ended).to.equal(0);
-  });
-
-  it('of the client library is one of its own, with its code and its types', async () => {
-    const folder = await temporaryFolder();
-    const packed = await output('npm', ['pack', '--silent', '--pack-destination', folder, './client']);
-    const file = join(folder, packed.trim().split('\n').at(-1) ?? '');
-    await output('npm', ['install', '--no-audit', '--no-fund', '--prefix', folder, file]);
-    const program = join(folder, 'program.mjs');
-    await writeFile(
-      program,
-      "import { LiveClient } from 'loam-client'; import 'loam-client/browser'; new LiveClient({});\n",
-    );
-    await output(process.execPath, [program]);
-    const files = await readdir(join(folder, 'node_modules', 'loam-client', 'dist'));
-    expect(files).to.include.members(['index.js', 'index.d.ts', 'browser.js', 'browser.d.ts']);
   });
 
   it('holds no tests, pictures or sources', async () => {

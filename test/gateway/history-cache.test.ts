@@ -246,6 +246,33 @@ describe('history from memory', () => {
     history.close();
   });
 
+  it('does not keep an answer that a late reading overtook on its way', async () => {
+    const answers: (() => void)[] = [];
+    const slow = overlay(place.store, {
+      history: async (query: HistoryQuery, signal?: AbortSignal) => {
+        const found = await place.store.history(query, signal);
+        if (width(query) === DAY) await new Promise<void>((go) => void answers.push(go));
+        return found;
+      },
+    });
+    const history = new History({ store: slow, hearsAll: () => true, now: () => begin + 3 * DAY });
+    const range = { from: begin, to: begin + DAY, points: 24 };
+    const asked = { farm: 'north', zone: 'UTC', sensors: ['s1'], metric: 'moisture', ...range };
+    const ask = async () => (await history.ask(asked, new AbortController().signal)).rows.map((row) => [...row]);
+    const first = ask();
+    await until('the store has answered', () => answers.length === 1);
+    const late = reading({ ts: begin + 5 * HOUR + 1, values: { moisture: 5 } });
+    await place.store.write([late]);
+    history.wrote({ id: 'x', readings: [late] });
+    answers[0]?.();
+    expect(count(await first)).to.equal(96);
+    const second = ask();
+    await until('the store is asked again', () => answers.length === 2);
+    answers[1]?.();
+    expect(count(await second)).to.equal(97);
+    history.close();
+  });
+
   it('is not used while the live log is not heard', async () => {
     let hears = true;
     const history = new History({ store: counting, hearsAll: () => hears, now: () => begin + 3 * DAY });

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import { Metrics } from '../../core/metrics.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
+import { TAIL_ENTRIES } from '../../dashboard-gateway/live/feed/feed.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { until } from '../services/wait.ts';
 import { type LiveClient, Place, reading } from './harness.ts';
@@ -70,6 +71,39 @@ describe('coming back', () => {
     resume(client, await head());
     expect(seqOf.parse(await client.next('tick')).seq).to.equal(await head());
     expect(values(client)).to.deep.equal([]);
+  });
+
+  it('does so at once: not behind somebody who comes later', async () => {
+    await announce(1, 1);
+    const client = await place.watching(gateway, 'vera');
+    resume(client, await head());
+    client.say({ type: 'subscribe', id: 2, farm: 'north' });
+    await client.next('snapshot');
+    expect(client.frames.map(({ type }) => type).slice(0, 2)).to.deep.equal(['tick', 'snapshot']);
+  });
+
+  it('reads nothing back for who has all that was before its memory, and one entry for who lacks one', async () => {
+    await announce(1, TAIL_ENTRIES + 10);
+    const metrics = new Metrics();
+    const fresh = await place.gateway({ metrics });
+    const client = await place.watching(fresh, 'vera');
+    const resumes = async () => ((await metrics.text()).match(/^loam_live_resumes_total.*$/gm) ?? []).join(', ');
+    const firstInMemory = (await head()) - TAIL_ENTRIES + 1;
+    resume(client, firstInMemory - 1);
+    // Served behind it: by then it is known whether it was kept waiting.
+    client.say({ type: 'subscribe', id: 2, farm: 'north' });
+    await client.next('snapshot');
+    expect(values(client)).to.deep.equal(numbers(11, TAIL_ENTRIES + 10));
+    expect(await resumes())
+      .to.include('{event="memory"} 1')
+      .and.include('{event="log"} 0');
+    client.say({ type: 'unsubscribe', id: 1 });
+    client.say({ type: 'unsubscribe', id: 2 });
+    const from = client.frames.length;
+    resume(client, firstInMemory - 2, { id: 3 });
+    await until('it has what it lacked', () => values(client, from).length > 0);
+    expect(values(client, from)).to.deep.equal(numbers(10, TAIL_ENTRIES + 10));
+    expect(await resumes()).to.include('{event="log"} 1');
   });
 
   it('gives only what is in the fields that were asked for', async () => {

@@ -128,6 +128,23 @@ describe('client: the live client', () => {
     expect(messages.map((m) => m.type)).to.deep.equal(['snapshot', 'readings', 'readings']);
   });
 
+  it('counts the rows without a tick from each tick anew', async () => {
+    const { messages } = follow('north');
+    const rows = Array.from({ length: 15_000 }, (_, i) => ['s1', 'moisture', i, 1]);
+    await heard(1);
+    say(snapshot(1, 5));
+    for (let seq = 6; seq < 9; seq++) {
+      say({ type: 'readings', farm: 'north', field: 'f1', rows });
+      say({ type: 'tick', farm: 'north', seq });
+    }
+    say({ type: 'readings', farm: 'north', field: 'f1', rows });
+    say({ type: 'degraded', tickMs: 500 });
+    await until('it has them all', () => messages.at(-1)?.type === 'degraded');
+    const told = messages.map((m) => m.type);
+    expect(told.filter((type) => type === 'readings')).to.have.length(3);
+    expect(told.slice(-2)).to.deep.equal(['tick', 'degraded']);
+  });
+
   it('tells of a gap, and before it calls itself live of the snapshot', async () => {
     const { client, messages, states } = follow('north');
     await heard(1);

@@ -34,7 +34,7 @@ describe('client: the package', () => {
 
     await writeFile(
       join(folder, 'use.mjs'),
-      "import { LiveClient } from './dist/index.js';\nconsole.log(new LiveClient({ dial: () => {} }).state.phase);\n",
+      "import { LiveClient } from 'loam-client';\nimport 'loam-client/browser';\nconsole.log(new LiveClient({ dial: () => {} }).state.phase);\n",
     );
     expect((await run(process.execPath, ['use.mjs'], { cwd: folder })).stdout).to.equal('idle\n');
     expect(await readdir(join(folder, 'dist'))).to.include('live-series.d.ts');

@@ -24,6 +24,23 @@ function publish(sensor: string, payload: string | Uint8Array): Publish {
   return { farm: FARM, field: 'f1', sensor, topic: telemetryTopic(FARM, sensor), payload: raw, received: Date.now() };
 }
 
+/** Holds whoever passes until it is open. */
+function gate() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const door = {
+    waiting: 0,
+    open,
+    pass: () => {
+      door.waiting += 1;
+      return opened;
+    },
+  };
+  return door;
+}
+
 describe('a worker', function () {
   this.timeout(60_000);
   let folder: string;
@@ -73,6 +90,37 @@ describe('a worker', function () {
     expect(entry && decodeLive(entry.body)).to.deep.include({ id: 'b1' });
     await worker.stop(5_000);
   });
+
+  for (const missing of ['live log', 'store'] as const) {
+    it(`acknowledges nothing before the ${missing} has it`, async () => {
+      const door = gate();
+      const slow = <T extends object>(port: T, method: keyof T): T =>
+        new Proxy(port, {
+          get: (target, name) => {
+            const found: unknown = Reflect.get(target, name);
+            if (typeof found !== 'function') return found;
+            const call = (...given: unknown[]): unknown => Reflect.apply(found, target, given);
+            return name === method ? (...given: unknown[]) => door.pass().then(() => call(...given)) : call;
+          },
+        });
+      const over = missing === 'store' ? { store: slow(store, 'write') } : { live: slow(live, 'append') };
+      const worker = await working(over);
+      await queue.publish(
+        encodeBatch({ id: 'b1', publishes: [publish('s1', '{"ts":1764000000000,"values":{"m":1}}')] }),
+      );
+      await until('it is asked for', () => door.waiting > 0);
+      const other = async () =>
+        missing === 'store' ? (await live.read('first', 1)).length === 1 : (await store.latest(FARM)).length === 1;
+      await until('the other one has it', other);
+      // What was acknowledged would be gone by the time that another message has made its whole way there and back.
+      await queue.publish(encodeBatch({ id: 'b2', publishes: [publish('s1', 'no reading')] }));
+      await until('the next is done', async () => (await letters()).length === 1 && (await queue.depth()) < 2);
+      expect(await queue.depth()).to.equal(1);
+      door.open();
+      await emptied();
+      await worker.stop(5_000);
+    });
+  }
 
   it('sets a bad payload aside with its bytes and the reason, and keeps the good ones beside it', async () => {
     const worker = await working();

@@ -7,7 +7,7 @@ import { SeenIds } from './seen-ids.ts';
 import { Tail } from './tail.ts';
 
 /** How far behind the head to begin: more than workers can have announced and not yet stored. */
-const TAIL_ENTRIES = 1_000;
+export const TAIL_ENTRIES = 1_000;
 const REMEMBERED_IDS = 10_000;
 
 /** Who gets what the live log says. */
