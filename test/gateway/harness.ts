@@ -156,7 +156,9 @@ export class LiveClient {
   next(type: string): Promise<Frame> {
     return until(`a ${type}`, () => {
       const at = this.frames.findIndex((f, i) => i >= this.used && f.type === type);
-      if (at < 0) return undefined;
+      // What came instead is in the error when it never comes.
+      if (at < 0)
+        throw new Error(`${this.socket.readyState}: ${JSON.stringify(this.frames.slice(this.used).slice(-5))}`);
       this.used = at + 1;
       return this.frames[at];
     });
