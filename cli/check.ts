@@ -6,9 +6,11 @@ import { silent } from '../core/logger.ts';
 import { isThere, prepareDataFolder } from '../roles/data-folder.ts';
 import { refuseLost } from '../roles/first-registry.ts';
 import { opened, openRegistry, withoutSecrets } from '../roles/ports.ts';
+import { type Options, settingsOf } from './options.ts';
 
-/** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. Returns the exit code, 0 or 2. */
-export async function check(config: Config): Promise<number> {
+/** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. The exit code is 0 or 2. */
+export async function checkCommand(options: Options): Promise<void> {
+  const config = settingsOf(options);
   const results = [
     await line('settings', async () => 'every value is allowed'),
     await line('data folder', () => checkFolder(config)),
@@ -17,7 +19,7 @@ export async function check(config: Config): Promise<number> {
     await line('log', () => checkPort('LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS))),
     await line('store', () => checkPort('LOAM_STORE', config.store, () => openStore(config.store))),
   ];
-  return results.every(Boolean) ? 0 : 2;
+  process.exitCode = results.every(Boolean) ? 0 : 2;
 }
 
 async function line(what: string, test: () => Promise<string>): Promise<boolean> {

@@ -1,11 +1,8 @@
 import { Command, CommanderError, Option } from 'commander';
-import { Disks } from '../backbone/files/disk.ts';
-import { SETTINGS, type SettingName, unknownVariables } from '../core/config.ts';
 import { explain, LoamError } from '../core/errors.ts';
-import { createLogger, type Logger } from '../core/logger.ts';
-import { runUntilSignal, type Start } from '../roles/run.ts';
-import { type Options, settingsOf } from './options.ts';
-import { LONGEST_TTL, listCommands, sendCommand } from './sensor-commands.ts';
+import { SETTINGS, type Setting, type SettingName } from '../core/settings.ts';
+import type { RoleName } from '../roles/context.ts';
+import type { Options } from './options.ts';
 import { simulateOptions } from './simulate/command-line.ts';
 
 const COMMON: SettingName[] = ['registry', 'logLevel'];
@@ -36,17 +33,17 @@ const HTTP: SettingName[] = [
 /** Of commands that talk to a running Loam. */
 const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
 
-/** Code that is loaded when its command is called: whoever asks for help need not wait for a database to load. */
+/** Code that is loaded when its command is called: whoever asks for help need not wait for a database, a broker and every check of a setting. */
 const code = {
   audit: () => import('./audit.ts'),
   check: () => import('./check.ts'),
-  first: () => import('../roles/first-registry.ts'),
   dead: () => import('./dead.ts'),
   imports: () => import('./import.ts'),
-  roles: () => import('../roles/roles.ts'),
+  init: () => import('./init.ts'),
+  role: () => import('./role.ts'),
   sensor: () => import('./sensor.ts'),
+  sensorCommands: () => import('./sensor-commands.ts'),
   simulate: () => import('./simulate.ts'),
-  up: () => import('../roles/up.ts'),
   user: () => import('./user.ts'),
 };
 
@@ -104,33 +101,25 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
 }
 
 function addRoles(loam: Command): void {
-  const role = (name: string, summary: string, settings: SettingName[], start: Start) =>
-    withSettings(loam.command(name).description(summary), settings).action((options) => runRole(name, options, start));
+  const role = (name: RoleName | 'up', summary: string, settings: SettingName[]) =>
+    withSettings(loam.command(name).description(summary), settings).action(async (options: Options) =>
+      (await code.role()).runRole(name, options),
+    );
 
-  role(
-    'up',
-    'run every role in one process (what npm start does)',
-    ['data', ...COMMON, 'queue', 'log', 'store', ...DOORS, 'sources', ...HTTP, ...OPS, 'demo'],
-    async (house, running) => (await code.up()).startUp(house, running),
-  );
-  role(
-    'broker',
-    'run the MQTT broker alone',
-    [...COMMON, 'queue', 'log', 'spool', 'spoolMb', ...DOORS, 'sources', ...OPS],
-    async (house, running) => (await code.roles()).startRole('broker', house, running),
-  );
-  role(
-    'worker',
-    'run one worker alone: validate, store, announce',
-    [...COMMON, 'queue', 'log', 'store', ...OPS],
-    async (house, running) => (await code.roles()).startRole('worker', house, running),
-  );
-  role(
-    'gateway',
-    'run the dashboard gateway alone',
-    ['data', ...COMMON, 'queue', 'log', 'store', ...HTTP, ...OPS],
-    async (house, running) => (await code.roles()).startRole('gateway', house, running),
-  );
+  const everywhere = [...COMMON, 'queue', 'log'] as const;
+  role('up', 'run every role in one process (what npm start does)', [
+    'data',
+    ...everywhere,
+    'store',
+    ...DOORS,
+    'sources',
+    ...HTTP,
+    ...OPS,
+    'demo',
+  ]);
+  role('broker', 'run the MQTT broker alone', [...everywhere, 'spool', 'spoolMb', ...DOORS, 'sources', ...OPS]);
+  role('worker', 'run one worker alone: validate, store, announce', [...everywhere, 'store', ...OPS]);
+  role('gateway', 'run the dashboard gateway alone', ['data', ...everywhere, 'store', ...HTTP, ...OPS]);
 }
 
 function addLoadTests(loam: Command): void {
@@ -161,14 +150,12 @@ function addSetUp(loam: Command): void {
     'queue',
     'log',
     'store',
-  ]).action(async (options) => {
-    process.exitCode = await (await code.check()).check(settingsOf(options));
-  });
+  ]).action(later(async () => (await code.check()).checkCommand));
 
   withSettings(
     loam.command('init').description('write a new, empty registry where none is: a first start does that by itself'),
     ['data', ...COMMON],
-  ).action(later(async () => async (options: Options) => (await code.first()).initCommand(settingsOf(options))));
+  ).action(later(async () => (await code.init()).initCommand));
 }
 
 function addSensors(loam: Command): void {
@@ -198,11 +185,11 @@ function addSensors(loam: Command): void {
     RUNNING,
   )
     .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
-    .option('--ttl <seconds>', `how long it is kept for a sensor that sleeps, at most ${LONGEST_TTL}`)
-    .action(sendCommand);
+    .option('--ttl <seconds>', 'how long it is kept for a sensor that sleeps, at most 86400')
+    .action(later(async () => (await code.sensorCommands()).sendCommand));
   withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
     .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
-    .action(listCommands);
+    .action(later(async () => (await code.sensorCommands()).listCommands));
 }
 
 function addDeadLetters(loam: Command): void {
@@ -275,23 +262,12 @@ function addUsers(loam: Command): void {
   );
 }
 
-async function runRole(name: string, options: Options, start: Start): Promise<void> {
-  const config = settingsOf(options);
-  const log = createLogger(config.logLevel);
-  warnOfUnknown(log);
-  await runUntilSignal({ name, config, log, disks: new Disks({ log }) }, start);
-}
-
 function withSettings(command: Command, names: SettingName[]): Command {
   for (const name of names) {
-    const { option, help, variable, fallback } = SETTINGS[name] satisfies { option: string; fallback?: unknown };
+    const { option, help, variable, fallback } = SETTINGS[name] satisfies Setting;
     const usual = typeof fallback === 'string' ? `, default ${fallback}` : '';
     if (name === 'demo') command.option('--no-demo', `no demo farm and no demo sensors (${variable}=false)`);
     else command.option(option, `${help} (${variable}${usual})`);
   }
   return command;
-}
-
-function warnOfUnknown(log: Logger): void {
-  for (const name of unknownVariables()) log.warn(`${name} is set but is no setting of Loam: misspelt?`);
 }

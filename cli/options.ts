@@ -1,5 +1,6 @@
-import { type Config, loadConfig, SETTINGS } from '../core/config.ts';
+import { type Config, loadConfig } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
+import { SETTINGS } from '../core/settings.ts';
 
 /** What commander read of a command's options, by name. */
 export type Options = Readonly<Record<string, unknown>>;

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { ConfigInvalid } from '../core/errors.ts';
-import { COMMAND_MS } from '../telemetry/command.ts';
 import { Api } from './api.ts';
 import { type Options, positive, settingsOf, text } from './options.ts';
 
@@ -61,6 +60,3 @@ async function pathOf(api: Api, id: string, options: Options): Promise<string> {
   }
   throw new ConfigInvalid('<id>', `<id>: no farm has a sensor "${id}": loam sensor list`);
 }
-
-/** The longest time to keep a command, in seconds, as help shows it. */
-export const LONGEST_TTL = COMMAND_MS / 1_000;

@@ -1,10 +1,8 @@
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import type { LogLevel } from './settings.ts';
 
 export type { Logger } from 'pino';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
  * One JSON line an event on standard error, or coloured lines on a terminal. Standard output is left to what a command answers.

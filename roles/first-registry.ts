@@ -42,20 +42,6 @@ export async function ensureRegistry(config: Config): Promise<boolean> {
   return true;
 }
 
-/** `loam init`: writes the registry of an empty farm, with one admin who has no password yet. Rejects with ConfigInvalid when something is there. */
-export async function initCommand(config: Config): Promise<void> {
-  if (await isThere(config.registry)) {
-    throw new ConfigInvalid(
-      'LOAM_REGISTRY',
-      `LOAM_REGISTRY: ${config.registry} is there already: a new one would lock everybody out who is in it`,
-    );
-  }
-  await createRegistry(config, emptyRegistry());
-  process.stdout.write(
-    `${config.registry} is written: a farm without sensors, and admin, who has no password yet (loam up shows a link, loam user add gives one).\n`,
-  );
-}
-
 /** Rejects with ConfigInvalid when a registry that is not there must have been there before: a new one would lock out everybody who was in it. */
 export async function refuseLost(config: Config): Promise<void> {
   const why = await traceOfBefore(config);
@@ -66,7 +52,7 @@ export async function refuseLost(config: Config): Promise<void> {
   );
 }
 
-function emptyRegistry(): string {
+export function emptyRegistry(): string {
   const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return putUser(EMPTY.replace('TIMEZONE', timezone), ADMIN);
 }

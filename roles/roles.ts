@@ -1,9 +1,10 @@
 import { isEmbedded } from '../backbone/open.ts';
-import { type Config, SETTINGS } from '../core/config.ts';
+import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import type { House } from '../core/lifecycle.ts';
 import { processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
+import { SETTINGS } from '../core/settings.ts';
 import { prepareBroker } from './broker.ts';
 import type { PreparedRole, RoleContext, RoleName } from './context.ts';
 import { prepareGateway } from './gateway.ts';

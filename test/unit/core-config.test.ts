@@ -1,8 +1,9 @@
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
-import { loadConfig, SETTINGS, type SettingName, unknownVariables } from '../../core/config.ts';
+import { loadConfig, unknownVariables } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
+import { SETTINGS, type SettingName } from '../../core/settings.ts';
 
 const names = (Object.keys(SETTINGS) as string[]).filter((name): name is SettingName => name in SETTINGS);
 

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { SETTINGS, type Setting } from '../../core/config.ts';
+import { SETTINGS, type Setting } from '../../core/settings.ts';
 import { code, projectFile, tableRows } from './house-table.ts';
 
-const settings: Setting<unknown>[] = Object.values(SETTINGS);
+const settings: Setting[] = Object.values(SETTINGS);
 
-function defaultOf({ fallback }: Setting<unknown>): string {
+function defaultOf({ fallback }: Setting): string {
   if (fallback === undefined) return '–';
   return `\`${typeof fallback === 'function' ? fallback('$LOAM_DATA') : fallback}\``;
 }

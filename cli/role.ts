@@ -1,0 +1,18 @@
+import { Disks } from '../backbone/files/disk.ts';
+import { unknownVariables } from '../core/config.ts';
+import { createLogger } from '../core/logger.ts';
+import type { RoleName } from '../roles/context.ts';
+import { runUntilSignal } from '../roles/run.ts';
+import { type Options, settingsOf } from './options.ts';
+
+/** `loam up`, `broker`, `worker` and `gateway`: runs until it is told to stop. Rejects with ConfigInvalid. */
+export async function runRole(name: RoleName | 'up', options: Options): Promise<void> {
+  const config = settingsOf(options);
+  const log = createLogger(config.logLevel);
+  for (const variable of unknownVariables()) log.warn(`${variable} is set but is no setting of Loam: misspelt?`);
+  await runUntilSignal({ name, config, log, disks: new Disks({ log }) }, async (house, running) => {
+    // The demo's sensors are a part of `loam up` alone.
+    if (name === 'up') await (await import('../roles/up.ts')).startUp(house, running);
+    else await (await import('../roles/roles.ts')).startRole(name, house, running);
+  });
+}
