@@ -87,6 +87,30 @@ function mixed(given: number): number {
   return bits ^ (bits >>> 16);
 }
 
+/**
+ * Knows a file in order that goes back in the hour which the clocks showed twice: what follows there is of the second of the two, though nothing in
+ * its times says so.
+ */
+export class SecondHour {
+  private before = Number.POSITIVE_INFINITY;
+  private latest = Number.NEGATIVE_INFINITY;
+  private isSecond = false;
+
+  /** Whether a line is of the second hour. `isTwice`: the clocks showed its time twice. To be asked of every line, in order. */
+  holds(ts: number, isTwice: boolean): boolean {
+    if (!isTwice) {
+      this.before = ts;
+      this.latest = Number.NEGATIVE_INFINITY;
+      this.isSecond = false;
+      return false;
+    }
+    // In a file from the newest to the oldest every line goes back: that tells nothing.
+    if (ts < this.latest && this.before < ts) this.isSecond = true;
+    this.latest = Math.max(this.latest, ts);
+    return this.isSecond;
+  }
+}
+
 interface Held {
   readonly row: Row;
   readonly isTwice: boolean;

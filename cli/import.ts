@@ -7,7 +7,7 @@ import { pause } from '../core/timing.ts';
 import { Api } from './api.ts';
 import { linesOf } from './import-file.ts';
 import { type Plan, planOf } from './import-plan.ts';
-import { HeldLines, RepeatedTimes } from './import-repeats.ts';
+import { HeldLines, RepeatedTimes, SecondHour } from './import-repeats.ts';
 import { type RefusedLine, type Row, refusedLine, rowOf } from './import-rows.ts';
 import { type Options, settingsOf, text } from './options.ts';
 
@@ -30,6 +30,7 @@ export async function importCommand(path: string, options: Options): Promise<num
   if (plan.shape.size > LONG_FILE) process.stderr.write('looking for lines that would overwrite each other\n');
   const repeated = await lookThrough(plan);
   const held = new HeldLines(plan);
+  const secondHour = new SecondHour();
   const progress = new Progress(plan.shape.size);
   const report = new Report(text(options, 'report'), (line) => progress.tell(line));
   let accepted = 0;
@@ -53,8 +54,14 @@ export async function importCommand(path: string, options: Options): Promise<num
       }
       const row = rowOf(line, plan);
       if (row && 'reason' in row) await report.add(row);
-      else if (row && repeated.has(row[1])) held.add(row, plan.isTwice(line.cells?.[plan.time] ?? '', row[1]));
-      else if (row) await take(row);
+      else if (row) {
+        const [number, ts] = row;
+        const isTwice = plan.isTwice(line.cells?.[plan.time] ?? '', ts);
+        const isSecond = secondHour.holds(ts, isTwice);
+        if (repeated.has(ts)) held.add(row, isTwice);
+        else if (isSecond) await report.add(ofSecondHour(number, plan));
+        else await take(row);
+      }
       progress.at(line.bytes, accepted);
     }
     const settled = held.settle();
@@ -79,6 +86,11 @@ async function lookThrough(plan: Plan): Promise<RepeatedTimes> {
     repeated.lastLine = Math.max(repeated.lastLine, line.number);
   }
   return repeated;
+}
+
+function ofSecondHour(line: number, { time, zone }: Plan): RefusedLine {
+  const explanation = `it goes back in the hour that the clocks of ${zone} showed twice, so it is of the second one, which its time does not say; times in UTC or with their offset do`;
+  return { line, path: time, reason: 'double_time', explanation };
 }
 
 function grown(line: number): RefusedLine {

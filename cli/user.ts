@@ -40,8 +40,9 @@ function changedRoles(
   { role, farm }: { readonly role: Role | undefined; readonly farm: string | undefined },
 ): Record<string, Role> {
   if (farm !== undefined) {
-    const before = Object.hasOwn(farms, farm) ? farms[farm] : undefined;
-    return { [farm]: role ?? before ?? 'viewer' };
+    // Who is on every farm is on this one, and a role on it alone would take the place of that.
+    if (role === undefined && (Object.hasOwn(farms, farm) || Object.hasOwn(farms, EVERY_FARM))) return {};
+    return { [farm]: role ?? 'viewer' };
   }
   if (role === undefined) return {};
   const known = Object.keys(farms);

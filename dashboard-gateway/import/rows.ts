@@ -1,5 +1,6 @@
 import { isOfOurTime, MAX_AHEAD_MS } from '../../telemetry/clock.ts';
 import { Refusals } from '../../telemetry/formats/decoded.ts';
+import { Doubles } from '../../telemetry/formats/doubles.ts';
 import { Values } from '../../telemetry/formats/values.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/rules.ts';
@@ -17,7 +18,8 @@ export interface RefusedLine {
 
 /**
  * Readings of lines: names, units and ranges are those of the registry. `units` are those that the file has values in, by name; a name
- * without one is in its metric's own unit, whatever unit the sensor sends. Of a line that has a bad value, the others are taken.
+ * without one is in its metric's own unit, whatever unit the sensor sends. Of a line that has a bad value, the others are taken; so is the first of
+ * two lines that have one metric at one time. Times are cut to whole milliseconds.
  */
 export function readRows(
   rows: readonly ImportRow[],
@@ -28,7 +30,9 @@ export function readRows(
   const readings: Pick<Reading, 'ts' | 'values'>[] = [];
   const refused: RefusedLine[] = [];
   const asKept = inOwnUnits(rules);
-  for (const [line, ts, given] of rows) {
+  const doubles = new Doubles();
+  for (const [line, when, given] of rows) {
+    const ts = Math.floor(when);
     const refusals = new Refusals();
     const values = new Values(asKept, refusals, 'time');
     if (!isOfOurTime(ts)) refusals.add('bad_time', 'time', 'not a time of the years 2000 to 2199');
@@ -40,7 +44,12 @@ export function readRows(
       }
     }
     const { result } = values;
-    if (result) readings.push({ ts, values: result });
+    const single =
+      result &&
+      doubles.single(ts, result, (metric, other) =>
+        refusals.add('double_time', metric, `another line has another ${metric} at the same time: ${other}`),
+      );
+    if (single) readings.push({ ts, values: single });
     else if (refusals.none) refusals.add('no_values', 'time', 'there is no value in it');
     for (const { path, reason, explanation } of refusals.list()) refused.push({ line, path, reason, explanation });
   }

@@ -70,6 +70,7 @@ export const REASONS = [
   'bad_name',
   'reserved_name',
   'double_name',
+  'double_time',
   'unknown_key',
   'too_many_metrics',
   'too_many_readings',

@@ -73,7 +73,7 @@ export class Leaves {
     const quantity = typeof value === 'string' ? quantityIn(value) : undefined;
     if (quantity === undefined) this.skipped += 1;
     else if (quantity === 'comma') {
-      const explanation = `the text ${quote(String(value))} has a comma: decimals begin with a point`;
+      const explanation = `the text ${quote(String(value))} has a comma, or its digits are grouped: decimals begin with a point, and nothing else stands in a number`;
       this.refusals.add('not_a_number', path, explanation);
     } else if (quantity.unit === undefined) this.add(name, quantity.number, unit, path);
     else this.add(name, quantity.number, quantity.unit, path, true);
@@ -98,7 +98,7 @@ function measuredIn(value: object): Measured | undefined {
   if (measurementValue !== undefined && (typeof measurementId === 'string' || typeof measurementId === 'number')) {
     return { given: measurementValue, called: `measurement_${measurementId}` };
   }
-  const { value: given, unit } = value;
+  const { value: given, unit = value.units ?? value.uom ?? value.Unit } = value;
   if (given === undefined || typeof given === 'object') return undefined;
   // A unit that nobody knows must not pass for the metric's own: it is refused where the metric has one.
   return typeof unit === 'string' && !/^(none|-)?$/i.test(unit.trim()) ? { given, unit } : { given };

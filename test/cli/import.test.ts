@@ -209,6 +209,17 @@ describe('loam import', function () {
     expect([offsets.ended, offsets.values.length], 'with their offsets').to.deep.equal([0, 2]);
   });
 
+  it('refuses what a file in order has of the second of the two hours, though no time of it stands there twice', async () => {
+    const times = ['01:45', '02:00', '02:45', '02:30', '03:15'];
+    const night = ['time,m', ...times.map((time, i) => `2025-10-26 ${time},${20 + i}`)];
+    const { ended, values, refused } = await imported(night, { map: ['m=moisture'] });
+    expect(ended).to.equal(1);
+    expect(numbers(refused)).to.deep.equal(['5 time double_time']);
+    expect(values.map(([, { moisture }]) => moisture)).to.deep.equal([20, 21, 22, 24]);
+    const newestFirst = ['time,m', ...['03:15', '02:45', '02:30', '01:45'].map((time, i) => `2025-10-26 ${time},${i}`)];
+    expect((await imported(newestFirst, { map: ['m=moisture'] })).ended).to.equal(0);
+  });
+
   it('refuses lines of one time that would overwrite each other, however far apart, and takes those that say the same', async () => {
     const at = (minute: number) => new Date(BEGIN + minute * 60_000).toISOString();
     const many = Array.from({ length: 3_000 }, (_, i) => `${at(i)},${i % 50},1`);

@@ -193,6 +193,12 @@ describe('the registry of loam', function () {
       south: 'admin',
     });
     expect((await add('--role', 'viewer')).farms).to.deep.equal({ north: 'viewer', south: 'viewer' });
+    const everywhere = async (...options: string[]) => {
+      expect((await run(['user', 'add', 'carl', ...options], env, PASSWORD)).code).to.equal(0);
+      return parseRegistry(await readFile(path, 'utf8')).users.get('carl')?.farms;
+    };
+    expect(await everywhere('--role', 'admin')).to.deep.equal({ '*': 'admin' });
+    expect(await everywhere('--farm', 'north'), 'who is on every farm is on this one').to.deep.equal({ '*': 'admin' });
     const { stdout } = await run(['user', 'add', 'ben'], env, PASSWORD);
     expect(stdout).to.include('ben is viewer on every farm');
   });

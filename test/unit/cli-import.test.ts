@@ -88,6 +88,22 @@ describe('a CSV file of the past', () => {
     ]);
   });
 
+  it('names what would overwrite a value of another line, also under another name of its metric, and cuts times to milliseconds', () => {
+    const now = Date.UTC(2024, 6, 1);
+    const rows = [
+      [2, now - 1_000, { soil_moisture: 20, n: 1 }],
+      [3, now - 1_000 + 0.5, { 'Soil moisture': 25, o: 2 }],
+      [4, now - 1_000, { soil_moisture: 20 }],
+    ] as const;
+    const { readings, refused } = readRows(rows, {}, plainRules(), now);
+    expect(readings.map(({ ts, values }) => [ts - now, values])).to.deep.equal([
+      [-1_000, { soil_moisture: 20, n: 1 }],
+      [-1_000, { o: 2 }],
+      [-1_000, { soil_moisture: 20 }],
+    ]);
+    expect(refused.map(({ line, reason }) => [line, reason])).to.deep.equal([[3, 'double_time']]);
+  });
+
   it('goes through the queue as it is, marked as no news', () => {
     const place = { farm: 'north', field: 'f1', sensor: 's1', topic: 'x', received: Date.UTC(2024, 6, 1) };
     const payload = encodeImported([{ ts: 946_684_800_000, values: { soil_temperature: 95 } }]);

@@ -250,13 +250,13 @@ describe('native payload: arrays', () => {
       7,
       { ec: 1 },
       { ts: 5, ec: 1 },
-      { ts, a: 'x', ec: 2 },
+      { ts: ts + 1, a: 'x', ec: 2 },
       null,
       [{ ts, ec: 3 }],
     ]);
     expectDecoded(
       decoded,
-      [reading({ ec: 1 }), reading({ ec: 2 })],
+      [reading({ ec: 1 }), reading({ ec: 2 }, ts + 1)],
       [
         'not_an_object $[1]',
         'time_required $[2]',
@@ -265,6 +265,21 @@ describe('native payload: arrays', () => {
         'not_an_object $[5]',
         'not_an_object $[6]',
       ],
+    );
+  });
+
+  it('takes the first of two values of one metric and time, and names the other, which would overwrite it', () => {
+    const again = decode([
+      { ts, ec: 1, m: 5 },
+      { ts: ts + 1, ec: 2 },
+      { ts, ec: 3, n: 1 },
+      { ts, ec: 1 },
+      { ts: new Date(ts).toISOString(), m: 6 },
+    ]);
+    expectDecoded(
+      again,
+      [reading({ ec: 1, m: 5 }), reading({ ec: 2 }, ts + 1), reading({ n: 1 }), reading({ ec: 1 })],
+      ['double_time $[2].ec', 'double_time $[4].m'],
     );
   });
 

@@ -39,6 +39,17 @@ describe('a text', () => {
     '3.2 mg/(L·h)': '3.2|mg/(L·h)',
     '80 /min': '80|/min',
     '4.7 kΩ': '4.7|kΩ',
+    '21.5 (°C)': '21.5|°C',
+    '21.5 [°C]': '21.5|°C',
+    '–5 °C': '-5|°C',
+    '21.5\u200b °C': '21.5|°C',
+    '12 sec.': '12|sec',
+    '45 % r.F.': '45|% r.F',
+    '12.3 Vol.-%': '12.3|Vol.-%',
+    '12 / min': '12|/ min',
+    '418 ppm CO₂': '418|ppm CO₂',
+    '12 µS/cm at 25 °C': '12|µS/cm',
+    '12 µS/cm @25C': '12|µS/cm',
   };
 
   it('that is a number, and behind it what looks like a unit, is a quantity, whether Loam knows the unit or not', () => {
@@ -77,6 +88,8 @@ describe('a text', () => {
   });
 
   it('whose number has a comma is known for that: nobody can say what the comma is', () => {
+    const grouped = ['1 013.2 hPa', '1’013,2 hPa', '1.000.000 Pa', '1.2·10³ Pa', '1,2x10^3 Pa', '1 013 hPa'];
+    for (const text of grouped) expect(said(text), text).to.equal('comma');
     for (const text of ['31,2', '-3,5', '31,2 %', '1.031,5', '1,234.5', '1,234,567 L', '12,5 µg/m³']) {
       expect(said(text), text).to.equal('comma');
     }
