@@ -23,7 +23,7 @@ export async function prepareDataFolder(config: Config): Promise<void> {
 
 /** The key that signs sign-ins: from the setting, else one that was made at the first start and kept. */
 export async function sessionKey(config: Config): Promise<string> {
-  return config.sessionKey ?? (await keptSecret(config, 'session-key', () => newSecret() + newSecret()));
+  return config.sessionKey ?? (await keptSecret(config, SESSION_KEY, () => newSecret() + newSecret()));
 }
 
 /** The token that the gateway takes as admin of every farm: from the setting, else one that was made at the first start and kept. */
@@ -50,7 +50,13 @@ export async function commandToken(config: Config): Promise<string> {
   );
 }
 
+/** The secrets that a gateway keeps in the data folder from its first start on. */
+export function keptSecrets(data: string): string[] {
+  return [join(data, ADMIN_TOKEN), join(data, SESSION_KEY)];
+}
+
 const ADMIN_TOKEN = 'admin-token';
+const SESSION_KEY = 'session-key';
 const SHORTEST_SECRET = 32;
 
 /** A secret in a file of the data folder, readable by the owner alone; made when there is none. */

@@ -5,7 +5,7 @@ import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';
 import { putUser } from '../telemetry/registry-edit.ts';
-import { createRegistry, demoSecretsPath, isThere, writeCredentials } from './data-folder.ts';
+import { createRegistry, demoSecretsPath, isThere, keptSecrets, writeCredentials } from './data-folder.ts';
 import { opened } from './ports.ts';
 
 const EMPTY = `# Loam's registry: farms, fields, sensors, metrics and users. Saved changes are taken up within seconds.
@@ -58,7 +58,8 @@ export function emptyRegistry(): string {
 }
 
 /** What tells that this is no first start; undefined when nothing does. */
-async function traceOfBefore({ queue, log, store }: Config): Promise<string | undefined> {
+async function traceOfBefore({ data, queue, log, store }: Config): Promise<string | undefined> {
+  for (const path of keptSecrets(data)) if (await isThere(path)) return `${path} is of an earlier run`;
   const ports: readonly [setting: string, url: string, open: () => Promise<{ close(): Promise<void> }>][] = [
     ['LOAM_QUEUE', queue, () => openQueue(queue)],
     ['LOAM_LOG', log, () => openLog(log, 'live', LIVE_LOG_LIMITS)],

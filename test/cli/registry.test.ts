@@ -54,6 +54,7 @@ describe('the registry of loam', function () {
       ['a queue', 'queue/data.mdb'],
       ['a log', 'log/live/data.mdb'],
       ['a store', 'readings.duckdb'],
+      ['a secret', 'admin-token'],
     ];
     for (const [what, file] of before) {
       it(`is not replaced by a demo farm where ${what} of an earlier run is`, async () => {
