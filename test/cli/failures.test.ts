@@ -56,6 +56,7 @@ describe('loam up, when something is wrong at the start', function () {
   });
 
   it('closes what it opened and exits 2 when something fails between two parts', async () => {
+    expect((await run(['init'], env)).code).to.equal(0);
     await mkdir(join(String(env.LOAM_DATA), 'session-key'), { recursive: true });
     await refusesToStart('LOAM_DATA', 'session-key');
   });
