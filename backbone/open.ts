@@ -1,28 +1,25 @@
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import { openDuckdbStore } from './duckdb/store.ts';
 import type { Disks } from './files/disk.ts';
-import { openInfluxStore } from './influx/store.ts';
-import { openLmdbLog } from './lmdb/log.ts';
-import { openLmdbQueue } from './lmdb/queue.ts';
 import { LateLog } from './ports/late-log.ts';
 import type { Log, LogLimits } from './ports/log.ts';
 import type { Queue } from './ports/queue.ts';
 import type { Store } from './ports/store.ts';
-import { openRabbitLog } from './rabbitmq/log.ts';
-import { openRabbitQueue } from './rabbitmq/queue.ts';
-import { openSpool, type SpooledQueue } from './spool/spool.ts';
+import type { SpooledQueue } from './spool/spool.ts';
 
-/** The one place that turns a URL into an adapter. `disks` are those that the process keeps files on: embedded adapters leave room there. */
+/**
+ * The one place that turns a URL into an adapter, and loads it: who runs on servers has no use for the embedded ones' libraries, and the other way round.
+ * `disks` are those that the process keeps files on: embedded adapters leave room there.
+ */
 
 /** Opens the queue at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with QueueUnavailable. */
-export function openQueue(url: string, disks?: Disks): Promise<Queue> {
+export async function openQueue(url: string, disks?: Disks): Promise<Queue> {
   switch (scheme(url)) {
     case 'lmdb':
-      return openLmdbQueue(rest(url), undefined, disks);
+      return await (await import('./lmdb/queue.ts')).openLmdbQueue(rest(url), undefined, disks);
     case 'amqp':
     case 'amqps':
-      return openRabbitQueue(url);
+      return await (await import('./rabbitmq/queue.ts')).openRabbitQueue(url);
     default:
       throw new ConfigInvalid('LOAM_QUEUE', `LOAM_QUEUE: no queue is known for ${JSON.stringify(url)}`);
   }
@@ -32,14 +29,15 @@ export function openQueue(url: string, disks?: Disks): Promise<Queue> {
  * Opens the queue at `url` behind a spool at `lmdb:FOLDER` of at most `maxBytes`. Resolves also while the queue cannot be reached.
  * Rejects with QueueUnavailable when the spool cannot be opened.
  */
-export function openSpooledQueue(
+export async function openSpooledQueue(
   url: string,
   spool: string,
   maxBytes: number,
   log: Logger,
   disks?: Disks,
 ): Promise<SpooledQueue> {
-  return openSpool({ dir: rest(spool), maxBytes, openFar: () => openQueue(url, disks), log, disks });
+  const { openSpool } = await import('./spool/spool.ts');
+  return await openSpool({ dir: rest(spool), maxBytes, openFar: () => openQueue(url, disks), log, disks });
 }
 
 /** As `openLog`, but resolves at once: until it can be opened, every use rejects with LogUnavailable. */
@@ -48,26 +46,26 @@ export function openLogLate(url: string, name: string, limits: LogLimits, disks?
 }
 
 /** Opens the log `name` at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with LogUnavailable. */
-export function openLog(url: string, name: string, limits: LogLimits, disks?: Disks): Promise<Log> {
+export async function openLog(url: string, name: string, limits: LogLimits, disks?: Disks): Promise<Log> {
   switch (scheme(url)) {
     case 'lmdb':
-      return openLmdbLog(rest(url), name, limits, disks);
+      return await (await import('./lmdb/log.ts')).openLmdbLog(rest(url), name, limits, disks);
     case 'amqp':
     case 'amqps':
-      return openRabbitLog(url, name, limits);
+      return await (await import('./rabbitmq/log.ts')).openRabbitLog(url, name, limits);
     default:
       throw new ConfigInvalid('LOAM_LOG', `LOAM_LOG: no log is known for ${JSON.stringify(url)}`);
   }
 }
 
 /** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. */
-export function openStore(url: string, disks?: Disks): Promise<Store> {
+export async function openStore(url: string, disks?: Disks): Promise<Store> {
   switch (scheme(url)) {
     case 'duckdb':
-      return openDuckdbStore(rest(url), disks === undefined ? {} : { disks });
+      return await (await import('./duckdb/store.ts')).openDuckdbStore(rest(url), disks === undefined ? {} : { disks });
     case 'influx':
     case 'influxs':
-      return openInfluxStore(url);
+      return await (await import('./influx/store.ts')).openInfluxStore(url);
     default:
       throw new ConfigInvalid('LOAM_STORE', `LOAM_STORE: no store is known for ${JSON.stringify(url)}`);
   }

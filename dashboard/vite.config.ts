@@ -1,8 +1,10 @@
 import { defineConfig } from 'vite';
+import { compressed } from './compressed.ts';
 
 export default defineConfig({
   root: import.meta.dirname,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  plugins: [compressed()],
   build: {
     outDir: '../dist/dashboard',
     emptyOutDir: true,

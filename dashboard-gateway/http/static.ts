@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { HttpProblem } from './problem.ts';
 import type { Reply } from './reply.ts';
@@ -26,14 +25,16 @@ const TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-/** Files that compress well, from this size on. */
-const COMPRESSED: ReadonlySet<string> = new Set(['.html', '.js', '.css', '.json', '.svg', '.txt', '.webmanifest']);
-const LEAST_BYTES = 1_000;
+/** Content codings by the ending of the file that the build writes beside the plain one, the better one first. */
+const CODINGS = [
+  ['.br', 'br'],
+  ['.gz', 'gzip'],
+] as const;
 
 interface Asset {
   readonly body: Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
-  /** The same by content coding, the better one first. Compressed once, when the app is loaded. */
+  /** The same by content coding, the better one first. */
   readonly coded: readonly { readonly coding: string; readonly body: Uint8Array }[];
 }
 
@@ -50,17 +51,18 @@ export class StaticApp {
 
   /** Reads `folder` whole. A folder that is not there makes an app that answers `app-not-built`. Rejects with ConfigInvalid when it is too big. */
   static async load(folder: string): Promise<StaticApp> {
-    const assets = new Map<string, Asset>();
+    const files = new Map<string, Uint8Array>();
     let bytes = 0;
     for (const path of await filesUnder(folder)) {
       const file = join(folder, path);
       bytes += (await stat(file)).size;
-      if (assets.size >= MAX_FILES || bytes > MAX_BYTES) {
+      if (files.size >= MAX_FILES || bytes > MAX_BYTES) {
         throw new ConfigInvalid('webFolder', `${folder}: a browser app has at most ${MAX_FILES} files and 64 MiB`);
       }
-      assets.set(`/${path}`, asset(path, await readFile(file)));
+      files.set(path, await readFile(file));
     }
-    return new StaticApp(assets);
+    const plain = [...files].filter(([path]) => !isCoded(path, files));
+    return new StaticApp(new Map(plain.map(([path, body]) => [`/${path}`, asset(path, body, files)])));
   }
 
   get built(): boolean {
@@ -108,12 +110,21 @@ async function filesUnder(folder: string): Promise<string[]> {
   }
 }
 
-function asset(path: string, body: Uint8Array): Asset {
+type Files = ReadonlyMap<string, Uint8Array>;
+
+function isCoded(path: string, files: Files): boolean {
+  return CODINGS.some(([ending]) => path.endsWith(ending) && files.has(path.slice(0, -ending.length)));
+}
+
+function asset(path: string, body: Uint8Array, files: Files): Asset {
   // The build puts a hash of the content into the names of what it puts into assets/: such a file never changes.
   const forever = path.startsWith('assets/');
   return {
     body,
-    coded: codedForms(path, body),
+    coded: CODINGS.flatMap(([ending, coding]) => {
+      const coded = files.get(path + ending);
+      return coded ? [{ coding, body: coded }] : [];
+    }),
     headers: {
       vary: 'accept-encoding',
       'content-type': TYPES[extname(path)] ?? 'application/octet-stream',
@@ -121,13 +132,4 @@ function asset(path: string, body: Uint8Array): Asset {
       etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,
     },
   };
-}
-
-function codedForms(path: string, body: Uint8Array): Asset['coded'] {
-  if (!COMPRESSED.has(extname(path)) || body.length < LEAST_BYTES) return [];
-  const params = { [constants.BROTLI_PARAM_QUALITY]: 9 };
-  return [
-    { coding: 'br', body: brotliCompressSync(body, { params }) },
-    { coding: 'gzip', body: gzipSync(body) },
-  ];
 }

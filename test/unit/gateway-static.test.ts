@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { compressedForms } from '../../dashboard/compressed.ts';
 import type { Request } from '../../dashboard-gateway/http/request.ts';
 import { StaticApp } from '../../dashboard-gateway/http/static.ts';
 import { temporaryFolder } from '../services/wait.ts';
@@ -14,8 +15,17 @@ describe('the browser app in memory', () => {
   before(async () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, 'assets'));
-    await writeFile(join(folder, 'assets', 'app-1a2b.js'), SCRIPT);
-    await writeFile(join(folder, 'assets', 'small-1a2b.js'), '1;');
+    for (const [name, text] of [
+      ['app-1a2b.js', SCRIPT],
+      ['small-1a2b.js', '1;'],
+    ] as const) {
+      const file = join(folder, 'assets', name);
+      await writeFile(file, text);
+      // As the build does.
+      for (const [ending, body] of Object.entries(compressedForms(name, Buffer.from(text)) ?? {})) {
+        await writeFile(file + ending, body);
+      }
+    }
     app = await StaticApp.load(folder);
   });
 
