@@ -10,17 +10,17 @@ import type { RegistryView } from '../telemetry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
 import { Offenders } from './auth/offenders.ts';
-import { Refusals } from './auth/refusals.ts';
+import { RefusedPublishes } from './auth/refusals.ts';
 import { Rights } from './auth/rights.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
-import { Door } from './ingest/door.ts';
-import { Intake } from './ingest/intake.ts';
+import { PublishBatcher } from './ingest/door.ts';
+import { MemoryBudget } from './ingest/intake.ts';
 import { type OnRefused, Publishing } from './ingest/publishing.ts';
 import { Receipts } from './ingest/receipts.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
-import { Entrances, type EntrancesOptions, type Ports } from './listeners/entrances.ts';
+import { type EntrancesOptions, type ListenerPorts, MqttListeners } from './listeners/entrances.ts';
 import type { Arrival } from './listeners/listener.ts';
-import { Gate } from './mqtt/gate.ts';
+import { FramedSocket } from './mqtt/gate.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Subscribers } from './sessions/subscribers.ts';
 
@@ -54,23 +54,23 @@ export class Broker implements Part {
   private readonly limits: BrokerLimits;
   private readonly counts = newCounters();
   private readonly sessions: Sessions;
-  private readonly gates = new Set<Gate>();
-  private readonly intake: Intake;
+  private readonly gates = new Set<FramedSocket>();
+  private readonly intake: MemoryBudget;
   private readonly addresses: Addresses;
   private readonly rights: Rights;
-  private door: Door | undefined;
+  private door: PublishBatcher | undefined;
   private aedes: Aedes | undefined;
-  private entrances: Entrances | undefined;
-  private refusals: Refusals | undefined;
+  private entrances: MqttListeners | undefined;
+  private refusals: RefusedPublishes | undefined;
   private sweeper: NodeJS.Timeout | undefined;
   private unwatch: () => void = () => {};
   private listening = false;
-  private bound: Ports = { mqtt: 0 };
+  private bound: ListenerPorts = { mqtt: 0 };
 
   constructor(options: BrokerOptions) {
     this.options = options;
     this.limits = { ...DEFAULT_BROKER_LIMITS, ...options.limits };
-    this.intake = new Intake(this.limits);
+    this.intake = new MemoryBudget(this.limits);
     this.addresses = new Addresses(this.limits);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     const { limits, counts: counters, rights } = this;
@@ -87,7 +87,7 @@ export class Broker implements Part {
   }
 
   /** Every port that is listened on. */
-  get ports(): Ports {
+  get ports(): ListenerPorts {
     return this.bound;
   }
 
@@ -119,9 +119,9 @@ export class Broker implements Part {
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
   async start(): Promise<void> {
     const { host, queue, registry, log, metrics } = this.options;
-    const door = new Door(queue, this.limits, this.counts, log, metrics);
+    const door = new PublishBatcher(queue, this.limits, this.counts, log, metrics);
     const aedes = await this.createAedes(door);
-    const entrances = new Entrances(this.options, {
+    const entrances = new MqttListeners(this.options, {
       addresses: this.addresses,
       counters: this.counts,
       log,
@@ -183,11 +183,11 @@ export class Broker implements Part {
     this.gates.clear();
   }
 
-  private async createAedes(door: Door): Promise<Aedes> {
+  private async createAedes(door: PublishBatcher): Promise<Aedes> {
     const { limits, rights, intake, counts, sessions } = this;
     const { log, registry, dead, metrics } = this.options;
     const receipts = this.options.receipts ?? new Receipts({ limits, log, metrics });
-    this.refusals = dead && new Refusals(dead, counts, log, metrics);
+    this.refusals = dead && new RefusedPublishes(dead, counts, log, metrics);
     const onRefused = this.options.onRefused ?? this.refusals?.keep ?? (() => {});
     const publishing = new Publishing({
       counters: counts,
@@ -232,16 +232,16 @@ export class Broker implements Part {
     return aedes;
   }
 
-  private welcome(arrival: Arrival, aedes: Aedes, door: Door): void {
+  private welcome(arrival: Arrival, aedes: Aedes, door: PublishBatcher): void {
     const { limits, intake } = this;
-    const gate = new Gate(arrival, { limits, intake, counters: this.counts, shut: () => door.shut });
+    const gate = new FramedSocket(arrival, { limits, intake, counters: this.counts, shut: () => door.shut });
     this.gates.add(gate);
     const client = aedes.handle(gate);
     arrival.wire.once('close', () => this.gates.delete(gate));
     gate.once('close', () => this.sessions.gone(client));
   }
 
-  private sweep(door: Door): void {
+  private sweep(door: PublishBatcher): void {
     this.sessions.sweep();
     door.prune();
   }

@@ -1,5 +1,5 @@
 /** A reading that somebody was told is kept. `ts` is Unix ms. */
-export interface Promised {
+export interface AuditedPromise {
   readonly farm: string;
   readonly sensor: string;
   readonly seq: number;
@@ -23,7 +23,7 @@ export interface Audit {
   /** There, but never promised: sent, stored, and the acknowledgement did not arrive before the end. */
   readonly unpromised: number;
   /** The first of the missing, for a person to look at. */
-  readonly examples: readonly Promised[];
+  readonly examples: readonly AuditedPromise[];
 }
 
 const MOST_EXAMPLES = 10;
@@ -33,12 +33,12 @@ const MOST_EXAMPLES = 10;
  * rejects with what it rejects with.
  */
 export async function compare(
-  promises: AsyncIterable<Promised>,
+  promises: AsyncIterable<AuditedPromise>,
   stored: (farm: string, sensor: string, from: number, to: number) => AsyncIterable<Stored>,
 ): Promise<Audit> {
   const sensors = await bySensor(promises);
   const sum = { promised: 0, found: 0, missing: 0, duplicates: 0, unpromised: 0 };
-  const examples: Promised[] = [];
+  const examples: AuditedPromise[] = [];
   for (const { farm, sensor, times } of sensors) {
     const seen = new Set<number>();
     const right = new Set<number>();
@@ -68,7 +68,7 @@ interface SensorPromises {
   readonly times: Map<number, number>;
 }
 
-async function bySensor(promises: AsyncIterable<Promised>): Promise<SensorPromises[]> {
+async function bySensor(promises: AsyncIterable<AuditedPromise>): Promise<SensorPromises[]> {
   const sensors = new Map<string, SensorPromises>();
   for await (const { farm, sensor, seq, ts } of promises) {
     const key = `${farm}/${sensor}`;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { readPromises } from '../simulators/load/promises.ts';
 import { Api } from './api.ts';
-import { type Audit, compare, type Promised, type Stored } from './audit-compare.ts';
+import { type Audit, type AuditedPromise, compare, type Stored } from './audit-compare.ts';
 import { type Options, settingsOf, text } from './options.ts';
 
 /**
@@ -35,7 +35,7 @@ export function since(given: string | undefined, now: number): number {
 
 const SPANS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-async function* youngerThan(promises: AsyncIterable<Promised>, from: number): AsyncGenerator<Promised> {
+async function* youngerThan(promises: AsyncIterable<AuditedPromise>, from: number): AsyncGenerator<AuditedPromise> {
   try {
     for await (const promised of promises) if (promised.ts >= from) yield promised;
   } catch (cause) {

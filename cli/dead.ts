@@ -24,7 +24,7 @@ const page = z.object({
   counts: z.object({ open: z.number(), replayed: z.number(), discarded: z.number() }),
   log: z.object({ warning: z.string().nullable() }),
 });
-type Letter = z.infer<typeof letter>;
+type ListedLetter = z.infer<typeof letter>;
 
 /** A list on a terminal, and what one call of replay or discard takes in, ends here. */
 const MOST = 1_000_000;
@@ -129,19 +129,19 @@ function sayConflict(error: unknown): void {
   process.stderr.write(`${error.message}\n`);
 }
 
-interface Place {
+interface LetterPlace {
   readonly name: string;
   readonly path: string;
 }
 
-const NOBODYS: Place = { name: '-', path: '/api/dead-letters' };
+const NOBODYS: LetterPlace = { name: '-', path: '/api/dead-letters' };
 
-function ofFarm(id: string): Place {
+function ofFarm(id: string): LetterPlace {
   return { name: id, path: `/api/farms/${encodeURIComponent(id)}/dead-letters` };
 }
 
 /** The farm that was named, or every one that the token is admin of, and what is nobody's. */
-async function placesOf(api: Api, options: Options): Promise<Place[]> {
+async function placesOf(api: Api, options: Options): Promise<LetterPlace[]> {
   if (options.nobodys === true) return [NOBODYS];
   const given = text(options, 'farm');
   if (given !== undefined) return [ofFarm(given)];
@@ -150,13 +150,13 @@ async function placesOf(api: Api, options: Options): Promise<Place[]> {
 }
 
 /** Where a letter's number is looked up: a number alone does not say whose letter it is, but with one farm there is no doubt. */
-async function onePlace(api: Api, options: Options): Promise<Place> {
+async function onePlace(api: Api, options: Options): Promise<LetterPlace> {
   const [place, ...more] = await placesOf(api, options);
   if (place && more.length === 0) return place;
   throw new ConfigInvalid('--farm', '--farm: whose letter? Name its farm, or --nobodys');
 }
 
-async function* pagesOf(api: Api, { path }: Place, options: Options, most: number) {
+async function* pagesOf(api: Api, { path }: LetterPlace, options: Options, most: number) {
   let before: number | undefined;
   for (let left = most; left > 0; ) {
     const query = new URLSearchParams({ limit: String(Math.min(left, PAGE)) });
@@ -173,6 +173,6 @@ async function* pagesOf(api: Api, { path }: Place, options: Options, most: numbe
   }
 }
 
-function iso(ms: Letter['at']): string {
+function iso(ms: ListedLetter['at']): string {
   return new Date(ms).toISOString();
 }

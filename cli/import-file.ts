@@ -6,7 +6,7 @@ import { parse as parseText } from 'csv-parse/sync';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 
 /** A line of the file as its columns' texts by name; `undefined` columns: it cannot be read, `why` says so. */
-export interface Line {
+export interface CsvLine {
   readonly number: number;
   readonly cells: Readonly<Record<string, string>> | undefined;
   readonly why: string;
@@ -58,8 +58,8 @@ function columnsOf(header: string, delimiter: string): string[] {
 }
 
 /** The lines after the first, one after another, as fast as they are taken. Lines that are no CSV come too, with the reason. */
-export async function* linesOf(path: string, { delimiter }: CsvShape): AsyncGenerator<Line> {
-  const broken: Line[] = [];
+export async function* linesOf(path: string, { delimiter }: CsvShape): AsyncGenerator<CsvLine> {
+  const broken: CsvLine[] = [];
   const file = Readable.from(withLineFeeds(createReadStream(path, 'utf8')));
   const parser = parse({
     bom: true,

@@ -11,7 +11,7 @@ import { type Options, text } from './options.ts';
 const farmsAnswer = z.object({ farms: z.array(z.object({ id: z.string(), timezone: z.string() })) });
 
 /** How a file is to be read, and what it is of. */
-export interface Plan {
+export interface ImportPlan {
   readonly path: string;
   readonly shape: CsvShape;
   readonly sensor: string;
@@ -29,7 +29,7 @@ export interface Plan {
 }
 
 /** What a command's options ask for, of this file and this Loam. Rejects with ConfigInvalid when they cannot be. */
-export async function planOf(api: Api, path: string, options: Options): Promise<Plan> {
+export async function planOf(api: Api, path: string, options: Options): Promise<ImportPlan> {
   const shape = await shapeOf(path, delimiterOf(text(options, 'delimiter')));
   const farm = text(options, 'farm') ?? '';
   const known = (await api.call('/api/farms', farmsAnswer)).farms.find(({ id }) => id === farm);

@@ -1,6 +1,6 @@
 import { ConfigInvalid } from '../core/errors.ts';
-import type { Plan } from './import-plan.ts';
-import type { RefusedLine, Row } from './import-rows.ts';
+import type { ImportPlan } from './import-plan.ts';
+import type { CsvRow, RefusedLine } from './import-rows.ts';
 
 /** Lines of a file that have a time of an earlier one. With more, what is held below would no longer fit: the file is refused as a whole. */
 const MOST_REPEATS = 100_000;
@@ -38,7 +38,7 @@ export class RepeatedTimes {
   }
 
   /** Looks at one line. Throws ConfigInvalid when there are too many lines that have the time of another. */
-  look([line, ts, values]: Row): void {
+  look([line, ts, values]: CsvRow): void {
     let isRepeat = false;
     for (const name of Object.keys(values)) if (this.mark(ts, this.columnOf(name))) isRepeat = true;
     // A time outside of all before it is new for certain, whatever the bits say: nearly all files are in order.
@@ -111,30 +111,30 @@ export class SecondHour {
   }
 }
 
-interface Held {
-  readonly row: Row;
+interface HeldLine {
+  readonly row: CsvRow;
   readonly isTwice: boolean;
 }
 
 /** Lines with repeated times, until the whole file is read: which of them contradict each other is known only then. */
 export class HeldLines {
-  private readonly plan: Pick<Plan, 'time' | 'zone'>;
-  private readonly byTime = new Map<number, Held[]>();
+  private readonly plan: Pick<ImportPlan, 'time' | 'zone'>;
+  private readonly byTime = new Map<number, HeldLine[]>();
 
-  constructor(plan: Pick<Plan, 'time' | 'zone'>) {
+  constructor(plan: Pick<ImportPlan, 'time' | 'zone'>) {
     this.plan = plan;
   }
 
   /** `isTwice`: the clocks showed the line's time twice. */
-  add(row: Row, isTwice: boolean): void {
+  add(row: CsvRow, isTwice: boolean): void {
     const held = this.byTime.get(row[1]);
     if (held) held.push({ row, isTwice });
     else this.byTime.set(row[1], [{ row, isTwice }]);
   }
 
   /** The held lines that say the same, or speak of different metrics; and the others, refused, in their order in the file. */
-  settle(): { readonly rows: Row[]; readonly refused: RefusedLine[] } {
-    const rows: Row[] = [];
+  settle(): { readonly rows: CsvRow[]; readonly refused: RefusedLine[] } {
+    const rows: CsvRow[] = [];
     const refused: RefusedLine[] = [];
     for (const held of this.byTime.values()) {
       const others = contradictions(held.map(({ row }) => row));
@@ -148,21 +148,21 @@ export class HeldLines {
     return { rows, refused: refused.sort((a, b) => a.line - b.line) };
   }
 
-  private refusal(line: number, { line: other, name }: Other, isTwice: boolean): RefusedLine {
+  private refusal(line: number, { line: other, name }: OtherLine, isTwice: boolean): RefusedLine {
     const night = `: the clocks of ${this.plan.zone} showed that time twice; times in UTC or with their offset tell them apart`;
     const explanation = `line ${other} has another ${name} at the same time, and one would overwrite the other; nothing of either was taken`;
     return { line, path: this.plan.time, reason: 'double_time', explanation: explanation + (isTwice ? night : '') };
   }
 }
 
-interface Other {
+interface OtherLine {
   readonly line: number;
   readonly name: string;
 }
 
 /** Of lines of one time, those that contradict another: their numbers, and which other line has which other value. */
-function contradictions(rows: readonly Row[]): Map<number, Other> {
-  const others = new Map<number, Other>();
+function contradictions(rows: readonly CsvRow[]): Map<number, OtherLine> {
+  const others = new Map<number, OtherLine>();
   for (const name of new Set(rows.flatMap(([, , values]) => Object.keys(values)))) {
     const having = rows.filter(([, , values]) => Object.hasOwn(values, name));
     const first = having[0];

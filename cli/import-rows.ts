@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { quote } from '../telemetry/formats/decoded.ts';
-import type { Line } from './import-file.ts';
-import type { Plan } from './import-plan.ts';
+import type { CsvLine } from './import-file.ts';
+import type { ImportPlan } from './import-plan.ts';
 
 /** A line that was read: its number, its time (Unix ms), and its values by the names they are mapped to. */
-export type Row = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
+export type CsvRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
 
 /** A line of which something was not taken, and why. */
 export const refusedLine = z.object({
@@ -16,7 +16,7 @@ export const refusedLine = z.object({
 export type RefusedLine = z.infer<typeof refusedLine>;
 
 /** A line as a row to send, or why not; undefined when it has no value in any of the columns. */
-export function rowOf({ number: line, cells, why }: Line, plan: Plan): Row | RefusedLine | undefined {
+export function rowOf({ number: line, cells, why }: CsvLine, plan: ImportPlan): CsvRow | RefusedLine | undefined {
   if (!cells) return { line, path: 'line', reason: 'not_csv', explanation: why };
   const when = cells[plan.time] ?? '';
   const ts = plan.readTime(when);

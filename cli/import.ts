@@ -6,9 +6,9 @@ import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
 import { pause } from '../core/timing.ts';
 import { Api } from './api.ts';
 import { linesOf } from './import-file.ts';
-import { type Plan, planOf } from './import-plan.ts';
+import { type ImportPlan, planOf } from './import-plan.ts';
 import { HeldLines, RepeatedTimes, SecondHour } from './import-repeats.ts';
-import { type RefusedLine, type Row, refusedLine, rowOf } from './import-rows.ts';
+import { type CsvRow, type RefusedLine, refusedLine, rowOf } from './import-rows.ts';
 import { type Options, settingsOf, text } from './options.ts';
 
 const importAnswer = z.object({ accepted: z.number(), refused: z.array(refusedLine) });
@@ -34,7 +34,7 @@ export async function importCommand(path: string, options: Options): Promise<num
   const progress = new Progress(plan.shape.size);
   const report = new Report(text(options, 'report'), (line) => progress.tell(line));
   let accepted = 0;
-  let rows: Row[] = [];
+  let rows: CsvRow[] = [];
   const send = async () => {
     if (rows.length === 0) return;
     const answer = await sendPatiently(api, plan, rows, (why) => progress.waits(why));
@@ -42,7 +42,7 @@ export async function importCommand(path: string, options: Options): Promise<num
     for (const line of answer.refused) await report.add(line);
     rows = [];
   };
-  const take = async (row: Row) => {
+  const take = async (row: CsvRow) => {
     rows.push(row);
     if (rows.length >= CHUNK) await send();
   };
@@ -78,7 +78,7 @@ export async function importCommand(path: string, options: Options): Promise<num
 }
 
 /** A first reading of the whole file: of lines that contradict each other none may be sent, and the first is not known by itself. */
-async function lookThrough(plan: Plan): Promise<RepeatedTimes> {
+async function lookThrough(plan: ImportPlan): Promise<RepeatedTimes> {
   const repeated = new RepeatedTimes(plan.shape.size);
   for await (const line of linesOf(plan.path, plan.shape)) {
     const row = rowOf(line, plan);
@@ -88,7 +88,7 @@ async function lookThrough(plan: Plan): Promise<RepeatedTimes> {
   return repeated;
 }
 
-function ofSecondHour(line: number, { time, zone }: Plan): RefusedLine {
+function ofSecondHour(line: number, { time, zone }: ImportPlan): RefusedLine {
   const explanation = `it goes back in the hour that the clocks of ${zone} showed twice, so it is of the second one, which its time does not say; times in UTC or with their offset do`;
   return { line, path: time, reason: 'double_time', explanation };
 }
@@ -101,8 +101,8 @@ function grown(line: number): RefusedLine {
 /** Sends rows, again and again while the gateway says that it cannot now, or says nothing: twice is once. */
 async function sendPatiently(
   api: Api,
-  { farm, sensor, units }: Plan,
-  rows: readonly Row[],
+  { farm, sensor, units }: ImportPlan,
+  rows: readonly CsvRow[],
   onWait: (why: string) => void,
 ) {
   const path = `/api/farms/${encodeURIComponent(farm)}/import`;

@@ -7,7 +7,7 @@ import type { LoadReport } from '../simulators/load/report.ts';
 import { type BreakReport, runUntilBreak } from '../simulators/load/until-break.ts';
 import { reportPage } from '../simulators/report-page.ts';
 import { runScript, type SignIn } from '../simulators/run.ts';
-import { tellVerdict, type Verdict, verdictOf } from '../simulators/verify.ts';
+import { type RunVerdict, tellVerdict, verdictOf } from '../simulators/verify.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
 import { loadPlan } from './simulate/load-plan.ts';
@@ -17,9 +17,9 @@ import { openView, tellReport, type View } from './simulate/view.ts';
 import { Witness } from './simulate/witness.ts';
 
 /** What a run ended with. */
-interface Outcome {
+interface RunOutcome {
   readonly report: LoadReport;
-  readonly verdict?: Verdict;
+  readonly verdict?: RunVerdict;
   readonly lines: readonly string[];
   /** What a report's page says before its figures. */
   readonly steps?: readonly string[];
@@ -65,7 +65,7 @@ export async function simulateCommand(given: Options): Promise<void> {
   }
 }
 
-async function run(config: Config, options: SimulateOptions, view: View, signal: AbortSignal): Promise<Outcome> {
+async function run(config: Config, options: SimulateOptions, view: View, signal: AbortSignal): Promise<RunOutcome> {
   const signIn = await signInsOf(config, options, view, signal);
   return options.load === undefined
     ? simulate(config, options, signIn, view, signal)
@@ -94,7 +94,7 @@ async function simulate(
   signIn: (id: string) => SignIn,
   view: View,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<RunOutcome> {
   const { script } = options;
   const ledger = options.verify ? new Ledger() : undefined;
   const farms = [...new Set(script.lines.map(({ group }) => group.farm))];
@@ -130,7 +130,7 @@ async function loadTest(
   signIn: (id: string) => SignIn,
   view: View,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<RunOutcome> {
   const plan = loadPlan(options, load, signIn);
   const heard = {
     signal,
@@ -157,13 +157,16 @@ function tellSteps({ steps, heldRate, broke, generator }: BreakReport): string[]
 }
 
 /** A load test until something breaks is well when it broke: that is what was asked. */
-function isWell({ report, verdict }: Outcome): boolean {
+function isWell({ report, verdict }: RunOutcome): boolean {
   if (verdict) return verdict.ok;
   const failed = 'failed' in report && typeof report.failed === 'number' ? report.failed : 0;
   return report.sent > 0 && report.unacknowledged === 0 && failed === 0;
 }
 
-async function keep({ report: path, title }: SimulateOptions, { report, verdict, steps = [] }: Outcome): Promise<void> {
+async function keep(
+  { report: path, title }: SimulateOptions,
+  { report, verdict, steps = [] }: RunOutcome,
+): Promise<void> {
   if (path === undefined) return;
   const base = path.replace(/\.(html|json)$/, '');
   const about = [new Date().toISOString(), `Node ${process.version}, ${process.platform}-${process.arch}`, ...steps];

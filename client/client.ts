@@ -1,7 +1,7 @@
 import { retryDelay } from './backoff.ts';
 import { Unexpected } from './check.ts';
 import { Events, type LiveState } from './events.ts';
-import { Held } from './held.ts';
+import { HeldMessages } from './held.ts';
 import type { Line, LineHandlers } from './line.ts';
 import {
   type Position,
@@ -11,7 +11,7 @@ import {
   subscribeMessage,
   unsubscribeMessage,
 } from './messages.ts';
-import { Watchdog } from './watchdog.ts';
+import { LineWatchdog } from './watchdog.ts';
 
 /** How long a new connection may take to bring its first snapshot or tick. */
 const CATCH_UP_MS = 20_000;
@@ -51,8 +51,8 @@ export interface LiveClientOptions {
  */
 export class LiveClient extends Events {
   readonly #options: LiveClientOptions;
-  readonly #watchdog: Watchdog;
-  readonly #held = new Held();
+  readonly #watchdog: LineWatchdog;
+  readonly #held = new HeldMessages();
   #state: LiveState = { phase: 'idle' };
   #farm: string | undefined;
   #fields: readonly string[] | undefined;
@@ -69,7 +69,7 @@ export class LiveClient extends Events {
   constructor(options: LiveClientOptions) {
     super();
     this.#options = options;
-    this.#watchdog = new Watchdog({
+    this.#watchdog = new LineWatchdog({
       silentMs: options.silentMs ?? SILENT_MS,
       answerMs: options.answerMs ?? ANSWER_MS,
       probe: () => this.#line?.send(probeMessage()),

@@ -1,5 +1,5 @@
 /** A stretch of buckets, by where its first and its last one begin, Unix ms. */
-export interface Stretch {
+export interface DoubtfulSpan {
   readonly from: number;
   readonly to: number;
 }
@@ -15,7 +15,7 @@ export class Doubts {
   readonly settleMs: number;
   readonly #touched = new Map<number, number>();
   /** `narrowed` when it holds nothing but buckets that were touched: looking again is of little use before they rest. */
-  #stretch: (Stretch & { readonly since: number; readonly narrowed: boolean }) | undefined;
+  #stretch: (DoubtfulSpan & { readonly since: number; readonly narrowed: boolean }) | undefined;
 
   constructor(settleMs: number) {
     this.settleMs = settleMs;
@@ -56,7 +56,7 @@ export class Doubts {
   }
 
   /** The doubtful stretch, once it has come to rest, or has not for `patienceMs`. */
-  rested(now: number, patienceMs: number): Stretch | undefined {
+  rested(now: number, patienceMs: number): DoubtfulSpan | undefined {
     const stretch = this.#stretch;
     if (stretch === undefined || now - stretch.since < this.settleMs) return undefined;
     const isRestless = stretch.narrowed && this.#restless(stretch, now).length > 0;
@@ -69,7 +69,7 @@ export class Doubts {
   }
 
   /** `looked` was fetched at `at`: what was touched shortly before or since stays doubtful, nothing else does. */
-  settle(looked: Stretch, at: number): void {
+  settle(looked: DoubtfulSpan, at: number): void {
     // Since then it may have grown.
     const restless = this.#restless(this.#stretch ?? looked, at);
     for (const [ts, touched] of this.#touched) if (touched < at - this.settleMs) this.#touched.delete(ts);
@@ -79,7 +79,7 @@ export class Doubts {
         : { from: Math.min(...restless), to: Math.max(...restless), since: Date.now(), narrowed: true };
   }
 
-  #restless({ from, to }: Stretch, now: number): number[] {
+  #restless({ from, to }: DoubtfulSpan, now: number): number[] {
     return [...this.touchedSince(now - this.settleMs)].filter((ts) => ts >= from && ts <= to);
   }
 }

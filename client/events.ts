@@ -9,19 +9,19 @@ export type LiveState =
   | { readonly phase: 'waiting'; readonly lostAt: number; readonly retryAt: number }
   | { readonly phase: 'refused'; readonly code: string; readonly message: string };
 
-type Of<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
+type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
 /** What listeners are told. Each message comes under its own name, and all of them as `message`, in the order of arrival. */
 export interface LiveEvents {
   message: ServerMessage;
-  snapshot: Of<'snapshot'>;
-  readings: Of<'readings'>;
-  tick: Of<'tick'>;
+  snapshot: MessageOf<'snapshot'>;
+  readings: MessageOf<'readings'>;
+  tick: MessageOf<'tick'>;
   /** Something was missed for good: fetch the ranges on screen again. */
-  gap: Of<'gap'>;
-  status: Of<'status'>;
-  degraded: Of<'degraded'>;
-  error: Of<'error'>;
+  gap: MessageOf<'gap'>;
+  status: MessageOf<'status'>;
+  degraded: MessageOf<'degraded'>;
+  error: MessageOf<'error'>;
   state: LiveState;
   /** The connection broke or could not be made; the next try follows by itself. `sessionEnded` when the server said that it was for that. */
   lost: { readonly sessionEnded: boolean };

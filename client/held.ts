@@ -8,7 +8,7 @@ const MAX_ROWS = 40_000;
  *
  * Only a tick or a snapshot moves the place from which a client goes on after a lost line. Rows handed on before it would come again.
  */
-export class Held {
+export class HeldMessages {
   #messages: ServerMessage[] = [];
   #rows = 0;
 

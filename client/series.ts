@@ -46,14 +46,14 @@ export interface LiveValue {
   readonly count: number;
 }
 
-interface Part {
+interface SensorMean {
   mean: number;
   count: number;
 }
 
-interface Held extends Bucket {
+interface SeriesBucket extends Bucket {
   /** Each sensor's own mean, where live values alone made the bucket: the history does not tell whose values its means are of. */
-  parts: Map<string, Part> | undefined;
+  parts: Map<string, SensorMean> | undefined;
   /** Whether its mean leaves live values out, for want of parts. */
   behind: boolean;
 }
@@ -68,9 +68,9 @@ const MAX_PARTS = 20_000;
 export class Series {
   readonly bucketMs: number;
   readonly #limit: number;
-  #buckets: Held[];
+  #buckets: SeriesBucket[];
   /** Buckets with parts, in the order in which they were begun. */
-  readonly #parted: Held[] = [];
+  readonly #parted: SeriesBucket[] = [];
   #partCount = 0;
 
   constructor({ bucketMs, rows }: HistoryAnswer, limit = 5000) {
@@ -104,7 +104,18 @@ export class Series {
     const ts = this.startOf(value.ts);
     const { last, min, max, mean, count } = value;
     const lateAt = this.#lateAt(ts, received);
-    const fresh: Held = { ts, last, lastTs: value.ts, min, max, mean, count, lateAt, parts: undefined, behind: false };
+    const fresh: SeriesBucket = {
+      ts,
+      last,
+      lastTs: value.ts,
+      min,
+      max,
+      mean,
+      count,
+      lateAt,
+      parts: undefined,
+      behind: false,
+    };
     this.#buckets.splice(before + 1, 0, fresh);
     if (value.sensor !== undefined) this.#beginParts(fresh, value.sensor);
     if (this.#buckets.length > this.#limit) this.#buckets.shift();
@@ -151,7 +162,7 @@ export class Series {
     return { min, max, last: newest.last, lastTs: newest.lastTs };
   }
 
-  #mergeMean(bucket: Held, { sensor, mean, count }: LiveValue): void {
+  #mergeMean(bucket: SeriesBucket, { sensor, mean, count }: LiveValue): void {
     if (sensor === undefined) {
       bucket.mean += ((mean - bucket.mean) * count) / bucket.count;
       return;
@@ -173,7 +184,7 @@ export class Series {
     bucket.mean += (part.mean - before) / bucket.parts.size;
   }
 
-  #beginParts(bucket: Held, sensor: string): void {
+  #beginParts(bucket: SeriesBucket, sensor: string): void {
     bucket.parts = new Map([[sensor, { mean: bucket.mean, count: bucket.count }]]);
     this.#parted.push(bucket);
     this.#countPart();
@@ -197,7 +208,7 @@ export class Series {
   }
 }
 
-function bucketOf([ts, last, min, max, mean, count, lateAt]: HistoryRow): Held {
+function bucketOf([ts, last, min, max, mean, count, lateAt]: HistoryRow): SeriesBucket {
   return { ts, last, lastTs: ts, min, max, mean, count, lateAt, parts: undefined, behind: false };
 }
 

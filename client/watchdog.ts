@@ -15,7 +15,7 @@ export interface WatchdogOptions {
  * Notices what a socket does not tell: that the other end is gone though nobody closed the line (a cable pulled out, a phone that changed
  * networks), and that the machine slept. Between `begin` and `end` it looks four times within `silentMs`.
  */
-export class Watchdog {
+export class LineWatchdog {
   readonly #options: WatchdogOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
   #heardAt = 0;

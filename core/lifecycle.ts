@@ -110,7 +110,7 @@ export function healthOf(name: string, state: ConnectionState): Health {
  * The order given is from the screen to the sensor: a room that receives is open before the one that sends to it,
  * and the one that sends is closed first.
  */
-export class House {
+export class Lifecycle {
   private readonly started: { name: string; close: () => Promise<void> }[] = [];
   private readonly log: Logger;
   private end = 0;

@@ -3,7 +3,7 @@ import { ConfigInvalid, explain } from './errors.ts';
 import { type Health, type Part, readiness } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
 
-interface Answer {
+interface OpsAnswer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
@@ -63,7 +63,7 @@ export class OpsServer implements Part {
   }
 
   /** Never rejects. */
-  private async answer(method: string, url: string): Promise<Answer> {
+  private async answer(method: string, url: string): Promise<OpsAnswer> {
     if (method !== 'GET' && method !== 'HEAD') return json(405, { ok: false });
     switch (url.split('?', 1)[0]) {
       case '/healthz':
@@ -79,7 +79,7 @@ export class OpsServer implements Part {
     }
   }
 
-  private async measured(): Promise<Answer> {
+  private async measured(): Promise<OpsAnswer> {
     try {
       return { status: 200, type: this.metrics.contentType, body: await this.metrics.text() };
     } catch (error) {
@@ -88,6 +88,6 @@ export class OpsServer implements Part {
   }
 }
 
-function json(status: number, body: unknown): Answer {
+function json(status: number, body: unknown): OpsAnswer {
   return { status, type: 'application/json', body: JSON.stringify(body) };
 }

@@ -3,7 +3,7 @@ import { type FileHandle, lstat, open, rename, rm, stat } from 'node:fs/promises
 import { dirname } from 'node:path';
 
 /** Whose a file is, and who may read it. */
-interface Standing {
+interface FileOwnership {
   readonly uid: number;
   readonly gid: number;
   readonly mode: number;
@@ -26,7 +26,7 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   }
 }
 
-async function writeWhole(path: string, text: string, standing: Standing | undefined): Promise<void> {
+async function writeWhole(path: string, text: string, standing: FileOwnership | undefined): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     await file.writeFile(text);
@@ -38,7 +38,7 @@ async function writeWhole(path: string, text: string, standing: Standing | undef
 }
 
 /** What the file is to have; undefined: what a new file of this process has. */
-async function standingOf(path: string): Promise<Standing | undefined> {
+async function standingOf(path: string): Promise<FileOwnership | undefined> {
   // Not on Windows.
   if (process.geteuid === undefined) return undefined;
   try {
@@ -53,7 +53,7 @@ async function standingOf(path: string): Promise<Standing | undefined> {
   return { uid, gid, mode: 0o600 };
 }
 
-async function give(file: FileHandle, { uid, gid, mode }: Standing): Promise<void> {
+async function give(file: FileHandle, { uid, gid, mode }: FileOwnership): Promise<void> {
   const made = await file.stat();
   // Root reads whatever there is: what was root's may become another's.
   const owner = uid === 0 && process.geteuid?.() !== 0 ? made.uid : uid;

@@ -8,15 +8,15 @@ import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import { withDeadline } from '../core/timing.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
-import { DeadLetterDesk } from './dead-letters/desk.ts';
+import { DeadLetterService } from './dead-letters/desk.ts';
 import { History } from './history/history.ts';
 import { type Listening, listen } from './http/listen.ts';
 import type { Access } from './http/origin.ts';
 import { HttpProblem } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
-import type { Head, Request } from './http/request.ts';
+import type { Request, RequestHead } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
-import { HttpServer, MAX_BODY, type Plan } from './http/server.ts';
+import { HttpServer, MAX_BODY, type RequestPlan } from './http/server.ts';
 import { StaticApp } from './http/static.ts';
 import { secureApp, type TlsFiles } from './http/tls.ts';
 import { loadUws, type TemplatedApp } from './http/uws.ts';
@@ -26,7 +26,7 @@ import { allRoutes } from './routes.ts';
 import { Bringers } from './sensors/bringers.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
-import { Sessions } from './sign-in/sessions.ts';
+import { SignInSessions } from './sign-in/sessions.ts';
 import { Figures } from './system/figures.ts';
 import { Heard } from './system/heard.ts';
 
@@ -79,10 +79,10 @@ export class Gateway implements Part {
   private readonly options: GatewayOptions;
   private readonly now: () => number;
   private readonly passed: () => number;
-  private readonly sessions: Sessions;
+  private readonly sessions: SignInSessions;
   private readonly live: Live;
   private readonly history: History;
-  private readonly letters: DeadLetterDesk;
+  private readonly letters: DeadLetterService;
   private readonly bringers: Bringers;
   private readonly figures: Figures;
   private readonly http: HttpServer;
@@ -99,7 +99,7 @@ export class Gateway implements Part {
     this.now = options.now ?? Date.now;
     this.passed = options.now ?? (() => performance.now());
     const { now, passed } = this;
-    this.sessions = new Sessions({ key: sessionKey, adminToken, registry, now });
+    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now });
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
@@ -108,7 +108,7 @@ export class Gateway implements Part {
     const heard = new Heard(now, passed);
     this.figures = new Figures(options.metrics, heard, passed);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now, passed });
-    this.letters = new DeadLetterDesk({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
+    this.letters = new DeadLetterService({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
     const inLetters = (sensors: ReadonlySet<string>) => this.letters.bringers(sensors);
     this.bringers = new Bringers({ store: options.store, registry, inLetters });
     this.live = new Live({
@@ -181,7 +181,7 @@ export class Gateway implements Part {
     return allRoutes({ ...this.options, sessions, history, letters, figures, bringers, farmNow, now, passed });
   }
 
-  private plan(head: Head): Plan {
+  private plan(head: RequestHead): RequestPlan {
     const found = findRoute(this.routes, head);
     if (!found) return { name: 'files', maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
     const { route, params } = found;

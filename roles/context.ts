@@ -1,14 +1,14 @@
-import type { Health, House, Part } from '../core/lifecycle.ts';
+import type { Health, Lifecycle, Part } from '../core/lifecycle.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { FirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import type { Ports } from './ports.ts';
-import type { Running } from './run.ts';
+import type { RunContext } from './run.ts';
 
 export type RoleName = 'gateway' | 'worker' | 'broker';
 
 /** What the roles of one process share. */
-export interface RoleContext extends Running {
-  readonly house: House;
+export interface RoleContext extends RunContext {
+  readonly house: Lifecycle;
   readonly names: readonly RoleName[];
   /** Opened when a role asks for them. */
   readonly ports: Ports;

@@ -13,12 +13,12 @@ import type { Store } from '../backbone/ports/store.ts';
 import { describeRegistryError, RegistryFile } from '../backbone/registry/file.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
-import type { House } from '../core/lifecycle.ts';
+import type { Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { CodecFiles } from '../workers/codecs/codec-files.ts';
 import { createValidate, type Validate } from '../workers/validate.ts';
-import type { Running } from './run.ts';
+import type { RunContext } from './run.ts';
 
 /**
  * The ports of one process. Each is opened when the first of its roles asks for it, as a part of the house, and so closed after everything
@@ -26,7 +26,7 @@ import type { Running } from './run.ts';
  *
  * `mayBeAway`: with `LOAM_SPOOL`, queue and logs are opened although none of them can be reached, and publishes wait in the spool.
  */
-export function portsOf(house: House, { config, log, disks }: Running, metrics: Metrics, mayBeAway: boolean) {
+export function portsOf(house: Lifecycle, { config, log, disks }: RunContext, metrics: Metrics, mayBeAway: boolean) {
   const hold = <T extends { close(): Promise<void> }>(
     name: string,
     setting: string,

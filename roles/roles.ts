@@ -1,7 +1,7 @@
 import { isEmbedded } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
-import type { House } from '../core/lifecycle.ts';
+import type { Lifecycle } from '../core/lifecycle.ts';
 import { processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
 import { SETTINGS } from '../core/settings.ts';
@@ -9,10 +9,10 @@ import { prepareBroker } from './broker.ts';
 import type { PreparedRole, RoleContext, RoleName } from './context.ts';
 import { prepareGateway } from './gateway.ts';
 import { portsOf } from './ports.ts';
-import type { Running } from './run.ts';
+import type { RunContext } from './run.ts';
 import { prepareWorker } from './worker.ts';
 
-interface Role {
+interface ProcessRole {
   /** Takes its ports and makes its parts. Rejects with ConfigInvalid. */
   readonly prepare: (context: RoleContext) => Promise<PreparedRole>;
   /** The ports that must be servers when the role runs alone: files of embedded parts belong to one process. */
@@ -25,7 +25,7 @@ interface Role {
  * Every role, from the screen to the sensor: they start in this order, so that what receives is there before what sends to it, and are
  * stopped in the reverse one. `loam up` is all of them in one process.
  */
-const ROLES: Readonly<Record<RoleName, Role>> = {
+const ROLES: Readonly<Record<RoleName, ProcessRole>> = {
   gateway: { prepare: prepareGateway, shares: ['queue', 'log', 'store'] },
   worker: { prepare: prepareWorker, shares: ['queue', 'log', 'store'] },
   broker: { prepare: prepareBroker, shares: ['queue', 'log'], spools: true },
@@ -33,7 +33,7 @@ const ROLES: Readonly<Record<RoleName, Role>> = {
 export const EVERY_ROLE: readonly RoleName[] = ['gateway', 'worker', 'broker'];
 
 /** `loam gateway`, `loam worker` or `loam broker`: one role in a process of its own. Rejects with ConfigInvalid. */
-export async function startRole(name: RoleName, house: House, running: Running): Promise<void> {
+export async function startRole(name: RoleName, house: Lifecycle, running: RunContext): Promise<void> {
   needServers(name, running.config);
   const context = contextOf(house, running, [name]);
   await startRoles(context);
@@ -41,7 +41,7 @@ export async function startRole(name: RoleName, house: House, running: Running):
 }
 
 /** What some roles will share; nothing of it is opened yet. */
-export function contextOf(house: House, running: Running, names: readonly RoleName[]): RoleContext {
+export function contextOf(house: Lifecycle, running: RunContext, names: readonly RoleName[]): RoleContext {
   const metrics = processMetrics();
   const ports = portsOf(
     house,

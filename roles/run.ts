@@ -1,14 +1,14 @@
 import type { Disks } from '../backbone/files/disk.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
-import { House } from '../core/lifecycle.ts';
+import { Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 
 const DRAIN_MS = 9_000;
 /** One Ctrl-C comes twice when npm runs us: from the terminal, and passed on by npm. */
 const SAME_SIGNAL_MS = 500;
 
-export interface Running {
+export interface RunContext {
   readonly name: string;
   readonly config: Config;
   readonly log: Logger;
@@ -17,15 +17,15 @@ export interface Running {
 }
 
 /** Starts a role's parts in `house` and resolves when all of them do their work. */
-export type Start = (house: House, running: Running) => Promise<void>;
+export type StartRole = (house: Lifecycle, running: RunContext) => Promise<void>;
 
 /**
  * Runs a role until SIGTERM or SIGINT, then drains it and exits 0; a second signal exits at once.
  * A signal during the start lets the start end first. Rejects when starting fails; what was started is stopped by then.
  */
-export async function runUntilSignal(running: Running, start: Start): Promise<void> {
+export async function runUntilSignal(running: RunContext, start: StartRole): Promise<void> {
   const { log, name } = running;
-  const house = new House(log);
+  const house = new Lifecycle(log);
   const asked = firstSignal(log);
   dieOfSurprises(log);
   try {

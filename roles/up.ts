@@ -1,15 +1,15 @@
 import type { Config } from '../core/config.ts';
-import type { House } from '../core/lifecycle.ts';
+import type { Lifecycle } from '../core/lifecycle.ts';
 import { createFirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
 import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
 import { contextOf, EVERY_ROLE, startRoles } from './roles.ts';
-import type { Running } from './run.ts';
+import type { RunContext } from './run.ts';
 
 /** `loam up`: every role in one process, and what makes a first start easy: the demo farm, and a link that signs in. */
-export async function startUp(house: House, running: Running): Promise<void> {
+export async function startUp(house: Lifecycle, running: RunContext): Promise<void> {
   const { config, log } = running;
   await prepareDataFolder(config);
   const isFirstStart = await ensureRegistry(config);

@@ -4,20 +4,20 @@ import type { ProbeKind } from './probe.ts';
 
 const FARM = 'demo';
 
-type Corner = readonly [latitude: number, longitude: number];
+type DemoCorner = readonly [latitude: number, longitude: number];
 
 interface DemoSensor {
   readonly id: string;
   readonly name: string;
   readonly kind: ProbeKind;
-  readonly position: Corner;
+  readonly position: DemoCorner;
 }
 
 interface DemoField {
   readonly id: string;
   readonly name: string;
   readonly crop: string;
-  readonly polygon: readonly Corner[];
+  readonly polygon: readonly DemoCorner[];
   readonly sensors: readonly DemoSensor[];
 }
 
@@ -152,6 +152,6 @@ function sensorYaml(field: DemoField, { id, name, position }: DemoSensor, secret
     secret: ${secretHash}`;
 }
 
-function pairs(corners: readonly Corner[]): string {
+function pairs(corners: readonly DemoCorner[]): string {
   return `[${corners.map((corner) => `[${corner.join(', ')}]`).join(', ')}]`;
 }

@@ -4,7 +4,7 @@ import type { Logger } from '../core/logger.ts';
 import { pause } from '../core/timing.ts';
 import { Probe } from './probe.ts';
 import { inRounds } from './rounds.ts';
-import { type Measured, Sensor } from './sensor.ts';
+import { type SimulatedValues, VirtualSensor } from './sensor.ts';
 import { HOUR_MS } from './weather.ts';
 
 /** What a virtual sensor needs to speak for a registered one. `kind` and `seed` say what it measures (see `Probe`). */
@@ -27,8 +27,8 @@ export interface DemoOptions {
   readonly log: Logger;
 }
 
-interface Member {
-  readonly sensor: Sensor;
+interface DemoMember {
+  readonly sensor: VirtualSensor;
   readonly probe: Probe;
 }
 
@@ -42,7 +42,7 @@ const FAREWELL_MS = 2_000;
 export class DemoSensors implements Part {
   readonly name = 'demo sensors';
   private readonly options: DemoOptions;
-  private readonly members: Member[];
+  private readonly members: DemoMember[];
   private readonly stopping = new AbortController();
   private stopPublishing: () => void = () => {};
   private past: Promise<void> | undefined;
@@ -50,7 +50,7 @@ export class DemoSensors implements Part {
   constructor(options: DemoOptions) {
     this.options = options;
     this.members = options.sensors.map(({ id, farm, secret, kind, seed }) => ({
-      sensor: new Sensor({ url: options.url, id, farm, secret }),
+      sensor: new VirtualSensor({ url: options.url, id, farm, secret }),
       probe: new Probe(kind, seed),
     }));
   }
@@ -88,7 +88,7 @@ export class DemoSensors implements Part {
       for (const { sensor, probe } of this.members) {
         for (const stretch of stretches(now - spanMs, now)) {
           if (this.stopping.signal.aborted) return;
-          await sensor.send(stretch.map((ts): Measured => ({ ts, values: probe.valuesAt(ts) })));
+          await sensor.send(stretch.map((ts): SimulatedValues => ({ ts, values: probe.valuesAt(ts) })));
           await pause(PACE_MS, this.stopping.signal);
         }
       }

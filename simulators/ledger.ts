@@ -2,7 +2,7 @@ import type { Device } from './profile/devices.ts';
 import type { Sending } from './profile/stream.ts';
 
 /** What is known of one sensor's readings, by sequence number. Times are ms of `performance.now()`. */
-export interface Account {
+export interface SensorAccount {
   readonly farm: string;
   readonly sensor: string;
   readonly qos: 0 | 1;
@@ -21,7 +21,7 @@ const MOST_READINGS = 5_000_000;
 
 /** Keeps account of every reading of a run. */
 export class Ledger {
-  readonly accounts = new Map<string, Account>();
+  readonly accounts = new Map<string, SensorAccount>();
   /** Readings that were too many to keep in mind. */
   overflow = 0;
   private kept = 0;
@@ -51,10 +51,10 @@ export class Ledger {
     }
   }
 
-  private accountOf(sensor: string, farm: string, qos: 0 | 1): Account {
+  private accountOf(sensor: string, farm: string, qos: 0 | 1): SensorAccount {
     const known = this.accounts.get(sensor);
     if (known) return known;
-    const fresh: Account = {
+    const fresh: SensorAccount = {
       farm,
       sensor,
       qos,

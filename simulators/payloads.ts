@@ -1,6 +1,6 @@
 import { telemetryTopic } from '../telemetry/topic.ts';
 import type { PayloadFormat } from './profile/schema.ts';
-import type { Measured } from './sensor.ts';
+import type { SimulatedValues } from './sensor.ts';
 
 /** What a device sends in one go. */
 export interface Encoded {
@@ -23,7 +23,7 @@ export function mostReadings(format: PayloadFormat): number {
 }
 
 /** Readings of one sensor as its payload format has them; at most `mostReadings`, at least one. */
-export function encode(format: PayloadFormat, sender: Sender, readings: readonly Measured[]): Encoded {
+export function encode(format: PayloadFormat, sender: Sender, readings: readonly SimulatedValues[]): Encoded {
   const { farm, id } = sender;
   const own = readings.length === 1 ? readings[0] : readings;
   switch (format) {
@@ -44,12 +44,12 @@ export function encode(format: PayloadFormat, sender: Sender, readings: readonly
 }
 
 /** RFC 8428: one record a metric; the first one of a reading carries the time of all, in seconds. */
-function senml({ ts, values }: Measured): object[] {
+function senml({ ts, values }: SimulatedValues): object[] {
   return Object.entries(values).map(([n, v], i) => (i === 0 ? { bt: ts / 1_000, n, v } : { n, v }));
 }
 
 /** An uplink event of ChirpStack v4, decoded by a codec of the network server. */
-function chirpstack({ id, uplink }: Sender, reading: Measured | undefined): object {
+function chirpstack({ id, uplink }: Sender, reading: SimulatedValues | undefined): object {
   const { ts, radio, values } = split(reading);
   return {
     deduplicationId: `${id}-${uplink}`,
@@ -76,7 +76,7 @@ function chirpstack({ id, uplink }: Sender, reading: Measured | undefined): obje
 }
 
 /** An uplink message of The Things Stack v3, decoded by a payload formatter. */
-function ttn({ id, uplink }: Sender, reading: Measured | undefined): object {
+function ttn({ id, uplink }: Sender, reading: SimulatedValues | undefined): object {
   const { ts, radio, values } = split(reading);
   const at = new Date(ts).toISOString();
   return {
@@ -95,7 +95,7 @@ function ttn({ id, uplink }: Sender, reading: Measured | undefined): object {
 }
 
 /** LoRaWAN's gateways, not its devices, measure the radio. */
-function split(reading: Measured | undefined): { ts: number; radio: number; values: Record<string, number> } {
+function split(reading: SimulatedValues | undefined): { ts: number; radio: number; values: Record<string, number> } {
   const { rssi = -100, ...values } = { ...reading?.values };
   return { ts: reading?.ts ?? 0, radio: rssi, values };
 }

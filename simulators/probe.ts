@@ -1,15 +1,15 @@
 import { noise, smoothNoise } from './random.ts';
 import { Climate, type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
 import { blockedMoistureAt, drippedMoistureAt, tunnelAirAt } from './tunnel.ts';
-import { clamp, HOUR_MS, type Place, rainAt, weatherAt } from './weather.ts';
+import { clamp, type FarmPlace, HOUR_MS, rainAt, weatherAt } from './weather.ts';
 
 /** What a virtual sensor measures: `weather` the air, `soil` the ground; `dripped`, `blocked` and `tunnel` the same under cover; anything else both of it. */
 export type ProbeKind = 'weather' | 'soil' | 'irrigated' | 'dripped' | 'blocked' | 'tunnel';
 
-export type Values = Readonly<Record<string, number>>;
+export type ProbeValues = Readonly<Record<string, number>>;
 
 /** All demo sensors stand in one landscape, so that they see one weather. */
-const PLACE: Place = { latitude: 52.4, longitude: 13, seed: 20 };
+const PLACE: FarmPlace = { latitude: 52.4, longitude: 13, seed: 20 };
 const CLIMATE = new Climate(PLACE);
 const DAY_MS = 24 * HOUR_MS;
 
@@ -32,7 +32,7 @@ export class Probe {
   }
 
   /** What it measures at `now`, Unix ms: metric names to numbers, rounded as a device would. */
-  valuesAt(now: number): Values {
+  valuesAt(now: number): ProbeValues {
     const health = { battery: round(this.batteryAt(now), 2), rssi: Math.round(this.rssiAt(now)) };
     if (this.kind === 'tunnel') return { ...this.tunnelAt(now), ...health };
     if (this.kind === 'dripped') return { ...this.bedAt(now, drippedMoistureAt(now)), ...health };
@@ -42,7 +42,7 @@ export class Probe {
     return { ...this.airAt(now), ...this.groundAt(now), ...health };
   }
 
-  private airAt(now: number): Values {
+  private airAt(now: number): ProbeValues {
     const { temperature, humidity } = weatherAt(PLACE, now);
     return {
       air_temperature: round(temperature + this.error(1, 0.6) + this.jitter(now, 2, 0.15), 1),
@@ -51,7 +51,7 @@ export class Probe {
     };
   }
 
-  private groundAt(now: number): Values {
+  private groundAt(now: number): ProbeValues {
     const moisture = this.water.moistureAt(now);
     const ground = {
       soil_moisture: round(clamp(moisture + this.jitter(now, 5, 0.15), 0, 60), 1),
@@ -70,7 +70,7 @@ export class Probe {
     return clamp(salts * (moisture / 30) ** 1.6 + this.jitter(now, 14, 0.01), 0.05, 6);
   }
 
-  private tunnelAt(now: number): Values {
+  private tunnelAt(now: number): ProbeValues {
     const { temperature, humidity } = tunnelAirAt(now);
     return {
       air_temperature: round(temperature + this.error(1, 0.6) + this.jitter(now, 2, 0.15), 1),
@@ -78,7 +78,7 @@ export class Probe {
     };
   }
 
-  private bedAt(now: number, moisture: number): Values {
+  private bedAt(now: number, moisture: number): ProbeValues {
     const { temperature } = tunnelAirAt(now - 4 * HOUR_MS);
     return {
       soil_moisture: round(moisture + this.jitter(now, 5, 0.15), 1),

@@ -6,10 +6,10 @@ import { z } from 'zod';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { ID, METRIC_NAME } from '../telemetry/reading.ts';
 import { encode } from './payloads.ts';
-import type { Device, Line } from './profile/devices.ts';
+import type { Device, DeviceConnection } from './profile/devices.ts';
 import type { Sending } from './profile/stream.ts';
 import type { Script } from './run.ts';
-import type { Measured } from './sensor.ts';
+import type { SimulatedValues } from './sensor.ts';
 
 const MOST_READINGS = 2_000_000;
 
@@ -67,7 +67,7 @@ export async function replayScript(path: string, { speed, farm, times }: ReplayO
   };
 }
 
-interface Course {
+interface ReplayCourse {
   readonly first: number;
   readonly start: number;
   readonly speed: number;
@@ -77,17 +77,17 @@ interface Course {
 function* sendings(
   { id, group }: Device,
   readings: readonly (readonly [ts: number, values: Record<string, number>])[],
-  { first, start, speed, times }: Course,
+  { first, start, speed, times }: ReplayCourse,
 ): Generator<Sending> {
   for (const [i, [ts, values]] of readings.entries()) {
-    const measured: Measured = { ts: times === 'recorded' ? ts : start + (ts - first), values };
+    const measured: SimulatedValues = { ts: times === 'recorded' ? ts : start + (ts - first), values };
     const encoded = encode('native', { farm: group.farm, id, uplink: i + 1 }, [measured]);
     yield { at: (ts - first) / speed, ...encoded, qos: 1, seqs: [values.seq ?? i + 1], kind: 'reading' };
   }
 }
 
-function lineOf(id: string, index: number, farm: string): Line {
-  const group: Line['group'] = {
+function lineOf(id: string, index: number, farm: string): DeviceConnection {
+  const group: DeviceConnection['group'] = {
     name: id,
     ids: [id],
     farm,

@@ -1,11 +1,11 @@
-import type { LoadReport, Stretch } from './load/report.ts';
-import { tellVerdict, type Verdict } from './verify.ts';
+import type { LoadReport, ReportInterval } from './load/report.ts';
+import { type RunVerdict, tellVerdict } from './verify.ts';
 
 /** What a page shows beside the report. */
 export interface PageFacts {
   readonly title: string;
   readonly about: readonly string[];
-  readonly verdict?: Verdict;
+  readonly verdict?: RunVerdict;
 }
 
 interface Curve {
@@ -25,7 +25,7 @@ const TOP = 12;
 /** A report as one HTML page that needs nothing else: figures, plots over time, and what was accounted for. */
 export function reportPage(report: LoadReport, { title, about, verdict }: PageFacts): string {
   const { stretches } = report;
-  const perSecond = (of: (stretch: Stretch) => number) =>
+  const perSecond = (of: (stretch: ReportInterval) => number) =>
     stretches.filter(({ ms }) => ms > 100).map((s): [number, number] => [s.at / 1_000, (of(s) / s.ms) * 1_000]);
   const latency = (of: 'p50' | 'p99' | 'max') =>
     stretches.flatMap((s): [number, number][] => (s.latencyMs ? [[s.at / 1_000, s.latencyMs[of]]] : []));

@@ -6,8 +6,8 @@ import type { Link, LinkOptions } from './links/link.ts';
 import { MqttJsLink } from './links/mqttjs.ts';
 import { PacketLink } from './links/packet.ts';
 import { RunRecord } from './load/record.ts';
-import type { LoadReport, Stretch } from './load/report.ts';
-import { type Device, type Line, linesOf, type Shard } from './profile/devices.ts';
+import type { LoadReport, ReportInterval } from './load/report.ts';
+import { type Device, type DeviceConnection, linesOf, type Shard } from './profile/devices.ts';
 import type { Profile } from './profile/schema.ts';
 import { linkChangesOf, type Sending, sendingsOf } from './profile/stream.ts';
 import { Tally } from './tally.ts';
@@ -21,7 +21,7 @@ export interface SignIn {
 
 /** Who is to send what: a profile's sensors, or a recording's. */
 export interface Script {
-  readonly lines: readonly Line[];
+  readonly lines: readonly DeviceConnection[];
   /** What a device sends in a run that begins at `start`, Unix ms, in order of time. */
   sendingsOf(device: Device, start: number): IterableIterator<Sending>;
 }
@@ -46,7 +46,7 @@ export interface RunOptions {
   /** How long no further connection may come up at the start before the run fails; absent: 10 s. */
   readonly comeUpWithinMs?: number;
   readonly signal?: AbortSignal;
-  readonly onStretch?: (stretch: Stretch) => void;
+  readonly onStretch?: (stretch: ReportInterval) => void;
   readonly onConnecting?: (connected: number, of: number) => void;
   readonly ledger?: Ledger;
 }
@@ -72,8 +72,8 @@ const OUTBOX = 20_000;
 /** CONNACK codes by which a broker refuses who connects (MQTT 3.1.1, 3.2.2.3). */
 const WHO = new Set([2, 4, 5]);
 
-interface Member {
-  readonly line: Line;
+interface RunMember {
+  readonly line: DeviceConnection;
   readonly link: Link;
 }
 
@@ -84,7 +84,7 @@ interface Member {
 export async function runScript(options: RunOptions): Promise<RunReport> {
   const { script, ledger, forMs } = options;
   const { lines } = script;
-  const members = lines.map((line): Member => ({ line, link: newLink(options, line, lines.length) }));
+  const members = lines.map((line): RunMember => ({ line, link: newLink(options, line, lines.length) }));
   const tally = new Tally(members.map(({ link }) => link));
   const ending = new AbortController();
   // Every device listens to it.
@@ -122,14 +122,14 @@ export async function runScript(options: RunOptions): Promise<RunReport> {
   return { ...report, sensors, readings, duplicates, malformed, failed };
 }
 
-function newLink({ url, signIn, client }: RunOptions, { id }: Line, links: number): Link {
+function newLink({ url, signIn, client }: RunOptions, { id }: DeviceConnection, links: number): Link {
   const options: LinkOptions = { url, clientId: id, outbox: OUTBOX, ...signIn(id) };
   return (client ?? (links > MANY ? 'packet' : 'mqttjs')) === 'packet'
     ? new PacketLink(options)
     : new MqttJsLink(options);
 }
 
-async function comeUp(members: readonly Member[], options: RunOptions, signal: AbortSignal): Promise<void> {
+async function comeUp(members: readonly RunMember[], options: RunOptions, signal: AbortSignal): Promise<void> {
   for (const { link } of members) {
     if (signal.aborted) return;
     link.start();
@@ -164,7 +164,7 @@ interface Stage {
 }
 
 /** Resolves when the line has no more to send. */
-async function run({ line, link }: Member, stage: Stage): Promise<void> {
+async function run({ line, link }: RunMember, stage: Stage): Promise<void> {
   const { script, start, begun, tally, ledger, signal } = stage;
   void play(linkChangesOf(line), begun, signal, ({ change }) => (change === 'leave' ? link.leave() : link.comeBack()));
   const played = line.devices.map((device) =>
@@ -185,7 +185,7 @@ async function run({ line, link }: Member, stage: Stage): Promise<void> {
 }
 
 /** Lets every link come back and waits, as long as anything is still being acknowledged, for what is to come. */
-async function settle(members: readonly Member[]): Promise<void> {
+async function settle(members: readonly RunMember[]): Promise<void> {
   for (const { link } of members) link.comeBack();
   let [pending, since] = [Number.POSITIVE_INFINITY, performance.now()];
   while (pending > 0 && performance.now() - since < GRACE_MS) {

@@ -1,11 +1,11 @@
 import { telemetryTopic } from '../telemetry/topic.ts';
 import { MqttJsLink } from './links/mqttjs.ts';
-import type { Values } from './probe.ts';
+import type { ProbeValues } from './probe.ts';
 
 /** Values measured at `ts`, Unix ms. */
-export interface Measured {
+export interface SimulatedValues {
   readonly ts: number;
-  readonly values: Values;
+  readonly values: ProbeValues;
 }
 
 export interface SensorOptions {
@@ -28,7 +28,7 @@ export interface SensorCounts {
 }
 
 /** One virtual sensor as a real MQTT client: QoS 1, every reading with its own time, each sent again until it is acknowledged. */
-export class Sensor {
+export class VirtualSensor {
   readonly counts: SensorCounts = { published: 0, acknowledged: 0, failed: 0 };
   private readonly topic: string;
   private readonly link: MqttJsLink;
@@ -59,7 +59,7 @@ export class Sensor {
   }
 
   /** Resolves true when the broker acknowledged all of `measured`, false when it never will have. */
-  send(measured: readonly Measured[]): Promise<boolean> {
+  send(measured: readonly SimulatedValues[]): Promise<boolean> {
     this.counts.published += 1;
     const payload = JSON.stringify(measured.length === 1 ? measured[0] : measured);
     return new Promise((resolve) => {

@@ -1,5 +1,5 @@
 import { noise } from './random.ts';
-import { clamp, HOUR_MS, type Place, rainAt, weatherAt } from './weather.ts';
+import { clamp, type FarmPlace, HOUR_MS, rainAt, weatherAt } from './weather.ts';
 
 /** What a soil is like. Shares of volume in %. */
 export interface Soil {
@@ -33,10 +33,10 @@ interface Draw {
 
 /** The weather of a place, step by step, as soils feel it. Kept for as many steps as a soil remembers. */
 export class Climate {
-  readonly place: Place;
+  readonly place: FarmPlace;
   private readonly known = new Map<number, Draw>();
 
-  constructor(place: Place) {
+  constructor(place: FarmPlace) {
     this.place = place;
   }
 
@@ -54,7 +54,7 @@ export class Climate {
   }
 }
 
-interface Course {
+interface SoilCourse {
   step: number;
   moisture: number;
 }
@@ -68,7 +68,7 @@ interface Course {
 export class SoilWater {
   private readonly climate: Climate;
   private readonly soil: Soil;
-  private readonly kept = new Map<number, Course>();
+  private readonly kept = new Map<number, SoilCourse>();
 
   constructor(climate: Climate, soil: Soil) {
     this.climate = climate;
@@ -102,7 +102,7 @@ export class SoilWater {
     return course.moisture;
   }
 
-  private keep(start: number, course: Course): void {
+  private keep(start: number, course: SoilCourse): void {
     this.kept.delete(start);
     this.kept.set(start, course);
     const [oldest] = this.kept.keys();
@@ -132,7 +132,7 @@ export class SoilWater {
 }
 
 /** °C in the ground: the air's temperature of the day before, evened out, with a swing that comes late. `now` is Unix ms. */
-export function soilTemperatureAt(place: Place, now: number): number {
+export function soilTemperatureAt(place: FarmPlace, now: number): number {
   let mean = 0;
   for (let hour = 0; hour < 24; hour += 3) mean += weatherAt(place, now - hour * HOUR_MS).temperature / 8;
   const late = weatherAt(place, now - 4 * HOUR_MS).temperature;

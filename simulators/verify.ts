@@ -1,5 +1,5 @@
 import { createHistogram } from 'node:perf_hooks';
-import type { Account, Ledger } from './ledger.ts';
+import type { Ledger, SensorAccount } from './ledger.ts';
 import { type Latency, latencyOf } from './load/report.ts';
 
 /** One reading that is not where it should be. */
@@ -10,7 +10,7 @@ export interface Missing {
 }
 
 /** What became of every reading of a run. */
-export interface Verdict {
+export interface RunVerdict {
   readonly ok: boolean;
   readonly published: number;
   readonly acknowledged: number;
@@ -55,17 +55,17 @@ export interface Findings {
 const MOST_NAMED = 20;
 
 /** Compares what was published with what is there. It is well when everything acknowledged is stored or a dead letter and everything unreadable a dead letter. */
-export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Findings): Verdict {
+export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Findings): RunVerdict {
   const accounts = [...ledger.accounts.values()];
   const missing = accounts.flatMap((account) =>
     missingOf(account, stored.get(account.sensor), deadLetters?.get(account.sensor)),
   );
-  const sum = (of: (account: Account) => number) => accounts.reduce((total, account) => total + of(account), 0);
+  const sum = (of: (account: SensorAccount) => number) => accounts.reduce((total, account) => total + of(account), 0);
   const unreadable = sum((account) => account.unreadable);
   const dead =
     deadLetters && sum(({ sensor, unreadable }) => Math.min(unreadable, deadLetters.get(sensor)?.unreadable ?? 0));
   const unacknowledged = sum(({ qos, due, acknowledged }) => (qos === 1 ? due.size - acknowledged.size : 0));
-  const kept = ({ due, sensor }: Account) => [...due.keys()].filter((seq) => stored.get(sensor)?.has(seq));
+  const kept = ({ due, sensor }: SensorAccount) => [...due.keys()].filter((seq) => stored.get(sensor)?.has(seq));
   const storedCount = sum((account) => kept(account).length);
   return {
     ok: missing.length === 0 && unacknowledged === 0 && ledger.overflow === 0 && (dead ?? unreadable) === unreadable,
@@ -91,7 +91,7 @@ export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Fin
 }
 
 /** QoS 0 promises nothing: what the system took may be lost on the way. */
-function missingOf(account: Account, stored: ReadonlySet<number> | undefined, dead: Dead | undefined): Missing[] {
+function missingOf(account: SensorAccount, stored: ReadonlySet<number> | undefined, dead: Dead | undefined): Missing[] {
   const { farm, sensor, qos, acknowledged } = account;
   if (qos === 0) return [];
   return [...acknowledged.keys()]
@@ -110,7 +110,7 @@ function spread(ms: readonly number[]): Latency | undefined {
 }
 
 /** A verdict in a few lines for a person. */
-export function tellVerdict(verdict: Verdict): string[] {
+export function tellVerdict(verdict: RunVerdict): string[] {
   const { ok, published, acknowledged, stored, seen, missing, missingCount, unseen, unreadable, deadLetters } = verdict;
   const ms = (latency: Latency | undefined) =>
     latency

@@ -1,7 +1,7 @@
 import { noise, smoothNoise } from './random.ts';
 
 /** Where a farm lies; `seed` gives it weather of its own, the same at every run. Degrees, north and east positive. */
-export interface Place {
+export interface FarmPlace {
   readonly latitude: number;
   readonly longitude: number;
   readonly seed: number;
@@ -33,7 +33,7 @@ const SPELL_MS = 6 * HOUR_MS;
 const RAINY_SHARE = 0.11;
 
 /** The weather of a place at `now` (Unix ms): a pure function of both. */
-export function weatherAt(place: Place, now: number): Weather {
+export function weatherAt(place: FarmPlace, now: number): Weather {
   const clouds = cloudsAt(place, now);
   const rain = rainAt(place, now);
   const sunshine = CLEAR_SKY * sunHeight(place, now) * (1 - 0.75 * clouds);
@@ -45,14 +45,14 @@ export function weatherAt(place: Place, now: number): Weather {
 }
 
 /** How high the sun stands: sine of its elevation, 0 at night. */
-export function sunHeight({ latitude, longitude }: Place, now: number): number {
+export function sunHeight({ latitude, longitude }: FarmPlace, now: number): number {
   const hourAngle = ((now % DAY_MS) / DAY_MS) * 360 - 180 + longitude;
   const [lat, dec, angle] = [radians(latitude), declination(now), radians(hourAngle)];
   return Math.max(0, Math.sin(lat) * Math.sin(dec) + Math.cos(lat) * Math.cos(dec) * Math.cos(angle));
 }
 
 /** mm in an hour: showers that swell and fade within rainy spells. */
-export function rainAt(place: Place, now: number): number {
+export function rainAt(place: FarmPlace, now: number): number {
   const spell = Math.floor(now / SPELL_MS);
   const strength = noise(place.seed + 1, spell);
   if (strength > RAINY_SHARE) return 0;
@@ -61,12 +61,12 @@ export function rainAt(place: Place, now: number): number {
   return 5 * swell * gusts * (0.3 + strength / RAINY_SHARE);
 }
 
-function cloudsAt(place: Place, now: number): number {
+function cloudsAt(place: FarmPlace, now: number): number {
   const drifting = smoothNoise(place.seed + 3, now / (5 * HOUR_MS));
   return clamp(rainAt(place, now) > 0 ? 0.75 + drifting / 4 : drifting ** 1.3, 0, 1);
 }
 
-function temperatureAt(place: Place, now: number, clouds: number): number {
+function temperatureAt(place: FarmPlace, now: number, clouds: number): number {
   // The sun of some hours ago less its mean over the day: the swing between night and afternoon.
   const swing = sunHeight(place, now - LAG_MS) - meanSunHeight(place, now);
   const front = 6 * (smoothNoise(place.seed + 5, now / (2.5 * DAY_MS)) - 0.5);
@@ -75,14 +75,14 @@ function temperatureAt(place: Place, now: number, clouds: number): number {
 }
 
 /** The mean temperature of the season, °C: from the latitude, warmest a month after the longest day. */
-function seasonMean({ latitude }: Place, now: number): number {
+function seasonMean({ latitude }: FarmPlace, now: number): number {
   const away = Math.abs(latitude);
   const phase = Math.cos((2 * Math.PI * (dayOfYear(now) - 202)) / YEAR_DAYS) * Math.sign(latitude || 1);
   return 28 - away * 0.36 + phase * away * 0.18;
 }
 
 /** The mean of `sunHeight` over the day, in closed form. */
-function meanSunHeight({ latitude }: Place, now: number): number {
+function meanSunHeight({ latitude }: FarmPlace, now: number): number {
   const [lat, dec] = [radians(latitude), declination(now)];
   const halfDay = Math.acos(clamp(-Math.tan(lat) * Math.tan(dec), -1, 1));
   return (halfDay * Math.sin(lat) * Math.sin(dec) + Math.cos(lat) * Math.cos(dec) * Math.sin(halfDay)) / Math.PI;

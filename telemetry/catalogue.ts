@@ -7,10 +7,10 @@ export interface KnownMetric {
   readonly plausible: readonly [least: number, most: number];
 }
 
-type Row = readonly [id: string, label: string, unit: string, decimals: number, least: number, most: number];
+type CatalogueRow = readonly [id: string, label: string, unit: string, decimals: number, least: number, most: number];
 
 /** What fields are measured by. `docs/protocol-mqtt.md` shows it; a test compares the two. */
-const ROWS: readonly Row[] = [
+const ROWS: readonly CatalogueRow[] = [
   ['soil_moisture', 'Soil moisture', '%', 1, -10, 110],
   ['soil_water_potential', 'Soil water potential', 'kPa', 0, -200_000, 2_000],
   ['soil_temperature', 'Soil temperature', '°C', 1, -60, 90],

@@ -8,7 +8,7 @@ export interface CommandRecord {
   readonly deliveredAt: number | undefined;
 }
 
-export interface BookLimits {
+export interface CommandIndexLimits {
   /** Most commands that wait for one sensor. One more is refused. */
   readonly waitingPerSensor: number;
   /** Most bytes of payloads that wait in all. A command over it is refused. */
@@ -17,10 +17,14 @@ export interface BookLimits {
   readonly remembered: number;
 }
 
-export const BOOK_LIMITS: BookLimits = { waitingPerSensor: 50, waitingBytes: 64 * 1024 ** 2, remembered: 20_000 };
+export const BOOK_LIMITS: CommandIndexLimits = {
+  waitingPerSensor: 50,
+  waitingBytes: 64 * 1024 ** 2,
+  remembered: 20_000,
+};
 
 /** What an entry of the log came to. */
-export type Folded = 'taken' | 'refused' | 'delivered' | 'nothing';
+export type CommandEffect = 'taken' | 'refused' | 'delivered' | 'nothing';
 
 interface Page {
   readonly waiting: Map<string, CommandRecord>;
@@ -31,15 +35,15 @@ interface Page {
  * What the commands log says, folded: which commands wait for which sensor, and what became of the others.
  * Every reader of the log comes to the same, because limits are applied here, in the order of the log, and by the times in its entries.
  */
-export class CommandBook {
-  private readonly limits: BookLimits;
+export class CommandIndex {
+  private readonly limits: CommandIndexLimits;
   private readonly pages = new Map<string, Page>();
   /** Every command remembered, and its page; those that are done in the order in which they were. */
   private readonly done = new Map<string, Page>();
   private waitingCount = 0;
   private bytes = 0;
 
-  constructor(limits: BookLimits = BOOK_LIMITS) {
+  constructor(limits: CommandIndexLimits = BOOK_LIMITS) {
     this.limits = limits;
   }
 
@@ -48,7 +52,7 @@ export class CommandBook {
     return this.waitingCount;
   }
 
-  fold(entry: CommandEntry): Folded {
+  fold(entry: CommandEntry): CommandEffect {
     if (entry.kind === 'queued') return this.take(entry.command);
     if (entry.kind !== 'delivered') return 'nothing';
     const page = this.pages.get(keyOf(entry.farm, entry.sensor));
@@ -94,7 +98,7 @@ export class CommandBook {
     return [...this.pages.values()].flatMap((page) => this.expireIn(page, now));
   }
 
-  private take(command: Command): Folded {
+  private take(command: Command): CommandEffect {
     const key = keyOf(command.farm, command.sensor);
     const page: Page = this.pages.get(key) ?? { waiting: new Map(), done: new Map() };
     if (page.waiting.has(command.id) || page.done.has(command.id)) return 'nothing';

@@ -56,14 +56,14 @@ const entry = z.union([
   z.tuple([z.literal(1), z.literal('claim'), word, word, word, z.number(), z.boolean()]),
   z.tuple([z.literal(1), z.literal('mark'), word]),
 ]);
-type Row = z.infer<typeof entry>;
+type CommandRow = z.infer<typeof entry>;
 
 /** The bytes of an entry, for the commands log. */
 export function encodeCommandEntry(entry: CommandEntry): Uint8Array {
   return packr.pack(toRow(entry));
 }
 
-function toRow(entry: CommandEntry): Row {
+function toRow(entry: CommandEntry): CommandRow {
   switch (entry.kind) {
     case 'queued': {
       const { id, farm, sensor, payload, at, expires, by } = entry.command;

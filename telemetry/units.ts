@@ -8,9 +8,9 @@ interface Unit {
   readonly offset: number;
 }
 
-type Row = readonly [symbols: string, factor: number, offset?: number];
+type UnitRow = readonly [symbols: string, factor: number, offset?: number];
 
-const GROUPS: Readonly<Record<string, readonly Row[]>> = {
+const GROUPS: Readonly<Record<string, readonly UnitRow[]>> = {
   temperature: [
     ['°C C Cel degC celsius', 1],
     ['°F F degF fahrenheit', 5 / 9, -160 / 9],

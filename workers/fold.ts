@@ -1,7 +1,7 @@
 import type { Store } from '../backbone/ports/store.ts';
 import { explain, StoreRejected, WriteTooLarge } from '../core/errors.ts';
 import type { Reading } from '../telemetry/reading.ts';
-import { isOutage, type Patience } from './outage.ts';
+import { isOutage, type OutageGate } from './outage.ts';
 
 export interface FoldLimits {
   /** Most readings in one write. */
@@ -24,7 +24,7 @@ const FEWEST_READINGS = 100;
 
 export interface FoldParts {
   readonly store: Store;
-  readonly patience: Patience;
+  readonly patience: OutageGate;
   /** Keeps a reading that the store refuses for good. */
   readonly setAside: (reading: Reading, explanation: string) => Promise<void>;
   /** Told of every write that the store took. */
@@ -32,7 +32,7 @@ export interface FoldParts {
 }
 
 /** Whoever called `write`, and how many pieces of theirs are still on their way. */
-interface Caller {
+interface FoldCaller {
   pieces: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -40,7 +40,7 @@ interface Caller {
 
 interface Piece {
   readonly readings: readonly Reading[];
-  readonly caller: Caller;
+  readonly caller: FoldCaller;
 }
 
 /**

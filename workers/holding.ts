@@ -1,19 +1,19 @@
 /** Most that may be at work at once. A bound is overstepped by one queue message at most. */
-export interface HoldingLimits {
+export interface WorkLimits {
   readonly readings: number;
   /** Of queue messages, as they came. */
   readonly bytes: number;
 }
 
 /** One queue message's place among those at work. */
-export interface Place {
+export interface WorkSlot {
   /** Says how many readings were in it; until then nobody else is let in. */
   counted(readings: number): void;
   /** Gives the place back. */
   leave(): void;
 }
 
-interface Waiting {
+interface WaitingMessage {
   readonly bytes: number;
   readonly alone: boolean;
   readonly letIn: () => void;
@@ -23,16 +23,16 @@ interface Waiting {
  * Bounds what a worker holds in memory, and lets messages in by their order. How many messages may wait in front of it is the
  * queue's prefetch; those have not been unpacked.
  */
-export class Holding {
-  private readonly limits: HoldingLimits;
-  private readonly line: Waiting[] = [];
+export class WorkBudget {
+  private readonly limits: WorkLimits;
+  private readonly line: WaitingMessage[] = [];
   private counting = false;
   private alone = false;
   private inside = 0;
   private readings = 0;
   private bytes = 0;
 
-  constructor(limits: HoldingLimits) {
+  constructor(limits: WorkLimits) {
     this.limits = limits;
   }
 
@@ -47,18 +47,18 @@ export class Holding {
   }
 
   /** Resolves when there is room; `alone`: when nothing else is at work, and nothing else is let in until it leaves. */
-  enter(bytes: number, alone = false): Promise<Place> {
+  enter(bytes: number, alone = false): Promise<WorkSlot> {
     return new Promise((resolve) => {
       this.line.push({ bytes, alone, letIn: () => resolve(this.place(bytes, alone)) });
       this.pump();
     });
   }
 
-  private place(bytes: number, alone: boolean): Place {
+  private place(bytes: number, alone: boolean): WorkSlot {
     let readings = 0;
     let counted = false;
     let left = false;
-    const place: Place = {
+    const place: WorkSlot = {
       counted: (count) => {
         if (counted || left) return;
         counted = true;
@@ -92,7 +92,7 @@ export class Holding {
     }
   }
 
-  private hasRoomFor(next: Waiting): boolean {
+  private hasRoomFor(next: WaitingMessage): boolean {
     if (this.counting || this.alone) return false;
     if (next.alone) return this.inside === 0;
     return this.readings < this.limits.readings && this.bytes < this.limits.bytes;

@@ -12,13 +12,13 @@ const LONGEST_ASKED_MS = 60_000;
 const CALM_MS = 2_000;
 
 /** Whom work is waited for: a port. */
-interface Other {
+interface WatchedPort {
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
 }
 
 /** Leave to make one attempt. It ends with exactly one of the two. */
-export interface Turn {
+export interface Attempt {
   /** The other side answered, be it that it refuses what it was given for good. */
   worked(): void;
   /** It is away, or told us to wait. */
@@ -32,9 +32,9 @@ export interface Turn {
  * pause with full jitter that grows; the first attempt that works lets all of them go on at once. The pause is cut short when the port
  * says that it is back. An outage is said in one line when it begins and one when it ends.
  */
-export class Patience {
+export class OutageGate {
   private readonly what: string;
-  private readonly other: Other;
+  private readonly other: WatchedPort;
   private readonly log: Logger;
   private readonly signal: AbortSignal;
   private readonly unwatch: () => void;
@@ -46,7 +46,7 @@ export class Patience {
   private calm: NodeJS.Timeout | undefined;
   private readonly listeners = new Set<() => void>();
 
-  constructor(what: string, other: Other, log: Logger, signal: AbortSignal) {
+  constructor(what: string, other: WatchedPort, log: Logger, signal: AbortSignal) {
     this.what = what;
     this.other = other;
     this.log = log;
@@ -75,7 +75,7 @@ export class Patience {
   }
 
   /** Resolves when an attempt may be made. Rejects when the signal is aborted meanwhile. */
-  async turn(): Promise<Turn> {
+  async turn(): Promise<Attempt> {
     while (this.away) {
       if (this.signal.aborted) throw new Error(`stopped while ${this.what} was away`);
       if (!this.probing) return await this.probe(this.away);
@@ -105,7 +105,7 @@ export class Patience {
     }
   }
 
-  private async probe(away: { tries: number; askedMs: number }): Promise<Turn> {
+  private async probe(away: { tries: number; askedMs: number }): Promise<Attempt> {
     this.probing = true;
     this.wake = new AbortController();
     const ms = Math.max(backoff(away.tries, FIRST_PAUSE_MS, LONGEST_PAUSE_MS), away.askedMs);

@@ -10,9 +10,9 @@ import { type Batch, changedBy, type DeadLetter, decodeBatch, encodeLive, type L
 import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import { Fold } from './fold.ts';
-import { Holding, type HoldingLimits } from './holding.ts';
-import { Patience } from './outage.ts';
-import { Suspects } from './suspects.ts';
+import { WorkBudget, type WorkLimits } from './holding.ts';
+import { OutageGate } from './outage.ts';
+import { PoisonIsolation } from './suspects.ts';
 import { rejectedByStore, unreadable, type Validate } from './validate.ts';
 
 export interface PipelineParts {
@@ -26,7 +26,7 @@ export interface PipelineParts {
   readonly log: Logger;
   readonly counters: WorkerCounters;
   readonly validate: Validate;
-  readonly holding: HoldingLimits;
+  readonly holding: WorkLimits;
   /** Called whenever something got on. */
   readonly progressed: () => void;
 }
@@ -47,10 +47,10 @@ const DELIVERIES_IN_COMPANY = 3;
 export class Pipeline {
   private readonly parts: PipelineParts;
   private readonly stopping = new AbortController();
-  private readonly holding: Holding;
+  private readonly holding: WorkBudget;
   private readonly fold: Fold;
-  private readonly suspects: Suspects;
-  private readonly patience: { store: Patience; live: Patience; dead: Patience };
+  private readonly suspects: PoisonIsolation;
+  private readonly patience: { store: OutageGate; live: OutageGate; dead: OutageGate };
   private readonly inHand = new Set<{ readonly oldest: number }>();
   private readonly giveUps = new Set<(error: Error) => void>();
 
@@ -58,11 +58,11 @@ export class Pipeline {
     const { store, live, dead, log, counters } = parts;
     const { signal } = this.stopping;
     this.parts = parts;
-    this.holding = new Holding(parts.holding);
+    this.holding = new WorkBudget(parts.holding);
     this.patience = {
-      store: new Patience('store', store, log, signal),
-      live: new Patience('live log', live, log, signal),
-      dead: new Patience('dead-letter log', dead, log, signal),
+      store: new OutageGate('store', store, log, signal),
+      live: new OutageGate('live log', live, log, signal),
+      dead: new OutageGate('dead-letter log', dead, log, signal),
     };
     this.fold = new Fold({
       store,
@@ -73,7 +73,7 @@ export class Pipeline {
         parts.progressed();
       },
     });
-    this.suspects = new Suspects({
+    this.suspects = new PoisonIsolation({
       open: parts.openTrials,
       log,
       signal,

@@ -2,11 +2,11 @@ import type { Log } from '../backbone/ports/log.ts';
 import { EncodingInvalid, explain } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { type Batch, type DeadLetter, decodeBatch, type Publish } from '../telemetry/batch.ts';
-import { isOutage, Patience } from './outage.ts';
-import { Trials, unitOf } from './trials.ts';
+import { isOutage, OutageGate } from './outage.ts';
+import { IsolationLog, unitOf } from './trials.ts';
 import { unreadable } from './validate.ts';
 
-export interface SuspectsParts {
+export interface PoisonIsolationParts {
   /** Opens the log of trials. Rejects with LogUnavailable. */
   readonly open: () => Promise<Log>;
   readonly log: Logger;
@@ -15,7 +15,7 @@ export interface SuspectsParts {
   readonly work: (part: Batch) => Promise<void>;
   readonly setAside: (letters: readonly DeadLetter[]) => Promise<void>;
   /** Whom work may have to wait for. */
-  readonly others: readonly Patience[];
+  readonly others: readonly OutageGate[];
 }
 
 /** A unit that took so many workers with it, with nothing else in hand, is guilty. */
@@ -28,11 +28,11 @@ const MOST_DEATHS = 2;
  * theirs, until a single publish stands alone and is set aside; everything else of the message has been worked off by then.
  * An outage that begins during a trial ends it without a verdict: a worker that is stopped while it waits must not count.
  */
-export class Suspects {
-  private readonly parts: SuspectsParts;
-  private opened: Promise<{ trials: Trials; patience: Patience }> | undefined;
+export class PoisonIsolation {
+  private readonly parts: PoisonIsolationParts;
+  private opened: Promise<{ trials: IsolationLog; patience: OutageGate }> | undefined;
 
-  constructor(parts: SuspectsParts) {
+  constructor(parts: PoisonIsolationParts) {
     this.parts = parts;
   }
 
@@ -96,16 +96,16 @@ export class Suspects {
     }
   }
 
-  private court(): Promise<{ trials: Trials; patience: Patience }> {
+  private court(): Promise<{ trials: IsolationLog; patience: OutageGate }> {
     this.opened ??= this.open();
     return this.opened;
   }
 
-  private async open(): Promise<{ trials: Trials; patience: Patience }> {
+  private async open(): Promise<{ trials: IsolationLog; patience: OutageGate }> {
     const { open, log, signal } = this.parts;
     try {
       const opened = await open();
-      return { trials: new Trials(opened), patience: new Patience('log of trials', opened, log, signal) };
+      return { trials: new IsolationLog(opened), patience: new OutageGate('log of trials', opened, log, signal) };
     } catch (error) {
       // The message goes back to the queue, and the next delivery opens it again.
       this.opened = undefined;

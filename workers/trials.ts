@@ -4,7 +4,7 @@ import type { Log } from '../backbone/ports/log.ts';
 import { Trimmed } from '../core/errors.ts';
 
 const record = z.object({ unit: z.string(), is: z.enum(['begun', 'ended']) });
-type Entry = z.infer<typeof record>;
+type TrialEntry = z.infer<typeof record>;
 
 const READ_AT_ONCE = 1_000;
 
@@ -14,7 +14,7 @@ const READ_AT_ONCE = 1_000;
  * The queue counts a death against everything that the dead worker held. So what came too often is tried alone, and that is written down
  * before and after, in a log that every worker reads. Begun more often than ended: so often it took a worker with it.
  */
-export class Trials {
+export class IsolationLog {
   private readonly log: Log;
   private readonly unfinished = new Map<string, number>();
   private readFrom = 0;
@@ -38,7 +38,7 @@ export class Trials {
     return this.append({ unit, is: 'ended' });
   }
 
-  private append(entry: Entry): Promise<void> {
+  private append(entry: TrialEntry): Promise<void> {
     return this.log.append(new TextEncoder().encode(JSON.stringify(entry)));
   }
 
@@ -57,7 +57,7 @@ export class Trials {
     }
   }
 
-  private note({ unit, is }: Entry): void {
+  private note({ unit, is }: TrialEntry): void {
     const count = (this.unfinished.get(unit) ?? 0) + (is === 'begun' ? 1 : -1);
     if (count === 0) this.unfinished.delete(unit);
     else this.unfinished.set(unit, count);

@@ -39,7 +39,7 @@ export interface ValidatorParts {
 export function createValidate({ registry, codecs }: ValidatorParts = {}): Validate {
   const rulebook = new Rulebook();
   return (batch, now) => {
-    const outcome: Outcome = { readings: [], dead: [], skipped: 0 };
+    const outcome: ValidationOutcome = { readings: [], dead: [], skipped: 0 };
     const waiting: Promise<void>[] = [];
     const current = registry?.current();
     for (const publish of batch.publishes) {
@@ -55,13 +55,13 @@ export function createValidate({ registry, codecs }: ValidatorParts = {}): Valid
   };
 }
 
-interface Outcome {
+interface ValidationOutcome {
   readonly readings: Reading[];
   readonly dead: DeadLetter[];
   skipped: number;
 }
 
-function add(outcome: Outcome, publish: Publish, { readings, refused, skipped }: Decoded, now: number): void {
+function add(outcome: ValidationOutcome, publish: Publish, { readings, refused, skipped }: Decoded, now: number): void {
   for (const reading of readings) outcome.readings.push(reading);
   outcome.skipped += skipped;
   const [first] = refused;

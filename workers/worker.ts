@@ -6,7 +6,7 @@ import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
 import { WorkerCounters } from './counters.ts';
-import type { HoldingLimits } from './holding.ts';
+import type { WorkLimits } from './holding.ts';
 import { Pipeline } from './pipeline.ts';
 import { createValidate, type Validate } from './validate.ts';
 import { Watchdog } from './watchdog.ts';
@@ -23,7 +23,7 @@ export interface WorkerOptions {
   readonly metrics?: Metrics;
   /** Queue messages that are fetched at once, whether at work or waiting for room: with `holding` the bound of a worker's memory. */
   readonly prefetch?: number;
-  readonly holding?: HoldingLimits;
+  readonly holding?: WorkLimits;
   /** What makes readings of publishes: without the registry's wishes unless it is given. */
   readonly validate?: Validate;
   /** How often the watchdog looks: it barks after thirty looks without progress. */
@@ -32,7 +32,7 @@ export interface WorkerOptions {
 
 const PREFETCH = 128;
 /** Room for two full writes under way, one being gathered, and some to spare. */
-const HOLDING: HoldingLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
+const HOLDING: WorkLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
 
 /**
  * One worker. Its whole story:

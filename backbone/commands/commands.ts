@@ -12,7 +12,12 @@ import {
   decodeCommandEntry,
   encodeCommandEntry,
 } from '../../telemetry/command.ts';
-import { BOOK_LIMITS, type BookLimits, CommandBook, type CommandRecord } from '../../telemetry/command-book.ts';
+import {
+  BOOK_LIMITS,
+  CommandIndex,
+  type CommandIndexLimits,
+  type CommandRecord,
+} from '../../telemetry/command-book.ts';
 import type { Follower, Log, LogEntry } from '../ports/log.ts';
 
 const RETRY_MS = 1_000;
@@ -53,12 +58,12 @@ export interface CommandCounts {
 export class Commands {
   private readonly log: Log;
   private readonly logger: Logger;
-  private readonly limits: BookLimits;
+  private readonly limits: CommandIndexLimits;
   private readonly listeners = new Set<CommandListener>();
   private readonly verdicts = new Map<string, (taken: boolean) => void>();
   private readonly stopping = new AbortController();
   private readonly counts: CommandCounts = { queued: 0, refused: 0, delivered: 0, expired: 0 };
-  private book: CommandBook;
+  private book: CommandIndex;
   private follower: Follower | undefined;
   private running: Promise<void> = Promise.resolve();
   private sweeper: NodeJS.Timeout | undefined;
@@ -66,15 +71,15 @@ export class Commands {
   private unreadable = 0;
   private readonly clock = new ClockWatch();
 
-  private constructor(log: Log, logger: Logger, limits: BookLimits) {
+  private constructor(log: Log, logger: Logger, limits: CommandIndexLimits) {
     this.log = log;
     this.logger = logger;
     this.limits = limits;
-    this.book = new CommandBook(limits);
+    this.book = new CommandIndex(limits);
   }
 
   /** Resolves when the log was read to its end. Rejects with LogUnavailable. Closing leaves `log` open. */
-  static async open(log: Log, logger: Logger, limits: BookLimits = BOOK_LIMITS): Promise<Commands> {
+  static async open(log: Log, logger: Logger, limits: CommandIndexLimits = BOOK_LIMITS): Promise<Commands> {
     const commands = new Commands(log, logger, limits);
     const follower = await commands.follow();
     commands.running = commands.goOn(follower);
@@ -83,7 +88,7 @@ export class Commands {
   }
 
   /** For a log that cannot be reached yet, perhaps: it is read as soon as it can be. Until then nothing waits for anybody. */
-  static openLate(log: Log, logger: Logger, limits: BookLimits = BOOK_LIMITS): Commands {
+  static openLate(log: Log, logger: Logger, limits: CommandIndexLimits = BOOK_LIMITS): Commands {
     const commands = new Commands(log, logger, limits);
     commands.running = commands.goOn(undefined);
     commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
@@ -202,7 +207,7 @@ export class Commands {
 
   /** Begins to follow from the oldest entry, and resolves when all that was there at the start was read. */
   private async follow(): Promise<Follower> {
-    const book = new CommandBook(this.limits);
+    const book = new CommandIndex(this.limits);
     const mark = randomUUID();
     let caughtUp = () => {};
     const complete = new Promise<void>((resolve) => {
@@ -231,7 +236,7 @@ export class Commands {
     return follower;
   }
 
-  private take(book: CommandBook, entry: CommandEntry): void {
+  private take(book: CommandIndex, entry: CommandEntry): void {
     const folded = book.fold(entry);
     if (book !== this.book) return;
     if (folded === 'taken') this.counts.queued += 1;

@@ -7,7 +7,7 @@ import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.t
 import { type DeadMark, encodeMark } from '../../telemetry/dead-mark.ts';
 import type { Log } from '../ports/log.ts';
 import { DeadFollower } from './follower.ts';
-import { type Account, DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaOptions, usedOf } from './quota.ts';
+import { DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaAccount, type QuotaOptions, usedOf } from './quota.ts';
 
 /** While a sensor is over its quota, one letter in so long says so. */
 const SAY_AGAIN_MS = 6 * 3_600_000;
@@ -46,7 +46,7 @@ export class DeadLetters {
   private readonly writer: string;
   private readonly follower: DeadFollower;
   private readonly now: () => number;
-  private readonly sayings = new WeakMap<Account, Sayings>();
+  private readonly sayings = new WeakMap<QuotaAccount, Sayings>();
   private readonly counted: Counter<'reason' | 'kept'> | undefined;
   private readonly reasons = new LabelValues();
 
@@ -143,7 +143,7 @@ export class DeadLetters {
     return { isWithin: false, admitted };
   }
 
-  private warn({ publish: { farm, sensor } }: DeadLetter, account: Account): void {
+  private warn({ publish: { farm, sensor } }: DeadLetter, account: QuotaAccount): void {
     const sayings = this.sayingsOf(account);
     const isNear = isNearlyUsed(account);
     if (isNear && !sayings.warned) {
@@ -156,7 +156,7 @@ export class DeadLetters {
     sayings.warned = isNear;
   }
 
-  private overQuota(letter: DeadLetter, account: Account): DeadLetter | undefined {
+  private overQuota(letter: DeadLetter, account: QuotaAccount): DeadLetter | undefined {
     const sayings = this.sayingsOf(account);
     const { unsaid } = sayings;
     const reason = unsaid.has(letter.reason) || unsaid.size < MOST_REASONS ? letter.reason : 'other';
@@ -181,7 +181,7 @@ export class DeadLetters {
     return { ...letter, reason: OVER_QUOTA, explanation };
   }
 
-  private sayingsOf(account: Account): Sayings {
+  private sayingsOf(account: QuotaAccount): Sayings {
     const sayings = this.sayings.get(account) ?? {
       unsaid: new Map<string, number>(),
       saidAt: undefined,

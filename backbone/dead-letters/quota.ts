@@ -33,7 +33,7 @@ export interface QuotaOptions {
 }
 
 /** What is left of a quota, in bytes, and since when that is so, Unix ms. */
-export interface Account {
+export interface QuotaAccount {
   readonly quota: DeadQuota;
   bytes: number;
   at: number;
@@ -42,10 +42,10 @@ export interface Account {
 /** What sensors have put into the dead-letter log, against their quotas. Times are Unix ms. */
 export class DeadQuotas {
   /** Of all sensors together, where there is such a limit. */
-  readonly all: Account | undefined;
+  readonly all: QuotaAccount | undefined;
   private readonly quota: DeadQuota;
   private readonly nobodysQuota: DeadQuota;
-  private readonly accounts = new LRUCache<string, Account>({ max: MOST_SENSORS });
+  private readonly accounts = new LRUCache<string, QuotaAccount>({ max: MOST_SENSORS });
 
   constructor({ quota, nobodysQuota, allQuota }: QuotaOptions) {
     this.quota = quota ?? SENSOR_QUOTA;
@@ -54,7 +54,7 @@ export class DeadQuotas {
   }
 
   /** Charges a letter that is about to be kept; answers the account that has no room for it, which is then not charged. */
-  charge(letter: DeadLetter, now: number): Account | undefined {
+  charge(letter: DeadLetter, now: number): QuotaAccount | undefined {
     const size = sizeOf(letter);
     const own = this.of(letter, now);
     for (const account of [own, this.all]) if (account && account.at - now > SET_BACK_MS) account.at = now;
@@ -75,7 +75,7 @@ export class DeadQuotas {
   }
 
   /** A letter's own account as it is at `now`. */
-  of({ publish: { farm, sensor } }: DeadLetter, now: number): Account {
+  of({ publish: { farm, sensor } }: DeadLetter, now: number): QuotaAccount {
     const key = `${farm}/${sensor}`;
     const quota = farm === '' ? this.nobodysQuota : this.quota;
     const account = this.accounts.get(key) ?? { quota, bytes: quota.bytes, at: now };
@@ -93,17 +93,17 @@ export class DeadQuotas {
   }
 }
 
-export function isNearlyUsed(account: Account): boolean {
+export function isNearlyUsed(account: QuotaAccount): boolean {
   return account.bytes < account.quota.bytes * NEARLY_USED;
 }
 
 /** The used share of a quota, 0 to 1. */
-export function usedOf({ bytes, quota }: Account): number {
+export function usedOf({ bytes, quota }: QuotaAccount): number {
   return 1 - bytes / quota.bytes;
 }
 
 /** The account as it is at `now`: what may be put in has grown since it was last looked at. */
-function grown(account: Account, now: number): Account {
+function grown(account: QuotaAccount, now: number): QuotaAccount {
   const { quota } = account;
   const growth = (Math.max(0, now - account.at) / DAY_MS) * quota.bytesADay;
   account.bytes = Math.min(quota.bytes, account.bytes + growth);

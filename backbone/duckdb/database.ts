@@ -9,10 +9,10 @@ import {
 } from '@duckdb/node-api';
 import pLimit from 'p-limit';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
-import type { Brought, Bucket, Days, HistoryQuery, LatestValue } from '../ports/store.ts';
+import type { Brought, Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
-import { Newest } from './newest.ts';
-import type { Rows, Settings } from './protocol.ts';
+import { NewestValues } from './newest.ts';
+import type { RowColumns, Settings } from './protocol.ts';
 import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
 
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
@@ -31,7 +31,7 @@ export class Database {
   private readonly reading = new Map<DuckDBConnection, number | undefined>();
   /** Histories that somebody waits for. */
   private readonly asked = new Set<number>();
-  private readonly newest = new Newest();
+  private readonly newest = new NewestValues();
   private loading: Promise<void> | undefined;
 
   private constructor(instance: DuckDBInstance, writer: DuckDBConnection) {
@@ -49,7 +49,7 @@ export class Database {
   }
 
   /** Resolves when the rows are committed and on disk. */
-  async write(rows: Rows): Promise<void> {
+  async write(rows: RowColumns): Promise<void> {
     const appender = await this.writer.createAppender(TABLE);
     for (let from = 0; from < rows.ts.length; from += CHUNK) appender.appendDataChunk(chunkOf(rows, from));
     // Commits, and waits for the disk.
@@ -70,7 +70,7 @@ export class Database {
   }
 
   /** `id` names it for `leave`, after which it rejects. */
-  async history(id: number, query: HistoryQuery): Promise<Bucket[]> {
+  async history(id: number, query: HistoryQuery): Promise<HistoryBucket[]> {
     this.asked.add(id);
     try {
       const { bucket } = query;
@@ -127,7 +127,7 @@ export class Database {
     }
   }
 
-  private remember({ names, farm, sensor, metric, ts, value, received }: Rows): void {
+  private remember({ names, farm, sensor, metric, ts, value, received }: RowColumns): void {
     const name = (places: Uint32Array, row: number) => names[places[row] ?? 0] ?? '';
     for (let row = 0; row < ts.length; row += 1) {
       this.newest.written(name(farm, row), {
@@ -155,7 +155,7 @@ export class Database {
   }
 }
 
-function toBuckets(rows: readonly DuckDBValue[][]): Bucket[] {
+function toBuckets(rows: readonly DuckDBValue[][]): HistoryBucket[] {
   return rows.map(([ts, last, min, max, mean, count, received]) => ({
     ts: Number(ts),
     last: Number(last),
@@ -168,7 +168,7 @@ function toBuckets(rows: readonly DuckDBValue[][]): Bucket[] {
 }
 
 /** The rows beginning at `from` as DuckDB takes them, at most a chunk. */
-function chunkOf(rows: Rows, from: number): DuckDBDataChunk {
+function chunkOf(rows: RowColumns, from: number): DuckDBDataChunk {
   const to = Math.min(from + CHUNK, rows.ts.length);
   const names = (places: Uint32Array) => Array.from(places.subarray(from, to), (place) => rows.names[place] ?? '');
   const whole = (column: Float64Array) => Array.from(column.subarray(from, to), BigInt);

@@ -4,7 +4,7 @@ import type { Brought, LatestValue } from '../ports/store.ts';
  * The newest value of every metric of every sensor, kept in memory so that asking for it does not read years of data.
  * As large as there are sensors × metrics.
  */
-export class Newest {
+export class NewestValues {
   private readonly farms = new Map<string, Map<string, Map<string, LatestValue>>>();
 
   /** Takes a value that was just written: it counts unless a newer one is known. */

@@ -1,5 +1,5 @@
 import type { Reading } from '../../telemetry/reading.ts';
-import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue } from '../ports/store.ts';
+import type { Brought, ExportQuery, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 
 /** What the store's thread and the rest of the process say to each other. */
 
@@ -10,7 +10,7 @@ export interface Settings {
 }
 
 /** Values by column; `farm`, `sensor` and `metric` are places in `names`. Numbers move to the thread without being copied. */
-export interface Rows {
+export interface RowColumns {
   readonly names: readonly string[];
   readonly farm: Uint32Array<ArrayBuffer>;
   readonly sensor: Uint32Array<ArrayBuffer>;
@@ -21,7 +21,7 @@ export interface Rows {
 }
 
 export type Ask =
-  | { readonly is: 'write'; readonly rows: Rows }
+  | { readonly is: 'write'; readonly rows: RowColumns }
   | { readonly is: 'latest'; readonly farm: string }
   | { readonly is: 'broughtBy'; readonly sensors: readonly string[] }
   | { readonly is: 'history'; readonly query: HistoryQuery }
@@ -33,26 +33,26 @@ export type Ask =
   | { readonly is: 'leave'; readonly of: number }
   | { readonly is: 'close' };
 
-export interface Request {
+export interface StoreRequest {
   readonly id: number;
   readonly ask: Ask;
 }
 
-export type Answer =
+export type StoreAnswer =
   | { readonly is: 'done' }
   | { readonly is: 'values'; readonly values: LatestValue[] }
   | { readonly is: 'brought'; readonly brought: Brought[] }
-  | { readonly is: 'buckets'; readonly buckets: Bucket[] };
+  | { readonly is: 'buckets'; readonly buckets: HistoryBucket[] };
 
-export type Reply =
+export type StoreReply =
   | { readonly is: 'open' }
-  | { readonly is: 'answer'; readonly id: number; readonly answer: Answer }
+  | { readonly is: 'answer'; readonly id: number; readonly answer: StoreAnswer }
   | { readonly is: 'failed'; readonly id: number; readonly why: string }
   /** The thread's last word: it can do nothing more. */
   | { readonly is: 'broken'; readonly why: string };
 
 /** Readings as rows, one a value. */
-export function toRows(readings: readonly Reading[]): Rows {
+export function toRows(readings: readonly Reading[]): RowColumns {
   let count = 0;
   for (const reading of readings) for (const _ in reading.values) count += 1;
   const places = new Map<string, number>();
@@ -89,6 +89,6 @@ export function toRows(readings: readonly Reading[]): Rows {
 }
 
 /** The memory of `rows` that moves to the thread. */
-export function movable(rows: Rows): ArrayBuffer[] {
+export function movable(rows: RowColumns): ArrayBuffer[] {
   return [rows.farm, rows.sensor, rows.metric, rows.ts, rows.value, rows.received].map((column) => column.buffer);
 }

@@ -5,7 +5,7 @@ import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Disk, Disks } from '../files/disk.ts';
-import type { Brought, Bucket, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+import type { Brought, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
 import { movable, type Settings, toRows } from './protocol.ts';
 import { DuckdbThread } from './thread.ts';
@@ -108,7 +108,7 @@ class DuckdbStore implements Store {
     return (await this.unlessClosed(this.usable().call({ is: 'broughtBy', sensors }, 'brought'))).brought;
   }
 
-  async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {
+  async history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]> {
     const thread = this.usable();
     signal?.throwIfAborted();
     refuseWidth(query.bucket);

@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import { threadEntry } from '../../core/thread.ts';
-import type { Answer, Ask, Reply, Request, Settings } from './protocol.ts';
+import type { Ask, Settings, StoreAnswer, StoreReply, StoreRequest } from './protocol.ts';
 
-type AnswerTo<K extends Answer['is']> = Extract<Answer, { is: K }>;
+type AnswerTo<K extends StoreAnswer['is']> = Extract<StoreAnswer, { is: K }>;
 
-interface Waiting {
-  answer(answer: Answer): void;
+interface PendingCall {
+  answer(answer: StoreAnswer): void;
   fail(why: string): void;
 }
 
@@ -25,7 +25,7 @@ export class DuckdbThread {
   /** Resolves, with why, when the thread is gone and its files are released. */
   readonly ended: Promise<string>;
   private readonly worker: Worker;
-  private readonly waiting = new Map<number, Waiting>();
+  private readonly waiting = new Map<number, PendingCall>();
   private lastId = 0;
   private why = 'it ended by itself';
   private gone = false;
@@ -44,7 +44,7 @@ export class DuckdbThread {
       this.why = explain(error);
     });
     this.opened = new Promise((resolve, reject) => {
-      this.worker.on('message', (reply: Reply) => {
+      this.worker.on('message', (reply: StoreReply) => {
         if (reply.is === 'open') resolve();
         else this.take(reply);
       });
@@ -57,12 +57,12 @@ export class DuckdbThread {
   }
 
   /** Asks the thread; resolves to its answer, which has to be of `kind`. Rejects with StoreUnavailable. */
-  call<K extends Answer['is']>(ask: Ask, kind: K, move: ArrayBuffer[] = []): Promise<AnswerTo<K>> {
+  call<K extends StoreAnswer['is']>(ask: Ask, kind: K, move: ArrayBuffer[] = []): Promise<AnswerTo<K>> {
     return this.begin(ask, kind, move).answer;
   }
 
   /** As `call`, and tells the request's id as well. */
-  begin<K extends Answer['is']>(
+  begin<K extends StoreAnswer['is']>(
     ask: Ask,
     kind: K,
     move: ArrayBuffer[] = [],
@@ -79,7 +79,7 @@ export class DuckdbThread {
         answer: (given) => (isOf(given, kind) ? resolve(given) : fail(`it answered ${given.is} to ${ask.is}`)),
         fail,
       });
-      this.worker.postMessage({ id, ask } satisfies Request, move);
+      this.worker.postMessage({ id, ask } satisfies StoreRequest, move);
     });
     return { id, answer };
   }
@@ -92,7 +92,7 @@ export class DuckdbThread {
     await this.ended;
   }
 
-  private take(reply: Exclude<Reply, { is: 'open' }>): void {
+  private take(reply: Exclude<StoreReply, { is: 'open' }>): void {
     if (reply.is === 'broken') {
       this.why = reply.why;
       return;
@@ -104,6 +104,6 @@ export class DuckdbThread {
   }
 }
 
-function isOf<K extends Answer['is']>(answer: Answer, kind: K): answer is AnswerTo<K> {
+function isOf<K extends StoreAnswer['is']>(answer: StoreAnswer, kind: K): answer is AnswerTo<K> {
   return answer.is === kind;
 }

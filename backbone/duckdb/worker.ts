@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { explain } from '../../core/errors.ts';
 import { Database } from './database.ts';
-import type { Answer, Ask, Reply, Request, Settings } from './protocol.ts';
+import type { Ask, Settings, StoreAnswer, StoreReply, StoreRequest } from './protocol.ts';
 import { exported } from './sql.ts';
 
 /**
@@ -14,11 +14,11 @@ import { exported } from './sql.ts';
 
 const settings: Settings = workerData;
 
-function say(reply: Reply): void {
+function say(reply: StoreReply): void {
   parentPort?.postMessage(reply);
 }
 
-async function answer(database: Database, { id, ask }: Request): Promise<Answer> {
+async function answer(database: Database, { id, ask }: StoreRequest): Promise<StoreAnswer> {
   switch (ask.is) {
     case 'write':
       await database.write(ask.rows);
@@ -43,7 +43,7 @@ async function answer(database: Database, { id, ask }: Request): Promise<Answer>
   }
 }
 
-async function serve(database: Database, request: Request): Promise<void> {
+async function serve(database: Database, request: StoreRequest): Promise<void> {
   try {
     say({ is: 'answer', id: request.id, answer: await answer(database, request) });
   } catch (error) {
@@ -72,7 +72,7 @@ process.once('uncaughtException', (error) => end(explain(error)));
 
 try {
   const database = await Database.open(settings);
-  parentPort?.on('message', (request: Request) => void serve(database, request));
+  parentPort?.on('message', (request: StoreRequest) => void serve(database, request));
   say({ is: 'open' });
 } catch (error) {
   end(explain(error));

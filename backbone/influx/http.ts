@@ -3,7 +3,7 @@ import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { InfluxAddress } from './address.ts';
 
 /** Some rows of one series of one statement's result. A large result comes in many. */
-export interface Rows {
+export interface ResultRows {
   /** Which of the query's statements, from 0. */
   readonly statement: number;
   readonly tags: Readonly<Record<string, string>>;
@@ -62,7 +62,7 @@ export async function* query(
   address: InfluxAddress,
   q: string,
   { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
-): AsyncGenerator<Rows> {
+): AsyncGenerator<ResultRows> {
   const silence = new AbortController();
   const stop = () => silence.abort(new Error('it was broken off'));
   if (signal.aborted) stop();
@@ -121,7 +121,7 @@ async function* lines(answer: Response, timely: <T>(work: Promise<T>) => Promise
   }
 }
 
-function* rowsIn(text: string): Generator<Rows> {
+function* rowsIn(text: string): Generator<ResultRows> {
   if (text.trim() === '') return;
   const { error, results } = line.parse(parse(text));
   if (error !== undefined) throw new StoreUnavailable(`InfluxDB: ${error}`);

@@ -1,6 +1,6 @@
 import type { DayRun } from '../../telemetry/calendar.ts';
 import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
-import type { Range } from '../ports/store-checks.ts';
+import type { TimeRange } from '../ports/store-checks.ts';
 
 /** InfluxQL statements. Every name and every string in them goes through `name` or `text`. */
 
@@ -38,13 +38,13 @@ export function extent(query: HistoryQuery): string {
 }
 
 /** Part of a range, and the buckets it is cut into: `width` ms wide, one begins at `begin`. */
-export interface Cut extends Range {
+export interface RangeCut extends TimeRange {
   readonly width: number;
   readonly begin: number;
 }
 
 /** The runs of equal days within a range, each as a cut of its own. */
-export function cutsOf(runs: readonly DayRun[], range: Range): Cut[] {
+export function cutsOf(runs: readonly DayRun[], range: TimeRange): RangeCut[] {
   return runs.map(({ from, length, count }) => ({
     from: Math.max(from, range.from),
     to: Math.min(from + count * length, range.to),
@@ -57,7 +57,7 @@ export function cutsOf(runs: readonly DayRun[], range: Range): Cut[] {
  * Two statements. The first gives buckets with columns last, min, max, count, received; of a bucket with other metrics only, all but `received` are null.
  * The second gives the mean of each bucket that has one. (All in one would have to ask each sensor for everything: five times as slow.)
  */
-export function history(query: HistoryQuery, cut: Cut): string {
+export function history(query: HistoryQuery, cut: RangeCut): string {
   const mean = `SELECT mean(${name(query.metric)})`;
   const source = from(query, cut);
   const means =
@@ -66,7 +66,7 @@ export function history(query: HistoryQuery, cut: Cut): string {
 }
 
 /** As `history`, for values so large that their sum is infinite: of the mean, the `SHRINK`th part. */
-export function historyOfGiants(query: HistoryQuery, cut: Cut): string {
+export function historyOfGiants(query: HistoryQuery, cut: RangeCut): string {
   const small = `SELECT ${name(query.metric)} / ${SHRINK} AS "small" ${from(query, cut)}`;
   const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
   return `${ends(query, cut)}; ${meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)}`;
@@ -75,7 +75,7 @@ export function historyOfGiants(query: HistoryQuery, cut: Cut): string {
 export const SHRINK = 2 ** 30;
 
 /** `own` selects a column of this name: the mean of one sensor in a bucket. */
-function meanOfMeans(own: string, cut: Cut): string {
+function meanOfMeans(own: string, cut: RangeCut): string {
   // A bucket that the range begins within stands for itself by its begin.
   const first = cut.from - ((cut.from - cut.begin) % cut.width);
   const time = `WHERE time >= ${first}ms AND time < ${cut.to}ms`;
@@ -87,12 +87,12 @@ export function points(query: ExportQuery, metrics: readonly string[]): string {
   return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, query)}`;
 }
 
-function ends(query: HistoryQuery, cut: Cut): string {
+function ends(query: HistoryQuery, cut: RangeCut): string {
   const aggregates = ['last', 'min', 'max', 'count'].map((aggregate) => `${aggregate}(${name(query.metric)})`);
   return `SELECT ${aggregates.join(', ')}, max(${name(RECEIVED)}) ${from(query, cut)} ${by(cut)}`;
 }
 
-function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: Range): string {
+function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: TimeRange): string {
   const time = `time >= ${range.from}ms AND time < ${range.to}ms`;
   return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND ${anyOf(sensors)} AND ${time}`;
 }
@@ -101,6 +101,6 @@ function anyOf(sensors: readonly string[]): string {
   return `(${sensors.map((sensor) => `"sensor" = ${text(sensor)}`).join(' OR ')})`;
 }
 
-function by({ width, begin }: Cut, ...tags: readonly string[]): string {
+function by({ width, begin }: RangeCut, ...tags: readonly string[]): string {
   return `GROUP BY ${[`time(${width}ms, ${begin % width}ms)`, ...tags.map(name)].join(', ')} fill(none)`;
 }

@@ -5,7 +5,7 @@ import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
  * Where the connection to a server stands, as its calls tell: down after one that failed, up after one that did not.
  * While it is down `probe` is called every `everyMs`, so that it comes up again when nobody calls. Closed, it stays closed.
  */
-export class Standing {
+export class ObservedConnection {
   private readonly watched = new Watched();
   private readonly probe: () => Promise<void>;
   private readonly everyMs: number;

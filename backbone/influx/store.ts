@@ -2,12 +2,12 @@ import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/err
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { Brought, Bucket, Days, ExportQuery, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
-import { isMetric, isName, type Range, refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
+import type { Brought, Days, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+import { isMetric, isName, refuseUnstorable, refuseWidth, storable, type TimeRange } from '../ports/store-checks.ts';
 import { type InfluxAddress, parseInfluxUrl } from './address.ts';
-import { query as ask, InfiniteNumber, type Rows, versionOf } from './http.ts';
+import { query as ask, InfiniteNumber, type ResultRows, versionOf } from './http.ts';
 import * as ql from './ql.ts';
-import { Standing } from './standing.ts';
+import { ObservedConnection } from './standing.ts';
 import { InfluxWriter, isVersion1 } from './write.ts';
 
 export interface InfluxOptions {
@@ -65,7 +65,7 @@ class InfluxStore implements Store {
   private readonly address: InfluxAddress;
   private readonly writer: InfluxWriter;
   private readonly readTimeoutMs: number;
-  private readonly standing: Standing;
+  private readonly standing: ObservedConnection;
   private readonly writes = new Set<Promise<void>>();
   private readonly closing = new AbortController();
   private calls = 0;
@@ -75,7 +75,7 @@ class InfluxStore implements Store {
     this.address = address;
     this.writer = new InfluxWriter(address, version, limits.writeTimeoutMs);
     this.readTimeoutMs = limits.readTimeoutMs;
-    this.standing = new Standing(async () => {
+    this.standing = new ObservedConnection(async () => {
       await this.rows(ql.PROBE);
     }, limits.probeEveryMs);
   }
@@ -128,7 +128,7 @@ class InfluxStore implements Store {
     });
   }
 
-  async history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]> {
+  async history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]> {
     this.refuseClosed();
     signal?.throwIfAborted();
     const { bucket } = query;
@@ -183,15 +183,19 @@ class InfluxStore implements Store {
   }
 
   /** The part of the range that holds values, cut into runs of equal days: an open range must not cost a century of them. */
-  private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.Cut[]> {
+  private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.RangeCut[]> {
     const ends = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
     const [first, last] = ends;
     if (first === undefined || last === undefined) return [];
-    const held: Range = { from: first, to: last + 1 };
+    const held: TimeRange = { from: first, to: last + 1 };
     return ql.cutsOf(dayRuns(dayEdges(daysIn, held.from, held.to, days)), held);
   }
 
-  private async buckets(query: HistoryQuery, cuts: readonly ql.Cut[], signal?: AbortSignal): Promise<Bucket[]> {
+  private async buckets(
+    query: HistoryQuery,
+    cuts: readonly ql.RangeCut[],
+    signal?: AbortSignal,
+  ): Promise<HistoryBucket[]> {
     try {
       return toBuckets(await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal), 1);
     } catch (error) {
@@ -205,13 +209,13 @@ class InfluxStore implements Store {
     return keys.filter((key) => key !== ql.RECEIVED);
   }
 
-  private async rows(statements: string, signal?: AbortSignal): Promise<Rows[]> {
-    const found: Rows[] = [];
+  private async rows(statements: string, signal?: AbortSignal): Promise<ResultRows[]> {
+    const found: ResultRows[] = [];
     for await (const rows of this.ask(statements, signal)) found.push(rows);
     return found;
   }
 
-  private ask(statements: string, left?: AbortSignal): AsyncGenerator<Rows> {
+  private ask(statements: string, left?: AbortSignal): AsyncGenerator<ResultRows> {
     const signal = left ? AbortSignal.any([this.closing.signal, left]) : this.closing.signal;
     return ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal });
   }
@@ -252,7 +256,7 @@ class InfluxStore implements Store {
 }
 
 /** Joins the answers to statements that come in pairs: all but the means, then the means, each to be multiplied by `scale`. */
-function toBuckets(found: readonly Rows[], scale: number): Bucket[] {
+function toBuckets(found: readonly ResultRows[], scale: number): HistoryBucket[] {
   const rowsOf = (odd: number) =>
     found.filter(({ statement }) => statement % 2 === odd).flatMap(({ values }) => values);
   const means = new Map(rowsOf(1).map(([ts, mean]) => [ts, Number(mean) * scale]));

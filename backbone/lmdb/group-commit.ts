@@ -1,7 +1,7 @@
 import { explain } from '../../core/errors.ts';
 import { Watched } from '../../core/lifecycle.ts';
 
-interface Waiting<Change> {
+interface PendingWrite<Change> {
   readonly change: Change;
   readonly bytes: number;
   readonly resolve: () => void;
@@ -31,7 +31,7 @@ const DEFAULTS: GroupCommitLimits = { mostChanges: 4_096, mostBytes: 16 * 2 ** 2
 export class GroupCommit<Change> {
   private readonly commit: (changes: readonly Change[]) => Promise<void>;
   private readonly limits: GroupCommitLimits;
-  private waiting: Waiting<Change>[] = [];
+  private waiting: PendingWrite<Change>[] = [];
   private running: Promise<void> | undefined;
   private due = false;
   private retry: NodeJS.Timeout | undefined;
@@ -85,7 +85,7 @@ export class GroupCommit<Change> {
     this.running = undefined;
   }
 
-  private next(): Waiting<Change>[] {
+  private next(): PendingWrite<Change>[] {
     this.due = false;
     let bytes = 0;
     let count = 0;
@@ -100,7 +100,7 @@ export class GroupCommit<Change> {
     return taken;
   }
 
-  private async one(group: readonly Waiting<Change>[]): Promise<void> {
+  private async one(group: readonly PendingWrite<Change>[]): Promise<void> {
     const deadline = setTimeout(() => this.tooLate(group), this.limits.deadlineMs);
     try {
       await this.commit(group.map(({ change }) => change));
@@ -115,7 +115,7 @@ export class GroupCommit<Change> {
     }
   }
 
-  private tooLate(group: readonly Waiting<Change>[]): void {
+  private tooLate(group: readonly PendingWrite<Change>[]): void {
     this.late = new Error(`the disk did not answer in ${this.limits.deadlineMs} ms`);
     for (const { reject } of [...group, ...this.waiting]) reject(this.late);
     this.connection.set({ is: 'down', since: Date.now(), why: this.late.message });

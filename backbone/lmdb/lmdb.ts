@@ -3,17 +3,17 @@ import { dirname, join, resolve } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Disk, Disks, Use } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
-import { type Change, FileRoom, fillLockFile } from './room.ts';
+import { FileRoom, fillLockFile, type SizeChange } from './room.ts';
 
 /** What an environment holds beside its file. */
-interface Held {
+interface EnvironmentResources {
   readonly disk: Disk;
   readonly room: FileRoom;
   readonly letGo: () => Promise<void>;
 }
 
 /** The tables that a user makes when it has opened an environment. */
-const NEW_TABLES: Change = { puts: [100, 100, 100], removes: 0 };
+const NEW_TABLES: SizeChange = { puts: [100, 100, 100], removes: 0 };
 
 /**
  * A folder with one LMDB file, for this process alone.
@@ -26,9 +26,9 @@ const NEW_TABLES: Change = { puts: [100, 100, 100], removes: 0 };
  */
 export class Environment {
   private readonly root: RootDatabase<Buffer, number>;
-  private readonly held: Held;
+  private readonly held: EnvironmentResources;
 
-  private constructor(root: RootDatabase<Buffer, number>, held: Held) {
+  private constructor(root: RootDatabase<Buffer, number>, held: EnvironmentResources) {
     this.root = root;
     this.held = held;
   }
@@ -88,7 +88,7 @@ export class Environment {
    * Not to be called again before it has settled. Resolves when it is on disk and can be read; rejects with NoRoom, or the error of the
    * disk or of LMDB, and then nothing of it was kept.
    */
-  async write(change: Change, use: Use, changes: () => void): Promise<void> {
+  async write(change: SizeChange, use: Use, changes: () => void): Promise<void> {
     await this.held.disk.assertRoom(use);
     await this.held.room.provide(change, use);
     try {

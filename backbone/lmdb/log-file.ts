@@ -15,7 +15,7 @@ const stateSchema = z.object({
   /** Of a log of only copies: how long it has been open in all, ms. */
   lived: z.number().optional(),
 });
-type State = z.infer<typeof stateSchema>;
+type LogState = z.infer<typeof stateSchema>;
 
 /** A value is the time it was written, Unix ms as a double, and then the entry. */
 const TIME_BYTES = 8;
@@ -41,7 +41,7 @@ export class LogFile {
   private readonly table: Database<Buffer, number>;
   private readonly stateTable: Database<unknown, string>;
   private ages: Ages | undefined;
-  private state: State = { format: 1, epoch: randomUUID(), first: 0, next: 0, bytes: 0 };
+  private state: LogState = { format: 1, epoch: randomUUID(), first: 0, next: 0, bytes: 0 };
   /** The oldest offset that may be read. Ahead of the file while a transaction trims. */
   first = 0;
 
@@ -112,7 +112,7 @@ export class LogFile {
     }
     const first = (removed.at(-1) ?? this.state.first - 1) + 1;
     const lived = look ? { lived: look.lived } : {};
-    const next: State = { ...this.state, first, next: begin + values.length, bytes, ...lived };
+    const next: LogState = { ...this.state, first, next: begin + values.length, bytes, ...lived };
     // Readers are told at once: an entry that is being removed must not be promised to anybody.
     this.first = first;
     const puts = [STATE_BYTES, ...values.map((value) => value.length)];

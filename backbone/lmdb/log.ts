@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { Disks } from '../files/disk.ts';
-import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
+import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition } from '../ports/log.ts';
 import { GroupCommit } from './group-commit.ts';
 import { LogFile } from './log-file.ts';
 import { type Followed, LmdbFollower } from './log-follower.ts';
@@ -78,7 +78,7 @@ class LmdbLog implements Log, Followed {
     return follower;
   }
 
-  async head(): Promise<Head> {
+  async head(): Promise<LogHead> {
     this.assertOpen();
     return { epoch: this.file.epoch, first: this.file.first, next: this.file.next };
   }

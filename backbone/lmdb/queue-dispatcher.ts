@@ -1,7 +1,7 @@
 import { backoff, pause } from '../../core/timing.ts';
 import type { Consumer, Handler } from '../ports/queue.ts';
 import type { GroupCommit } from './group-commit.ts';
-import type { Change, Kept, QueueFile } from './queue-file.ts';
+import type { QueueChange, QueueFile, StoredMessage } from './queue-file.ts';
 
 /** Most failed messages that wait for their next attempt at once. With more, nothing new is begun until some have gone on. */
 const MOST_PAUSING = 1_000;
@@ -14,7 +14,7 @@ interface Returned {
 }
 
 /** One consumer: its handler, and how many messages it holds whose outcome is not yet on disk. */
-class Worker {
+class LocalConsumer {
   readonly handler: Handler;
   readonly prefetch: number;
   private readonly stopping = new AbortController();
@@ -65,27 +65,27 @@ class Worker {
  */
 export class Dispatcher {
   private readonly file: QueueFile;
-  private readonly commits: GroupCommit<Change>;
-  private readonly workers = new Set<Worker>();
+  private readonly commits: GroupCommit<QueueChange>;
+  private readonly workers = new Set<LocalConsumer>();
   private readonly pausing = new Set<NodeJS.Timeout>();
   private returned: Returned[] = [];
   /** Every message up to this one has been handed out for the first time. */
   cursor = 0;
 
-  constructor(file: QueueFile, commits: GroupCommit<Change>) {
+  constructor(file: QueueFile, commits: GroupCommit<QueueChange>) {
     this.file = file;
     this.commits = commits;
   }
 
   consume(handler: Handler, prefetch: number): Consumer {
-    const worker = new Worker(handler, prefetch);
+    const worker = new LocalConsumer(handler, prefetch);
     this.workers.add(worker);
     this.pump();
     return { stop: () => this.stopOne(worker), restart: () => this.pump() };
   }
 
   /** How many more messages workers will have room for once `changes` are on disk. */
-  roomAfter(changes: readonly Change[]): number {
+  roomAfter(changes: readonly QueueChange[]): number {
     const working = [...this.workers].some((worker) => !worker.stopped.aborted);
     return working ? this.room() + changes.filter(({ is }) => is === 'done' || is === 'failed').length : 0;
   }
@@ -109,7 +109,7 @@ export class Dispatcher {
     this.returned = [];
   }
 
-  private async stopOne(worker: Worker): Promise<void> {
+  private async stopOne(worker: LocalConsumer): Promise<void> {
     await worker.stop();
     this.workers.delete(worker);
   }
@@ -147,8 +147,8 @@ export class Dispatcher {
   }
 
   /** To the worker with the most room, so that work is spread. */
-  private give(kept: Kept, attempts: number): void {
-    let chosen: Worker | undefined;
+  private give(kept: StoredMessage, attempts: number): void {
+    let chosen: LocalConsumer | undefined;
     for (const worker of this.workers) {
       if (worker.room > (chosen?.room ?? 0)) chosen = worker;
     }
@@ -160,7 +160,7 @@ export class Dispatcher {
     }
   }
 
-  private async work(worker: Worker, kept: Kept, attempts: number): Promise<void> {
+  private async work(worker: LocalConsumer, kept: StoredMessage, attempts: number): Promise<void> {
     // A handler may stop its consumer, or publish: it must not run in the middle of handing out.
     await undefined;
     if (worker.stopped.aborted) {
@@ -172,8 +172,8 @@ export class Dispatcher {
     this.pump();
   }
 
-  private async attempt(worker: Worker, { sequence, body }: Kept, attempt: number): Promise<void> {
-    let change: Change;
+  private async attempt(worker: LocalConsumer, { sequence, body }: StoredMessage, attempt: number): Promise<void> {
+    let change: QueueChange;
     try {
       await worker.handler({ body, attempt });
       change = { is: 'done', sequence, bytes: body.length, attempts: attempt };
@@ -187,7 +187,7 @@ export class Dispatcher {
   }
 
   /** Tries until the disk takes it, or the worker is stopping: then false, and the message will be delivered again. */
-  private async writeDown(worker: Worker, change: Change): Promise<boolean> {
+  private async writeDown(worker: LocalConsumer, change: QueueChange): Promise<boolean> {
     for (let tries = 0; ; tries++) {
       try {
         await this.commits.add(change);

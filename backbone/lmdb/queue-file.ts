@@ -4,14 +4,14 @@ import type { Disks } from '../files/disk.ts';
 import { Environment } from './lmdb.ts';
 
 /** What one transaction does. `attempts` is how many deliveries of a message have been begun. */
-export type Change =
+export type QueueChange =
   | { readonly is: 'publish'; readonly sequence: number; readonly body: Uint8Array }
   | { readonly is: 'done'; readonly sequence: number; readonly bytes: number; readonly attempts: number }
   | { readonly is: 'failed'; readonly sequence: number; readonly attempts: number }
   /** Nothing is in any handler's hands now. */
   | { readonly is: 'rest' };
 
-export interface Kept {
+export interface StoredMessage {
   readonly sequence: number;
   readonly body: Uint8Array;
 }
@@ -22,9 +22,9 @@ const stateSchema = z.object({
   bytes: z.number(),
   handedOut: z.number(),
 });
-type State = z.infer<typeof stateSchema>;
+type QueueState = z.infer<typeof stateSchema>;
 
-const EMPTY: State = { format: 1, messages: 0, bytes: 0, handedOut: 0 };
+const EMPTY: QueueState = { format: 1, messages: 0, bytes: 0, handedOut: 0 };
 
 /** More bytes than the state, or a count of attempts, takes. */
 const SMALL_VALUE = 200;
@@ -43,7 +43,7 @@ export class QueueFile {
   private readonly table: Database<Buffer, number>;
   private readonly attemptsTable: Database<unknown, number>;
   private readonly stateTable: Database<unknown, string>;
-  private state: State = EMPTY;
+  private state: QueueState = EMPTY;
   private lastSequence = 0;
   /** The highest sequence number in the file so far. */
   newest = 0;
@@ -92,7 +92,7 @@ export class QueueFile {
   }
 
   /** Up to `limit` messages from `first` on that may be handed out. */
-  read(first: number, limit: number): Kept[] {
+  read(first: number, limit: number): StoredMessage[] {
     const range = this.table.getRange({ start: first, end: this.handedOut + 1, limit });
     return Array.from(range, ({ key, value }) => ({ sequence: key, body: value }));
   }
@@ -109,7 +109,7 @@ export class QueueFile {
    * One transaction. `room` is how many more messages handlers will have room for after it, beyond those up to `cursor`.
    * Resolves when it is on disk; rejects when nothing of it was kept.
    */
-  async commit(changes: readonly Change[], cursor: number, room: number): Promise<void> {
+  async commit(changes: readonly QueueChange[], cursor: number, room: number): Promise<void> {
     let { messages, bytes } = this.state;
     const published: number[] = [];
     const gone = new Set<number>();
@@ -127,7 +127,7 @@ export class QueueFile {
     }
     const resting = changes.some(({ is }) => is === 'rest');
     const handedOut = resting && room === 0 ? 0 : this.mark(cursor, room, published);
-    const next: State = { format: 1, messages, bytes, handedOut };
+    const next: QueueState = { format: 1, messages, bytes, handedOut };
     const use = published.length > 0 ? 'incoming' : 'done';
     await this.environment.write(sizesOf(changes), use, () => {
       for (const change of changes) this.apply(change);
@@ -141,7 +141,7 @@ export class QueueFile {
     await this.environment.close();
   }
 
-  private apply(change: Change): void {
+  private apply(change: QueueChange): void {
     switch (change.is) {
       case 'publish':
         void this.table.put(
@@ -186,7 +186,7 @@ export class QueueFile {
   }
 }
 
-function sizesOf(changes: readonly Change[]) {
+function sizesOf(changes: readonly QueueChange[]) {
   const puts = [SMALL_VALUE];
   let removes = 0;
   for (const change of changes) {

@@ -4,7 +4,7 @@ import { Disks } from '../files/disk.ts';
 import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Dispatcher } from './queue-dispatcher.ts';
-import { type Change, QueueFile } from './queue-file.ts';
+import { type QueueChange, QueueFile } from './queue-file.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `publish` refuses as at the queue's own limit. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;
@@ -36,7 +36,7 @@ export async function openLmdbQueue(
 class LmdbQueue implements Queue {
   private readonly file: QueueFile;
   private readonly limits: QueueLimits;
-  private readonly commits: GroupCommit<Change>;
+  private readonly commits: GroupCommit<QueueChange>;
   private readonly dispatcher: Dispatcher;
   private pendingMessages = 0;
   private pendingBytes = 0;
@@ -100,7 +100,7 @@ class LmdbQueue implements Queue {
     return this.closing;
   }
 
-  private async commit(changes: readonly Change[]): Promise<void> {
+  private async commit(changes: readonly QueueChange[]): Promise<void> {
     try {
       await this.file.commit(changes, this.dispatcher.cursor, this.dispatcher.roomAfter(changes));
     } finally {

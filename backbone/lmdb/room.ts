@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Disk, Use } from '../files/disk.ts';
 
 /** What a transaction does to the file's size: the bytes of each value that it puts, and how many it removes. */
-export interface Change {
+export interface SizeChange {
   readonly puts: readonly number[];
   readonly removes: number;
 }
@@ -54,7 +54,7 @@ export class FileRoom {
   }
 
   /** Resolves when the next transaction will find all the room that it can need; rejects with NoRoom. */
-  async provide(change: Change, use: Use): Promise<void> {
+  async provide(change: SizeChange, use: Use): Promise<void> {
     const most = this.mostOf(change);
     if (this.spare < most) {
       this.measure();
@@ -69,7 +69,7 @@ export class FileRoom {
   }
 
   /** More than a transaction has ever been seen to add; a page for each value's place in its tree is most of it. */
-  private mostOf({ puts, removes }: Change): number {
+  private mostOf({ puts, removes }: SizeChange): number {
     let pages = TREE_PAGES + PAGES_PER_REMOVE * removes;
     for (const bytes of puts) pages += 1 + Math.ceil((bytes + NODE_BYTES) / this.pageSize);
     return pages * this.pageSize + BYTES_PER_FREE_PAGE * Math.ceil(this.size / this.pageSize);

@@ -1,7 +1,7 @@
 import { Closed, explain, LogUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
-import type { Follower, Head, Log, LogEntry, LogPosition } from './log.ts';
+import type { Follower, Log, LogEntry, LogHead, LogPosition } from './log.ts';
 
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
@@ -41,7 +41,7 @@ export class LateLog implements Log {
     return await this.reached().follow(from, handler);
   }
 
-  async head(): Promise<Head> {
+  async head(): Promise<LogHead> {
     return await this.reached().head();
   }
 

@@ -12,7 +12,7 @@ export interface LogEntry {
  */
 export type LogPosition = 'first' | 'next' | { readonly offset: number; readonly epoch?: string };
 
-export interface Head {
+export interface LogHead {
   /** Names this run of offsets. It changes only when offsets start over. */
   readonly epoch: string;
   /** The oldest offset that can still be read; equal to `next` when the log is empty. */
@@ -51,7 +51,7 @@ export interface Log {
    */
   follow(from: LogPosition, handler: (entries: readonly LogEntry[]) => void | Promise<void>): Promise<Follower>;
   /** Rejects with LogUnavailable. */
-  head(): Promise<Head>;
+  head(): Promise<LogHead>;
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
   /** Stops followers, waits for appends under way, lets go of files and connections. Closing twice is allowed; any other use after it rejects with Closed. */

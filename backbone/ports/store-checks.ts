@@ -54,13 +54,13 @@ function unstorable({ farm, sensor, ts, received, values }: Reading): string | u
 }
 
 /** A half-open range of time in whole ms. */
-export interface Range {
+export interface TimeRange {
   readonly from: number;
   readonly to: number;
 }
 
 /** The part of [from, to) that can hold readings, or undefined when none can. */
-export function storable(from: number, to: number): Range | undefined {
+export function storable(from: number, to: number): TimeRange | undefined {
   const cut = { from: Math.ceil(Math.max(from, MIN_TS)), to: Math.ceil(Math.min(to, MAX_TS + 1)) };
   return cut.from < cut.to ? cut : undefined;
 }

@@ -37,7 +37,7 @@ export interface HistoryQuery {
  * What fell into one bucket of all the sensors that were asked for. Empty buckets are left out.
  * Two rows cannot be joined into a wider one: whose values a mean is of is not in them.
  */
-export interface Bucket {
+export interface HistoryBucket {
   /** The bucket's begin, Unix ms. */
   readonly ts: number;
   /** The value measured last, whichever sensor measured it; of several in the same ms the greatest. */
@@ -81,7 +81,7 @@ export interface Store {
   /** Every farm that has readings of these sensors, whenever they were measured, in no order. Rejects with StoreUnavailable. */
   broughtBy(sensors: readonly string[]): Promise<Brought[]>;
   /** Buckets in order of time. Rejects with StoreUnavailable; with `signal`'s reason when that is aborted, which ends the query. */
-  history(query: HistoryQuery, signal?: AbortSignal): Promise<Bucket[]>;
+  history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]>;
   /**
    * Values in order of time, read from the store bit by bit as the caller takes them.
    * Leaving the loop early ends the query, and so does `signal`, while the store is still working at it too. Throws StoreUnavailable, or the signal's reason.

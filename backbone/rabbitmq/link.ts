@@ -29,7 +29,7 @@ export type Setup = (connection: ChannelModel) => Promise<void>;
  * things, whatever went wrong: `setup` runs on every new connection, and watchers hear `up` after it. So a channel that
  * the server closed, or a queue that somebody deleted, is answered with `reset` too.
  */
-export class Link {
+export class RabbitConnection {
   private readonly url: string;
   private readonly name: string;
   private readonly setup: Setup;
@@ -50,8 +50,8 @@ export class Link {
   }
 
   /** Resolves when the connection is up; rejects with what prevented the first attempt. */
-  static async open(url: string, name: string, setup: Setup): Promise<Link> {
-    const link = new Link(url, name, setup);
+  static async open(url: string, name: string, setup: Setup): Promise<RabbitConnection> {
+    const link = new RabbitConnection(url, name, setup);
     await link.connect();
     return link;
   }
@@ -180,7 +180,7 @@ function withHeartbeat(url: string): string {
 }
 
 /** The state of something that needs all of `links`: closed if one is, else down if one is, else up. */
-export function stateOf(links: readonly Link[]): ConnectionState {
+export function stateOf(links: readonly RabbitConnection[]): ConnectionState {
   const states = links.map((link) => link.state);
   return (
     states.find((state) => state.is === 'closed') ??

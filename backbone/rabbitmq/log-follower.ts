@@ -2,14 +2,14 @@ import type { ChannelModel } from 'amqplib';
 import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import type { Follower, LogEntry } from '../ports/log.ts';
-import type { Link } from './link.ts';
+import type { RabbitConnection } from './link.ts';
 import type { Survey } from './log-survey.ts';
 import { type RawEntry, Tap } from './log-tap.ts';
 
 const MOST_HARMLESS = 100;
 
 export interface Following {
-  readonly link: Link;
+  readonly link: RabbitConnection;
   readonly stream: string;
   readonly survey: () => Promise<Survey>;
   readonly handler: (entries: readonly LogEntry[]) => void | Promise<void>;

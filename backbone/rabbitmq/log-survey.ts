@@ -1,12 +1,12 @@
 import type { ChannelModel } from 'amqplib';
-import type { Head } from '../ports/log.ts';
+import type { LogHead } from '../ports/log.ts';
 import { ANSWER_MS } from './link.ts';
 import { PREFETCH, type RawEntry, Tap } from './log-tap.ts';
 
 // How long a stream may show nothing before it counts as new. Too short does no harm: a claim counts at offset 0 only.
 const SILENCE_MS = 300;
 
-export interface Survey extends Head {
+export interface Survey extends LogHead {
   /** The oldest offset of the stream itself, our own entries included. */
   readonly oldest: number;
 }

@@ -3,13 +3,13 @@ import type { ChannelModel } from 'amqplib';
 import { Closed, explain, type LoamError, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
-import type { Follower, Head, Log, LogEntry, LogLimits, LogPosition } from '../ports/log.ts';
+import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition } from '../ports/log.ts';
 import { type Declaration, declare } from './declare.ts';
-import { ANSWER_MS, Link, stateOf } from './link.ts';
+import { ANSWER_MS, RabbitConnection, stateOf } from './link.ts';
 import { RabbitFollower } from './log-follower.ts';
 import { type Survey, survey } from './log-survey.ts';
 import { claiming, stamped, Tap } from './log-tap.ts';
-import { Publisher } from './publisher.ts';
+import { ConfirmPublisher } from './publisher.ts';
 
 const MIN_SEGMENT = 1_000_000;
 const MAX_SEGMENT = 500_000_000;
@@ -42,10 +42,10 @@ export async function openRabbitLog(
   const { confirmTimeoutMs = 10_000, prefix = 'loam.', settleMs } = options;
   const stream = `${prefix}${name}`;
   const prepare = (connection: ChannelModel) => declare(connection, streamOf(stream, limits), settleMs);
-  let publisher: Publisher | undefined;
-  let reading: Link | undefined;
+  let publisher: ConfirmPublisher | undefined;
+  let reading: RabbitConnection | undefined;
   try {
-    publisher = await Publisher.open({
+    publisher = await ConfirmPublisher.open({
       url,
       name: `${stream} (publishing)`,
       queue: stream,
@@ -54,7 +54,7 @@ export async function openRabbitLog(
       unavailable,
       refused: () => unavailable('the server refused the entry'),
     });
-    reading = await Link.open(url, `${stream} (reading)`, prepare);
+    reading = await RabbitConnection.open(url, `${stream} (reading)`, prepare);
     const log = new RabbitLog(stream, publisher, reading);
     await log.learn();
     return log;
@@ -71,8 +71,8 @@ export async function openRabbitLog(
  */
 class RabbitLog implements Log {
   private readonly stream: string;
-  private readonly publisher: Publisher;
-  private readonly reading: Link;
+  private readonly publisher: ConfirmPublisher;
+  private readonly reading: RabbitConnection;
   private readonly watched = new Watched();
   private readonly followers = new Set<RabbitFollower>();
   private readonly closing = new AbortController();
@@ -83,7 +83,7 @@ class RabbitLog implements Log {
   private nextSurvey: Promise<Survey> | undefined;
   private closed: Promise<void> | undefined;
 
-  constructor(stream: string, publisher: Publisher, reading: Link) {
+  constructor(stream: string, publisher: ConfirmPublisher, reading: RabbitConnection) {
     this.stream = stream;
     this.publisher = publisher;
     this.reading = reading;
@@ -105,7 +105,7 @@ class RabbitLog implements Log {
     await this.publisher.publish(body, stamped(this.epoch));
   }
 
-  async head(): Promise<Head> {
+  async head(): Promise<LogHead> {
     const { epoch, first, next } = await this.survey();
     return { epoch, first, next };
   }

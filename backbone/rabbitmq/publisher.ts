@@ -2,7 +2,7 @@ import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { Closed, type LoamError } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { ignoreError, sent } from './channel.ts';
-import { DELETED_REST_MS, Link } from './link.ts';
+import { DELETED_REST_MS, RabbitConnection } from './link.ts';
 
 /** Most messages and bytes on their way to the server and not confirmed yet. */
 const MOST_UNCONFIRMED = 10_000;
@@ -24,7 +24,7 @@ export interface PublisherOptions {
   readonly refused: () => LoamError;
 }
 
-interface Outgoing {
+interface PendingPublish {
   readonly body: Buffer;
   readonly properties: Options.Publish;
   readonly resolve: () => void;
@@ -42,11 +42,11 @@ interface Outgoing {
  * settled by the server's confirm, by its time limit, or by the end of the connection. One that ran into its time limit
  * keeps its place among the unconfirmed until the server answers or the connection ends, so that the bounds hold.
  */
-export class Publisher {
+export class ConfirmPublisher {
   private readonly options: PublisherOptions;
-  private readonly waiting: Outgoing[] = [];
+  private readonly waiting: PendingPublish[] = [];
   private waitingBytes = 0;
-  private readonly unconfirmed = new Map<string, Outgoing>();
+  private readonly unconfirmed = new Map<string, PendingPublish>();
   private unconfirmedBytes = 0;
   private channel: ConfirmChannel | undefined;
   private writeBufferFull = false;
@@ -54,20 +54,22 @@ export class Publisher {
   private atWork = 0;
   private idle: (() => void)[] = [];
   private closing = false;
-  private opened: Link | undefined;
+  private opened: RabbitConnection | undefined;
 
   private constructor(options: PublisherOptions) {
     this.options = options;
   }
 
   /** Resolves when the queue is declared and messages are taken; rejects with what prevented it. */
-  static async open(options: PublisherOptions): Promise<Publisher> {
-    const publisher = new Publisher(options);
-    publisher.opened = await Link.open(options.url, options.name, (connection) => publisher.prepare(connection));
+  static async open(options: PublisherOptions): Promise<ConfirmPublisher> {
+    const publisher = new ConfirmPublisher(options);
+    publisher.opened = await RabbitConnection.open(options.url, options.name, (connection) =>
+      publisher.prepare(connection),
+    );
     return publisher;
   }
 
-  get link(): Link {
+  get link(): RabbitConnection {
     if (!this.opened) throw new Error('not open');
     return this.opened;
   }
@@ -77,7 +79,7 @@ export class Publisher {
     const trouble = this.trouble(this.link.state, body.length);
     if (trouble) return Promise.reject(trouble);
     return new Promise((resolve, reject) => {
-      const message: Outgoing = {
+      const message: PendingPublish = {
         body: Buffer.from(body.buffer, body.byteOffset, body.byteLength),
         properties,
         resolve,
@@ -144,7 +146,7 @@ export class Publisher {
     this.channel = channel;
   }
 
-  private transmit(channel: ConfirmChannel, message: Outgoing): void {
+  private transmit(channel: ConfirmChannel, message: PendingPublish): void {
     const id = String(this.sequence++);
     const properties = { ...message.properties, messageId: id, mandatory: true, persistent: true };
     const wasSent = sent(() => {
@@ -175,7 +177,7 @@ export class Publisher {
     }
   }
 
-  private answered(message: Outgoing, error: unknown, over: boolean): void {
+  private answered(message: PendingPublish, error: unknown, over: boolean): void {
     const { unavailable, refused } = this.options;
     if (message.unroutable) this.settle(message, unavailable('the server has no such queue'));
     else if (!error) this.settle(message);
@@ -190,7 +192,7 @@ export class Publisher {
     this.waitingBytes = 0;
   }
 
-  private settle(message: Outgoing, error?: LoamError): void {
+  private settle(message: PendingPublish, error?: LoamError): void {
     if (message.timer === undefined) return;
     clearTimeout(message.timer);
     message.timer = undefined;

@@ -3,10 +3,10 @@ import type { ConnectionState } from '../../core/lifecycle.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
 import type { Consumer, Handler } from '../ports/queue.ts';
 import { closeChannel, ignoreError, sent } from './channel.ts';
-import { ANSWER_MS, DELETED_REST_MS, type Link } from './link.ts';
+import { ANSWER_MS, DELETED_REST_MS, type RabbitConnection } from './link.ts';
 
 /** A channel that messages come on, for as long as it lasts. */
-interface Session {
+interface ConsumerChannel {
   readonly channel: Channel;
   readonly tag: string;
 }
@@ -27,20 +27,20 @@ interface Job {
  * meanwhile waits for its turn.
  */
 export class RabbitConsumer implements Consumer {
-  private readonly link: Link;
+  private readonly link: RabbitConnection;
   private readonly queue: string;
   private readonly handler: Handler;
   private readonly prefetch: number;
   private readonly stopping = new AbortController();
   private readonly unwatch: () => void;
   private readonly open = new Set<Channel>();
-  private session: Session | undefined;
+  private session: ConsumerChannel | undefined;
   private waiting: Job[] = [];
   private readonly atWork = new Set<Promise<void>>();
   private readonly held = new Set<ConsumeMessage>();
   private stopped: Promise<void> | undefined;
 
-  constructor(link: Link, queue: string, handler: Handler, prefetch: number) {
+  constructor(link: RabbitConnection, queue: string, handler: Handler, prefetch: number) {
     this.link = link;
     this.queue = queue;
     this.handler = handler;

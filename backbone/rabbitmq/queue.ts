@@ -5,8 +5,8 @@ import { pause, withDeadline } from '../../core/timing.ts';
 import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 import { type Declaration, declare } from './declare.ts';
-import { ANSWER_MS, Link, stateOf } from './link.ts';
-import { Publisher } from './publisher.ts';
+import { ANSWER_MS, RabbitConnection, stateOf } from './link.ts';
+import { ConfirmPublisher } from './publisher.ts';
 import { RabbitConsumer } from './queue-consumer.ts';
 
 /** A day: longer than any outage of the store that is waited out inside a handler without anybody noticing. */
@@ -30,9 +30,9 @@ export async function openRabbitQueue(url: string, options: RabbitQueueOptions =
   const { name = 'loam.readings', limits = DEFAULT_QUEUE_LIMITS, confirmTimeoutMs = 10_000, settleMs } = options;
   const prepare = (connection: ChannelModel) =>
     declare(connection, quorumQueue(name, limits, versionOf(connection)), settleMs);
-  let publisher: Publisher | undefined;
+  let publisher: ConfirmPublisher | undefined;
   try {
-    publisher = await Publisher.open({
+    publisher = await ConfirmPublisher.open({
       url,
       name: `${name} (publishing)`,
       queue: name,
@@ -41,7 +41,7 @@ export async function openRabbitQueue(url: string, options: RabbitQueueOptions =
       unavailable: (why, cause) => new QueueUnavailable(`the queue is not available: ${why}`, { cause }),
       refused: () => new QueueFull(`the queue ${name} is full`),
     });
-    const consuming = await Link.open(url, `${name} (consuming)`, prepare);
+    const consuming = await RabbitConnection.open(url, `${name} (consuming)`, prepare);
     return new RabbitQueue(name, publisher, consuming);
   } catch (cause) {
     await publisher?.close();
@@ -51,13 +51,13 @@ export async function openRabbitQueue(url: string, options: RabbitQueueOptions =
 
 class RabbitQueue implements Queue {
   private readonly name: string;
-  private readonly publisher: Publisher;
-  private readonly consuming: Link;
+  private readonly publisher: ConfirmPublisher;
+  private readonly consuming: RabbitConnection;
   private readonly watched = new Watched();
   private readonly consumers = new Set<RabbitConsumer>();
   private closed: Promise<void> | undefined;
 
-  constructor(name: string, publisher: Publisher, consuming: Link) {
+  constructor(name: string, publisher: ConfirmPublisher, consuming: RabbitConnection) {
     this.name = name;
     this.publisher = publisher;
     this.consuming = consuming;

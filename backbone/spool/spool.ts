@@ -33,7 +33,7 @@ export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
 }
 
 /** A message that was read from the spool; its promise removes it there. */
-interface Waiting {
+interface SpooledMessage {
   readonly order: number;
   readonly body: Uint8Array;
   readonly resolve: () => void;
@@ -57,7 +57,7 @@ export class SpooledQueue implements Queue {
   private farWhy = 'it was not reached yet';
   private inSpool: number;
   /** Read from the spool, and to be sent in this order. */
-  private readonly line: Waiting[] = [];
+  private readonly line: SpooledMessage[] = [];
   private order = 0;
   private onTheirWay = 0;
   private tries = 0;
@@ -176,7 +176,7 @@ export class SpooledQueue implements Queue {
   }
 
   /** One message. When it fails it goes back to its place, and nothing is sent until all others on their way have ended too. */
-  private async send(far: Queue, message: Waiting): Promise<void> {
+  private async send(far: Queue, message: SpooledMessage): Promise<void> {
     try {
       await far.publish(message.body);
       this.tries = 0;

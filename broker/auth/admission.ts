@@ -3,7 +3,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
-import { Gate } from '../mqtt/gate.ts';
+import { FramedSocket } from '../mqtt/gate.ts';
 import type { Addresses } from './addresses.ts';
 import { type Identity, identify, identifyCertified } from './identity.ts';
 import type { Rights } from './rights.ts';
@@ -137,6 +137,6 @@ function clientIdAllowed({ clientId, clean }: ConnectPacket): boolean {
   return clientId === '' ? clean === true : clientId.length <= MOST_CLIENT_ID;
 }
 
-function arrivalOf(client: Client): Gate['arrival'] | undefined {
-  return client.conn instanceof Gate ? client.conn.arrival : undefined;
+function arrivalOf(client: Client): FramedSocket['arrival'] | undefined {
+  return client.conn instanceof FramedSocket ? client.conn.arrival : undefined;
 }

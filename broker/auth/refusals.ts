@@ -33,7 +33,7 @@ const EXPLANATIONS: Readonly<Record<RefusedReason, string>> = {
  * quotas that are apart from those of messages that were promised to be kept. What is over that, or comes while the log is away, is
  * counted only.
  */
-export class Refusals {
+export class RefusedPublishes {
   private readonly letters: DeadLetters;
   private readonly counters: BrokerCounters;
   private readonly log: Logger;

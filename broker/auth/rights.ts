@@ -12,12 +12,12 @@ import type { Identity } from './identity.ts';
 export type RefusedReason = 'not_authorised' | 'too_many_sensors' | 'too_large';
 
 /** Where a permitted publish belongs, or why it is refused. */
-export type Verdict =
+export type PublishVerdict =
   | { readonly may: true; readonly farm: string; readonly field: string; readonly sensor: string }
   | { readonly may: false; readonly reason: RefusedReason };
 
-const NOT_AUTHORISED: Verdict = { may: false, reason: 'not_authorised' };
-const TOO_MANY_SENSORS: Verdict = { may: false, reason: 'too_many_sensors' };
+const NOT_AUTHORISED: PublishVerdict = { may: false, reason: 'not_authorised' };
+const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors' };
 
 /**
  * What an identity may do: a sensor publishes its own telemetry, on Loam's topic or one of those of other systems, and subscribes to its
@@ -33,7 +33,7 @@ export class Rights {
     this.maxUnregistered = maxUnregistered;
   }
 
-  publish(identity: Identity, topic: string): Verdict {
+  publish(identity: Identity, topic: string): PublishVerdict {
     const place = this.placeOf(identity, topic);
     if (!place || place.farm !== identity.farm) return NOT_AUTHORISED;
     const { farm, sensor } = place;

@@ -11,7 +11,7 @@ const SETTLE_MS = 5_000;
 /** Sensors whose claims are remembered. Without its claim a command may go to two sessions, which its id makes harmless. */
 const MOST_CLAIMS = 100_000;
 
-interface Held {
+interface HeldClaim {
   readonly claim: Claim;
   /** When it was read, or asked for; monotonic ms. */
   readonly at: number;
@@ -25,9 +25,9 @@ export class Claims {
   private readonly commands: Commands;
   private readonly broker: string;
   private readonly alone: boolean;
-  private readonly held = new Map<string, Held>();
+  private readonly held = new Map<string, HeldClaim>();
   /** Claims that were asked for and not read yet. */
-  private readonly asked = new Map<string, Held>();
+  private readonly asked = new Map<string, HeldClaim>();
 
   constructor(commands: Commands, broker: string, alone: boolean) {
     this.commands = commands;

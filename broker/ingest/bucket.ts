@@ -6,7 +6,7 @@ import type { Identity } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
 
 /** How much a sensor may publish now: messages and bytes, whichever lets less through. Times are monotonic ms. */
-export class Bucket {
+export class PublishBucket {
   private readonly messages: TokenBucket;
   private readonly bytes: TokenBucket;
 
@@ -36,14 +36,14 @@ const messagesOf = ({ messages, burst }: Rate): TokenRate => ({ perSecond: messa
 const bytesOf = ({ bytes, burst }: Rate): TokenRate => ({ perSecond: bytes, burst: bytes * burst });
 
 /** One connection's use of its sensor's bucket. */
-export class Pace {
-  private readonly bucket: Bucket;
+export class ReadPace {
+  private readonly bucket: PublishBucket;
   private readonly goOn: () => void;
   private readonly counters: BrokerCounters;
   private timer: NodeJS.Timeout | undefined;
 
   /** `goOn` is called when there is room again for who was slowed. */
-  constructor(bucket: Bucket, goOn: () => void, counters: BrokerCounters) {
+  constructor(bucket: PublishBucket, goOn: () => void, counters: BrokerCounters) {
     this.bucket = bucket;
     this.goOn = goOn;
     this.counters = counters;
@@ -76,11 +76,11 @@ const MOST_BUCKETS = 50_000;
 
 interface Owned {
   readonly sensor: string;
-  readonly bucket: Bucket;
+  readonly bucket: PublishBucket;
 }
 
 /** One bucket for each sensor and bridge, whatever number of connections it has. */
-export class Buckets {
+export class PublishBuckets {
   private readonly registry: RegistryView;
   private readonly buckets = new LRUCache<string, Owned>({ max: MOST_BUCKETS });
 
@@ -88,11 +88,11 @@ export class Buckets {
     this.registry = registry;
   }
 
-  of({ farm, sensor }: Identity): Bucket {
+  of({ farm, sensor }: Identity): PublishBucket {
     const key = `${farm}/${sensor}`;
     const known = this.buckets.get(key);
     if (known) return known.bucket;
-    const bucket = new Bucket(this.rateOf(sensor), performance.now());
+    const bucket = new PublishBucket(this.rateOf(sensor), performance.now());
     this.buckets.set(key, { sensor, bucket });
     return bucket;
   }

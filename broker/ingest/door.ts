@@ -25,7 +25,7 @@ interface Item {
   readonly settle: (fate: Fate) => void;
 }
 
-interface Batch {
+interface OpenBatch {
   readonly id: string;
   readonly order: number;
   items: Item[];
@@ -52,7 +52,7 @@ const CALM_MS = 1_000;
  *
  * It has no bound of its own: the intake bounds what comes to it.
  */
-export class Door {
+export class PublishBatcher {
   private readonly queue: Queue;
   private readonly limits: DoorLimits;
   private readonly counters: BrokerCounters;
@@ -60,8 +60,8 @@ export class Door {
   private readonly taken: FarmCounter;
   private readonly queued: FarmCounter;
   private readonly unwatch: () => void;
-  private ready: Batch[] = [];
-  private filling: Batch | undefined;
+  private ready: OpenBatch[] = [];
+  private filling: OpenBatch | undefined;
   private due = false;
   private fillTimer: NodeJS.Timeout | undefined;
   private retryTimer: NodeJS.Timeout | undefined;
@@ -165,7 +165,7 @@ export class Door {
     }
   }
 
-  private newBatch(): Batch {
+  private newBatch(): OpenBatch {
     this.due = false;
     this.fillTimer = setTimeout(() => {
       this.due = true;
@@ -200,7 +200,7 @@ export class Door {
     return this.onTheirWay < this.limits.batches;
   }
 
-  private async send(batch: Batch): Promise<void> {
+  private async send(batch: OpenBatch): Promise<void> {
     try {
       await this.queue.publish(encodeBatch({ id: batch.id, publishes: publishesOf(batch) }));
       this.confirmed(batch);
@@ -211,7 +211,7 @@ export class Door {
     this.pump();
   }
 
-  private confirmed(batch: Batch): void {
+  private confirmed(batch: OpenBatch): void {
     this.failures = 0;
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
@@ -221,7 +221,7 @@ export class Door {
     if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.sayBack(), CALM_MS);
   }
 
-  private refused(batch: Batch, error: unknown): void {
+  private refused(batch: OpenBatch, error: unknown): void {
     this.counters.queueFailures += 1;
     this.keepWanted(batch);
     if (this.closed) {
@@ -263,7 +263,7 @@ export class Door {
     this.pump();
   }
 
-  private keepWanted(batch: Batch): void {
+  private keepWanted(batch: OpenBatch): void {
     const wanted = batch.items.filter((item) => item.owner.waits);
     if (wanted.length === batch.items.length) return;
     for (const item of batch.items) if (!item.owner.waits) this.drop(item);
@@ -293,6 +293,6 @@ export class Door {
   }
 }
 
-function publishesOf({ items }: Batch): Publish[] {
+function publishesOf({ items }: OpenBatch): Publish[] {
   return items.map(({ publish }) => publish);
 }

@@ -9,7 +9,7 @@ const FREE_BYTES = 4 * 1024;
  * The room that all clients share: publishes on their way from a socket to the queue's confirm, and bytes waiting in front of it.
  * Who finds no room registers and is called in the order of registration when there is some again.
  */
-export class Intake {
+export class MemoryBudget {
   private readonly limits: IntakeLimits;
   private readonly inLine = new Set<() => void>();
   private publishes = 0;

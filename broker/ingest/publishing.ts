@@ -7,11 +7,11 @@ import type { Offenders } from '../auth/offenders.ts';
 import type { RefusedReason, Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import type { Incoming } from '../mqtt/publish-packet.ts';
+import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
-import { BEST_EFFORT, type Door, type Fate } from './door.ts';
-import type { Intake } from './intake.ts';
+import { BEST_EFFORT, type Fate, type PublishBatcher } from './door.ts';
+import type { MemoryBudget } from './intake.ts';
 import { Receipts } from './receipts.ts';
 
 /** Told of every publish that is dropped for want of a right. Its PUBACK leaves when it resolves. Must not throw or reject. */
@@ -20,8 +20,8 @@ export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Prom
 export interface PublishingParts {
   readonly counters: BrokerCounters;
   readonly rights: Rights;
-  readonly door: Door;
-  readonly intake: Intake;
+  readonly door: PublishBatcher;
+  readonly intake: MemoryBudget;
   /** Absent: its own, with the usual limits. */
   readonly receipts?: Receipts;
   readonly sessionOf: (client: Client | null) => Session | undefined;
@@ -56,7 +56,7 @@ export class Publishing {
   }
 
   /** Takes a publish with QoS 0 or 1 as it came from the socket. */
-  readonly take = (session: Session, publish: Incoming, room: number): void => {
+  readonly take = (session: Session, publish: IncomingPublish, room: number): void => {
     const { gate } = session;
     const { qos, messageId } = publish;
     const finish = session.begin(qos === 0 ? () => {} : () => gate.acknowledge(messageId));
@@ -103,7 +103,7 @@ export class Publishing {
   /** Calls `finish` when the queue has the publish, or nobody is to have it; `fail` when the client is to be closed; neither when it was given up. */
   private keep(
     session: Session,
-    { topic, payload, qos }: Incoming,
+    { topic, payload, qos }: IncomingPublish,
     room: number,
     finish: () => void,
     fail: (error: Error) => void,

@@ -14,7 +14,7 @@ export interface ReceiptsOptions {
 }
 
 /** What is remembered of a sensor. */
-interface Entry {
+interface SensorReceipt {
   farm: string;
   sensor: string;
   /** The last receipt, Unix ms. */
@@ -47,9 +47,9 @@ const SAY_AGAIN_MS = 60_000;
 export class Receipts {
   private readonly options: ReceiptsOptions;
   private readonly clocks: NonNullable<ReceiptsOptions['clocks']>;
-  private readonly farms = new Map<string, Map<string, Entry>>();
+  private readonly farms = new Map<string, Map<string, SensorReceipt>>();
   /** All that are in `farms`, and the place of the next one to look at when one is to be forgotten. */
-  private readonly entries: Entry[] = [];
+  private readonly entries: SensorReceipt[] = [];
   private hand = 0;
   private readonly shared = newEntry('', '');
   private saidAt = Number.NEGATIVE_INFINITY;
@@ -88,7 +88,7 @@ export class Receipts {
   }
 
   /** The clock has not come to the next receipt. */
-  private moveOn(entry: Entry, now: number, monotonic: number): void {
+  private moveOn(entry: SensorReceipt, now: number, monotonic: number): void {
     const { aheadMs } = this.options.limits;
     // A sensor can be so far ahead because it publishes fast; if that is not it, the clock was set.
     const isFast = entry.due - monotonic > aheadMs / 2;
@@ -102,7 +102,7 @@ export class Receipts {
     beginAt(entry, now);
   }
 
-  private remember(farm: string, sensor: string, now: number): Entry {
+  private remember(farm: string, sensor: string, now: number): SensorReceipt {
     const place = this.entries.length < this.options.limits.receiptSensors ? this.entries.length : this.forgetOne(now);
     if (place === undefined) {
       this.counts.shared += 1;
@@ -111,7 +111,7 @@ export class Receipts {
     // It may have had receipts of the shared row: its own go on behind them.
     const entry = { ...this.shared, farm, sensor };
     this.entries[place] = entry;
-    const sensors = this.farms.get(farm) ?? new Map<string, Entry>();
+    const sensors = this.farms.get(farm) ?? new Map<string, SensorReceipt>();
     this.farms.set(farm, sensors.set(sensor, entry));
     return entry;
   }
@@ -141,11 +141,11 @@ export class Receipts {
   }
 }
 
-function newEntry(farm: string, sensor: string): Entry {
+function newEntry(farm: string, sensor: string): SensorReceipt {
   return { farm, sensor, last: Number.NEGATIVE_INFINITY, due: Number.NEGATIVE_INFINITY };
 }
 
-function beginAt(entry: Entry, now: number): void {
+function beginAt(entry: SensorReceipt, now: number): void {
   entry.last = now;
   entry.due = Number.NEGATIVE_INFINITY;
 }

@@ -13,7 +13,7 @@ export interface CertificateFiles {
   readonly ca?: string | undefined;
 }
 
-interface Loaded {
+interface LoadedCertificate {
   readonly texts: readonly string[];
   readonly context: SecureContextOptions;
   /** Unix ms. */
@@ -32,12 +32,17 @@ export class Certificate {
   private readonly files: CertificateFiles;
   private readonly log: Logger;
   private readonly onChange: (context: SecureContextOptions) => void;
-  private loaded: Loaded;
+  private loaded: LoadedCertificate;
   private refused = '';
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
 
-  private constructor(files: CertificateFiles, log: Logger, onChange: Certificate['onChange'], loaded: Loaded) {
+  private constructor(
+    files: CertificateFiles,
+    log: Logger,
+    onChange: Certificate['onChange'],
+    loaded: LoadedCertificate,
+  ) {
     this.files = files;
     this.log = log;
     this.onChange = onChange;
@@ -105,7 +110,7 @@ export class Certificate {
   }
 }
 
-async function load({ cert, key, ca }: CertificateFiles): Promise<Loaded> {
+async function load({ cert, key, ca }: CertificateFiles): Promise<LoadedCertificate> {
   const certText = await read('LOAM_TLS_CERT', cert);
   const keyText = await read('LOAM_TLS_KEY', key);
   const caText = ca === undefined ? undefined : await read('LOAM_TLS_CA', ca);

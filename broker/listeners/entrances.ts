@@ -30,7 +30,7 @@ interface Parts {
 }
 
 /** The ports in use; those that are off are absent. */
-export interface Ports {
+export interface ListenerPorts {
   readonly mqtt: number;
   readonly mqtts?: number;
   readonly ws?: number;
@@ -38,7 +38,7 @@ export interface Ports {
 }
 
 /** Every port that clients connect to, and the certificate that those with TLS show. */
-export class Entrances {
+export class MqttListeners {
   private readonly options: EntrancesOptions;
   private readonly parts: Parts;
   private readonly open: Entrance[] = [];
@@ -55,7 +55,7 @@ export class Entrances {
   }
 
   /** Resolves when clients can connect at every port. Rejects with ConfigInvalid, which names the setting that is wrong; then none is open. */
-  async listen(): Promise<Ports> {
+  async listen(): Promise<ListenerPorts> {
     const { port, tlsPort, wsPort, wssPort } = this.options;
     try {
       const mqtt = await this.add('LOAM_MQTT_PORT', port, (options) => new TcpEntrance(options));

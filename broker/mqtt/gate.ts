@@ -1,25 +1,25 @@
 import { Duplex } from 'node:stream';
 import type { BrokerCounters } from '../counters.ts';
-import { type Bucket, Pace } from '../ingest/bucket.ts';
-import type { Intake } from '../ingest/intake.ts';
+import { type PublishBucket, ReadPace } from '../ingest/bucket.ts';
+import type { MemoryBudget } from '../ingest/intake.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Arrival } from '../listeners/listener.ts';
 import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
-import { type Incoming, PublishReader } from './publish-packet.ts';
+import { type IncomingPublish, PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
-import { Acknowledgements, endAfterLast, Pieces } from './wire.ts';
+import { endAfterLast, Pieces, PubackWriter } from './wire.ts';
 
 /** What all gates share. */
 export interface Surroundings {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
-  readonly intake: Intake;
+  readonly intake: MemoryBudget;
   /** Whether the queue refuses at the moment. */
   readonly shut: () => boolean;
 }
 
 /** Takes one publish with QoS 0 or 1, and gives `room` back to the intake and the gate when it is done with it. */
-export type Take = (publish: Incoming, room: number) => void;
+export type Take = (publish: IncomingPublish, room: number) => void;
 
 const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
 /** A client that does not read its answers is not read either. */
@@ -38,7 +38,7 @@ const MOST_UNREAD_BYTES = 64 * 1024;
  *
  * When the socket ends, the gate ends only after the packets that were waiting in it have come through.
  */
-export class Gate extends Duplex {
+export class FramedSocket extends Duplex {
   /** Who it is, as far as the network knows. */
   readonly arrival: Arrival;
   private readonly socket: Duplex;
@@ -59,9 +59,9 @@ export class Gate extends Duplex {
   private blocked = false;
   private lastHeard = performance.now();
   private readonly reader = new PublishReader();
-  private readonly acks: Acknowledgements;
+  private readonly acks: PubackWriter;
   private onPublish: Take = () => {};
-  private pace: Pace | undefined;
+  private pace: ReadPace | undefined;
 
   constructor(arrival: Arrival, around: Surroundings) {
     super({ autoDestroy: true });
@@ -69,7 +69,7 @@ export class Gate extends Duplex {
     this.arrival = arrival;
     this.socket = socket;
     this.around = around;
-    this.acks = new Acknowledgements(socket);
+    this.acks = new PubackWriter(socket);
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.socketClosed());
@@ -80,8 +80,8 @@ export class Gate extends Duplex {
    * The client was let in: from now on its packets come through, publishes as fast as `bucket` fills. Those with QoS 0 and 1 go to `take`
    * with their room in the intake, past the library; all else goes through it.
    */
-  open(bucket: Bucket, take: Take): void {
-    this.pace = new Pace(bucket, this.flowFromLine, this.around.counters);
+  open(bucket: PublishBucket, take: Take): void {
+    this.pace = new ReadPace(bucket, this.flowFromLine, this.around.counters);
     this.onPublish = take;
     this.state = 'open';
     this.flow();

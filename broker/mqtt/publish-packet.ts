@@ -1,7 +1,7 @@
 import { faultOf } from './well-formed.ts';
 
 /** What a PUBLISH says. */
-export interface Incoming {
+export interface IncomingPublish {
   readonly topic: string;
   readonly payload: Buffer;
   readonly qos: number;
@@ -24,7 +24,7 @@ export class PublishReader {
   private topic = '';
 
   /** What a whole packet says; undefined when it breaks the rules of MQTT. */
-  read(packet: Buffer): Incoming | undefined {
+  read(packet: Buffer): IncomingPublish | undefined {
     const first = packet[0] ?? 0;
     let at = 1;
     while ((packet[at] ?? 0) >= 0x80) at += 1;

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 /** `level`: a CONNECT of a protocol version that is not spoken here, which is answered with return code 1 [MQTT-3.1.2-2]. */
-export type Fault = 'malformed' | 'level';
+export type PacketFault = 'malformed' | 'level';
 
 /**
  * What is wrong with one whole packet of a client, by MQTT 3.1.1; undefined when it may be handed on.
@@ -9,7 +9,7 @@ export type Fault = 'malformed' | 'level';
  * The library's parser reads on past most of this: ill-formed UTF-8, packet ids of 0, missing or superfluous fields.
  * What needs a client's state (a second CONNECT, rights, an unknown packet id) is looked at elsewhere.
  */
-export function faultOf(packet: Buffer): Fault | undefined {
+export function faultOf(packet: Buffer): PacketFault | undefined {
   const first = packet[0] ?? 0;
   // Its length is known to be whole: 1 to 4 bytes, the last of them below 128 (2.2.3).
   let at = 1;
@@ -55,7 +55,7 @@ const HIGHEST_QOS = 2;
 const [EVERY_LEVEL, ONE_LEVEL, SLASH] = Buffer.from('#+/');
 const FLAGS = { reserved: 0x01, will: 0x04, willQos: 0x18, willRetain: 0x20, password: 0x40, username: 0x80 };
 
-function malformedUnless(holds: boolean): Fault | undefined {
+function malformedUnless(holds: boolean): PacketFault | undefined {
   return holds ? undefined : 'malformed';
 }
 
@@ -66,7 +66,7 @@ function publishHolds(first: number, body: Reader): boolean {
   return body.text() && (qos === 0 || body.id());
 }
 
-function connectFault(body: Reader): Fault | undefined {
+function connectFault(body: Reader): PacketFault | undefined {
   const name = body.name();
   const level = body.byte();
   if (name === 'MQTT' && level !== undefined && level !== 4) return 'level';

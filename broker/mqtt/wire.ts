@@ -19,7 +19,7 @@ export function endAfterLast(wire: Duplex): void {
 }
 
 /** PUBACKs of one client: those of one turn of the loop are written together. */
-export class Acknowledgements {
+export class PubackWriter {
   private readonly wire: Duplex;
   private bytes: number[] = [];
 

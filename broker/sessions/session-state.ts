@@ -7,7 +7,7 @@ import type { Identity } from '../auth/identity.ts';
 export type Sent = 'acknowledged' | 'lost' | 'unconfirmed';
 
 /** One command on its way to a client, from the first sending to its PUBACK. */
-export interface Outgoing {
+export interface OutgoingCommand {
   readonly key: string;
   readonly messageId: number;
   readonly topic: string;
@@ -22,7 +22,7 @@ export interface Outgoing {
  * One QoS 2 publish from its PUBLISH to its PUBREL. Its id may be used again while the queue's confirm is still to come: after a reconnect,
  * for the same publish sent again. So what happened to it is noted here, and only as long as the id is still its own.
  */
-export interface Incoming {
+export interface Qos2Publish {
   isTaken: boolean;
 }
 
@@ -38,8 +38,8 @@ export class SessionState {
   readonly clean: boolean;
   /** Topic filter to granted quality of service. */
   readonly subscriptions = new Map<string, number>();
-  readonly outgoing = new Map<number, Outgoing>();
-  private readonly incoming = new Map<number, Incoming>();
+  readonly outgoing = new Map<number, OutgoingCommand>();
+  private readonly incoming = new Map<number, Qos2Publish>();
   /** When its connection was let in, Unix ms. */
   since = 0;
   /** Sensors that it published for, as a bridge. */
@@ -74,14 +74,14 @@ export class SessionState {
   }
 
   /** A QoS 2 publish comes. From now on the id is its own. */
-  receive(messageId: number): Incoming {
+  receive(messageId: number): Qos2Publish {
     const publish = { isTaken: false };
     this.incoming.set(messageId, publish);
     return publish;
   }
 
   /** The queue has a QoS 2 publish, or never will. Of one whose id is another's by now that is nobody's business. */
-  settle(messageId: number, publish: Incoming, isTaken: boolean): void {
+  settle(messageId: number, publish: Qos2Publish, isTaken: boolean): void {
     if (this.incoming.get(messageId) !== publish) return;
     if (isTaken) publish.isTaken = true;
     else this.incoming.delete(messageId);
@@ -93,7 +93,7 @@ export class SessionState {
   }
 
   /** The command of this key, while it has no PUBACK. */
-  underWay(key: string): Outgoing | undefined {
+  underWay(key: string): OutgoingCommand | undefined {
     for (const outgoing of this.outgoing.values()) if (outgoing.key === key && !outgoing.withdrawn) return outgoing;
     return undefined;
   }
@@ -111,12 +111,12 @@ export class SessionState {
   }
 
   /** Takes a message id for a command. */
-  begin(key: string, topic: string, payload: Buffer): Outgoing {
+  begin(key: string, topic: string, payload: Buffer): OutgoingCommand {
     let settle: (sent: Sent) => void = () => {};
     const sent = new Promise<Sent>((resolve) => {
       settle = resolve;
     });
-    const outgoing: Outgoing = { key, messageId: this.freeId(), topic, payload, sent, settle, withdrawn: false };
+    const outgoing: OutgoingCommand = { key, messageId: this.freeId(), topic, payload, sent, settle, withdrawn: false };
     this.outgoing.set(outgoing.messageId, outgoing);
     return outgoing;
   }

@@ -1,9 +1,9 @@
 import type { Identity } from '../auth/identity.ts';
 import type { Owner } from '../ingest/door.ts';
-import type { Gate } from '../mqtt/gate.ts';
+import type { FramedSocket } from '../mqtt/gate.ts';
 import type { SessionState } from './session-state.ts';
 
-interface Turn {
+interface PendingAcknowledgement {
   readonly since: number;
   readonly acknowledge: () => void;
   done: boolean;
@@ -17,14 +17,14 @@ interface Turn {
  */
 export class Session implements Owner {
   readonly identity: Identity;
-  readonly gate: Gate;
+  readonly gate: FramedSocket;
   readonly state: SessionState;
   private readonly keepaliveMs: number;
   private readonly holdMs: number;
-  private readonly turns: Turn[] = [];
+  private readonly turns: PendingAcknowledgement[] = [];
   private closed = false;
 
-  constructor(state: SessionState, gate: Gate, keepaliveMs: number, holdMs: number) {
+  constructor(state: SessionState, gate: FramedSocket, keepaliveMs: number, holdMs: number) {
     this.identity = state.identity;
     this.state = state;
     this.gate = gate;
@@ -43,7 +43,7 @@ export class Session implements Owner {
 
   /** Takes the next turn for a publish. Calling the returned function lets `acknowledge` be called when its turn has come. */
   begin(acknowledge: () => void): () => void {
-    const turn: Turn = { since: performance.now(), acknowledge, done: false };
+    const turn: PendingAcknowledgement = { since: performance.now(), acknowledge, done: false };
     this.turns.push(turn);
     return () => {
       turn.done = true;

@@ -4,10 +4,10 @@ import type { RegistryView } from '../../telemetry/registry.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
-import { Buckets } from '../ingest/bucket.ts';
+import { PublishBuckets } from '../ingest/bucket.ts';
 import type { BrokerLimits } from '../limits.ts';
-import { Gate } from '../mqtt/gate.ts';
-import type { Incoming } from '../mqtt/publish-packet.ts';
+import { FramedSocket } from '../mqtt/gate.ts';
+import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import { Session } from './session.ts';
 import { PRESENT, SessionStore } from './session-store.ts';
 import { Subscribers } from './subscribers.ts';
@@ -32,12 +32,12 @@ export class Sessions {
   private readonly connected = new Map<Client, Session>();
   /** Also of clients that have gone, whose will is still to come. */
   private readonly everyone = new WeakMap<Client, Session>();
-  private readonly buckets: Buckets;
+  private readonly buckets: PublishBuckets;
   private lastExpiry = 0;
 
   constructor(parts: SessionsParts) {
     this.parts = parts;
-    this.buckets = new Buckets(parts.registry);
+    this.buckets = new PublishBuckets(parts.registry);
     this.store = new SessionStore(parts.limits, parts.counters);
     this.subscribers = new Subscribers(parts.limits.sessionCommands, parts.rights);
   }
@@ -50,7 +50,7 @@ export class Sessions {
   readonly of = (client: Client | null): Session | undefined => (client ? this.everyone.get(client) : undefined);
 
   admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
-    if (!(client.conn instanceof Gate)) return;
+    if (!(client.conn instanceof FramedSocket)) return;
     const state = this.store.begin(client, identity);
     const session = new Session(state, client.conn, keepaliveSeconds * 1_000, this.parts.limits.holdMs);
     this.connected.set(client, session);
@@ -58,7 +58,7 @@ export class Sessions {
   }
 
   /** CONNACK is sent, and what the session had to be sent again. */
-  ready(client: Client, take: (session: Session, publish: Incoming, room: number) => void): void {
+  ready(client: Client, take: (session: Session, publish: IncomingPublish, room: number) => void): void {
     const session = this.connected.get(client);
     if (!session) return;
     session.gate.open(this.buckets.of(session.identity), (publish, room) => take(session, publish, room));

@@ -3,7 +3,7 @@ import mqttPacket from 'mqtt-packet';
 import { commandsTopic } from '../../telemetry/topic.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
-import { Gate } from '../mqtt/gate.ts';
+import { FramedSocket } from '../mqtt/gate.ts';
 import type { Sent, SessionState } from './session-state.ts';
 
 /** A client that leaves so much unread gets no command on top. */
@@ -13,13 +13,13 @@ const MOST_BROUGHT = 10_000;
 
 /** A connected session that listens for commands. */
 export class Subscriber {
-  private readonly gate: Gate;
+  private readonly gate: FramedSocket;
   private readonly state: SessionState;
   private readonly mostCommands: number;
   /** Grows with every connection: of two, the higher one is the newer. */
   readonly connection: number;
 
-  constructor(gate: Gate, state: SessionState, mostCommands: number) {
+  constructor(gate: FramedSocket, state: SessionState, mostCommands: number) {
     this.gate = gate;
     this.state = state;
     this.connection = state.connection;
@@ -132,7 +132,7 @@ export class Subscribers {
   /** A client was let in, or subscribed to more: it hears `topics` now. */
   add(client: Client, state: SessionState, topics: Iterable<string>): void {
     const { conn } = client;
-    if (!(conn instanceof Gate)) return;
+    if (!(conn instanceof FramedSocket)) return;
     const own = this.ofClient.get(client) ?? {
       subscriber: new Subscriber(conn, state, this.mostCommands),
       topics: new Set<string>(),

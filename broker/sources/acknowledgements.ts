@@ -1,4 +1,4 @@
-interface Turn {
+interface PendingSourcePublish {
   readonly bytes: number;
   readonly acknowledge: () => void;
   done: boolean;
@@ -8,8 +8,8 @@ interface Turn {
  * The publishes of one connection that are not acknowledged yet. Acknowledgements leave in the order in which the publishes came [MQTT-4.6.0-2],
  * and none after `close`.
  */
-export class Acknowledgements {
-  private readonly turns: Turn[] = [];
+export class SourceAcknowledgements {
+  private readonly turns: PendingSourcePublish[] = [];
   private readonly most: { readonly publishes: number; readonly bytes: number };
   private bytes = 0;
   private waiting: (() => void) | undefined;
@@ -26,7 +26,7 @@ export class Acknowledgements {
 
   /** Takes the next turn, for a publish of so many bytes. Calling the returned function lets `acknowledge` be called when its turn has come. */
   begin(bytes: number, acknowledge: () => void): () => void {
-    const turn: Turn = { bytes, acknowledge, done: false };
+    const turn: PendingSourcePublish = { bytes, acknowledge, done: false };
     this.bytes += bytes;
     this.turns.push(turn);
     return () => {

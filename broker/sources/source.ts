@@ -7,7 +7,7 @@ import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
-import { Acknowledgements } from './acknowledgements.ts';
+import { SourceAcknowledgements } from './acknowledgements.ts';
 
 /** How long a source may take to answer CONNECT, and how often it is asked whether it is still there. */
 export interface SourcePatience {
@@ -42,7 +42,7 @@ export type SourceEvent = 'connected' | 'lost' | 'not_allowed' | 'received' | 'a
  * mqtt.js hands over one publish at a time and acknowledges when its handler calls back. So that many can be on their way to the queue, the handler
  * calls back at once, with an error, which keeps mqtt.js from acknowledging; the PUBACK is written here when its turn has come.
  */
-export class Source {
+export class SourceClient {
   private readonly description: Description;
   private readonly parts: SourceParts;
   private readonly stopping = new AbortController();
@@ -100,7 +100,7 @@ export class Source {
   private async connection(): Promise<string> {
     const options = await optionsOf(this.description, this.parts.patience ?? PATIENCE);
     const client = mqtt.connect(this.description.url, options);
-    const acknowledgements = new Acknowledgements(IN_FLIGHT);
+    const acknowledgements = new SourceAcknowledgements(IN_FLIGHT);
     client.handleMessage = (packet, callback) => this.receive(client, packet, acknowledgements, callback);
     const end = () => client.end(true);
     this.stopping.signal.addEventListener('abort', end, { once: true });
@@ -147,7 +147,7 @@ export class Source {
   private receive(
     { stream }: MqttClient,
     { topic, payload, qos, messageId }: IPublishPacket,
-    acknowledgements: Acknowledgements,
+    acknowledgements: SourceAcknowledgements,
     callback: (error?: Error) => void,
   ): void {
     // Not called back: mqtt.js hands over nothing more.

@@ -7,13 +7,13 @@ import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
-import { Refusals } from '../auth/refusals.ts';
+import { RefusedPublishes } from '../auth/refusals.ts';
 import { Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
-import { Door } from '../ingest/door.ts';
+import { PublishBatcher } from '../ingest/door.ts';
 import { Receipts } from '../ingest/receipts.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import { Source, type SourcePatience } from './source.ts';
+import { SourceClient, type SourcePatience } from './source.ts';
 
 export interface SourcesOptions {
   readonly queue: Queue;
@@ -30,9 +30,9 @@ const PRUNE_MS = 250;
 /** Of the time to stop in, the part that may go into waiting for the queue. */
 const DRAIN_SHARE = 0.7;
 
-interface Running {
+interface RunningSource {
   readonly description: Description;
-  readonly source: Source;
+  readonly source: SourceClient;
 }
 
 /**
@@ -43,10 +43,10 @@ export class Sources implements Part {
   readonly name = 'sources';
   private readonly options: SourcesOptions;
   private readonly counts = newCounters();
-  private readonly running = new Map<string, Running>();
+  private readonly running = new Map<string, RunningSource>();
   private readonly rights: Rights;
-  private readonly refusals: Refusals;
-  private readonly door: Door;
+  private readonly refusals: RefusedPublishes;
+  private readonly door: PublishBatcher;
   private readonly receipts: Receipts;
   private readonly count: (source: string, event: string) => void;
   private unwatch = () => {};
@@ -57,8 +57,8 @@ export class Sources implements Part {
     this.options = options;
     this.receipts = options.receipts ?? new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
-    this.refusals = new Refusals(dead, this.counts, log, metrics);
-    this.door = new Door(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
+    this.refusals = new RefusedPublishes(dead, this.counts, log, metrics);
+    this.door = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
       'source',
       'event',
@@ -110,7 +110,7 @@ export class Sources implements Part {
     }
     for (const [id, description] of sources) {
       if (this.running.has(id)) continue;
-      const source = new Source(description, {
+      const source = new SourceClient(description, {
         log: this.options.log,
         patience: this.options.patience,
         count: (event) => this.count(id, event),

@@ -5,7 +5,7 @@ import { pause } from '../../core/timing.ts';
 import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../../roles/data-folder.ts';
 import type { DemoCredential } from '../../simulators/demo.ts';
 import { PacketLink } from '../../simulators/links/packet.ts';
-import type { Line } from '../../simulators/profile/devices.ts';
+import type { DeviceConnection } from '../../simulators/profile/devices.ts';
 import type { SignIn } from '../../simulators/run.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Api } from '../api.ts';
@@ -26,7 +26,10 @@ export async function knownSecrets(config: Config, file: string | undefined): Pr
 }
 
 /** How each connection of `lines` signs in. Throws ConfigInvalid, which says what to do, when the secret of one is not known. */
-export function signIns(lines: readonly Line[], known: ReadonlyMap<string, DemoCredential>): (id: string) => SignIn {
+export function signIns(
+  lines: readonly DeviceConnection[],
+  known: ReadonlyMap<string, DemoCredential>,
+): (id: string) => SignIn {
   const unknown = lines.filter(({ id }) => !known.has(id));
   if (unknown.length > 0) {
     const [first] = unknown;
@@ -50,7 +53,7 @@ export function signIns(lines: readonly Line[], known: ReadonlyMap<string, DemoC
 export async function provision(
   api: Api,
   config: Config,
-  lines: readonly Line[],
+  lines: readonly DeviceConnection[],
   known: Map<string, DemoCredential>,
   onProgress: (done: number, of: number) => void,
   signal: AbortSignal,
@@ -105,7 +108,7 @@ export async function letIn(url: string, { id, secret }: DemoCredential, signal:
   }
 }
 
-interface Wanted {
+interface WantedSensor {
   readonly id: string;
   readonly role: string;
   readonly field: string;
@@ -113,7 +116,11 @@ interface Wanted {
   readonly interval: number;
 }
 
-function described({ id, role, group }: Line, fields: readonly { id: string }[], turn: number): Wanted {
+function described(
+  { id, role, group }: DeviceConnection,
+  fields: readonly { id: string }[],
+  turn: number,
+): WantedSensor {
   const wanted = group.fields.length > 0 ? group.fields : fields.map((field) => field.id);
   const field = wanted.filter((one) => fields.some((known) => known.id === one))[turn % Math.max(1, wanted.length)];
   return {
@@ -125,7 +132,7 @@ function described({ id, role, group }: Line, fields: readonly { id: string }[],
 }
 
 /** Registers all at once; where one of them is registered already, one after the other. Resolves with their secrets by id. */
-async function register(api: Api, farm: string, all: readonly Wanted[]): Promise<Map<string, string>> {
+async function register(api: Api, farm: string, all: readonly WantedSensor[]): Promise<Map<string, string>> {
   const path = `/api/farms/${encodeURIComponent(farm)}/sensors`;
   try {
     const answers = await api.call(path, registered.array().length(all.length), { method: 'POST', body: all });

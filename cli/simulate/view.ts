@@ -1,11 +1,11 @@
 import cliProgress from 'cli-progress';
-import type { LoadReport, Stretch } from '../../simulators/load/report.ts';
+import type { LoadReport, ReportInterval } from '../../simulators/load/report.ts';
 
 /** Shows a person how a run gets on: on a terminal a bar and one line that changes, elsewhere a plain line every few seconds. On standard error. */
 export interface View {
   /** What is done before the run, `done` of `of` steps. */
   preparing(what: string, done: number, of: number): void;
-  stretch(stretch: Stretch): void;
+  stretch(stretch: ReportInterval): void;
   end(): void;
 }
 
@@ -39,7 +39,7 @@ class TerminalView implements View {
     this.bar.update(done, { clock: `${done}/${of}`, text: what });
   }
 
-  stretch(stretch: Stretch): void {
+  stretch(stretch: ReportInterval): void {
     this.begin('run', this.forMs ?? 1);
     const clock = `${(stretch.at / 1_000).toFixed(0)} s`;
     this.bar.update(Math.min(this.forMs ?? 0, stretch.at), { clock, text: line(stretch) });
@@ -69,7 +69,7 @@ class PlainView implements View {
     process.stderr.write(`${what}: ${done} of ${of}\n`);
   }
 
-  stretch(stretch: Stretch): void {
+  stretch(stretch: ReportInterval): void {
     const now = performance.now();
     if (now - this.at < PLAIN_EVERY_MS) return;
     this.at = now;
@@ -79,7 +79,7 @@ class PlainView implements View {
   end(): void {}
 }
 
-function line({ ms, acknowledged, inFlight, backlog, connected, latencyMs, errors }: Stretch): string {
+function line({ ms, acknowledged, inFlight, backlog, connected, latencyMs, errors }: ReportInterval): string {
   const rate = `${Math.round((acknowledged / Math.max(1, ms)) * 1_000)} acknowledged/s`;
   const times = latencyMs
     ? `p50 ${latencyMs.p50.toFixed(0)} p99 ${latencyMs.p99.toFixed(0)} max ${latencyMs.max.toFixed(0)} ms`

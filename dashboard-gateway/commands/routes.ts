@@ -10,7 +10,7 @@ import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/status.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
+import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 
 const PATH = '/api/farms/{farm}/sensors/{sensor}/commands';
@@ -27,7 +27,7 @@ const wish = z.strictObject({
 
 export interface CommandParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly commands: Commands;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;

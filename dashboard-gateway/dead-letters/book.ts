@@ -45,7 +45,7 @@ interface Segment {
 }
 
 /** The dead-letter log as a list: what there is, whose it is, and what became of it. Made by reading the log from its beginning. */
-export class DeadLetterBook {
+export class DeadLetterIndex {
   private readonly most: number;
   private byFarm = new Map<string, Listed[]>();
   private segments: Segment[] = [];

@@ -12,7 +12,7 @@ import type { DeadAct, DeadMark } from '../../telemetry/dead-mark.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/feed/tail.ts';
-import { DeadLetterBook, type Filter, type Listed, type Summary } from './book.ts';
+import { DeadLetterIndex, type Filter, type Listed, type Summary } from './book.ts';
 import { replayMessage } from './replay.ts';
 import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';
 
@@ -22,7 +22,7 @@ const SAY_AGAIN_MS = 12 * 3_600_000;
 /** Letters of one page that lie closer together in the log than this are read together. */
 const MOST_APART = 100;
 
-export interface DeskOptions {
+export interface DeadLetterServiceOptions {
   readonly dead: Log;
   readonly limits: LogLimits;
   readonly queue: Queue;
@@ -36,7 +36,7 @@ export interface DeskOptions {
 }
 
 /** A letter with its place and what became of it. */
-export interface Letter {
+export interface FoundLetter {
   readonly listed: Listed;
   readonly letter: DeadLetter;
 }
@@ -52,9 +52,9 @@ export interface LogNow {
  * Where dead letters are looked at, replayed and discarded. It follows the log from its beginning and keeps a list of what is in it;
  * every gateway has the same. Before anything is trimmed it warns, and what was trimmed unseen it counts.
  */
-export class DeadLetterDesk {
-  private readonly options: DeskOptions;
-  private readonly book = new DeadLetterBook();
+export class DeadLetterService {
+  private readonly options: DeadLetterServiceOptions;
+  private readonly book = new DeadLetterIndex();
   private readonly tail: Tail;
   private readonly writer: DeadLetters;
   /** What workers charge their letters to, as the log tells it. */
@@ -68,7 +68,7 @@ export class DeadLetterDesk {
   private saidAt: number | undefined;
   private trimmed = 0;
 
-  constructor(options: DeskOptions) {
+  constructor(options: DeadLetterServiceOptions) {
     const { dead, logger, metrics } = options;
     this.options = options;
     this.writer = new DeadLetters(dead, { logger });
@@ -100,7 +100,7 @@ export class DeadLetterDesk {
   }
 
   /** What a farm has; `''` is what is nobody's. Rejects with HttpProblem `busy` while the list is being made, or with LogUnavailable. */
-  async list(farm: string, filter: Filter): Promise<{ letters: Letter[]; next: number | null } & Summary> {
+  async list(farm: string, filter: Filter): Promise<{ letters: FoundLetter[]; next: number | null } & Summary> {
     await this.whole();
     const { letters, more } = this.book.page(farm, filter);
     const shown = await this.open(letters);
@@ -108,7 +108,7 @@ export class DeadLetterDesk {
   }
 
   /** One letter of a farm. Rejects with HttpProblem `not-found`, or as `list` does. */
-  async one(farm: string, offset: number): Promise<Letter> {
+  async one(farm: string, offset: number): Promise<FoundLetter> {
     await this.whole();
     const listed = this.book.find(farm, offset);
     const [found] = listed ? await this.open([listed]) : [];
@@ -121,7 +121,7 @@ export class DeadLetterDesk {
    * When this process dies in between, the letter stays open: replayed again, it makes the same points.
    * Rejects with HttpProblem `not-found` or `conflict`, with QueueFull, QueueUnavailable or LogUnavailable.
    */
-  replay(farm: string, offset: number, by: string): Promise<Letter> {
+  replay(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'replayed', by, async ({ letter, listed }) => {
       const { registry, queue } = this.options;
       if (listed.state === 'replayed') throw new HttpProblem('conflict', `letter ${offset} was replayed already`);
@@ -132,7 +132,7 @@ export class DeadLetterDesk {
   }
 
   /** Remembers that nobody wants a letter any more; its bytes stay in the log until they are trimmed. Rejects as `replay` does. */
-  discard(farm: string, offset: number, by: string): Promise<Letter> {
+  discard(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'discarded', by, async ({ listed }) => {
       if (listed.state !== 'open') throw new HttpProblem('conflict', `letter ${offset} was ${listed.state} already`);
     });
@@ -161,8 +161,8 @@ export class DeadLetterDesk {
     offset: number,
     act: DeadAct,
     by: string,
-    work: (letter: Letter) => Promise<void>,
-  ): Promise<Letter> {
+    work: (letter: FoundLetter) => Promise<void>,
+  ): Promise<FoundLetter> {
     const found = await this.one(farm, offset);
     if (this.busy.has(offset)) throw new HttpProblem('conflict', `somebody else is at letter ${offset} right now`);
     this.busy.add(offset);
@@ -209,7 +209,7 @@ export class DeadLetterDesk {
   }
 
   /** Reads letters from the log, in the order given: by falling offset. What was trimmed meanwhile is left out. */
-  private async open(letters: readonly Listed[]): Promise<Letter[]> {
+  private async open(letters: readonly Listed[]): Promise<FoundLetter[]> {
     const found = new Map<number, DeadLetter>();
     for (const run of runsOf(letters.map(({ offset }) => offset).reverse())) {
       const [from = 0] = run;

@@ -5,9 +5,9 @@ import { parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import type { Caller, Sessions } from '../sign-in/sessions.ts';
+import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
-import type { DeadLetterDesk, Letter } from './desk.ts';
+import type { DeadLetterService, FoundLetter } from './desk.ts';
 
 /** Bytes of a payload that a list shows; one letter alone is shown whole. */
 const MOST_IN_LIST = 2_048;
@@ -26,8 +26,8 @@ const listQuery = z.strictObject({
 
 export interface DeadLetterParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
-  readonly letters: DeadLetterDesk;
+  readonly sessions: SignInSessions;
+  readonly letters: DeadLetterService;
 }
 
 /** Whose letters an address is about: a farm's id, or `''` for what is nobody's. Throws HttpProblem unless the caller is its admin. */
@@ -49,7 +49,7 @@ export function deadLetterRoutes({ registry, sessions, letters }: DeadLetterPart
   ];
 }
 
-function routesAt(path: string, whose: WhoseOf, sessions: Sessions, letters: DeadLetterDesk): Route[] {
+function routesAt(path: string, whose: WhoseOf, sessions: SignInSessions, letters: DeadLetterService): Route[] {
   const list: Route['handler'] = signedIn(sessions, async (caller, request, { farm = '' }) => {
     const of = whose(caller, farm);
     const { letters: found, next, counts, reasons } = await letters.list(of, parseQuery(listQuery, request.query));
@@ -59,7 +59,7 @@ function routesAt(path: string, whose: WhoseOf, sessions: Sessions, letters: Dea
     return json({ letters: found.map((letter) => shown(letter, MOST_IN_LIST)), next, counts, reasons, log });
   });
 
-  const one = (work: (of: string, offset: number, by: string) => Promise<Letter>): Route['handler'] =>
+  const one = (work: (of: string, offset: number, by: string) => Promise<FoundLetter>): Route['handler'] =>
     signedIn(sessions, async (caller, _request, { farm = '', offset = '' }) => {
       const of = whose(caller, farm);
       const place = whole.safeParse(offset).data;
@@ -83,7 +83,7 @@ function routesAt(path: string, whose: WhoseOf, sessions: Sessions, letters: Dea
   ];
 }
 
-function shown({ listed, letter }: Letter, most = Number.POSITIVE_INFINITY) {
+function shown({ listed, letter }: FoundLetter, most = Number.POSITIVE_INFINITY) {
   const { offset, at, state, settled } = listed;
   const { publish, reason, explanation } = letter;
   const { sensor, topic, received, payload } = publish;

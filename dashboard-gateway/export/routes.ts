@@ -7,7 +7,7 @@ import { id, metricName, range, rangeOf } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/status.ts';
 import { type ShownSensor, sensorsOf } from '../sensors/shown.ts';
-import type { Caller, Sessions } from '../sign-in/sessions.ts';
+import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { csv } from './csv.ts';
 
@@ -20,7 +20,7 @@ const exportQuery = z
 
 export interface ExportParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly store: Store;
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly now: () => number;

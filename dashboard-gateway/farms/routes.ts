@@ -4,12 +4,12 @@ import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/status.ts';
 import { endpointFor, type MqttEndpoint } from '../sensors/mqtt-endpoint.ts';
 import { sensorsOf } from '../sensors/shown.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
+import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm, visibleFarms } from '../sign-in/signed-in.ts';
 
 export interface FarmParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly mqtt: () => MqttEndpoint;

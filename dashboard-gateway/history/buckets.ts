@@ -1,4 +1,4 @@
-import type { Bucket, BucketWidth, Days } from '../../backbone/ports/store.ts';
+import type { BucketWidth, Days, HistoryBucket } from '../../backbone/ports/store.ts';
 import { isLate } from '../../telemetry/backfill.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 
@@ -14,7 +14,7 @@ const HOURS = [1, 2, 3, 4, 6, 12].map((n) => n * HOUR);
 export const ROUND_WIDTHS: readonly number[] = [...SECONDS, ...MINUTES, ...HOURS];
 
 /** How a history is cut. */
-export interface Cut {
+export interface HistoryCut {
   readonly bucket: BucketWidth;
   /** The width to tell people, ms; a day counts as 24 hours. */
   readonly bucketMs: number;
@@ -24,7 +24,7 @@ export interface Cut {
  * The narrowest round width that cuts `from <= ts < to` (Unix ms) into at most `points` buckets (at least 1).
  * From a day upwards buckets are whole calendar days of `zone`, or lots of them. The store cuts those too: a field's mean over two days is not in its means of each.
  */
-export function chooseCut(from: number, to: number, points: number, zone: string): Cut {
+export function chooseCut(from: number, to: number, points: number, zone: string): HistoryCut {
   for (const ms of ROUND_WIDTHS) {
     if (Math.floor((to - 1) / ms) - Math.floor(from / ms) + 1 <= points) {
       return { bucket: { ms }, bucketMs: ms };
@@ -38,16 +38,16 @@ export function chooseCut(from: number, to: number, points: number, zone: string
 }
 
 /** A bucket as it is told: when its last value came is said only where that was long after the bucket was over. */
-export type Row =
+export type BucketRow =
   | readonly [ts: number, last: number, min: number, max: number, mean: number, count: number]
   | readonly [ts: number, last: number, min: number, max: number, mean: number, count: number, received: number];
 
-export function toRow({ ts, last, min, max, mean, count, received }: Bucket, cut: Cut): Row {
+export function toRow({ ts, last, min, max, mean, count, received }: HistoryBucket, cut: HistoryCut): BucketRow {
   const isFilledIn = isLate({ ts: endOf(ts, cut), received });
   return isFilledIn ? [ts, last, min, max, mean, count, received] : [ts, last, min, max, mean, count];
 }
 
-function endOf(ts: number, { bucket }: Cut): number {
+function endOf(ts: number, { bucket }: HistoryCut): number {
   return 'ms' in bucket ? ts + bucket.ms : beginOf(bucket, lotOf(bucket, ts) + 1);
 }
 
@@ -65,7 +65,7 @@ function beginOf({ daysIn, days = 1 }: Days, lot: number): number {
  * what lies in them does not depend on where exactly the range begins and ends.
  */
 export function wholeBuckets(
-  { bucket, bucketMs }: Cut,
+  { bucket, bucketMs }: HistoryCut,
   from: number,
   to: number,
 ): { from: number; to: number } | undefined {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Bucket } from '../../backbone/ports/store.ts';
+import type { HistoryBucket } from '../../backbone/ports/store.ts';
 import type { Changed } from '../../telemetry/batch.ts';
 
 /** Answers hold at most so many bytes; what was asked for longest ago goes first. */
@@ -10,7 +10,7 @@ const GOOD_FOR_MS = 5 * 60_000;
 const COLUMNS = 7;
 
 /** What an answer is about: one metric of some sensors of a farm, with from <= ts < to, cut into buckets of one width. */
-export interface Subject {
+export interface AnswerSubject {
   readonly farm: string;
   readonly metric: string;
   readonly sensors: ReadonlySet<string>;
@@ -20,21 +20,21 @@ export interface Subject {
   readonly key: string;
 }
 
-interface Kept {
-  readonly subject: Subject;
+interface CachedAnswer {
+  readonly subject: AnswerSubject;
   readonly numbers: Float64Array;
 }
 
 /** The store's answers about the past, until something is written to it. */
 export class HistoryCache {
   readonly counters = { hit: 0, miss: 0, dropped: 0, cleared: 0 };
-  private readonly kept: LRUCache<string, Kept>;
+  private readonly kept: LRUCache<string, CachedAnswer>;
   /** By farm and metric: what a late value may spoil. */
-  private readonly subjects = new Map<string, Map<string, Set<Subject>>>();
+  private readonly subjects = new Map<string, Map<string, Set<AnswerSubject>>>();
 
   /** `now`: ms by a clock that nobody sets. */
   constructor(now: () => number) {
-    this.kept = new LRUCache<string, Kept>({
+    this.kept = new LRUCache<string, CachedAnswer>({
       maxSize: MAX_BYTES,
       sizeCalculation: ({ subject, numbers }) =>
         numbers.byteLength + subject.key.length + 64 * subject.sensors.size + 500,
@@ -48,17 +48,17 @@ export class HistoryCache {
     return this.kept.calculatedSize;
   }
 
-  get(key: string): Bucket[] | undefined {
+  get(key: string): HistoryBucket[] | undefined {
     const found = this.kept.get(key);
     if (found === undefined) this.counters.miss++;
     else this.counters.hit++;
     return found && unpacked(found.numbers);
   }
 
-  put(subject: Subject, buckets: readonly Bucket[]): void {
+  put(subject: AnswerSubject, buckets: readonly HistoryBucket[]): void {
     this.kept.set(subject.key, { subject, numbers: packed(buckets) });
-    const ofFarm = getOrMake(this.subjects, subject.farm, () => new Map<string, Set<Subject>>());
-    getOrMake(ofFarm, subject.metric, () => new Set<Subject>()).add(subject);
+    const ofFarm = getOrMake(this.subjects, subject.farm, () => new Map<string, Set<AnswerSubject>>());
+    getOrMake(ofFarm, subject.metric, () => new Set<AnswerSubject>()).add(subject);
   }
 
   /** Values were written: answers about them are old. Without `metrics` any may have been. */
@@ -82,7 +82,7 @@ export class HistoryCache {
   }
 }
 
-function packed(buckets: readonly Bucket[]): Float64Array {
+function packed(buckets: readonly HistoryBucket[]): Float64Array {
   const numbers = new Float64Array(buckets.length * COLUMNS);
   for (const [i, { ts, last, min, max, mean, count, received }] of buckets.entries()) {
     numbers.set([ts, last, min, max, mean, count, received], i * COLUMNS);
@@ -90,7 +90,7 @@ function packed(buckets: readonly Bucket[]): Float64Array {
   return numbers;
 }
 
-function unpacked(numbers: Float64Array): Bucket[] {
+function unpacked(numbers: Float64Array): HistoryBucket[] {
   return Array.from({ length: numbers.length / COLUMNS }, (_, i) => {
     const [ts = 0, last = 0, min = 0, max = 0, mean = 0, count = 0, received = 0] = numbers.subarray(i * COLUMNS);
     return { ts, last, min, max, mean, count, received };

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Bucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import type { HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
-import { Gate } from '../http/gate.ts';
+import { WorkLimit } from '../http/gate.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
-import { type Cut, chooseCut, type Row, toRow, wholeBuckets } from './buckets.ts';
-import { HistoryCache, type Subject } from './cache.ts';
+import { type BucketRow, chooseCut, type HistoryCut, toRow, wholeBuckets } from './buckets.ts';
+import { type AnswerSubject, HistoryCache } from './cache.ts';
 import { Flights } from './flights.ts';
 import { LateWrites } from './late-writes.ts';
 
@@ -48,8 +48,8 @@ export class History implements WritesListener {
   private readonly options: HistoryOptions;
   private readonly cache: HistoryCache;
   private readonly late = new LateWrites(2 * DEADLINE_MS);
-  private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
-  private readonly flights = new Flights<Bucket[]>();
+  private readonly gate = new WorkLimit(MAX_RUNNING, MAX_WAITING);
+  private readonly flights = new Flights<HistoryBucket[]>();
   private readonly unwatch: () => void;
   private readonly passed: () => number;
 
@@ -95,14 +95,14 @@ export class History implements WritesListener {
   }
 
   /** At most `points` rows, in order of time. Rejects with StoreUnavailable, HttpProblem `busy`, or the reason of `left` when the caller leaves. */
-  async ask(asked: Asked, left: AbortSignal): Promise<{ bucketMs: number; rows: Row[] }> {
+  async ask(asked: Asked, left: AbortSignal): Promise<{ bucketMs: number; rows: BucketRow[] }> {
     const { from, to, zone } = asked;
     const cut = chooseCut(from, to, asked.points, zone);
     const buckets = asked.sensors.length === 0 ? [] : await this.buckets(asked, cut, left);
     return { bucketMs: cut.bucketMs, rows: buckets.map((bucket) => toRow(bucket, cut)) };
   }
 
-  private async buckets(asked: Asked, cut: Cut, left: AbortSignal): Promise<Bucket[]> {
+  private async buckets(asked: Asked, cut: HistoryCut, left: AbortSignal): Promise<HistoryBucket[]> {
     const { farm, sensors, metric, from, to } = asked;
     const query = { farm, sensors, metric, bucket: cut.bucket };
     const whole = wholeBuckets(cut, from, Math.min(to, this.options.now() - SETTLED_MS));
@@ -122,13 +122,13 @@ export class History implements WritesListener {
     return parts.flat();
   }
 
-  private keep(subject: Subject, found: readonly Bucket[]): void {
+  private keep(subject: AnswerSubject, found: readonly HistoryBucket[]): void {
     const { farm, sensors } = subject;
     if (!this.options.hearsAll() || this.late.touch(farm, sensors, subject, this.passed())) return;
     this.cache.put(subject, found);
   }
 
-  private async query(query: HistoryQuery, left: AbortSignal): Promise<Bucket[]> {
+  private async query(query: HistoryQuery, left: AbortSignal): Promise<HistoryBucket[]> {
     if (query.from >= query.to) return [];
     return this.gate.run(async () => {
       const late = AbortSignal.timeout(DEADLINE_MS);
@@ -142,7 +142,7 @@ export class History implements WritesListener {
   }
 }
 
-function keyOf({ farm, metric, sensors }: Asked, { bucket }: Cut, whole: { from: number; to: number }): string {
+function keyOf({ farm, metric, sensors }: Asked, { bucket }: HistoryCut, whole: { from: number; to: number }): string {
   const who = createHash('sha256')
     .update([...sensors].sort().join(' '))
     .digest('base64url');

@@ -1,6 +1,6 @@
 import type { Changed } from '../../telemetry/batch.ts';
 
-interface Span {
+interface WrittenSpan {
   from: number;
   to: number;
 }
@@ -10,7 +10,7 @@ const MAX_SENSORS = 20_000;
 
 /** What was written within one length of time: a span by farm and sensor. */
 class Generation {
-  private readonly farms = new Map<string, Map<string, Span>>();
+  private readonly farms = new Map<string, Map<string, WrittenSpan>>();
   private sensors = 0;
   private isFull = false;
 
@@ -30,7 +30,7 @@ class Generation {
     } else this.isFull = true;
   }
 
-  touch(farm: string, sensors: Iterable<string>, range: Readonly<Span>): boolean {
+  touch(farm: string, sensors: Iterable<string>, range: Readonly<WrittenSpan>): boolean {
     if (this.isFull) return true;
     const ofFarm = this.farms.get(farm);
     if (ofFarm === undefined) return false;
@@ -62,7 +62,7 @@ export class LateWrites {
   }
 
   /** Whether something was lately written to the range of one of the sensors, as far as it can be known. */
-  touch(farm: string, sensors: ReadonlySet<string>, range: Readonly<Span>, now: number): boolean {
+  touch(farm: string, sensors: ReadonlySet<string>, range: Readonly<WrittenSpan>, now: number): boolean {
     this.turn(now);
     return this.young.touch(farm, sensors, range) || this.old.touch(farm, sensors, range);
   }

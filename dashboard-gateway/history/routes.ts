@@ -7,7 +7,7 @@ import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/status.ts';
 import { sensorsOf } from '../sensors/shown.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
+import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import type { History } from './history.ts';
 
@@ -28,7 +28,7 @@ const historyQuery = z
 
 export interface HistoryParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly history: History;
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly now: () => number;

@@ -2,7 +2,7 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { retryLater } from './problem.ts';
 
 /** Lets so many pieces of work run at once and so many wait; further ones are turned away with HttpProblem `busy`. */
-export class Gate {
+export class WorkLimit {
   private readonly limit: LimitFunction;
   private readonly maxWaiting: number;
 

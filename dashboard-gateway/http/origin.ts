@@ -9,7 +9,7 @@ export interface Access {
 }
 
 /** Where a request comes from. */
-export interface Client {
+export interface RequestClient {
   /** The client's own address, as far as it can be known. */
   readonly address: string;
   /** Whether the client speaks TLS, to the gateway or to a trusted proxy. */
@@ -23,7 +23,12 @@ const LONGEST_CHAIN = 20;
  * Each proxy appends whom it got the request from, so the list is read from its end: the first address that is no trusted proxy is the client,
  * and what stands before it is only what that client claims.
  */
-export function clientOf(peer: string, forwardedFor: string, forwardedProto: string, { tls, trusted }: Access): Client {
+export function clientOf(
+  peer: string,
+  forwardedFor: string,
+  forwardedProto: string,
+  { tls, trusted }: Access,
+): RequestClient {
   if (!trusted.has(peer)) return { address: peer, secure: tls };
   const secure = tls || lastOf(forwardedProto).toLowerCase() === 'https';
   let address = peer;

@@ -32,10 +32,10 @@ export interface Request {
 }
 
 /** A request before its body has come. */
-export type Head = Omit<Request, 'body' | 'signal'>;
+export type RequestHead = Omit<Request, 'body' | 'signal'>;
 
 /** What can be known of a request before its body has come. Call it before anything asynchronous. */
-export function readHead(res: HttpResponse, req: HttpRequest, access: Access): Head {
+export function readHead(res: HttpResponse, req: HttpRequest, access: Access): RequestHead {
   const peer = addressText(new Uint8Array(res.getRemoteAddress()));
   const forwardedFor = req.getHeader('x-forwarded-for');
   const client = clientOf(peer, forwardedFor, req.getHeader('x-forwarded-proto'), access);

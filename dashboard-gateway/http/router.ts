@@ -1,23 +1,23 @@
 import { isSameOrigin } from './origin.ts';
 import { HttpProblem } from './problem.ts';
 import type { AnyReply } from './reply.ts';
-import type { Head, Request } from './request.ts';
+import type { Request, RequestHead } from './request.ts';
 
 export type Params = Readonly<Record<string, string>>;
-export type Handler = (request: Request, params: Params) => AnyReply | Promise<AnyReply>;
+export type RouteHandler = (request: Request, params: Params) => AnyReply | Promise<AnyReply>;
 
 /** One address: a method, a path whose `{name}` parts are parameters, and who answers. docs/openapi.yaml describes every one. */
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
-  readonly handler: Handler;
+  readonly handler: RouteHandler;
   /** Most bytes of a body; 16 KiB unless told. */
   readonly maxBody?: number;
   /** What a body may be besides `application/json`. Not what a form on another site can send: `text/plain`, `multipart/form-data` or a form. */
   readonly alsoTakes?: readonly string[];
 }
 
-export interface Found {
+export interface FoundRoute {
   readonly route: Route;
   readonly params: Params;
 }
@@ -26,7 +26,7 @@ export interface Found {
  * The route of a request, or undefined when no route has this path. HEAD is answered by GET's handler.
  * Throws HttpProblem: `method-not-allowed`, or for a change `cross-origin` or `unsupported-media-type`.
  */
-export function findRoute(routes: readonly Route[], head: Head): Found | undefined {
+export function findRoute(routes: readonly Route[], head: RequestHead): FoundRoute | undefined {
   const method = head.method === 'HEAD' ? 'GET' : head.method;
   const allowed: string[] = [];
   for (const route of routes) {
@@ -44,7 +44,7 @@ export function findRoute(routes: readonly Route[], head: Head): Found | undefin
 }
 
 // A form or an image on another site can make a browser send its cookies, but neither this content type nor our origin.
-function checkChange(head: Head, { alsoTakes = [] }: Route): void {
+function checkChange(head: RequestHead, { alsoTakes = [] }: Route): void {
   if (!isSameOrigin(head)) throw new HttpProblem('cross-origin');
   const type = head.headers.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   const taken = ['application/json', ...alsoTakes];

@@ -7,7 +7,7 @@ import type { Access } from './origin.ts';
 import { RequestLimits } from './per-address.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
 import { type AnyReply, isStreamed, type Reply, type Streamed } from './reply.ts';
-import { type Head, type Request, readHead } from './request.ts';
+import { type Request, type RequestHead, readHead } from './request.ts';
 import type { HttpResponse, TemplatedApp } from './uws.ts';
 import { writeReply, writeStream } from './write.ts';
 
@@ -16,7 +16,7 @@ export const MAX_BODY = 16 * 1024;
 const MAX_OPEN = 512;
 
 /** What becomes of a request. */
-export interface Plan {
+export interface RequestPlan {
   /** What it is counted as: its route's path. */
   readonly name: string;
   /** Most bytes of its body. */
@@ -26,7 +26,7 @@ export interface Plan {
 
 export interface HttpServerOptions {
   /** Decides what becomes of a request before its body is read. Throws HttpProblem to refuse it. */
-  readonly plan: (head: Head) => Plan;
+  readonly plan: (head: RequestHead) => RequestPlan;
   readonly access: Access;
   readonly log: Logger;
   readonly metrics?: Metrics | undefined;
@@ -68,7 +68,7 @@ export class HttpServer {
   }
 
   /** Never rejects. */
-  private async take(res: HttpResponse, head: Head): Promise<void> {
+  private async take(res: HttpResponse, head: RequestHead): Promise<void> {
     const left = new AbortController();
     res.onAborted(() => left.abort());
     try {
@@ -91,7 +91,12 @@ export class HttpServer {
   }
 
   /** Resolves with the status of the answer, 0 when the client had gone. Never rejects. `left` is aborted when the client goes. */
-  private async serve(res: HttpResponse, head: Head, { maxBody, answer }: Plan, left: AbortSignal): Promise<number> {
+  private async serve(
+    res: HttpResponse,
+    head: RequestHead,
+    { maxBody, answer }: RequestPlan,
+    left: AbortSignal,
+  ): Promise<number> {
     const body = await readBody(res, head.method, maxBody, left);
     if (body === 'left') return 0;
     if (body === 'too-large') {
@@ -117,7 +122,7 @@ export class HttpServer {
   /** Never rejects. */
   private async stream(
     res: HttpResponse,
-    head: Head,
+    head: RequestHead,
     reply: Streamed,
     first: IteratorResult<string> | undefined,
     left: AbortSignal,
@@ -137,7 +142,7 @@ export class HttpServer {
   }
 
   /** A request that is refused is read all the same: closing on what is still being sent would take the refusal from the client. */
-  private planOf(head: Head): Plan {
+  private planOf(head: RequestHead): RequestPlan {
     try {
       return this.options.plan(head);
     } catch (error) {
@@ -145,7 +150,7 @@ export class HttpServer {
     }
   }
 
-  private problemOf({ method, path }: Head, error: unknown): Reply {
+  private problemOf({ method, path }: RequestHead, error: unknown): Reply {
     if (error instanceof HttpProblem) return problemReply(error);
     if (error instanceof StoreUnavailable) return problemReply(retryLater('store-unavailable', 5));
     if (error instanceof LogUnavailable) return problemReply(retryLater('log-unavailable', 5));

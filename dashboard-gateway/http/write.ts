@@ -1,14 +1,14 @@
 import { STATUS_CODES } from 'node:http';
 import { withDeadline } from '../../core/timing.ts';
 import { type Reply, type Streamed, secured } from './reply.ts';
-import type { Head } from './request.ts';
+import type { RequestHead } from './request.ts';
 import type { HttpResponse } from './uws.ts';
 
 /** How long a client may take nothing of a stream before it is given up. */
 const STALLED_MS = 60_000;
 
 /** Writes an answer, with the headers that every answer carries. Not to be called after `onAborted`. */
-export function writeReply(res: HttpResponse, head: Head, reply: Reply, close: boolean): void {
+export function writeReply(res: HttpResponse, head: RequestHead, reply: Reply, close: boolean): void {
   const { status, body = '' } = reply;
   res.cork(() => {
     writeHead(res, head, reply);
@@ -28,7 +28,7 @@ export function writeReply(res: HttpResponse, head: Head, reply: Reply, close: b
  */
 export async function writeStream(
   res: HttpResponse,
-  head: Head,
+  head: RequestHead,
   reply: Streamed,
   first: IteratorResult<string>,
   ending: AbortSignal,
@@ -57,7 +57,7 @@ export async function writeStream(
   res.cork(() => res.end());
 }
 
-function writeHead(res: HttpResponse, { secure }: Head, reply: Reply | Streamed): void {
+function writeHead(res: HttpResponse, { secure }: RequestHead, reply: Reply | Streamed): void {
   const { status, headers } = secured(reply, secure);
   res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Status'}`);
   for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);

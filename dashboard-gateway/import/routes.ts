@@ -11,7 +11,7 @@ import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id } from '../http/query.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
+import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { readRows } from './rows.ts';
 
@@ -34,7 +34,7 @@ const importBody = z.strictObject({
 
 export interface ImportParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly queue: Queue;
   /** Unix ms. */
   readonly now: () => number;

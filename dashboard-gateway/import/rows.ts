@@ -9,7 +9,7 @@ import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/rules
 export type ImportRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
 
 /** What of a line was not taken, and why. */
-export interface RefusedLine {
+export interface RefusedRow {
   readonly line: number;
   readonly path: string;
   readonly reason: string;
@@ -26,9 +26,9 @@ export function readRows(
   units: Readonly<Record<string, string>>,
   rules: SensorRules,
   now: number,
-): { readings: Pick<Reading, 'ts' | 'values'>[]; refused: RefusedLine[] } {
+): { readings: Pick<Reading, 'ts' | 'values'>[]; refused: RefusedRow[] } {
   const readings: Pick<Reading, 'ts' | 'values'>[] = [];
-  const refused: RefusedLine[] = [];
+  const refused: RefusedRow[] = [];
   const asKept = inOwnUnits(rules);
   const doubles = new Doubles();
   for (const [line, when, given] of rows) {

@@ -1,4 +1,4 @@
-import { Pace } from './pace.ts';
+import { TickPace } from './pace.ts';
 
 /** So many parts has a tick that is long. */
 export const PHASES = 12;
@@ -14,7 +14,7 @@ export type Due = { readonly end: true; readonly undivided: boolean } | { readon
  */
 export class TickClock {
   private readonly due: (due: Due) => void;
-  private readonly pace: Pace;
+  private readonly pace: TickPace;
   private timer: NodeJS.Timeout | undefined;
   private phase = 0;
   private last = 0;
@@ -22,7 +22,7 @@ export class TickClock {
 
   constructor(due: (due: Due) => void, shortestTickMs?: number) {
     this.due = due;
-    this.pace = new Pace(shortestTickMs);
+    this.pace = new TickPace(shortestTickMs);
   }
 
   get tickMs(): number {

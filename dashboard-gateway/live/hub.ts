@@ -10,9 +10,9 @@ import type { LiveCounters } from './counters.ts';
 import { byFarm } from './feed/by-farm.ts';
 import { EntryWindow } from './feed/entry-window.ts';
 import { type FeedListener, LiveFeed, type WritesListener } from './feed/feed.ts';
-import { Publisher } from './publisher.ts';
-import { Rewind } from './resume/rewind.ts';
-import { MAX_ROWS, WaitingRoom } from './resume/waiting-room.ts';
+import { FramePublisher } from './publisher.ts';
+import { CatchUp } from './resume/rewind.ts';
+import { MAX_ROWS, ResumeQueue } from './resume/waiting-room.ts';
 import { frames } from './sockets/protocol.ts';
 import { Slowness } from './sockets/slowness.ts';
 import type { Subscription, Viewer } from './sockets/viewer.ts';
@@ -66,9 +66,9 @@ export class LiveHub implements FeedListener {
   private readonly values = { left: MAX_VALUES };
   private readonly readings = { left: ALL_READINGS };
   private readonly clock: TickClock;
-  private readonly publisher: Publisher;
-  private readonly rewind: Rewind;
-  private readonly waiting: WaitingRoom;
+  private readonly publisher: FramePublisher;
+  private readonly rewind: CatchUp;
+  private readonly waiting: ResumeQueue;
   private epoch: string | undefined;
   /** The last entry taken in, and the last that has been published. */
   private seq = -1;
@@ -80,10 +80,10 @@ export class LiveHub implements FeedListener {
     const { live, publish, counters, log, writes } = options;
     this.options = options;
     this.clock = new TickClock((due) => this.due(due), options.shortestTickMs);
-    this.publisher = new Publisher(publish, counters);
+    this.publisher = new FramePublisher(publish, counters);
     this.feed = new LiveFeed(live, this, log, writes);
-    this.rewind = new Rewind({ live, decode: (entry) => this.feed.decode(entry), counters, log });
-    this.waiting = new WaitingRoom({ rewind: this.rewind, counters, changed: () => this.clock.soon() });
+    this.rewind = new CatchUp({ live, decode: (entry) => this.feed.decode(entry), counters, log });
+    this.waiting = new ResumeQueue({ rewind: this.rewind, counters, changed: () => this.clock.soon() });
   }
 
   get standing(): { tickMs: number; farms: number; kept: number; leftOut: number } {

@@ -6,7 +6,7 @@ import type { Metrics } from '../../core/metrics.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import type { Access } from '../http/origin.ts';
 import type { TemplatedApp, UwsModule } from '../http/uws.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
+import type { SignInSessions } from '../sign-in/sessions.ts';
 import { LiveCounters } from './counters.ts';
 import type { WritesListener } from './feed/feed.ts';
 import { LiveHub } from './hub.ts';
@@ -25,7 +25,7 @@ export interface LiveOptions {
   /** Absent: refused messages are not counted. */
   readonly dead?: Log | undefined;
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly access: Access;
   readonly metrics?: Metrics | undefined;
   /** Hears of everything that is written. */

@@ -10,7 +10,7 @@ const PHASES_REST = 5 / 4;
  * How long a tick lasts: 10 ms when there is little to do, up to 150 ms when making and sending frames takes its time.
  * That the loop was late is no reason for a longer one: whatever held it up, readings have waited long enough.
  */
-export class Pace {
+export class TickPace {
   private readonly shortest: number;
   private tick: number;
   private work = 0;

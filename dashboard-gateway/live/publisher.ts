@@ -7,7 +7,7 @@ import type { LiveFarm, OnlyField } from './state/farm.ts';
 const QUIET_MS = 900;
 
 /** Makes the frames of farms and publishes each to whom it concerns; nothing is made that nobody would get. */
-export class Publisher {
+export class FramePublisher {
   private readonly send: (topic: string, text: string) => void;
   private readonly counters: LiveCounters;
 

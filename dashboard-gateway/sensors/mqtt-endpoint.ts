@@ -9,7 +9,7 @@ export interface MqttEndpoint {
 }
 
 /** How one sensor connects and publishes. */
-export interface Connection extends MqttEndpoint {
+export interface SensorConnection extends MqttEndpoint {
   readonly username: string;
   readonly topic: string;
   /** A line for a shell that publishes a first reading, with `SECRET` where the secret goes. */
@@ -31,7 +31,7 @@ export function endpointFor({ host, ...rest }: MqttEndpoint, hostHeader: string)
 }
 
 /** How sensor `id` of `farm` connects to an endpoint. */
-export function connectionOf(endpoint: MqttEndpoint, farm: string, id: string): Connection {
+export function connectionOf(endpoint: MqttEndpoint, farm: string, id: string): SensorConnection {
   const { host, port, tls } = endpoint;
   const topic = telemetryTopic(farm, id);
   const encrypted = tls ? ' --capath /etc/ssl/certs' : '';

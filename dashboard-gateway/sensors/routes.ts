@@ -17,7 +17,7 @@ import { HttpProblem, retryLater } from '../http/problem.ts';
 import { created, json, noContent } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
-import { type Caller, isTokenHolder, type Sessions } from '../sign-in/sessions.ts';
+import { type Caller, isTokenHolder, type SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import type { Bringers } from './bringers.ts';
 import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
@@ -35,7 +35,7 @@ const description = newSensor.omit({ id: true });
 
 export interface SensorParts {
   readonly registry: RegistryView & RegistryEditor;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly bringers: Bringers;
   readonly mqtt: () => MqttEndpoint;
   readonly log: Logger;
@@ -50,13 +50,13 @@ export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: Sensor
   const administer = (
     method: Route['method'],
     path: string,
-    act: (change: Change) => Promise<ReturnType<Route['handler']>>,
+    act: (change: SensorChange) => Promise<ReturnType<Route['handler']>>,
   ): Route => ({
     method,
     path,
     handler: signedIn(sessions, async (caller, request, { farm = '', sensor = '' }) => {
       visibleFarm(registry.current(), caller.user, farm, 'admin');
-      return act(new Change({ registry, bringers, log, mqtt: mqtt() }, caller, request, farm, sensor));
+      return act(new SensorChange({ registry, bringers, log, mqtt: mqtt() }, caller, request, farm, sensor));
     }),
   });
   const one = '/api/farms/{farm}/sensors/{sensor}';
@@ -69,14 +69,14 @@ export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: Sensor
 }
 
 /** One change that an admin asks for. */
-class Change {
+class SensorChange {
   private readonly parts: Pick<SensorParts, 'registry' | 'bringers' | 'log'> & { readonly mqtt: MqttEndpoint };
   private readonly caller: Caller;
   private readonly request: Request;
   private readonly farm: string;
   private readonly sensor: string;
 
-  constructor(parts: Change['parts'], caller: Caller, request: Request, farm: string, sensor: string) {
+  constructor(parts: SensorChange['parts'], caller: Caller, request: Request, farm: string, sensor: string) {
     this.parts = parts;
     this.caller = caller;
     this.request = request;

@@ -3,7 +3,7 @@ import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
 import { pause } from '../../core/timing.ts';
 import type { RegistryEditor, RegistryView, User } from '../../telemetry/registry.ts';
 import { setPassword } from '../../telemetry/registry-edit.ts';
-import { Gate } from '../http/gate.ts';
+import { WorkLimit } from '../http/gate.ts';
 
 // Each check takes 32 MiB and a thread of the pool for about 20 ms.
 const MAX_RUNNING = 3;
@@ -13,7 +13,7 @@ const RELOAD_WAIT_MS = 5_000;
 /** People's passwords: checks them, and writes new ones into the registry's file. */
 export class Passwords {
   private readonly registry: RegistryView & RegistryEditor;
-  private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
+  private readonly gate = new WorkLimit(MAX_RUNNING, MAX_WAITING);
   private readonly nobodys: string;
 
   private constructor(registry: RegistryView & RegistryEditor, nobodys: string) {

@@ -8,7 +8,7 @@ import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
 import type { Passwords } from './passwords.ts';
-import { clearedCookie, isTokenHolder, type Sessions } from './sessions.ts';
+import { clearedCookie, isTokenHolder, type SignInSessions } from './sessions.ts';
 import { signedIn, visibleFarms } from './signed-in.ts';
 import type { Throttle } from './throttle.ts';
 
@@ -31,7 +31,7 @@ const passwordChange = z.strictObject({
 
 export interface SignInParts {
   readonly registry: RegistryView;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly passwords: Passwords;
   readonly throttle: Throttle;
   readonly firstSignIn?: FirstSignIn | undefined;

@@ -45,7 +45,7 @@ export interface SessionOptions {
  * Sessions are signed tokens that nobody stores: any gateway with the same key takes them.
  * A token names the user's password by a fingerprint, so a new password ends the sessions before it; so does removing the user.
  */
-export class Sessions {
+export class SignInSessions {
   private readonly key: Uint8Array;
   private readonly adminToken: string | undefined;
   private readonly registry: RegistryView;

@@ -2,13 +2,13 @@ import { type Farm, type Registry, ROLES, type Role, roleOn, type User } from '.
 import { HttpProblem } from '../http/problem.ts';
 import { type AnyReply, withHeaders } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
-import type { Handler, Params } from '../http/router.ts';
-import type { Caller, Sessions } from './sessions.ts';
+import type { Params, RouteHandler } from '../http/router.ts';
+import type { Caller, SignInSessions } from './sessions.ts';
 
 export type CallerHandler = (caller: Caller, request: Request, params: Params) => AnyReply | Promise<AnyReply>;
 
 /** A handler for callers with a session; others get `not-signed-in`. An ageing cookie is replaced by the way. */
-export function signedIn(sessions: Sessions, handler: CallerHandler): Handler {
+export function signedIn(sessions: SignInSessions, handler: CallerHandler): RouteHandler {
   return async (request, params) => {
     const caller = await sessions.caller(request.headers);
     if (!caller) throw new HttpProblem('not-signed-in');

@@ -9,7 +9,7 @@ export interface Figure {
   readonly unit: string;
 }
 
-interface Shown {
+interface FigureSource {
   readonly id: string;
   readonly label: string;
   readonly unit: string;
@@ -21,7 +21,7 @@ interface Shown {
 }
 
 /** What a process counts and people may want to know; a role that runs elsewhere is not in it. */
-const SHOWN: readonly Shown[] = [
+const SHOWN: readonly FigureSource[] = [
   { id: 'sensors-connected', label: 'Sensors connected', unit: '', metric: 'loam_broker_clients', as: 'value' },
   { id: 'readings-stored', label: 'Readings stored', unit: '1/s', metric: 'loam_readings_written_total', as: 'rate' },
   { id: 'queue', label: 'Messages waiting to be stored', unit: '', metric: 'loam_queue_depth', as: 'value' },

@@ -2,13 +2,13 @@ import { type Health, joined } from '../../core/lifecycle.ts';
 import { EVERY_FARM, roleOn, type User } from '../../telemetry/registry.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import type { Sessions } from '../sign-in/sessions.ts';
+import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn } from '../sign-in/signed-in.ts';
 import type { Figures } from './figures.ts';
 import { VERSION } from './version.ts';
 
 export interface SystemParts {
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly health: () => readonly Health[];
   readonly figures: Figures;
   readonly now: () => number;

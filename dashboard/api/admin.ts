@@ -4,7 +4,7 @@ import { call } from './http.ts';
 import type { Corner } from './shapes.ts';
 
 /** What an admin does with sensors. Each call rejects with ApiProblem. */
-export interface SensorDescription {
+export interface NewSensor {
   readonly field: string;
   readonly name?: string;
   readonly position?: Corner;
@@ -20,11 +20,11 @@ export interface NewSecret {
   readonly topic: string;
 }
 
-export async function postSensor(farm: string, id: string, description: SensorDescription): Promise<NewSecret> {
+export async function postSensor(farm: string, id: string, description: NewSensor): Promise<NewSecret> {
   return readSecret(await call(`${farmPath(farm)}/sensors`, { method: 'POST', body: { id, ...description } }));
 }
 
-export async function putSensor(farm: string, id: string, description: SensorDescription): Promise<void> {
+export async function putSensor(farm: string, id: string, description: NewSensor): Promise<void> {
   await call(sensorPath(farm, id), { method: 'PUT', body: description });
 }
 

@@ -28,7 +28,7 @@ export async function getSensors(farm: string, signal: AbortSignal): Promise<Sen
   return readSensors(await call(`${farmPath(farm)}/sensors`, { signal }));
 }
 
-export interface HistoryQuery {
+export interface HistoryParameters {
   readonly farm: string;
   /** One of the two. */
   readonly sensor?: string;
@@ -41,7 +41,7 @@ export interface HistoryQuery {
   readonly points: number;
 }
 
-export async function getHistory(query: HistoryQuery, signal: AbortSignal): Promise<HistoryAnswer> {
+export async function getHistory(query: HistoryParameters, signal: AbortSignal): Promise<HistoryAnswer> {
   const { farm, sensor, field, metric, from, to, points } = query;
   const search = new URLSearchParams({ metric, from: `${from}`, to: `${to}`, points: `${points}` });
   if (sensor !== undefined) search.set('sensor', sensor);

@@ -3,7 +3,7 @@ import { farmPath } from './gateway.ts';
 import { call } from './http.ts';
 
 export const LETTER_STATES = ['open', 'replayed', 'discarded'] as const;
-export type LetterState = (typeof LETTER_STATES)[number];
+export type ShownLetterState = (typeof LETTER_STATES)[number];
 
 /** A message that could not be taken: why, and what it was. */
 export interface Letter {
@@ -15,7 +15,7 @@ export interface Letter {
   readonly topic: string;
   readonly reason: string;
   readonly explanation: string;
-  readonly state: LetterState;
+  readonly state: ShownLetterState;
   /** Bytes of the whole payload. */
   readonly size: number;
   /** As text, or in hexadecimal; only its begin when it was `cut`. */
@@ -29,7 +29,7 @@ export interface Letters {
   readonly letters: readonly Letter[];
   /** What `before` must be for the next page; undefined on the last. */
   readonly next: number | undefined;
-  readonly counts: Readonly<Record<LetterState, number>>;
+  readonly counts: Readonly<Record<ShownLetterState, number>>;
   /** A sentence to show as it is: something will be trimmed. */
   readonly warning: string | undefined;
 }
@@ -39,7 +39,7 @@ export type Whose = string | undefined;
 
 export async function getLetters(
   whose: Whose,
-  { state, before }: { readonly state: LetterState; readonly before?: number },
+  { state, before }: { readonly state: ShownLetterState; readonly before?: number },
   signal: AbortSignal,
 ): Promise<Letters> {
   const search = new URLSearchParams({ state });

@@ -11,7 +11,7 @@ export interface Me {
 
 export type Corner = readonly [latitude: number, longitude: number];
 
-export interface Field {
+export interface ApiField {
   readonly id: string;
   readonly name: string;
   readonly crop: string | undefined;
@@ -25,15 +25,15 @@ export interface Mqtt {
   readonly tls: boolean;
 }
 
-export interface Farm {
+export interface ApiFarm {
   readonly id: string;
   readonly name: string;
   readonly timezone: string;
   readonly role: string;
-  readonly fields: readonly Field[];
+  readonly fields: readonly ApiField[];
 }
 
-export interface Metric {
+export interface ApiMetric {
   readonly id: string;
   readonly label: string;
   readonly unit: string;
@@ -66,7 +66,7 @@ export function readMe(value: unknown): Me {
   return { user: text(me.user, 'user'), farms, passwordSet: flag(me.passwordSet, 'passwordSet') };
 }
 
-export function readFarms(value: unknown): { farms: Farm[]; metrics: Metric[]; mqtt: Mqtt | undefined } {
+export function readFarms(value: unknown): { farms: ApiFarm[]; metrics: ApiMetric[]; mqtt: Mqtt | undefined } {
   const answer = record(value, 'farms');
   return {
     farms: listOf(answer.farms, 'farms', readFarm),
@@ -80,7 +80,7 @@ function readMqtt(value: unknown, path: string): Mqtt {
   return { host: text(mqtt.host, path), port: finite(mqtt.port, path), tls: flag(mqtt.tls, path) };
 }
 
-function readFarm(value: unknown, path: string): Farm {
+function readFarm(value: unknown, path: string): ApiFarm {
   const farm = record(value, path);
   return {
     id: text(farm.id, `${path}.id`),
@@ -99,7 +99,7 @@ function readFarm(value: unknown, path: string): Farm {
   };
 }
 
-function readMetric(value: unknown, path: string): Metric {
+function readMetric(value: unknown, path: string): ApiMetric {
   const metric = record(value, path);
   return {
     id: text(metric.id, `${path}.id`),

@@ -3,14 +3,14 @@ import { call, callAnyway } from './http.ts';
 import { ApiProblem } from './problem.ts';
 
 /** Whether one part that the gateway depends on answers. */
-export interface Part {
+export interface Dependency {
   readonly name: string;
   readonly ok: boolean;
   readonly why: string | undefined;
 }
 
 /** A figure with a label that is shown as it is. */
-export interface Figure {
+export interface ShownFigure {
   readonly label: string;
   readonly value: number | string;
   readonly unit: string;
@@ -20,8 +20,8 @@ export interface System {
   readonly version: string | undefined;
   /** Unix ms. */
   readonly startedAt: number | undefined;
-  readonly parts: readonly Part[];
-  readonly figures: readonly Figure[];
+  readonly parts: readonly Dependency[];
+  readonly figures: readonly ShownFigure[];
 }
 
 /** How the gateway and what it depends on are. A gateway without figures still says which parts are ready. */
@@ -45,7 +45,7 @@ export function readSystem(value: unknown): System {
   };
 }
 
-function readPart(value: unknown, path: string): Part {
+function readPart(value: unknown, path: string): Dependency {
   const part = record(value, path);
   return {
     name: text(part.name, `${path}.name`),
@@ -55,7 +55,7 @@ function readPart(value: unknown, path: string): Part {
 }
 
 /** A figure that is not known is left out. */
-function readFigure(value: unknown, path: string): Figure | undefined {
+function readFigure(value: unknown, path: string): ShownFigure | undefined {
   const figure = record(value, path);
   const label = text(figure.label, `${path}.label`);
   const unit = optional(figure.unit, `${path}.unit`, text) ?? '';

@@ -15,7 +15,7 @@ export const RANGE_IDS: readonly RangeId[] = ['1h', '24h', '7d', '30d', '1y'];
 export const DEFAULT_RANGE: RangeId = '24h';
 
 /** A stretch that ends now and moves along, or one with fixed ends (Unix ms). */
-export type Range = { readonly last: RangeId } | { readonly from: number; readonly to: number };
+export type ChartRange = { readonly last: RangeId } | { readonly from: number; readonly to: number };
 
 const FIXED_POINTS = 700;
 /** For sensors whose clocks are a little ahead. */
@@ -24,18 +24,18 @@ const AHEAD_MS = 60_000;
 export const SHORTEST_MS = 10_000;
 const LONGEST_MS = 10 * 365 * DAY_MS;
 
-export interface Stretch {
+export interface TimeSpan {
   readonly from: number;
   readonly to: number;
 }
 
 /** What is on screen of `range` at `now`, Unix ms. */
-export function stretchOf(range: Range, now: number): Stretch {
+export function stretchOf(range: ChartRange, now: number): TimeSpan {
   return 'last' in range ? { from: now - RANGES[range.last].ms, to: now } : range;
 }
 
 /** What to ask of the history for `range`: a moving one reaches a little ahead, and two points more are for buckets that its borders cut. */
-export function spanOf(range: Range, now: number): Stretch & { readonly points: number } {
+export function spanOf(range: ChartRange, now: number): TimeSpan & { readonly points: number } {
   if (!('last' in range)) return { ...range, points: FIXED_POINTS };
   const { ms, bucketMs } = RANGES[range.last];
   const at = Math.round(now);
@@ -43,21 +43,21 @@ export function spanOf(range: Range, now: number): Stretch & { readonly points: 
 }
 
 /** A range with whole, sensible ends: not shorter than ten seconds, not longer than ten years. */
-export function fixedRange(from: number, to: number): Range {
+export function fixedRange(from: number, to: number): ChartRange {
   const ms = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, to - from));
   const middle = (from + to) / 2;
   return { from: Math.round(middle - ms / 2), to: Math.round(middle + ms / 2) };
 }
 
 /** `range` moved by `share` of its length (below 0: earlier). Moving a range beyond now makes it follow the clock again. */
-export function moved(range: Range, share: number, now: number): Range {
+export function moved(range: ChartRange, share: number, now: number): ChartRange {
   const { from, to } = stretchOf(range, now);
   const by = (to - from) * share;
   return fixedRange(from + by, to + by);
 }
 
 /** `range` made longer (`factor` above 1) or shorter, about its middle; it ends at `now` at the latest. */
-export function scaled(range: Range, factor: number, now: number): Range {
+export function scaled(range: ChartRange, factor: number, now: number): ChartRange {
   const { from, to } = stretchOf(range, now);
   const half = ((to - from) * factor) / 2;
   const middle = (from + to) / 2;

@@ -16,7 +16,7 @@ interface Described {
   readonly max: number | undefined;
 }
 
-interface Conversion {
+interface DisplayUnit {
   readonly unit: string;
   readonly factor: number;
   readonly offset?: number;
@@ -25,7 +25,7 @@ interface Conversion {
 }
 
 /** Units that growers in the United States read otherwise; all others (%, dBm, V, mS/cm) are the same everywhere. */
-const IMPERIAL: Readonly<Record<string, Conversion>> = {
+const IMPERIAL: Readonly<Record<string, DisplayUnit>> = {
   '°C': { unit: '°F', factor: 1.8, offset: 32 },
   mm: { unit: 'in', factor: 1 / 25.4, places: 1 },
   'mm/h': { unit: 'in/h', factor: 1 / 25.4, places: 1 },

@@ -1,5 +1,5 @@
 /** A metric's definition, as far as showing a value of it needs. */
-export interface Shown {
+export interface MetricShape {
   readonly min: number | undefined;
   readonly max: number | undefined;
   readonly decimals: number | undefined;
@@ -26,7 +26,7 @@ function places(decimals: number | undefined): Intl.NumberFormatOptions {
 }
 
 /** Whether a value lies in its metric's range. A metric without a range is always ok. */
-export function levelOf(value: number, { min, max }: Shown): Level {
+export function levelOf(value: number, { min, max }: MetricShape): Level {
   if (min !== undefined && value < min) return 'low';
   if (max !== undefined && value > max) return 'high';
   return 'ok';

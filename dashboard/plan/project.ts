@@ -1,13 +1,13 @@
 import type { UnitSystem } from '../format/units.ts';
 /** Latitude and longitude, degrees. */
-export type Corner = readonly [latitude: number, longitude: number];
+export type GroundCorner = readonly [latitude: number, longitude: number];
 /** Metres east and south of the plan's north-western corner. */
 export type Point = readonly [x: number, y: number];
 
 export interface Projection {
   readonly width: number;
   readonly height: number;
-  readonly place: (corner: Corner) => Point;
+  readonly place: (corner: GroundCorner) => Point;
 }
 
 const METRES_A_DEGREE = 111_320;
@@ -18,7 +18,7 @@ const LEAST_METRES = 60;
  * A flat map, to scale, of the box around `corners`: over a farm's few kilometres a degree of longitude is as long everywhere.
  * Undefined without corners. `margin` is a share of the longer side.
  */
-export function projectionOf(corners: readonly Corner[], margin = 0.06): Projection | undefined {
+export function projectionOf(corners: readonly GroundCorner[], margin = 0.06): Projection | undefined {
   if (corners.length === 0) return undefined;
   const [south, north] = boundsOf(corners.map(([latitude]) => latitude));
   const longitudes = unwrapped(corners.map(([, longitude]) => longitude));

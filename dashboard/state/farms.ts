@@ -1,7 +1,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import { getFarms } from '../api/gateway.ts';
 import type { ApiProblem } from '../api/problem.ts';
-import type { Farm, Metric, Mqtt } from '../api/shapes.ts';
+import type { ApiFarm, ApiMetric, Mqtt } from '../api/shapes.ts';
 import { labelFrom } from '../format/value.ts';
 import { untilDone } from './retry.ts';
 import { go, route } from './router.ts';
@@ -9,8 +9,8 @@ import { watchFarm } from './sensors.ts';
 import { recheck, session } from './session.ts';
 
 interface Known {
-  readonly farms: readonly Farm[];
-  readonly metrics: ReadonlyMap<string, Metric>;
+  readonly farms: readonly ApiFarm[];
+  readonly metrics: ReadonlyMap<string, ApiMetric>;
   /** Where sensors connect, as far as the gateway knows. */
   readonly mqtt: Mqtt | undefined;
 }
@@ -22,7 +22,7 @@ export const farmsProblem = signal<ApiProblem | undefined>(undefined);
 let lastFarm: string | undefined;
 
 /** The farm on screen: the address's, otherwise the first. Undefined when there is none or it is not this user's. */
-export const farm = computed<Farm | undefined>(() => {
+export const farm = computed<ApiFarm | undefined>(() => {
   const farms = known.value?.farms ?? [];
   const at = route.value;
   if ('farm' in at) return farms.find((f) => f.id === at.farm);
@@ -34,7 +34,7 @@ export const farm = computed<Farm | undefined>(() => {
 export const PRIMARY = 'soil_moisture';
 
 /** A metric's definition; one that nobody described gets a readable name and no range. */
-export function metricOf(id: string): Metric {
+export function metricOf(id: string): ApiMetric {
   const defined = known.value?.metrics.get(id);
   return defined ?? { id, label: labelFrom(id), unit: '', min: undefined, max: undefined, decimals: undefined };
 }

@@ -1,5 +1,5 @@
 import type { SensorView } from '../../client/latest.ts';
-import type { Metric } from '../api/shapes.ts';
+import type { ApiMetric } from '../api/shapes.ts';
 import { levelOf } from '../format/value.ts';
 import { type Tone, wordingOf } from '../format/words.ts';
 
@@ -27,7 +27,7 @@ export interface Judging {
   readonly bridge: boolean;
   /** Unix ms. */
   readonly now: number;
-  readonly metricOf: (id: string) => Metric;
+  readonly metricOf: (id: string) => ApiMetric;
 }
 
 /** What is wrong with a sensor, worst first. An old value says nothing about now: the silence is what is wrong then. */

@@ -4,15 +4,15 @@ import type { Series } from '../../client/series.ts';
 import { getHistory } from '../api/gateway.ts';
 import { gatewayNow } from '../api/http.ts';
 import { type ApiProblem, asProblem } from '../api/problem.ts';
-import { type Range, spanOf } from '../chart/ranges.ts';
+import { type ChartRange, spanOf } from '../chart/ranges.ts';
 import { inTurn } from './in-turn.ts';
 import { live, sensors } from './sensors.ts';
 
 /** One sensor's values of a metric, or all of a field's together. */
-export type Subject = {
+export type HistorySubject = {
   readonly farm: string;
   readonly metric: string;
-  readonly range: Range;
+  readonly range: ChartRange;
 } & ({ readonly sensor: string } | { readonly field: string });
 
 /** A series on screen: `version` changes with its content. */
@@ -25,7 +25,7 @@ export interface OpenSeries {
 }
 
 /** Fetches a series and keeps it growing with live rows; fetches it again after a gap. */
-export function openSeries(subject: Subject): OpenSeries {
+export function openSeries(subject: HistorySubject): OpenSeries {
   const { farm, metric, range } = subject;
   const of = 'sensor' in subject ? { sensor: subject.sensor } : { field: subject.field };
   const series = signal<Series | undefined>(undefined);

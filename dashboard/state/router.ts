@@ -1,14 +1,14 @@
 import { signal } from '@preact/signals';
-import { addressOf, parseRoute, type Route } from './routes.ts';
+import { addressOf, type PageRoute, parseRoute } from './routes.ts';
 
 export const route = signal(here());
 
-function here(): Route {
+function here(): PageRoute {
   return parseRoute(window.location.pathname, window.location.search);
 }
 
 /** Goes to another page. `replace` leaves no way back: for changes within a page. */
-export function go(to: Exclude<Route, { page: 'unknown' }>, how: 'push' | 'replace' = 'push'): void {
+export function go(to: Exclude<PageRoute, { page: 'unknown' }>, how: 'push' | 'replace' = 'push'): void {
   const address = addressOf(to);
   if (how === 'push') window.history.pushState(null, '', address);
   else window.history.replaceState(null, '', address);

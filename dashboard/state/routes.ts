@@ -1,7 +1,7 @@
-import { DEFAULT_RANGE, fixedRange, RANGE_IDS, type Range } from '../chart/ranges.ts';
+import { type ChartRange, DEFAULT_RANGE, fixedRange, RANGE_IDS } from '../chart/ranges.ts';
 
 /** What an address shows. */
-export type Route =
+export type PageRoute =
   | { readonly page: 'home' }
   | { readonly page: 'farm'; readonly farm: string }
   | {
@@ -9,9 +9,9 @@ export type Route =
       readonly farm: string;
       readonly field: string;
       readonly metric: string | undefined;
-      readonly range: Range;
+      readonly range: ChartRange;
     }
-  | { readonly page: 'sensor'; readonly farm: string; readonly sensor: string; readonly range: Range }
+  | { readonly page: 'sensor'; readonly farm: string; readonly sensor: string; readonly range: ChartRange }
   | {
       readonly page: 'playback';
       readonly farm: string;
@@ -25,11 +25,11 @@ export type Route =
   | { readonly page: 'account' }
   | { readonly page: 'unknown'; readonly path: string };
 
-export type KnownRoute = Exclude<Route, { page: 'unknown' }>;
+export type KnownRoute = Exclude<PageRoute, { page: 'unknown' }>;
 
 /** Reads an address; addressOf writes them. */
-export function parseRoute(path: string, search: string): Route {
-  const unknown: Route = { page: 'unknown', path };
+export function parseRoute(path: string, search: string): PageRoute {
+  const unknown: PageRoute = { page: 'unknown', path };
   const parts = decode(path.replace(/^\/|\/$/g, '').split('/'));
   if (parts === undefined) return unknown;
   const [first = '', farm, kind, id, ...rest] = parts;
@@ -38,7 +38,7 @@ export function parseRoute(path: string, search: string): Route {
   return parseOfFarm(farm, kind, id, new URLSearchParams(search)) ?? unknown;
 }
 
-function parseTop(name: string): Route | undefined {
+function parseTop(name: string): PageRoute | undefined {
   if (name === '') return { page: 'home' };
   return name === 'system' || name === 'account' ? { page: name } : undefined;
 }
@@ -61,7 +61,7 @@ function parseDay(text: string | null): string | undefined {
   return text !== null && /^\d{4}-\d\d-\d\d$/.test(text) ? text : undefined;
 }
 
-function parseRange(query: URLSearchParams): Range {
+function parseRange(query: URLSearchParams): ChartRange {
   const from = Date.parse(query.get('from') ?? '');
   const to = Date.parse(query.get('to') ?? '');
   if (from < to) return fixedRange(from, to);
@@ -93,7 +93,7 @@ export function addressOf(route: KnownRoute): string {
   }
 }
 
-function queryOf(range: Range): Record<string, string | undefined> {
+function queryOf(range: ChartRange): Record<string, string | undefined> {
   if ('last' in range) return { range: range.last === DEFAULT_RANGE ? undefined : range.last };
   return { from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString() };
 }

@@ -4,7 +4,7 @@ import { type ApiProblem, asProblem } from '../api/problem.ts';
 import type { Me } from '../api/shapes.ts';
 import { untilDone } from './retry.ts';
 
-export type Session =
+export type PageSession =
   | { readonly phase: 'starting'; readonly problem: ApiProblem | undefined }
   /** `note` says why, when it is not simply that nobody signed in yet. */
   | { readonly phase: 'signed-out'; readonly note: string | undefined }
@@ -19,7 +19,7 @@ const TOKEN_FAILED =
 /** The change of password under way, if any. */
 let changing: Promise<void> = Promise.resolve();
 
-export const session = signal<Session>({ phase: 'starting', problem: undefined });
+export const session = signal<PageSession>({ phase: 'starting', problem: undefined });
 
 /** Finds out who is signed in, with the token of a first sign-in's link when the address has one. */
 export async function startSession(): Promise<void> {

@@ -17,7 +17,7 @@ export interface LinkOptions {
 }
 
 /** Why a broker did not let a link in. `code` is the CONNACK's, where there was one. */
-export interface Refused {
+export interface LinkRefusal {
   readonly why: string;
   readonly code: number | undefined;
 }
@@ -31,7 +31,7 @@ export interface Link {
   /** How often an established connection broke. */
   readonly breaks: number;
   /** Why the last attempt failed; undefined once one did not. */
-  readonly refused: Refused | undefined;
+  readonly refused: LinkRefusal | undefined;
   /** Messages that are neither acknowledged nor given up. */
   readonly pending: number;
   /** Begins to connect, and does so again after every break. */

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import { backoff } from '../../core/timing.ts';
-import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type Outgoing, type Refused } from './link.ts';
+import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type LinkRefusal, type Outgoing } from './link.ts';
 import { drained, Outbox } from './outbox.ts';
 
 const FIRST_RETRY_MS = 250;
@@ -14,7 +14,7 @@ const AWAY_MS = 50;
 /** A link over mqtt.js, the client that most who write sensors in JavaScript use. It sends unacknowledged messages again by itself. */
 export class MqttJsLink implements Link {
   breaks = 0;
-  refused: Refused | undefined;
+  refused: LinkRefusal | undefined;
   private readonly options: LinkOptions;
   private readonly outbox: Outbox;
   private client: MqttClient | undefined;

@@ -1,6 +1,6 @@
-import { Connection } from '../load/connection.ts';
+import { MqttConnection } from '../load/connection.ts';
 import { publishPacket } from '../load/messages.ts';
-import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type Outgoing, type Refused } from './link.ts';
+import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type LinkRefusal, type Outgoing } from './link.ts';
 import { drained, Outbox } from './outbox.ts';
 
 const KEEPALIVE_S = 60;
@@ -9,8 +9,8 @@ const TEND_MS = 5_000;
 /** A link with no more around the codec than it needs: thousands of them fit into one process. */
 export class PacketLink implements Link {
   breaks = 0;
-  refused: Refused | undefined;
-  private readonly connection: Connection<Outgoing>;
+  refused: LinkRefusal | undefined;
+  private readonly connection: MqttConnection<Outgoing>;
   private readonly outbox: Outbox;
   private readonly sent = new Set<Outgoing>();
   private tending: NodeJS.Timeout | undefined;
@@ -19,7 +19,7 @@ export class PacketLink implements Link {
   constructor(options: LinkOptions) {
     this.outbox = new Outbox(options.outbox);
     const { url, clientId, username, password } = options;
-    this.connection = new Connection(
+    this.connection = new MqttConnection(
       {
         url: new URL(url),
         clientId,

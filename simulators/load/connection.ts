@@ -55,7 +55,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
  * A message is in one of `inFlight` slots from its first sending to its PUBACK, over as many connections as that takes: after a break
  * everything in a slot is sent again before anything new. `retry` asks its owner for the next attempt, who decides how many go at once.
  */
-export class Connection<Message> {
+export class MqttConnection<Message> {
   state: 'idle' | 'connecting' | 'up' | 'waiting' | 'ended' = 'idle';
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents<Message>;

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { explain } from '../../core/errors.ts';
 import { threadEntry } from '../../core/thread.ts';
 import { withDeadline } from '../../core/timing.ts';
-import type { Refusal, Tidings } from './driver.ts';
+import type { ConnectRefusal, Tidings } from './driver.ts';
 import { type FullPlan, partOf } from './plan.ts';
 import type { Order, Word } from './thread.ts';
 
@@ -11,17 +11,20 @@ const TELL_MS = 30_000;
 const LEAVE_MS = 3_000;
 
 /** The generator's threads, as one. Whatever ends a thread early rejects `failed`. */
-export class Crew {
+export class LoadThreads {
   /** Resolves when all connections of all threads are up. */
   readonly ready: Promise<void>;
   /** Resolves when all that was to be sent is acknowledged. */
   readonly finished: Promise<void>;
   /** Rejects when a thread breaks; never resolves. */
   readonly failed: Promise<never>;
-  private readonly members: Member[];
+  private readonly members: LoadThread[];
 
-  constructor(plan: FullPlan, onRefused: (refusal: Refusal) => void) {
-    this.members = Array.from({ length: plan.threads }, (_, i) => new Member(partOf(plan, i, plan.threads), onRefused));
+  constructor(plan: FullPlan, onRefused: (refusal: ConnectRefusal) => void) {
+    this.members = Array.from(
+      { length: plan.threads },
+      (_, i) => new LoadThread(partOf(plan, i, plan.threads), onRefused),
+    );
     this.ready = Promise.all(this.members.map(({ ready }) => ready)).then(() => {});
     this.finished = Promise.all(this.members.map(({ finished }) => finished)).then(() => {});
     this.failed = Promise.race(this.members.map(({ failed }) => failed));
@@ -61,7 +64,7 @@ export class Crew {
 }
 
 /** One thread and what it says. */
-class Member {
+class LoadThread {
   readonly ready: Promise<void>;
   readonly finished: Promise<void>;
   readonly failed: Promise<never>;
@@ -70,7 +73,7 @@ class Member {
   private readonly gone: Promise<void>;
   private readonly asking: ((tidings: Tidings) => void)[] = [];
 
-  constructor(plan: FullPlan, onRefused: (refusal: Refusal) => void) {
+  constructor(plan: FullPlan, onRefused: (refusal: ConnectRefusal) => void) {
     this.connections = plan.connections.length;
     this.worker = new Worker(ENTRY, { execArgv: [], workerData: plan, name: 'load' });
     const { worker } = this;

@@ -1,5 +1,5 @@
 import { createHistogram, type EventLoopUtilization, performance, type RecordableHistogram } from 'node:perf_hooks';
-import { Connection } from './connection.ts';
+import { MqttConnection } from './connection.ts';
 import { type Message, Numbering, Payloads, publishPacket } from './messages.ts';
 import type { FullPlan } from './plan.ts';
 import { PromiseLines } from './promises.ts';
@@ -34,7 +34,7 @@ export interface Tidings extends Readonly<Counts> {
 }
 
 /** A broker's refusal of a connection: `code` is the CONNACK's. */
-export interface Refusal {
+export interface ConnectRefusal {
   readonly clientId: string;
   readonly why: string;
   readonly code: number | undefined;
@@ -43,7 +43,7 @@ export interface Refusal {
 export interface DriverEvents {
   /** Every connection is up. Called once. */
   ready(): void;
-  refused(refusal: Refusal): void;
+  refused(refusal: ConnectRefusal): void;
   /** It has taken on all that it had to (`total`), and everything is acknowledged. */
   finished(): void;
 }
@@ -58,13 +58,13 @@ const LONGEST_US = 3_600_000_000;
 export class Driver {
   private readonly plan: FullPlan;
   private readonly events: DriverEvents;
-  private readonly connections: Connection<Message>[];
+  private readonly connections: MqttConnection<Message>[];
   private readonly schedule: Schedule | undefined;
   private readonly counts: Counts = { sent: 0, acknowledged: 0, resent: 0, lost: 0, refused: 0 };
   private readonly lines = new PromiseLines();
   private readonly payloads: Payloads;
   private readonly errors = new Map<string, number>();
-  private readonly toOpen: Connection<Message>[] = [];
+  private readonly toOpen: MqttConnection<Message>[] = [];
   private opening = 0;
   private connected = 0;
   private ready = false;
@@ -147,7 +147,7 @@ export class Driver {
     return told;
   }
 
-  private connection(index: number): Connection<Message> {
+  private connection(index: number): MqttConnection<Message> {
     const { url, ca, connections, keepaliveS, inFlight, qos, firstSeq, times } = this.plan;
     const plan = connections[index];
     if (!plan) throw new RangeError(`no connection ${index}`);
@@ -155,7 +155,7 @@ export class Driver {
     const numbering = new Numbering(sensors, firstSeq);
     const given = times.are === 'due' ? 'due' : times;
     let taken = 0;
-    const connection: Connection<Message> = new Connection(
+    const connection: MqttConnection<Message> = new MqttConnection(
       {
         url: new URL(url),
         ...(ca === undefined ? {} : { ca }),
@@ -254,7 +254,7 @@ export class Driver {
     this.note(`connection lost: ${why}`);
   }
 
-  private wasRefused(refusal: Refusal): void {
+  private wasRefused(refusal: ConnectRefusal): void {
     this.opening -= 1;
     this.counts.refused += 1;
     this.note(`connection refused: ${refusal.why}`);

@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises';
 import { BrokerUnreachable, CredentialsRefused, explain } from '../../core/errors.ts';
 import { pause, withDeadline } from '../../core/timing.ts';
-import { Crew } from './crew.ts';
-import type { Refusal } from './driver.ts';
+import { LoadThreads } from './crew.ts';
+import type { ConnectRefusal } from './driver.ts';
 import { completePlan, type FullPlan, type LoadPlan } from './plan.ts';
 import { RunRecord } from './record.ts';
-import { type LoadReport, type Stretch, together } from './report.ts';
+import { type LoadReport, type ReportInterval, together } from './report.ts';
 
 const STRETCH_MS = 1_000;
 /** CONNACK codes by which a broker refuses who connects: 2 for the client id, 4 and 5 for the credentials. */
@@ -15,7 +15,7 @@ export interface LoadOptions {
   /** Ends the run early: what was sent is still waited for, and reported. */
   readonly signal?: AbortSignal;
   /** Called about once a second with the stretch that has just passed. */
-  readonly onStretch?: (stretch: Stretch) => void;
+  readonly onStretch?: (stretch: ReportInterval) => void;
   /** Called about once a second while connections come up. */
   readonly onConnecting?: (connected: number) => void;
   /** Called when all connections are up and publishing begins; `changeRate` is for open loops: a second, over all connections. */
@@ -32,8 +32,8 @@ export interface LoadOptions {
 export async function runLoad(given: LoadPlan, options: LoadOptions = {}): Promise<LoadReport> {
   const plan = completePlan(given);
   const file = plan.promises === undefined ? undefined : await open(plan.promises, 'a');
-  const start = new Start(plan);
-  const crew = new Crew(plan, (refusal) => start.note(refusal));
+  const start = new LoadStart(plan);
+  const crew = new LoadThreads(plan, (refusal) => start.note(refusal));
   const record = new RunRecord(
     {
       connections: plan.connections.length,
@@ -57,17 +57,17 @@ export async function runLoad(given: LoadPlan, options: LoadOptions = {}): Promi
 }
 
 /** The time until all connections are up. */
-class Start {
+class LoadStart {
   private readonly plan: FullPlan;
   private readonly over = new AbortController();
-  private refusal: Refusal | undefined;
+  private refusal: ConnectRefusal | undefined;
   private problem: Error | undefined;
 
   constructor(plan: FullPlan) {
     this.plan = plan;
   }
 
-  note(refusal: Refusal): void {
+  note(refusal: ConnectRefusal): void {
     if (this.over.signal.aborted) return;
     this.refusal = refusal;
     if (!WHO.has(refusal.code ?? 0)) return;
@@ -77,7 +77,7 @@ class Start {
   }
 
   /** Resolves true when all are up, false when the run was stopped before. */
-  async up(crew: Crew, { signal, onConnecting }: LoadOptions): Promise<boolean> {
+  async up(crew: LoadThreads, { signal, onConnecting }: LoadOptions): Promise<boolean> {
     const end = () => this.over.abort();
     signal?.addEventListener('abort', end, { once: true });
     if (signal?.aborted) end();
@@ -118,7 +118,7 @@ class Start {
   }
 }
 
-async function publish(plan: FullPlan, crew: Crew, record: RunRecord, options: LoadOptions): Promise<void> {
+async function publish(plan: FullPlan, crew: LoadThreads, record: RunRecord, options: LoadOptions): Promise<void> {
   const over = new AbortController();
   const end = () => over.abort();
   options.signal?.addEventListener('abort', end, { once: true });
@@ -140,7 +140,7 @@ async function publish(plan: FullPlan, crew: Crew, record: RunRecord, options: L
 }
 
 /** Waits for the acknowledgements that are still to come, as long as the plan allows. */
-async function settle(plan: FullPlan, crew: Crew, record: RunRecord): Promise<void> {
+async function settle(plan: FullPlan, crew: LoadThreads, record: RunRecord): Promise<void> {
   record.sendingEnded();
   crew.halt();
   try {

@@ -18,7 +18,7 @@ export interface LoadConnection {
  * When publishes are due. Closed: the next one whenever an acknowledgement makes room in a connection's window, as fast as it goes.
  * Open: at `rate` a second over all connections whatever comes back, after rising to it evenly for `rampMs`.
  */
-export type Pace =
+export type LoadPace =
   | { readonly loop: 'closed' }
   | { readonly loop: 'open'; readonly rate: number; readonly rampMs?: number };
 
@@ -26,7 +26,7 @@ export type Pace =
  * The times that readings carry. Stepped: a sensor's reading number `seq` (from 1) is of `first + (seq - 1) × step`, so its times are
  * distinct and known beforehand. Due: when its publish was due, moved on where a sensor would repeat a millisecond.
  */
-export type Times =
+export type PlannedTimes =
   | { readonly are: 'stepped'; readonly first: number; readonly step: number }
   | { readonly are: 'due' };
 
@@ -35,7 +35,7 @@ export interface LoadPlan {
   /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT` */
   readonly url: string;
   readonly connections: readonly LoadConnection[];
-  readonly pace: Pace;
+  readonly pace: LoadPace;
   readonly qos: 0 | 1;
   /** Most publishes of a connection that wait for their acknowledgement. */
   readonly inFlight: number;
@@ -43,7 +43,7 @@ export interface LoadPlan {
   readonly forMs?: number;
   /** Ends when so many publishes have been taken on, over all connections. */
   readonly total?: number;
-  readonly times: Times;
+  readonly times: PlannedTimes;
   /** The first sequence number of each sensor, for a run that goes on where another ended. */
   readonly firstSeq?: number;
   /** Metrics beside `seq` in each reading: 3 make a payload of about 110 bytes. */

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import type { Tidings } from './driver.ts';
-import { generatorOf, type LoadReport, latencyOf, type Stretch, stretchOf } from './report.ts';
+import { generatorOf, type LoadReport, latencyOf, type ReportInterval, stretchOf } from './report.ts';
 
 /** What a record says of the run itself. */
 export interface RunFacts {
@@ -16,7 +16,7 @@ export interface RunFacts {
 export class RunRecord {
   private readonly facts: RunFacts;
   private readonly file: FileHandle | undefined;
-  private readonly stretches: Stretch[] = [];
+  private readonly stretches: ReportInterval[] = [];
   private readonly busy: number[] = [];
   private readonly latency: RecordableHistogram = createHistogram();
   private readonly lateness: RecordableHistogram = createHistogram();
@@ -45,7 +45,7 @@ export class RunRecord {
   }
 
   /** Keeps what happened since the last time. */
-  async take(now: Tidings): Promise<Stretch> {
+  async take(now: Tidings): Promise<ReportInterval> {
     const at = performance.now();
     const stretch = stretchOf(this.last, now, at - this.startedAt, at - this.lastAt);
     if (this.file && now.promises) await this.file.appendFile(now.promises);
@@ -87,7 +87,7 @@ export class RunRecord {
     };
   }
 
-  private measured({ at, ms }: Stretch): boolean {
+  private measured({ at, ms }: ReportInterval): boolean {
     return at - ms >= this.facts.warmupMs - 1;
   }
 }

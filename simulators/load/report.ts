@@ -12,7 +12,7 @@ export interface Latency {
 }
 
 /** One stretch of a run, mostly a second. Counts are of this stretch alone. */
-export interface Stretch {
+export interface ReportInterval {
   /** Its end, ms after publishing began, and its length. */
   readonly at: number;
   readonly ms: number;
@@ -62,7 +62,7 @@ export interface LoadReport {
   readonly connectionsLost: number;
   readonly connectionsRefused: number;
   readonly errors: Readonly<Record<string, number>>;
-  readonly stretches: readonly Stretch[];
+  readonly stretches: readonly ReportInterval[];
   readonly generator: Generator;
   /** Why it ended: `done` after its time or total, `stopped` by its signal. */
   readonly ended: 'done' | 'stopped';
@@ -113,7 +113,7 @@ export function merged(histograms: readonly RecordableHistogram[]): RecordableHi
 }
 
 /** The stretch between two tidings, `at` and `ms` as in `Stretch`. */
-export function stretchOf(before: Tidings | undefined, now: Tidings, at: number, ms: number): Stretch {
+export function stretchOf(before: Tidings | undefined, now: Tidings, at: number, ms: number): ReportInterval {
   const since = (of: (tidings: Tidings) => number) => of(now) - (before ? of(before) : 0);
   return {
     at,

@@ -1,4 +1,4 @@
-interface Stretch {
+interface RateStep {
   /** When it begins, ms after the start, and how many publishes were due by then. */
   readonly at: number;
   readonly before: number;
@@ -12,7 +12,7 @@ interface Stretch {
  * answered: what is late is late from its own time on. Times are ms after the start.
  */
 export class Schedule {
-  private readonly stretches: Stretch[] = [];
+  private readonly stretches: RateStep[] = [];
 
   /** `rate` publishes a second, after rising to it evenly for `rampMs`. */
   constructor(rate: number, rampMs = 0) {
@@ -46,7 +46,7 @@ export class Schedule {
   }
 
   /** The last stretch that holds; the first one when none does. */
-  private stretch(holds: (stretch: Stretch) => boolean): Stretch {
+  private stretch(holds: (stretch: RateStep) => boolean): RateStep {
     for (let i = this.stretches.length - 1; i > 0; i--) {
       const stretch = this.stretches[i];
       if (stretch && holds(stretch)) return stretch;
@@ -56,7 +56,7 @@ export class Schedule {
     return first;
   }
 
-  private add(stretch: Stretch): void {
+  private add(stretch: RateStep): void {
     this.stretches.push(stretch);
   }
 }

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { Driver, type Refusal, type Tidings } from './driver.ts';
+import { type ConnectRefusal, Driver, type Tidings } from './driver.ts';
 import type { FullPlan } from './plan.ts';
 
 /** What the main thread tells a generator thread. */
@@ -13,7 +13,7 @@ export type Order =
 /** What a generator thread tells the main thread. `told` answers `tell`, once each. */
 export type Word =
   | { readonly is: 'ready' }
-  | { readonly is: 'refused'; readonly refusal: Refusal }
+  | { readonly is: 'refused'; readonly refusal: ConnectRefusal }
   | { readonly is: 'finished' }
   | { readonly is: 'told'; readonly tidings: Tidings };
 

@@ -1,6 +1,6 @@
 import { type LoadOptions, runLoad } from './load.ts';
 import type { LoadPlan } from './plan.ts';
-import type { LoadReport, Stretch } from './report.ts';
+import type { LoadReport, ReportInterval } from './report.ts';
 
 /** One rate that was tried. */
 export interface Step {
@@ -37,7 +37,7 @@ export async function runUntilBreak(plan: LoadPlan, options: LoadOptions = {}): 
   let broke: string | undefined;
   let { rate } = plan.pace;
   let change: (rate: number) => void = () => {};
-  let own: Stretch[] = [];
+  let own: ReportInterval[] = [];
   let began = 0;
   const report = await runLoad(plan, {
     ...options,
@@ -67,7 +67,10 @@ export async function runUntilBreak(plan: LoadPlan, options: LoadOptions = {}): 
   return { ...report, ended, steps, heldRate: steps.filter(({ held }) => held).at(-1)?.rate, broke };
 }
 
-function judge(rate: number, stretches: readonly Stretch[]): Omit<Step, 'held'> & { readonly why: string | undefined } {
+function judge(
+  rate: number,
+  stretches: readonly ReportInterval[],
+): Omit<Step, 'held'> & { readonly why: string | undefined } {
   const ms = stretches.reduce((sum, stretch) => sum + stretch.ms, 0);
   const acknowledgedPerSecond = (stretches.reduce((sum, { acknowledged }) => sum + acknowledged, 0) / ms) * 1_000;
   const p99s = stretches.flatMap(({ latencyMs }) => latencyMs?.p99 ?? []).sort((a, b) => a - b);

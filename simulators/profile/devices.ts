@@ -1,5 +1,5 @@
 import { noise } from '../random.ts';
-import type { Fault, Group, Profile } from './schema.ts';
+import type { Group, Profile, ProfileFault } from './schema.ts';
 
 /** One simulated sensor. `index` counts all sensors of a profile. */
 export interface Device {
@@ -8,11 +8,11 @@ export interface Device {
   readonly group: Group;
   readonly seed: number;
   /** The faults of its group that happen to it. */
-  readonly faults: readonly Fault[];
+  readonly faults: readonly ProfileFault[];
 }
 
 /** One connection: a sensor's own, or a bridge's for all sensors of a group. */
-export interface Line {
+export interface DeviceConnection {
   /** The id it signs in with. */
   readonly id: string;
   readonly role: 'sensor' | 'bridge';
@@ -27,12 +27,12 @@ export interface Shard {
 }
 
 /** Faults of a link, which a bridge's whole group has in common. */
-const OF_LINKS: ReadonlySet<Fault['fault']> = new Set(['flapping', 'thundering', 'offline']);
+const OF_LINKS: ReadonlySet<ProfileFault['fault']> = new Set(['flapping', 'thundering', 'offline']);
 
 /** The connections of a profile and the sensors behind each, the same at every call; of a shard only its own. */
-export function linesOf(profile: Profile, shard: Shard = { index: 0, of: 1 }): Line[] {
+export function linesOf(profile: Profile, shard: Shard = { index: 0, of: 1 }): DeviceConnection[] {
   let index = 0;
-  const lines = profile.groups.flatMap((group): Line[] => {
+  const lines = profile.groups.flatMap((group): DeviceConnection[] => {
     const ids = group.ids ?? Array.from({ length: group.count ?? 0 }, (_, i) => `${group.name}-${i + 1}`);
     const devices = ids.map((id) => deviceOf(profile, group, id, index++));
     if (!isBridged(group))

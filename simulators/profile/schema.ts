@@ -93,7 +93,7 @@ const profile = z.strictObject({
 
 export type Profile = z.output<typeof profile>;
 export type Group = z.output<typeof group>;
-export type Fault = z.output<typeof fault>;
+export type ProfileFault = z.output<typeof fault>;
 export type PayloadFormat = (typeof FORMATS)[number];
 
 /**

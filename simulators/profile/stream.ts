@@ -1,9 +1,9 @@
 import { encode, malformed, mostReadings } from '../payloads.ts';
 import { Probe } from '../probe.ts';
 import { noise } from '../random.ts';
-import type { Measured } from '../sensor.ts';
-import type { Device, Line } from './devices.ts';
-import type { Fault } from './schema.ts';
+import type { SimulatedValues } from '../sensor.ts';
+import type { Device, DeviceConnection } from './devices.ts';
+import type { ProfileFault } from './schema.ts';
 
 /** Something that a device sends `at` ms after the start. */
 export interface Sending {
@@ -22,14 +22,14 @@ export interface LinkChange {
   readonly change: 'leave' | 'come-back';
 }
 
-type Of<K extends Fault['fault']> = Extract<Fault, { fault: K }>;
+type FaultOf<K extends ProfileFault['fault']> = Extract<ProfileFault, { fault: K }>;
 
 /**
  * Everything that a device sends in a run that starts at `start` (Unix ms), in order of time and without end: the same bytes for the same
  * profile and start, whatever the network does. Every reading has the metric `seq`, which counts from `firstSeq(start)`.
  */
 export function* sendingsOf(device: Device, start: number): Generator<Sending> {
-  const source = new Source(device, start);
+  const source = new MessageMaker(device, start);
   const { group, seed } = device;
   const offline = one(device, 'offline');
   let at = noise(seed, 900) * group.interval;
@@ -49,7 +49,7 @@ export function firstSeq(start: number): number {
 }
 
 /** Makes a device's messages. */
-class Source {
+class MessageMaker {
   private readonly device: Device;
   private readonly start: number;
   private readonly probe: Probe;
@@ -68,11 +68,11 @@ class Source {
   }
 
   /** What was measured while the link was away, in as few messages as the format allows. */
-  *backlog({ away, back, step }: Of<'offline'>): Generator<Sending> {
+  *backlog({ away, back, step }: FaultOf<'offline'>): Generator<Sending> {
     const most = mostReadings(this.device.group.format);
     const from = Math.ceil((this.start - away) / step) * step;
     for (let ts = from; ts < this.start + back; ) {
-      const lot: Measured[] = [];
+      const lot: SimulatedValues[] = [];
       for (; lot.length < most && ts < this.start + back; ts += step) lot.push(this.measure(ts));
       yield this.sending(back, lot, 'reading');
     }
@@ -96,7 +96,7 @@ class Source {
     return Math.max(1, runaway && at < runaway.from ? Math.min(usual, runaway.from - at) : usual);
   }
 
-  private measure(moment: number): Measured {
+  private measure(moment: number): SimulatedValues {
     this.seq += 1;
     // Two readings of a sensor in one millisecond would be one.
     const ts = Math.max(moment + this.clockError, this.lastTs + 1);
@@ -111,7 +111,7 @@ class Source {
     return { ...values, [stuck.metric]: this.stuckAt ?? 0 };
   }
 
-  private sending(at: number, readings: readonly Measured[], kind: Sending['kind']): Sending {
+  private sending(at: number, readings: readonly SimulatedValues[], kind: Sending['kind']): Sending {
     const { group, id } = this.device;
     this.uplink += 1;
     const encoded = encode(group.format, { farm: group.farm, id, uplink: this.uplink }, readings);
@@ -127,7 +127,7 @@ class Source {
 }
 
 /** When a link goes away and comes back, in order of time, without end where it flaps. */
-export function* linkChangesOf({ devices }: Line): Generator<LinkChange> {
+export function* linkChangesOf({ devices }: DeviceConnection): Generator<LinkChange> {
   const [device] = devices;
   if (!device) return;
   const offline = one(device, 'offline');
@@ -155,6 +155,6 @@ function comeBack(at: number): LinkChange {
   return { at, change: 'come-back' };
 }
 
-function one<K extends Fault['fault']>(device: Device, kind: K): Of<K> | undefined {
-  return device.faults.find((fault): fault is Of<K> => fault.fault === kind);
+function one<K extends ProfileFault['fault']>(device: Device, kind: K): FaultOf<K> | undefined {
+  return device.faults.find((fault): fault is FaultOf<K> => fault.fault === kind);
 }

@@ -1,4 +1,4 @@
-import { type Found, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
+import { type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { takeTime } from './times.ts';
 import { radioOf, takeUplink } from './uplink.ts';
@@ -8,7 +8,7 @@ import { radioOf, takeUplink } from './uplink.ts';
  * It is dated by the gateway that received it.
  * https://www.chirpstack.io/docs/chirpstack/integrations/events.html#up
  */
-export function takeChirpstack(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+export function takeChirpstack(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   if (!isObject(payload) || !(isObject(payload.deviceInfo) || 'data' in payload || 'object' in payload)) {
     refusals.add('not_an_uplink', '$', 'an uplink of ChirpStack v4 has "deviceInfo", and "object" or "data"');
     return NOTHING;

@@ -47,13 +47,13 @@ export interface Draft {
 }
 
 /** What a format found in a payload. */
-export interface Found {
+export interface FoundReadings {
   readonly drafts: readonly Draft[];
   readonly skipped: number;
   readonly bytes?: UplinkBytes;
 }
 
-export const NOTHING: Found = { drafts: [], skipped: 0 };
+export const NOTHING: FoundReadings = { drafts: [], skipped: 0 };
 
 export const REASONS = [
   'not_utf8',

@@ -2,7 +2,7 @@ import type { Publish } from '../batch.ts';
 import type { SensorRules } from '../rules.ts';
 import { type PublishForm, parsePublishTopic } from '../topic.ts';
 import { takeChirpstack } from './chirpstack.ts';
-import { type Decoded, type Found, type PayloadContext, Refusals } from './decoded.ts';
+import { type Decoded, type FoundReadings, type PayloadContext, Refusals } from './decoded.ts';
 import { parseJson } from './json.ts';
 import { takeNative } from './native.ts';
 import { isSenml, takeSenml } from './senml.ts';
@@ -17,7 +17,7 @@ export interface Format {
   /** Whether a JSON value is one of its payloads. Absent: whatever no format before it took. */
   readonly matches?: (payload: unknown) => boolean;
   /** Never throws: what it cannot take it refuses. */
-  readonly take: (payload: unknown, context: PayloadContext, refusals: Refusals) => Found;
+  readonly take: (payload: unknown, context: PayloadContext, refusals: Refusals) => FoundReadings;
 }
 
 /** Every format. Of those of one form, the first whose payload it is takes it. */

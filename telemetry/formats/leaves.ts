@@ -85,14 +85,14 @@ export class Leaves {
   }
 }
 
-interface Measured {
+interface MeasuredObject {
   readonly given: unknown;
   readonly unit?: string | undefined;
   readonly called?: string;
 }
 
 /** What makers write instead of a number: `{"value": 3, "unit": "V"}`, or SenseCAP's `{"measurementId": "4102", "measurementValue": 21.5}`. */
-function measuredIn(value: object): Measured | undefined {
+function measuredIn(value: object): MeasuredObject | undefined {
   if (!isObject(value)) return undefined;
   const { measurementId, measurementValue } = value;
   if (measurementValue !== undefined && (typeof measurementId === 'string' || typeof measurementId === 'number')) {

@@ -1,4 +1,4 @@
-import { child, type Draft, type Found, kind, type PayloadContext, type Refusals } from './decoded.ts';
+import { child, type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { takeTime } from './times.ts';
 import { takeValues } from './values.ts';
@@ -12,7 +12,7 @@ export const MAX_READINGS = 10_000;
  *
  * It is written by hand because a schema answers for a payload as a whole, and here each value has an answer of its own.
  */
-export function takeNative(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+export function takeNative(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   if (Array.isArray(payload)) {
     return {
       drafts: takeItems(payload, refusals, (item, path) => takeReading(item, path, context, refusals, true)),

@@ -1,5 +1,5 @@
 import { isOfOurTime } from '../clock.ts';
-import { type Draft, type Found, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
+import { type Draft, type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { metricName } from './metric-name.ts';
 import { MAX_READINGS } from './native.ts';
@@ -37,7 +37,7 @@ export function isSenml(payload: unknown): boolean {
  * The readings in a SenML pack in JSON (RFC 8428): records of one time are one reading.
  * The metric is the last part of a record's name; where that is the device and not a metric, it is what the unit measures.
  */
-export function takeSenml(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+export function takeSenml(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   if (!Array.isArray(payload)) return NOTHING;
   if (payload.length > MAX_READINGS) {
     const rest = payload.length - MAX_READINGS;

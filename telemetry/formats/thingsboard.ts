@@ -1,4 +1,4 @@
-import { type Draft, type Found, kind, type PayloadContext, type Refusals } from './decoded.ts';
+import { type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { Leaves } from './leaves.ts';
 import { takeItems } from './native.ts';
@@ -11,7 +11,7 @@ const TS: ReadonlySet<string> = new Set(['ts']);
  * What has no `ts` was measured when it was received; items of one array without `ts` are one reading.
  * https://thingsboard.io/docs/reference/mqtt-api/#telemetry-upload-api
  */
-export function takeThingsboard(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+export function takeThingsboard(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   let skipped = 0;
   let untimed: Leaves | undefined;
   const take = (item: unknown, path: string): Draft | undefined => {

@@ -1,4 +1,4 @@
-import { type Found, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
+import { type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { takeTime } from './times.ts';
 import { radioOf, takeUplink } from './uplink.ts';
@@ -8,7 +8,7 @@ import { radioOf, takeUplink } from './uplink.ts';
  * It is dated by the network, which received it moments after it was sent.
  * https://www.thethingsindustries.com/docs/integrations/data-formats/#uplink-messages
  */
-export function takeTtn(payload: unknown, context: PayloadContext, refusals: Refusals): Found {
+export function takeTtn(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   const message = isObject(payload) ? payload.uplink_message : undefined;
   if (!isObject(payload) || !isObject(message)) {
     refusals.add('not_an_uplink', '$', 'an uplink of The Things Stack has an "uplink_message"');

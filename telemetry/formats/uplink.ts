@@ -1,5 +1,5 @@
 import type { Reading } from '../reading.ts';
-import { child, type Draft, type Found, kind, type PayloadContext, type Refusals } from './decoded.ts';
+import { child, type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { Leaves } from './leaves.ts';
 import { settleTimes, takeTime } from './times.ts';
@@ -25,7 +25,7 @@ export interface Uplink {
 }
 
 /** The readings of an uplink that its network server decoded; or its bytes, for a codec; or, when it carried nothing, its radio values. */
-export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Refusals): Found {
+export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Refusals): FoundReadings {
   const { at, decoded, path, data, fPort, radio } = uplink;
   if (isObject(decoded) && Object.keys(decoded).length > 0) {
     return draftsOf(decoded, path, { at, radio }, context, refusals);
@@ -66,7 +66,7 @@ function draftsOf(
   { at, radio }: Reception,
   context: PayloadContext,
   refusals: Refusals,
-): Found {
+): FoundReadings {
   const kept = isHistory(decoded.history) ? decoded.history : undefined;
   const past = kept ? pastOf(kept, child(path, HISTORY), context, refusals) : { drafts: [], skipped: 0 };
   const leaves = new Leaves(context.rules, refusals, path);
@@ -83,7 +83,7 @@ function isHistory(value: unknown): value is readonly unknown[] {
   return Array.isArray(value) && value.some(isObject);
 }
 
-function pastOf(items: readonly unknown[], path: string, context: PayloadContext, refusals: Refusals): Found {
+function pastOf(items: readonly unknown[], path: string, context: PayloadContext, refusals: Refusals): FoundReadings {
   const drafts: Draft[] = [];
   let skipped = 0;
   if (items.length > MOST_HISTORY) {

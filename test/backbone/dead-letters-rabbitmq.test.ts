@@ -7,7 +7,7 @@ import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { DeadLetterDesk } from '../../dashboard-gateway/dead-letters/desk.ts';
+import { DeadLetterService } from '../../dashboard-gateway/dead-letters/desk.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { rabbit } from '../services/rabbitmq.ts';
@@ -25,10 +25,11 @@ describe('RabbitMQ: dead letters', () => {
     const queue = await openLmdbQueue(await temporaryFolder());
     const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };
     const desks = logs.map(
-      (dead) => new DeadLetterDesk({ dead, limits: DEAD_LOG_LIMITS, queue, registry, logger: silent, now: Date.now }),
+      (dead) =>
+        new DeadLetterService({ dead, limits: DEAD_LOG_LIMITS, queue, registry, logger: silent, now: Date.now }),
     );
     const all = { state: 'all', limit: 200 } as const;
-    const seen = (desk: DeadLetterDesk | undefined) => desk?.list('north', all);
+    const seen = (desk: DeadLetterService | undefined) => desk?.list('north', all);
     try {
       for (let i = 0; i < 20; i++) {
         const publish = { ...PUBLISH, payload: Buffer.from(`{"n":${i}`), received: i };

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/ports/queue.ts';
-import { Publisher } from '../../backbone/rabbitmq/publisher.ts';
+import { ConfirmPublisher } from '../../backbone/rabbitmq/publisher.ts';
 import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/rabbitmq/queue.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
@@ -361,7 +361,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
 
   it('publishes while the connection is made anew are refused, and take no place among the unconfirmed', async () => {
     await open();
-    const publisher = await Publisher.open({
+    const publisher = await ConfirmPublisher.open({
       url: through(proxy, server),
       name: `${name} (a test)`,
       queue: name,

@@ -1,4 +1,4 @@
-import type { Bucket, HistoryQuery, LatestValue, Store } from '../../backbone/ports/store.ts';
+import type { HistoryBucket, HistoryQuery, LatestValue, Store } from '../../backbone/ports/store.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 
 /** Readings for tests, and a store in memory, as simple as can be, that says what a real one must answer. */
@@ -78,7 +78,7 @@ export class Model {
     return [...newest.values()];
   }
 
-  history(query: HistoryQuery, begin: (ts: number) => number): Bucket[] {
+  history(query: HistoryQuery, begin: (ts: number) => number): HistoryBucket[] {
     const buckets = new Map<number, LatestValue[]>();
     for (const value of this.all()) {
       if (value.metric !== query.metric || !query.sensors.includes(value.sensor)) continue;
@@ -110,7 +110,7 @@ export class Model {
   }
 }
 
-function toBucket(ts: number, list: readonly LatestValue[]): Omit<Bucket, 'received'> {
+function toBucket(ts: number, list: readonly LatestValue[]): Omit<HistoryBucket, 'received'> {
   const values = list.map(({ value }) => value);
   const last = list.reduce((a, b) => (b.ts > a.ts || (b.ts === a.ts && b.value > a.value) ? b : a));
   const sensors = [...new Set(list.map(({ sensor }) => sensor))];

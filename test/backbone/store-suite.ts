@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Bucket, BucketWidth, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import type { BucketWidth, HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { Closed, StoreRejected } from '../../core/errors.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 import type { Reading } from '../../telemetry/reading.ts';
@@ -60,7 +60,7 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
       return one;
     }
 
-    function history(query: Partial<HistoryQuery> & { bucket: BucketWidth }): Promise<Bucket[]> {
+    function history(query: Partial<HistoryQuery> & { bucket: BucketWidth }): Promise<HistoryBucket[]> {
       return store.history({ farm: 'north', sensors: ['s'], metric: 'm', ...ALL, ...query });
     }
 
@@ -833,8 +833,8 @@ export async function rejects(work: Promise<unknown>, kind: abstract new (...giv
 }
 
 /** Buckets are equal; means are allowed the rounding of another order of adding up. */
-function same(found: readonly Bucket[], expected: readonly Bucket[]): void {
-  const exact = (buckets: readonly Bucket[]) => buckets.map(({ mean: _, ...rest }) => rest);
+function same(found: readonly HistoryBucket[], expected: readonly HistoryBucket[]): void {
+  const exact = (buckets: readonly HistoryBucket[]) => buckets.map(({ mean: _, ...rest }) => rest);
   expect(exact(found)).to.deep.equal(exact(expected));
   for (const [i, { mean }] of found.entries()) expect(mean).to.be.closeTo(expected[i]?.mean ?? Number.NaN, 1e-9);
 }

@@ -5,7 +5,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { Downlink } from '../../broker/downlink/downlink.ts';
 import { type Logger, silent } from '../../core/logger.ts';
 import type { Command } from '../../telemetry/command.ts';
-import { BOOK_LIMITS, type BookLimits, stateOf } from '../../telemetry/command-book.ts';
+import { BOOK_LIMITS, type CommandIndexLimits, stateOf } from '../../telemetry/command-book.ts';
 import { until } from '../services/wait.ts';
 import { Book, FARMS, startBroker } from './harness.ts';
 import { answer, type ConnectBytes, subscribe } from './mqtt-bytes.ts';
@@ -35,7 +35,7 @@ export class Stations {
   }
 
   async start(
-    options: { alone?: boolean; log?: Log; limits?: Partial<BookLimits>; logger?: Logger } = {},
+    options: { alone?: boolean; log?: Log; limits?: Partial<CommandIndexLimits>; logger?: Logger } = {},
   ): Promise<Station> {
     const { alone = false, log = this.log, limits = {}, logger = silent } = options;
     const commands = await Commands.open(log, logger, { ...BOOK_LIMITS, ...limits });

@@ -4,7 +4,7 @@ import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
-import { Bucket } from '../../broker/ingest/bucket.ts';
+import { PublishBucket } from '../../broker/ingest/bucket.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { decodeDead, encodeDead } from '../../telemetry/batch.ts';
@@ -88,7 +88,7 @@ describe('fairness between sensors', () => {
   });
 
   it('is a matter of bytes as well: a bucket that was overdrawn by one large publish fills up first', () => {
-    const bucket = new Bucket({ messages: 100, bytes: 1_000, burst: 1 }, 0);
+    const bucket = new PublishBucket({ messages: 100, bytes: 1_000, burst: 1 }, 0);
     expect(bucket.waitMs(0)).to.equal(0);
     bucket.take(11_000);
     expect(bucket.waitMs(0)).to.be.within(10_000, 10_002);

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import type { Pace } from '../../simulators/load/plan.ts';
+import type { LoadPace } from '../../simulators/load/plan.ts';
 import { endAll } from '../services/cleanup.ts';
 import { type Fault, faultsOf } from './faults.ts';
 import { FlowWatch } from './flow.ts';
@@ -93,7 +93,7 @@ async function main(): Promise<number> {
   if (values['long-outage'])
     faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));
   const flood = values.flood === undefined ? undefined : Number(values.flood);
-  const pace: Pace = flood === undefined ? { loop: 'open', rate: Number(values.rate) } : { loop: 'closed' };
+  const pace: LoadPace = flood === undefined ? { loop: 'open', rate: Number(values.rate) } : { loop: 'closed' };
   const forS = flood ?? (values.steady === undefined ? undefined : Number(values.steady) + WARM_S);
   const rest: [number, number] = forS === undefined ? span(values.rest) : [forS * 1_000, forS * 1_000];
   const { audit, load, happened, began, ended, settledAfterS } = await chaos(stage, {

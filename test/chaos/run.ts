@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Store } from '../../backbone/ports/store.ts';
 import { type Audit, compare, type Stored } from '../../cli/audit-compare.ts';
 import { runLoad } from '../../simulators/load/load.ts';
-import type { LoadPlan, Pace } from '../../simulators/load/plan.ts';
+import type { LoadPace, LoadPlan } from '../../simulators/load/plan.ts';
 import { readPromises } from '../../simulators/load/promises.ts';
 import type { LoadReport } from '../../simulators/load/report.ts';
 import type { Fault } from './faults.ts';
@@ -14,7 +14,7 @@ import type { Stage } from './stage.ts';
 export interface ChaosOptions {
   readonly faults: readonly Fault[];
   readonly dice: Dice;
-  readonly pace: Pace;
+  readonly pace: LoadPace;
   /** How long something stays broken, and how long Loam has for itself before the next fault: from, to, ms. */
   readonly holdMs: readonly [number, number];
   readonly restMs: readonly [number, number];

@@ -3,7 +3,7 @@ import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { DeadLetterDesk } from '../../dashboard-gateway/dead-letters/desk.ts';
+import { DeadLetterService } from '../../dashboard-gateway/dead-letters/desk.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { type DeadLetter, decodeBatch, encodeBatch, encodeDead } from '../../telemetry/batch.ts';
 import { decodeMark } from '../../telemetry/dead-mark.ts';
@@ -342,7 +342,7 @@ describe('the list of dead letters of a small log', () => {
     const metrics = new Metrics();
     const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };
     const now = () => AT;
-    const desk = new DeadLetterDesk({ dead, limits, queue, registry, logger: log, metrics, now, lookMs: 20 });
+    const desk = new DeadLetterService({ dead, limits, queue, registry, logger: log, metrics, now, lookMs: 20 });
     const value = async (name: string) =>
       Number(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'm').exec(await metrics.text())?.[1]);
     const fill = async (count: number) =>

@@ -9,7 +9,7 @@ import { hashSecret } from '../../core/secrets.ts';
 import { runLoad } from '../../simulators/load/load.ts';
 import type { LoadConnection, LoadPlan } from '../../simulators/load/plan.ts';
 import { readPromises } from '../../simulators/load/promises.ts';
-import type { Stretch } from '../../simulators/load/report.ts';
+import type { ReportInterval } from '../../simulators/load/report.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Book } from '../broker/harness.ts';
@@ -93,7 +93,7 @@ ${SENSORS.map((id) => `  - { id: ${id}, farm: north, secret: ${hashSecret(`secre
 
   it('measures an open loop from when a publish was due, so that a stall is seen by all that was due in it', async () => {
     const proxy = await startProxy(broker.port);
-    const stretches: Stretch[] = [];
+    const stretches: ReportInterval[] = [];
     const report = await runLoad(
       { ...plan, url: `mqtt://127.0.0.1:${proxy.port}`, pace: { loop: 'open', rate: 500 }, total: 2_000 },
       {
@@ -161,7 +161,7 @@ ${SENSORS.map((id) => `  - { id: ${id}, farm: north, secret: ${hashSecret(`secre
   });
 
   it('changes its rate in the middle', async () => {
-    const stretches: Stretch[] = [];
+    const stretches: ReportInterval[] = [];
     const report = await runLoad(
       { ...plan, pace: { loop: 'open', rate: 50 }, total: 1_000 },
       {

@@ -5,7 +5,7 @@ import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { DemoSensors } from '../../simulators/demo.ts';
 import { demoFarm } from '../../simulators/demo-farm.ts';
-import { Sensor } from '../../simulators/sensor.ts';
+import { VirtualSensor } from '../../simulators/sensor.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { Book } from '../broker/harness.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
@@ -53,9 +53,9 @@ describe('simulated sensors', () => {
       const list: { ts: number; values: Record<string, number> }[] = Array.isArray(value) ? value : [value];
       return list.map(({ ts }) => ({ sensor, ts }));
     });
-  function sensor(options: { secret?: string; outbox?: number } = {}): Sensor {
+  function sensor(options: { secret?: string; outbox?: number } = {}): VirtualSensor {
     if (!first) throw new Error('the demo farm has no sensors');
-    return new Sensor({ url: url(), ...first, ...options });
+    return new VirtualSensor({ url: url(), ...first, ...options });
   }
   const at = (ts: number) => [{ ts, values: { soil_moisture: 30 } }];
 

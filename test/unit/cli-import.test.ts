@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { numberReader, timeReader, twiceReader } from '../../cli/import-cells.ts';
-import { type Line, linesOf, shapeOf } from '../../cli/import-file.ts';
+import { type CsvLine, linesOf, shapeOf } from '../../cli/import-file.ts';
 import { HeldLines, RepeatedTimes } from '../../cli/import-repeats.ts';
-import type { Row } from '../../cli/import-rows.ts';
+import type { CsvRow } from '../../cli/import-rows.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { readRows } from '../../dashboard-gateway/import/rows.ts';
 import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
@@ -12,11 +12,11 @@ import { decodeImported, encodeImported } from '../../telemetry/imported.ts';
 import { plainRules } from '../../telemetry/rules.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
-async function read(text: string): Promise<{ lines: Line[]; columns: readonly string[]; delimiter: string }> {
+async function read(text: string): Promise<{ lines: CsvLine[]; columns: readonly string[]; delimiter: string }> {
   const path = join(await temporaryFolder(), 'file.csv');
   await writeFile(path, text);
   const shape = await shapeOf(path);
-  const lines: Line[] = [];
+  const lines: CsvLine[] = [];
   for await (const line of linesOf(path, shape)) lines.push(line);
   return { lines, columns: shape.columns, delimiter: shape.delimiter };
 }
@@ -130,9 +130,9 @@ describe('a CSV file of the past', () => {
 describe('lines of one time', () => {
   /** Seconds of a day that no other line has, in no order. */
   const scattered = (count: number) => Array.from({ length: count }, (_, i) => ((i * 7_919) % count) * 1_000);
-  const row = (line: number, ts: number, values: Record<string, number>): Row => [line, ts, values];
+  const row = (line: number, ts: number, values: Record<string, number>): CsvRow => [line, ts, values];
 
-  function timesOf(rows: readonly Row[], bytes: number): RepeatedTimes {
+  function timesOf(rows: readonly CsvRow[], bytes: number): RepeatedTimes {
     const times = new RepeatedTimes(bytes);
     for (const one of rows) times.look(one);
     return times;

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { expect } from 'chai';
 import pino from 'pino';
-import { type ConnectionState, House, healthOf, type Part, Watched } from '../../core/lifecycle.ts';
+import { type ConnectionState, healthOf, Lifecycle, type Part, Watched } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
 
@@ -41,7 +41,7 @@ async function took(work: Promise<unknown>): Promise<number> {
 describe('house', () => {
   it('stops what it started in reverse order', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     for (const name of ['a', 'b', 'c']) await house.start(part(name));
     await house.stop(1_000);
     expect(events).to.deep.equal(['start a', 'start b', 'start c', 'stop c', 'stop b', 'stop a']);
@@ -49,7 +49,7 @@ describe('house', () => {
 
   it('waits for each part before it stops the next', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     await house.start(part('a'));
     const slow = part('b', { stop: () => pause(30).then(() => void events.push('stop b')) });
     await house.start(slow);
@@ -59,7 +59,7 @@ describe('house', () => {
 
   it('stops what was started, in reverse order, when a start fails half way, and passes the failure on', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     const failure = new Error('no port left');
     await house.start(part('a'));
     await house.start(part('b'));
@@ -70,7 +70,7 @@ describe('house', () => {
 
   it('passes on a start that throws instead of rejecting', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     const failure = new Error('thrown');
     await house.start(part('a'));
     const error = await rejection(
@@ -88,7 +88,7 @@ describe('house', () => {
 
   it('stops nothing twice', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     await house.start(part('a'));
     await house.stop(1_000);
     await house.stop(1_000);
@@ -96,13 +96,13 @@ describe('house', () => {
   });
 
   it('has nothing to stop when nothing was started', async () => {
-    await new House(silent).stop(1_000);
+    await new Lifecycle(silent).stop(1_000);
   });
 
   it('stops the others when one fails to stop, and logs which', async () => {
     const { events, part } = diary();
     const lines: string[] = [];
-    const house = new House(pino({ level: 'error' }, { write: (line: string) => void lines.push(line) }));
+    const house = new Lifecycle(pino({ level: 'error' }, { write: (line: string) => void lines.push(line) }));
     await house.start(part('a'));
     await house.start(part('b', { stop: () => Promise.reject(new Error('stuck')) }));
     await house.start(
@@ -119,7 +119,7 @@ describe('house', () => {
 
   it('cuts a stop that hangs at the deadline and stops the others', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     await house.start(part('a'));
     await house.start(part('b', { stop: never }));
     expect(await took(house.stop(100))).to.be.within(90, 2_000);
@@ -128,7 +128,7 @@ describe('house', () => {
 
   it('tells each part how much of the deadline is left', async () => {
     const { part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     const left: number[] = [];
     const late = (name: string, ms: number) =>
       part(name, {
@@ -146,7 +146,7 @@ describe('house', () => {
 
   it('gives a part some time even when those before it used up the deadline', async () => {
     const { events, part } = diary();
-    const house = new House(silent);
+    const house = new Lifecycle(silent);
     await house.start(part('a', { stop: () => pause(20).then(() => void events.push('stop a')) }));
     await house.start(part('b', { stop: never }));
     await house.stop(50);

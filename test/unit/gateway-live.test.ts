@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { TokenBucket } from '../../core/token-bucket.ts';
 import { EntryWindow } from '../../dashboard-gateway/live/feed/entry-window.ts';
 import { SeenIds } from '../../dashboard-gateway/live/feed/seen-ids.ts';
-import { LONGEST_TICK_MS, Pace, SHORTEST_TICK_MS } from '../../dashboard-gateway/live/pace.ts';
+import { LONGEST_TICK_MS, SHORTEST_TICK_MS, TickPace } from '../../dashboard-gateway/live/pace.ts';
 import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
 import { Slowness } from '../../dashboard-gateway/live/sockets/slowness.ts';
 import { TickFold } from '../../dashboard-gateway/live/state/fold.ts';
@@ -195,7 +195,7 @@ describe('what a gateway remembers', () => {
 
 describe('the pace of ticks', () => {
   it('slows down under load to its limit and comes back', () => {
-    const pace = new Pace();
+    const pace = new TickPace();
     expect(pace.tickMs).to.equal(SHORTEST_TICK_MS);
     for (let i = 0; i < 10; i++) {
       pace.worked(80);

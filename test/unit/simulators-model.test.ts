@@ -3,11 +3,11 @@ import { hashSecret } from '../../core/secrets.ts';
 import { demoFarm } from '../../simulators/demo-farm.ts';
 import { Probe } from '../../simulators/probe.ts';
 import { Climate, SoilWater } from '../../simulators/soil.ts';
-import { HOUR_MS, type Place, rainAt, sunHeight, weatherAt } from '../../simulators/weather.ts';
+import { type FarmPlace, HOUR_MS, rainAt, sunHeight, weatherAt } from '../../simulators/weather.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 
 const DAY_MS = 24 * HOUR_MS;
-const BERLIN: Place = { latitude: 52.4, longitude: 13, seed: 20 };
+const BERLIN: FarmPlace = { latitude: 52.4, longitude: 13, seed: 20 };
 const YEAR = Date.UTC(2025, 0, 1);
 const days = (count: number, from = YEAR) => Array.from({ length: count }, (_, i) => from + i * DAY_MS);
 const meanOf = (list: readonly number[]) => list.reduce((sum, x) => sum + x, 0) / list.length;
@@ -37,7 +37,7 @@ describe('the simulated weather', () => {
   });
 
   it('is warmer in July than in January, and the other way round south of the equator', () => {
-    const month = (place: Place, first: number) =>
+    const month = (place: FarmPlace, first: number) =>
       meanOf(days(28, first).map((day) => weatherAt(place, day + 12 * HOUR_MS).temperature));
     const south = { ...BERLIN, latitude: -35 };
     expect(month(BERLIN, Date.UTC(2025, 6, 1))).to.be.above(month(BERLIN, YEAR) + 10);

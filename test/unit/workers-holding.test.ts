@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { Holding, type Place } from '../../workers/holding.ts';
+import { WorkBudget, type WorkSlot } from '../../workers/holding.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Enters, and remembers in `inside` when it was let in. */
-function enter(holding: Holding, inside: string[], name: string, bytes: number, alone = false): Promise<Place> {
+function enter(holding: WorkBudget, inside: string[], name: string, bytes: number, alone = false): Promise<WorkSlot> {
   const entered = holding.enter(bytes, alone);
   void entered.then(() => inside.push(name));
   return entered;
@@ -12,7 +12,7 @@ function enter(holding: Holding, inside: string[], name: string, bytes: number, 
 
 describe('what a worker holds', () => {
   it('is bounded by readings: who comes after waits, in order, until there is room', async () => {
-    const holding = new Holding({ readings: 100, bytes: 1e9 });
+    const holding = new WorkBudget({ readings: 100, bytes: 1e9 });
     const inside: string[] = [];
     const first = await enter(holding, inside, 'a', 1);
     first.counted(60);
@@ -29,7 +29,7 @@ describe('what a worker holds', () => {
   });
 
   it('is bounded by bytes, and overstepped by one message at most', async () => {
-    const holding = new Holding({ readings: 1e9, bytes: 100 });
+    const holding = new WorkBudget({ readings: 1e9, bytes: 100 });
     const inside: string[] = [];
     const large = await enter(holding, inside, 'large', 1_000);
     large.counted(1);
@@ -42,7 +42,7 @@ describe('what a worker holds', () => {
   });
 
   it('is counted before the next one is let in: a message is large only once it is unpacked', async () => {
-    const holding = new Holding({ readings: 10, bytes: 1e9 });
+    const holding = new WorkBudget({ readings: 10, bytes: 1e9 });
     const inside: string[] = [];
     const first = await enter(holding, inside, 'a', 1);
     void enter(holding, inside, 'b', 1);
@@ -57,7 +57,7 @@ describe('what a worker holds', () => {
   });
 
   it('can be one message alone: it waits for all others to leave, and keeps those after it out', async () => {
-    const holding = new Holding({ readings: 100, bytes: 1e9 });
+    const holding = new WorkBudget({ readings: 100, bytes: 1e9 });
     const inside: string[] = [];
     const before = await enter(holding, inside, 'before', 1);
     before.counted(1);

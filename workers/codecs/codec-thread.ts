@@ -7,7 +7,7 @@ const ENTRY = threadEntry(new URL('./thread.ts', import.meta.url));
 /** How long a new thread may take until it can run codecs, ms. */
 const START_MS = 60_000;
 
-interface Waiting {
+interface PendingJob {
   readonly job: CodecJob;
   readonly resolve: (outcome: CodecOutcome) => void;
 }
@@ -18,7 +18,7 @@ interface Waiting {
  */
 export class CodecThread {
   private readonly limits: CodecLimits;
-  private readonly waiting: Waiting[] = [];
+  private readonly waiting: PendingJob[] = [];
   private worker: Worker | undefined;
   private isReady = false;
   private timer: NodeJS.Timeout | undefined;

@@ -1,7 +1,7 @@
 import type { Reading } from '../../../telemetry/reading.ts';
 
 /** What one entry of the log brought. `at` is when the broker took the last of it, Unix ms. */
-export interface Kept {
+export interface WindowEntry {
   readonly offset: number;
   readonly at: number;
   readonly readings: readonly Reading[];
@@ -17,7 +17,7 @@ export interface ReadingBudget {
  * It holds so many readings at most, its own limit and a share of what all windows together may hold; then the oldest entries go.
  */
 export class EntryWindow {
-  private entries: Kept[] = [];
+  private entries: WindowEntry[] = [];
   private begin = 0;
   private size = 0;
   private start: number;
@@ -53,7 +53,7 @@ export class EntryWindow {
    * Takes in older entries, in order: all that concern it from `from` on, up to where it began; `since` as in the constructor.
    * When they are more than it may hold, only the newest ones.
    */
-  prepend(from: number, since: number, older: readonly Kept[]): void {
+  prepend(from: number, since: number, older: readonly WindowEntry[]): void {
     if (this.released) return;
     const fitting = newest(older, Math.min(this.limit - this.size, this.budget.left));
     const dropped = older.at(-fitting.length - 1);
@@ -65,7 +65,7 @@ export class EntryWindow {
   }
 
   /** The entries after `offset`, oldest first. */
-  *after(offset: number): Generator<Kept> {
+  *after(offset: number): Generator<WindowEntry> {
     for (let i = this.indexAfter(offset); i < this.entries.length; i++) {
       const entry = this.entries[i];
       if (entry) yield entry;
@@ -124,12 +124,12 @@ export class EntryWindow {
   }
 }
 
-function count(entries: readonly Kept[]): number {
+function count(entries: readonly WindowEntry[]): number {
   return entries.reduce((sum, { readings }) => sum + readings.length, 0);
 }
 
 /** As many of the last entries as have at most `limit` readings together. */
-function newest(entries: readonly Kept[], limit: number): readonly Kept[] {
+function newest(entries: readonly WindowEntry[], limit: number): readonly WindowEntry[] {
   let first = entries.length;
   for (let readings = 0; first > 0; first--) {
     readings += entries[first - 1]?.readings.length ?? 0;

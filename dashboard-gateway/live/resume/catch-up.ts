@@ -3,12 +3,12 @@ import type { LiveFarm } from '../state/farm.ts';
 import { TickFold } from '../state/fold.ts';
 
 /** What those get who have a farm's entries up to some offset and want the rest: frames by field, each made once however many want it. */
-export interface CatchUp {
+export interface CatchUpFrames {
   readonly byField: ReadonlyMap<string, { readonly text: string; readonly rows: number }>;
 }
 
 /** Folds a farm's entries after `offset`, as the window has them, into rows of `rowMs`. */
-export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchUp {
+export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchUpFrames {
   const fold = new TickFold(rowMs);
   for (const { readings } of farm.window.after(offset)) {
     for (const reading of readings) fold.take(farm.fieldOf(reading.sensor), reading);
@@ -22,7 +22,7 @@ export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchU
 
 /** Those of its frames that concern some fields, or all, and how many rows they have. */
 export function framesFor(
-  { byField }: CatchUp,
+  { byField }: CatchUpFrames,
   fields: ReadonlySet<string> | undefined,
 ): { readonly texts: readonly string[]; readonly rows: number } {
   const wanted = [...byField].filter(([field]) => fields === undefined || fields.has(field)).map(([, frame]) => frame);

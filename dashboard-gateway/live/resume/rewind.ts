@@ -4,7 +4,7 @@ import { explain, LogUnavailable, Trimmed, UnknownEpoch } from '../../../core/er
 import type { Logger } from '../../../core/logger.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import type { GapReason, LiveCounters } from '../counters.ts';
-import { type EntryWindow, type Kept, lastReceived } from '../feed/entry-window.ts';
+import { type EntryWindow, lastReceived, type WindowEntry } from '../feed/entry-window.ts';
 
 /** Most that is read back in one pass, over all farms. Who needs more is told of a gap: fetching the history is cheaper then. */
 const MOST_ENTRIES = 20_000;
@@ -13,7 +13,7 @@ const MOST_BYTES = 64 * 2 ** 20;
 const AT_ONCE = 500;
 const DECODED_AT_ONCE = 32;
 
-export interface RewindOptions {
+export interface CatchUpOptions {
   readonly live: Log;
   /** The readings of an entry; none when its batch came before at another offset. */
   readonly decode: (entry: LogEntry) => readonly Reading[];
@@ -22,7 +22,7 @@ export interface RewindOptions {
   readonly mostEntries?: number;
 }
 
-interface Wanted {
+interface WantedEntries {
   readonly window: EntryWindow;
   readonly from: number;
   readonly resolve: (outcome: 'reached' | GapReason) => void;
@@ -34,14 +34,14 @@ interface Wanted {
  * One pass at a time: it goes over the log once, from the oldest entry that anybody wants, for all farms that are wanted when it begins.
  * Who comes meanwhile waits for the next pass. So thousands who come back at once cost one reading, and the memory for one.
  */
-export class Rewind {
-  private readonly options: RewindOptions;
+export class CatchUp {
+  private readonly options: CatchUpOptions;
   private readonly mostEntries: number;
-  private wanted = new Map<string, Wanted[]>();
+  private wanted = new Map<string, WantedEntries[]>();
   private running = false;
   private closed = false;
 
-  constructor(options: RewindOptions) {
+  constructor(options: CatchUpOptions) {
     this.options = options;
     this.mostEntries = options.mostEntries ?? MOST_ENTRIES;
   }
@@ -60,7 +60,7 @@ export class Rewind {
     this.closed = true;
   }
 
-  private queue(farm: string, wish: Wanted): void {
+  private queue(farm: string, wish: WantedEntries): void {
     const ofFarm = this.wanted.get(farm);
     if (ofFarm) ofFarm.push(wish);
     else this.wanted.set(farm, [wish]);
@@ -84,7 +84,7 @@ export class Rewind {
     this.running = false;
   }
 
-  private settle(farm: string, wish: Wanted, failed: unknown): void {
+  private settle(farm: string, wish: WantedEntries, failed: unknown): void {
     if (wish.from >= wish.window.from) wish.resolve('reached');
     else if (failed === undefined) wish.resolve('too-much');
     // Another one wanted what is gone: this one may still be served.
@@ -93,11 +93,11 @@ export class Rewind {
   }
 
   /** Reads once for all. Resolves when what could be had is in the windows; rejects with what the log says. */
-  private async pass(wanted: ReadonlyMap<string, readonly Wanted[]>, epoch: string): Promise<void> {
+  private async pass(wanted: ReadonlyMap<string, readonly WantedEntries[]>, epoch: string): Promise<void> {
     const { live, counters } = this.options;
     const all = [...wanted.values()].flat();
     const from = Math.min(...all.map((wish) => wish.from));
-    const found = new Map([...wanted.keys()].map((farm) => [farm, [] as Kept[]]));
+    const found = new Map([...wanted.keys()].map((farm) => [farm, [] as WindowEntry[]]));
     counters.rewind.passes++;
     let bytes = 0;
     let since: number | undefined;
@@ -135,7 +135,7 @@ export class Rewind {
   }
 }
 
-function distribute(offset: number, readings: readonly Reading[], found: ReadonlyMap<string, Kept[]>): void {
+function distribute(offset: number, readings: readonly Reading[], found: ReadonlyMap<string, WindowEntry[]>): void {
   const byFarm = new Map<string, Reading[]>();
   for (const reading of readings) {
     if (!found.has(reading.farm)) continue;

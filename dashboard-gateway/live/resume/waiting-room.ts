@@ -3,8 +3,8 @@ import { frames } from '../sockets/protocol.ts';
 import type { Need, Subscription, Viewer } from '../sockets/viewer.ts';
 import type { LiveFarm, StatusOfSensor } from '../state/farm.ts';
 import { ROW_MS } from '../state/fold.ts';
-import { type CatchUp, catchUpOf, framesFor } from './catch-up.ts';
-import type { Rewind } from './rewind.ts';
+import { type CatchUpFrames, catchUpOf, framesFor } from './catch-up.ts';
+import type { CatchUp } from './rewind.ts';
 
 /** More rows than this for one subscription is a gap: a chart fetches its range faster. */
 export const MAX_ROWS = 20_000;
@@ -27,8 +27,8 @@ export interface Moment {
   readonly farm: (id: string) => LiveFarm | undefined;
 }
 
-export interface WaitingRoomOptions {
-  readonly rewind: Rewind;
+export interface ResumeQueueOptions {
+  readonly rewind: CatchUp;
   readonly counters: LiveCounters;
   /** Somebody may be served now who could not be before. */
   readonly changed: () => void;
@@ -45,14 +45,14 @@ type Entries = Extract<Need, { for: 'entries' }>;
  * that it missed up to `seq`, and then joins what is published, misses nothing in between and gets nothing twice.
  * A slow socket is given what came since its last round, and stays here.
  */
-export class WaitingRoom {
-  private readonly options: WaitingRoomOptions;
+export class ResumeQueue {
+  private readonly options: ResumeQueueOptions;
   private readonly waiting = new Set<Subscription>();
   private readonly reading = new Set<Subscription>();
   /** Who came back before the farm was loaded: statuses since then are still to be told, Unix ms. */
   private readonly owed = new Map<Subscription, number>();
 
-  constructor(options: WaitingRoomOptions) {
+  constructor(options: ResumeQueueOptions) {
     this.options = options;
   }
 
@@ -210,7 +210,7 @@ class Round {
   private bytes = 0;
   private readonly sensors = new Map<string, ReadonlyMap<string, readonly string[]>>();
   private readonly snapshots = new Map<string, string>();
-  private readonly catchUps = new Map<string, CatchUp>();
+  private readonly catchUps = new Map<string, CatchUpFrames>();
   private readonly statusTexts = new Map<string, readonly { readonly field: string; readonly text: string }[]>();
   /** Slow viewers that are being served, with the width of their rows: what they are due is due to all their subscriptions. */
   private readonly admitted = new Map<Viewer, number>();
@@ -250,7 +250,7 @@ class Round {
     });
   }
 
-  catchUp(farm: LiveFarm, after: number, viewer: Viewer): CatchUp {
+  catchUp(farm: LiveFarm, after: number, viewer: Viewer): CatchUpFrames {
     const rowMs = this.rowMs(viewer);
     return once(this.catchUps, `${farm.id} ${after} ${rowMs}`, () => catchUpOf(farm, after, rowMs));
   }

@@ -57,7 +57,7 @@ export function parseMessage(text: string): ParsedMessage {
 }
 
 /** sensor, metric, ts, last, and when more than one value was folded: min, max, mean, count. */
-export type Row =
+export type FrameRow =
   | readonly [string, string, number, number]
   | readonly [string, string, number, number, number, number, number, number];
 
@@ -65,7 +65,7 @@ export const frames = {
   /** `sensors` is JSON already: one text serves every socket that asks for the same. */
   snapshot: (subscription: number, epoch: string, seq: number, sensors: string) =>
     `{"type":"snapshot","id":${subscription},"epoch":${JSON.stringify(epoch)},"seq":${seq},"sensors":${sensors}}`,
-  readings: (farm: string, field: string, rows: readonly Row[]) =>
+  readings: (farm: string, field: string, rows: readonly FrameRow[]) =>
     JSON.stringify({ type: 'readings', farm, field, rows }),
   tick: (farm: string, seq: number) => JSON.stringify({ type: 'tick', farm, seq }),
   gap: (subscription: number) => JSON.stringify({ type: 'gap', id: subscription }),

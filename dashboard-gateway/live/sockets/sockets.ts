@@ -4,7 +4,7 @@ import type { Access } from '../../http/origin.ts';
 import { PerAddress } from '../../http/per-address.ts';
 import { readHead } from '../../http/request.ts';
 import type { TemplatedApp, UwsModule, WebSocket } from '../../http/uws.ts';
-import type { Caller, Sessions } from '../../sign-in/sessions.ts';
+import type { Caller, SignInSessions } from '../../sign-in/sessions.ts';
 import type { LiveCounters } from '../counters.ts';
 import type { LiveHub } from '../hub.ts';
 import {
@@ -36,19 +36,19 @@ const IDLE_SECONDS = 60;
 const TURN_PARTS = 4;
 const MESSAGES: TokenRate = { perSecond: 20, burst: 200 };
 
-interface Client {
+interface SocketClient {
   readonly caller: Caller;
   readonly address: string;
   readonly rate: TokenBucket;
   viewer: Viewer | undefined;
 }
-type Socket = WebSocket<Client>;
-type Refusal = Exclude<LiveErrorCode, 'store-unavailable'>;
+type GatewaySocket = WebSocket<SocketClient>;
+type SocketRefusal = Exclude<LiveErrorCode, 'store-unavailable'>;
 
 export interface SocketsOptions {
   readonly uws: UwsModule;
   readonly hub: LiveHub;
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly registry: { current(): Registry };
   readonly access: Access;
   readonly counters: LiveCounters;
@@ -60,9 +60,9 @@ export interface SocketsOptions {
 /** The WebSocket door: who may come in, what they ask for, and what happens when they read too slowly. */
 export class LiveSockets {
   private readonly options: SocketsOptions;
-  private readonly open = new Map<Socket, Client>();
+  private readonly open = new Map<GatewaySocket, SocketClient>();
   /** Sockets still to be looked at in the running turn. */
-  private turn: [Socket, Client][] = [];
+  private turn: [GatewaySocket, SocketClient][] = [];
   private readonly addresses: PerAddress;
   /** Bytes that waited in the last turn, and those counted in the running one. */
   private waitingBytes = 0;
@@ -83,7 +83,7 @@ export class LiveSockets {
 
   /** Answers WebSocket handshakes at `/ws` of `app`. */
   attach(app: TemplatedApp): void {
-    app.ws<Client>('/ws', {
+    app.ws<SocketClient>('/ws', {
       compression: this.options.uws.DISABLED,
       maxPayloadLength: MAX_MESSAGE_BYTES,
       maxBackpressure: MOST_BACKPRESSURE,
@@ -161,7 +161,7 @@ export class LiveSockets {
     for (const ws of [...this.open.keys()]) ws.end(CLOSE.goingAway, 'the gateway stops');
   }
 
-  private clientOf(caller: Caller, address: string): Client {
+  private clientOf(caller: Caller, address: string): SocketClient {
     const rate = new TokenBucket(MESSAGES, this.options.passed());
     return { caller, address, rate, viewer: undefined };
   }
@@ -175,7 +175,7 @@ export class LiveSockets {
     }
   }
 
-  private take(ws: Socket, text: string | undefined): void {
+  private take(ws: GatewaySocket, text: string | undefined): void {
     const { viewer, rate } = ws.getUserData();
     if (!viewer) return;
     if (!rate.tryTake(this.options.passed())) {
@@ -191,7 +191,7 @@ export class LiveSockets {
     }
   }
 
-  private subscribe(ws: Socket, viewer: Viewer, { id, farm, fields, since }: Subscribe): void {
+  private subscribe(ws: GatewaySocket, viewer: Viewer, { id, farm, fields, since }: Subscribe): void {
     const user = this.options.sessions.stillGood(ws.getUserData().caller);
     if (!user || !this.maySee(user, farm)) {
       this.refuse(viewer, id, 'forbidden', 'this farm is not for this user');
@@ -228,7 +228,7 @@ export class LiveSockets {
     return this.options.registry.current().farms.has(farm) && roleOn(user, farm) !== undefined;
   }
 
-  private refuse(viewer: Viewer, id: number | null, code: Refusal, message: string): void {
+  private refuse(viewer: Viewer, id: number | null, code: SocketRefusal, message: string): void {
     this.options.counters.refused[code]++;
     viewer.wire.send(frames.error(id, code, message));
   }
@@ -242,7 +242,7 @@ function isSlow(viewer: Viewer, waiting: number): boolean {
   return slow;
 }
 
-function wireOf(ws: Socket) {
+function wireOf(ws: GatewaySocket) {
   return {
     send: (text: string) => void ws.send(text),
     join: (topic: string) => void ws.subscribe(topic),

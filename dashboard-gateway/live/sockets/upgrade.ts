@@ -1,23 +1,23 @@
 import { isSameOrigin } from '../../http/origin.ts';
 import type { PerAddress } from '../../http/per-address.ts';
 import { HttpProblem, problemReply, retryLater } from '../../http/problem.ts';
-import type { Head } from '../../http/request.ts';
+import type { RequestHead } from '../../http/request.ts';
 import type { HttpRequest, HttpResponse, us_socket_context_t } from '../../http/uws.ts';
 import { writeReply } from '../../http/write.ts';
-import type { Caller, Sessions } from '../../sign-in/sessions.ts';
+import type { Caller, SignInSessions } from '../../sign-in/sessions.ts';
 import type { LiveCounters } from '../counters.ts';
 import { SUBPROTOCOL } from './protocol.ts';
 
 /** A WebSocket handshake, copied: uWebSockets.js takes the request back as soon as its handler returns. */
 export interface Handshake {
-  readonly head: Head;
+  readonly head: RequestHead;
   readonly key: string;
   readonly extensions: string;
   readonly protocols: string;
   readonly context: us_socket_context_t;
 }
 
-export function readHandshake(req: HttpRequest, head: Head, context: us_socket_context_t): Handshake {
+export function readHandshake(req: HttpRequest, head: RequestHead, context: us_socket_context_t): Handshake {
   const key = req.getHeader('sec-websocket-key');
   const extensions = req.getHeader('sec-websocket-extensions');
   const protocols = req.getHeader('sec-websocket-protocol');
@@ -25,7 +25,7 @@ export function readHandshake(req: HttpRequest, head: Head, context: us_socket_c
 }
 
 export interface DoorOptions {
-  readonly sessions: Sessions;
+  readonly sessions: SignInSessions;
   readonly addresses: PerAddress;
   readonly counters: LiveCounters;
   /** Whether there is room for one more socket, and the gateway is not stopping. */

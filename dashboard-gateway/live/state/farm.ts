@@ -1,7 +1,7 @@
 import type { LatestValue } from '../../../backbone/ports/store.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry/registry.ts';
-import { DEFAULT_INTERVAL_S, type Standing, standing } from '../../sensors/state.ts';
+import { DEFAULT_INTERVAL_S, type StateSince, standing } from '../../sensors/state.ts';
 import { PHASES } from '../clock.ts';
 import type { EntryWindow } from '../feed/entry-window.ts';
 import { LIVE, type Need, type Subscription } from '../sockets/viewer.ts';
@@ -270,7 +270,7 @@ export class LiveFarm implements FarmNow {
     return statusOf(this.standingOf(sensor, latest?.lastSeen, now), latest, this.options.refused(sensor));
   }
 
-  private standingOf(sensor: string, lastSeen: number | undefined, now: number): Standing {
+  private standingOf(sensor: string, lastSeen: number | undefined, now: number): StateSince {
     const known = this.options.registry.current().sensors.get(sensor);
     const interval = known?.farm === this.id ? known.interval : DEFAULT_INTERVAL_S;
     return standing(lastSeen, interval * 1000, now);

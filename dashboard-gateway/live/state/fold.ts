@@ -1,7 +1,7 @@
 import type { Reading } from '../../../telemetry/reading.ts';
-import type { Row } from '../sockets/protocol.ts';
+import type { FrameRow } from '../sockets/protocol.ts';
 
-interface Folded {
+interface FoldedRow {
   readonly sensor: string;
   readonly metric: string;
   ts: number;
@@ -20,9 +20,9 @@ export const ROW_MS = 1_000;
  * Values of one sensor and metric become one row when they were measured within the same `rowMs`; a backfill, spread over hours, keeps its points.
  */
 export class TickFold {
-  private readonly rows = new Map<string, Folded[]>();
+  private readonly rows = new Map<string, FoldedRow[]>();
   /** By sensor, then by metric: the row that was touched last. */
-  private readonly open = new Map<string, Map<string, Folded>>();
+  private readonly open = new Map<string, Map<string, FoldedRow>>();
   private readonly rowMs: number;
   private size = 0;
 
@@ -56,7 +56,7 @@ export class TickFold {
   }
 
   /** Each field with its rows. */
-  *fields(): Generator<[field: string, rows: Row[]]> {
+  *fields(): Generator<[field: string, rows: FrameRow[]]> {
     for (const [field, rows] of this.rows) yield [field, rows.map(toRow)];
   }
 
@@ -66,7 +66,7 @@ export class TickFold {
     this.size = 0;
   }
 
-  private begin(field: string, sensor: string, metric: string, ts: number, value: number): Folded {
+  private begin(field: string, sensor: string, metric: string, ts: number, value: number): FoldedRow {
     const fresh = { sensor, metric, ts, last: value, min: value, max: value, sum: value, count: 1 };
     const ofField = this.rows.get(field);
     if (ofField) ofField.push(fresh);
@@ -76,7 +76,7 @@ export class TickFold {
   }
 }
 
-function join(row: Folded, ts: number, value: number): void {
+function join(row: FoldedRow, ts: number, value: number): void {
   if (ts >= row.ts) {
     row.ts = ts;
     row.last = value;
@@ -87,6 +87,6 @@ function join(row: Folded, ts: number, value: number): void {
   row.count++;
 }
 
-function toRow({ sensor, metric, ts, last, min, max, sum, count }: Folded): Row {
+function toRow({ sensor, metric, ts, last, min, max, sum, count }: FoldedRow): FrameRow {
   return count === 1 ? [sensor, metric, ts, last] : [sensor, metric, ts, last, min, max, sum / count, count];
 }

@@ -2,7 +2,7 @@ import type { Reading } from '../../../telemetry/reading.ts';
 import { clockSkew } from './status.ts';
 
 /** One metric's newest value. Times are Unix ms. */
-export interface Newest {
+export interface NewestValue {
   readonly ts: number;
   readonly value: number;
   readonly received: number;
@@ -14,7 +14,7 @@ export interface SensorLatest {
   /** How far the sensor's clock was off, in ms, at the best, in what was received last that tells; and when that was. */
   skewMs: number;
   skewAt: number;
-  readonly values: Map<string, Newest>;
+  readonly values: Map<string, NewestValue>;
 }
 
 /** How many values may be held in memory, over all farms. */

@@ -8,7 +8,7 @@ import { Tail } from '../feed/tail.ts';
 const COUNTED_ENTRIES = 10_000;
 const COUNTED_MS = 24 * 3_600_000;
 
-interface Refused {
+interface RefusedLetter {
   readonly offset: number;
   readonly at: number;
   readonly key: string;
@@ -18,7 +18,7 @@ interface Refused {
 export class RefusedCounts {
   readonly tail: Tail;
   private readonly now: () => number;
-  private letters: Refused[] = [];
+  private letters: RefusedLetter[] = [];
   private counts = new Map<string, number>();
 
   constructor(dead: Log, now: () => number, logger: Logger) {

@@ -1,7 +1,7 @@
 import type { Reading } from '../../../telemetry/reading.ts';
-import type { Standing } from '../../sensors/state.ts';
+import type { StateSince } from '../../sensors/state.ts';
 
-type Times = Pick<Reading, 'ts' | 'received' | 'deviceTs' | 'backfill'>;
+type ReadingTimes = Pick<Reading, 'ts' | 'received' | 'deviceTs' | 'backfill'>;
 
 /** A clock that is off by less is right: that much time passes on the way. */
 const SKEW_NOTICED_MS = 5_000;
@@ -13,7 +13,7 @@ const SIGNAL = ['rssi', 'signal', 'signal_strength'];
 const SIGNAL_STEP = 5;
 
 /** How a sensor is. What is not known is absent. */
-export interface SensorStatus extends Standing {
+export interface SensorStatus extends StateSince {
   /** How far its clock is ahead (above 0) or behind, ms, to two digits; 0 below five seconds. */
   readonly skewMs: number;
   /** How many of its messages were refused lately. */
@@ -42,14 +42,14 @@ export interface FarmNow {
  * How far a clock was off by one reading, ms; undefined when the reading tells nothing of it. A time in the future is the clock's; a time in the past
  * may be, unless the reading was kept back. A time that was replaced because nobody could believe it (`deviceTs`) always is.
  */
-export function clockSkew({ ts, received, deviceTs, backfill }: Times): number | undefined {
+export function clockSkew({ ts, received, deviceTs, backfill }: ReadingTimes): number | undefined {
   if (deviceTs !== undefined) return deviceTs - received;
   return backfill || received - ts > KEPT_BACK_MS ? undefined : ts - received;
 }
 
 /** The status of a sensor that stands so, from its newest values and the number of its refused messages. */
 export function statusOf(
-  { state, since }: Standing,
+  { state, since }: StateSince,
   latest: { readonly skewMs: number; readonly values: ReadonlyMap<string, { readonly value: number }> } | undefined,
   refused: number,
 ): SensorStatus {

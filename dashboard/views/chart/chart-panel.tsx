@@ -1,29 +1,29 @@
 import { type ReadonlySignal, type Signal, useSignal } from '@preact/signals';
 import { advice } from '../../api/problem.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { placeAt } from '../../chart/columns.ts';
-import { RANGES, type Range, stretchOf } from '../../chart/ranges.ts';
+import { type ChartRange, RANGES, stretchOf } from '../../chart/ranges.ts';
 import { formatInstant, formatSpan } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
 import { locale, now } from '../../state/device.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
-import type { OpenSeries, Subject } from '../../state/history.ts';
+import type { HistorySubject, OpenSeries } from '../../state/history.ts';
 import { shownOf } from '../../state/settings.ts';
 import { rangeText } from '../common/value.tsx';
-import { ChartCanvas, type Drawn, NOTHING_DRAWN } from './chart.tsx';
+import { ChartCanvas, type DrawnChart, NOTHING_DRAWN } from './chart.tsx';
 import { useSeries } from './use-series.ts';
 
 interface ChartPanelProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly metric: string;
-  readonly range: Range;
+  readonly range: ChartRange;
   readonly main: { readonly sensor: string } | { readonly field: string };
   /** Sensors drawn over the main line, with their names. */
   readonly others?: readonly { readonly sensor: string; readonly name: string }[];
   readonly cursor: Signal<number | undefined>;
   readonly sync: string;
-  readonly onRange: (range: Range) => void;
+  readonly onRange: (range: ChartRange) => void;
   /** What the main line is called where others are drawn over it. */
   readonly mainName?: string;
 }
@@ -31,12 +31,12 @@ interface ChartPanelProps {
 /** A metric's chart with its name, the value under the crosshair, and the whole in words. */
 export function ChartPanel(props: ChartPanelProps) {
   const { farm, metric, range, main, others = [], cursor, sync, onRange, mainName } = props;
-  const subjects: Subject[] = [
+  const subjects: HistorySubject[] = [
     { farm: farm.id, metric, range, ...main },
     ...others.map(({ sensor }) => ({ farm: farm.id, metric, range, sensor })),
   ];
   const series = useSeries(subjects);
-  const drawn = useSignal<Drawn>(NOTHING_DRAWN);
+  const drawn = useSignal<DrawnChart>(NOTHING_DRAWN);
   const definition = metricOf(metric);
   const good = rangeText(metric);
   const rhythm = 'sensor' in main ? main.sensor : fields.value.find((f) => f.id === main.field)?.sensors[0];
@@ -65,13 +65,13 @@ export function ChartPanel(props: ChartPanelProps) {
 }
 
 interface OfChart {
-  readonly drawn: ReadonlySignal<Drawn>;
+  readonly drawn: ReadonlySignal<DrawnChart>;
   readonly cursor: Signal<number | undefined>;
   readonly metric: string;
 }
 
 interface InTime {
-  readonly range: Range;
+  readonly range: ChartRange;
   readonly zone: string;
 }
 
@@ -93,7 +93,7 @@ function Readout({ drawn, cursor, metric, range, zone }: OfChart & InTime) {
   );
 }
 
-function valueAt({ main }: Drawn, ts: number, metric: string) {
+function valueAt({ main }: DrawnChart, ts: number, metric: string) {
   const place = placeAt(main, ts);
   const mean = place === undefined ? undefined : main.mean[place];
   if (place === undefined || mean === undefined || mean === null) return undefined;
@@ -110,7 +110,7 @@ function valueAt({ main }: Drawn, ts: number, metric: string) {
 /** Which line is whose, and each one's value under the crosshair. */
 function Legend({ drawn, cursor, metric, mainName, others }: OfChart & Pick<ChartPanelProps, 'others' | 'mainName'>) {
   const at = cursor.value;
-  const valueIn = (columns: Drawn['main'] | undefined) => {
+  const valueIn = (columns: DrawnChart['main'] | undefined) => {
     if (at === undefined || columns === undefined) return '';
     const place = placeAt(columns, at);
     const mean = place === undefined ? undefined : columns.mean[place];
@@ -173,7 +173,7 @@ function Trouble({ series }: { series: ReadonlySignal<readonly OpenSeries[]> }) 
 }
 
 interface SummaryProps extends InTime {
-  readonly drawn: ReadonlySignal<Drawn>;
+  readonly drawn: ReadonlySignal<DrawnChart>;
   readonly series: ReadonlySignal<readonly OpenSeries[]>;
   readonly metric: string;
 }
@@ -201,7 +201,7 @@ function Summary({ drawn, series, metric, range, zone }: SummaryProps) {
   );
 }
 
-function inWords(range: Range, zone: string): string {
+function inWords(range: ChartRange, zone: string): string {
   return 'last' in range ? RANGES[range.last].words : formatSpan(range.from, range.to, locale, zone);
 }
 

@@ -1,20 +1,20 @@
 import { type ReadonlySignal, type Signal, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Series } from '../../../client/series.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { type Columns, columnsOf } from '../../chart/columns.ts';
 import { NO_COLUMNS } from '../../chart/frame.ts';
 import { Plot } from '../../chart/plot.ts';
-import { fixedRange, type Range, stretchOf, verticalSpan } from '../../chart/ranges.ts';
+import { type ChartRange, fixedRange, stretchOf, verticalSpan } from '../../chart/ranges.ts';
 import { locale, now } from '../../state/device.ts';
 import type { OpenSeries } from '../../state/history.ts';
 import { intervalOf } from '../../state/sensors.ts';
 import { dark, shownOf } from '../../state/settings.ts';
 
 export interface ChartProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly metric: string;
-  readonly range: Range;
+  readonly range: ChartRange;
   /** The main line with its band, then the lines over it; only lines when `band` is false. */
   readonly band?: boolean;
   readonly series: ReadonlySignal<readonly OpenSeries[]>;
@@ -23,18 +23,18 @@ export interface ChartProps {
   /** Where the crosshair is, Unix ms: shared by the charts of a page. */
   readonly cursor: Signal<number | undefined>;
   readonly sync: string;
-  readonly onRange: (range: Range) => void;
+  readonly onRange: (range: ChartRange) => void;
   /** What the chart shows, in shown units, for whoever reads it aloud. */
-  readonly drawn: Signal<Drawn>;
+  readonly drawn: Signal<DrawnChart>;
   readonly mark?: ReadonlySignal<number | undefined>;
 }
 
-export interface Drawn {
+export interface DrawnChart {
   readonly main: Columns;
   readonly others: readonly Columns[];
 }
 
-export const NOTHING_DRAWN: Drawn = { main: NO_COLUMNS, others: [] };
+export const NOTHING_DRAWN: DrawnChart = { main: NO_COLUMNS, others: [] };
 
 /** The drawing itself. Its key must change with its metric and with how many lines it has. */
 export function ChartCanvas(props: ChartProps) {

@@ -1,15 +1,15 @@
 import { useRef, useState } from 'preact/hooks';
-import { moved, RANGE_IDS, RANGES, type Range, scaled, stretchOf } from '../../chart/ranges.ts';
+import { type ChartRange, moved, RANGE_IDS, RANGES, scaled, stretchOf } from '../../chart/ranges.ts';
 import { formatSpan } from '../../format/time.ts';
 import { fromInput, toInput } from '../../format/zone.ts';
 import { locale, now } from '../../state/device.ts';
 import { Glyph, type GlyphName } from '../common/icons.tsx';
 
 interface RangeProps {
-  readonly range: Range;
+  readonly range: ChartRange;
   /** The farm's time zone: its days and clocks count, whatever the viewer's. */
   readonly zone: string;
-  readonly onRange: (range: Range) => void;
+  readonly onRange: (range: ChartRange) => void;
 }
 
 /** Chooses the range of time: one that moves with the clock, or any other. */

@@ -1,6 +1,6 @@
 import { type ReadonlySignal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { type OpenSeries, openSeries, type Subject } from '../../state/history.ts';
+import { type HistorySubject, type OpenSeries, openSeries } from '../../state/history.ts';
 
 /** When what was asked for does not come, what was there before is not shown as if it were it for longer than this. */
 const PATIENCE_MS = 700;
@@ -9,7 +9,7 @@ const PATIENCE_MS = 700;
  * Keeps a series open for each subject. When the subjects change, the old ones stay until the first of the new has come:
  * a chart that is zoomed does not go blank in between.
  */
-export function useSeries(subjects: readonly Subject[]): ReadonlySignal<readonly OpenSeries[]> {
+export function useSeries(subjects: readonly HistorySubject[]): ReadonlySignal<readonly OpenSeries[]> {
   const shown = useSignal<readonly OpenSeries[]>([]);
   const key = JSON.stringify(subjects);
   useEffect(() => {

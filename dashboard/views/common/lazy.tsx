@@ -3,11 +3,11 @@ import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Notice } from './notice.tsx';
 
-type Loaded<Props> = { readonly view: ComponentType<Props> } | { readonly failed: true } | undefined;
+type LoadedView<Props> = { readonly view: ComponentType<Props> } | { readonly failed: true } | undefined;
 
 /** A view whose code is fetched when it is first shown, so that the first page of all is small. */
 export function lazy<Props extends object>(load: () => Promise<ComponentType<Props>>): ComponentType<Props> {
-  const loaded: Signal<Loaded<Props>> = signal(undefined);
+  const loaded: Signal<LoadedView<Props>> = signal(undefined);
   const begin = async () => {
     loaded.value = undefined;
     try {

@@ -24,7 +24,7 @@ interface SparkProps {
   readonly trend?: boolean;
 }
 
-interface Drawn {
+interface DrawnSpark {
   readonly path: string;
   readonly trend: Trend | undefined;
 }
@@ -33,7 +33,7 @@ interface Drawn {
 export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
   const host = useRef<HTMLSpanElement>(null);
   const seen = useSignal(false);
-  const drawn = useSignal<Drawn | undefined>(undefined);
+  const drawn = useSignal<DrawnSpark | undefined>(undefined);
   useEffect(() => {
     const watch = new IntersectionObserver(
       (entries) => {

@@ -1,8 +1,8 @@
 import { useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
-import { getLetters, LETTER_STATES, type Letter, type LetterState, type Whose } from '../../api/letters.ts';
+import { getLetters, LETTER_STATES, type Letter, type ShownLetterState, type Whose } from '../../api/letters.ts';
 import { asProblem } from '../../api/problem.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { addressOf } from '../../state/routes.ts';
 import { inWords } from '../common/form.tsx';
 import { Notice, ProblemNotice } from '../common/notice.tsx';
@@ -11,10 +11,10 @@ import { LetterCard } from './letter-card.tsx';
 
 const EVERY_MS = 15_000;
 
-const STATE_WORDS: Record<LetterState, string> = { open: 'Open', replayed: 'Replayed', discarded: 'Discarded' };
+const STATE_WORDS: Record<ShownLetterState, string> = { open: 'Open', replayed: 'Replayed', discarded: 'Discarded' };
 
 /** What came in and could not be taken: why, what it was, and a second try. */
-export function LettersPage({ farm }: { farm: Farm }) {
+export function LettersPage({ farm }: { farm: ApiFarm }) {
   if (farm.role !== 'admin') {
     return (
       <Notice title="Only an administrator sees dead letters">
@@ -28,8 +28,8 @@ export function LettersPage({ farm }: { farm: Farm }) {
   return <Letters key={farm.id} farm={farm} />;
 }
 
-function Letters({ farm }: { farm: Farm }) {
-  const [state, setState] = useState<LetterState>('open');
+function Letters({ farm }: { farm: ApiFarm }) {
+  const [state, setState] = useState<ShownLetterState>('open');
   const [nobodys, setNobodys] = useState(false);
   const whose = nobodys ? undefined : farm.id;
   const { value, problem, reload } = useResource(
@@ -80,7 +80,7 @@ function Letters({ farm }: { farm: Farm }) {
 }
 
 interface WhoseProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly nobodys: boolean;
   readonly setNobodys: (chosen: boolean) => void;
 }
@@ -107,7 +107,7 @@ function WhoseLetters({ farm, nobodys, setNobodys }: WhoseProps) {
   );
 }
 
-function Nothing({ from, state }: { from: string; state: LetterState }) {
+function Nothing({ from, state }: { from: string; state: ShownLetterState }) {
   if (state !== 'open') return <p class="quiet">None is {STATE_WORDS[state].toLowerCase()}.</p>;
   return (
     <Notice title="No open dead letter">
@@ -134,7 +134,7 @@ function LetterList({ whose, letters, done }: ListProps) {
 
 interface OlderProps {
   readonly whose: Whose;
-  readonly state: LetterState;
+  readonly state: ShownLetterState;
   readonly before: number;
   readonly done: (words: string) => void;
 }

@@ -1,4 +1,4 @@
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { fields } from '../../state/fields.ts';
 import { anyReported, connection, sensors } from '../../state/sensors.ts';
 import { HowToConnect, NoSensor } from '../common/empty.tsx';
@@ -7,7 +7,7 @@ import { Headline } from './headline.tsx';
 import { FarmPlan } from './plan.tsx';
 
 /** A farm at a glance: is anything wrong, and where. */
-export function FarmPage({ farm }: { farm: Farm }) {
+export function FarmPage({ farm }: { farm: ApiFarm }) {
   if (sensors.value.size === 0) {
     return (
       <>

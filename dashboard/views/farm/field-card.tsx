@@ -1,5 +1,5 @@
 import { useRef } from 'preact/hooks';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { countOf } from '../../format/words.ts';
 import { metricOf } from '../../state/farms.ts';
 import type { FieldSensors } from '../../state/fields.ts';
@@ -16,7 +16,7 @@ import { SensorRow } from './sensor-row.tsx';
 const MOST = 6;
 
 /** One field: how it is, and its sensors, those first that need a look. */
-export function FieldCard({ farm, field }: { farm: Farm; field: FieldSensors }) {
+export function FieldCard({ farm, field }: { farm: ApiFarm; field: FieldSensors }) {
   const host = useRef<HTMLElement>(null);
   const sight = useSight(host);
   const { tone, words, affected, total, mean, metric, order } = seen(sight, healthOfField(field.id));

@@ -1,5 +1,5 @@
 import { useComputed } from '@preact/signals';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { countOf, type Tone } from '../../format/words.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
 import type { Finding } from '../../state/findings.ts';
@@ -21,7 +21,7 @@ interface Trouble {
 }
 
 /** The answer to "is anything wrong, and where?". */
-export function Headline({ farm }: { farm: Farm }) {
+export function Headline({ farm }: { farm: ApiFarm }) {
   const troubles = useComputed(() => grouped(findings.value, fieldOfSensor.value, fields.value));
   if (!judged.value) return null;
   const waiting = connection.value.phase !== 'live' && newestValue.value === undefined;
@@ -69,7 +69,7 @@ function AllWell() {
   );
 }
 
-function TroubleLine({ farm, trouble }: { farm: Farm; trouble: Trouble }) {
+function TroubleLine({ farm, trouble }: { farm: ApiFarm; trouble: Trouble }) {
   const { field, findings: found, tone } = trouble;
   const [first] = found;
   if (first === undefined) return null;

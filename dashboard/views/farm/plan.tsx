@@ -1,5 +1,5 @@
 import { useComputed } from '@preact/signals';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import type { Tone } from '../../format/words.ts';
 import { labelPlace, type Point, type Projection, projectionOf, sizesOf } from '../../plan/project.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
@@ -10,7 +10,7 @@ import { letterMetres, PlanFrame, PlanShape } from '../common/plan-parts.tsx';
 import { valueText } from '../common/value.tsx';
 
 /** The farm from above, to scale, each field in the colour of its worst state. Nothing when the registry knows no place. */
-export function FarmPlan({ farm }: { farm: Farm }) {
+export function FarmPlan({ farm }: { farm: ApiFarm }) {
   const plan = useComputed(() => planOf(fields.value, letterMetres.value));
   if (plan.value === undefined) return null;
   const { projection, placed } = plan.value;

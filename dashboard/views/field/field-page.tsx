@@ -1,9 +1,9 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { csvAddress } from '../../api/gateway.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { OTHERS } from '../../chart/palette.ts';
-import { type Range, stretchOf } from '../../chart/ranges.ts';
+import { type ChartRange, stretchOf } from '../../chart/ranges.ts';
 import { countOf } from '../../format/words.ts';
 import { now } from '../../state/device.ts';
 import { inOrder, metricOf } from '../../state/farms.ts';
@@ -26,10 +26,10 @@ const STEP = 60;
 const FIRST_LINES = 5;
 
 interface FieldPageProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly field: string;
   readonly metric: string | undefined;
-  readonly range: Range;
+  readonly range: ChartRange;
 }
 
 /** A field: one chart of its sensors together, and each of them beside the others. */
@@ -47,7 +47,7 @@ export function FieldPage({ farm, field: id, metric: asked, range }: FieldPagePr
   }
   const ids = metrics.value === '' ? [] : metrics.value.split(' ');
   const metric = asked !== undefined && ids.includes(asked) ? asked : ids[0];
-  const show = (change: { metric?: string; range?: Range }) =>
+  const show = (change: { metric?: string; range?: ChartRange }) =>
     go({ page: 'field', farm: farm.id, field: id, metric, range, ...change });
   return (
     <div class="field-page">
@@ -77,7 +77,7 @@ function metricsOf(field: FieldSensors | undefined): string[] {
   return inOrder(found);
 }
 
-function FieldHead({ farm, field }: { farm: Farm; field: FieldSensors }) {
+function FieldHead({ farm, field }: { farm: ApiFarm; field: FieldSensors }) {
   const { tone, words, affected, total } = healthOfField(field.id).value;
   return (
     <header class="page-head">
@@ -120,11 +120,11 @@ function Metrics({
 }
 
 interface FieldChartProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly field: FieldSensors;
   readonly metric: string;
-  readonly range: Range;
-  readonly onRange: (range: Range) => void;
+  readonly range: ChartRange;
+  readonly onRange: (range: ChartRange) => void;
 }
 
 /** The field's mean with its band from lowest to highest, and the lines of chosen sensors over it. */
@@ -179,7 +179,7 @@ function FieldChart({ farm, field, metric, range, onRange }: FieldChartProps) {
   );
 }
 
-function Cards({ farm, field, metric }: { farm: Farm; field: FieldSensors; metric: string | undefined }) {
+function Cards({ farm, field, metric }: { farm: ApiFarm; field: FieldSensors; metric: string | undefined }) {
   const [limit, setLimit] = useState(STEP);
   const { order } = healthOfField(field.id).value;
   const ids = order.length === field.sensors.length ? order : field.sensors;

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { ApiProblem } from '../../api/problem.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { farm, farmsProblem, known, loadFarms } from '../../state/farms.ts';
 import { route } from '../../state/router.ts';
 import { addressOf } from '../../state/routes.ts';
@@ -119,7 +119,7 @@ function Page() {
   return <OfFarm farm={farm.value} />;
 }
 
-function OfFarm({ farm }: { farm: Farm }) {
+function OfFarm({ farm }: { farm: ApiFarm }) {
   const problem = sensorsProblem.value;
   return (
     <>
@@ -134,7 +134,7 @@ function OfFarm({ farm }: { farm: Farm }) {
   );
 }
 
-function FarmRoute({ farm }: { farm: Farm }) {
+function FarmRoute({ farm }: { farm: ApiFarm }) {
   const at = route.value;
   switch (at.page) {
     case 'field':

@@ -4,7 +4,7 @@ import { locale, now, slowNow } from '../../state/device.ts';
 import { connection } from '../../state/sensors.ts';
 import { Notice } from '../common/notice.tsx';
 
-type Tone = 'live' | 'busy' | 'lost';
+type ConnectionTone = 'live' | 'busy' | 'lost';
 
 /** How the live connection is, in a few words that are always in sight. */
 export function Connection() {
@@ -19,7 +19,7 @@ export function Connection() {
 }
 
 /** Until it was live once, a first try is simply connecting; afterwards it counts how long nothing has come. */
-function describe(state: LiveState): { tone: Tone; words: string; title?: string } {
+function describe(state: LiveState): { tone: ConnectionTone; words: string; title?: string } {
   switch (state.phase) {
     case 'idle':
       return { tone: 'busy', words: '' };
@@ -41,7 +41,7 @@ function describe(state: LiveState): { tone: Tone; words: string; title?: string
   }
 }
 
-function offline(since: number): { tone: Tone; words: string } {
+function offline(since: number): { tone: ConnectionTone; words: string } {
   return { tone: 'lost', words: `Offline since ${formatMoment(since, slowNow.value, locale)}` };
 }
 

@@ -1,10 +1,14 @@
 import type { Signal } from '@preact/signals';
 import type { SensorView } from '../../../client/latest.ts';
-import type { Farm } from '../../api/shapes.ts';
-import type { Route } from '../../state/routes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
+import type { PageRoute } from '../../state/routes.ts';
 
 /** What the browser's tab says: the place first, so that several tabs can be told apart. */
-export function titleOf(at: Route, farm: Farm | undefined, sensors: ReadonlyMap<string, Signal<SensorView>>): string {
+export function titleOf(
+  at: PageRoute,
+  farm: ApiFarm | undefined,
+  sensors: ReadonlyMap<string, Signal<SensorView>>,
+): string {
   const tail = farm === undefined ? 'Loam' : `${farm.name} – Loam`;
   switch (at.page) {
     case 'field':

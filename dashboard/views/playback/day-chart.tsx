@@ -1,16 +1,16 @@
 import { type Signal, useSignal } from '@preact/signals';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { OTHERS } from '../../chart/palette.ts';
-import type { Range } from '../../chart/ranges.ts';
+import type { ChartRange } from '../../chart/ranges.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
 import { sensors } from '../../state/sensors.ts';
-import { ChartCanvas, type Drawn, NOTHING_DRAWN } from '../chart/chart.tsx';
+import { ChartCanvas, type DrawnChart, NOTHING_DRAWN } from '../chart/chart.tsx';
 import { useSeries } from '../chart/use-series.ts';
 import { rangeText } from '../common/value.tsx';
 
 interface DayChartProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly metric: string;
   readonly from: number;
   readonly to: number;
@@ -21,14 +21,14 @@ interface DayChartProps {
 /** The mean of each field over the day. */
 export function DayChart({ farm, metric, from, to, at }: DayChartProps) {
   const cursor = useSignal<number | undefined>(undefined);
-  const drawn = useSignal<Drawn>(NOTHING_DRAWN);
+  const drawn = useSignal<DrawnChart>(NOTHING_DRAWN);
   const measuring = fields
     .peek()
     .filter((f) => f.sensors.some((id) => sensors.peek().get(id)?.peek().values.has(metric)))
     .slice(0, OTHERS);
-  const range: Range = { from, to };
+  const range: ChartRange = { from, to };
   const series = useSeries(measuring.map((f) => ({ farm: farm.id, field: f.id, metric, range })));
-  const goThere = (next: Range) => {
+  const goThere = (next: ChartRange) => {
     if (!('last' in next)) at.value = Math.min(to, Math.max(from, (next.from + next.to) / 2));
   };
   const good = rangeText(metric);

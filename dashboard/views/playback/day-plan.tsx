@@ -1,5 +1,5 @@
 import { type ReadonlySignal, useComputed } from '@preact/signals';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { levelOf } from '../../format/value.ts';
 import { type Tone, wordingOf } from '../../format/words.ts';
 import type { Point } from '../../plan/project.ts';
@@ -13,7 +13,7 @@ import { valueText } from '../common/value.tsx';
 import { type PlacedField, planOf } from '../farm/plan.tsx';
 
 interface DayPlanProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly metric: string;
   readonly at: ReadonlySignal<number>;
   readonly tracks: ReadonlyMap<string, Track>;

@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { type ApiProblem, asProblem } from '../../api/problem.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { formatDay } from '../../format/time.ts';
 import { dateOf, fromInput, startOfDay } from '../../format/zone.ts';
 import { loadDay, type Track } from '../../state/day.ts';
@@ -20,7 +20,7 @@ import { Player } from './player.tsx';
 const MOST_SENSORS = 200;
 
 interface PlaybackProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly day: string | undefined;
   readonly metric: string | undefined;
 }
@@ -91,7 +91,7 @@ export function PlaybackPage({ farm, day, metric: asked }: PlaybackProps) {
 }
 
 interface DayProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly metric: string;
   readonly from: number;
   readonly to: number;

@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { csvAddress } from '../../api/gateway.ts';
-import type { Farm } from '../../api/shapes.ts';
-import { type Range, stretchOf } from '../../chart/ranges.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
+import { type ChartRange, stretchOf } from '../../chart/ranges.ts';
 import { formatDuration } from '../../format/age.ts';
 import { countOf } from '../../format/words.ts';
 import { locale, now } from '../../state/device.ts';
@@ -22,9 +22,9 @@ import { Reading } from '../farm/sensor-row.tsx';
 const SKEW_MS = 60_000;
 
 interface SensorPageProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly sensor: string;
-  readonly range: Range;
+  readonly range: ChartRange;
 }
 
 /** One sensor: how it is, and a chart of each thing it measures, with one crosshair and one range for all. */
@@ -44,7 +44,7 @@ export function SensorPage({ farm, sensor, range }: SensorPageProps) {
       </Notice>
     );
   }
-  const onRange = (next: Range) => go({ page: 'sensor', farm: farm.id, sensor, range: next });
+  const onRange = (next: ChartRange) => go({ page: 'sensor', farm: farm.id, sensor, range: next });
   const ids = metrics.value === '' ? [] : metrics.value.split(' ');
   return (
     <div class="sensor-page">
@@ -77,7 +77,7 @@ export function SensorPage({ farm, sensor, range }: SensorPageProps) {
   );
 }
 
-function SensorHead({ farm, sensor }: { farm: Farm; sensor: string }) {
+function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
   const view = sensors.value.get(sensor)?.value;
   if (view === undefined) return null;
   const field = fields.value.find((f) => f.sensors.includes(sensor));
@@ -147,7 +147,7 @@ function Now({ sensor }: { sensor: string }) {
   );
 }
 
-function CsvLink({ farm, sensor, range }: { farm: string; sensor: string; range: Range }) {
+function CsvLink({ farm, sensor, range }: { farm: string; sensor: string; range: ChartRange }) {
   // The link is made when it is followed: "the last hour" then is the hour before that.
   const aim = (event: Event) => {
     if (event.currentTarget instanceof HTMLAnchorElement) event.currentTarget.href = address();

@@ -1,7 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import type { SensorView } from '../../../client/latest.ts';
-import type { Farm } from '../../api/shapes.ts';
+import type { ApiFarm } from '../../api/shapes.ts';
 import { formatDuration } from '../../format/age.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf } from '../../format/words.ts';
@@ -26,7 +26,7 @@ const SORTS = { name: 'Name', field: 'Field', state: 'State', seen: 'Last seen' 
 type Sort = keyof typeof SORTS;
 
 /** Every sensor of the farm and how it is; an admin adds, replaces and removes them here. */
-export function SensorsPage({ farm }: { farm: Farm }) {
+export function SensorsPage({ farm }: { farm: ApiFarm }) {
   const task = useSignal<Task | undefined>(undefined);
   const [search, setSearch] = useState('');
   const [sort, setSort] = useState<Sort>('name');
@@ -122,26 +122,26 @@ export function SensorsPage({ farm }: { farm: Farm }) {
   );
 }
 
-type Entry = readonly [string, Signal<SensorView>];
+type SensorEntry = readonly [string, Signal<SensorView>];
 
 function isSort(text: string): text is Sort {
   return Object.hasOwn(SORTS, text);
 }
 
-function matches(farm: Farm, id: string, view: Signal<SensorView>, search: string): boolean {
+function matches(farm: ApiFarm, id: string, view: Signal<SensorView>, search: string): boolean {
   const { name, field } = view.peek();
   return `${id} ${name} ${fieldName(farm, field)}`.toLowerCase().includes(search.trim().toLowerCase());
 }
 
 const STATE_ORDER = ['offline', 'late', 'never', 'online'];
 
-function sorted(farm: Farm, entries: Entry[], sort: Sort): Entry[] {
-  const name = ([, view]: Entry) => view.peek().name;
-  const byName = (a: Entry, b: Entry) => name(a).localeCompare(name(b), undefined, { numeric: true });
-  const field = ([, view]: Entry) => fieldName(farm, view.peek().field);
-  const state = ([, view]: Entry) => STATE_ORDER.indexOf(view.peek().state);
-  const seen = ([, view]: Entry) => view.peek().lastSeen ?? 0;
-  const first: Record<Sort, (a: Entry, b: Entry) => number> = {
+function sorted(farm: ApiFarm, entries: SensorEntry[], sort: Sort): SensorEntry[] {
+  const name = ([, view]: SensorEntry) => view.peek().name;
+  const byName = (a: SensorEntry, b: SensorEntry) => name(a).localeCompare(name(b), undefined, { numeric: true });
+  const field = ([, view]: SensorEntry) => fieldName(farm, view.peek().field);
+  const state = ([, view]: SensorEntry) => STATE_ORDER.indexOf(view.peek().state);
+  const seen = ([, view]: SensorEntry) => view.peek().lastSeen ?? 0;
+  const first: Record<Sort, (a: SensorEntry, b: SensorEntry) => number> = {
     name: byName,
     field: (a, b) => field(a).localeCompare(field(b)),
     state: (a, b) => state(a) - state(b),
@@ -150,12 +150,12 @@ function sorted(farm: Farm, entries: Entry[], sort: Sort): Entry[] {
   return entries.sort((a, b) => first[sort](a, b) || byName(a, b));
 }
 
-function fieldName(farm: Farm, field: string | undefined): string {
+function fieldName(farm: ApiFarm, field: string | undefined): string {
   return farm.fields.find((f) => f.id === field)?.name ?? '–';
 }
 
 interface RowProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly id: string;
   readonly view: Signal<SensorView>;
   readonly task: Signal<Task | undefined>;

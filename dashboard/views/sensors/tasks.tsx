@@ -1,14 +1,7 @@
 import type { Signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
-import {
-  deleteSensor,
-  type NewSecret,
-  postSecret,
-  postSensor,
-  putSensor,
-  type SensorDescription,
-} from '../../api/admin.ts';
-import type { Corner, Farm } from '../../api/shapes.ts';
+import { deleteSensor, type NewSecret, type NewSensor, postSecret, postSensor, putSensor } from '../../api/admin.ts';
+import type { ApiFarm, Corner } from '../../api/shapes.ts';
 import { infoOf, reloadSensors, sensors } from '../../state/sensors.ts';
 import { Command } from '../common/copy.tsx';
 import { Confirm, Dialog } from '../common/dialog.tsx';
@@ -21,7 +14,7 @@ export type Task =
   | { readonly kind: 'told'; readonly sensor: string; readonly secret: NewSecret };
 
 interface TasksProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly task: Signal<Task | undefined>;
 }
 
@@ -58,7 +51,7 @@ function nameOf(sensor: string): string {
 }
 
 interface AddProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly close: () => void;
   readonly tell: (sensor: string, secret: NewSecret) => void;
 }
@@ -96,7 +89,7 @@ function AddForm({ farm, close, tell }: AddProps) {
 }
 
 interface EditProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly sensor: string;
   readonly close: () => void;
   readonly done: () => void;
@@ -117,7 +110,7 @@ function EditForm({ farm, sensor, close, done }: EditProps) {
   );
 }
 
-function Described({ farm, sensor }: { farm: Farm; sensor: string | undefined }) {
+function Described({ farm, sensor }: { farm: ApiFarm; sensor: string | undefined }) {
   const info = sensor === undefined ? undefined : infoOf(sensor);
   const [latitude = '', longitude = ''] = info?.position ?? [];
   return (
@@ -187,7 +180,7 @@ function Described({ farm, sensor }: { farm: Farm; sensor: string | undefined })
   );
 }
 
-function described(form: FormData): SensorDescription {
+function described(form: FormData): NewSensor {
   const name = entered(form, 'name').trim();
   const position = positionIn(form);
   return {
@@ -232,7 +225,7 @@ function Ending({ failure, busy, act, close }: EndingProps) {
 }
 
 interface OneProps {
-  readonly farm: Farm;
+  readonly farm: ApiFarm;
   readonly sensor: string;
   readonly close: () => void;
 }

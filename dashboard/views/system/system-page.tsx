@@ -1,4 +1,4 @@
-import { type Figure, getSystem, type Part, type System } from '../../api/system.ts';
+import { type Dependency, getSystem, type ShownFigure, type System } from '../../api/system.ts';
 import { formatMoment } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf } from '../../format/words.ts';
@@ -52,7 +52,7 @@ function Version({ system: { version, startedAt } }: { system: System }) {
   );
 }
 
-function Parts({ parts }: { parts: readonly Part[] }) {
+function Parts({ parts }: { parts: readonly Dependency[] }) {
   const shown = merged(parts);
   const down = shown.filter((part) => !part.ok);
   const tone = down.length === 0 ? 'fine' : 'offline';
@@ -86,8 +86,8 @@ function Parts({ parts }: { parts: readonly Part[] }) {
 }
 
 /** Several roles in one process name what they share each for itself: people need it once, and as it is at its worst. */
-function merged(parts: readonly Part[]): Part[] {
-  const byName = new Map<string, Part>();
+function merged(parts: readonly Dependency[]): Dependency[] {
+  const byName = new Map<string, Dependency>();
   for (const part of parts) {
     const { name } = partInWords(part.name);
     if (byName.get(name)?.ok !== false) byName.set(name, part);
@@ -95,7 +95,7 @@ function merged(parts: readonly Part[]): Part[] {
   return [...byName.values()];
 }
 
-function Figures({ figures }: { figures: readonly Figure[] }) {
+function Figures({ figures }: { figures: readonly ShownFigure[] }) {
   if (figures.length === 0) return null;
   return (
     <section class="panel" aria-labelledby="figures">

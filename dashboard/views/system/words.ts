@@ -1,11 +1,11 @@
-interface Part {
+interface DependencyWords {
   readonly name: string;
   readonly what: string;
   /** What it means when it does not work. */
   readonly without: string;
 }
 
-const PARTS: readonly (readonly [RegExp, Part])[] = [
+const PARTS: readonly (readonly [RegExp, DependencyWords])[] = [
   [
     /dead/,
     {
@@ -63,7 +63,7 @@ const PARTS: readonly (readonly [RegExp, Part])[] = [
 ];
 
 /** A part of the system, for people who did not build it. */
-export function partInWords(id: string): Part {
+export function partInWords(id: string): DependencyWords {
   const [, found] = PARTS.find(([name]) => name.test(id)) ?? [];
   const words = id.replaceAll(/[_-]/g, ' ');
   return found ?? { name: words.charAt(0).toUpperCase() + words.slice(1), what: '', without: '' };
