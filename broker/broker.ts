@@ -13,14 +13,14 @@ import { Offenders } from './auth/offenders.ts';
 import { RefusedPublishes } from './auth/refusals.ts';
 import { Rights } from './auth/rights.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
-import { PublishBatcher } from './ingest/door.ts';
-import { MemoryBudget } from './ingest/intake.ts';
+import { MemoryBudget } from './ingest/memory-budget.ts';
+import { PublishBatcher } from './ingest/publish-batcher.ts';
 import { type OnRefused, Publishing } from './ingest/publishing.ts';
 import { Receipts } from './ingest/receipts.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
-import { type EntrancesOptions, type ListenerPorts, MqttListeners } from './listeners/entrances.ts';
 import type { Arrival } from './listeners/listener.ts';
-import { FramedSocket } from './mqtt/gate.ts';
+import { type EntrancesOptions, type ListenerPorts, MqttListeners } from './listeners/mqtt-listeners.ts';
+import { FramedSocket } from './mqtt/framed-socket.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Subscribers } from './sessions/subscribers.ts';
 
@@ -43,10 +43,10 @@ const SWEEP_MS = 100;
 const DRAIN_SHARE = 0.7;
 
 /**
- * The MQTT door: lets in who the registry knows, takes their publishes, and acknowledges each after the queue has confirmed it.
+ * The MQTT broker: lets in who the registry knows, takes their publishes, and acknowledges each after the queue has confirmed it.
  *
- * A publish goes socket → `Gate` (whole packets, bounds) → the MQTT library → `Publishing` (rights) → `Door` (batches) → queue,
- * and its acknowledgement back through `Session` (order) → library → gate → socket.
+ * A publish goes socket → `FramedSocket` (whole packets, bounds) → the MQTT library → `Publishing` (rights) → `PublishBatcher` → queue,
+ * and its acknowledgement back through `Session` (order) → library → framed socket → socket.
  */
 export class Broker implements Part {
   readonly name = 'broker';
@@ -55,10 +55,10 @@ export class Broker implements Part {
   private readonly counts = newCounters();
   private readonly sessions: Sessions;
   private readonly gates = new Set<FramedSocket>();
-  private readonly intake: MemoryBudget;
+  private readonly budget: MemoryBudget;
   private readonly addresses: Addresses;
   private readonly rights: Rights;
-  private door: PublishBatcher | undefined;
+  private batcher: PublishBatcher | undefined;
   private aedes: Aedes | undefined;
   private entrances: MqttListeners | undefined;
   private refusals: RefusedPublishes | undefined;
@@ -70,7 +70,7 @@ export class Broker implements Part {
   constructor(options: BrokerOptions) {
     this.options = options;
     this.limits = { ...DEFAULT_BROKER_LIMITS, ...options.limits };
-    this.intake = new MemoryBudget(this.limits);
+    this.budget = new MemoryBudget(this.limits);
     this.addresses = new Addresses(this.limits);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     const { limits, counts: counters, rights } = this;
@@ -103,7 +103,7 @@ export class Broker implements Part {
 
   /** What the broker holds at the moment: all of it is bounded by its limits. */
   get held() {
-    return { ...this.intake.held, connections: this.gates.size, sessionsAsleep: this.sessions.store.asleep };
+    return { ...this.budget.held, connections: this.gates.size, sessionsAsleep: this.sessions.store.asleep };
   }
 
   /** Which connected session hears which sensor's commands: what downlink sends through. */
@@ -113,22 +113,22 @@ export class Broker implements Part {
 
   health(): Health[] {
     const mqtt = !this.listening ? { name: 'mqtt', ok: false, why: 'not listening' } : { name: 'mqtt', ok: true };
-    return this.door ? [mqtt, this.door.health()] : [mqtt];
+    return this.batcher ? [mqtt, this.batcher.health()] : [mqtt];
   }
 
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
   async start(): Promise<void> {
     const { host, queue, registry, log, metrics } = this.options;
-    const door = new PublishBatcher(queue, this.limits, this.counts, log, metrics);
-    const aedes = await this.createAedes(door);
+    const batcher = new PublishBatcher(queue, this.limits, this.counts, log, metrics);
+    const aedes = await this.createAedes(batcher);
     const entrances = new MqttListeners(this.options, {
       addresses: this.addresses,
       counters: this.counts,
       log,
       handshakeMs: this.limits.connectMs,
-      onArrival: (arrival) => this.welcome(arrival, aedes, door),
+      onArrival: (arrival) => this.welcome(arrival, aedes, batcher),
     });
-    this.door = door;
+    this.batcher = batcher;
     this.aedes = aedes;
     this.entrances = entrances;
     try {
@@ -142,7 +142,7 @@ export class Broker implements Part {
       this.rights.registryChanged();
       this.sessions.registryChanged();
     });
-    this.sweeper = setInterval(() => this.sweep(door), SWEEP_MS);
+    this.sweeper = setInterval(() => this.sweep(batcher), SWEEP_MS);
     this.refusals?.start();
     log.info({ event: 'mqtt_listening', host, ...this.bound }, 'MQTT clients can connect');
   }
@@ -154,21 +154,21 @@ export class Broker implements Part {
   async stop(deadlineMs: number): Promise<void> {
     this.entrances?.close();
     this.listening = false;
-    for (const gate of this.gates) gate.freeze();
-    await this.door?.drain(deadlineMs * DRAIN_SHARE);
+    for (const framedSocket of this.gates) framedSocket.freeze();
+    await this.batcher?.drain(deadlineMs * DRAIN_SHARE);
     await this.release();
   }
 
   private async release(): Promise<void> {
     this.unwatch();
     clearInterval(this.sweeper);
-    const { aedes, door } = this;
+    const { aedes, batcher } = this;
     // Acknowledgements are written within a turn of the loop after their confirm.
     for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
     if (aedes) await new Promise<void>((resolve) => aedes.close(resolve));
     await this.farewell();
-    await door?.drain(SWEEP_MS);
-    door?.close();
+    await batcher?.drain(SWEEP_MS);
+    batcher?.close();
     await this.refusals?.stop();
     this.sessions.clear();
   }
@@ -179,12 +179,12 @@ export class Broker implements Part {
     while (this.gates.size > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    for (const gate of this.gates) gate.cut();
+    for (const framedSocket of this.gates) framedSocket.cut();
     this.gates.clear();
   }
 
-  private async createAedes(door: PublishBatcher): Promise<Aedes> {
-    const { limits, rights, intake, counts, sessions } = this;
+  private async createAedes(batcher: PublishBatcher): Promise<Aedes> {
+    const { limits, rights, budget, counts, sessions } = this;
     const { log, registry, dead, metrics } = this.options;
     const receipts = this.options.receipts ?? new Receipts({ limits, log, metrics });
     this.refusals = dead && new RefusedPublishes(dead, counts, log, metrics);
@@ -192,8 +192,8 @@ export class Broker implements Part {
     const publishing = new Publishing({
       counters: counts,
       rights,
-      door,
-      intake,
+      batcher,
+      budget,
       receipts,
       sessionOf: sessions.of,
       onRefused,
@@ -208,13 +208,13 @@ export class Broker implements Part {
       registry,
       rights,
       addresses: this.addresses,
-      unavailable: () => door.shut && (intake.full || sessions.size >= limits.connectionsWhileShut),
+      unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),
     });
     const aedes = await Aedes.createBroker({
       persistence: sessions.store,
       connectTimeout: limits.connectMs,
-      // The gate holds packets back until the client is let in, so none is ever queued here.
+      // The framed socket holds packets back until the client is let in, so none is ever queued here.
       queueLimit: 1,
       preConnect: admission.preConnect,
       authenticate: admission.authenticate,
@@ -232,17 +232,17 @@ export class Broker implements Part {
     return aedes;
   }
 
-  private welcome(arrival: Arrival, aedes: Aedes, door: PublishBatcher): void {
-    const { limits, intake } = this;
-    const gate = new FramedSocket(arrival, { limits, intake, counters: this.counts, shut: () => door.shut });
-    this.gates.add(gate);
-    const client = aedes.handle(gate);
-    arrival.wire.once('close', () => this.gates.delete(gate));
-    gate.once('close', () => this.sessions.gone(client));
+  private welcome(arrival: Arrival, aedes: Aedes, batcher: PublishBatcher): void {
+    const { limits, budget } = this;
+    const framedSocket = new FramedSocket(arrival, { limits, budget, counters: this.counts, shut: () => batcher.shut });
+    this.gates.add(framedSocket);
+    const client = aedes.handle(framedSocket);
+    arrival.wire.once('close', () => this.gates.delete(framedSocket));
+    framedSocket.once('close', () => this.sessions.gone(client));
   }
 
-  private sweep(door: PublishBatcher): void {
+  private sweep(batcher: PublishBatcher): void {
     this.sessions.sweep();
-    door.prune();
+    batcher.prune();
   }
 }

@@ -11,10 +11,10 @@ import { type RunVerdict, tellVerdict, verdictOf } from '../simulators/verify.ts
 import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
 import { loadPlan } from './simulate/load-plan.ts';
+import { Observer } from './simulate/observer.ts';
 import { readSimulateOptions, type SimulateOptions } from './simulate/options.ts';
 import { knownSecrets, letIn, provision, signIns } from './simulate/sign-ins.ts';
 import { openView, tellReport, type View } from './simulate/view.ts';
-import { Witness } from './simulate/witness.ts';
 
 /** What a run ended with. */
 interface RunOutcome {
@@ -98,9 +98,9 @@ async function simulate(
   const { script } = options;
   const ledger = options.verify ? new Ledger() : undefined;
   const farms = [...new Set(script.lines.map(({ group }) => group.farm))];
-  const witness = ledger ? new Witness(await Api.open(config), ledger, farms) : undefined;
+  const observer = ledger ? new Observer(await Api.open(config), ledger, farms) : undefined;
   try {
-    await witness?.watch();
+    await observer?.watch();
     const report = await runScript({
       ...options.run,
       script,
@@ -112,7 +112,7 @@ async function simulate(
       onStretch: (stretch) => view.stretch(stretch),
     });
     view.end();
-    const verdict = witness && ledger ? verdictOf(ledger, await witness.findings()) : undefined;
+    const verdict = observer && ledger ? verdictOf(ledger, await observer.findings()) : undefined;
     const counts = `${report.sensors} sensors: ${report.readings} readings, ${report.duplicates} duplicates, ${report.malformed} malformed messages, ${report.failed} given up`;
     return {
       report,
@@ -120,7 +120,7 @@ async function simulate(
       lines: [counts, ...tellReport(report), ...(verdict ? tellVerdict(verdict) : [])],
     };
   } finally {
-    witness?.close();
+    observer?.close();
   }
 }
 

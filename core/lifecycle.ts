@@ -128,7 +128,7 @@ export class Lifecycle {
     );
   }
 
-  /** Opens something that is closed in its turn when the house stops. Rejects as `start` does. */
+  /** Opens something that is closed in its turn when the lifecycle stops. Rejects as `start` does. */
   async hold<T>(name: string, open: () => Promise<T>, close: (held: T) => Promise<void>): Promise<T> {
     try {
       const held = await open();

@@ -15,10 +15,10 @@ interface FileOwnership {
  * Rejects, and leaves everything as it was, when that is not allowed.
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
-  const standing = await standingOf(path);
+  const ownership = await ownershipOf(path);
   const next = `${path}.${randomUUID()}.tmp`;
   try {
-    await writeWhole(next, text, standing);
+    await writeWhole(next, text, ownership);
     await rename(next, path);
   } catch (error) {
     await rm(next, { force: true });
@@ -26,11 +26,11 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   }
 }
 
-async function writeWhole(path: string, text: string, standing: FileOwnership | undefined): Promise<void> {
+async function writeWhole(path: string, text: string, ownership: FileOwnership | undefined): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     await file.writeFile(text);
-    if (standing) await give(file, standing);
+    if (ownership) await give(file, ownership);
     await file.sync();
   } finally {
     await file.close();
@@ -38,7 +38,7 @@ async function writeWhole(path: string, text: string, standing: FileOwnership | 
 }
 
 /** What the file is to have; undefined: what a new file of this process has. */
-async function standingOf(path: string): Promise<FileOwnership | undefined> {
+async function ownershipOf(path: string): Promise<FileOwnership | undefined> {
   // Not on Windows.
   if (process.geteuid === undefined) return undefined;
   try {

@@ -8,7 +8,7 @@ import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import { withDeadline } from '../core/timing.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
-import { DeadLetterService } from './dead-letters/desk.ts';
+import { DeadLetterService } from './dead-letters/service.ts';
 import { History } from './history/history.ts';
 import { type Listening, listen } from './http/listen.ts';
 import type { Access } from './http/origin.ts';

@@ -8,7 +8,7 @@ export type RoleName = 'gateway' | 'worker' | 'broker';
 
 /** What the roles of one process share. */
 export interface RoleContext extends RunContext {
-  readonly house: Lifecycle;
+  readonly lifecycle: Lifecycle;
   readonly names: readonly RoleName[];
   /** Opened when a role asks for them. */
   readonly ports: Ports;

@@ -21,19 +21,24 @@ import { createValidate, type Validate } from '../workers/validate.ts';
 import type { RunContext } from './run.ts';
 
 /**
- * The ports of one process. Each is opened when the first of its roles asks for it, as a part of the house, and so closed after everything
+ * The ports of one process. Each is opened when the first of its roles asks for it, as a part of the lifecycle, and so closed after everything
  * that uses it. Each function rejects with ConfigInvalid.
  *
  * `mayBeAway`: with `LOAM_SPOOL`, queue and logs are opened although none of them can be reached, and publishes wait in the spool.
  */
-export function portsOf(house: Lifecycle, { config, log, disks }: RunContext, metrics: Metrics, mayBeAway: boolean) {
+export function portsOf(
+  lifecycle: Lifecycle,
+  { config, log, disks }: RunContext,
+  metrics: Metrics,
+  mayBeAway: boolean,
+) {
   const hold = <T extends { close(): Promise<void> }>(
     name: string,
     setting: string,
     url: string,
     open: () => Promise<T>,
   ): Promise<T> =>
-    house.hold(
+    lifecycle.hold(
       name,
       () => opened(setting, url, open),
       (port) => port.close(),
@@ -47,7 +52,7 @@ export function portsOf(house: Lifecycle, { config, log, disks }: RunContext, me
     );
 
   const registry = once(() =>
-    house.hold(
+    lifecycle.hold(
       'registry',
       () => openRegistry(config, log),
       async (held) => held.close(),
@@ -80,7 +85,7 @@ export function portsOf(house: Lifecycle, { config, log, disks }: RunContext, me
       held ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS, disks);
       return held;
     };
-    return house.hold(
+    return lifecycle.hold(
       'log of trials',
       async () => open,
       async () => held?.close(),

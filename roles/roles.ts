@@ -33,18 +33,18 @@ const ROLES: Readonly<Record<RoleName, ProcessRole>> = {
 export const EVERY_ROLE: readonly RoleName[] = ['gateway', 'worker', 'broker'];
 
 /** `loam gateway`, `loam worker` or `loam broker`: one role in a process of its own. Rejects with ConfigInvalid. */
-export async function startRole(name: RoleName, house: Lifecycle, running: RunContext): Promise<void> {
+export async function startRole(name: RoleName, lifecycle: Lifecycle, running: RunContext): Promise<void> {
   needServers(name, running.config);
-  const context = contextOf(house, running, [name]);
+  const context = contextOf(lifecycle, running, [name]);
   await startRoles(context);
   running.log.info(Object.assign({}, ...context.prepared.map(({ says }) => says?.())), `${name} is ready`);
 }
 
 /** What some roles will share; nothing of it is opened yet. */
-export function contextOf(house: Lifecycle, running: RunContext, names: readonly RoleName[]): RoleContext {
+export function contextOf(lifecycle: Lifecycle, running: RunContext, names: readonly RoleName[]): RoleContext {
   const metrics = processMetrics();
   const ports = portsOf(
-    house,
+    lifecycle,
     running,
     metrics,
     names.every((name) => ROLES[name].spools),
@@ -52,17 +52,17 @@ export function contextOf(house: Lifecycle, running: RunContext, names: readonly
   const prepared: PreparedRole[] = [];
   // A disk that holds nothing but a spool is optional: while the queue can be reached, a broker works without.
   const health = () => [...prepared.flatMap((role) => role.health()), ...running.disks.health(ports.spooled)];
-  return { ...running, house, names, ports, metrics, prepared, health, addresses: {} };
+  return { ...running, lifecycle, names, ports, metrics, prepared, health, addresses: {} };
 }
 
 /** Opens the ports of a context's roles, then starts the roles and the port for operators. Rejects with ConfigInvalid. */
 export async function startRoles(context: RoleContext): Promise<void> {
-  const { house, names, prepared, disks, metrics, config, log, health } = context;
+  const { lifecycle, names, prepared, disks, metrics, config, log, health } = context;
   for (const name of names) prepared.push(await ROLES[name].prepare(context));
   disks.count(metrics);
-  for (const { parts } of prepared) for (const part of parts) await house.start(part);
+  for (const { parts } of prepared) for (const part of parts) await lifecycle.start(part);
   const ops = new OpsServer({ host: config.opsHost, port: config.opsPort, health, metrics });
-  await house.start(ops);
+  await lifecycle.start(ops);
   log.info({ ops: `${config.opsHost}:${ops.port}` }, 'answering /healthz, /readyz and /metrics');
 }
 

@@ -16,8 +16,8 @@ export interface RunContext {
   readonly disks: Disks;
 }
 
-/** Starts a role's parts in `house` and resolves when all of them do their work. */
-export type StartRole = (house: Lifecycle, running: RunContext) => Promise<void>;
+/** Starts a role's parts in `lifecycle` and resolves when all of them do their work. */
+export type StartRole = (lifecycle: Lifecycle, running: RunContext) => Promise<void>;
 
 /**
  * Runs a role until SIGTERM or SIGINT, then drains it and exits 0; a second signal exits at once.
@@ -25,19 +25,19 @@ export type StartRole = (house: Lifecycle, running: RunContext) => Promise<void>
  */
 export async function runUntilSignal(running: RunContext, start: StartRole): Promise<void> {
   const { log, name } = running;
-  const house = new Lifecycle(log);
+  const lifecycle = new Lifecycle(log);
   const asked = firstSignal(log);
   dieOfSurprises(log);
   try {
-    await start(house, running);
+    await start(lifecycle, running);
   } catch (error) {
-    // The house has stopped already when one of its parts failed; here it was something between them.
-    await house.stop(DRAIN_MS);
+    // The lifecycle has stopped already when one of its parts failed; here it was something between them.
+    await lifecycle.stop(DRAIN_MS);
     throw error;
   }
   const signal = await asked;
   log.info({ signal }, `${name} is stopping: finishing what was taken`);
-  await house.stop(DRAIN_MS);
+  await lifecycle.stop(DRAIN_MS);
   log.info(`${name} has stopped`);
   process.exit(0);
 }

@@ -9,11 +9,11 @@ import { contextOf, EVERY_ROLE, startRoles } from './roles.ts';
 import type { RunContext } from './run.ts';
 
 /** `loam up`: every role in one process, and what makes a first start easy: the demo farm, and a link that signs in. */
-export async function startUp(house: Lifecycle, running: RunContext): Promise<void> {
+export async function startUp(lifecycle: Lifecycle, running: RunContext): Promise<void> {
   const { config, log } = running;
   await prepareDataFolder(config);
   const isFirstStart = await ensureRegistry(config);
-  const context = contextOf(house, running, EVERY_ROLE);
+  const context = contextOf(lifecycle, running, EVERY_ROLE);
   const registry = await context.ports.registry();
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
@@ -23,7 +23,7 @@ export async function startUp(house: Lifecycle, running: RunContext): Promise<vo
   const sensors = config.demo ? await demoSensors(config, registry.current()) : [];
   if (sensors.length > 0) {
     const url = `mqtt://${reachable(config.mqttHost)}:${mqttPort}`;
-    await house.start(new DemoSensors({ url, sensors, backfillHours: isFirstStart ? 24 : 0, log }));
+    await lifecycle.start(new DemoSensors({ url, sensors, backfillHours: isFirstStart ? 24 : 0, log }));
   }
   const scheme = config.httpsCert === undefined ? 'http' : 'https';
   const httpPort = context.addresses.http?.().port;

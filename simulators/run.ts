@@ -105,11 +105,11 @@ export async function runScript(options: RunOptions): Promise<RunReport> {
     Promise.all(members.map((member) => run(member, stage))).then(end, end);
     while (!ending.signal.aborted) {
       await pause(STRETCH_MS, ending.signal);
-      options.onStretch?.(await record.take(tally.tidings()));
+      options.onStretch?.(await record.take(tally.report()));
     }
     record.sendingEnded();
     await settle(members);
-    await record.take(tally.tidings());
+    await record.take(tally.report());
   } finally {
     clearTimeout(timer);
     end();

@@ -1,6 +1,6 @@
 import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
 import type { Link } from './links/link.ts';
-import type { Tidings } from './load/driver.ts';
+import type { ThreadReport } from './load/driver.ts';
 import type { Sending } from './profile/stream.ts';
 
 const LONGEST_US = 3_600_000_000;
@@ -42,7 +42,7 @@ export class Tally {
   }
 
   /** What there is to tell since the last call, in the load generator's form. */
-  tidings(): Tidings {
+  report(): ThreadReport {
     const utilization = performance.eventLoopUtilization();
     const errors: Record<string, number> = {};
     for (const { refused } of this.links) {
@@ -51,7 +51,7 @@ export class Tally {
         errors[what] = (errors[what] ?? 0) + 1;
       }
     }
-    const told: Tidings = {
+    const told: ThreadReport = {
       due: this.sentCount,
       sent: this.sentCount,
       acknowledged: this.acknowledged,

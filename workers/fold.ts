@@ -1,7 +1,7 @@
 import type { Store } from '../backbone/ports/store.ts';
 import { explain, StoreRejected, WriteTooLarge } from '../core/errors.ts';
 import type { Reading } from '../telemetry/reading.ts';
-import { isOutage, type OutageGate } from './outage.ts';
+import { isOutage, type OutageGate } from './outage-gate.ts';
 
 export interface FoldLimits {
   /** Most readings in one write. */
@@ -24,7 +24,7 @@ const FEWEST_READINGS = 100;
 
 export interface FoldParts {
   readonly store: Store;
-  readonly patience: OutageGate;
+  readonly outageGate: OutageGate;
   /** Keeps a reading that the store refuses for good. */
   readonly setAside: (reading: Reading, explanation: string) => Promise<void>;
   /** Told of every write that the store took. */
@@ -112,7 +112,7 @@ export class Fold {
   private async attempt(): Promise<Piece[]> {
     let pieces: Piece[] = [];
     try {
-      const turn = await this.parts.patience.turn();
+      const turn = await this.parts.outageGate.turn();
       pieces = this.take();
       const readings = pieces.flatMap((piece) => piece.readings);
       const begun = performance.now();
@@ -155,7 +155,7 @@ export class Fold {
 
   private async siftPart(readings: readonly Reading[]): Promise<void> {
     try {
-      await this.parts.patience.until(() => this.parts.store.write(readings));
+      await this.parts.outageGate.until(() => this.parts.store.write(readings));
     } catch (error) {
       if (!(error instanceof StoreRejected)) throw error;
       await this.sift(readings, error);

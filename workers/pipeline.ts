@@ -10,10 +10,10 @@ import { type Batch, changedBy, type DeadLetter, decodeBatch, encodeLive, type L
 import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import { Fold } from './fold.ts';
-import { WorkBudget, type WorkLimits } from './holding.ts';
-import { OutageGate } from './outage.ts';
-import { PoisonIsolation } from './suspects.ts';
+import { OutageGate } from './outage-gate.ts';
+import { PoisonIsolation } from './poison-isolation.ts';
 import { rejectedByStore, unreadable, type Validate } from './validate.ts';
+import { WorkBudget, type WorkLimits } from './work-budget.ts';
 
 export interface PipelineParts {
   readonly store: Store;
@@ -42,15 +42,15 @@ const DELIVERIES_IN_COMPANY = 3;
  *    away is waited for, with the work in hand.
  * 3. When all three have it on disk, and only then, the message is done.
  *
- * A message that came too often has perhaps killed workers: it is tried alone, part by part (`Suspects`).
+ * A message that came too often has perhaps killed workers: it is tried alone, part by part (`PoisonIsolation`).
  */
 export class Pipeline {
   private readonly parts: PipelineParts;
   private readonly stopping = new AbortController();
   private readonly holding: WorkBudget;
   private readonly fold: Fold;
-  private readonly suspects: PoisonIsolation;
-  private readonly patience: { store: OutageGate; live: OutageGate; dead: OutageGate };
+  private readonly isolation: PoisonIsolation;
+  private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate };
   private readonly inHand = new Set<{ readonly oldest: number }>();
   private readonly giveUps = new Set<(error: Error) => void>();
 
@@ -59,27 +59,27 @@ export class Pipeline {
     const { signal } = this.stopping;
     this.parts = parts;
     this.holding = new WorkBudget(parts.holding);
-    this.patience = {
+    this.outageGates = {
       store: new OutageGate('store', store, log, signal),
       live: new OutageGate('live log', live, log, signal),
       dead: new OutageGate('dead-letter log', dead, log, signal),
     };
     this.fold = new Fold({
       store,
-      patience: this.patience.store,
+      outageGate: this.outageGates.store,
       setAside: (reading, explanation) => this.setAside([rejectedByStore(reading, explanation, Date.now())]),
       wrote: (readings, seconds) => {
         counters.wrote(readings, seconds);
         parts.progressed();
       },
     });
-    this.suspects = new PoisonIsolation({
+    this.isolation = new PoisonIsolation({
       open: parts.openTrials,
       log,
       signal,
       work: (part) => this.workOff(part, () => {}),
       setAside: (letters) => this.setAside(letters),
-      others: Object.values(this.patience),
+      others: Object.values(this.outageGates),
     });
   }
 
@@ -94,7 +94,7 @@ export class Pipeline {
 
   /** Whether something that work needs is known to be away. */
   get waits(): boolean {
-    return Object.values(this.patience).some((patience) => patience.isAway);
+    return Object.values(this.outageGates).some((gate) => gate.isAway);
   }
 
   /** When the oldest publish in hand was received, Unix ms; undefined when there is none. */
@@ -105,7 +105,7 @@ export class Pipeline {
   }
 
   health(): Health[] {
-    return Object.values(this.patience).map((patience) => patience.health());
+    return Object.values(this.outageGates).map((gate) => gate.health());
   }
 
   /** Does the work of one message. Its promise is the acknowledgement. */
@@ -132,7 +132,7 @@ export class Pipeline {
     const alone = delivery.attempt > DELIVERIES_IN_COMPANY;
     const place = await this.holding.enter(delivery.body.length, alone);
     try {
-      if (alone) return await this.suspects.tryAlone(delivery.body);
+      if (alone) return await this.isolation.tryAlone(delivery.body);
       const batch = this.read(delivery.body);
       if (!batch) return await this.setAside([unreadable(delivery.body, Date.now())]);
       if (delivery.attempt > 1) counters.again(batch.publishes);
@@ -189,7 +189,7 @@ export class Pipeline {
   private async announce(live: LiveEntry, received: number): Promise<void> {
     if (live.readings.length === 0 && !live.changed?.length) return;
     const entry = encodeLive(live);
-    await this.patience.live.until(() => this.parts.live.append(entry));
+    await this.outageGates.live.until(() => this.parts.live.append(entry));
     this.parts.counters.announced(received);
     this.parts.progressed();
   }
@@ -197,7 +197,7 @@ export class Pipeline {
   private async setAside(letters: readonly DeadLetter[]): Promise<void> {
     const { letters: dead, counters } = this.parts;
     const kept = letters.flatMap((letter) => dead.admit(letter) ?? []);
-    await Promise.all(kept.map((letter) => this.patience.dead.until(() => dead.append(letter))));
+    await Promise.all(kept.map((letter) => this.outageGates.dead.until(() => dead.append(letter))));
     counters.setAside(letters);
   }
 }

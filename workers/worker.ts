@@ -6,10 +6,10 @@ import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
 import { WorkerCounters } from './counters.ts';
-import type { WorkLimits } from './holding.ts';
 import { Pipeline } from './pipeline.ts';
 import { createValidate, type Validate } from './validate.ts';
 import { Watchdog } from './watchdog.ts';
+import type { WorkLimits } from './work-budget.ts';
 
 export interface WorkerOptions {
   readonly queue: Queue;
@@ -37,15 +37,15 @@ const HOLDING: WorkLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
 /**
  * One worker. Its whole story:
  *
- * 1. A queue message of raw publishes comes; a bounded number is at work at once (`Holding`).
+ * 1. A queue message of raw publishes comes; a bounded number is at work at once (`WorkBudget`).
  * 2. Every publish becomes readings, or a dead letter that says why not (`validate`).
  * 3. Readings go to the live log at once, and to the store folded with those of other messages (`Fold`), dead letters to their log.
- *    Whoever is away is waited for, with the work in hand (`Patience`).
+ *    Whoever is away is waited for, with the work in hand (`OutageGate`).
  * 4. When all three have it on disk, and only then, the message is acknowledged.
  *
  * A worker that dies at any point leaves its messages in the queue; the next one does them again. That is harmless: the store's writes
  * are idempotent, and readers of the live log drop a batch id that they have seen. A message that keeps killing workers is taken apart
- * until the guilty publish stands alone (`Suspects`). A worker that stands still without a reason starts over (`Watchdog`).
+ * until the guilty publish stands alone (`PoisonIsolation`). A worker that stands still without a reason starts over (`Watchdog`).
  */
 export class Worker implements Part {
   readonly name = 'worker';

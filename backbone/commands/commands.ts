@@ -17,7 +17,7 @@ import {
   CommandIndex,
   type CommandIndexLimits,
   type CommandRecord,
-} from '../../telemetry/command-book.ts';
+} from '../../telemetry/command-index.ts';
 import type { Follower, Log, LogEntry } from '../ports/log.ts';
 
 const RETRY_MS = 1_000;

@@ -6,8 +6,8 @@ import type { Brought, Days, ExportQuery, HistoryBucket, HistoryQuery, LatestVal
 import { isMetric, isName, refuseUnstorable, refuseWidth, storable, type TimeRange } from '../ports/store-checks.ts';
 import { type InfluxAddress, parseInfluxUrl } from './address.ts';
 import { query as ask, InfiniteNumber, type ResultRows, versionOf } from './http.ts';
+import { ObservedConnection } from './observed-connection.ts';
 import * as ql from './ql.ts';
-import { ObservedConnection } from './standing.ts';
 import { InfluxWriter, isVersion1 } from './write.ts';
 
 export interface InfluxOptions {
@@ -58,14 +58,14 @@ async function ensureDatabase(address: InfluxAddress, version: string, timeoutMs
 const MAX_CALLS = 1_000;
 
 /**
- * The store over HTTP requests, each on its own: there is no connection to lose. `Standing` tells where it stands.
+ * The store over HTTP requests, each on its own: there is no connection to lose. `ObservedConnection` tells how it is.
  * Closed, it first waits for writes under way; what was being read is broken off.
  */
 class InfluxStore implements Store {
   private readonly address: InfluxAddress;
   private readonly writer: InfluxWriter;
   private readonly readTimeoutMs: number;
-  private readonly standing: ObservedConnection;
+  private readonly connection: ObservedConnection;
   private readonly writes = new Set<Promise<void>>();
   private readonly closing = new AbortController();
   private calls = 0;
@@ -75,17 +75,17 @@ class InfluxStore implements Store {
     this.address = address;
     this.writer = new InfluxWriter(address, version, limits.writeTimeoutMs);
     this.readTimeoutMs = limits.readTimeoutMs;
-    this.standing = new ObservedConnection(async () => {
+    this.connection = new ObservedConnection(async () => {
       await this.rows(ql.PROBE);
     }, limits.probeEveryMs);
   }
 
   get state(): ConnectionState {
-    return this.standing.state;
+    return this.connection.state;
   }
 
   watch(listener: (state: ConnectionState) => void): () => void {
-    return this.standing.watch(listener);
+    return this.connection.watch(listener);
   }
 
   async write(readings: readonly Reading[]): Promise<void> {
@@ -178,7 +178,7 @@ class InfluxStore implements Store {
   private async shut(): Promise<void> {
     this.closing.abort();
     await Promise.allSettled(this.writes);
-    this.standing.close();
+    this.connection.close();
     this.writer.close();
   }
 
@@ -220,20 +220,20 @@ class InfluxStore implements Store {
     return ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal });
   }
 
-  /** Does work that calls the server, and tells `standing` how it went. */
+  /** Does work that calls the server, and tells `connection` how it went. */
   private async told<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.refuseClosed();
     if (this.calls >= MAX_CALLS) throw new StoreUnavailable(`${MAX_CALLS} calls wait for InfluxDB`);
     this.calls += 1;
     try {
       const done = await work();
-      this.standing.worked();
+      this.connection.worked();
       return done;
     } catch (error) {
       // That the caller left says nothing of the server.
       signal?.throwIfAborted();
-      if (error instanceof StoreUnavailable) this.standing.failed(error);
-      else if (error instanceof StoreRejected) this.standing.worked();
+      if (error instanceof StoreUnavailable) this.connection.failed(error);
+      else if (error instanceof StoreRejected) this.connection.worked();
       throw error;
     } finally {
       this.calls -= 1;

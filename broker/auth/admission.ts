@@ -3,7 +3,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
-import { FramedSocket } from '../mqtt/gate.ts';
+import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Addresses } from './addresses.ts';
 import { type Identity, identify, identifyCertified } from './identity.ts';
 import type { Rights } from './rights.ts';

@@ -10,8 +10,8 @@ import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
-import { BEST_EFFORT, type Fate, type PublishBatcher } from './door.ts';
-import type { MemoryBudget } from './intake.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import { BEST_EFFORT, type Fate, type PublishBatcher } from './publish-batcher.ts';
 import { Receipts } from './receipts.ts';
 
 /** Told of every publish that is dropped for want of a right. Its PUBACK leaves when it resolves. Must not throw or reject. */
@@ -20,8 +20,8 @@ export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Prom
 export interface PublishingParts {
   readonly counters: BrokerCounters;
   readonly rights: Rights;
-  readonly door: PublishBatcher;
-  readonly intake: MemoryBudget;
+  readonly batcher: PublishBatcher;
+  readonly budget: MemoryBudget;
   /** Absent: its own, with the usual limits. */
   readonly receipts?: Receipts;
   readonly sessionOf: (client: Client | null) => Session | undefined;
@@ -57,15 +57,15 @@ export class Publishing {
 
   /** Takes a publish with QoS 0 or 1 as it came from the socket. */
   readonly take = (session: Session, publish: IncomingPublish, room: number): void => {
-    const { gate } = session;
+    const { framedSocket } = session;
     const { qos, messageId } = publish;
-    const finish = session.begin(qos === 0 ? () => {} : () => gate.acknowledge(messageId));
-    this.keep(session, publish, room, finish, (error) => gate.destroy(error));
+    const finish = session.begin(qos === 0 ? () => {} : () => framedSocket.acknowledge(messageId));
+    this.keep(session, publish, room, finish, (error) => framedSocket.destroy(error));
   };
 
   /** What the library asks for a publish with QoS 2, and for a will. Before it calls back no PUBREC leaves. */
   readonly authorizePublish = (client: Client | null, packet: PublishPacket, callback: Callback): void => {
-    const { counters, intake, mostQos2 } = this.parts;
+    const { counters, budget, mostQos2 } = this.parts;
     const { topic, qos, messageId = 0 } = packet;
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
     divert(packet);
@@ -80,18 +80,18 @@ export class Publishing {
       callback();
       return;
     }
-    const room = session.gate.claim();
+    const room = session.framedSocket.claim();
     const { state } = session;
     if (CONTROL.test(topic) || (state.unreleased >= mostQos2 && !state.hasBegun(messageId))) {
       counters.malformed += 1;
-      intake.give(room);
+      budget.give(room);
       callback(new Error('control character in a topic, or too many publishes without their PUBREL'));
       return;
     }
     const finish = session.begin(() => callback());
     if (state.hasTaken(messageId)) {
       // Sent again although it was taken: only its PUBREC is missing [MQTT-4.3.3-2].
-      intake.give(room);
+      budget.give(room);
       finish();
       return;
     }
@@ -109,10 +109,10 @@ export class Publishing {
     fail: (error: Error) => void,
     settled: (isKept: boolean) => void = () => {},
   ): void {
-    const { counters, intake } = this.parts;
+    const { counters, budget } = this.parts;
     counters.received += 1;
     this.offer(session, topic, payload, qos === 0, (fate) => {
-      intake.give(room);
+      budget.give(room);
       if (fate === 'offence') {
         if (!session.waits) return;
         counters.closedOffenders += 1;
@@ -133,7 +133,7 @@ export class Publishing {
     bestEffort: boolean,
     settle: (fate: Fate | 'refused' | 'offence') => void,
   ): void {
-    const { rights, door, counters } = this.parts;
+    const { rights, batcher, counters } = this.parts;
     const { identity } = session;
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
@@ -141,7 +141,7 @@ export class Publishing {
       if (identity.role === 'bridge') this.parts.onBrought(session.state, farm, sensor);
       this.receipts.give(farm, sensor, (received) => {
         if (bestEffort || session.waits) {
-          door.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
+          batcher.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
           return;
         }
         // It was held, and its client has gone meanwhile and will send it again.

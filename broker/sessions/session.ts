@@ -1,6 +1,6 @@
 import type { Identity } from '../auth/identity.ts';
-import type { Owner } from '../ingest/door.ts';
-import type { FramedSocket } from '../mqtt/gate.ts';
+import type { Owner } from '../ingest/publish-batcher.ts';
+import type { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { SessionState } from './session-state.ts';
 
 interface PendingAcknowledgement {
@@ -17,17 +17,17 @@ interface PendingAcknowledgement {
  */
 export class Session implements Owner {
   readonly identity: Identity;
-  readonly gate: FramedSocket;
+  readonly framedSocket: FramedSocket;
   readonly state: SessionState;
   private readonly keepaliveMs: number;
   private readonly holdMs: number;
   private readonly turns: PendingAcknowledgement[] = [];
   private closed = false;
 
-  constructor(state: SessionState, gate: FramedSocket, keepaliveMs: number, holdMs: number) {
+  constructor(state: SessionState, framedSocket: FramedSocket, keepaliveMs: number, holdMs: number) {
     this.identity = state.identity;
     this.state = state;
-    this.gate = gate;
+    this.framedSocket = framedSocket;
     this.keepaliveMs = keepaliveMs;
     this.holdMs = Math.min(keepaliveMs / 2, holdMs);
   }
@@ -53,13 +53,13 @@ export class Session implements Owner {
 
   /** Whether a publish has been held for longer than the client can be expected to wait; `now` is monotonic ms. */
   heldTooLong(now: number): boolean {
-    const oldest = Math.min(this.turns[0]?.since ?? now, this.gate.waitingSince ?? now);
+    const oldest = Math.min(this.turns[0]?.since ?? now, this.framedSocket.waitingSince ?? now);
     return now - oldest > this.holdMs;
   }
 
   /** Whether the client has sent nothing for one and a half times its keepalive [MQTT-3.1.2-24]; `now` is monotonic ms. */
   silentTooLong(now: number): boolean {
-    return this.gate.silentMs(now) > this.keepaliveMs * 1.5;
+    return this.framedSocket.silentMs(now) > this.keepaliveMs * 1.5;
   }
 
   close(): void {
@@ -70,7 +70,7 @@ export class Session implements Owner {
   private acknowledgeInOrder(): void {
     for (let turn = this.turns[0]; turn?.done; turn = this.turns[0]) {
       this.turns.shift();
-      this.gate.settled();
+      this.framedSocket.settled();
       turn.acknowledge();
     }
   }

@@ -6,7 +6,7 @@ import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { PublishBuckets } from '../ingest/bucket.ts';
 import type { BrokerLimits } from '../limits.ts';
-import { FramedSocket } from '../mqtt/gate.ts';
+import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import { Session } from './session.ts';
 import { PRESENT, SessionStore } from './session-store.ts';
@@ -61,7 +61,7 @@ export class Sessions {
   ready(client: Client, take: (session: Session, publish: IncomingPublish, room: number) => void): void {
     const session = this.connected.get(client);
     if (!session) return;
-    session.gate.open(this.buckets.of(session.identity), (publish, room) => take(session, publish, room));
+    session.framedSocket.open(this.buckets.of(session.identity), (publish, room) => take(session, publish, room));
     this.subscribers.add(client, session.state, session.state.subscriptions.keys());
   }
 

@@ -3,7 +3,7 @@ import mqttPacket from 'mqtt-packet';
 import { commandsTopic } from '../../telemetry/topic.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
-import { FramedSocket } from '../mqtt/gate.ts';
+import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Sent, SessionState } from './session-state.ts';
 
 /** A client that leaves so much unread gets no command on top. */
@@ -13,14 +13,14 @@ const MOST_BROUGHT = 10_000;
 
 /** A connected session that listens for commands. */
 export class Subscriber {
-  private readonly gate: FramedSocket;
+  private readonly framedSocket: FramedSocket;
   private readonly state: SessionState;
   private readonly mostCommands: number;
   /** Grows with every connection: of two, the higher one is the newer. */
   readonly connection: number;
 
-  constructor(gate: FramedSocket, state: SessionState, mostCommands: number) {
-    this.gate = gate;
+  constructor(framedSocket: FramedSocket, state: SessionState, mostCommands: number) {
+    this.framedSocket = framedSocket;
     this.state = state;
     this.connection = state.connection;
     this.mostCommands = mostCommands;
@@ -53,17 +53,23 @@ export class Subscriber {
    * Answers `busy` when the session has too many commands without their PUBACK, or does not read: nothing was sent.
    */
   send(key: string, topic: string, payload: Buffer): Promise<Sent> | 'busy' {
-    const { state, gate } = this;
+    const { state, framedSocket } = this;
     const underWay = state.underWay(key);
     if (underWay) return underWay.sent;
-    if (gate.destroyed || gate.unreadBytes > MOST_UNREAD_BYTES || state.outgoing.size >= this.mostCommands)
+    if (
+      framedSocket.destroyed ||
+      framedSocket.unreadBytes > MOST_UNREAD_BYTES ||
+      state.outgoing.size >= this.mostCommands
+    )
       return 'busy';
     if (this.qosOf(topic) === 0) {
-      gate.write(mqttPacket.generate({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false }));
+      framedSocket.write(mqttPacket.generate({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false }));
       return Promise.resolve('unconfirmed');
     }
     const { messageId, sent } = state.begin(key, topic, payload);
-    gate.write(mqttPacket.generate({ cmd: 'publish', topic, payload, messageId, qos: 1, dup: false, retain: false }));
+    framedSocket.write(
+      mqttPacket.generate({ cmd: 'publish', topic, payload, messageId, qos: 1, dup: false, retain: false }),
+    );
     return sent;
   }
 

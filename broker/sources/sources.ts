@@ -10,7 +10,7 @@ import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { RefusedPublishes } from '../auth/refusals.ts';
 import { Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
-import { PublishBatcher } from '../ingest/door.ts';
+import { PublishBatcher } from '../ingest/publish-batcher.ts';
 import { Receipts } from '../ingest/receipts.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
 import { SourceClient, type SourcePatience } from './source.ts';
@@ -46,7 +46,7 @@ export class Sources implements Part {
   private readonly running = new Map<string, RunningSource>();
   private readonly rights: Rights;
   private readonly refusals: RefusedPublishes;
-  private readonly door: PublishBatcher;
+  private readonly batcher: PublishBatcher;
   private readonly receipts: Receipts;
   private readonly count: (source: string, event: string) => void;
   private unwatch = () => {};
@@ -58,7 +58,7 @@ export class Sources implements Part {
     this.receipts = options.receipts ?? new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new RefusedPublishes(dead, this.counts, log, metrics);
-    this.door = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
+    this.batcher = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
       'source',
       'event',
@@ -83,19 +83,19 @@ export class Sources implements Part {
     });
     this.follow(registry.current());
     this.refusals.start();
-    this.pruner = setInterval(() => this.door.prune(), PRUNE_MS);
+    this.pruner = setInterval(() => this.batcher.prune(), PRUNE_MS);
   }
 
   /** Waits for the confirms under way, so that their publishes need not come again, and closes every connection. */
   async stop(deadlineMs: number): Promise<void> {
     this.unwatch();
     for (const { source } of this.running.values()) source.freeze();
-    await this.door.drain(deadlineMs * DRAIN_SHARE);
+    await this.batcher.drain(deadlineMs * DRAIN_SHARE);
     const stopped = [...this.running.values()].map(({ source }) => source.stop());
     this.running.clear();
     await Promise.all([...stopped, this.refusals.stop()]);
     clearInterval(this.pruner);
-    this.door.close();
+    this.batcher.close();
   }
 
   private get connected(): number {
@@ -137,7 +137,7 @@ export class Sources implements Part {
       const received = await this.receiptOf(farm, sensor);
       // It was held, and the connection has ended meanwhile: it comes again with the next one.
       const fate = owner.waits
-        ? await this.door.add({ farm, field, sensor, topic, payload, received }, owner)
+        ? await this.batcher.add({ farm, field, sensor, topic, payload, received }, owner)
         : 'dropped';
       this.count(id, fate);
       return fate === 'kept' ? 'done' : 'dropped';

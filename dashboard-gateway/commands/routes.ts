@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Commands } from '../../backbone/commands/commands.ts';
 import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import { COMMAND_MS, MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
-import { type CommandRecord, stateOf } from '../../telemetry/command-book.ts';
+import { type CommandRecord, stateOf } from '../../telemetry/command-index.ts';
 import { ID } from '../../telemetry/reading.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { parseBody } from '../http/parse.ts';

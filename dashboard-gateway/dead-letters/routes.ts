@@ -7,7 +7,7 @@ import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
-import type { DeadLetterService, FoundLetter } from './desk.ts';
+import type { DeadLetterService, FoundLetter } from './service.ts';
 
 /** Bytes of a payload that a list shows; one letter alone is shown whole. */
 const MOST_IN_LIST = 2_048;

@@ -3,7 +3,7 @@ import type { HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/st
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
-import { WorkLimit } from '../http/gate.ts';
+import { WorkLimit } from '../http/work-limit.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 import { type BucketRow, chooseCut, type HistoryCut, toRow, wholeBuckets } from './buckets.ts';
 import { type AnswerSubject, HistoryCache } from './cache.ts';
@@ -48,7 +48,7 @@ export class History implements WritesListener {
   private readonly options: HistoryOptions;
   private readonly cache: HistoryCache;
   private readonly late = new LateWrites(2 * DEADLINE_MS);
-  private readonly gate = new WorkLimit(MAX_RUNNING, MAX_WAITING);
+  private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
   private readonly flights = new Flights<HistoryBucket[]>();
   private readonly unwatch: () => void;
   private readonly passed: () => number;
@@ -130,7 +130,7 @@ export class History implements WritesListener {
 
   private async query(query: HistoryQuery, left: AbortSignal): Promise<HistoryBucket[]> {
     if (query.from >= query.to) return [];
-    return this.gate.run(async () => {
+    return this.limit.run(async () => {
       const late = AbortSignal.timeout(DEADLINE_MS);
       try {
         return await this.options.store.history(query, AbortSignal.any([left, late]));

@@ -21,7 +21,7 @@ export class LiveCounters {
   readonly gaps: Record<GapReason, number> = { epoch: 0, trimmed: 0, 'too-much': 0, ahead: 0, unavailable: 0, feed: 0 };
   readonly resumes = { memory: 0, log: 0 };
   /** Reading the log back for those who resume. */
-  readonly rewind = { passes: 0, entries: 0, bytes: 0 };
+  readonly catchUp = { passes: 0, entries: 0, bytes: 0 };
   readonly slow = { slowed: 0, recovered: 0, 'closed-dead': 0 };
   readonly refused = {
     'cross-origin': 0,

@@ -11,8 +11,8 @@ import { byFarm } from './feed/by-farm.ts';
 import { EntryWindow } from './feed/entry-window.ts';
 import { type FeedListener, LiveFeed, type WritesListener } from './feed/feed.ts';
 import { FramePublisher } from './publisher.ts';
-import { CatchUp } from './resume/rewind.ts';
-import { MAX_ROWS, ResumeQueue } from './resume/waiting-room.ts';
+import { CatchUp } from './resume/catch-up.ts';
+import { MAX_ROWS, ResumeQueue } from './resume/resume-queue.ts';
 import { frames } from './sockets/protocol.ts';
 import { Slowness } from './sockets/slowness.ts';
 import type { Subscription, Viewer } from './sockets/viewer.ts';
@@ -48,7 +48,7 @@ export interface HubOptions {
  * What viewers get. Its story:
  *
  * Entries of the live log come in one by one. Each is taken into the newest values of its farm, if somebody watches that farm, and into the farm's tick.
- * When the tick ends, `flush` publishes one frame per watched field, then ticks, and only then serves those who wait (WaitingRoom): with a snapshot,
+ * When the tick ends, `flush` publishes one frame per watched field, then ticks, and only then serves those who wait (ResumeQueue): with a snapshot,
  * or with what they missed. All of that is one synchronous step. So a snapshot holds exactly the entries up to its `seq`, and its socket,
  * joined in the same step, gets exactly those after it: nothing is missing in between and nothing goes back.
  *
@@ -67,7 +67,7 @@ export class LiveHub implements FeedListener {
   private readonly readings = { left: ALL_READINGS };
   private readonly clock: TickClock;
   private readonly publisher: FramePublisher;
-  private readonly rewind: CatchUp;
+  private readonly catchUp: CatchUp;
   private readonly waiting: ResumeQueue;
   private epoch: string | undefined;
   /** The last entry taken in, and the last that has been published. */
@@ -82,11 +82,11 @@ export class LiveHub implements FeedListener {
     this.clock = new TickClock((due) => this.due(due), options.shortestTickMs);
     this.publisher = new FramePublisher(publish, counters);
     this.feed = new LiveFeed(live, this, log, writes);
-    this.rewind = new CatchUp({ live, decode: (entry) => this.feed.decode(entry), counters, log });
-    this.waiting = new ResumeQueue({ rewind: this.rewind, counters, changed: () => this.clock.soon() });
+    this.catchUp = new CatchUp({ live, decode: (entry) => this.feed.decode(entry), counters, log });
+    this.waiting = new ResumeQueue({ catchUp: this.catchUp, counters, changed: () => this.clock.soon() });
   }
 
-  get standing(): { tickMs: number; farms: number; kept: number; leftOut: number } {
+  get gauges(): { tickMs: number; farms: number; kept: number; leftOut: number } {
     const farms = [...this.farms.values()];
     return {
       tickMs: this.clock.tickMs,
@@ -194,7 +194,7 @@ export class LiveHub implements FeedListener {
 
   close(): void {
     this.closed = true;
-    this.rewind.close();
+    this.catchUp.close();
     this.clock.close();
     this.farms.clear();
     this.waiting.clear();

@@ -15,7 +15,7 @@ export function showLive(metrics: Metrics, counters: LiveCounters, hub: LiveHub,
     ...counters.resumes,
   }));
   metrics.counts('loam_live_rewind_total', 'The live log read back for viewers: passes, entries, bytes', () => ({
-    ...counters.rewind,
+    ...counters.catchUp,
   }));
   metrics.counts('loam_live_slow_total', 'Sockets that became slow, fast again, or were closed as dead', () => ({
     ...counters.slow,
@@ -28,12 +28,12 @@ export function showLive(metrics: Metrics, counters: LiveCounters, hub: LiveHub,
   }));
   metrics.counts('loam_live_left_out_total', 'Entries that cannot be read; values beyond what memory may hold', () => ({
     undecodable: hub.feed.undecodable,
-    values: hub.standing.leftOut,
+    values: hub.gauges.leftOut,
   }));
-  metrics.gauge('loam_live_sockets', 'Open WebSockets', () => sockets.standing.open);
-  metrics.gauge('loam_live_slow_sockets', 'Of those, the ones that read too slowly', () => sockets.standing.slow);
-  metrics.gauge('loam_live_waiting_bytes', 'Bytes that wait for slow readers', () => sockets.standing.waitingBytes);
-  metrics.gauge('loam_live_tick_seconds', 'How long a tick lasts now', () => hub.standing.tickMs / 1_000);
-  metrics.gauge('loam_live_farms', 'Farms held in memory', () => hub.standing.farms);
-  metrics.gauge('loam_live_kept_readings', 'Readings held in memory for those who come back', () => hub.standing.kept);
+  metrics.gauge('loam_live_sockets', 'Open WebSockets', () => sockets.gauges.open);
+  metrics.gauge('loam_live_slow_sockets', 'Of those, the ones that read too slowly', () => sockets.gauges.slow);
+  metrics.gauge('loam_live_waiting_bytes', 'Bytes that wait for slow readers', () => sockets.gauges.waitingBytes);
+  metrics.gauge('loam_live_tick_seconds', 'How long a tick lasts now', () => hub.gauges.tickMs / 1_000);
+  metrics.gauge('loam_live_farms', 'Farms held in memory', () => hub.gauges.farms);
+  metrics.gauge('loam_live_kept_readings', 'Readings held in memory for those who come back', () => hub.gauges.kept);
 }

@@ -17,7 +17,7 @@ const OFFLINE_AFTER = 5;
  * The state of a sensor that is expected every `intervalMs` and was last received at `lastSeen` (undefined: never).
  * `online` below 2 intervals ago, `late` below 5, `offline` from then on.
  */
-export function standing(lastSeen: number | undefined, intervalMs: number, now: number): StateSince {
+export function stateSince(lastSeen: number | undefined, intervalMs: number, now: number): StateSince {
   if (lastSeen === undefined) return { state: 'never', since: 0 };
   const lateAt = lastSeen + LATE_AFTER * intervalMs;
   const offlineAt = lastSeen + OFFLINE_AFTER * intervalMs;

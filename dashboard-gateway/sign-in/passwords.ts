@@ -3,7 +3,7 @@ import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
 import { pause } from '../../core/timing.ts';
 import type { RegistryEditor, RegistryView, User } from '../../telemetry/registry.ts';
 import { setPassword } from '../../telemetry/registry-edit.ts';
-import { WorkLimit } from '../http/gate.ts';
+import { WorkLimit } from '../http/work-limit.ts';
 
 // Each check takes 32 MiB and a thread of the pool for about 20 ms.
 const MAX_RUNNING = 3;
@@ -13,7 +13,7 @@ const RELOAD_WAIT_MS = 5_000;
 /** People's passwords: checks them, and writes new ones into the registry's file. */
 export class Passwords {
   private readonly registry: RegistryView & RegistryEditor;
-  private readonly gate = new WorkLimit(MAX_RUNNING, MAX_WAITING);
+  private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
   private readonly nobodys: string;
 
   private constructor(registry: RegistryView & RegistryEditor, nobodys: string) {
@@ -31,7 +31,7 @@ export class Passwords {
    */
   async check(user: User | undefined, password: string): Promise<boolean> {
     const hash = user?.password ?? this.nobodys;
-    const right = await this.gate.run(() => verifyPassword(password, hash));
+    const right = await this.limit.run(() => verifyPassword(password, hash));
     return right && user?.password !== undefined;
   }
 
@@ -40,7 +40,7 @@ export class Passwords {
    * Rejects with RegistryInvalid when the user is not in the file, or the file cannot be edited.
    */
   async set(name: string, password: string): Promise<User> {
-    const hash = await this.gate.run(() => hashPassword(password));
+    const hash = await this.limit.run(() => hashPassword(password));
     await this.registry.edit((text) => setPassword(text, name, hash));
     const end = performance.now() + RELOAD_WAIT_MS;
     for (;;) {

@@ -17,7 +17,7 @@ export interface Counts {
 }
 
 /** What a driver tells about a stretch of time. Histograms hold what came since the last one. */
-export interface Tidings extends Readonly<Counts> {
+export interface ThreadReport extends Readonly<Counts> {
   /** Publishes due by now; with a closed loop those sent. */
   readonly due: number;
   readonly connected: number;
@@ -127,10 +127,10 @@ export class Driver {
   }
 
   /** What there is to tell since the last call. */
-  tidings(): Tidings {
+  report(): ThreadReport {
     const utilization = performance.eventLoopUtilization();
     const { latency, lateness } = this;
-    const told: Tidings = {
+    const told: ThreadReport = {
       ...this.counts,
       due: this.schedule ? (this.running ? this.dueNow() : this.handed) : this.counts.sent,
       connected: this.connected,

@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises';
 import { BrokerUnreachable, CredentialsRefused, explain } from '../../core/errors.ts';
 import { pause, withDeadline } from '../../core/timing.ts';
-import { LoadThreads } from './crew.ts';
 import type { ConnectRefusal } from './driver.ts';
+import { LoadThreads } from './load-threads.ts';
 import { completePlan, type FullPlan, type LoadPlan } from './plan.ts';
 import { RunRecord } from './record.ts';
 import { type LoadReport, type ReportInterval, together } from './report.ts';
@@ -33,7 +33,7 @@ export async function runLoad(given: LoadPlan, options: LoadOptions = {}): Promi
   const plan = completePlan(given);
   const file = plan.promises === undefined ? undefined : await open(plan.promises, 'a');
   const start = new LoadStart(plan);
-  const crew = new LoadThreads(plan, (refusal) => start.note(refusal));
+  const threads = new LoadThreads(plan, (refusal) => start.note(refusal));
   const record = new RunRecord(
     {
       connections: plan.connections.length,
@@ -45,13 +45,13 @@ export async function runLoad(given: LoadPlan, options: LoadOptions = {}): Promi
     file,
   );
   try {
-    if (await start.up(crew, options)) {
-      await publish(plan, crew, record, options);
-      await settle(plan, crew, record);
+    if (await start.up(threads, options)) {
+      await publish(plan, threads, record, options);
+      await settle(plan, threads, record);
     }
     return record.report(options.signal?.aborted ? 'stopped' : 'done');
   } finally {
-    await crew.end();
+    await threads.end();
     await file?.close();
   }
 }
@@ -77,24 +77,24 @@ class LoadStart {
   }
 
   /** Resolves true when all are up, false when the run was stopped before. */
-  async up(crew: LoadThreads, { signal, onConnecting }: LoadOptions): Promise<boolean> {
+  async up(threads: LoadThreads, { signal, onConnecting }: LoadOptions): Promise<boolean> {
     const end = () => this.over.abort();
     signal?.addEventListener('abort', end, { once: true });
     if (signal?.aborted) end();
     let isUp = false;
-    const ready = Promise.race([crew.ready, crew.failed]).then(() => {
+    const ready = Promise.race([threads.ready, threads.failed]).then(() => {
       isUp = true;
     });
     ready.then(end, end);
     try {
       // Threads answer once they have started, which is no fault of the broker's.
-      let { connected } = together(await crew.tell());
+      let { connected } = together(await threads.tell());
       let since = performance.now();
       while (!this.over.signal.aborted && performance.now() - since < this.plan.connectWithinMs) {
         await pause(Math.min(STRETCH_MS, this.plan.connectWithinMs), this.over.signal);
         if (this.over.signal.aborted) break;
         const before = connected;
-        connected = together(await crew.tell()).connected;
+        connected = together(await threads.tell()).connected;
         if (connected > before) since = performance.now();
         onConnecting?.(connected);
       }
@@ -118,19 +118,19 @@ class LoadStart {
   }
 }
 
-async function publish(plan: FullPlan, crew: LoadThreads, record: RunRecord, options: LoadOptions): Promise<void> {
+async function publish(plan: FullPlan, threads: LoadThreads, record: RunRecord, options: LoadOptions): Promise<void> {
   const over = new AbortController();
   const end = () => over.abort();
   options.signal?.addEventListener('abort', end, { once: true });
   const timer = plan.forMs === undefined ? undefined : setTimeout(end, plan.forMs);
-  if (plan.total !== undefined) crew.finished.then(end, end);
+  if (plan.total !== undefined) threads.finished.then(end, end);
   record.begin();
-  crew.begin();
-  options.onBegin?.({ changeRate: (rate) => crew.changeRate(rate) });
+  threads.begin();
+  options.onBegin?.({ changeRate: (rate) => threads.changeRate(rate) });
   try {
     while (!over.signal.aborted) {
-      await Promise.race([pause(STRETCH_MS, over.signal), crew.failed]);
-      const stretch = await record.take(together(await crew.tell()));
+      await Promise.race([pause(STRETCH_MS, over.signal), threads.failed]);
+      const stretch = await record.take(together(await threads.tell()));
       options.onStretch?.(stretch);
     }
   } finally {
@@ -140,13 +140,17 @@ async function publish(plan: FullPlan, crew: LoadThreads, record: RunRecord, opt
 }
 
 /** Waits for the acknowledgements that are still to come, as long as the plan allows. */
-async function settle(plan: FullPlan, crew: LoadThreads, record: RunRecord): Promise<void> {
+async function settle(plan: FullPlan, threads: LoadThreads, record: RunRecord): Promise<void> {
   record.sendingEnded();
-  crew.halt();
+  threads.halt();
   try {
-    await withDeadline(Promise.race([crew.finished, crew.failed]), plan.graceMs, 'some acknowledgements did not come');
+    await withDeadline(
+      Promise.race([threads.finished, threads.failed]),
+      plan.graceMs,
+      'some acknowledgements did not come',
+    );
   } catch (error) {
     record.note(explain(error));
   }
-  await record.take(together(await crew.tell()));
+  await record.take(together(await threads.tell()));
 }

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import type { Tidings } from './driver.ts';
+import type { ThreadReport } from './driver.ts';
 import { generatorOf, type LoadReport, latencyOf, type ReportInterval, stretchOf } from './report.ts';
 
 /** What a record says of the run itself. */
@@ -21,7 +21,7 @@ export class RunRecord {
   private readonly latency: RecordableHistogram = createHistogram();
   private readonly lateness: RecordableHistogram = createHistogram();
   private readonly notes: string[] = [];
-  private last: Tidings | undefined;
+  private last: ThreadReport | undefined;
   private startedAt = 0;
   private lastAt = 0;
   private sendingMs: number | undefined;
@@ -45,7 +45,7 @@ export class RunRecord {
   }
 
   /** Keeps what happened since the last time. */
-  async take(now: Tidings): Promise<ReportInterval> {
+  async take(now: ThreadReport): Promise<ReportInterval> {
     const at = performance.now();
     const stretch = stretchOf(this.last, now, at - this.startedAt, at - this.lastAt);
     if (this.file && now.promises) await this.file.appendFile(now.promises);

@@ -1,5 +1,5 @@
 import { createHistogram, type Histogram, type RecordableHistogram } from 'node:perf_hooks';
-import type { Tidings } from './driver.ts';
+import type { ThreadReport } from './driver.ts';
 
 /** Times from when a publish was due to its PUBACK, in ms. Absent where nothing was acknowledged, as with QoS 0. */
 export interface Latency {
@@ -82,11 +82,11 @@ export function latencyOf(histogram: Histogram): Latency | undefined {
   };
 }
 
-/** Several threads' tidings as one. */
-export function together(all: readonly Tidings[]): Tidings {
-  const sum = (of: (tidings: Tidings) => number) => all.reduce((total, tidings) => total + of(tidings), 0);
+/** Several threads' reports as one. */
+export function together(all: readonly ThreadReport[]): ThreadReport {
+  const sum = (of: (report: ThreadReport) => number) => all.reduce((total, report) => total + of(report), 0);
   const errors: Record<string, number> = {};
-  for (const [what, count] of all.flatMap((tidings) => Object.entries(tidings.errors))) {
+  for (const [what, count] of all.flatMap((report) => Object.entries(report.errors))) {
     errors[what] = (errors[what] ?? 0) + count;
   }
   return {
@@ -112,9 +112,9 @@ export function merged(histograms: readonly RecordableHistogram[]): RecordableHi
   return all;
 }
 
-/** The stretch between two tidings, `at` and `ms` as in `Stretch`. */
-export function stretchOf(before: Tidings | undefined, now: Tidings, at: number, ms: number): ReportInterval {
-  const since = (of: (tidings: Tidings) => number) => of(now) - (before ? of(before) : 0);
+/** The time between two reports, `at` and `ms` as in `ReportInterval`. */
+export function stretchOf(before: ThreadReport | undefined, now: ThreadReport, at: number, ms: number): ReportInterval {
+  const since = (of: (report: ThreadReport) => number) => of(now) - (before ? of(before) : 0);
   return {
     at,
     ms,

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { type ConnectRefusal, Driver, type Tidings } from './driver.ts';
+import { type ConnectRefusal, Driver, type ThreadReport } from './driver.ts';
 import type { FullPlan } from './plan.ts';
 
 /** What the main thread tells a generator thread. */
@@ -15,7 +15,7 @@ export type Word =
   | { readonly is: 'ready' }
   | { readonly is: 'refused'; readonly refusal: ConnectRefusal }
   | { readonly is: 'finished' }
-  | { readonly is: 'told'; readonly tidings: Tidings };
+  | { readonly is: 'told'; readonly report: ThreadReport };
 
 const FAREWELL_MS = 500;
 const port = parentPort;
@@ -43,7 +43,7 @@ function follow(order: Order): void {
       driver.halt();
       break;
     case 'tell':
-      say({ is: 'told', tidings: driver.tidings() });
+      say({ is: 'told', report: driver.report() });
       break;
     case 'end':
       driver.end();

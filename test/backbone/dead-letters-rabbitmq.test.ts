@@ -7,7 +7,7 @@ import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { DeadLetterService } from '../../dashboard-gateway/dead-letters/desk.ts';
+import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { rabbit } from '../services/rabbitmq.ts';

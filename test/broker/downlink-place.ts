@@ -5,7 +5,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { Downlink } from '../../broker/downlink/downlink.ts';
 import { type Logger, silent } from '../../core/logger.ts';
 import type { Command } from '../../telemetry/command.ts';
-import { BOOK_LIMITS, type CommandIndexLimits, stateOf } from '../../telemetry/command-book.ts';
+import { BOOK_LIMITS, type CommandIndexLimits, stateOf } from '../../telemetry/command-index.ts';
 import { until } from '../services/wait.ts';
 import { Book, FARMS, startBroker } from './harness.ts';
 import { answer, type ConnectBytes, subscribe } from './mqtt-bytes.ts';

@@ -4,11 +4,11 @@ import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { Offenders } from '../../broker/auth/offenders.ts';
 import { Rights } from '../../broker/auth/rights.ts';
 import { newCounters } from '../../broker/counters.ts';
-import { PublishBatcher } from '../../broker/ingest/door.ts';
-import { MemoryBudget } from '../../broker/ingest/intake.ts';
+import { MemoryBudget } from '../../broker/ingest/memory-budget.ts';
+import { PublishBatcher } from '../../broker/ingest/publish-batcher.ts';
 import { Publishing } from '../../broker/ingest/publishing.ts';
 import { DEFAULT_BROKER_LIMITS as limits } from '../../broker/limits.ts';
-import { FramedSocket } from '../../broker/mqtt/gate.ts';
+import { FramedSocket } from '../../broker/mqtt/framed-socket.ts';
 import { Session } from '../../broker/sessions/session.ts';
 import { SessionState } from '../../broker/sessions/session-state.ts';
 import { silent } from '../../core/logger.ts';
@@ -21,19 +21,22 @@ describe('a publish that is given up while its client is still connected', () =>
     const valve = new Valve(await openLmdbQueue(await temporaryFolder()));
     const counters = newCounters();
     const metrics = new Metrics();
-    const door = new PublishBatcher(valve, limits, counters, silent, metrics);
-    const intake = new MemoryBudget(limits);
+    const batcher = new PublishBatcher(valve, limits, counters, silent, metrics);
+    const budget = new MemoryBudget(limits);
     const wire = new PassThrough();
-    const gate = new FramedSocket({ wire, address: '' }, { limits, counters, intake, shut: () => door.shut });
+    const framedSocket = new FramedSocket(
+      { wire, address: '' },
+      { limits, counters, budget, shut: () => batcher.shut },
+    );
     const identity = { sensor: 'a1', farm: 'north', role: 'sensor' } as const;
-    const session = new Session(new SessionState('a1/x', identity, true), gate, 60_000, 60_000);
+    const session = new Session(new SessionState('a1/x', identity, true), framedSocket, 60_000, 60_000);
     const acknowledged: number[] = [];
-    gate.acknowledge = (id) => acknowledged.push(id);
+    framedSocket.acknowledge = (id) => acknowledged.push(id);
     const publishing = new Publishing({
       counters,
       rights: new Rights(new Book(FARMS), 1),
-      door,
-      intake,
+      batcher,
+      budget,
       sessionOf: () => session,
       onRefused: () => {},
       offenders: new Offenders(1),
@@ -48,13 +51,13 @@ describe('a publish that is given up while its client is still connected', () =>
     publish(2);
     await until('the queue refuses it', () => counters.queueFailures >= 1);
     expect(session.waits).to.equal(true);
-    door.close();
+    batcher.close();
     expect(counters.givenUp).to.equal(1);
     expect(acknowledged).to.deep.equal([1]);
     const counted = await metrics.text();
     expect(counted).to.contain('loam_publishes_accepted_total{farm="north"} 2');
     expect(counted).to.contain('loam_publishes_queued_total{farm="north"} 1');
-    gate.destroy();
+    framedSocket.destroy();
     await valve.close();
   });
 });

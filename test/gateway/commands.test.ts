@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
-import { BOOK_LIMITS } from '../../telemetry/command-book.ts';
+import { BOOK_LIMITS } from '../../telemetry/command-index.ts';
 import { until } from '../services/wait.ts';
 import { type Answer, call, Place } from './harness.ts';
 

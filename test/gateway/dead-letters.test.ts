@@ -3,7 +3,7 @@ import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { DeadLetterService } from '../../dashboard-gateway/dead-letters/desk.ts';
+import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { type DeadLetter, decodeBatch, encodeBatch, encodeDead } from '../../telemetry/batch.ts';
 import { decodeMark } from '../../telemetry/dead-mark.ts';

@@ -38,43 +38,43 @@ async function took(work: Promise<unknown>): Promise<number> {
   return performance.now() - begin;
 }
 
-describe('house', () => {
+describe('lifecycle', () => {
   it('stops what it started in reverse order', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
-    for (const name of ['a', 'b', 'c']) await house.start(part(name));
-    await house.stop(1_000);
+    const lifecycle = new Lifecycle(silent);
+    for (const name of ['a', 'b', 'c']) await lifecycle.start(part(name));
+    await lifecycle.stop(1_000);
     expect(events).to.deep.equal(['start a', 'start b', 'start c', 'stop c', 'stop b', 'stop a']);
   });
 
   it('waits for each part before it stops the next', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
-    await house.start(part('a'));
+    const lifecycle = new Lifecycle(silent);
+    await lifecycle.start(part('a'));
     const slow = part('b', { stop: () => pause(30).then(() => void events.push('stop b')) });
-    await house.start(slow);
-    await house.stop(1_000);
+    await lifecycle.start(slow);
+    await lifecycle.stop(1_000);
     expect(events.slice(-2)).to.deep.equal(['stop b', 'stop a']);
   });
 
   it('stops what was started, in reverse order, when a start fails half way, and passes the failure on', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
+    const lifecycle = new Lifecycle(silent);
     const failure = new Error('no port left');
-    await house.start(part('a'));
-    await house.start(part('b'));
-    const error = await rejection(house.start(part('c', { start: () => Promise.reject(failure) })));
+    await lifecycle.start(part('a'));
+    await lifecycle.start(part('b'));
+    const error = await rejection(lifecycle.start(part('c', { start: () => Promise.reject(failure) })));
     expect(error).to.equal(failure);
     expect(events).to.deep.equal(['start a', 'start b', 'stop b', 'stop a']);
   });
 
   it('passes on a start that throws instead of rejecting', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
+    const lifecycle = new Lifecycle(silent);
     const failure = new Error('thrown');
-    await house.start(part('a'));
+    await lifecycle.start(part('a'));
     const error = await rejection(
-      house.start(
+      lifecycle.start(
         part('b', {
           start() {
             throw failure;
@@ -88,10 +88,10 @@ describe('house', () => {
 
   it('stops nothing twice', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
-    await house.start(part('a'));
-    await house.stop(1_000);
-    await house.stop(1_000);
+    const lifecycle = new Lifecycle(silent);
+    await lifecycle.start(part('a'));
+    await lifecycle.stop(1_000);
+    await lifecycle.stop(1_000);
     expect(events).to.deep.equal(['start a', 'stop a']);
   });
 
@@ -102,33 +102,33 @@ describe('house', () => {
   it('stops the others when one fails to stop, and logs which', async () => {
     const { events, part } = diary();
     const lines: string[] = [];
-    const house = new Lifecycle(pino({ level: 'error' }, { write: (line: string) => void lines.push(line) }));
-    await house.start(part('a'));
-    await house.start(part('b', { stop: () => Promise.reject(new Error('stuck')) }));
-    await house.start(
+    const lifecycle = new Lifecycle(pino({ level: 'error' }, { write: (line: string) => void lines.push(line) }));
+    await lifecycle.start(part('a'));
+    await lifecycle.start(part('b', { stop: () => Promise.reject(new Error('stuck')) }));
+    await lifecycle.start(
       part('c', {
         stop() {
           throw new Error('thrown');
         },
       }),
     );
-    await house.stop(1_000);
+    await lifecycle.stop(1_000);
     expect(events.at(-1)).to.equal('stop a');
     expect(lines.map((line) => JSON.parse(line).part)).to.deep.equal(['c', 'b']);
   });
 
   it('cuts a stop that hangs at the deadline and stops the others', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
-    await house.start(part('a'));
-    await house.start(part('b', { stop: never }));
-    expect(await took(house.stop(100))).to.be.within(90, 2_000);
+    const lifecycle = new Lifecycle(silent);
+    await lifecycle.start(part('a'));
+    await lifecycle.start(part('b', { stop: never }));
+    expect(await took(lifecycle.stop(100))).to.be.within(90, 2_000);
     expect(events.at(-1)).to.equal('stop a');
   });
 
   it('tells each part how much of the deadline is left', async () => {
     const { part } = diary();
-    const house = new Lifecycle(silent);
+    const lifecycle = new Lifecycle(silent);
     const left: number[] = [];
     const late = (name: string, ms: number) =>
       part(name, {
@@ -137,19 +137,19 @@ describe('house', () => {
           return pause(ms);
         },
       });
-    await house.start(late('a', 0));
-    await house.start(late('b', 300));
-    await house.stop(10_000);
+    await lifecycle.start(late('a', 0));
+    await lifecycle.start(late('b', 300));
+    await lifecycle.stop(10_000);
     expect(left[0]).to.be.within(8_000, 10_000);
     expect(left[1]).to.be.within(4_000, 9_710);
   });
 
   it('gives a part some time even when those before it used up the deadline', async () => {
     const { events, part } = diary();
-    const house = new Lifecycle(silent);
-    await house.start(part('a', { stop: () => pause(20).then(() => void events.push('stop a')) }));
-    await house.start(part('b', { stop: never }));
-    await house.stop(50);
+    const lifecycle = new Lifecycle(silent);
+    await lifecycle.start(part('a', { stop: () => pause(20).then(() => void events.push('stop a')) }));
+    await lifecycle.start(part('b', { stop: never }));
+    await lifecycle.stop(50);
     expect(events.at(-1)).to.equal('stop a');
   });
 });

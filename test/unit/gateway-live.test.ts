@@ -8,17 +8,17 @@ import { Slowness } from '../../dashboard-gateway/live/sockets/slowness.ts';
 import { TickFold } from '../../dashboard-gateway/live/state/fold.ts';
 import { FarmLatest } from '../../dashboard-gateway/live/state/latest.ts';
 import { clockSkew, statusOf } from '../../dashboard-gateway/live/state/status.ts';
-import { standing } from '../../dashboard-gateway/sensors/state.ts';
+import { stateSince } from '../../dashboard-gateway/sensors/state.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 
 describe('a sensor’s state', () => {
   const MINUTE = 60_000;
   it('is online below 2 intervals, late below 5, offline from then on, and never without a reading', () => {
-    expect(standing(1000, MINUTE, 1000 + 2 * MINUTE - 1)).to.deep.equal({ state: 'online', since: 1000 });
-    expect(standing(1000, MINUTE, 1000 + 2 * MINUTE)).to.deep.equal({ state: 'late', since: 1000 + 2 * MINUTE });
-    expect(standing(1000, MINUTE, 1000 + 5 * MINUTE - 1).state).to.equal('late');
-    expect(standing(1000, MINUTE, 1000 + 5 * MINUTE)).to.deep.equal({ state: 'offline', since: 1000 + 5 * MINUTE });
-    expect(standing(undefined, MINUTE, 0)).to.deep.equal({ state: 'never', since: 0 });
+    expect(stateSince(1000, MINUTE, 1000 + 2 * MINUTE - 1)).to.deep.equal({ state: 'online', since: 1000 });
+    expect(stateSince(1000, MINUTE, 1000 + 2 * MINUTE)).to.deep.equal({ state: 'late', since: 1000 + 2 * MINUTE });
+    expect(stateSince(1000, MINUTE, 1000 + 5 * MINUTE - 1).state).to.equal('late');
+    expect(stateSince(1000, MINUTE, 1000 + 5 * MINUTE)).to.deep.equal({ state: 'offline', since: 1000 + 5 * MINUTE });
+    expect(stateSince(undefined, MINUTE, 0)).to.deep.equal({ state: 'never', since: 0 });
   });
 });
 

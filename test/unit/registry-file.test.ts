@@ -184,7 +184,7 @@ describe('the registry file', () => {
   const isRoot = process.geteuid?.() === 0;
   const uid = isRoot ? 1234 : (process.geteuid?.() ?? -1);
   const gid = isRoot ? 4321 : (process.getegid?.() ?? -1);
-  const standing = async (file: string) => {
+  const stateSince = async (file: string) => {
     const found = await stat(file);
     return { uid: found.uid, gid: found.gid, mode: found.mode & 0o777 };
   };
@@ -194,16 +194,16 @@ describe('the registry file', () => {
     await chown(path, uid, gid);
     await chmod(path, 0o640);
     await editRegistryFile(path, add('s1'));
-    expect(await standing(path)).to.deep.equal({ uid, gid, mode: 0o640 });
+    expect(await stateSince(path)).to.deep.equal({ uid, gid, mode: 0o640 });
     const made = join(folder, 'secret');
     await replaceFile(made, 'x');
-    expect(await standing(made)).to.deep.equal({ uid, gid, mode: 0o600 });
+    expect(await stateSince(made)).to.deep.equal({ uid, gid, mode: 0o600 });
     // A link that the folder's owner put there opens nothing, and nothing behind it is written.
     const link = join(folder, 'link');
     await symlink(path, link);
     await replaceFile(link, 'x');
     expect((await lstat(link)).isSymbolicLink()).to.equal(false);
-    expect(await standing(link)).to.deep.equal({ uid, gid, mode: 0o600 });
+    expect(await stateSince(link)).to.deep.equal({ uid, gid, mode: 0o600 });
     expect(await readFile(path, 'utf8')).to.include('id: s1');
   });
 
@@ -222,12 +222,12 @@ describe('the registry file', () => {
     await chmod(path, 0o644);
     const error = await asAnother(() => rejection(editRegistryFile(path, add('s1'))));
     expect(error).to.be.instanceOf(RegistryInvalid);
-    expect(await standing(path)).to.deep.equal({ uid, gid, mode: 0o644 });
+    expect(await stateSince(path)).to.deep.equal({ uid, gid, mode: 0o644 });
     expect(await readFile(path, 'utf8')).to.equal(TEXT);
     expect(await readdir(folder)).to.deep.equal(['registry.yaml']);
     await chown(path, 0, 0);
     await asAnother(() => editRegistryFile(path, add('s1')));
-    expect(await standing(path)).to.include({ uid: 2345, mode: 0o644 });
+    expect(await stateSince(path)).to.include({ uid: 2345, mode: 0o644 });
   });
 
   it('refuses a second sensor of the same id and the removal of one that is not there', async () => {

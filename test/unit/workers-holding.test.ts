@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { WorkBudget, type WorkSlot } from '../../workers/holding.ts';
+import { WorkBudget, type WorkSlot } from '../../workers/work-budget.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 

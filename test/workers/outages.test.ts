@@ -4,7 +4,7 @@ import type { Store } from '../../backbone/ports/store.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
 import { Fold } from '../../workers/fold.ts';
-import { OutageGate } from '../../workers/outage.ts';
+import { OutageGate } from '../../workers/outage-gate.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { declareByHand } from '../backbone/rabbitmq-help.ts';
 import { type Asked, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
@@ -162,7 +162,7 @@ describe('a worker whose store refuses', function () {
     const sizes: number[] = [];
     const fold = new Fold({
       store: far,
-      patience: new OutageGate('store', far, listening().log, new AbortController().signal),
+      outageGate: new OutageGate('store', far, listening().log, new AbortController().signal),
       setAside: () => Promise.reject(new Error('nothing is refused')),
       wrote: (readings) => sizes.push(readings),
     });

@@ -1,30 +1,147 @@
-import { frames } from '../sockets/protocol.ts';
-import type { LiveFarm } from '../state/farm.ts';
-import { TickFold } from '../state/fold.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Log, LogEntry } from '../../../backbone/ports/log.ts';
+import { explain, LogUnavailable, Trimmed, UnknownEpoch } from '../../../core/errors.ts';
+import type { Logger } from '../../../core/logger.ts';
+import type { Reading } from '../../../telemetry/reading.ts';
+import type { GapReason, LiveCounters } from '../counters.ts';
+import { type EntryWindow, lastReceived, type WindowEntry } from '../feed/entry-window.ts';
 
-/** What those get who have a farm's entries up to some offset and want the rest: frames by field, each made once however many want it. */
-export interface CatchUpFrames {
-  readonly byField: ReadonlyMap<string, { readonly text: string; readonly rows: number }>;
+/** Most that is read back in one pass, over all farms. Who needs more is told of a gap: fetching the history is cheaper then. */
+const MOST_ENTRIES = 20_000;
+const MOST_BYTES = 64 * 2 ** 20;
+/** Entries read at once, and decoded before others get their turn. */
+const AT_ONCE = 500;
+const DECODED_AT_ONCE = 32;
+
+export interface CatchUpOptions {
+  readonly live: Log;
+  /** The readings of an entry; none when its batch came before at another offset. */
+  readonly decode: (entry: LogEntry) => readonly Reading[];
+  readonly counters: LiveCounters;
+  readonly log: Logger;
+  readonly mostEntries?: number;
 }
 
-/** Folds a farm's entries after `offset`, as the window has them, into rows of `rowMs`. */
-export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchUpFrames {
-  const fold = new TickFold(rowMs);
-  for (const { readings } of farm.window.after(offset)) {
-    for (const reading of readings) fold.take(farm.fieldOf(reading.sensor), reading);
-  }
-  const byField = new Map<string, { text: string; rows: number }>();
-  for (const [field, rows] of fold.fields()) {
-    byField.set(field, { text: frames.readings(farm.id, field, rows), rows: rows.length });
-  }
-  return { byField };
+interface WantedEntries {
+  readonly window: EntryWindow;
+  readonly from: number;
+  readonly resolve: (outcome: 'reached' | GapReason) => void;
 }
 
-/** Those of its frames that concern some fields, or all, and how many rows they have. */
-export function framesFor(
-  { byField }: CatchUpFrames,
-  fields: ReadonlySet<string> | undefined,
-): { readonly texts: readonly string[]; readonly rows: number } {
-  const wanted = [...byField].filter(([field]) => fields === undefined || fields.has(field)).map(([, frame]) => frame);
-  return { texts: wanted.map(({ text }) => text), rows: wanted.reduce((sum, { rows }) => sum + rows, 0) };
+/**
+ * Reads the log back for viewers who missed more than is in memory.
+ *
+ * One pass at a time: it goes over the log once, from the oldest entry that anybody wants, for all farms that are wanted when it begins.
+ * Who comes meanwhile waits for the next pass. So thousands who come back at once cost one reading, and the memory for one.
+ */
+export class CatchUp {
+  private readonly options: CatchUpOptions;
+  private readonly mostEntries: number;
+  private wanted = new Map<string, WantedEntries[]>();
+  private running = false;
+  private closed = false;
+
+  constructor(options: CatchUpOptions) {
+    this.options = options;
+    this.mostEntries = options.mostEntries ?? MOST_ENTRIES;
+  }
+
+  /** Resolves to `reached` when `window`, of `farm`, has every entry from `from` on, or to why it will not. Never rejects. */
+  reach(farm: string, window: EntryWindow, from: number, epoch: string): Promise<'reached' | GapReason> {
+    if (window.from - from > this.mostEntries) return Promise.resolve('too-much');
+    return new Promise((resolve) => {
+      this.queue(farm, { window, from, resolve });
+      if (!this.running) void this.run(epoch);
+    });
+  }
+
+  /** Nothing more is read. */
+  close(): void {
+    this.closed = true;
+  }
+
+  private queue(farm: string, wish: WantedEntries): void {
+    const ofFarm = this.wanted.get(farm);
+    if (ofFarm) ofFarm.push(wish);
+    else this.wanted.set(farm, [wish]);
+  }
+
+  private async run(epoch: string): Promise<void> {
+    this.running = true;
+    // Those who come back together get into the same pass.
+    await nextTurn();
+    while (this.wanted.size > 0 && !this.closed) {
+      const { wanted } = this;
+      this.wanted = new Map();
+      let failed: unknown;
+      try {
+        await this.pass(wanted, epoch);
+      } catch (error) {
+        failed = error;
+      }
+      for (const [farm, wishes] of wanted) for (const wish of wishes) this.settle(farm, wish, failed);
+    }
+    this.running = false;
+  }
+
+  private settle(farm: string, wish: WantedEntries, failed: unknown): void {
+    if (wish.from >= wish.window.from) wish.resolve('reached');
+    else if (failed === undefined) wish.resolve('too-much');
+    // Another one wanted what is gone: this one may still be served.
+    else if (failed instanceof Trimmed && wish.from >= failed.first) this.queue(farm, wish);
+    else wish.resolve(this.reasonOf(failed));
+  }
+
+  /** Reads once for all. Resolves when what could be had is in the windows; rejects with what the log says. */
+  private async pass(wanted: ReadonlyMap<string, readonly WantedEntries[]>, epoch: string): Promise<void> {
+    const { live, counters } = this.options;
+    const all = [...wanted.values()].flat();
+    const from = Math.min(...all.map((wish) => wish.from));
+    const found = new Map([...wanted.keys()].map((farm) => [farm, [] as WindowEntry[]]));
+    counters.catchUp.passes++;
+    let bytes = 0;
+    let since: number | undefined;
+    for (let next = from; ; ) {
+      const until = Math.max(...all.map(({ window }) => window.from));
+      if (next >= until) break;
+      const entries = await live.read({ offset: next, epoch }, Math.min(AT_ONCE, until - next));
+      const last = entries.at(-1);
+      if (!last) break;
+      next = last.offset + 1;
+      for (const [i, entry] of entries.entries()) {
+        if (i % DECODED_AT_ONCE === 0) await nextTurn();
+        if (this.closed) return;
+        bytes += entry.body.length;
+        const readings = this.options.decode(entry);
+        if (readings.length > 0) since ??= lastReceived(readings);
+        distribute(entry.offset, readings, found);
+      }
+      counters.catchUp.entries += entries.length;
+      counters.catchUp.bytes += entries.reduce((sum, { body }) => sum + body.length, 0);
+      if (bytes > MOST_BYTES || next - from > this.mostEntries * 2) return;
+    }
+    for (const [farm, wishes] of wanted) {
+      const window = wishes[0]?.window;
+      const older = (found.get(farm) ?? []).filter(({ offset }) => window && offset < window.from);
+      if (window && window.from > from) window.prepend(from, since ?? 0, older);
+    }
+  }
+
+  private reasonOf(error: unknown): GapReason {
+    if (error instanceof Trimmed) return 'trimmed';
+    if (error instanceof UnknownEpoch) return 'epoch';
+    if (!(error instanceof LogUnavailable)) this.options.log.error(`reading the live log back: ${explain(error)}`);
+    return 'unavailable';
+  }
+}
+
+function distribute(offset: number, readings: readonly Reading[], found: ReadonlyMap<string, WindowEntry[]>): void {
+  const byFarm = new Map<string, Reading[]>();
+  for (const reading of readings) {
+    if (!found.has(reading.farm)) continue;
+    const ofFarm = byFarm.get(reading.farm);
+    if (ofFarm) ofFarm.push(reading);
+    else byFarm.set(reading.farm, [reading]);
+  }
+  for (const [farm, ofFarm] of byFarm) found.get(farm)?.push({ offset, at: lastReceived(ofFarm), readings: ofFarm });
 }

@@ -75,7 +75,7 @@ export class LiveSockets {
   }
 
   /** How many sockets there are, how many of them are slow, and how many bytes wait for them. */
-  get standing(): { readonly open: number; readonly slow: number; readonly waitingBytes: number } {
+  get gauges(): { readonly open: number; readonly slow: number; readonly waitingBytes: number } {
     let slow = 0;
     for (const { viewer } of this.open.values()) if (viewer?.slow) slow++;
     return { open: this.open.size, slow, waitingBytes: this.waitingBytes };

@@ -1,7 +1,7 @@
 import type { LatestValue } from '../../../backbone/ports/store.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry/registry.ts';
-import { DEFAULT_INTERVAL_S, type StateSince, standing } from '../../sensors/state.ts';
+import { DEFAULT_INTERVAL_S, type StateSince, stateSince } from '../../sensors/state.ts';
 import { PHASES } from '../clock.ts';
 import type { EntryWindow } from '../feed/entry-window.ts';
 import { LIVE, type Need, type Subscription } from '../sockets/viewer.ts';
@@ -273,6 +273,6 @@ export class LiveFarm implements FarmNow {
   private standingOf(sensor: string, lastSeen: number | undefined, now: number): StateSince {
     const known = this.options.registry.current().sensors.get(sensor);
     const interval = known?.farm === this.id ? known.interval : DEFAULT_INTERVAL_S;
-    return standing(lastSeen, interval * 1000, now);
+    return stateSince(lastSeen, interval * 1000, now);
   }
 }

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import type { BrokerCounters } from '../counters.ts';
 import { type PublishBucket, ReadPace } from '../ingest/bucket.ts';
-import type { MemoryBudget } from '../ingest/intake.ts';
+import type { MemoryBudget } from '../ingest/memory-budget.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Arrival } from '../listeners/listener.ts';
 import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
@@ -13,12 +13,12 @@ import { endAfterLast, Pieces, PubackWriter } from './wire.ts';
 export interface Surroundings {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
-  readonly intake: MemoryBudget;
+  readonly budget: MemoryBudget;
   /** Whether the queue refuses at the moment. */
   readonly shut: () => boolean;
 }
 
-/** Takes one publish with QoS 0 or 1, and gives `room` back to the intake and the gate when it is done with it. */
+/** Takes one publish with QoS 0 or 1, and gives `room` back to the budget and the framed socket when it is done with it. */
 export type Take = (publish: IncomingPublish, room: number) => void;
 
 const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
@@ -29,14 +29,14 @@ const MOST_UNREAD_BYTES = 64 * 1024;
  * One client's socket, as the MQTT library sees it: only whole packets come through, and only as many as may be on their way at once.
  *
  * The library runs the publish hook for every packet of a chunk at once and buffers packets of any size; so packets are counted here,
- * in front of it. A gate goes through three states:
+ * in front of it. A framed socket goes through three states:
  * - `greeting`: nothing but one CONNECT packet comes through.
  * - `checking`: the credentials are looked at, everything else waits.
- * - `open`: packets come through in order. A publish takes room for itself first, from the client's own window and from the intake
+ * - `open`: packets come through in order. A publish takes room for itself first, from the client's own window and from the budget
  *   that all share. When there is none, it and everything behind it waits, and the socket is not read any more. Its room is handed on
- *   with `claim` and given back by whoever claimed it; what nobody claimed the gate gives back when it closes.
+ *   with `claim` and given back by whoever claimed it; what nobody claimed the framed socket gives back when it closes.
  *
- * When the socket ends, the gate ends only after the packets that were waiting in it have come through.
+ * When the socket ends, the framed socket ends only after the packets that were waiting in it have come through.
  */
 export class FramedSocket extends Duplex {
   /** Who it is, as far as the network knows. */
@@ -78,7 +78,7 @@ export class FramedSocket extends Duplex {
 
   /**
    * The client was let in: from now on its packets come through, publishes as fast as `bucket` fills. Those with QoS 0 and 1 go to `take`
-   * with their room in the intake, past the library; all else goes through it.
+   * with their room in the budget, past the library; all else goes through it.
    */
   open(bucket: PublishBucket, take: Take): void {
     this.pace = new ReadPace(bucket, this.flowFromLine, this.around.counters);
@@ -87,7 +87,7 @@ export class FramedSocket extends Duplex {
     this.flow();
   }
 
-  /** The bytes that the oldest unclaimed publish took in the intake. The claimer gives them back, and calls `settled` too. */
+  /** The bytes that the oldest unclaimed publish took in the budget. The claimer gives them back, and calls `settled` too. */
   claim(): number {
     return this.unclaimed.shift() ?? 0;
   }
@@ -98,7 +98,7 @@ export class FramedSocket extends Duplex {
     this.flowSoon();
   }
 
-  /** Since when (monotonic ms) a publish has been waiting in line for the intake. */
+  /** Since when (monotonic ms) a publish has been waiting in line for the budget. */
   get waitingSince(): number | undefined {
     return this.inLineSince;
   }
@@ -150,12 +150,12 @@ export class FramedSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    const { intake } = this.around;
-    intake.leaveLine(this.flowFromLine);
+    const { budget } = this.around;
+    budget.leaveLine(this.flowFromLine);
     this.inLineSince = undefined;
     this.pace?.stop();
     this.letGo(this.pieces.size);
-    for (const bytes of this.unclaimed.splice(0)) intake.give(bytes);
+    for (const bytes of this.unclaimed.splice(0)) budget.give(bytes);
     if (error) this.socket.destroy();
     else {
       this.acks.write();
@@ -167,7 +167,7 @@ export class FramedSocket extends Duplex {
   private receive(chunk: Buffer): void {
     if (this.destroyed || this.left) return;
     this.pieces.add(chunk);
-    if (!this.around.intake.addWaiting(chunk.length, this.pieces.size)) {
+    if (!this.around.budget.addWaiting(chunk.length, this.pieces.size)) {
       this.around.counters.closedOverMemory += 1;
       this.destroy(new Error('too many bytes are waiting'));
       return;
@@ -227,7 +227,7 @@ export class FramedSocket extends Duplex {
   /** The first bytes are done with. */
   private letGo(count: number): void {
     this.pieces.drop(count);
-    this.around.intake.removeWaiting(count);
+    this.around.budget.removeWaiting(count);
   }
 
   /** The length of the packet at `at` when it is there as a whole and may be read; otherwise 0. */
@@ -253,7 +253,7 @@ export class FramedSocket extends Duplex {
   }
 
   private admit(firstByte: number | undefined, length: number): 'pass' | 'take' | 'drop' | 'wait' {
-    const { limits, counters, intake, shut } = this.around;
+    const { limits, counters, budget, shut } = this.around;
     if (this.state === 'greeting') {
       this.state = 'checking';
       return 'pass';
@@ -261,13 +261,13 @@ export class FramedSocket extends Duplex {
     if (this.state === 'checking' || this.frozen || !this.hungry || this.unreadBytes > MOST_UNREAD_BYTES) return 'wait';
     if (!isPublish(firstByte)) return 'pass';
     if (this.inFlight >= limits.clientPublishes || this.pace?.isSlowed()) return 'wait';
-    if (!intake.take(length)) {
+    if (!budget.take(length)) {
       if (isBestEffort(firstByte) && shut()) {
         counters.droppedQos0 += 1;
         return 'drop';
       }
       this.inLineSince ??= performance.now();
-      intake.whenRoom(this.flowFromLine);
+      budget.whenRoom(this.flowFromLine);
       return 'wait';
     }
     this.inLineSince = undefined;
@@ -284,7 +284,7 @@ export class FramedSocket extends Duplex {
     if (publish) this.onPublish(publish, packet.length);
     else {
       this.around.counters.malformed += 1;
-      this.around.intake.give(packet.length);
+      this.around.budget.give(packet.length);
       this.destroy(new Error('not MQTT 3.1.1'));
     }
     return !this.destroyed;

@@ -12,7 +12,7 @@ import type { DeadAct, DeadMark } from '../../telemetry/dead-mark.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/feed/tail.ts';
-import { DeadLetterIndex, type Filter, type Listed, type Summary } from './book.ts';
+import { DeadLetterIndex, type Filter, type Listed, type Summary } from './letter-index.ts';
 import { replayMessage } from './replay.ts';
 import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';
 

@@ -3,8 +3,8 @@ import { frames } from '../sockets/protocol.ts';
 import type { Need, Subscription, Viewer } from '../sockets/viewer.ts';
 import type { LiveFarm, StatusOfSensor } from '../state/farm.ts';
 import { ROW_MS } from '../state/fold.ts';
-import { type CatchUpFrames, catchUpOf, framesFor } from './catch-up.ts';
-import type { CatchUp } from './rewind.ts';
+import type { CatchUp } from './catch-up.ts';
+import { type CatchUpFrames, catchUpOf, framesFor } from './catch-up-frames.ts';
 
 /** More rows than this for one subscription is a gap: a chart fetches its range faster. */
 export const MAX_ROWS = 20_000;
@@ -28,7 +28,7 @@ export interface Moment {
 }
 
 export interface ResumeQueueOptions {
-  readonly rewind: CatchUp;
+  readonly catchUp: CatchUp;
   readonly counters: LiveCounters;
   /** Somebody may be served now who could not be before. */
   readonly changed: () => void;
@@ -167,8 +167,8 @@ export class ResumeQueue {
   private readBack(subscription: Subscription, need: Entries, farm: LiveFarm): void {
     if (this.reading.has(subscription)) return;
     this.reading.add(subscription);
-    const { rewind, changed, counters } = this.options;
-    void rewind.reach(farm.id, farm.window, need.after + 1, need.epoch).then((outcome) => {
+    const { catchUp, changed, counters } = this.options;
+    void catchUp.reach(farm.id, farm.window, need.after + 1, need.epoch).then((outcome) => {
       this.reading.delete(subscription);
       if (subscription.need !== need) return;
       if (outcome === 'reached') counters.resumes.log++;

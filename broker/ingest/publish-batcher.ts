@@ -44,13 +44,13 @@ const CALM_MS = 1_000;
 /**
  * Gathers publishes into batches and hands them to the queue, many batches at once.
  *
- * The door is open or shut. Open: a batch leaves when it is full or old enough, unless `batches` are on their way already; then it grows
- * until one of them is confirmed. A batch that the queue refuses shuts the door: the batch is put back where it was, what nobody waits for
+ * The batcher is open or shut. Open: a batch leaves when it is full or old enough, unless `batches` are on their way already; then it grows
+ * until one of them is confirmed. A batch that the queue refuses shuts the batcher: the batch is put back where it was, what nobody waits for
  * is dropped from it, and batches are tried one at a time, the oldest first, with growing pauses. When no batch waits, an empty one is tried:
- * a farm that sends nothing that waits must not keep the door shut. The first confirm opens the door again.
+ * a farm that sends nothing that waits must not keep the batcher shut. The first confirm opens the batcher again.
  * A batch keeps its id however often it is tried, and only ever loses publishes, so a second copy is known by its id.
  *
- * It has no bound of its own: the intake bounds what comes to it.
+ * It has no bound of its own: the budget bounds what comes to it.
  */
 export class PublishBatcher {
   private readonly queue: Queue;

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { explain } from '../../core/errors.ts';
 import { threadEntry } from '../../core/thread.ts';
 import { withDeadline } from '../../core/timing.ts';
-import type { ConnectRefusal, Tidings } from './driver.ts';
+import type { ConnectRefusal, ThreadReport } from './driver.ts';
 import { type FullPlan, partOf } from './plan.ts';
 import type { Order, Word } from './thread.ts';
 
@@ -49,7 +49,7 @@ export class LoadThreads {
   }
 
   /** What each thread has to tell since the last call. */
-  tell(): Promise<Tidings[]> {
+  tell(): Promise<ThreadReport[]> {
     return Promise.all(this.members.map((member) => member.tell()));
   }
 
@@ -71,7 +71,7 @@ class LoadThread {
   readonly connections: number;
   private readonly worker: Worker;
   private readonly gone: Promise<void>;
-  private readonly asking: ((tidings: Tidings) => void)[] = [];
+  private readonly asking: ((report: ThreadReport) => void)[] = [];
 
   constructor(plan: FullPlan, onRefused: (refusal: ConnectRefusal) => void) {
     this.connections = plan.connections.length;
@@ -82,7 +82,7 @@ class LoadThread {
     this.finished = new Promise((resolve) => heard.set('finished', resolve));
     worker.on('message', (word: Word) => {
       if (word.is === 'refused') onRefused(word.refusal);
-      else if (word.is === 'told') this.asking.shift()?.(word.tidings);
+      else if (word.is === 'told') this.asking.shift()?.(word.report);
       else heard.get(word.is)?.();
     });
     this.gone = new Promise((resolve) => worker.once('exit', () => resolve()));
@@ -98,8 +98,8 @@ class LoadThread {
     this.worker.postMessage(order);
   }
 
-  async tell(): Promise<Tidings> {
-    const told = new Promise<Tidings>((resolve) => this.asking.push(resolve));
+  async tell(): Promise<ThreadReport> {
+    const told = new Promise<ThreadReport>((resolve) => this.asking.push(resolve));
     this.order({ do: 'tell' });
     return withDeadline(Promise.race([told, this.failed]), TELL_MS, 'a generator thread does not answer');
   }

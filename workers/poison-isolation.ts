@@ -2,8 +2,8 @@ import type { Log } from '../backbone/ports/log.ts';
 import { EncodingInvalid, explain } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { type Batch, type DeadLetter, decodeBatch, type Publish } from '../telemetry/batch.ts';
-import { isOutage, OutageGate } from './outage.ts';
-import { IsolationLog, unitOf } from './trials.ts';
+import { IsolationLog, unitOf } from './isolation-log.ts';
+import { isOutage, OutageGate } from './outage-gate.ts';
 import { unreadable } from './validate.ts';
 
 export interface PoisonIsolationParts {
@@ -30,7 +30,7 @@ const MOST_DEATHS = 2;
  */
 export class PoisonIsolation {
   private readonly parts: PoisonIsolationParts;
-  private opened: Promise<{ trials: IsolationLog; patience: OutageGate }> | undefined;
+  private opened: Promise<{ trials: IsolationLog; outageGate: OutageGate }> | undefined;
 
   constructor(parts: PoisonIsolationParts) {
     this.parts = parts;
@@ -64,17 +64,17 @@ export class PoisonIsolation {
 
   /** Does `work`, up to `MOST_DEATHS` times over the lives of all workers. Resolves to whether it never came to its end. */
   private async onTrial(unit: string, work: () => Promise<void>): Promise<boolean> {
-    const { trials, patience } = await this.court();
+    const { trials, outageGate } = await this.openedLog();
     for (;;) {
       let deaths = 0;
-      await patience.until(async () => {
+      await outageGate.until(async () => {
         deaths = await trials.deaths(unit);
       });
       if (deaths >= MOST_DEATHS) return true;
-      await patience.until(() => trials.begun(unit));
+      await outageGate.until(() => trials.begun(unit));
       let ended: Promise<void> | undefined;
       const end = () => {
-        ended ??= patience.until(() => trials.ended(unit));
+        ended ??= outageGate.until(() => trials.ended(unit));
         return ended;
       };
       // Whoever awaits it below hears of a rejection; nobody may, when the trial is cut off.
@@ -96,16 +96,16 @@ export class PoisonIsolation {
     }
   }
 
-  private court(): Promise<{ trials: IsolationLog; patience: OutageGate }> {
+  private openedLog(): Promise<{ trials: IsolationLog; outageGate: OutageGate }> {
     this.opened ??= this.open();
     return this.opened;
   }
 
-  private async open(): Promise<{ trials: IsolationLog; patience: OutageGate }> {
+  private async open(): Promise<{ trials: IsolationLog; outageGate: OutageGate }> {
     const { open, log, signal } = this.parts;
     try {
       const opened = await open();
-      return { trials: new IsolationLog(opened), patience: new OutageGate('log of trials', opened, log, signal) };
+      return { trials: new IsolationLog(opened), outageGate: new OutageGate('log of trials', opened, log, signal) };
     } catch (error) {
       // The message goes back to the queue, and the next delivery opens it again.
       this.opened = undefined;

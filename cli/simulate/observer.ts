@@ -32,7 +32,7 @@ const deadLetters = z.looseObject({ letters: z.array(deadLetter), next: z.number
 const SEQ = /"seq":(\d+)|"n":"seq","v":(\d+)/g;
 
 /** Looks on from the other side while a simulation runs: as a viewer at the gateway, and as one who asks what is stored. */
-export class Witness {
+export class Observer {
   private readonly api: Api;
   private readonly ledger: Ledger;
   private readonly farms: readonly string[];

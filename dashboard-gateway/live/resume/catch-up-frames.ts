@@ -1,0 +1,30 @@
+import { frames } from '../sockets/protocol.ts';
+import type { LiveFarm } from '../state/farm.ts';
+import { TickFold } from '../state/fold.ts';
+
+/** What those get who have a farm's entries up to some offset and want the rest: frames by field, each made once however many want it. */
+export interface CatchUpFrames {
+  readonly byField: ReadonlyMap<string, { readonly text: string; readonly rows: number }>;
+}
+
+/** Folds a farm's entries after `offset`, as the window has them, into rows of `rowMs`. */
+export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchUpFrames {
+  const fold = new TickFold(rowMs);
+  for (const { readings } of farm.window.after(offset)) {
+    for (const reading of readings) fold.take(farm.fieldOf(reading.sensor), reading);
+  }
+  const byField = new Map<string, { text: string; rows: number }>();
+  for (const [field, rows] of fold.fields()) {
+    byField.set(field, { text: frames.readings(farm.id, field, rows), rows: rows.length });
+  }
+  return { byField };
+}
+
+/** Those of its frames that concern some fields, or all, and how many rows they have. */
+export function framesFor(
+  { byField }: CatchUpFrames,
+  fields: ReadonlySet<string> | undefined,
+): { readonly texts: readonly string[]; readonly rows: number } {
+  const wanted = [...byField].filter(([field]) => fields === undefined || fields.has(field)).map(([, frame]) => frame);
+  return { texts: wanted.map(({ text }) => text), rows: wanted.reduce((sum, { rows }) => sum + rows, 0) };
+}
