@@ -23,49 +23,54 @@ export function takeTime(
 
 /** Readings of drafts, each at its time by the sensor's clock policy. What cannot be true, or would overwrite another value, is refused. */
 export function settleTimes(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Reading[] {
-  const timed =
-    context.rules.clock === 'receipt' ? byReceipt(drafts, context, refusals) : byDevice(drafts, context, refusals);
-  if (timed.length === 1) return timed.map(({ reading }) => reading);
-  const doubles = new Doubles();
-  return timed.flatMap(({ reading, path }) => {
-    const values = doubles.single(reading.ts, reading.values, (metric, other) =>
-      refusals.add('double_time', child(path, metric), `the payload has another ${metric} at the same time: ${other}`),
-    );
-    return values === undefined ? [] : [values === reading.values ? reading : { ...reading, values }];
-  });
-}
-
-interface Timed {
-  readonly reading: Reading;
-  readonly path: string;
-}
-
-function byDevice(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Timed[] {
-  const timed: Timed[] = [];
-  for (const { at, path, values } of drafts) {
-    const ahead = at === undefined ? 0 : at - context.received;
-    if (ahead > MAX_AHEAD_MS) {
-      const explanation = `${Math.round(ahead / 1000)} s after it was received; if its clock is wrong, let the registry say "clock: receipt"`;
-      refusals.add('future_time', path, explanation);
-    } else timed.push({ reading: reading(context, at ?? context.received, values), path });
+  const readings: Reading[] = [];
+  const timeOf = context.rules.clock === 'receipt' ? byReceipt(drafts, context, refusals) : byDevice(context, refusals);
+  // Nearly all payloads have one reading: it can overwrite nothing.
+  const doubles = drafts.length > 1 ? new Doubles() : undefined;
+  for (const draft of drafts) {
+    const ts = timeOf(draft);
+    if (ts === undefined) continue;
+    const { path } = draft;
+    const values = doubles
+      ? doubles.single(ts, draft.values, (metric, other) =>
+          refusals.add(
+            'double_time',
+            child(path, metric),
+            `the payload has another ${metric} at the same time: ${other}`,
+          ),
+        )
+      : draft.values;
+    if (values) readings.push(reading(context, ts, values, context.rules.clock === 'receipt' ? draft.at : undefined));
   }
-  return timed;
+  return readings;
 }
 
-function byReceipt(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Timed[] {
+/** The time of a draft, Unix ms; undefined when it was refused. */
+type TimeOf = (draft: Draft) => number | undefined;
+
+function byDevice({ received }: PayloadContext, refusals: Refusals): TimeOf {
+  return ({ at, path }) => {
+    const ahead = at === undefined ? 0 : at - received;
+    if (ahead <= MAX_AHEAD_MS) return at ?? received;
+    const explanation = `${Math.round(ahead / 1000)} s after it was received; if its clock is wrong, let the registry say "clock: receipt"`;
+    refusals.add('future_time', path, explanation);
+    return undefined;
+  };
+}
+
+function byReceipt(drafts: readonly Draft[], { received }: PayloadContext, refusals: Refusals): TimeOf {
   const newest = drafts.reduce(
     (latest, { at }) => Math.max(latest, at ?? Number.NEGATIVE_INFINITY),
     Number.NEGATIVE_INFINITY,
   );
   // What has no time was measured now; beside it the newest of those that have one is a moment older, or it would be the same point.
-  const begin = drafts.some(({ at }) => at === undefined) ? context.received - 1 : context.received;
-  const timed: Timed[] = [];
-  for (const { at, path, values } of drafts) {
-    const ts = at === undefined ? context.received : begin - (newest - at);
-    if (isOfOurTime(ts)) timed.push({ reading: reading(context, ts, values, at), path });
-    else refusals.add('bad_time', path, 'it lies too far before the newest reading of the payload');
-  }
-  return timed;
+  const begin = drafts.some(({ at }) => at === undefined) ? received - 1 : received;
+  return ({ at, path }) => {
+    const ts = at === undefined ? received : begin - (newest - at);
+    if (isOfOurTime(ts)) return ts;
+    refusals.add('bad_time', path, 'it lies too far before the newest reading of the payload');
+    return undefined;
+  };
 }
 
 function reading(
