@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 
@@ -11,18 +13,19 @@ export function compressedForms(name: string, body: Uint8Array): Readonly<Record
   return { '.br': brotliCompressSync(body), '.gz': gzipSync(body, { level: 9 }) };
 }
 
-/** Writes them beside each file: the gateway would compress them at each start, which took it longer than everything else. */
+/**
+ * Writes them beside each file: the gateway would compress them at each start, which took it longer than everything else.
+ * Only what has been written is as it will be: until then other plugins still change the text of chunks.
+ */
 export function compressed(): Plugin {
   return {
     name: 'compressed',
     apply: 'build',
-    enforce: 'post',
-    generateBundle(_options, bundle) {
-      for (const file of Object.values(bundle)) {
-        const body = Buffer.from(file.type === 'chunk' ? file.code : file.source);
-        for (const [ending, source] of Object.entries(compressedForms(file.fileName, body) ?? {})) {
-          this.emitFile({ type: 'asset', fileName: file.fileName + ending, source });
-        }
+    async writeBundle({ dir = '' }, bundle) {
+      for (const name of Object.keys(bundle)) {
+        const file = join(dir, name);
+        const forms = compressedForms(name, await readFile(file));
+        for (const [ending, body] of Object.entries(forms ?? {})) await writeFile(file + ending, body);
       }
     },
   };

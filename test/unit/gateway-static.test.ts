@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
@@ -59,5 +59,17 @@ describe('the browser app in memory', () => {
       expect(get(path, accepted).coding, `${path} ${accepted}`).to.equal(undefined);
     }
     expect(Buffer.from(get('/assets/app-1a2b.js', '').body).toString()).to.equal(SCRIPT);
+  });
+
+  it('is compressed from what the build has written, file by file', async () => {
+    const files = await readdir('dist/dashboard', { recursive: true });
+    const coded = files.filter((file) => file.endsWith('.br'));
+    expect(coded.length).to.be.greaterThan(5);
+    for (const file of coded) {
+      const plain = await readFile(join('dist/dashboard', file.slice(0, -3)));
+      expect(brotliDecompressSync(await readFile(join('dist/dashboard', file))).equals(plain), file).to.equal(true);
+      const gzip = await readFile(join('dist/dashboard', file.replace(/br$/, 'gz')));
+      expect(gunzipSync(gzip).equals(plain), file).to.equal(true);
+    }
   });
 });
