@@ -19,12 +19,12 @@ import { type OnRefused, Publishing } from './ingest/publishing.ts';
 import { Receipts } from './ingest/receipts.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
 import type { Arrival } from './listeners/listener.ts';
-import { type EntrancesOptions, type ListenerPorts, MqttListeners } from './listeners/mqtt-listeners.ts';
+import { type ListenerPorts, MqttListeners, type MqttListenersOptions } from './listeners/mqtt-listeners.ts';
 import { FramedSocket } from './mqtt/framed-socket.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Subscribers } from './sessions/subscribers.ts';
 
-export interface BrokerOptions extends EntrancesOptions {
+export interface BrokerOptions extends MqttListenersOptions {
   readonly queue: Queue;
   readonly registry: RegistryView;
   readonly log: Logger;
@@ -34,7 +34,7 @@ export interface BrokerOptions extends EntrancesOptions {
   readonly onRefused?: OnRefused;
   /** Where refused publishes are counted, by reason. */
   readonly metrics?: Metrics;
-  /** Shared by all entrances of a process. Absent: its own. */
+  /** Shared by everything that takes publishes in a process. Absent: its own. */
   readonly receipts?: Receipts;
 }
 
@@ -54,13 +54,13 @@ export class Broker implements Part {
   private readonly limits: BrokerLimits;
   private readonly counts = newCounters();
   private readonly sessions: Sessions;
-  private readonly gates = new Set<FramedSocket>();
+  private readonly sockets = new Set<FramedSocket>();
   private readonly budget: MemoryBudget;
   private readonly addresses: Addresses;
   private readonly rights: Rights;
   private batcher: PublishBatcher | undefined;
   private aedes: Aedes | undefined;
-  private entrances: MqttListeners | undefined;
+  private listeners: MqttListeners | undefined;
   private refusals: RefusedPublishes | undefined;
   private sweeper: NodeJS.Timeout | undefined;
   private unwatch: () => void = () => {};
@@ -93,7 +93,7 @@ export class Broker implements Part {
 
   /** How many seconds the TLS certificate still holds; undefined when there is none. */
   get certificateSecondsLeft(): number | undefined {
-    return this.entrances?.certificateSecondsLeft;
+    return this.listeners?.certificateSecondsLeft;
   }
 
   /** How many clients are let in at the moment. */
@@ -103,7 +103,7 @@ export class Broker implements Part {
 
   /** What the broker holds at the moment: all of it is bounded by its limits. */
   get held() {
-    return { ...this.budget.held, connections: this.gates.size, sessionsAsleep: this.sessions.store.asleep };
+    return { ...this.budget.held, connections: this.sockets.size, sessionsAsleep: this.sessions.store.asleep };
   }
 
   /** Which connected session hears which sensor's commands: what downlink sends through. */
@@ -121,7 +121,7 @@ export class Broker implements Part {
     const { host, queue, registry, log, metrics } = this.options;
     const batcher = new PublishBatcher(queue, this.limits, this.counts, log, metrics);
     const aedes = await this.createAedes(batcher);
-    const entrances = new MqttListeners(this.options, {
+    const listeners = new MqttListeners(this.options, {
       addresses: this.addresses,
       counters: this.counts,
       log,
@@ -130,9 +130,9 @@ export class Broker implements Part {
     });
     this.batcher = batcher;
     this.aedes = aedes;
-    this.entrances = entrances;
+    this.listeners = listeners;
     try {
-      this.bound = await entrances.listen();
+      this.bound = await listeners.listen();
       this.listening = true;
     } catch (error) {
       await this.release();
@@ -152,9 +152,9 @@ export class Broker implements Part {
    * What the queue has not confirmed by then is given up without an acknowledgement.
    */
   async stop(deadlineMs: number): Promise<void> {
-    this.entrances?.close();
+    this.listeners?.close();
     this.listening = false;
-    for (const framedSocket of this.gates) framedSocket.freeze();
+    for (const framedSocket of this.sockets) framedSocket.freeze();
     await this.batcher?.drain(deadlineMs * DRAIN_SHARE);
     await this.release();
   }
@@ -176,11 +176,11 @@ export class Broker implements Part {
   /** Gives closed clients a moment to read their last acknowledgements. */
   private async farewell(): Promise<void> {
     const end = performance.now() + SWEEP_MS;
-    while (this.gates.size > 0 && performance.now() < end) {
+    while (this.sockets.size > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    for (const framedSocket of this.gates) framedSocket.cut();
-    this.gates.clear();
+    for (const framedSocket of this.sockets) framedSocket.cut();
+    this.sockets.clear();
   }
 
   private async createAedes(batcher: PublishBatcher): Promise<Aedes> {
@@ -235,9 +235,9 @@ export class Broker implements Part {
   private welcome(arrival: Arrival, aedes: Aedes, batcher: PublishBatcher): void {
     const { limits, budget } = this;
     const framedSocket = new FramedSocket(arrival, { limits, budget, counters: this.counts, shut: () => batcher.shut });
-    this.gates.add(framedSocket);
+    this.sockets.add(framedSocket);
     const client = aedes.handle(framedSocket);
-    arrival.wire.once('close', () => this.gates.delete(framedSocket));
+    arrival.wire.once('close', () => this.sockets.delete(framedSocket));
     framedSocket.once('close', () => this.sessions.gone(client));
   }
 

@@ -7,7 +7,7 @@ import { Certificate, type CertificateFiles } from './certificate.ts';
 import { type Arrival, type Entrance, TcpEntrance, TlsEntrance } from './listener.ts';
 import { WebSocketEntrance } from './web-socket.ts';
 
-export interface EntrancesOptions {
+export interface MqttListenersOptions {
   readonly host: string;
   /** 0 picks a free port, of this and of the others. */
   readonly port: number;
@@ -39,12 +39,12 @@ export interface ListenerPorts {
 
 /** Every port that clients connect to, and the certificate that those with TLS show. */
 export class MqttListeners {
-  private readonly options: EntrancesOptions;
+  private readonly options: MqttListenersOptions;
   private readonly parts: Parts;
   private readonly open: Entrance[] = [];
   private certificate: Certificate | undefined;
 
-  constructor(options: EntrancesOptions, parts: Parts) {
+  constructor(options: MqttListenersOptions, parts: Parts) {
     this.options = options;
     this.parts = parts;
   }

@@ -22,7 +22,7 @@ export interface SourcesOptions {
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly patience?: SourcePatience;
-  /** Shared by all entrances of a process. Absent: its own. */
+  /** Shared by everything that takes publishes in a process. Absent: its own. */
   readonly receipts?: Receipts;
 }
 
