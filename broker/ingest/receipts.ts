@@ -108,7 +108,7 @@ export class Receipts {
       this.counts.shared += 1;
       return this.shared;
     }
-    // It may have had receipts of the shared row: its own go on behind them.
+    // It may have had receipts of the shared row, or have been forgotten: its own go on behind them.
     const entry = { ...this.shared, farm, sensor };
     this.entries[place] = entry;
     const sensors = this.farms.get(farm) ?? new Map<string, SensorReceipt>();
@@ -126,6 +126,8 @@ export class Receipts {
       const sensors = this.farms.get(entry.farm);
       sensors?.delete(entry.sensor);
       if (sensors?.size === 0) this.farms.delete(entry.farm);
+      // When the clock is set back a little and it comes again, its receipts still go on behind this one.
+      this.shared.last = Math.max(this.shared.last, entry.last);
       return place;
     }
     return undefined;

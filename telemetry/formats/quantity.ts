@@ -86,7 +86,7 @@ const MOST_WORDS = 3;
 const LONG_HEX = 8;
 
 /** Of the time, ordinals, factors, and what follows the number of a version. */
-const NO_UNIT = /^(?:[ap]m|st|nd|rd|th|x|(?:[ab]|rc|alpha|beta|dev|pre|rev)\d?)$/i;
+const NO_UNIT = /^(?:[ap]\.?m|st|nd|rd|th|x|(?:[ab]|rc|alpha|beta|dev|pre|rev)\d?)$/i;
 const NETWORK = /^[2-5]G$/;
 
 const LETTER = String.raw`[\p{L}%‰°º℃℉]`;
