@@ -8,8 +8,9 @@ import type { Store } from './ports/store.ts';
 import type { SpooledQueue } from './spool/spool.ts';
 
 /**
- * The one place that turns a URL into an adapter, and loads it: who runs on servers has no use for the embedded ones' libraries, and the other way round.
- * `disks` are those that the process keeps files on: embedded adapters leave room there.
+ * The one place that turns a URL into an adapter. It loads only the adapter in use: an installation with RabbitMQ and
+ * InfluxDB does not need the libraries of the embedded adapters, and the other way round. `disks` are the file systems
+ * that the process keeps files on: embedded adapters leave a reserve free there.
  */
 
 /** Opens the queue at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with QueueUnavailable. */
@@ -40,7 +41,10 @@ export async function openSpooledQueue(
   return await openSpool({ dir: rest(spool), maxBytes, openFar: () => openQueue(url, disks), log, disks });
 }
 
-/** As `openLog`, but resolves at once: until it can be opened, every use rejects with LogUnavailable. */
+/**
+ * As `openLog`, but returns at once and opens the log when it can be reached. Until then every use rejects with
+ * LogUnavailable.
+ */
 export function openLogLate(url: string, name: string, limits: LogLimits, disks?: Disks): Log {
   return new LateLog(() => openLog(url, name, limits, disks));
 }

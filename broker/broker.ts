@@ -18,7 +18,7 @@ import { PublishBatcher } from './ingest/publish-batcher.ts';
 import { type OnRefused, Publishing } from './ingest/publishing.ts';
 import { Receipts } from './ingest/receipts.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
-import type { Arrival } from './listeners/listener.ts';
+import type { IncomingConnection } from './listeners/listener.ts';
 import { type ListenerPorts, MqttListeners, type MqttListenersOptions } from './listeners/mqtt-listeners.ts';
 import { FramedSocket } from './mqtt/framed-socket.ts';
 import { Sessions } from './sessions/sessions.ts';
@@ -34,19 +34,21 @@ export interface BrokerOptions extends MqttListenersOptions {
   readonly onRefused?: OnRefused;
   /** Where refused publishes are counted, by reason. */
   readonly metrics?: Metrics;
-  /** Shared by everything that takes publishes in a process. Absent: its own. */
+  /** Gives the times of receipt, shared by all parts of a process that take publishes. Absent: the broker makes its own. */
   readonly receipts?: Receipts;
 }
 
 const SWEEP_MS = 100;
-/** Of the time to stop in, the part that may go into waiting for the queue. */
+/** The share of the time for stopping that may be spent on waiting for the queue. */
 const DRAIN_SHARE = 0.7;
 
 /**
- * The MQTT broker: lets in who the registry knows, takes their publishes, and acknowledges each after the queue has confirmed it.
+ * The MQTT broker. It lets in the clients that the registry knows, takes their publishes, and acknowledges each publish
+ * after the queue has confirmed it.
  *
- * A publish goes socket → `FramedSocket` (whole packets, bounds) → the MQTT library → `Publishing` (rights) → `PublishBatcher` → queue,
- * and its acknowledgement back through `Session` (order) → library → framed socket → socket.
+ * A publish with QoS 0 or 1 goes socket → `FramedSocket` (whole packets, bounds) → `Publishing` (rights) →
+ * `PublishBatcher` → queue. Its PUBACK goes back through `Session` (order) → framed socket → socket. QoS 2 also
+ * passes through the MQTT library, both ways.
  */
 export class Broker implements Part {
   readonly name = 'broker';
@@ -91,7 +93,7 @@ export class Broker implements Part {
     return this.bound;
   }
 
-  /** How many seconds the TLS certificate still holds; undefined when there is none. */
+  /** How many seconds the TLS certificate is still valid; undefined when there is none. */
   get certificateSecondsLeft(): number | undefined {
     return this.listeners?.certificateSecondsLeft;
   }
@@ -101,12 +103,12 @@ export class Broker implements Part {
     return this.sessions.size;
   }
 
-  /** What the broker holds at the moment: all of it is bounded by its limits. */
+  /** How much the broker holds at the moment; `BrokerLimits` bounds all of it. */
   get held() {
     return { ...this.budget.held, connections: this.sockets.size, sessionsAsleep: this.sessions.store.asleep };
   }
 
-  /** Which connected session hears which sensor's commands: what downlink sends through. */
+  /** The connected sessions, by the sensors whose commands they subscribed to. The downlink sends through them. */
   get subscribers(): Subscribers {
     return this.sessions.subscribers;
   }
@@ -126,7 +128,7 @@ export class Broker implements Part {
       counters: this.counts,
       log,
       handshakeMs: this.limits.connectMs,
-      onArrival: (arrival) => this.welcome(arrival, aedes, batcher),
+      onArrival: (arrival) => this.accept(arrival, aedes, batcher),
     });
     this.batcher = batcher;
     this.aedes = aedes;
@@ -148,8 +150,9 @@ export class Broker implements Part {
   }
 
   /**
-   * Takes no more clients and packets, waits for the confirms under way, sends their acknowledgements, closes every client.
-   * What the queue has not confirmed by then is given up without an acknowledgement.
+   * Takes no more clients and packets, waits for the queue to confirm what is on its way, sends the acknowledgements,
+   * and closes every client. Publishes that the queue has not confirmed by then are given up without an
+   * acknowledgement.
    */
   async stop(deadlineMs: number): Promise<void> {
     this.listeners?.close();
@@ -163,18 +166,18 @@ export class Broker implements Part {
     this.unwatch();
     clearInterval(this.sweeper);
     const { aedes, batcher } = this;
-    // Acknowledgements are written within a turn of the loop after their confirm.
+    // Acknowledgements are written at most one turn of the event loop after their confirm.
     for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
     if (aedes) await new Promise<void>((resolve) => aedes.close(resolve));
-    await this.farewell();
+    await this.waitForCloses();
     await batcher?.drain(SWEEP_MS);
     batcher?.close();
     await this.refusals?.stop();
     this.sessions.clear();
   }
 
-  /** Gives closed clients a moment to read their last acknowledgements. */
-  private async farewell(): Promise<void> {
+  /** Gives closed clients up to `SWEEP_MS` to read their last acknowledgements, then cuts their sockets. */
+  private async waitForCloses(): Promise<void> {
     const end = performance.now() + SWEEP_MS;
     while (this.sockets.size > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -214,7 +217,7 @@ export class Broker implements Part {
     const aedes = await Aedes.createBroker({
       persistence: sessions.store,
       connectTimeout: limits.connectMs,
-      // The framed socket holds packets back until the client is let in, so none is ever queued here.
+      // The framed socket holds packets back until the client is let in, so the library never has to queue one.
       queueLimit: 1,
       preConnect: admission.preConnect,
       authenticate: admission.authenticate,
@@ -226,13 +229,13 @@ export class Broker implements Part {
     aedes.on('clientReady', (client) => sessions.ready(client, publishing.take));
     aedes.on('subscribe', (subscriptions, client) => sessions.subscribed(client, subscriptions));
     aedes.on('unsubscribe', (topics, client) => sessions.unsubscribed(client, topics));
-    // Its own types leave this event out, and unheard it would end the process.
+    // The library's types leave the `error` event out. Without a listener that event would end the process.
     const emitter: EventEmitter = aedes;
     emitter.on('error', (error: unknown) => log.error({ event: 'mqtt_error' }, explain(error)));
     return aedes;
   }
 
-  private welcome(arrival: Arrival, aedes: Aedes, batcher: PublishBatcher): void {
+  private accept(arrival: IncomingConnection, aedes: Aedes, batcher: PublishBatcher): void {
     const { limits, budget } = this;
     const framedSocket = new FramedSocket(arrival, { limits, budget, counters: this.counts, shut: () => batcher.shut });
     this.sockets.add(framedSocket);

@@ -5,19 +5,19 @@ export interface BrokerCounters {
   /** Clients let in. */
   accepted: number;
   refusedCredentials: number;
-  /** Answers to wrong credentials that were delayed because their address had too many. */
+  /** Refusals of wrong credentials that were sent late, because their address had too many. */
   slowedCredentials: number;
   /** TLS handshakes that failed, and client certificates that the CA has not signed. */
   refusedTls: number;
   /** Client ids and wills that were refused. */
   refusedConnect: number;
-  /** Answered CONNACK 3 because the queue refuses. */
+  /** Clients answered CONNACK 3 because the queue refuses. */
   refusedUnavailable: number;
   /** Sockets closed because there were too many, in all or from one address. */
   refusedConnections: number;
   /** Clients closed for a packet over the limit. */
   oversize: number;
-  /** Clients closed for bytes that are not MQTT, or texts with control characters. */
+  /** Clients closed for bytes that are not MQTT 3.1.1, control characters in texts, or too many open QoS 2 publishes. */
   malformed: number;
   /** Clients closed because too many bytes were waiting. */
   closedOverMemory: number;
@@ -25,9 +25,9 @@ export interface BrokerCounters {
   closedHeld: number;
   /** Clients closed because they were silent for one and a half times their keepalive. */
   closedSilent: number;
-  /** Clients closed because they published again and again what they have no right to. */
+  /** Clients closed because they published too often to topics that they have no right to. */
   closedOffenders: number;
-  /** Times that a client was not read because its sensor publishes more than its rate. */
+  /** Times that a client's socket was not read, because its sensor publishes faster than its rate. */
   slowed: number;
   /** Clients closed because the registry no longer lets them in. */
   closedRevoked: number;
@@ -40,10 +40,10 @@ export interface BrokerCounters {
   tooManySensors: number;
   /** Refused publishes that were not kept as dead letters. */
   refusedUnkept: number;
-  /** Sessions of clients that were away, ended because there were too many, or for too long. */
+  /** Sessions of absent clients that were ended: too many, absent too long, or no longer allowed by the registry. */
   sessionsDropped: number;
   droppedQos0: number;
-  /** Publishes given up without PUBACK; their publishers were closed and will send them again. */
+  /** Publishes given up without PUBACK. Their clients were closed and will send them again. */
   givenUp: number;
   queueFailures: number;
 }

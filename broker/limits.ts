@@ -1,8 +1,8 @@
-/** Every bound of the broker. What happens at each is written beside it; all of it is counted. */
+/** Every bound of the broker. What happens at each is written beside it; most of it is counted. */
 export interface BrokerLimits {
   /** Most connections. One more is closed before a byte of it is read. */
   readonly connections: number;
-  /** Most connections from one address, or one network of IPv6 (/64). One more is closed as well. */
+  /** Most connections from one address or one IPv6 network (/64). One more is closed in the same way. */
   readonly connectionsPerAddress: number;
   /** Most connections while the queue refuses. One more is answered CONNACK 3, server unavailable. */
   readonly connectionsWhileShut: number;
@@ -14,26 +14,29 @@ export interface BrokerLimits {
   readonly willBytes: number;
   /** Most publishes of one client between the socket and the queue's confirm. At the bound its socket is not read. */
   readonly clientPublishes: number;
-  /** Most publishes of all clients between the sockets and the queue's confirms, and their bytes. At the bound no socket is read. */
+  /** Most publishes of all clients between the sockets and the queue's confirms, and their bytes. At a bound they wait. */
   readonly publishes: number;
   readonly publishBytes: number;
-  /** Most bytes read from sockets that wait in front of the two bounds above. A client that brings more, and has some waiting, is closed. */
+  /**
+   * Most bytes of all clients that were read but still wait for room in the two bounds above. Above it a client that
+   * sends more is closed, unless it has 4 KiB or less waiting itself.
+   */
   readonly waitingBytes: number;
-  /** One queue message is made of this many publishes, or these bytes, or after this time. */
+  /** A batch is sent to the queue when it has this many publishes, or this many bytes, or is this old (ms). */
   readonly batchPublishes: number;
   readonly batchBytes: number;
   readonly batchMs: number;
-  /** Most queue messages without their confirm. At the bound batches grow instead. */
+  /** Most batches that the queue has not confirmed yet. At the bound further batches wait in the broker. */
   readonly batches: number;
-  /** A socket that sent no CONNECT for so long is closed; so is one whose TLS or WebSocket handshake takes longer. */
+  /** A socket that sent no CONNECT for so long (ms) is closed; also one with a longer TLS or WebSocket handshake. */
   readonly connectMs: number;
-  /** A publisher whose publish is not confirmed for half its keepalive is closed; also after this time, for long keepalives and none. */
+  /** A client is closed when its publish is unconfirmed for half its keepalive, or for this time (ms) if that is shorter. */
   readonly holdMs: number;
   /** Most sessions (clean=0) kept for clients that are away. One more ends the one that has been away longest. */
   readonly sessions: number;
-  /** The same for one sensor or bridge, whatever client ids it uses. */
+  /** The same for one sensor or bridge, over all its client ids. */
   readonly sessionsPerIdentity: number;
-  /** A session whose client stays away for so long ends. */
+  /** A session ends when its client stays away for so long, ms. */
   readonly sessionMs: number;
   /** Most subscriptions of one session. One more is answered 128, failure. */
   readonly sessionSubscriptions: number;
@@ -41,13 +44,13 @@ export interface BrokerLimits {
   readonly sessionCommands: number;
   /** Most QoS 2 publishes of one session without their PUBREL. A client that begins one more is closed. */
   readonly sessionQos2: number;
-  /** Most publishes a minute that a sensor has no right to. At one more it is closed, and again at the next. */
+  /** Most publishes a minute that a sensor has no right to. Each further one in that minute closes its connection. */
   readonly refusedPublishes: number;
-  /** Most sensors of a farm that bridges bring and nobody registered. The publishes of one more are refused. */
+  /** Most unregistered sensors of a farm that its bridges may publish for. Publishes of one more are refused. */
   readonly unregisteredSensors: number;
-  /** How far the times of receipt of one sensor may run ahead of the clock, ms, when it publishes more than one message a millisecond. At the bound its publishes are held. */
+  /** How far the receipts of a fast sensor may run ahead of the clock, ms. At the bound its publishes are held. */
   readonly aheadMs: number;
-  /** Most sensors whose last time of receipt is remembered. Beyond it the one that was quiet longest is forgotten; of those that are all ahead of the clock none is, and further ones share a row of times. */
+  /** Most sensors whose last receipt is remembered. One more takes the place of another, or shares a sequence of receipts. */
   readonly receiptSensors: number;
 }
 

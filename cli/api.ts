@@ -7,17 +7,20 @@ const DEADLINE_MS = 60_000;
 
 export interface ApiCall {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Sent as JSON, `{}` when left out of a call that changes something; bytes and text are sent as they are. */
+  /** An object is sent as JSON, bytes and text as they are. Default: `{}`, and nothing with GET. */
   readonly body?: object | string | Uint8Array;
-  /** The body's, `application/json` unless told. */
+  /** Content type of the body; default: `application/json`. */
   readonly contentType?: string;
-  /** Ends the call. */
+  /** Aborts the call. */
   readonly signal?: AbortSignal;
 }
 
 const problem = z.object({ code: z.string(), title: z.string(), detail: z.string().optional() });
 
-/** The HTTP interface of a running Loam, for commands: `LOAM_URL` says where it is, `LOAM_TOKEN` or the data folder's token lets them in. */
+/**
+ * The HTTP interface of a running Loam, for commands. `LOAM_URL` is its address; `LOAM_TOKEN` or the token in the data
+ * folder signs the command in.
+ */
 export class Api {
   private readonly base: string;
   private readonly token: string;
@@ -27,18 +30,19 @@ export class Api {
     this.token = token;
   }
 
-  /** Rejects with ConfigInvalid when there is no token to show. Nothing is sent yet. */
+  /** Rejects with ConfigInvalid when there is no token. Sends nothing yet. */
   static async open(config: Config): Promise<Api> {
     return new Api(config.url.replace(/\/$/, ''), await commandToken(config));
   }
 
   /**
-   * Calls `path` (`/api/…`, its parts percent-encoded) and resolves with the answer's JSON as `schema` reads it; an answer without a body is `undefined`.
-   * Rejects with ConfigInvalid when nothing answers there or the token is not taken, with ApiRefused for any other refusal
-   * and for an answer that is not as described.
+   * Calls `path` (`/api/…`, its parts percent-encoded) and resolves with the answer's JSON as `schema` reads it; an
+   * answer without a body is `undefined`.
+   * Rejects with ConfigInvalid when nothing answers there or the token is not accepted. Rejects with ApiRefused for any
+   * other refusal and for an answer that does not fit `schema`.
    */
   async call<T>(path: string, schema: z.ZodType<T>, call: ApiCall = {}): Promise<T> {
-    const answer = await this.send(path, { ...call, signal: timely(call.signal) });
+    const answer = await this.send(path, { ...call, signal: withTimeout(call.signal) });
     const text = await answer.text();
     let value: unknown;
     try {
@@ -51,13 +55,13 @@ export class Api {
     return parsed.data;
   }
 
-  /** As `call`, for an answer that is read piece by piece and may take as long as it likes. */
+  /** Like `call`, for an answer that is read piece by piece. It has no time-out. */
   async stream(path: string, call: ApiCall = {}): Promise<ReadableStream<Uint8Array>> {
     const { body } = await this.send(path, call);
     return body ?? new ReadableStream({ start: (controller) => controller.close() });
   }
 
-  /** Where the gateway shows readings live, and the token that lets a client in. */
+  /** The WebSocket address of the gateway's live readings, and the token that signs a client in. */
   live(): { address: string; token: string } {
     return { address: `${this.base.replace(/^http/, 'ws')}/ws`, token: this.token };
   }
@@ -75,7 +79,7 @@ export class Api {
     try {
       answer = await fetch(`${this.base}${path}`, init);
     } catch (cause) {
-      // Its own deadline says no more than that nobody answers; another's end is its caller's.
+      // The time-out of `call` only means that nothing answers. An abort by the caller is passed on as it is.
       if (!(cause instanceof Error && cause.name === 'TimeoutError')) signal?.throwIfAborted();
       throw new ConfigInvalid(
         'LOAM_URL',
@@ -88,7 +92,7 @@ export class Api {
   }
 
   private async refusal(answer: Response): Promise<ConfigInvalid | ApiRefused> {
-    // A proxy in between answers with a page of its own: then only the status is known.
+    // A proxy in between may answer with a page of its own: then only the status is known.
     const parsed = problem.safeParse(await answer.json().catch(() => undefined));
     const { status } = answer;
     const { code, title, detail } = parsed.data ?? { code: `http-${status}`, title: `it answered ${status}` };
@@ -110,7 +114,7 @@ export class Api {
   }
 }
 
-function timely(signal: AbortSignal | undefined): AbortSignal {
+function withTimeout(signal: AbortSignal | undefined): AbortSignal {
   const late = AbortSignal.timeout(DEADLINE_MS);
   return signal ? AbortSignal.any([signal, late]) : late;
 }

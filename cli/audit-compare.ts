@@ -1,4 +1,4 @@
-/** A reading that somebody was told is kept. `ts` is Unix ms. */
+/** A reading that was acknowledged, so that Loam must have it. `ts` is Unix ms. */
 export interface AuditedPromise {
   readonly farm: string;
   readonly sensor: string;
@@ -15,22 +15,22 @@ export interface Stored {
 export interface Audit {
   readonly sensors: number;
   readonly promised: number;
-  /** Promised, and there with their time and their number. */
+  /** Promised readings that are stored with their time and their number. */
   readonly found: number;
   readonly missing: number;
-  /** Numbers that are there more than once, counted by how often too many. */
+  /** How many copies are too many, of all sequence numbers that are stored more than once. */
   readonly duplicates: number;
-  /** There, but never promised: sent, stored, and the acknowledgement did not arrive before the end. */
+  /** Stored but never promised: their acknowledgement did not arrive before the end of the load test. */
   readonly unpromised: number;
-  /** The first of the missing, for a person to look at. */
+  /** The first missing readings, for a person to look at. */
   readonly examples: readonly AuditedPromise[];
 }
 
 const MOST_EXAMPLES = 10;
 
 /**
- * Compares what was promised with what is stored. `stored` gives a sensor's values of the metric `seq` with from <= ts < to;
- * rejects with what it rejects with.
+ * Compares the promised readings with the stored ones. Rejects when `promises` or `stored` fails, with the same error.
+ * `stored` gives a sensor's values of the metric `seq` with from <= ts < to.
  */
 export async function compare(
   promises: AsyncIterable<AuditedPromise>,
@@ -64,7 +64,7 @@ export async function compare(
 interface SensorPromises {
   readonly farm: string;
   readonly sensor: string;
-  /** When each number's reading was of. */
+  /** The time of the reading with each sequence number, Unix ms. */
   readonly times: Map<number, number>;
 }
 

@@ -8,8 +8,9 @@ import { type Audit, type AuditedPromise, compare, type Stored } from './audit-c
 import { type Options, settingsOf, text } from './options.ts';
 
 /**
- * `loam audit FILE`: compares the acknowledged readings that a load test wrote down with what a running Loam has stored.
- * Exits with 0 when all are there once, with 1 when one is missing or there twice.
+ * `loam audit FILE`: compares the acknowledged readings that a load test wrote down with what a running Loam has
+ * stored.
+ * Exits with 0 when every reading is stored once, with 1 when one is missing or stored twice.
  */
 export async function auditCommand(file: string, options: Options): Promise<void> {
   const api = await Api.open(settingsOf(options));
@@ -21,7 +22,10 @@ export async function auditCommand(file: string, options: Options): Promise<void
   process.exitCode = audit.missing === 0 && audit.duplicates === 0 ? 0 : 1;
 }
 
-/** The time, Unix ms, that `--since` means: an ISO 8601 time, Unix ms, or a span before `now` such as `10m`, `2h`, `3d`. Throws ConfigInvalid. */
+/**
+ * The time, Unix ms, that `--since` means: an ISO 8601 time, Unix ms, or a span before `now` such as `10m`, `2h`, `3d`.
+ * Throws ConfigInvalid.
+ */
 export function since(given: string | undefined, now: number): number {
   if (given === undefined) return 0;
   const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(given) ?? [];

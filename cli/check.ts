@@ -53,7 +53,7 @@ async function checkPort(
   url: string,
   open: () => Promise<{ close(): Promise<void> }>,
 ): Promise<string> {
-  // Its files belong to one process, which may well be running now.
+  // The files of an embedded adapter belong to one process, which may be running now: so they are not opened.
   if (isEmbedded(url)) return `${url} is embedded`;
   const port = await opened(setting, url, open);
   await port.close();

@@ -26,11 +26,13 @@ const page = z.object({
 });
 type ListedLetter = z.infer<typeof letter>;
 
-/** A list on a terminal, and what one call of replay or discard takes in, ends here. */
+/** Most letters that one `replay --all` or `discard --all` takes. */
 const MOST = 1_000_000;
 const PAGE = 200;
 
-/** `loam dead list`: one line a letter, newest first: number, time, farm, sensor, reason, state, explanation. */
+/**
+ * `loam dead list`: a line per letter, newest first per farm: offset, time, farm, sensor, reason, state, explanation.
+ */
 export async function listDead(options: Options): Promise<void> {
   const api = await Api.open(settingsOf(options));
   let shown = 0;
@@ -40,7 +42,7 @@ export async function listDead(options: Options): Promise<void> {
   }
   const warnings = new Set<string>();
   const places = await placesOf(api, options);
-  if (text(options, 'farm') === undefined && options.nobodys !== true) places.push(NOBODYS);
+  if (text(options, 'farm') === undefined && options.nobodys !== true) places.push(WITHOUT_FARM);
   for (const place of places) {
     for await (const { letters, log } of pagesOf(api, place, options, limit)) {
       if (log.warning !== null) warnings.add(log.warning);
@@ -84,7 +86,7 @@ export async function showDead(offset: string, options: Options): Promise<void> 
   process.stdout.write(`${one.payload}\n`);
 }
 
-/** `loam dead replay`: puts letters back into the queue, one by one or all that fit. */
+/** `loam dead replay`: puts letters back into the queue: those named, or with --all every open one that fits. */
 export async function replayDead(offsets: readonly string[], options: Options): Promise<void> {
   await actOn(offsets, options, 'replay', 'replayed; what still cannot be read comes back: loam dead list');
 }
@@ -123,7 +125,7 @@ async function actOn(
   }
 }
 
-/** Of many letters, one that somebody else was quicker with, or that cannot be replayed, holds up none of the others. */
+/** With --all, a letter that cannot be replayed or that somebody else settled first does not hold up the others. */
 function sayConflict(error: unknown): void {
   if (!(error instanceof ApiRefused) || error.problem !== 'conflict') throw error;
   process.stderr.write(`${error.message}\n`);
@@ -134,22 +136,28 @@ interface LetterPlace {
   readonly path: string;
 }
 
-const NOBODYS: LetterPlace = { name: '-', path: '/api/dead-letters' };
+const WITHOUT_FARM: LetterPlace = { name: '-', path: '/api/dead-letters' };
 
 function ofFarm(id: string): LetterPlace {
   return { name: id, path: `/api/farms/${encodeURIComponent(id)}/dead-letters` };
 }
 
-/** The farm that was named, or every one that the token is admin of, and what is nobody's. */
+/**
+ * The places to look for letters in: with --nobodys that of no farm, with --farm that farm, else every farm that the
+ * token is admin of.
+ */
 async function placesOf(api: Api, options: Options): Promise<LetterPlace[]> {
-  if (options.nobodys === true) return [NOBODYS];
+  if (options.nobodys === true) return [WITHOUT_FARM];
   const given = text(options, 'farm');
   if (given !== undefined) return [ofFarm(given)];
   const all = (await api.call('/api/farms', farms)).farms;
   return all.filter(({ role }) => role === 'admin').map(({ id }) => ofFarm(id));
 }
 
-/** Where a letter's number is looked up: a number alone does not say whose letter it is, but with one farm there is no doubt. */
+/**
+ * The place of a letter that is named by its offset. Rejects with ConfigInvalid when there are several farms: the
+ * offset does not say which of them its letter belongs to.
+ */
 async function onePlace(api: Api, options: Options): Promise<LetterPlace> {
   const [place, ...more] = await placesOf(api, options);
   if (place && more.length === 0) return place;

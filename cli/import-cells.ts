@@ -1,7 +1,7 @@
 import { isShownTwice } from '../telemetry/calendar.ts';
 import { namesZone, readTime } from '../telemetry/clock.ts';
 
-/** Longer cells are neither times nor numbers; no pattern looks at them. */
+/** Longer cells are neither times nor numbers: no pattern is tried on them. */
 const MOST_CELL = 64;
 
 /** The parts of a time that `--time-format` may name. */
@@ -17,8 +17,9 @@ const PARTS: Readonly<Record<string, string>> = {
 export type ReadCell = (cell: string) => number | undefined;
 
 /**
- * Reads a time cell as Unix ms: a number of ms or of seconds, a date of ISO 8601 (in `zone` where it names none), or what `format` says,
- * such as `DD.MM.YYYY HH:mm`. Undefined when it is no time. Throws Error when the format names no day.
+ * Returns a function that reads a time cell as Unix ms: a number of ms or of seconds, a date of ISO 8601 (in `zone` if
+ * it names none), or what `format` says, such as `DD.MM.YYYY HH:mm`. That function returns undefined for any other
+ * cell. Throws Error when the format lacks year, month or day.
  */
 export function timeReader(zone: string, format?: string): ReadCell {
   if (format === undefined)
@@ -40,7 +41,8 @@ export function timeReader(zone: string, format?: string): ReadCell {
 }
 
 /**
- * Whether the clocks of `zone` show twice what a time cell says, and it does not say which is meant. `ts` is what `timeReader` made of it.
+ * Returns a function that says whether a time cell is ambiguous: the clocks of `zone` showed its time twice, and the
+ * cell does not say which of the two is meant. `ts` is the cell as `timeReader` read it.
  */
 export function twiceReader(zone: string, format?: string): (cell: string, ts: number) => boolean {
   return (cell, ts) => {
@@ -53,12 +55,12 @@ function isPlain(cell: string): boolean {
   return /^-?\d+(?:\.\d+)?$/.test(cell);
 }
 
-/** Reads a number; with `comma` its decimals begin with one. Undefined when it is none. */
+/** Returns a reader of number cells: undefined for any other cell. With `comma` the decimals follow a comma. */
 export function numberReader(comma: boolean): ReadCell {
   return (cell) => {
     if (cell.length > MOST_CELL) return undefined;
     const text = comma ? cell.replace(',', '.') : cell;
-    // A digit can belong to one part only: the pattern takes no longer than its text is long.
+    // Each digit can match one part of the pattern only: so the time to match grows only with the length of the text.
     return /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
   };
 }

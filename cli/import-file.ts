@@ -5,7 +5,7 @@ import { type CsvError, parse } from 'csv-parse';
 import { parse as parseText } from 'csv-parse/sync';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 
-/** A line of the file as its columns' texts by name; `undefined` columns: it cannot be read, `why` says so. */
+/** A line of the file: its texts by column name. `cells` is undefined when it cannot be read; `why` is the reason. */
 export interface CsvLine {
   readonly number: number;
   readonly cells: Readonly<Record<string, string>> | undefined;
@@ -18,14 +18,14 @@ const DELIMITERS = [';', '\t', ','];
 const MOST_HEADER = 64 * 1024;
 const MOST_RECORD = 1024 * 1024;
 
-/** What the file's first line says. */
+/** What the file's first line says, and the size of the file in bytes. */
 export interface CsvShape {
   readonly delimiter: string;
   readonly columns: readonly string[];
   readonly size: number;
 }
 
-/** Reads the file's first line: which character separates, and what the columns are called. Rejects with ConfigInvalid. */
+/** Reads the file's first line: which character separates columns, and their names. Rejects with ConfigInvalid. */
 export async function shapeOf(path: string, delimiter?: string): Promise<CsvShape> {
   let text: string;
   let size: number;
@@ -57,7 +57,7 @@ function columnsOf(header: string, delimiter: string): string[] {
   }
 }
 
-/** The lines after the first, one after another, as fast as they are taken. Lines that are no CSV come too, with the reason. */
+/** The lines after the first, read as fast as they are taken. A line that is no CSV comes too, with the reason. */
 export async function* linesOf(path: string, { delimiter }: CsvShape): AsyncGenerator<CsvLine> {
   const broken: CsvLine[] = [];
   const file = Readable.from(withLineFeeds(createReadStream(path, 'utf8')));
@@ -76,7 +76,7 @@ export async function* linesOf(path: string, { delimiter }: CsvShape): AsyncGene
     const number = Number(error?.lines ?? parser.info.lines);
     broken.push({ number, cells: undefined, why: explain(error), bytes: parser.info.bytes });
   });
-  // A file that can no longer be read must end the loop below.
+  // If the file can no longer be read, the loop below must end.
   file.on('error', (error) => parser.destroy(error));
   try {
     for await (const { record, info } of file.pipe(parser)) {
@@ -89,7 +89,7 @@ export async function* linesOf(path: string, { delimiter }: CsvShape): AsyncGene
   }
 }
 
-/** The same text with one character at the end of a line: inside quotes the parser would count CR LF as two lines. */
+/** The same text with LF in place of CR LF: inside quotes the parser would count CR LF as two lines. */
 async function* withLineFeeds(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   let held = '';
   for await (const chunk of chunks) {

@@ -10,7 +10,7 @@ import { type Options, text } from './options.ts';
 
 const farmsAnswer = z.object({ farms: z.array(z.object({ id: z.string(), timezone: z.string() })) });
 
-/** How a file is to be read, and what it is of. */
+/** How a file is read, and which sensor its readings are of. */
 export interface ImportPlan {
   readonly path: string;
   readonly shape: CsvShape;
@@ -19,16 +19,16 @@ export interface ImportPlan {
   /** The IANA zone of times that name none. */
   readonly zone: string;
   readonly time: string;
-  /** Columns and the names of their values. */
+  /** Column names, each with the metric it is mapped to. */
   readonly columns: ReadonlyMap<string, string>;
   readonly units: Readonly<Record<string, string>>;
   readonly readTime: ReadCell;
-  /** Whether the clocks showed twice what a time cell says, which was read as Unix ms. */
+  /** Whether the clocks showed a cell's time twice and the cell does not say which is meant. `ts` is its Unix ms. */
   readonly isTwice: (cell: string, ts: number) => boolean;
   readonly readNumber: ReadCell;
 }
 
-/** What a command's options ask for, of this file and this Loam. Rejects with ConfigInvalid when they cannot be. */
+/** The plan for this file and the running Loam. Rejects with ConfigInvalid when an option does not fit them. */
 export async function planOf(api: Api, path: string, options: Options): Promise<ImportPlan> {
   const shape = await shapeOf(path, delimiterOf(text(options, 'delimiter')));
   const farm = text(options, 'farm') ?? '';
@@ -53,7 +53,7 @@ export async function planOf(api: Api, path: string, options: Options): Promise<
   return { path, shape, sensor, farm, zone, time, columns, units, readTime, isTwice, readNumber };
 }
 
-/** Columns and the metrics they are mapped to: one of each for the other, or one value would overwrite the other. */
+/** Columns and the metrics they are mapped to. Each occurs only once, or one value would overwrite another. */
 function columnsOf(pairs: readonly [string, string][], shape: CsvShape): Map<string, string> {
   const columns = new Map<string, string>();
   const taken = new Map<string, string>();

@@ -2,7 +2,10 @@ import { ConfigInvalid } from '../core/errors.ts';
 import type { ImportPlan } from './import-plan.ts';
 import type { CsvRow, RefusedLine } from './import-rows.ts';
 
-/** Lines of a file that have a time of an earlier one. With more, what is held below would no longer fit: the file is refused as a whole. */
+/**
+ * Most lines that repeat the time of an earlier line. With more, the lines kept below would need too much memory, and
+ * the whole file is refused.
+ */
 const MOST_REPEATS = 100_000;
 const LEAST_BITS = 2 ** 16;
 const MOST_BITS = 2 ** 29;
@@ -10,12 +13,13 @@ const BITS_OF_A_BYTE = 8;
 const HASHES = 3;
 
 /**
- * The times that stand on more than one line of a file, each with a value of the same metric: of two such values one would overwrite the other.
- * A first reading of the whole file finds them, in whatever order its lines are, and within a memory that does not grow with it:
- * one bit in `bits` for each value. It may hold a time for repeated that is not, never the other way round.
+ * The times that are on more than one line of a file with a value of the same metric: one of two such values would
+ * overwrite the other. A first reading of the whole file finds them, whatever the order of its lines. A Bloom filter in
+ * `bits` keeps the memory limited: it sets three bits for each value. So a time may be taken for repeated though it is
+ * not, but never the other way round.
  */
 export class RepeatedTimes {
-  /** The last line that was looked at. */
+  /** The number of the last line that was read. */
   lastLine = 0;
   private readonly bits: Uint32Array;
   private readonly mask: number;
@@ -37,11 +41,11 @@ export class RepeatedTimes {
     return this.times.has(ts);
   }
 
-  /** Looks at one line. Throws ConfigInvalid when there are too many lines that have the time of another. */
+  /** Looks at one line. Throws ConfigInvalid when more than `MOST_REPEATS` lines have the time of an earlier line. */
   look([line, ts, values]: CsvRow): void {
     let isRepeat = false;
     for (const name of Object.keys(values)) if (this.mark(ts, this.columnOf(name))) isRepeat = true;
-    // A time outside of all before it is new for certain, whatever the bits say: nearly all files are in order.
+    // A time before or after all earlier ones is certainly new, whatever the bits say. Nearly all files are in order.
     const isNew = ts > this.latest || ts < this.earliest;
     this.latest = Math.max(this.latest, ts);
     this.earliest = Math.min(this.earliest, ts);
@@ -60,12 +64,12 @@ export class RepeatedTimes {
     return this.columns.size - 1;
   }
 
-  /** Whether all bits of a value's time and column were set; now they are. */
+  /** Sets the bits of a value's time and column. Returns whether all of them were set before. */
   private mark(ts: number, column: number): boolean {
     const low = ts >>> 0;
     const high = Math.floor(ts / 2 ** 32) ^ Math.imul(column + 1, 0x9e3779b1);
-    const first = mixed(low ^ mixed(high));
-    const step = mixed(first ^ mixed(low + 0x7f4a7c15)) | 1;
+    const first = mixBits(low ^ mixBits(high));
+    const step = mixBits(first ^ mixBits(low + 0x7f4a7c15)) | 1;
     let wasSet = true;
     for (let i = 0; i < HASHES; i++) {
       const at = (first + Math.imul(i, step)) & this.mask;
@@ -79,8 +83,8 @@ export class RepeatedTimes {
   }
 }
 
-/** Spreads 32 bits over all of them. */
-function mixed(given: number): number {
+/** Mixes 32 bits, so that every bit of the result depends on all of them. */
+function mixBits(given: number): number {
   let bits = given | 0;
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
@@ -88,15 +92,15 @@ function mixed(given: number): number {
 }
 
 /**
- * Knows a file in order that goes back in the hour which the clocks showed twice: what follows there is of the second of the two, though nothing in
- * its times says so.
+ * Recognises the second of the two hours that the clocks showed alike when they were put back. In a file in order of
+ * time, the times go back there: the lines that follow are of the second hour, although their times do not say so.
  */
 export class SecondHour {
   private before = Number.POSITIVE_INFINITY;
   private latest = Number.NEGATIVE_INFINITY;
   private isSecond = false;
 
-  /** Whether a line is of the second hour. `isTwice`: the clocks showed its time twice. To be asked of every line, in order. */
+  /** Whether a line is of the second hour. `isTwice`: the clocks showed its time twice. Call for all lines in order. */
   holds(ts: number, isTwice: boolean): boolean {
     if (!isTwice) {
       this.before = ts;
@@ -104,7 +108,7 @@ export class SecondHour {
       this.isSecond = false;
       return false;
     }
-    // In a file from the newest to the oldest every line goes back: that tells nothing.
+    // In a file from the newest to the oldest every line goes back in time, so going back says nothing.
     if (ts < this.latest && this.before < ts) this.isSecond = true;
     this.latest = Math.max(this.latest, ts);
     return this.isSecond;
@@ -116,7 +120,7 @@ interface HeldLine {
   readonly isTwice: boolean;
 }
 
-/** Lines with repeated times, until the whole file is read: which of them contradict each other is known only then. */
+/** Keeps lines with repeated times until the file is read: only then is it known which contradict each other. */
 export class HeldLines {
   private readonly plan: Pick<ImportPlan, 'time' | 'zone'>;
   private readonly byTime = new Map<number, HeldLine[]>();
@@ -132,7 +136,7 @@ export class HeldLines {
     else this.byTime.set(row[1], [{ row, isTwice }]);
   }
 
-  /** The held lines that say the same, or speak of different metrics; and the others, refused, in their order in the file. */
+  /** Returns the held lines that agree or have different metrics; refuses the others, in their order in the file. */
   settle(): { readonly rows: CsvRow[]; readonly refused: RefusedLine[] } {
     const rows: CsvRow[] = [];
     const refused: RefusedLine[] = [];
@@ -160,7 +164,10 @@ interface OtherLine {
   readonly name: string;
 }
 
-/** Of lines of one time, those that contradict another: their numbers, and which other line has which other value. */
+/**
+ * Finds the lines that contradict another one; `rows` are all of one time. Returns by line number one such other line,
+ * and the metric that differs.
+ */
 function contradictions(rows: readonly CsvRow[]): Map<number, OtherLine> {
   const others = new Map<number, OtherLine>();
   for (const name of new Set(rows.flatMap(([, , values]) => Object.keys(values)))) {

@@ -15,7 +15,7 @@ export const refusedLine = z.object({
 });
 export type RefusedLine = z.infer<typeof refusedLine>;
 
-/** A line as a row to send, or why not; undefined when it has no value in any of the columns. */
+/** A line as a row to send, or why it is refused; undefined when it has no value in any mapped column. */
 export function rowOf({ number: line, cells, why }: CsvLine, plan: ImportPlan): CsvRow | RefusedLine | undefined {
   if (!cells) return { line, path: 'line', reason: 'not_csv', explanation: why };
   const when = cells[plan.time] ?? '';

@@ -13,17 +13,17 @@ import { type Options, settingsOf, text } from './options.ts';
 
 const importAnswer = z.object({ accepted: z.number(), refused: z.array(refusedLine) });
 
-/** Lines sent at once. */
+/** Lines in one request. */
 const CHUNK = 2_000;
-/** Refused lines told on the terminal; `--report` has all of them. */
+/** Most refused lines that the terminal shows; `--report` has all of them. */
 const MOST_TOLD = 20;
 const RETRY_MS = 2_000;
-/** So long a gateway that says "not now" is waited for. */
+/** How long to retry while the gateway cannot take rows now (status 429 or 503). */
 const MOST_WAIT_MS = 10 * 60_000;
-/** Looking through a file of so many bytes takes seconds, and is told. */
+/** The first reading of a file larger than this (bytes) takes seconds, so the terminal says what is going on. */
 const LONG_FILE = 16 * 1024 ** 2;
 
-/** `loam import`: a CSV file of the past into the store, through a running Loam. Resolves with the exit code: 1 when a line was refused. */
+/** `loam import`: imports past readings from a CSV file. Resolves with the exit code: 1 when a line was refused. */
 export async function importCommand(path: string, options: Options): Promise<number> {
   const api = await Api.open(settingsOf(options));
   const plan = await planOf(api, path, options);
@@ -37,7 +37,7 @@ export async function importCommand(path: string, options: Options): Promise<num
   let rows: CsvRow[] = [];
   const send = async () => {
     if (rows.length === 0) return;
-    const answer = await sendPatiently(api, plan, rows, (why) => progress.waits(why));
+    const answer = await sendWithRetry(api, plan, rows, (why) => progress.waits(why));
     accepted += answer.accepted;
     for (const line of answer.refused) await report.add(line);
     rows = [];
@@ -49,7 +49,7 @@ export async function importCommand(path: string, options: Options): Promise<num
   try {
     for await (const line of linesOf(plan.path, plan.shape)) {
       if (line.number > repeated.lastLine) {
-        await report.add(grown(line.number));
+        await report.add(fileGrewRefusal(line.number));
         break;
       }
       const row = rowOf(line, plan);
@@ -77,7 +77,10 @@ export async function importCommand(path: string, options: Options): Promise<num
   return report.count > 0 ? 1 : 0;
 }
 
-/** A first reading of the whole file: of lines that contradict each other none may be sent, and the first is not known by itself. */
+/**
+ * Reads the whole file before anything is sent. Of lines that contradict each other none may be sent, and the first of
+ * them cannot be recognised alone.
+ */
 async function lookThrough(plan: ImportPlan): Promise<RepeatedTimes> {
   const repeated = new RepeatedTimes(plan.shape.size);
   for await (const line of linesOf(plan.path, plan.shape)) {
@@ -93,13 +96,13 @@ function ofSecondHour(line: number, { time, zone }: ImportPlan): RefusedLine {
   return { line, path: time, reason: 'double_time', explanation };
 }
 
-function grown(line: number): RefusedLine {
+function fileGrewRefusal(line: number): RefusedLine {
   const explanation = 'the file has grown meanwhile; this line and those after it were not taken: import it again';
   return { line, path: 'line', reason: 'file_grew', explanation };
 }
 
-/** Sends rows, again and again while the gateway says that it cannot now, or says nothing: twice is once. */
-async function sendPatiently(
+/** Sends rows, and retries while the gateway cannot take them. Rows that are sent twice are stored once. */
+async function sendWithRetry(
   api: Api,
   { farm, sensor, units }: ImportPlan,
   rows: readonly CsvRow[],
@@ -112,12 +115,17 @@ async function sendPatiently(
       return await api.call(path, importAnswer, { method: 'POST', body: { sensor, units, rows } });
     } catch (error) {
       const refused = error instanceof ApiRefused && (error.status === 503 || error.status === 429);
-      const silent = error instanceof DOMException && error.name === 'TimeoutError';
+      const silent = isTimeout(error) || (error instanceof ConfigInvalid && isTimeout(error.cause));
       if (!(refused || silent) || performance.now() > until) throw error;
       onWait(explain(error));
       await pause(RETRY_MS);
     }
   }
+}
+
+/** Whether the gateway did not answer in time: it is there, or the connection would have been refused. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'TimeoutError';
 }
 
 /** Refused lines: the first ones on the terminal, all of them in a file when one was named. */
@@ -136,7 +144,7 @@ class Report {
       out.on('close', resolve);
       out.on('error', (cause) => reject(new ConfigInvalid('--report', `--report: ${explain(cause)}`, { cause })));
     });
-    // It is awaited at the end; until then a rejection is nobody's.
+    // `end` awaits this promise. Before that, a rejection must not count as unhandled.
     this.written.catch(() => {});
     file.pipe(out);
     this.file = file;
@@ -160,7 +168,7 @@ class Report {
 
 const CLEAR_LINE = '\r\u001b[2K';
 
-/** How far it is: a bar on a terminal, otherwise a line for every tenth. */
+/** Shows how far the import is: a bar on a terminal, otherwise a line for every tenth. */
 class Progress {
   private readonly size: number;
   private readonly bar: SingleBar | undefined;
@@ -183,7 +191,7 @@ class Progress {
     this.tell(`${Math.min(100, tenth * 10)} % read, ${lines} lines imported`);
   }
 
-  /** It goes on when Loam can take more. Told once for each reason in a row. */
+  /** Says why the import waits. The same reason several times in a row is shown once. */
   waits(why: string): void {
     if (why !== this.waiting) this.tell(`waiting: ${why}`);
     this.waiting = why;

@@ -3,7 +3,10 @@ import { createRegistry, isThere } from '../roles/data-folder.ts';
 import { emptyRegistry } from '../roles/first-registry.ts';
 import { type Options, settingsOf } from './options.ts';
 
-/** `loam init`: writes the registry of an empty farm, with one admin who has no password yet. Rejects with ConfigInvalid when something is there. */
+/**
+ * `loam init`: writes the registry of an empty farm, with one admin who has no password yet. Rejects with ConfigInvalid
+ * when a registry is there already.
+ */
 export async function initCommand(options: Options): Promise<void> {
   const config = settingsOf(options);
   if (await isThere(config.registry)) {

@@ -8,7 +8,7 @@ import { simulateOptions } from './simulate/command-line.ts';
 const COMMON: SettingName[] = ['registry', 'logLevel'];
 const OPS: SettingName[] = ['opsHost', 'opsPort'];
 const MQTT: SettingName[] = ['mqttHost', 'mqttPort'];
-const DOORS: SettingName[] = [
+const MQTT_LISTENERS: SettingName[] = [
   ...MQTT,
   'mqttsPort',
   'mqttWsPort',
@@ -30,10 +30,13 @@ const HTTP: SettingName[] = [
   'token',
 ];
 
-/** Of commands that talk to a running Loam. */
+/** The settings of commands that talk to a running Loam. */
 const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
 
-/** Code that is loaded when its command is called: whoever asks for help need not wait for a database, a broker and every check of a setting. */
+/**
+ * The code of each command is loaded when the command is called: `--help` need not wait until the code of the database,
+ * the broker and all settings is loaded.
+ */
 const code = {
   audit: () => import('./audit.ts'),
   check: () => import('./check.ts'),
@@ -60,7 +63,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(argv);
   } catch (error) {
-    // Not by running out of work: what failed may have left a timer or a socket behind.
+    // Exits explicitly: the failed command may have left a timer or a socket that would keep the process alive.
     process.exit(report(error));
   }
 }
@@ -111,13 +114,20 @@ function addRoles(loam: Command): void {
     'data',
     ...everywhere,
     'store',
-    ...DOORS,
+    ...MQTT_LISTENERS,
     'sources',
     ...HTTP,
     ...OPS,
     'demo',
   ]);
-  role('broker', 'run the MQTT broker alone', [...everywhere, 'spool', 'spoolMb', ...DOORS, 'sources', ...OPS]);
+  role('broker', 'run the MQTT broker alone', [
+    ...everywhere,
+    'spool',
+    'spoolMb',
+    ...MQTT_LISTENERS,
+    'sources',
+    ...OPS,
+  ]);
   role('worker', 'run one worker alone: validate, store, announce', [...everywhere, 'store', ...OPS]);
   role('gateway', 'run the dashboard gateway alone', ['data', ...everywhere, 'store', ...HTTP, ...OPS]);
 }

@@ -5,7 +5,7 @@ import { SETTINGS } from '../core/settings.ts';
 /** What commander read of a command's options, by name. */
 export type Options = Readonly<Record<string, unknown>>;
 
-/** The settings among a command's options, over those of the environment. Throws ConfigInvalid. */
+/** The settings: those among a command's options win over those of the environment. Throws ConfigInvalid. */
 export function settingsOf(options: Options): Config {
   const given: Record<string, string | undefined> = {};
   for (const name of Object.keys(SETTINGS)) {
@@ -22,7 +22,7 @@ export function text(options: Options, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** The text of an option that must be a positive number. Throws ConfigInvalid. */
+/** Reads an option that must be a positive number. Throws ConfigInvalid. */
 export function positive(option: string, text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;

@@ -49,7 +49,7 @@ export async function listCommands(id: string, options: Options): Promise<void> 
   }
 }
 
-/** A sensor belongs to one farm, so that its id is enough. */
+/** The API path of a sensor's commands. Its id is enough without --farm, because a sensor belongs to one farm. */
 async function pathOf(api: Api, id: string, options: Options): Promise<string> {
   const path = (farm: string) => `/api/farms/${encodeURIComponent(farm)}/sensors/${encodeURIComponent(id)}/commands`;
   const given = text(options, 'farm');

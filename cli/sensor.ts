@@ -10,7 +10,9 @@ import { telemetryTopic } from '../telemetry/topic.ts';
 import { Api } from './api.ts';
 import { type Options, positive, settingsOf, text } from './options.ts';
 
-/** `loam sensor add`: registers a sensor and prints its secret, which is kept nowhere, and a line that publishes a first reading. */
+/**
+ * `loam sensor add`: registers a sensor and prints its secret, which is not kept, and a line that publishes a reading.
+ */
 export async function addSensorCommand(id: string, options: Options): Promise<void> {
   const config = settingsOf(options);
   const secret = newSecret();
@@ -59,12 +61,13 @@ export async function removeSensorCommand(id: string, options: Options): Promise
 
 const farms = z.object({ farms: z.array(z.object({ id: z.string() })) });
 const sensors = z.object({ sensors: z.array(z.object({ id: z.string() })) });
-/** A Loam that does not answer keeps nobody from editing its registry. */
+/** How long to wait for a running Loam. If it does not answer, the sensor is added all the same. */
 const ASKED_MS = 10_000;
 
 /**
- * Rejects with ConfigInvalid when the running Loam has heard the id in another farm: registered here, what that farm's bridge brings would be
- * refused. When none is running, or it does not let this command in, nobody can tell.
+ * Rejects with ConfigInvalid when the running Loam knows the id in another farm: if it were registered here, the
+ * readings that the other farm's bridge brings would be refused. When no Loam runs, or it refuses this command, this
+ * cannot be checked.
  */
 async function refuseBroughtElsewhere(config: Config, farm: string, id: string): Promise<void> {
   const signal = AbortSignal.timeout(ASKED_MS);

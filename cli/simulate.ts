@@ -13,15 +13,15 @@ import { type Options, settingsOf } from './options.ts';
 import { loadPlan } from './simulate/load-plan.ts';
 import { Observer } from './simulate/observer.ts';
 import { readSimulateOptions, type SimulateOptions } from './simulate/options.ts';
-import { knownSecrets, letIn, provision, signIns } from './simulate/sign-ins.ts';
+import { knownSecrets, provision, signIns, waitUntilAccepted } from './simulate/sign-ins.ts';
 import { openView, tellReport, type View } from './simulate/view.ts';
 
-/** What a run ended with. */
+/** The result of a run. */
 interface RunOutcome {
   readonly report: LoadReport;
   readonly verdict?: RunVerdict;
   readonly lines: readonly string[];
-  /** What a report's page says before its figures. */
+  /** Lines that the report's page shows before its figures. */
   readonly steps?: readonly string[];
 }
 
@@ -29,8 +29,9 @@ const EXIT = { well: 0, lost: 1, unreachable: 3, refused: 4 } as const;
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * `loam simulate`. Exits 0 when all was acknowledged (and, with --verify, accounted for), 1 when something was not, 2 for a wrong option or profile,
- * 3 when the broker cannot be reached, 4 when it refuses the credentials, 130 or 143 when a signal ended it early: what there is, is reported then too.
+ * `loam simulate`. Exits 0 when all was acknowledged (and, with --verify, accounted for), 1 when something was not, 2
+ * for a wrong option or profile, 3 when the broker cannot be reached, 4 when it refuses the credentials, 130 or 143
+ * when a signal ended the run early. After a signal, what was found until then is reported too.
  */
 export async function simulateCommand(given: Options): Promise<void> {
   const config = settingsOf(given);
@@ -83,7 +84,7 @@ async function signInsOf(
   if (isProvisioned) {
     const tell = (done: number, of: number) => view.preparing('sensors registered', done, of);
     const newest = await provision(await Api.open(config), config, script.lines, known, tell, signal);
-    if (newest) await letIn(url, newest, signal);
+    if (newest) await waitUntilAccepted(url, newest, signal);
   }
   return signIns(script.lines, known);
 }
@@ -156,7 +157,10 @@ function tellSteps({ steps, heldRate, broke, generator }: BreakReport): string[]
   return [...rows, `${held}; ${end}${generator.wasTheLimit ? ' (the generator was the limit)' : ''}`];
 }
 
-/** A load test until something breaks is well when it broke: that is what was asked. */
+/**
+ * Whether a run exits with 0. A load test with --until-break is judged like any other: that the broker did not keep up
+ * in the end is what was asked for.
+ */
 function isWell({ report, verdict }: RunOutcome): boolean {
   if (verdict) return verdict.ok;
   const failed = 'failed' in report && typeof report.failed === 'number' ? report.failed : 0;

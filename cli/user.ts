@@ -11,7 +11,7 @@ import { edit } from './sensor.ts';
 
 const SHORTEST_PASSWORD = 10;
 
-/** `loam user add`: a user with a password and a role; of one who is there, a new password, and what else was given. */
+/** `loam user add`: adds a user. An existing user gets the new password, and the role and farm that were given. */
 export async function addUser(name: string, options: Options): Promise<void> {
   const config = settingsOf(options);
   const given = { role: ROLES.find((known) => known === options.role), farm: text(options, 'farm') };
@@ -34,13 +34,13 @@ export async function addUser(name: string, options: Options): Promise<void> {
   process.stdout.write(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
 }
 
-/** What becomes of the roles of a user who is there. A farm that was not named is not given, and none is taken away. */
+/** The roles that change for an existing user, by farm. A farm that was not named is neither added nor taken away. */
 function changedRoles(
   { name, farms }: User,
   { role, farm }: { readonly role: Role | undefined; readonly farm: string | undefined },
 ): Record<string, Role> {
   if (farm !== undefined) {
-    // Who is on every farm is on this one, and a role on it alone would take the place of that.
+    // A user of every farm has this farm already; a role on this farm alone would replace that role there.
     if (role === undefined && (Object.hasOwn(farms, farm) || Object.hasOwn(farms, EVERY_FARM))) return {};
     return { [farm]: role ?? 'viewer' };
   }

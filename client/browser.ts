@@ -11,7 +11,7 @@ export const dialGateway: (handlers: LineHandlers) => Line = dialWith(
   },
 );
 
-/** Tells the client when the network comes or goes and when the page comes back to the front. Gives back the function that ends it. */
+/** Tells `client` when the network comes or goes and the page becomes visible. Returns a function that ends this. */
 export function wakeWithDevice(client: LiveClient): () => void {
   const ended = new AbortController();
   const { signal } = ended;

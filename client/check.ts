@@ -1,4 +1,4 @@
-/** Something from outside is not what the contract says. `path` names the place in it. */
+/** A value from outside is not of the expected shape. `path` is its place in the message or answer. */
 export class Unexpected extends Error {
   readonly path: string;
 
@@ -9,7 +9,7 @@ export class Unexpected extends Error {
   }
 }
 
-/** Each function below gives back its argument as the type it names, or throws Unexpected. */
+/** Each function below returns its argument as the type that its name says, or throws Unexpected. */
 export function record(value: unknown, path: string): Readonly<Record<string, unknown>> {
   if (!isRecord(value)) throw new Unexpected(path, 'an object');
   return value;

@@ -17,20 +17,20 @@ import { LineWatchdog } from './watchdog.ts';
 const CATCH_UP_MS = 20_000;
 /** A connection that was live for less than this does not reset the wait before the next try. */
 const STEADY_MS = 10_000;
-/** A line silent for longer is asked for a sign of life, and on waking up not trusted at all. */
+/** After this long without a message the client sends a probe; `wake()` then replaces the connection. */
 const SILENT_MS = 30_000;
-/** How long the answer to that may take. */
+/** How long the server may take to answer a probe. */
 const ANSWER_MS = 10_000;
-/** Trying again cannot help with these: a person must change something. */
+/** A retry cannot help with these error codes: a person must change something first. */
 const FINAL_ERRORS: ReadonlySet<string> = new Set(['forbidden', 'bad-message', 'too-many-subscriptions']);
-/** The server closes with this code when the session has ended. */
+/** The WebSocket close code that means: the sign-in session has ended. */
 export const SESSION_ENDED = 4401;
 
 export interface LiveClientOptions {
   /** Opens a connection with subprotocol `loam.v1`: see `dialWith`. */
   readonly dial: (handlers: LineHandlers) => Line;
   readonly random?: () => number;
-  /** After how long a silence the line is asked for a sign of life, and how long the answer may take, ms. */
+  /** After how long a silence the client sends a probe, and how long the answer may take, ms. */
   readonly silentMs?: number;
   readonly answerMs?: number;
 }
@@ -38,16 +38,21 @@ export interface LiveClientOptions {
 /**
  * Follows one farm, or some fields of it, over a connection that may break at any time.
  *
- * `watch(farm)` moves it from idle to connecting. Once the line is open it subscribes and is catching up; the first snapshot or tick makes it live.
- * When the line closes it waits (full jitter, doubling up to half a minute), connects again, and asks to go on from the last `seq` it was given,
- * so that nothing is missed; if the server no longer has that place it says `gap`, and a snapshot follows. A position is kept until a newer one comes:
- * whoever loses the line between a gap and its snapshot is told of the gap again.
- * Rows are handed on when the tick or snapshot behind them has come. Should the line be lost before it, they are dropped: they come again.
- * A line that falls silent is asked for a sign of life; without one it counts as lost, though it was never closed.
- * `wake()` ends the wait at once; it is called by itself when the clock shows that the machine slept.
- * A farm that this user may not see ends in refused, until another `watch`. `stop()` leads back to idle.
+ * `watch(farm)` changes the state from idle to connecting. When the connection is open, the client subscribes and is
+ * catching up. The first snapshot or tick makes it live.
+ * When the connection closes, the client waits (a random time below a limit that doubles up to half a minute), connects
+ * again, and asks for all that came after the last `seq` it was given. So nothing is missed. If the server no longer
+ * has that position, it sends `gap` and then a snapshot. The client keeps its old position until the snapshot comes: if
+ * the connection breaks before that, the server sends the gap again.
+ * Rows are given to listeners when the tick or snapshot behind them has come. If the connection breaks before that, the
+ * rows are dropped: the server sends them again.
+ * When the connection is silent for too long, the client sends a probe. Without an answer it treats the connection as
+ * lost.
+ * `wake()` ends the wait at once. The client calls it by itself when the clock shows that the machine slept.
+ * An error that a retry cannot help with, such as a farm that this user may not see, leads to refused, until another
+ * `watch`. `stop()` leads back to idle.
  *
- * Messages of an earlier subscription or of another farm are dropped here; unreadable ones are counted.
+ * Messages of an earlier subscription or of another farm are dropped. Messages that cannot be read are counted.
  */
 export class LiveClient extends Events {
   readonly #options: LiveClientOptions;
@@ -112,7 +117,7 @@ export class LiveClient extends Events {
     this.#set({ phase: 'idle' });
   }
 
-  /** The device or its network woke up: tries again now instead of later, and replaces a line that has long been silent. */
+  /** The device or its network woke up: retries now instead of later, and replaces a connection long silent. */
   wake(): void {
     if (this.#farm === undefined || this.#state.phase === 'refused') return;
     if (this.#state.phase === 'waiting' || (this.#open && this.#watchdog.silent)) {
@@ -123,7 +128,7 @@ export class LiveClient extends Events {
     }
   }
 
-  /** The device says that it has no network: an open line is not worth waiting for. */
+  /** Call this when the device says that it has no network: the client then gives up an open connection at once. */
   sleep(): void {
     if (this.#line) this.#lost();
   }
@@ -179,18 +184,18 @@ export class LiveClient extends Events {
         break;
     }
     if (this.#held.takes(message)) {
-      // No server sends so much before a tick. Without one, better shown than kept.
+      // No server sends so many rows before a tick. If the tick is missing, show them rather than keep them.
       if (this.#held.isFull) this.#handOnHeld();
       return;
     }
     if (message.type === 'snapshot' || message.type === 'tick') this.#handOnHeld();
     this.emitMessage(message);
-    // Only after its news has been handed on may a snapshot be called live.
+    // Listeners get the content first: the state `live` tells them that they have it.
     if (message.type === 'snapshot' || message.type === 'tick') this.#caughtUp();
   }
 
   #handOnHeld(): void {
-    // A listener may turn to another farm meanwhile.
+    // A listener may call `watch` for another farm during this loop.
     for (const message of this.#held.release()) if (this.#concerns(message)) this.emitMessage(message);
   }
 
@@ -223,7 +228,7 @@ export class LiveClient extends Events {
       this.#drop();
       this.#set({ phase: 'refused', code, message });
     } else if (code === 'store-unavailable') {
-      // The subscription stays: its snapshot comes by itself when the store is back, however long that takes.
+      // The subscription stays: the server sends its snapshot when the store is back, however long that takes.
       clearTimeout(this.#timer);
       this.#set({ phase: 'catching-up', lostAt: this.#lostAt, storeAway: true });
     } else if (code !== 'unknown-subscription') {

@@ -1,20 +1,21 @@
-/** A stretch of buckets, by where its first and its last one begin, Unix ms. */
+/** A range of buckets: when its first and its last bucket begin, Unix ms. */
 export interface DoubtfulSpan {
   readonly from: number;
   readonly to: number;
 }
 
-/** Touched buckets remembered beside the stretch; should there be more, all between the first and the last count. */
+/** Most touched buckets that are remembered. With one more, the one touched first is forgotten. */
 const MAX_TOUCHED = 1000;
 
 /**
- * Which buckets of a series cannot be trusted: a stretch that was fetched while the store may have lagged behind, and single buckets that
- * live rows touched around that time. A bucket is at rest when nothing has touched it for `settleMs`.
+ * Keeps which buckets of a series may be wrong: a range that was fetched while the store may not have had all announced
+ * values, and single buckets that were touched around that time. A live row touches the bucket into which it is folded.
+ * A bucket is at rest when no row has touched it for `settleMs`.
  */
 export class Doubts {
   readonly settleMs: number;
   readonly #touched = new Map<number, number>();
-  /** `narrowed` when it holds nothing but buckets that were touched: looking again is of little use before they rest. */
+  /** `narrowed`: it has only touched buckets, so a second fetch is of little use before they are at rest. */
   #stretch: (DoubtfulSpan & { readonly since: number; readonly narrowed: boolean }) | undefined;
 
   constructor(settleMs: number) {
@@ -25,18 +26,18 @@ export class Doubts {
     return this.#stretch === undefined;
   }
 
-  /** All from `from` to `to` is doubtful as of `since` (Unix ms). */
+  /** The buckets from `from` to `to` are doubtful since `since` (Unix ms), in place of an earlier range. */
   add(from: number, to: number, since: number): void {
     this.#stretch = { from, to: Math.max(from, to), since, narrowed: false };
   }
 
-  /** The bucket `ts` has to be looked at, though nothing else may be doubtful. */
+  /** The bucket that begins at `ts` must be fetched again, even if no other bucket is doubtful. */
   ask(ts: number, now: number): void {
     const { from, to, since, narrowed } = this.#stretch ?? { from: ts, to: ts, since: now, narrowed: true };
     this.#stretch = { from: Math.min(from, ts), to: Math.max(to, ts), since, narrowed };
   }
 
-  /** A live row was folded into the bucket `ts`. */
+  /** A live row was folded into the bucket that begins at `ts`. */
   touch(ts: number, now: number): void {
     this.#touched.set(ts, now);
     if (this.#touched.size <= MAX_TOUCHED) return;
@@ -49,13 +50,13 @@ export class Doubts {
     this.#stretch = undefined;
   }
 
-  /** In how many ms it is worth looking again; undefined when nothing is doubtful. */
+  /** In how many ms a second fetch is worth trying; undefined when no bucket is doubtful. */
   nextAfter(now: number): number | undefined {
     if (this.#stretch === undefined) return undefined;
     return Math.max(this.settleMs / 2, this.#stretch.since + this.settleMs - now);
   }
 
-  /** The doubtful stretch, once it has come to rest, or has not for `patienceMs`. */
+  /** The doubtful range, when its buckets are at rest or when they were not for `patienceMs`; undefined before that. */
   rested(now: number, patienceMs: number): DoubtfulSpan | undefined {
     const stretch = this.#stretch;
     if (stretch === undefined || now - stretch.since < this.settleMs) return undefined;
@@ -68,9 +69,9 @@ export class Doubts {
     return new Set([...this.#touched].filter(([, at]) => at >= since).map(([ts]) => ts));
   }
 
-  /** `looked` was fetched at `at`: what was touched shortly before or since stays doubtful, nothing else does. */
+  /** After `looked` was fetched at `at`: only buckets touched later, or less than `settleMs` before, stay doubtful. */
   settle(looked: DoubtfulSpan, at: number): void {
-    // Since then it may have grown.
+    // The doubtful range may have grown since the fetch began.
     const restless = this.#restless(this.#stretch ?? looked, at);
     for (const [ts, touched] of this.#touched) if (touched < at - this.settleMs) this.#touched.delete(ts);
     this.#stretch =

@@ -1,6 +1,9 @@
 import type { ServerMessage } from './messages.ts';
 
-/** Times are Unix ms; `lostAt` is when the farm was last live, or when the first try failed. `tickMs` is set while the server sends less often. */
+/**
+ * Times are Unix ms. `lostAt` is when the client noticed that it is no longer live, or when the first attempt failed.
+ * `tickMs` is set while the server sends less often than usual.
+ */
 export type LiveState =
   | { readonly phase: 'idle' }
   | { readonly phase: 'connecting'; readonly lostAt: number | undefined }
@@ -11,29 +14,32 @@ export type LiveState =
 
 type MessageOf<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
 
-/** What listeners are told. Each message comes under its own name, and all of them as `message`, in the order of arrival. */
+/** The events and their data. A server message comes as `message` and under its own type, in order of arrival. */
 export interface LiveEvents {
   message: ServerMessage;
   snapshot: MessageOf<'snapshot'>;
   readings: MessageOf<'readings'>;
   tick: MessageOf<'tick'>;
-  /** Something was missed for good: fetch the ranges on screen again. */
+  /** Rows were missed and will not come any more: fetch the ranges on screen again. */
   gap: MessageOf<'gap'>;
   status: MessageOf<'status'>;
   degraded: MessageOf<'degraded'>;
   error: MessageOf<'error'>;
   state: LiveState;
-  /** The connection broke or could not be made; the next try follows by itself. `sessionEnded` when the server said that it was for that. */
+  /**
+   * The connection broke or could not be made; the client retries by itself. `sessionEnded`: the server closed the
+   * connection because the sign-in session has ended.
+   */
   lost: { readonly sessionEnded: boolean };
 }
 
 type Listeners = { [Name in keyof LiveEvents]?: Set<(told: LiveEvents[Name]) => void> };
 
-/** Keeps who listens to what. */
+/** Keeps the listeners of each event. */
 export class Events {
   readonly #listeners: Listeners = {};
 
-  /** Calls `listener` from now on. Gives back the function that ends it. */
+  /** Calls `listener` at every event `name` from now on. Returns the function that removes it. */
   on<Name extends keyof LiveEvents>(name: Name, listener: (told: LiveEvents[Name]) => void): () => void {
     const listeners: Set<(told: LiveEvents[Name]) => void> = this.#listeners[name] ?? new Set();
     Object.assign(this.#listeners, { [name]: listeners });
@@ -41,7 +47,7 @@ export class Events {
     return () => listeners.delete(listener);
   }
 
-  /** Tells everybody who listens now; who is added meanwhile is told the next time. */
+  /** Calls all current listeners. A listener that is added during the call gets the next event. */
   protected emit<Name extends keyof LiveEvents>(name: Name, told: LiveEvents[Name]): void {
     const listeners: Set<(told: LiveEvents[Name]) => void> | undefined = this.#listeners[name];
     for (const listener of [...(listeners ?? [])]) listener(told);

@@ -4,7 +4,7 @@ import type { Condition, Measured, Row, SensorState, ServerMessage } from './mes
 const MAX_SENSORS = 20_000;
 const MAX_METRICS = 64;
 
-/** What is known of one sensor. Times are Unix ms. It never changes: news makes a new one. */
+/** What is known of one sensor. Times are Unix ms. The object never changes: each change makes a new one. */
 export interface SensorView {
   readonly id: string;
   readonly field: string | undefined;
@@ -18,7 +18,7 @@ export interface SensorView {
   readonly values: ReadonlyMap<string, Measured>;
 }
 
-/** What the list of sensors says of one. */
+/** One sensor as the gateway's list of sensors describes it. */
 export interface SensorDescription {
   readonly id: string;
   readonly field: string | undefined;
@@ -31,8 +31,8 @@ export interface SensorDescription {
 type News = Extract<ServerMessage, { type: 'snapshot' | 'readings' | 'status' }>;
 
 /**
- * The newest value of each metric of each sensor of one farm, by time of measurement: an older row never replaces a newer one.
- * Every method that takes news gives back the ids of the sensors that changed.
+ * The newest value of each metric of each sensor of one farm, by time of measurement: an older row never replaces a
+ * newer one. `describe` and `apply` return the ids of the sensors that changed.
  */
 export class Latest {
   readonly #sensors = new Map<string, SensorView>();
@@ -55,7 +55,7 @@ export class Latest {
     this.#sensors.clear();
   }
 
-  /** Takes the farm's list of sensors. As with a snapshot, those that are not on it any more are forgotten. */
+  /** Takes the farm's list of sensors. As with a snapshot, sensors that are no longer in it are forgotten. */
   describe(sensors: readonly SensorDescription[]): Set<string> {
     const changed = new Set<string>();
     this.#forgetAllBut(new Set(sensors.map((s) => s.id)), changed);
@@ -82,7 +82,7 @@ export class Latest {
       case 'readings':
         for (const [sensor, values] of bySensor(news.rows)) {
           const known = this.#sensors.get(sensor) ?? { ...unknownSensor(sensor), field: news.field };
-          // Who reports is online, until a status behind it says otherwise.
+          // A sensor that reports is online, until a later status message says otherwise.
           const since = known.state === 'online' ? known.since : undefined;
           this.#put({ ...known, state: 'online', since, values: this.#newer(known.values, values) }, changed);
         }
@@ -147,7 +147,7 @@ function bySensor(rows: readonly Row[]): Map<string, Map<string, Measured>> {
   return sensors;
 }
 
-/** A sensor that spoke before the list named it has just reported, so it is online. */
+/** A sensor that reported before any list or snapshot named it. It has just reported, so it is online. */
 function unknownSensor(id: string): SensorView {
   return {
     id,

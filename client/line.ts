@@ -13,7 +13,7 @@ export interface LineHandlers {
   closed(code: number): void;
 }
 
-/** What a line needs of a WebSocket: a browser's has it, Node's own, and that of the package `ws`. */
+/** The part of a WebSocket that a line uses. The WebSockets of browsers, of Node and of the package `ws` have it. */
 export interface Socket {
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
@@ -24,8 +24,9 @@ export interface Socket {
 }
 
 /**
- * A function that dials `address` (`ws://…/ws` or `wss://…/ws`). `open` makes the WebSocket:
- * `(address, protocol) => new WebSocket(address, protocol)`. `address` may be a function, asked at each try.
+ * Returns a function that connects to `address` (`ws://…/ws` or `wss://…/ws`). If it is a function, it is called at
+ * each try.
+ * `open` makes the WebSocket: `(address, protocol) => new WebSocket(address, protocol)`.
  */
 export function dialWith(
   open: (address: string, protocol: string) => Socket,
@@ -40,7 +41,7 @@ export function dialWith(
     socket.onmessage = ({ data }: { data?: unknown }) => {
       if (!over && typeof data === 'string') handlers.message(data);
     };
-    // What failed is told by `close`, which always follows; without a listener Node would take an error for unhandled.
+    // A `close` event always follows and reports the failure. Without a listener, the error would be unhandled.
     socket.onerror = () => undefined;
     socket.onclose = ({ code = 1006 }: { code?: number }) => {
       if (over) return;

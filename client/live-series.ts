@@ -13,47 +13,52 @@ export interface Span {
 
 export interface LiveSeriesOptions {
   readonly client: Pick<LiveClient, 'on'>;
-  /** Which live rows belong to it; `field` is that of their sensor. */
+  /** Whether a live row belongs to the series; `field` is the field of its sensor. */
   readonly accepts: (row: Row, field: string | undefined) => boolean;
-  /** Whether rows of several sensors belong to it, as of a field; true unless told. Of one sensor every mean is known without asking again. */
+  /**
+   * Whether the series has rows of several sensors, such as a field's; default: true. For one sensor, every mean is
+   * known from its live rows without another fetch.
+   */
   readonly several?: boolean;
-  /** The range to show, asked at each fetch: it may move with the clock. */
+  /** The range to show. Called at each fetch and when rows arrive, because the range may move with the clock. */
   readonly span: () => Span;
-  /** Asks the gateway's history; its rejections are passed to `onProblem`. */
+  /** Fetches a range from the gateway's history. When a fetch of the whole range fails, `onProblem` gets the error. */
   readonly fetch: (span: Span, signal: AbortSignal) => Promise<HistoryAnswer>;
-  /** The content changed. */
+  /** Called when the content of the series has changed. */
   readonly onChange: () => void;
-  /** A fetch failed; `again` says whether another try follows by itself. */
+  /** A fetch of the whole range failed; `again` says whether the series retries by itself. */
   readonly onProblem?: (error: unknown, again: boolean) => void;
   /** Whether a fetch that failed with `error` may work later; by default each may. */
   readonly mayPass?: (error: unknown) => boolean;
-  /** The time by the gateway's clock, Unix ms; by default this machine's. Tells what of the live rows is late. */
+  /** The time by the gateway's clock, Unix ms; default: this machine's clock. It decides which live rows are late. */
   readonly now?: () => number;
-  /** How long the store may take to have what was announced, ms. */
+  /** How long the store may take to have a value after the value was announced, ms; default: 5 s. */
   readonly settleMs?: number;
 }
 
-/** Rows kept while a fetch is under way. Should more arrive, the oldest go: they are the likeliest to be in the answer. */
+/** Most rows kept during a fetch. With more, the oldest are dropped: they are the likeliest to be in the answer. */
 const MAX_PENDING = 2000;
 const SETTLE_MS = 5000;
 const LEAST_WAIT_MS = 1000;
-/** Days of 23 and 25 hours may make the ends of a second look reach into one bucket more each. */
+/** With days of 23 and 25 hours, each end of a second fetch may reach into one more bucket. */
 const SPARE = 2;
-/** A second look asks for at least this many buckets, so that the gateway chooses the same width for them. */
+/** A second fetch asks for at least this many buckets, so that the gateway chooses the same bucket width for them. */
 const LEAST_BUCKETS = 40;
-/** A mean that only the gateway knows is asked for so many times while its bucket is being filled, and at least every five minutes. */
-const LOOKS_A_BUCKET = 20;
-const LONGEST_PATIENCE_MS = 300_000;
+/** How often a mean that only the gateway knows is fetched as its bucket fills; at least every five minutes. */
+const FETCHES_PER_BUCKET = 20;
+const LONGEST_WAIT_MS = 300_000;
 
 /**
- * A stretch of history that keeps growing with live rows and heals by itself.
+ * A range of history that live rows extend and that corrects itself.
  *
- * It is fetched, live rows are folded in, and after a `gap` it is fetched again. A value is announced before the store has it, so
- * around every fetch some values may be in the answer, or among the live rows, or both: those buckets are doubtful, and are fetched
- * once more when nothing has arrived in them for `settleMs`. What is then shown is what a client shows that was never cut off.
+ * The range is fetched, live rows are folded into it, and after a `gap` it is fetched again. A value is announced
+ * before the store has it. So around every fetch a value may be in the answer, among the live rows, or in both. Those
+ * buckets are doubtful: they are fetched once more when no row has arrived in them for `settleMs`. The series then
+ * shows the same as that of a client that never lost its connection.
  *
- * Of several sensors, the mean of a bucket is that of their own means. They are known where live rows alone made the bucket; the others' means
- * stay the gateway's until it is asked again, at rest as well or, while rows keep arriving, now and then.
+ * With several sensors, the mean of a bucket is the mean of the sensors' own means. These are known only where live
+ * rows alone made the bucket. Other buckets keep the gateway's mean until they are fetched again: when they are at rest
+ * or, while rows keep arriving, from time to time.
  */
 export class LiveSeries {
   readonly #options: LiveSeriesOptions;
@@ -62,10 +67,10 @@ export class LiveSeries {
   readonly #ends: (() => void)[];
   #series: Series | undefined;
   #fetching = new AbortController();
-  /** Set from when it is known that a look follows until it is over. */
+  /** The timer of the next second fetch. It stays set until that fetch is over. */
   #again: ReturnType<typeof setTimeout> | undefined;
   #endPause: () => void = () => {};
-  /** Rows of the fetch under way; undefined while there is none. */
+  /** Live rows that arrived during the fetch of the whole range; undefined when no such fetch is under way. */
   #pending: Row[] | undefined;
   #closed = false;
 
@@ -83,17 +88,17 @@ export class LiveSeries {
     this.load();
   }
 
-  /** What is known so far; undefined until the first answer, or the first failure. */
+  /** The series so far; undefined until the first fetch was answered or failed. */
   get series(): Series | undefined {
     return this.#series;
   }
 
-  /** Whether nothing in it waits for a second look. */
+  /** Whether no bucket waits for a second fetch. */
   get settled(): boolean {
     return this.#pending === undefined && this.#doubts.none;
   }
 
-  /** Fetches all of it again. */
+  /** Fetches the whole range again. */
   load(): void {
     this.#fetching.abort();
     this.#stopWaiting();
@@ -121,7 +126,7 @@ export class LiveSeries {
       } catch (error) {
         if (signal.aborted) return;
         const again = this.#options.mayPass?.(error) ?? true;
-        // Without a history the series begins with what arrives from now on.
+        // If the first fetch fails, the series begins with the live rows that arrived since it began.
         if (this.#series === undefined)
           this.#begin(new Series({ bucketMs: this.#roughWidth(), rows: [] }), undefined, begun);
         this.#pending = undefined;
@@ -137,7 +142,7 @@ export class LiveSeries {
     this.#pending = undefined;
     this.#series = series;
     this.#doubts.clear();
-    // Anything, also what is measured long ago, may have been announced a moment ago and not be stored yet.
+    // Any value, also one measured long ago, may have been announced a moment ago and not be stored yet.
     if (span) this.#doubts.add(series.startOf(span.from), series.startOf(Math.min(span.to, Date.now())), begun);
     for (const row of pending) this.#fold(row);
     this.#options.onChange();
@@ -179,7 +184,7 @@ export class LiveSeries {
     this.#again = undefined;
   }
 
-  /** Fetches the doubtful buckets that have come to rest, or that have kept it waiting, and takes the store's word for them. */
+  /** Fetches again the doubtful buckets that rest or have waited too long, and takes the store's values. */
   async #lookAgain(): Promise<void> {
     const series = this.#series;
     const rested = this.#doubts.rested(Date.now(), this.#patience());
@@ -207,7 +212,7 @@ export class LiveSeries {
 
   #patience(): number {
     if (!this.#isOfSeveral || this.#series === undefined) return Number.POSITIVE_INFINITY;
-    const share = Math.min(LONGEST_PATIENCE_MS, this.#series.bucketMs / LOOKS_A_BUCKET);
+    const share = Math.min(LONGEST_WAIT_MS, this.#series.bucketMs / FETCHES_PER_BUCKET);
     return Math.max(this.#doubts.settleMs, share);
   }
 
@@ -216,7 +221,7 @@ export class LiveSeries {
     return Math.max(1, Math.round((to - from) / points));
   }
 
-  /** Resolves after `ms`, or earlier when the line is live again or the series is closed. */
+  /** Resolves after `ms`, or earlier when the connection is live again or the series is closed. */
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);

@@ -7,7 +7,7 @@ export type SensorState = (typeof SENSOR_STATES)[number];
 /** When it was measured (Unix ms) and the value. */
 export type Measured = readonly [ts: number, value: number];
 
-/** How a sensor itself is, as far as it is known. */
+/** The condition of a sensor, as far as it is known. */
 export interface Condition {
   /** How far its clock is ahead (above 0) or behind, ms. */
   readonly skewMs: number | undefined;
@@ -29,7 +29,7 @@ export interface SnapshotSensor {
   readonly values: ReadonlyMap<string, Measured>;
 }
 
-/** What one sensor measured of one metric within one frame. `ts` is that of `last`; `count` values were folded into it. */
+/** What one sensor measured of one metric within one frame: `count` values as one. `ts` is the time of `last`. */
 export interface Row {
   readonly sensor: string;
   readonly metric: string;
@@ -57,7 +57,7 @@ export type ServerMessage =
   | { type: 'degraded'; tickMs: number }
   | { type: 'error'; id: number | undefined; code: string; message: string };
 
-/** Where a subscription goes on after a lost connection. */
+/** The position from which a subscription goes on after a lost connection. */
 export interface Position {
   readonly epoch: string;
   readonly seq: number;
@@ -75,7 +75,7 @@ export function subscribeMessage(id: number, { farm, fields, since }: Wanted): s
   return JSON.stringify({ type: 'subscribe', id, farm, fields, since });
 }
 
-/** Asks for nothing that is needed; the server answers that there is no such subscription, which shows that it lives. */
+/** A probe: unsubscribes from an id that is never used. The server's error in reply shows that it is alive. */
 export function probeMessage(): string {
   return unsubscribeMessage(0);
 }
@@ -86,7 +86,8 @@ export function unsubscribeMessage(id: number): string {
 
 /**
  * Reads one message of the server.
- * Gives undefined for a type that this client does not know, so that a newer server may say more; throws Unexpected for anything else.
+ * Returns undefined for a type that this client does not know, so that a newer server may send more types. Throws
+ * Unexpected for text that is not JSON or not of the expected shape.
  */
 export function parseServerMessage(data: string): ServerMessage | undefined {
   const m = record(parseJson(data), '');

@@ -1,7 +1,7 @@
 /**
- * `[ts, last, min, max, mean, count]`: what fell into the time from `ts` (Unix ms) until the next bucket. Of several sensors `mean` is the mean of
- * their own means: each that has a value in the bucket counts once. Where a value of it was received more than
- * 15 minutes after the bucket was over, `received` says when the last one was (Unix ms).
+ * The values of one bucket, which begins at `ts` (Unix ms). With several sensors, `mean` is the mean of the sensors'
+ * own means: each sensor with a value in the bucket counts once. If a value was received more than 15 minutes after the
+ * end of the bucket, `received` is when the last such value was received (Unix ms).
  */
 export type HistoryRow = readonly [
   ts: number,
@@ -13,7 +13,7 @@ export type HistoryRow = readonly [
   received?: number | undefined,
 ];
 
-/** A value that is received longer than this after its bucket was over was late: as the gateway has it in a history's rows. */
+/** A value is late when it is received this long after the end of its bucket. The gateway has the same limit. */
 const LATE_AFTER_MS = 15 * 60_000;
 
 export interface HistoryAnswer {
@@ -25,18 +25,18 @@ export interface HistoryAnswer {
 export interface Bucket {
   readonly ts: number;
   last: number;
-  /** When `last` was measured, as far as it is known. */
+  /** When `last` was measured; in a bucket of the history, where this is not known, when the bucket begins. */
   lastTs: number;
   min: number;
   max: number;
   mean: number;
   count: number;
-  /** When the last of the values that filled it in long after it was over was received, Unix ms; undefined where none did. */
+  /** When the last late value of the bucket was received, Unix ms; undefined when no value was late. */
   lateAt: number | undefined;
 }
 
 export interface LiveValue {
-  /** Whose it is, where the series is of several sensors. */
+  /** The sensor of the value, in a series of several sensors. */
   readonly sensor?: string | undefined;
   readonly ts: number;
   readonly last: number;
@@ -52,18 +52,19 @@ interface SensorMean {
 }
 
 interface SeriesBucket extends Bucket {
-  /** Each sensor's own mean, where live values alone made the bucket: the history does not tell whose values its means are of. */
+  /** Each sensor's own mean, when only live values made the bucket. The history does not name its sensors. */
   parts: Map<string, SensorMean> | undefined;
-  /** Whether its mean leaves live values out, for want of parts. */
+  /** Whether `mean` leaves out live values, because the parts are not known. */
   behind: boolean;
 }
 
-/** Parts kept in all buckets together; should there be more, those of the oldest buckets go. */
+/** Most parts kept in all buckets together. With more, the parts of the bucket that was begun first are dropped. */
 const MAX_PARTS = 20_000;
 
 /**
  * A metric over a range of time, in buckets of the history's width, in order of time.
- * Live values are folded into their bucket, also when they come late. At most `limit` buckets: the oldest go first.
+ * Live values are folded into their bucket, also when they come late. With more than `limit` buckets the oldest are
+ * dropped.
  */
 export class Series {
   readonly bucketMs: number;
@@ -89,8 +90,10 @@ export class Series {
   }
 
   /**
-   * Puts a value that was received at `received` (Unix ms; absent: as soon as it was measured) into its bucket and gives back that bucket's begin.
-   * Where it is not known whose the bucket's other values are, its mean stays as it is, and `knowsMean` says so.
+   * Puts a value into its bucket and returns when that bucket begins. `received` is when the value was received (Unix
+   * ms); default: when it was measured.
+   * If it is not known which sensors the bucket's other values are of, its mean stays as it is and `knowsMean` is
+   * false.
    */
   fold(value: LiveValue, received = value.ts): number {
     const before = this.#before(value.ts);
@@ -122,19 +125,19 @@ export class Series {
     return ts;
   }
 
-  /** Whether the mean of the bucket that begins at `ts` is of all the values that were folded into it; if not, the history has to be asked. */
+  /** Whether the mean of the bucket that begins at `ts` includes all values folded into it. If not, fetch it again. */
   knowsMean(ts: number): boolean {
     return this.#buckets[this.#before(ts)]?.behind !== true;
   }
 
-  /** Where a bucket that holds `ts` begins. Buckets of days begin with the farm's days: their neighbours tell when that is. */
+  /** When the bucket that holds `ts` begins. Buckets of days begin at the farm's midnight, as their neighbours show. */
   startOf(ts: number): number {
     const before = this.#buckets[this.#before(ts)] ?? this.#buckets[0];
     const phase = before === undefined ? 0 : before.ts % this.bucketMs;
     return Math.floor((ts - phase) / this.bucketMs) * this.bucketMs + phase;
   }
 
-  /** Takes `rows` for what lies in `from <= ts < to`, except for the buckets of `kept`: of these, only the means that are not known. */
+  /** Replaces the buckets in `from <= ts < to` by `rows`. Buckets in `kept` take only a mean that is not known. */
   replace(from: number, to: number, rows: readonly HistoryRow[], kept: ReadonlySet<number>): void {
     const within = rows.filter(([ts]) => ts >= from && ts < to);
     const means = new Map(within.map(([ts, , , , mean]) => [ts, mean]));

@@ -2,7 +2,7 @@
 const SLEPT_MS = 90_000;
 
 export interface WatchdogOptions {
-  /** A line silent for longer is probed; without an answer within `answerMs` it is dead. Both ms. */
+  /** After `silentMs` of silence the connection is probed; without an answer within `answerMs` it is dead. */
   readonly silentMs: number;
   readonly answerMs: number;
   readonly probe: () => void;
@@ -12,8 +12,9 @@ export interface WatchdogOptions {
 }
 
 /**
- * Notices what a socket does not tell: that the other end is gone though nobody closed the line (a cable pulled out, a phone that changed
- * networks), and that the machine slept. Between `begin` and `end` it looks four times within `silentMs`.
+ * Notices what a socket does not report: that the server cannot be reached though nobody closed the connection (a
+ * pulled cable, a phone that changed networks), and that the machine slept. Between `begin` and `end` it checks four
+ * times within the shorter of `silentMs` and `answerMs`.
  */
 export class LineWatchdog {
   readonly #options: WatchdogOptions;
@@ -26,7 +27,7 @@ export class LineWatchdog {
     this.#options = options;
   }
 
-  /** Whether the line has been silent for so long that it must be doubted. */
+  /** Whether the connection has been silent for longer than `silentMs`. */
   get silent(): boolean {
     return Date.now() - this.#heardAt > this.#options.silentMs;
   }

@@ -1,18 +1,21 @@
-/** A wall clock that gains or loses more than this between two looks was set. */
+/** A wall clock that gains or loses more than this between two looks was set, ms. */
 const TOLERANCE_MS = 10_000;
-/** So long after a clock was set it is not believed: who set it may set it again. */
+/** For this long after a clock was set it is not trusted, ms: it may be set again. */
 const SETTLED_MS = 3_600_000;
 
 export interface Clocks {
   /** Unix ms. */
   readonly wall: () => number;
-  /** ms by a clock that nobody sets. */
+  /** ms of a clock that cannot be set. */
   readonly monotonic: () => number;
 }
 
 const CLOCKS: Clocks = { wall: () => Date.now(), monotonic: () => performance.now() };
 
-/** Notices when the machine's clock is set, by how far it is from the monotonic one. To be asked again and again, at least every few minutes. */
+/**
+ * Notices when the machine's clock is set, by its distance from the monotonic one. Call `look` every few minutes at
+ * least.
+ */
 export class ClockWatch {
   private readonly clocks: Clocks;
   private distance: number;
@@ -23,7 +26,7 @@ export class ClockWatch {
     this.distance = clocks.wall() - clocks.monotonic();
   }
 
-  /** `set`: since the last look; `unsettled`: within the last hour; `settled`: otherwise the wall clock went as it should. */
+  /** `set`: the wall clock was set since the last look; `unsettled`: within the last hour; `settled`: neither. */
   look(): 'settled' | 'set' | 'unsettled' {
     const monotonic = this.clocks.monotonic();
     const distance = this.clocks.wall() - monotonic;

@@ -82,7 +82,9 @@ type Optional =
   | 'httpsKey'
   | 'mqttAddress';
 
-/** Every setting with its value. Some are undefined when they were left out; of `sessionKey` and `token` the data folder then has one. */
+/**
+ * Every setting with its value; optional ones may be undefined. `sessionKey` and `token` are then in the data folder.
+ */
 export type Config = Omit<Plain, Optional> & { readonly [K in Optional]: Plain[K] | undefined };
 
 type Given = Readonly<Record<string, string | undefined>>;
@@ -156,7 +158,7 @@ function parse<N extends SettingName>(name: N, text: string): Plain[N] {
   throw new ConfigInvalid(variable, `${variable} (${option.split(' ')[0]}): got ${shown}, allowed: ${allowed}`);
 }
 
-/** The value of an environment variable that somebody named as the place of a secret. */
+/** The value of an environment variable that the registry names as the place of a secret. */
 export function secretVariable(name: string, env: Given = process.env): string | undefined {
   return env[name];
 }

@@ -44,7 +44,7 @@ export class RegistryInvalid extends LoamError {
   }
 }
 
-/** The queue is at its limit. Nothing was kept: do not acknowledge, try again when it has been worked off. */
+/** The queue is at its limit. Nothing was kept: do not acknowledge, try again when there is room. */
 export class QueueFull extends LoamError {
   readonly code = 'QUEUE_FULL';
   readonly advice = 'wait';
@@ -86,11 +86,11 @@ export class UnknownEpoch extends LoamError {
   }
 }
 
-/** The store cannot be reached, or refuses for a reason that is not the readings' own. Hold them and write again. */
+/** The store cannot be reached, or refuses for a reason other than the readings. Hold them and write again. */
 export class StoreUnavailable extends LoamError {
   readonly code = 'STORE_UNAVAILABLE';
   readonly advice = 'wait';
-  /** How long the store wants to be left alone, when it says so. */
+  /** How long the store asks not to be called, when it says so. */
   readonly retryAfterMs: number | undefined;
 
   constructor(message: string, options?: { cause?: unknown; retryAfterMs?: number | undefined }) {
@@ -109,7 +109,7 @@ export class WriteTooLarge extends LoamError {
 export class StoreRejected extends LoamError {
   readonly code = 'STORE_REJECTED';
   readonly advice = 'set-aside';
-  /** Places in what was written, where the store tells: the guilty ones are among them. */
+  /** Indexes of the written readings, when the store tells: all refused ones are among them. */
   readonly suspects: readonly number[] | undefined;
 
   constructor(message: string, options?: { cause?: unknown; suspects?: readonly number[] | undefined }) {
@@ -130,7 +130,7 @@ export class CredentialsRefused extends LoamError {
   readonly advice = 'tell-user';
 }
 
-/** As many commands wait for a sensor, or in all, as may. Nothing was kept. */
+/** The limit of waiting commands is reached, for one sensor or in all. The command was not kept. */
 export class TooManyCommands extends LoamError {
   readonly code = 'TOO_MANY_COMMANDS';
   readonly advice = 'tell-user';
@@ -156,7 +156,10 @@ export class EncodingInvalid extends LoamError {
   readonly advice = 'set-aside';
 }
 
-/** A running Loam answered a command's call with a problem (RFC 9457). `status` is HTTP's, `problem` its stable word, such as `not-found`. */
+/**
+ * A running Loam answered a request of the `loam` program with a problem (RFC 9457). `status` is HTTP's, `problem` its
+ * stable word, such as `not-found`.
+ */
 export class ApiRefused extends LoamError {
   readonly code = 'API_REFUSED';
   readonly advice = 'tell-user';
@@ -186,6 +189,6 @@ export function explain(error: unknown): string {
   const own = error.message || error.name;
   const cause = error.cause === undefined ? '' : explain(error.cause);
   const text = cause && !own.includes(cause) ? `${own}: ${cause}` : own;
-  // A pattern with white space on both sides of the line feed would take the square of a long run's length.
+  // A pattern with white space on both sides of the line feed would take quadratic time on a long run of it.
   return text.replace(/\s+/g, (space) => (space.includes('\n') ? ' ' : space));
 }

@@ -3,8 +3,8 @@ import type { Logger } from './logger.ts';
 import { withDeadline } from './timing.ts';
 
 /**
- * One part of a process. `start` resolves when the part does its work and rejects when it cannot;
- * `stop` finishes what was taken and resolves within `deadlineMs`.
+ * One part of a process. `start` resolves when the part does its work and rejects when it cannot; `stop` finishes the
+ * work that the part has taken and resolves within `deadlineMs`.
  */
 export interface Part {
   readonly name: string;
@@ -17,13 +17,13 @@ export interface Health {
   readonly name: string;
   readonly ok: boolean;
   readonly why?: string;
-  /** The process does its work without it: shown, and no reason to take the process out of service. */
+  /** The process can work without this dependency: it is shown, but does not make the process unready. */
   readonly optional?: true;
-  /** Whom its name or its `why` is for, when that is not everybody who is signed in. */
+  /** Who may see the name and the `why`, when not everybody who is signed in may. */
   readonly only?: HealthOf;
 }
 
-/** A part of one farm, or, without `farm`, of the whole installation. `kind` is what it is called where nobody may know more of it. */
+/** A part of one farm, or, without `farm`, of the whole installation. `kind` is its name where no more may be shown. */
 export interface HealthOf {
   readonly kind: string;
   readonly farm?: string;
@@ -36,8 +36,9 @@ export function readiness(given: readonly Health[]): { ok: boolean; checks: read
 }
 
 /**
- * One check for each name: several roles may depend on one thing, and each knows something else of it. It is well when it is for all of them,
- * and otherwise `why` says all that is wrong with it; it is optional when all who miss it can do without it.
+ * One check for each name: several roles may depend on one thing, and each knows something else of it. It is ok when
+ * all its checks are, and otherwise `why` has all reasons. It is optional when every check that is not ok is (or every
+ * check, when all are ok).
  */
 export function joined(checks: readonly Health[]): Health[] {
   const byName = new Map<string, Health[]>();
@@ -59,7 +60,10 @@ export function joined(checks: readonly Health[]): Health[] {
   });
 }
 
-/** What anybody may know: no error's words, which name hosts, files and farms; and parts that are somebody's by their kind alone. */
+/**
+ * Readiness as anybody may see it. Texts of errors are left out, because they name hosts, files and farms. A check that
+ * only some people may see has its kind as its name.
+ */
 export function publicReadiness(given: readonly Health[]): ReturnType<typeof readiness> {
   return readiness(
     given.map(({ name, ok, optional, only }) => ({
@@ -70,7 +74,7 @@ export function publicReadiness(given: readonly Health[]): ReturnType<typeof rea
   );
 }
 
-/** Where a connection stands. Adapters that have none are `up` until they are closed. */
+/** The state of a connection. Adapters without a connection are `up` until they are closed. */
 export type ConnectionState =
   | { readonly is: 'up' }
   | { readonly is: 'down'; readonly since: number; readonly why: string }
@@ -85,7 +89,7 @@ export class Watched {
     return this.now;
   }
 
-  /** Calls `listener` at every change; returns the function that ends it. */
+  /** Calls `listener` at every change; returns a function that removes the listener. */
   watch(listener: (state: ConnectionState) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -107,8 +111,8 @@ export function healthOf(name: string, state: ConnectionState): Health {
 /**
  * Starts parts in order and stops what was started in reverse order, also when starting fails half way.
  *
- * The order given is from the screen to the sensor: a room that receives is open before the one that sends to it,
- * and the one that sends is closed first.
+ * The given order is from the screen to the sensor. A part that receives starts before the part that sends to it, and
+ * the part that sends stops first.
  */
 export class Lifecycle {
   private readonly started: { name: string; close: () => Promise<void> }[] = [];
@@ -153,7 +157,7 @@ export class Lifecycle {
     }
   }
 
-  /** What is left of the deadline, in ms; never nothing, so that one late part does not rob the ones after it of their chance. */
+  /** What is left of the deadline, ms. At least 200, so that the parts after a late one still have time to stop. */
   private left(): number {
     return Math.max(this.end - performance.now(), 200);
   }

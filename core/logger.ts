@@ -5,8 +5,8 @@ import type { LogLevel } from './settings.ts';
 export type { Logger } from 'pino';
 
 /**
- * One JSON line an event on standard error, or coloured lines on a terminal. Standard output is left to what a command answers.
- * Written synchronously: the line that says why a process ended must not be the one that is lost.
+ * One JSON line for each event on standard error, or coloured lines on a terminal. Standard output is for the results
+ * of commands. Written synchronously: the line that says why a process ended must not be lost.
  */
 export function createLogger(level: LogLevel): Logger {
   if (process.stderr.isTTY) {

@@ -8,10 +8,10 @@ const OTHER = 'other';
 export const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /**
- * What one process counts and measures, for `/metrics`. There is one a process, handed to each part; nothing is global.
+ * What one process counts and measures, for `/metrics`. Each process has one, handed to each part; nothing is global.
  *
- * Names begin with `loam_`, counters end in `_total`, times are in seconds; `docs/metrics.md` lists all of them.
- * Asked twice for one name, it gives the same metric: several parts of a kind in one process count together.
+ * Names begin with `loam_`, counters end in `_total`, times are in seconds; `docs/metrics.md` lists all of them. A
+ * second request for a name gives the same metric: several parts of one kind in a process count together.
  */
 export class Metrics {
   private readonly registry = new Registry();
@@ -39,7 +39,9 @@ export class Metrics {
     return sums;
   }
 
-  /** Adds what is true of every Node process: memory, CPU, handles, collections, event-loop delay (`nodejs_eventloop_lag_*`). */
+  /**
+   * Adds the metrics of Node: memory, CPU, handles, garbage collection, event-loop delay (`nodejs_eventloop_lag_*`).
+   */
   addProcess(): void {
     collectDefaultMetrics({ register: this.registry });
   }
@@ -61,7 +63,9 @@ export class Metrics {
     return this.add(name, new Histogram(settings));
   }
 
-  /** A value that is read when somebody asks. `undefined`, or a rejection: not known at the moment, and left out. */
+  /**
+   * A value that is read at each request. When `read` gives undefined or rejects, the value is unknown and left out.
+   */
   gauge(name: string, help: string, read: () => number | undefined | Promise<number | undefined>): void {
     if (this.known.has(name)) return;
     const gauge: Gauge = new Gauge({
@@ -79,7 +83,7 @@ export class Metrics {
     this.add(name, gauge);
   }
 
-  /** Shows counts that a part keeps in an object of its own, one time series a key: `name{event="key"}`. */
+  /** Shows counts that a part keeps in an object of its own, one time series for each key: `name{event="key"}`. */
   counts(name: string, help: string, read: () => Readonly<Record<string, number>>): void {
     if (this.known.has(name)) return;
     const counter: Counter<'event'> = new Counter({
@@ -101,14 +105,14 @@ export class Metrics {
   }
 }
 
-/** Metrics of a process: with those of Node. */
+/** Metrics for a process, with those of Node. */
 export function processMetrics(): Metrics {
   const metrics = new Metrics();
   metrics.addProcess();
   return metrics;
 }
 
-/** Keeps the values of a label few: the first thousand stand for themselves, every later one is `other`. */
+/** Limits the values of a label: the first thousand are kept, every later one becomes `other`. */
 export class LabelValues {
   private readonly seen = new Set<string>();
 
@@ -129,7 +133,7 @@ export class FarmCounter {
     this.counter = metrics.counter(name, help, ['farm']);
   }
 
-  /** Adds each of these to its farm. Farm by farm, for a counter with a label is slow to find. */
+  /** Counts each item for its farm. The items are summed first, because looking up a counter by its label is slow. */
   add(all: Iterable<{ readonly farm: string }>): void {
     const counts = new Map<string, number>();
     for (const { farm } of all) counts.set(farm, (counts.get(farm) ?? 0) + 1);

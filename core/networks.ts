@@ -10,7 +10,10 @@ export class Networks {
     this.list = list;
   }
 
-  /** Reads `10.0.0.1, 192.168.0.0/16, fd00::/8`; an empty text is the empty set. Undefined when a part of it is no address and no network. */
+  /**
+   * Reads `10.0.0.1, 192.168.0.0/16, fd00::/8`; an empty text is the empty set. Undefined when a part is neither an
+   * address nor a network.
+   */
   static parse(text: string): Networks | undefined {
     const list: Parsed[] = [];
     for (const part of text.split(',').map((p) => p.trim())) {
@@ -36,10 +39,10 @@ export function usualAddress(text: string): string | undefined {
 }
 
 /**
- * What an address counts as where something is counted for each: IPv4, also when written as IPv6, as it is; of IPv6 the /64, for one customer
- * gets a whole one. What is no address counts as itself.
+ * The key of an address where something is counted for each address. IPv4, also when written as IPv6, is its own key.
+ * IPv6 counts by its /64, because one customer gets a whole one. A text that is no address is its own key.
  */
-export function placeOf(address: string): string {
+export function countingKey(address: string): string {
   if (!ipaddr.isValid(address)) return address;
   const parsed = ipaddr.process(address);
   return parsed instanceof ipaddr.IPv6 ? parsed.parts.slice(0, 4).join(':') : parsed.toString();

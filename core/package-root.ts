@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /**
- * The folder of Loam's `package.json`, with a slash at its end: what lies beside the code (the browser app, the ready profiles) is found from there,
- * whether this runs as TypeScript or from `dist/`.
+ * The folder of Loam's `package.json`, with a slash at its end. Files beside the code (the browser app, the ready
+ * profiles) are found from there, whether Loam runs as TypeScript or from `dist/`.
  */
 export const PACKAGE_ROOT: URL = rootAbove(new URL('./', import.meta.url));
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Whose a file is, and who may read it. */
+/** Owner and permissions of a file. */
 interface FileOwnership {
   readonly uid: number;
   readonly gid: number;
@@ -10,9 +10,10 @@ interface FileOwnership {
 }
 
 /**
- * Writes a whole file in one step: all of it is there after a crash, or nothing of it. Owner, group and mode of the file that it replaces are
- * kept; a new file has mode 0600, and made by root it is the owner's of its folder: who edits a file must not take it from who reads it.
- * Rejects, and leaves everything as it was, when that is not allowed.
+ * Writes a whole file in one step: after a crash all of the new text is there, or nothing of it. A replaced file keeps
+ * its owner, group and mode, so that its readers can still read it when another user edited it. A new file has mode
+ * 0600; when root makes it, it gets the owner of its folder. Rejects, and leaves everything as it was, when that is not
+ * allowed.
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const ownership = await ownershipOf(path);
@@ -30,20 +31,20 @@ async function writeWhole(path: string, text: string, ownership: FileOwnership |
   const file = await open(path, 'wx', 0o600);
   try {
     await file.writeFile(text);
-    if (ownership) await give(file, ownership);
+    if (ownership) await applyOwnership(file, ownership);
     await file.sync();
   } finally {
     await file.close();
   }
 }
 
-/** What the file is to have; undefined: what a new file of this process has. */
+/** The owner and mode that the file must get; undefined when those of any new file of this process are right. */
 async function ownershipOf(path: string): Promise<FileOwnership | undefined> {
-  // Not on Windows.
+  // Windows has no such owners.
   if (process.geteuid === undefined) return undefined;
   try {
     const before = await lstat(path);
-    // A link is replaced itself: what it leads to says nothing of who may read the new file.
+    // A symbolic link is replaced itself: its target does not say who may read the new file.
     if (before.isFile()) return { uid: before.uid, gid: before.gid, mode: before.mode & 0o777 };
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
@@ -53,9 +54,9 @@ async function ownershipOf(path: string): Promise<FileOwnership | undefined> {
   return { uid, gid, mode: 0o600 };
 }
 
-async function give(file: FileHandle, { uid, gid, mode }: FileOwnership): Promise<void> {
+async function applyOwnership(file: FileHandle, { uid, gid, mode }: FileOwnership): Promise<void> {
   const made = await file.stat();
-  // Root reads whatever there is: what was root's may become another's.
+  // Root can read every file. So a file of root's may become the file of the user who replaces it.
   const owner = uid === 0 && process.geteuid?.() !== 0 ? made.uid : uid;
   const group = gid === 0 && process.geteuid?.() !== 0 ? made.gid : gid;
   try {

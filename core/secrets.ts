@@ -10,7 +10,7 @@ export function newSecret(): string {
 
 /**
  * What the registry keeps of a sensor's secret: its SHA-256 in hex. A fast hash is enough because the secret is random,
- * and needed because a power cut brings every sensor back at once.
+ * and it is needed because after a power cut every sensor signs in at once.
  */
 export function hashSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');

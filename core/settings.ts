@@ -26,7 +26,10 @@ function setting(option: string, help: string, allowed: string, fallback?: Setti
   return { variable, option, help, allowed, ...(fallback === undefined ? {} : { fallback }) };
 }
 
-/** Every setting of Loam, in the order in which `--help` shows them. What is read and checked by them is in config.ts: help need not wait for that. */
+/**
+ * Every setting of Loam, in the order in which `--help` shows them. config.ts parses and checks their values, so that
+ * `--help` does not have to load that code.
+ */
 export const SETTINGS = {
   data: setting('--data <folder>', 'folder for embedded adapters and generated secrets', 'a folder', './data'),
   registry: setting('--registry <file>', 'farms, fields, sensors, metrics, users', 'a YAML file', (data) =>

@@ -1,8 +1,8 @@
 /**
  * What to start a `Worker` from so that it runs the TypeScript module at `module`, with `execArgv: []`.
  *
- * In `dist/` that is the JavaScript beside it. Where the TypeScript itself runs, in tests and benchmarks, Node 20 does not give `--import` to
- * a thread's entry; so the entry is a line of JavaScript that brings the loader itself.
+ * In `dist/` that is the JavaScript beside it. Tests and benchmarks run the TypeScript itself, and Node 20 does not
+ * apply `--import` to a thread's entry. So the entry is a line of JavaScript that registers the loader itself.
  */
 export function threadEntry(module: URL): URL {
   if (import.meta.url.endsWith('.js')) return new URL(module.href.replace(/\.ts$/, '.js'));

@@ -1,12 +1,12 @@
-/** So many may come a second, and so many at once after a silence. */
+/** `perSecond` tokens are added every second; `burst` is the most that the bucket holds. */
 export interface TokenRate {
   readonly perSecond: number;
   readonly burst: number;
 }
 
 /**
- * A token bucket: full at first, and refilled at a rate up to its burst. What is taken may be more than there is, once, so that one thing
- * larger than the bucket goes through; the next then waits longer. Times are ms by a clock that nobody sets.
+ * A token bucket: full at first, and refilled at a rate up to its burst. `take` may take more than is left, so that one
+ * thing larger than the bucket can pass; the next then waits longer. Times are ms of a monotonic clock.
  */
 export class TokenBucket {
   private rate: TokenRate;
@@ -19,7 +19,7 @@ export class TokenBucket {
     this.filledAt = now;
   }
 
-  /** How many ms until there is a whole token again; 0: now. */
+  /** How many ms until there is a whole token again; 0 when there is one now. */
   waitMs(now: number): number {
     const { perSecond, burst } = this.rate;
     this.left = Math.min(burst, this.left + ((now - this.filledAt) / 1_000) * perSecond);
@@ -31,14 +31,14 @@ export class TokenBucket {
     this.left -= count;
   }
 
-  /** Takes one when there is one; false when not. */
+  /** Takes one token; false when there is none. */
   tryTake(now: number): boolean {
     if (this.waitMs(now) > 0) return false;
     this.take(1);
     return true;
   }
 
-  /** Another rate holds from now on. */
+  /** Sets another rate. It also counts for the time since the last `waitMs`. */
   change(rate: TokenRate): void {
     this.rate = rate;
   }

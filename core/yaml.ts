@@ -1,9 +1,9 @@
 import { type Document, LineCounter, parseDocument } from 'yaml';
 
-/** A YAML text as plain values, with the way back from a value to its line. */
+/** A YAML text as plain values, with the line on which each value stands. */
 export interface YamlFile {
   readonly value: unknown;
-  /** The line, from 1, of the value at `path`, or of the nearest one around it that the text has. */
+  /** The line, from 1, of the value at `path`, or of the nearest value around it that is in the text. */
   lineOf(path: readonly PropertyKey[]): number | undefined;
 }
 
@@ -17,7 +17,10 @@ export class YamlBroken extends Error {
   }
 }
 
-/** Reads a YAML text; an empty one is `{}`. Throws YamlBroken for what is no YAML, keys that stand twice, and aliases that grow without end. */
+/**
+ * Reads a YAML text; an empty one is `{}`. Throws YamlBroken for text that is no YAML, duplicate keys, and aliases that
+ * lead nowhere or expand without end.
+ */
 export function readYaml(text: string): YamlFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });

@@ -37,36 +37,36 @@ export interface GatewayOptions {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
-  /** Where replayed dead letters and imports go in. */
+  /** The queue that replayed dead letters and imports are published to. */
   readonly queue: Queue;
-  /** What is sent to sensors. */
+  /** Commands to sensors. */
   readonly commands: Commands;
   readonly registry: RegistryView & RegistryEditor;
-  /** Files in PEM: with them it speaks TLS. Absent: it speaks plain HTTP. */
+  /** Certificate and key in PEM, for HTTPS. Absent: plain HTTP. */
   readonly tls?: TlsFiles | undefined;
   /** Proxies whose `X-Forwarded-For` and `-Proto` are believed. Absent: none. */
   readonly trustedProxies?: Networks;
-  /** Where sensors reach the broker, as people are told it. */
+  /** Where sensors reach the broker, as the dashboard shows it. */
   readonly mqtt: () => MqttEndpoint;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
-  /** Whoever sends it as bearer token is admin of every farm: for commands on the machine. Absent: nobody is let in so. */
+  /** A request with this bearer token is admin of every farm; for commands on the machine. Absent: no such token is accepted. */
   readonly adminToken?: string | undefined;
   /** The built browser app. */
   readonly webFolder: string;
-  /** What `/readyz` says, of the whole process. */
+  /** The health of the whole process, for `/readyz`. */
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn;
-  /** Where it shows what it counts. Absent: nowhere. */
+  /** Where the gateway shows its metrics. Absent: nowhere. */
   readonly metrics?: Metrics;
   /** Most WebSockets that one address may have. */
   readonly maxSocketsOfAddress?: number;
   /** How long a tick of the live part lasts at least, ms. */
   readonly shortestTickMs?: number;
-  /** How often rights and sensors' statuses are looked at without any cause, ms. */
+  /** How often rights and sensors' statuses are checked when no event causes it, ms. */
   readonly checkMs?: number;
   readonly log: Logger;
-  /** Unix ms, and what durations are measured by. Absent: the machine's clock, and for durations its monotonic one, which nobody sets. */
+  /** The clock for times (Unix ms) and for durations. Absent: the machine's clock for times, and its monotonic clock for durations. */
   readonly now?: () => number;
 }
 
@@ -135,7 +135,7 @@ export class Gateway implements Part {
     return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
   }
 
-  /** Every address of the HTTP interface, once started. */
+  /** Every route of the HTTP interface, once started. */
   get addresses(): readonly Pick<Route, 'method' | 'path'>[] {
     return this.routes;
   }
@@ -154,7 +154,10 @@ export class Gateway implements Part {
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }
 
-  /** Takes nothing new, says goodbye to sockets, stops following, and resolves when every answer under way is given. */
+  /**
+   * Accepts no new connections, closes the WebSockets, and stops following the logs. Resolves when every open request
+   * has been answered; rejects when that takes longer than `deadlineMs`.
+   */
   async stop(deadlineMs: number): Promise<void> {
     this.listening?.close();
     this.listening = undefined;

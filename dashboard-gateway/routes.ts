@@ -49,7 +49,7 @@ export interface RouteParts {
   readonly passed: () => number;
 }
 
-/** Every address of the HTTP interface. */
+/** Every route of the HTTP interface. */
 export async function allRoutes(parts: RouteParts): Promise<Route[]> {
   const passwords = await Passwords.create(parts.registry);
   return [

@@ -14,8 +14,9 @@ export function compressedForms(name: string, body: Uint8Array): Readonly<Record
 }
 
 /**
- * Writes them beside each file: the gateway would compress them at each start, which took it longer than everything else.
- * Only what has been written is as it will be: until then other plugins still change the text of chunks.
+ * Writes compressed files beside the others. The gateway would otherwise compress them at each start, which took it
+ * longer than everything else.
+ * It runs when all files are written: before that, other plugins still change the text of chunks.
  */
 export function compressed(): Plugin {
   return {

@@ -10,7 +10,10 @@ import type { Health } from '../core/lifecycle.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { PreparedRole, RoleContext } from './context.ts';
 
-/** MQTT in, queue out: the broker, what brings commands to its clients, and the brokers of others that it fetches from. */
+/**
+ * The broker role: publishes come in over MQTT and go into the queue. Its parts are the broker, the downlink, which
+ * brings commands to the clients, and the sources, which fetch readings from other brokers.
+ */
 export async function prepareBroker({ config, log, ports, metrics, addresses }: RoleContext): Promise<PreparedRole> {
   const registry = await ports.registry();
   const queue = await ports.queue();
@@ -28,10 +31,10 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
   count(metrics, broker);
   addresses.mqtt = () => ({ host: config.mqttHost, port: broker.port });
-  // With a spool it takes publishes although the log of commands is away, and is not to be taken out of service for that.
+  // With a spool the broker works while the commands log is away: that must not take it out of service.
   const ofCommands = (): Health[] => (ports.spooled ? [] : [commands.health()]);
   return {
-    // The downlink is stopped after the broker: the last PUBACKs are written down.
+    // The downlink is stopped after the broker, so that it still writes down the last PUBACKs.
     parts: [downlink, broker, ...(config.sources ? [sources] : [])],
     health: () => [...broker.health(), ...ofCommands(), ...sources.health(), registry.health()],
     says: () => ({ mqtt: `${config.mqttHost}:${broker.port}` }),

@@ -13,11 +13,11 @@ export interface RoleContext extends RunContext {
   /** Opened when a role asks for them. */
   readonly ports: Ports;
   readonly metrics: Metrics;
-  /** The roles that have their ports. */
+  /** The roles whose ports are open. */
   readonly prepared: PreparedRole[];
-  /** Of the whole process. */
+  /** The health of the whole process. */
   readonly health: () => readonly Health[];
-  /** Where its servers listen, once they do; each is set by the role that it belongs to. */
+  /** Where the servers of this process listen, once they do. The broker sets `mqtt`, the gateway sets `http`. */
   readonly addresses: { mqtt?: () => Address; http?: () => Address };
   readonly firstSignIn?: FirstSignIn | undefined;
 }
@@ -27,7 +27,7 @@ export interface Address {
   readonly port: number;
 }
 
-/** A role that has its ports. */
+/** A role whose ports are open. */
 export interface PreparedRole {
   /** In the order in which they start; they are stopped in the reverse order. */
   readonly parts: readonly Part[];

@@ -21,17 +21,20 @@ export async function prepareDataFolder(config: Config): Promise<void> {
   }
 }
 
-/** The key that signs sign-ins: from the setting, else one that was made at the first start and kept. */
+/** The key that signs sign-ins: from the setting, or else made at the first start and kept in the data folder. */
 export async function sessionKey(config: Config): Promise<string> {
   return config.sessionKey ?? (await keptSecret(config, SESSION_KEY, () => newSecret() + newSecret()));
 }
 
-/** The token that the gateway takes as admin of every farm: from the setting, else one that was made at the first start and kept. */
+/**
+ * The token that the gateway accepts as admin of every farm: from the setting, or else made at the first start and kept
+ * in the data folder.
+ */
 export async function adminToken(config: Config): Promise<string> {
   return config.token ?? (await keptSecret(config, ADMIN_TOKEN, newSecret));
 }
 
-/** The token that a command shows to a running Loam. Rejects with ConfigInvalid when there is none. */
+/** The token with which a command signs in to a running Loam. Rejects with ConfigInvalid when there is none. */
 export async function commandToken(config: Config): Promise<string> {
   if (config.token !== undefined) return config.token;
   const path = join(config.data, ADMIN_TOKEN);
@@ -50,7 +53,7 @@ export async function commandToken(config: Config): Promise<string> {
   );
 }
 
-/** The secrets that a gateway keeps in the data folder from its first start on. */
+/** The files in which a gateway keeps its secrets from its first start on. */
 export function keptSecrets(data: string): string[] {
   return [join(data, ADMIN_TOKEN), join(data, SESSION_KEY)];
 }
@@ -59,7 +62,7 @@ const ADMIN_TOKEN = 'admin-token';
 const SESSION_KEY = 'session-key';
 const SHORTEST_SECRET = 32;
 
-/** A secret in a file of the data folder, readable by the owner alone; made when there is none. */
+/** A secret in a file that only its owner can read; made when there is none. Rejects with ConfigInvalid. */
 async function keptSecret(config: Config, file: string, make: () => string): Promise<string> {
   await prepareDataFolder(config);
   const path = join(config.data, file);
@@ -86,7 +89,7 @@ export async function createRegistry(config: Config, text: string): Promise<void
   }
 }
 
-/** Whether anything has this name, be it a link that leads nowhere. Rejects with ConfigInvalid when that cannot be told. */
+/** Whether anything exists at `path`, even a link without a target. Rejects with ConfigInvalid when it cannot tell. */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path);
@@ -122,7 +125,10 @@ export async function writeCredentials(path: string, list: readonly DemoCredenti
   await replaceFile(path, `${JSON.stringify(list, null, 2)}\n`);
 }
 
-/** Sensors and their secrets from a JSON file; undefined when there is no such file. Rejects with ConfigInvalid when it is another kind of file. */
+/**
+ * Sensors and their secrets from a JSON file; undefined when there is none. Rejects with ConfigInvalid for other
+ * content.
+ */
 export async function readCredentials(path: string): Promise<DemoCredential[] | undefined> {
   const text = await readIfThere(path);
   if (text === undefined) return undefined;

@@ -25,8 +25,9 @@ users: []
 const ADMIN = { name: 'admin', farms: { '*': 'admin' } } as const;
 
 /**
- * Writes a registry at the first start: the demo farm, or with the demo off an empty farm; either with one admin who has
- * no password yet. Resolves true when it wrote one. Rejects with ConfigInvalid when there must have been one before.
+ * Writes a registry at the first start: the demo farm, or an empty farm when the demo is off. Both have one admin, who
+ * has no password yet. Resolves with true when it wrote one. Rejects with ConfigInvalid when there must have been one
+ * before.
  */
 export async function ensureRegistry(config: Config): Promise<boolean> {
   if (await isThere(config.registry)) return false;
@@ -36,15 +37,18 @@ export async function ensureRegistry(config: Config): Promise<boolean> {
     return true;
   }
   const { registryYaml, credentials } = demoFarm(Date.now());
-  // The secrets first: a registry without them would be a demo that can never sign in.
+  // The secrets are written first: with a registry but without the secrets, the demo sensors could never sign in.
   await writeCredentials(demoSecretsPath(config), credentials);
   await createRegistry(config, putUser(registryYaml, ADMIN));
   return true;
 }
 
-/** Rejects with ConfigInvalid when a registry that is not there must have been there before: a new one would lock out everybody who was in it. */
+/**
+ * Call this when there is no registry. Rejects with ConfigInvalid when there must have been one before: a new registry
+ * would lock out everybody who was in the old one.
+ */
 export async function refuseLost(config: Config): Promise<void> {
-  const why = await traceOfBefore(config);
+  const why = await evidenceOfEarlierRun(config);
   if (why === undefined) return;
   throw new ConfigInvalid(
     'LOAM_REGISTRY',
@@ -57,8 +61,8 @@ export function emptyRegistry(): string {
   return putUser(EMPTY.replace('TIMEZONE', timezone), ADMIN);
 }
 
-/** What tells that this is no first start; undefined when nothing does. */
-async function traceOfBefore({ data, queue, log, store }: Config): Promise<string | undefined> {
+/** Why this cannot be the first start, as words for a message; undefined when it can be. */
+async function evidenceOfEarlierRun({ data, queue, log, store }: Config): Promise<string | undefined> {
   for (const path of keptSecrets(data)) if (await isThere(path)) return `${path} is of an earlier run`;
   const ports: readonly [setting: string, url: string, open: () => Promise<{ close(): Promise<void> }>][] = [
     ['LOAM_QUEUE', queue, () => openQueue(queue)],
@@ -71,14 +75,14 @@ async function traceOfBefore({ data, queue, log, store }: Config): Promise<strin
       if (await holdsSomething(path)) return `${path} is of an earlier run`;
       continue;
     }
-    // A server that is not there is more likely a wrong setting, and said first.
+    // A server that cannot be reached is more likely a wrong setting: then `opened` rejects and says so.
     await (await opened(setting, url, open)).close();
     return `${setting} names a server, as an installation does that has run before`;
   }
   return undefined;
 }
 
-/** Whether there is such a file, or a folder that is not empty. */
+/** Whether `path` is a file, or a folder that is not empty. */
 async function holdsSomething(path: string): Promise<boolean> {
   try {
     return (await readdir(path)).length > 0;

@@ -11,7 +11,7 @@ import { adminToken, sessionKey } from './data-folder.ts';
 /** Where `npm run build` puts the browser app. */
 export const WEB_FOLDER = fileURLToPath(new URL('dist/dashboard/', PACKAGE_ROOT));
 
-/** Store and live log in, dashboards out; dead letters that are replayed, and imports, into the queue. */
+/** The gateway role: serves dashboards from store and live log; replayed dead letters and imports go to the queue. */
 export async function prepareGateway(context: RoleContext): Promise<PreparedRole> {
   const { config, log, ports, metrics, addresses, health, firstSignIn } = context;
   const registry = await ports.registry();
@@ -48,13 +48,19 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
   };
 }
 
-/** Where sensors reach the broker: as the settings say, else the broker in this process, else this machine at the port of the settings. */
+/**
+ * Where sensors reach the broker: at the address of the settings; else at the broker in this process; else at this
+ * machine and the port of the settings.
+ */
 function mqttOf({ config, addresses }: RoleContext) {
   const here = config.mqttAddress === undefined ? addresses.mqtt?.() : undefined;
   return here ? { ...here, tls: false } : mqttEndpoint(config.mqttAddress, config.mqttPort);
 }
 
-/** A gateway whose data folder cannot be written, as in a container, works without a token: it is for commands alone. */
+/**
+ * The admin token; undefined when the data folder cannot be written, as in a container. The gateway works without it:
+ * only the `loam` commands need the token.
+ */
 async function adminTokenIfKept(config: Config, log: Logger): Promise<string | undefined> {
   try {
     return await adminToken(config);

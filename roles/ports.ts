@@ -3,10 +3,10 @@ import { openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '..
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
+  ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
-  TRIALS_LOG_LIMITS,
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
@@ -21,10 +21,11 @@ import { createValidate, type Validate } from '../workers/validate.ts';
 import type { RunContext } from './run.ts';
 
 /**
- * The ports of one process. Each is opened when the first of its roles asks for it, as a part of the lifecycle, and so closed after everything
+ * The ports of one process. Each is opened when the first role asks for it. The lifecycle closes it after everything
  * that uses it. Each function rejects with ConfigInvalid.
  *
- * `mayBeAway`: with `LOAM_SPOOL`, queue and logs are opened although none of them can be reached, and publishes wait in the spool.
+ * `mayBeAway`: with `LOAM_SPOOL` set, queue and logs count as open even while they cannot be reached, and publishes
+ * wait in the spool.
  */
 export function portsOf(
   lifecycle: Lifecycle,
@@ -58,7 +59,7 @@ export function portsOf(
       async (held) => held.close(),
     ),
   );
-  /** What makes readings of publishes, by the registry and the codecs beside it. */
+  /** The function that makes readings of publishes, with the registry and the codecs beside it. */
   const validate = once(async (): Promise<Validate> => {
     const codecs = await hold('codecs', 'LOAM_REGISTRY', config.registry, async () => new CodecFiles(config.registry));
     return createValidate({ registry: await registry(), codecs });
@@ -78,11 +79,14 @@ export function portsOf(
   );
   const liveLog = once(() => openLogOf('live log', 'live', LIVE_LOG_LIMITS));
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
-  /** A function that opens the log of trials when it is needed, which is seldom; tried again at the next call when that failed. */
-  const trialsLog = once(() => {
+  /**
+   * Resolves with a function that opens the log of isolated attempts at its first call, because it is seldom needed. If
+   * that fails, the next call tries again.
+   */
+  const attemptsLog = once(() => {
     let held: Log | undefined;
     const open = async () => {
-      held ??= await openLog(config.log, 'trials', TRIALS_LOG_LIMITS, disks);
+      held ??= await openLog(config.log, 'trials', ISOLATION_LOG_LIMITS, disks);
       return held;
     };
     return lifecycle.hold(
@@ -91,7 +95,7 @@ export function portsOf(
       async () => held?.close(),
     );
   });
-  /** The commands log, read to its end unless it may be away. */
+  /** The commands. Their log is read to its end first, unless it may be away. */
   const commands = once(async () => {
     const commandsLog = await openLogOf('commands log', 'commands', COMMANDS_LOG_LIMITS);
     const held = await hold('commands', 'LOAM_LOG', config.log, async () =>
@@ -100,12 +104,12 @@ export function portsOf(
     countCommands(metrics, held);
     return held;
   });
-  return { spooled: spool !== undefined, registry, validate, queue, store, liveLog, deadLog, trialsLog, commands };
+  return { spooled: spool !== undefined, registry, validate, queue, store, liveLog, deadLog, attemptsLog, commands };
 }
 
 export type Ports = ReturnType<typeof portsOf>;
 
-/** The registry's file, read. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */
+/** Opens the registry's file. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */
 export async function openRegistry(config: Config, log: Logger): Promise<RegistryFile> {
   try {
     return await RegistryFile.open(config.registry, log);
@@ -135,7 +139,7 @@ export async function opened<T>(setting: string, url: string, open: () => Promis
   }
 }
 
-/** Shows what became of commands, as this process reads their log. */
+/** Adds metrics of what became of commands, as this process reads their log. */
 function countCommands(metrics: Metrics, commands: Commands): void {
   metrics.counts('loam_commands_total', 'Commands that were queued, refused, delivered or have expired', () => ({
     ...commands.counters,
@@ -143,7 +147,7 @@ function countCommands(metrics: Metrics, commands: Commands): void {
   metrics.gauge('loam_commands_waiting', 'Commands that wait for their sensors', () => commands.waiting);
 }
 
-/** Does it at the first call; each call resolves with what the first one made. */
+/** Calls `make` at the first call only. Every call returns the same promise. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {

@@ -13,17 +13,17 @@ import type { RunContext } from './run.ts';
 import { prepareWorker } from './worker.ts';
 
 interface ProcessRole {
-  /** Takes its ports and makes its parts. Rejects with ConfigInvalid. */
+  /** Opens its ports and makes its parts. Rejects with ConfigInvalid. */
   readonly prepare: (context: RoleContext) => Promise<PreparedRole>;
-  /** The ports that must be servers when the role runs alone: files of embedded parts belong to one process. */
+  /** The ports that must be servers when the role runs alone: embedded adapters belong to one process. */
   readonly shares: readonly ('queue' | 'log' | 'store')[];
-  /** It can do its work while queue and logs are away, with a spool. */
+  /** With a spool, the role can do its work while queue and logs are away. */
   readonly spools?: true;
 }
 
 /**
- * Every role, from the screen to the sensor: they start in this order, so that what receives is there before what sends to it, and are
- * stopped in the reverse one. `loam up` is all of them in one process.
+ * Every role, in the order in which they start: each one is there before the role that sends to it. They are stopped in
+ * the reverse order. `loam up` is all of them in one process.
  */
 const ROLES: Readonly<Record<RoleName, ProcessRole>> = {
   gateway: { prepare: prepareGateway, shares: ['queue', 'log', 'store'] },
@@ -40,7 +40,7 @@ export async function startRole(name: RoleName, lifecycle: Lifecycle, running: R
   running.log.info(Object.assign({}, ...context.prepared.map(({ says }) => says?.())), `${name} is ready`);
 }
 
-/** What some roles will share; nothing of it is opened yet. */
+/** What the roles `names` share in one process. No port is opened yet. */
 export function contextOf(lifecycle: Lifecycle, running: RunContext, names: readonly RoleName[]): RoleContext {
   const metrics = processMetrics();
   const ports = portsOf(
@@ -50,7 +50,7 @@ export function contextOf(lifecycle: Lifecycle, running: RunContext, names: read
     names.every((name) => ROLES[name].spools),
   );
   const prepared: PreparedRole[] = [];
-  // A disk that holds nothing but a spool is optional: while the queue can be reached, a broker works without.
+  // A disk that holds only a spool is optional: while the queue can be reached, a broker works without that disk.
   const health = () => [...prepared.flatMap((role) => role.health()), ...running.disks.health(ports.spooled)];
   return { ...running, lifecycle, names, ports, metrics, prepared, health, addresses: {} };
 }

@@ -5,14 +5,14 @@ import { Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 
 const DRAIN_MS = 9_000;
-/** One Ctrl-C comes twice when npm runs us: from the terminal, and passed on by npm. */
+/** When npm runs Loam, one Ctrl-C arrives twice: from the terminal, and passed on by npm. */
 const SAME_SIGNAL_MS = 500;
 
 export interface RunContext {
   readonly name: string;
   readonly config: Config;
   readonly log: Logger;
-  /** Where the process keeps files. */
+  /** The disks on which the process keeps files. */
   readonly disks: Disks;
 }
 
@@ -21,17 +21,18 @@ export type StartRole = (lifecycle: Lifecycle, running: RunContext) => Promise<v
 
 /**
  * Runs a role until SIGTERM or SIGINT, then drains it and exits 0; a second signal exits at once.
- * A signal during the start lets the start end first. Rejects when starting fails; what was started is stopped by then.
+ * A signal during the start takes effect after the start. Rejects when the start fails; all started parts are stopped
+ * by then.
  */
 export async function runUntilSignal(running: RunContext, start: StartRole): Promise<void> {
   const { log, name } = running;
   const lifecycle = new Lifecycle(log);
   const asked = firstSignal(log);
-  dieOfSurprises(log);
+  exitOnUnexpectedError(log);
   try {
     await start(lifecycle, running);
   } catch (error) {
-    // The lifecycle has stopped already when one of its parts failed; here it was something between them.
+    // If a part failed to start, the lifecycle has stopped already. This is for a failure between the parts.
     await lifecycle.stop(DRAIN_MS);
     throw error;
   }
@@ -59,8 +60,8 @@ function firstSignal(log: Logger): Promise<string> {
   });
 }
 
-/** A bug must not be survived in an unknown state: what was not acknowledged comes again after a restart. */
-function dieOfSurprises(log: Logger): void {
+/** Ends the process after a bug, for its state is unknown. What is unacknowledged comes again after a restart. */
+function exitOnUnexpectedError(log: Logger): void {
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       log.fatal({ stack: error instanceof Error ? error.stack : undefined }, `${event}: ${explain(error)}`);

@@ -8,7 +8,7 @@ import { ensureRegistry } from './first-registry.ts';
 import { contextOf, EVERY_ROLE, startRoles } from './roles.ts';
 import type { RunContext } from './run.ts';
 
-/** `loam up`: every role in one process, and what makes a first start easy: the demo farm, and a link that signs in. */
+/** `loam up`: every role in one process, and for an easy first start the demo farm and a link that signs in. */
 export async function startUp(lifecycle: Lifecycle, running: RunContext): Promise<void> {
   const { config, log } = running;
   await prepareDataFolder(config);
@@ -45,7 +45,7 @@ function banner(address: string, isFirstSignIn: boolean, mqtt: string, config: C
   return `${lines.filter((line, i) => i === 0 || line !== '').join('\n')}\n\n`;
 }
 
-/** The first admin, as long as no admin has a password. */
+/** The first admin of the registry; undefined when any admin has a password, or when there is no admin. */
 function adminWithoutPassword(registry: Registry): User | undefined {
   const admins = [...registry.users.values()].filter((user) => Object.values(user.farms).includes('admin'));
   return admins.some((admin) => admin.password !== undefined) ? undefined : admins[0];

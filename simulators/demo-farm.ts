@@ -91,8 +91,8 @@ const FIELDS: readonly DemoField[] = [
 ];
 
 /**
- * A farm to look at before there is one's own: its registry's YAML, without users, and the secrets that its sensors connect with,
- * which are new at every call. `now` is Unix ms and only dates the comment.
+ * A farm to look at before there are own sensors: its registry as YAML, without users, and the secrets that its sensors
+ * connect with, which are new at every call. `now` (Unix ms) is only the date in the YAML's comment.
  */
 export function demoFarm(now: number): { registryYaml: string; credentials: DemoCredential[] } {
   const credentials = FIELDS.flatMap((field) => field.sensors).map(

@@ -7,7 +7,7 @@ import { inRounds } from './rounds.ts';
 import { type SimulatedValues, VirtualSensor } from './sensor.ts';
 import { HOUR_MS } from './weather.ts';
 
-/** What a virtual sensor needs to speak for a registered one. `kind` and `seed` say what it measures (see `Probe`). */
+/** What a virtual sensor needs to publish as a registered one. `kind` and `seed` say what it measures (see `Probe`). */
 export interface DemoCredential {
   readonly id: string;
   readonly farm: string;
@@ -20,7 +20,7 @@ export interface DemoOptions {
   /** `mqtt://HOST:PORT` */
   readonly url: string;
   readonly sensors: readonly DemoCredential[];
-  /** Between two readings of one sensor. */
+  /** Between two readings of one sensor; default: 2 s. */
   readonly intervalMs?: number;
   /** How much of the past is published first, so that charts are not empty. 0: none. */
   readonly backfillHours?: number;
@@ -34,11 +34,11 @@ interface DemoMember {
 
 const BACKFILL_STEP_MS = 5 * 60_000;
 const READINGS_A_MESSAGE = 48;
-/** Between two messages of the past, so that they do not get in the way of the present. */
+/** Between two messages of the past, so that they do not delay the present ones. */
 const PACE_MS = 10;
 const FAREWELL_MS = 2_000;
 
-/** Built-in sensors that show what Loam does: virtual ones, over real MQTT, like anyone's. */
+/** Built-in sensors that show what Loam does: virtual sensors that publish over real MQTT, as any sensor would. */
 export class DemoSensors implements Part {
   readonly name = 'demo sensors';
   private readonly options: DemoOptions;
@@ -98,7 +98,10 @@ export class DemoSensors implements Part {
   }
 }
 
-/** The moments from `from` to `to` at which the past is measured, in lists of one message each. Whole steps: a second run gives the same ones. */
+/**
+ * The times from `from` to `to` (Unix ms) of the past readings, one list per message. They are multiples of the step: a
+ * second run gives the same times.
+ */
 function stretches(from: number, to: number): number[][] {
   const lists: number[][] = [];
   let list: number[] = [];

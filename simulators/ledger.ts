@@ -16,13 +16,13 @@ export interface SensorAccount {
   unreadable: number;
 }
 
-/** Most readings that are kept in mind, over all sensors: about 200 bytes each. What comes then is counted, and not accounted for. */
+/** Most readings that are kept, over all sensors: about 200 bytes each. `overflow` counts further ones. */
 const MOST_READINGS = 5_000_000;
 
-/** Keeps account of every reading of a run. */
+/** Keeps when each reading of a run was due, acknowledged and seen. */
 export class Ledger {
   readonly accounts = new Map<string, SensorAccount>();
-  /** Readings that were too many to keep in mind. */
+  /** Readings beyond the limit, which are not kept. */
   overflow = 0;
   private kept = 0;
 

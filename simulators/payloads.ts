@@ -2,13 +2,13 @@ import { telemetryTopic } from '../telemetry/topic.ts';
 import type { PayloadFormat } from './profile/schema.ts';
 import type { SimulatedValues } from './sensor.ts';
 
-/** What a device sends in one go. */
+/** One message of a device. */
 export interface Encoded {
   readonly topic: string;
   readonly payload: string;
 }
 
-/** Whose readings are encoded; `uplink` counts its messages from 1. */
+/** The sensor whose readings are encoded; `uplink` counts its messages from 1. */
 export interface Sender {
   readonly farm: string;
   readonly id: string;
@@ -22,7 +22,7 @@ export function mostReadings(format: PayloadFormat): number {
   return format === 'chirpstack' || format === 'ttn' ? 1 : 48;
 }
 
-/** Readings of one sensor as its payload format has them; at most `mostReadings`, at least one. */
+/** Readings of one sensor, 1 to `mostReadings` of them, as a message in its payload format. */
 export function encode(format: PayloadFormat, sender: Sender, readings: readonly SimulatedValues[]): Encoded {
   const { farm, id } = sender;
   const own = readings.length === 1 ? readings[0] : readings;
@@ -94,13 +94,13 @@ function ttn({ id, uplink }: Sender, reading: SimulatedValues | undefined): obje
   };
 }
 
-/** LoRaWAN's gateways, not its devices, measure the radio. */
+/** Takes the signal strength out of the values: in LoRaWAN the gateways measure it, not the devices. */
 function split(reading: SimulatedValues | undefined): { ts: number; radio: number; values: Record<string, number> } {
   const { rssi = -100, ...values } = { ...reading?.values };
   return { ts: reading?.ts ?? 0, radio: rssi, values };
 }
 
-/** Things that no format takes, each wrong in another way. `which` picks one. */
+/** A message that cannot be read in any format. `which` chooses what is wrong with it. */
 export function malformed(format: PayloadFormat, sender: Sender, which: number): Encoded {
   const { topic } = encode(format, sender, [{ ts: 0, values: { seq: 0 } }]);
   const payloads = [

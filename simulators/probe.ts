@@ -3,19 +3,22 @@ import { Climate, type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
 import { blockedMoistureAt, drippedMoistureAt, tunnelAirAt } from './tunnel.ts';
 import { clamp, type FarmPlace, HOUR_MS, rainAt, weatherAt } from './weather.ts';
 
-/** What a virtual sensor measures: `weather` the air, `soil` the ground; `dripped`, `blocked` and `tunnel` the same under cover; anything else both of it. */
+/**
+ * What a virtual sensor measures. `weather`: the air; `soil` and `irrigated`: the ground; `tunnel`: the air under
+ * cover; `dripped` and `blocked`: the ground under cover; any other kind: air and ground.
+ */
 export type ProbeKind = 'weather' | 'soil' | 'irrigated' | 'dripped' | 'blocked' | 'tunnel';
 
 export type ProbeValues = Readonly<Record<string, number>>;
 
-/** All demo sensors stand in one landscape, so that they see one weather. */
+/** All demo sensors are in one place, so that they measure the same weather. */
 const PLACE: FarmPlace = { latitude: 52.4, longitude: 13, seed: 20 };
 const CLIMATE = new Climate(PLACE);
 const DAY_MS = 24 * HOUR_MS;
 
 /**
  * One virtual sensor: what it would measure at any moment, the same at every run.
- * Sensors of different seeds stand in one weather, but each in a soil of its own and with errors of its own.
+ * Sensors with different seeds have the same weather, but each has its own soil and its own errors.
  */
 export class Probe {
   private readonly kind: string;
@@ -23,7 +26,7 @@ export class Probe {
   private readonly water: SoilWater;
   private readonly isFull: boolean;
 
-  /** `full`: a probe that also measures conductivity, with a valve that tells what it lets through. */
+  /** `full`: the probe also measures conductivity and, where it is irrigated, how much. */
   constructor(kind: string, seed: number, make: 'plain' | 'full' = 'plain') {
     this.isFull = make === 'full';
     this.kind = kind;
@@ -64,7 +67,7 @@ export class Probe {
       : { ...ground, ...salts };
   }
 
-  /** mS/cm in the bulk soil: salts conduct in its water, so that it follows moisture; fertiliser comes with the season. */
+  /** mS/cm of the bulk soil: its water conducts, so it follows moisture. Fertiliser comes with the season. */
   private ecAt(now: number, moisture: number): number {
     const salts = 0.6 + 0.9 * noise(this.seed, 12) + 0.3 * smoothNoise(this.seed + 13, now / (20 * DAY_MS));
     return clamp(salts * (moisture / 30) ** 1.6 + this.jitter(now, 14, 0.01), 0.05, 6);
@@ -93,12 +96,12 @@ export class Probe {
     return clamp(3.95 - 0.35 * age + 0.12 * sun + this.jitter(now, 9, 0.01), 3.3, 4.2);
   }
 
-  /** dBm: the distance to the gateway, and fading. Rain damps a little. */
+  /** Signal strength, dBm: from the distance to the gateway, and fading. Rain damps it a little. */
   private rssiAt(now: number): number {
     return -70 - 30 * noise(this.seed, 10) - rainAt(PLACE, now) + this.jitter(now, 11, 3);
   }
 
-  /** What this device always reads too high or too low, up to ± `most`. */
+  /** The constant error of this device, up to ± `most`. */
   private error(which: number, most: number): number {
     return (noise(this.seed, which) * 2 - 1) * most;
   }

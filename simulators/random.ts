@@ -1,7 +1,7 @@
 /**
- * A number in [0, 1) for a seed and a place: the same for ever, and unlike that of the place beside it.
- * Random access is what the models need and what no generator that walks through a sequence offers:
- * the value at any moment must be the same whoever asks for it and in whatever order.
+ * A number in [0, 1) for a seed and a place: always the same, and unlike the numbers of neighbouring places.
+ * The models need random access, which a generator of a sequence does not offer: the value at a moment must not depend
+ * on who asks for it, nor on the order of calls.
  */
 export function noise(seed: number, place: number): number {
   let x = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(place | 0, 0xc2b2ae35);
@@ -10,7 +10,7 @@ export function noise(seed: number, place: number): number {
   return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** Noise that runs smoothly through a new value at every whole `at`; in [0, 1). */
+/** Noise in [0, 1) that has a new value at every whole `at`, and changes smoothly between them. */
 export function smoothNoise(seed: number, at: number): number {
   const place = Math.floor(at);
   const t = at - place;

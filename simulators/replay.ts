@@ -42,9 +42,10 @@ export interface ReplayOptions {
 }
 
 /**
- * A recording as a script: NDJSON (`{"sensor","ts","values":{…}}` a line) or CSV with the columns `sensor`, `metric`, `value` and a time in `ts`, `time` or
- * `measured` (Unix ms or ISO 8601 with its zone). Rows of one sensor and time are one reading. Rejects with ConfigInvalid that names the line
- * of what is neither, and for more than two million readings, and with the system's error for what cannot be opened.
+ * A recording as a script: NDJSON (`{"sensor","ts","values":{…}}` a line) or CSV with the columns `sensor`, `metric`,
+ * `value` and a time in `ts`, `time` or `measured` (Unix ms or ISO 8601 with its zone). Rows with the same sensor and
+ * time are one reading. Rejects with ConfigInvalid, which names the line, for a line that cannot be read; with
+ * ConfigInvalid for no reading or more than two million; with the system's error for a file that cannot be opened.
  */
 export async function replayScript(path: string, { speed, farm, times }: ReplayOptions): Promise<Script> {
   await mustBeReadable(path);
@@ -120,7 +121,7 @@ async function* rowsOf(path: string) {
   }
 }
 
-/** What keeps a file from being opened is said here: readline does not pass on what happens to its input. */
+/** Rejects when the file cannot be opened: readline does not pass on the errors of its input. */
 async function mustBeReadable(path: string): Promise<void> {
   const file = await open(path);
   try {
@@ -136,7 +137,7 @@ function read<T>(path: string, line: number, parsed: () => T): T {
   } catch (cause) {
     const [issue] = cause instanceof z.ZodError ? cause.issues : [];
     const what = issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : explain(cause);
-    // What is wrong is said; a second telling of it in zod's own form would not help.
+    // The message says what is wrong. A `cause` in zod's own form would not help.
     throw wrong(`${path}:${line}`, what);
   }
 }

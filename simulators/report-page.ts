@@ -22,7 +22,7 @@ const LEFT = 64;
 const BOTTOM = 28;
 const TOP = 12;
 
-/** A report as one HTML page that needs nothing else: figures, plots over time, and what was accounted for. */
+/** A report as one HTML page without other files: figures, plots over time, and what was accounted for. */
 export function reportPage(report: LoadReport, { title, about, verdict }: PageFacts): string {
   const { stretches } = report;
   const perSecond = (of: (stretch: ReportInterval) => number) =>
@@ -140,7 +140,7 @@ function plot(title: string, curves: readonly Curve[], end: number): string {
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(title)}"><title>${escaped(title)}</title>${[...lines, ...paths, ...legend, ...seconds].join('')}</svg>`;
 }
 
-/** The next of 1, 2, 5, 10, … that is not below. */
+/** The least of 1, 2, 5, 10, … that is not below `value`. */
 function nice(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value));
   return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;

@@ -1,8 +1,8 @@
 const LEAST_TICK_MS = 5;
 
 /**
- * Calls `act` with 0 to `members - 1` again and again, spread evenly so that each has its turn once every `intervalMs`:
- * as sensors that know nothing of each other would report. What a stalled process missed is left out beyond one round.
+ * Calls `act` with 0 to `members - 1` again and again, spread evenly: each number has its turn once every `intervalMs`,
+ * as independent sensors would report. If the process stalls, at most one round is made up for; the rest is left out.
  * Returns the function that ends it.
  */
 export function inRounds(members: number, intervalMs: number, act: (member: number) => void): () => void {

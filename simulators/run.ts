@@ -19,14 +19,14 @@ export interface SignIn {
   readonly password?: string;
 }
 
-/** Who is to send what: a profile's sensors, or a recording's. */
+/** Which connections send what: made from a profile or from a recording. */
 export interface Script {
   readonly lines: readonly DeviceConnection[];
   /** What a device sends in a run that begins at `start`, Unix ms, in order of time. */
   sendingsOf(device: Device, start: number): IterableIterator<Sending>;
 }
 
-/** What a profile makes its sensors do; of a shard only its own. */
+/** The script of a profile; with a shard, only its connections. */
 export function profileScript(profile: Profile, shard?: Shard): Script {
   return { lines: linesOf(profile, shard), sendingsOf };
 }
@@ -37,13 +37,13 @@ export interface RunOptions {
   readonly script: Script;
   /** What the connection with this id signs in with. */
   readonly signIn: (id: string) => SignIn;
-  /** Unix ms that the run pretends to begin at: the same one gives the same bytes. Absent: now. */
+  /** When the run pretends to begin, Unix ms: the same start gives the same bytes. Absent: now. */
   readonly start?: number;
-  /** Ends after so long; absent: only with `signal`, or when the script has no more to send. */
+  /** How long the run lasts, ms; absent: until `signal`, or until the script has no more to send. */
   readonly forMs?: number;
-  /** `mqttjs` is a client as sensors use them, `packet` one that there can be thousands of. Absent: mqttjs for up to 200 connections. */
+  /** `mqttjs` is a client that sensors use; `packet` allows thousands. Absent: mqttjs for up to 200 connections. */
   readonly client?: 'mqttjs' | 'packet';
-  /** How long no further connection may come up at the start before the run fails; absent: 10 s. */
+  /** At the start, the run fails when no further connection comes up for this long, ms; absent: 10 s. */
   readonly comeUpWithinMs?: number;
   readonly signal?: AbortSignal;
   readonly onStretch?: (stretch: ReportInterval) => void;
@@ -51,7 +51,10 @@ export interface RunOptions {
   readonly ledger?: Ledger;
 }
 
-/** What a run of a profile found: a load report, and what only a simulation knows. Counts are of messages. */
+/**
+ * What a run of a script found: a load report, and what only a simulation knows. Counts are of messages, except
+ * `sensors` and `readings`.
+ */
 export interface RunReport extends LoadReport {
   readonly sensors: number;
   readonly readings: number;
@@ -66,10 +69,10 @@ const START_MS = 10_000;
 const GRACE_MS = 15_000;
 const FAREWELL_MS = 2_000;
 const MANY = 200;
-/** Links are opened so far apart, so that a start is no thundering herd. */
+/** The time between the opening of two links, so that they do not all connect at once. */
 const OPEN_EVERY_MS = 1;
 const OUTBOX = 20_000;
-/** CONNACK codes by which a broker refuses who connects (MQTT 3.1.1, 3.2.2.3). */
+/** CONNACK return codes that refuse the client itself (MQTT 3.1.1, 3.2.2.3). */
 const WHO = new Set([2, 4, 5]);
 
 interface RunMember {
@@ -78,8 +81,10 @@ interface RunMember {
 }
 
 /**
- * Plays a script over real MQTT until its time is over or `signal` ends it, then waits for what is unacknowledged, and resolves with what it found.
- * Rejects with BrokerUnreachable when no further connection comes up for 10 s, with CredentialsRefused when the first connections are refused.
+ * Plays a script over real MQTT until its time is over, it has no more to send, or `signal` ends it. Then waits for
+ * missing acknowledgements, and resolves with what was found.
+ * Rejects with BrokerUnreachable when no further connection comes up for 10 s, with CredentialsRefused when the first
+ * connections are refused.
  */
 export async function runScript(options: RunOptions): Promise<RunReport> {
   const { script, ledger, forMs } = options;
@@ -87,7 +92,7 @@ export async function runScript(options: RunOptions): Promise<RunReport> {
   const members = lines.map((line): RunMember => ({ line, link: newLink(options, line, lines.length) }));
   const tally = new Tally(members.map(({ link }) => link));
   const ending = new AbortController();
-  // Every device listens to it.
+  // Every device adds a listener to this signal.
   setMaxListeners(0, ending.signal);
   const end = () => ending.abort();
   options.signal?.addEventListener('abort', end, { once: true });
@@ -163,7 +168,7 @@ interface Stage {
   readonly signal: AbortSignal;
 }
 
-/** Resolves when the line has no more to send. */
+/** Resolves when the connection has no more to send, or when the run ends. */
 async function run({ line, link }: RunMember, stage: Stage): Promise<void> {
   const { script, start, begun, tally, ledger, signal } = stage;
   void play(linkChangesOf(line), begun, signal, ({ change }) => (change === 'leave' ? link.leave() : link.comeBack()));
@@ -184,7 +189,7 @@ async function run({ line, link }: RunMember, stage: Stage): Promise<void> {
   await Promise.all(played);
 }
 
-/** Lets every link come back and waits, as long as anything is still being acknowledged, for what is to come. */
+/** Lets every link connect again, and waits for missing acknowledgements until none has come for 15 s. */
 async function settle(members: readonly RunMember[]): Promise<void> {
   for (const { link } of members) link.comeBack();
   let [pending, since] = [Number.POSITIVE_INFINITY, performance.now()];

@@ -27,7 +27,9 @@ export interface SensorCounts {
   failed: number;
 }
 
-/** One virtual sensor as a real MQTT client: QoS 1, every reading with its own time, each sent again until it is acknowledged. */
+/**
+ * One virtual sensor as a real MQTT client: QoS 1; every reading has its own time and is sent until it is acknowledged.
+ */
 export class VirtualSensor {
   readonly counts: SensorCounts = { published: 0, acknowledged: 0, failed: 0 };
   private readonly topic: string;
@@ -58,7 +60,7 @@ export class VirtualSensor {
     this.link.start();
   }
 
-  /** Resolves true when the broker acknowledged all of `measured`, false when it never will have. */
+  /** Resolves with true when the broker acknowledged all of `measured`, with false when they were given up. */
   send(measured: readonly SimulatedValues[]): Promise<boolean> {
     this.counts.published += 1;
     const payload = JSON.stringify(measured.length === 1 ? measured[0] : measured);

@@ -1,13 +1,13 @@
 import { noise } from './random.ts';
 import { clamp, type FarmPlace, HOUR_MS, rainAt, weatherAt } from './weather.ts';
 
-/** What a soil is like. Shares of volume in %. */
+/** Properties of a soil. Moistures are % of volume. */
 export interface Soil {
-  /** Below it plants wilt. */
+  /** Plants wilt below this moisture. */
   readonly wilting: number;
-  /** What stays when surplus water has drained. */
+  /** The moisture that stays when surplus water has drained. */
   readonly capacity: number;
-  /** Depth that the probe feels, mm. */
+  /** Depth of soil that the probe measures, mm. */
   readonly depth: number;
   /** Moisture at which irrigation begins; absent where nothing is irrigated. */
   readonly irrigateBelow?: number;
@@ -15,23 +15,26 @@ export interface Soil {
 }
 
 const STEP_MS = HOUR_MS / 2;
-/** A soil forgets what it was longer ago. */
+/** What was longer ago than 90 days no longer matters to a soil. */
 const MEMORY_STEPS = (90 * 24 * HOUR_MS) / STEP_MS;
 const IRRIGATION_MM_PER_HOUR = 4;
-/** Irrigation is started in the early morning only, when least of it is lost. */
+/** Irrigation starts in the early morning only, when the least water is lost. */
 const IRRIGATION_HOURS_UTC = [2, 3, 4, 5];
 const MOST_KEPT = 4;
 const MOST_STEPS_KEPT = 4 * MEMORY_STEPS;
 
-/** What weather does to soils in one step: it is the same for all soils of a place, and worked out once for all of them. */
+/** What weather does to soils in one step: the same for all soils of a place, so computed once for all. */
 interface Draw {
-  /** mm that plants would take in an hour if they found it. */
+  /** mm that plants would take in an hour if there were enough water. */
   readonly thirst: number;
   /** mm in an hour. */
   readonly rain: number;
 }
 
-/** The weather of a place, step by step, as soils feel it. Kept for as many steps as a soil remembers. */
+/**
+ * The weather of a place, step by step, as soils need it. At four times as many steps as a soil remembers, all are
+ * dropped and computed anew.
+ */
 export class Climate {
   readonly place: FarmPlace;
   private readonly known = new Map<number, Draw>();
@@ -45,7 +48,7 @@ export class Climate {
     if (known) return known;
     const now = step * STEP_MS;
     const { temperature, humidity, sunshine } = weatherAt(this.place, now);
-    // Sunny, warm, dry air draws water.
+    // In sunny, warm, dry air plants take more water.
     const thirst = Math.max(0, 0.0009 * sunshine + 0.004 * temperature * (1 - humidity / 100));
     const draw = { thirst, rain: rainAt(this.place, now) };
     if (this.known.size >= MOST_STEPS_KEPT) this.known.clear();
@@ -60,10 +63,10 @@ interface SoilCourse {
 }
 
 /**
- * The soil's water as it was filled by rain and irrigation and emptied by plants and drainage.
+ * The soil's water: rain and irrigation add to it, plants and drainage take from it.
  *
- * A pure function of time, though water adds up: it is worked out in steps of half an hour from a fixed start months before,
- * and the last steps are kept so that the next moment need not begin again.
+ * A pure function of time, although water adds up: it is computed in steps of half an hour from a fixed start months
+ * before, and the last steps are kept so that the next moment need not begin there again.
  */
 export class SoilWater {
   private readonly climate: Climate;
@@ -89,7 +92,7 @@ export class SoilWater {
   }
 
   private atStep(step: number): number {
-    // The start is the same for all moments of one stretch of months, so that asking in any order gives the same answer.
+    // All moments of the same 90 days have the same start, so that the answer does not depend on the order of calls.
     const start = Math.floor(step / MEMORY_STEPS) * MEMORY_STEPS - MEMORY_STEPS;
     const known = this.kept.get(start);
     const course =
@@ -125,13 +128,13 @@ export class SoilWater {
     const { irrigateBelow, seed } = this.soil;
     if (irrigateBelow === undefined || moisture > irrigateBelow) return 0;
     const hour = Math.floor((step * STEP_MS) / HOUR_MS) % 24;
-    // Not every morning has somebody to open the valve.
+    // On one morning in five nobody opens the valve.
     const tended = noise(seed + 7, Math.floor((step * STEP_MS) / (24 * HOUR_MS))) < 0.8;
     return tended && IRRIGATION_HOURS_UTC.includes(hour) ? IRRIGATION_MM_PER_HOUR : 0;
   }
 }
 
-/** °C in the ground: the air's temperature of the day before, evened out, with a swing that comes late. `now` is Unix ms. */
+/** Soil temperature at `now` (Unix ms), °C: the mean of 24 hours, plus a third of the swing four hours before. */
 export function soilTemperatureAt(place: FarmPlace, now: number): number {
   let mean = 0;
   for (let hour = 0; hour < 24; hour += 3) mean += weatherAt(place, now - hour * HOUR_MS).temperature / 8;

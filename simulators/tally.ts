@@ -23,7 +23,7 @@ export class Tally {
     this.links = links;
   }
 
-  /** A message was given to its link, which was `connected`; `due` is of `performance.now()`. */
+  /** A message was given to its link, which was `connected` or not; `due` is of `performance.now()`. */
   sent({ kind, seqs }: Sending, due: number, connected: boolean): void {
     this.sentCount += 1;
     if (connected) this.lateness.record(microseconds(performance.now() - due));
@@ -41,7 +41,7 @@ export class Tally {
     if (qos === 1) this.latency.record(microseconds(performance.now() - due));
   }
 
-  /** What there is to tell since the last call, in the load generator's form. */
+  /** The report since the last call, in the load generator's form. */
   report(): ThreadReport {
     const utilization = performance.eventLoopUtilization();
     const errors: Record<string, number> = {};

@@ -2,8 +2,9 @@
 const LONGEST_MS = 2_147_483_647;
 
 /**
- * Calls `act` with each event of `events` when its time, `at` ms after `begun` (`performance.now()`), has come, until `signal` ends it or there
- * are no more, and resolves then. Events are in order of time; what a stalled process missed is acted on late, not left out.
+ * Calls `act` with each event of `events` when its time has come: `at` ms after `begun` (`performance.now()`). Resolves
+ * when there are no more events or `signal` aborts. Events are in order of time. Events that a stalled process missed
+ * are acted on late, not left out.
  */
 export function play<T extends { readonly at: number }>(
   events: Iterator<T>,

@@ -8,7 +8,7 @@ const WATERINGS = [5, 15];
 const BEFORE = 24;
 const AFTER = 33;
 const WATERING_HOURS = 0.5;
-/** In so many hours two thirds of what was given have gone. */
+/** After so many hours, two thirds of the added water have gone. */
 const DRYING_HOURS = 7;
 
 /** Soil moisture of a bed under drip irrigation, % of volume: up at every watering, down in between. */
@@ -20,7 +20,7 @@ export function drippedMoistureAt(now: number): number {
   return BEFORE + (AFTER - BEFORE) * Math.exp(-(since - WATERING_HOURS) / DRYING_HOURS);
 }
 
-/** The same where the dripper is blocked: too dry all week, watered a little by hand when one begins. */
+/** The same where the dripper is blocked: too dry all week; watered a little by hand when a week begins. */
 export function blockedMoistureAt(now: number): number {
   const week = (now / DAY_MS / 7) % 1;
   return 17.2 - 4.2 * week;

@@ -2,7 +2,7 @@ import { createHistogram } from 'node:perf_hooks';
 import type { Ledger, SensorAccount } from './ledger.ts';
 import { type Latency, latencyOf } from './load/report.ts';
 
-/** One reading that is not where it should be. */
+/** One acknowledged reading that is neither stored nor a dead letter. */
 export interface Missing {
   readonly farm: string;
   readonly sensor: string;
@@ -23,26 +23,29 @@ export interface RunVerdict {
   /** Acknowledged, neither stored nor a dead letter: lost. The first of them, and how many there are. */
   readonly missing: readonly Missing[];
   readonly missingCount: number;
-  /** Acknowledged and never shown to the viewer, though they are stored. */
+  /** Stored readings that were never shown to the viewer. */
   readonly unseen: number;
-  /** Unreadable messages that were acknowledged, and how many of them are dead letters; undefined where those could not be asked for. */
+  /**
+   * Unreadable messages that were acknowledged, and how many of them are dead letters; undefined when dead letters
+   * could not be asked for.
+   */
   readonly unreadable: number;
   readonly deadLetters: number | undefined;
   /** From when a reading was due to its acknowledgement, to the viewer, and (some of them) to the store. */
   readonly acknowledgedMs: Latency | undefined;
   readonly storedMs: Latency | undefined;
   readonly seenMs: Latency | undefined;
-  /** Readings that were too many to account for. */
+  /** Readings beyond the ledger's limit, which are not accounted for. */
   readonly overflow: number;
 }
 
-/** Dead letters of one sensor: how many have no reading in them, and the numbers of the readings that the others have. */
+/** Dead letters of one sensor: how many have no reading in them, and the numbers of the readings in the others. */
 export interface Dead {
   readonly unreadable: number;
   readonly seqs: ReadonlySet<number>;
 }
 
-/** What a receiver is found to have. */
+/** What was found at the receiver. */
 export interface Findings {
   /** Sequence numbers in the store, by sensor. */
   readonly stored: ReadonlyMap<string, ReadonlySet<number>>;
@@ -54,7 +57,11 @@ export interface Findings {
 
 const MOST_NAMED = 20;
 
-/** Compares what was published with what is there. It is well when everything acknowledged is stored or a dead letter and everything unreadable a dead letter. */
+/**
+ * Compares what was published with what was found. `ok` when every QoS 1 reading is acknowledged, every acknowledged
+ * one is stored or a dead letter, every unreadable message is a dead letter, and no reading was beyond the ledger's
+ * limit.
+ */
 export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Findings): RunVerdict {
   const accounts = [...ledger.accounts.values()];
   const missing = accounts.flatMap((account) =>
@@ -90,7 +97,7 @@ export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Fin
   };
 }
 
-/** QoS 0 promises nothing: what the system took may be lost on the way. */
+/** Acknowledged readings that were lost. None with QoS 0, which does not promise to keep anything. */
 function missingOf(account: SensorAccount, stored: ReadonlySet<number> | undefined, dead: Dead | undefined): Missing[] {
   const { farm, sensor, qos, acknowledged } = account;
   if (qos === 0) return [];

@@ -28,7 +28,7 @@ const YEAR_DAYS = 365.2425;
 const CLEAR_SKY = 1_000;
 /** The ground and the air are warmest this long after the sun is highest. */
 const LAG_MS = 2.5 * HOUR_MS;
-/** Whether it rains is decided afresh for each stretch of so long. */
+/** For each period of this length it is decided anew whether it rains. */
 const SPELL_MS = 6 * HOUR_MS;
 const RAINY_SHARE = 0.11;
 
@@ -38,7 +38,7 @@ export function weatherAt(place: FarmPlace, now: number): Weather {
   const rain = rainAt(place, now);
   const sunshine = CLEAR_SKY * sunHeight(place, now) * (1 - 0.75 * clouds);
   const temperature = temperatureAt(place, now, clouds) - Math.min(3, rain);
-  // Air that cooled since its dew point was set is moister: nights are damp, afternoons dry.
+  // The dew point changes slowly, so air that has cooled is moister: nights are damp, afternoons dry.
   const dewPoint = seasonMean(place, now) - 4.5 + 4 * (smoothNoise(place.seed + 4, now / DAY_MS) - 0.5);
   const humidity = clamp(100 * (saturation(dewPoint) / saturation(temperature)) + 12 * Math.min(1, rain), 18, 100);
   return { temperature, humidity, rain, clouds, sunshine };
@@ -67,7 +67,7 @@ function cloudsAt(place: FarmPlace, now: number): number {
 }
 
 function temperatureAt(place: FarmPlace, now: number, clouds: number): number {
-  // The sun of some hours ago less its mean over the day: the swing between night and afternoon.
+  // The height of the sun some hours ago, less its mean over the day: the swing between night and afternoon.
   const swing = sunHeight(place, now - LAG_MS) - meanSunHeight(place, now);
   const front = 6 * (smoothNoise(place.seed + 5, now / (2.5 * DAY_MS)) - 0.5);
   const gust = 0.6 * (smoothNoise(place.seed + 6, now / (10 * 60_000)) - 0.5);

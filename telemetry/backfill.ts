@@ -1,6 +1,6 @@
 import type { Reading } from './reading.ts';
 
-/** A reading that was older than this when it came is no news, ms. */
+/** A reading that was older than this when it was received is no news, ms. */
 export const BACKFILL_AGE_MS = 15 * 60_000;
 
 /** Whether a reading was late already when it was received. Workers mark it so, and the mark travels in the live log. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { EncodingInvalid } from '../core/errors.ts';
 import type { Reading } from './reading.ts';
 
-/** One MQTT publish as the broker took it. The payload is raw: only workers parse. `received` is Unix ms. */
+/** One MQTT publish as the broker took it. The payload is raw: only workers parse it. `received` is Unix ms. */
 export interface Publish {
   readonly farm: string;
   readonly field: string;
@@ -14,10 +14,10 @@ export interface Publish {
   readonly received: number;
 }
 
-/** Where a batch comes from, when it does not come from sensors: a file of the past, or dead letters that are tried again. */
+/** Where a batch comes from, when not from sensors: a file of old readings, or dead letters that are replayed. */
 export type Origin = 'import' | 'replay';
 
-/** What travels through the queue in one message. `id` follows its readings into the live log, where a second copy is dropped by it. */
+/** One queue message. Its readings keep the `id` in the live log, where readers drop a second copy by it. */
 export interface Batch {
   readonly id: string;
   readonly publishes: readonly Publish[];
@@ -28,7 +28,9 @@ export interface Batch {
 export interface LiveEntry {
   readonly id: string;
   readonly readings: readonly Reading[];
-  /** What was written to the store without being announced, as an import is: whoever keeps answers of the store must forget these. */
+  /**
+   * What was written to the store unannounced, as by an import. Caches of the store's answers must drop these ranges.
+   */
   readonly changed?: readonly Changed[];
 }
 
@@ -68,7 +70,7 @@ export function batchId(): string {
   return randomUUID();
 }
 
-// Plain MessagePack without record extensions: any MessagePack reader can open a queue message on a bad day.
+// Plain MessagePack without record extensions: any MessagePack reader can open a queue message when something is wrong.
 export const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
 type PublishRow = [farm: string, field: string, sensor: string, topic: string, payload: Uint8Array, received: number];
@@ -83,7 +85,7 @@ type ReadingRow = [
   backfill?: boolean,
 ];
 
-// Rows are looked at without zod, which took a third of a gateway's time under load: every reading passes here twice.
+// Rows are checked without zod, which took a third of a gateway's time under load: every reading is checked twice.
 const MAX_TEXT = 1024;
 const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= MAX_TEXT;
 
@@ -116,7 +118,7 @@ const publishRow = z.custom<PublishRow>(isPublishRow);
 // Batches of sensors leave the origin out, as earlier versions did.
 const batchMessage = z.tuple([z.literal(1), text, rowsOf(isPublishRow), z.enum(['import', 'replay']).optional()]);
 const changedRow = z.tuple([text, text, z.number(), z.number()]);
-// Entries that change nothing unannounced leave the last part out, as earlier versions did.
+// Entries without `changed` leave the last element out, as earlier versions did.
 const liveMessage = z.tuple([z.literal(1), text, rowsOf(isReadingRow), z.array(changedRow).optional()]);
 const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number(), text.optional()]);
 
@@ -140,8 +142,8 @@ function fromReadingRow([farm, sensor, ts, received, values, deviceTs, backfill]
 }
 
 /**
- * The value in a message as `schema` reads it. Throws EncodingInvalid, which says that it is no `what`.
- * Each message opens with the number of its version, so that a queue can outlive an upgrade.
+ * The value in a message as `schema` reads it. Throws EncodingInvalid, which says that it is no `what`. Each message
+ * begins with its version number, so that queued messages can be read after an upgrade.
  */
 export function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: string): T {
   let value: unknown;

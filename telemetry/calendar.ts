@@ -1,12 +1,12 @@
 /**
- * Calendar days in IANA time zones. Databases differ, and some err, on days when the clocks change,
- * so everybody takes the edges of days from here.
+ * Calendar days in IANA time zones. Databases differ, and some are wrong, on days when the clocks change. So all parts
+ * of Loam take the edges of days from here.
  */
 
 const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 
-/** Days, or lots of days, that follow each other and are equally long: `count` of them, `length` ms each, the first begins at `from`. */
+/** Successive days, or groups of days, of equal length: `count` of them, `length` ms each, from the time `from` on. */
 export interface DayRun {
   readonly from: number;
   readonly length: number;
@@ -14,9 +14,10 @@ export interface DayRun {
 }
 
 /**
- * The edges of every day in `zone` that [from, to) touches, in order: each is the begin of a day (Unix ms), and the last one
- * is the end of the last day. A day begins at its first local midnight, or where the clocks went forward over it.
- * With `days` above 1, the edges of lots of so many days, counted from 1970-01-01. Throws RangeError for an unknown zone.
+ * The edges of every day in `zone` that [from, to) touches, in order: each is the start of a day (Unix ms), and the
+ * last one is the end of the last day. A day starts at its first local midnight, or, where the clocks skip midnight, at
+ * that jump. With `days` above 1, the edges of groups of so many days, counted from 1970-01-01. Throws RangeError for
+ * an unknown zone.
  */
 export function dayEdges(zone: string, from: number, to: number, days = 1): number[] {
   const offset = offsetsOf(zone);
@@ -25,14 +26,14 @@ export function dayEdges(zone: string, from: number, to: number, days = 1): numb
   for (let last = edges[0] ?? to; last < to; ) {
     day += days;
     const next = beginOf(day, offset);
-    // A day that a zone left out, crossing the date line, has no length.
+    // A day that a zone skipped when it crossed the date line has no length.
     if (next > last) edges.push(next);
     last = next;
   }
   return edges;
 }
 
-/** Groups days, or lots of days, given by their edges, into runs of equal length: a year has about five. */
+/** Joins days, or groups of days, given by their edges, into runs of equal length: a year has about five. */
 export function dayRuns(edges: readonly number[]): DayRun[] {
   const runs: DayRun[] = [];
   let from = edges[0] ?? 0;
@@ -46,7 +47,7 @@ export function dayRuns(edges: readonly number[]): DayRun[] {
   return runs;
 }
 
-/** The number of the day of `zone` (counted like days since 1970-01-01) that `instant` (Unix ms) falls on. Throws RangeError for an unknown zone. */
+/** The day of `zone`, since 1970-01-01, that `instant` (Unix ms) falls on. Throws RangeError for an unknown zone. */
 export function dayNumber(instant: number, zone: string): number {
   return dayAt(instant, offsetsOf(zone));
 }
@@ -60,13 +61,13 @@ type Offset = (instant: number) => number;
 
 function dayAt(instant: number, offset: Offset): number {
   let day = Math.floor((instant + offset(instant)) / DAY);
-  // Where the clocks went back over midnight, the local date alone is a day too early or too late.
+  // Where the clocks went back over midnight, the local date alone may be a day too early or too late.
   while (beginOf(day, offset) > instant) day -= 1;
   while (beginOf(day + 1, offset) <= instant) day += 1;
   return day;
 }
 
-/** The first instant at which the local clock shows midnight of `day` (days since 1970-01-01) or, where it skips that, later. */
+/** The first instant at which local clocks show midnight of `day` (since 1970-01-01), or later where they skip it. */
 function beginOf(day: number, offset: Offset): number {
   const midnight = day * DAY;
   // Clocks on Earth are at most 14 h ahead of UTC and 12 h behind.
@@ -85,8 +86,9 @@ function beginOf(day: number, offset: Offset): number {
 }
 
 /**
- * The instant (Unix ms) at which the clocks of `zone` show `local`, written as if it were UTC. Of two such instants, where clocks go back,
- * the first; where they skip it, the one that old clocks would have shown. Throws RangeError for an unknown zone.
+ * The instant (Unix ms) at which the clocks of `zone` show `local`, written as if it were UTC. When the clocks go back
+ * and show `local` twice, it is the first instant. When they skip `local`, it is the one that the old clocks would have
+ * shown. Throws RangeError for an unknown zone.
  */
 export function instantOf(local: number, zone: string): number {
   const offset = offsetsOf(zone);
@@ -97,7 +99,7 @@ export function instantOf(local: number, zone: string): number {
   return offset(second) === Math.min(early, late) ? second : local - early;
 }
 
-/** Whether the clocks of `zone` show what they show at `instant` (Unix ms) at another one too, because they go back. Throws RangeError for an unknown zone. */
+/** Whether the local time of `zone` at `instant` (Unix ms) comes twice. Throws RangeError for an unknown zone. */
 export function isShownTwice(instant: number, zone: string): boolean {
   const offset = offsetsOf(zone);
   const local = instant + offset(instant);
@@ -118,7 +120,7 @@ export function offsetsOf(zone: string): Offset {
   const format = formatOf(zone);
   return (instant) => {
     const second = Math.floor(instant / 1000) * 1000;
-    // month/day/year, hour:minute:second: read by position, several times faster than by parts
+    // The text is month/day/year, hour:minute:second. Reading it by position is several times faster than by parts.
     const [month = 0, date = 0, year = 0, hour = 0, minute = 0, seconds = 0] = (
       format.format(second).match(/\d+/g) ?? []
     ).map(Number);

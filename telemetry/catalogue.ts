@@ -1,4 +1,7 @@
-/** A metric that Loam knows by itself. `plausible` is what can be measured at all, in `unit`: anything else is a fault, not weather. */
+/**
+ * A metric that Loam knows by itself. `plausible` is the range that can be measured at all, in `unit`: a value outside
+ * it is a fault of the sensor.
+ */
 export interface KnownMetric {
   readonly id: string;
   readonly label: string;
@@ -9,7 +12,7 @@ export interface KnownMetric {
 
 type CatalogueRow = readonly [id: string, label: string, unit: string, decimals: number, least: number, most: number];
 
-/** What fields are measured by. `docs/protocol-mqtt.md` shows it; a test compares the two. */
+/** The metrics of fields and their sensors. `docs/protocol-mqtt.md` shows them; a test compares the two. */
 const ROWS: readonly CatalogueRow[] = [
   ['soil_moisture', 'Soil moisture', '%', 1, -10, 110],
   ['soil_water_potential', 'Soil water potential', 'kPa', 0, -200_000, 2_000],
@@ -51,7 +54,9 @@ export const CATALOGUE: ReadonlyMap<string, KnownMetric> = new Map(
   ROWS.map(([id, label, unit, decimals, least, most]) => [id, { id, label, unit, decimals, plausible: [least, most] }]),
 );
 
-/** What makers call things, by metric: folded names that cannot mean anything else. A unit stands where the maker's is another one. */
+/**
+ * Makers' names of metrics, folded: only names with one possible meaning. The maker's unit is there where it is known.
+ */
 const MAKERS: Readonly<Record<string, readonly (string | readonly [name: string, unit: string])[]>> = {
   soil_moisture: [
     'moisture',

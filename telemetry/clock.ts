@@ -1,7 +1,7 @@
 import { instantOf } from './calendar.ts';
 import { MAX_TS, MIN_TS } from './reading.ts';
 
-/** How far ahead of the time of receipt a device's clock may be, ms. What is within is taken as it is. */
+/** How far ahead of the time of receipt a device's clock may be, ms. A time up to that is taken as it is. */
 export const MAX_AHEAD_MS = 5 * 60_000;
 
 /**
@@ -12,7 +12,7 @@ export const MAX_AHEAD_MS = 5 * 60_000;
  *   and the others as long before it as the device says.
  */
 export const CLOCKS = ['device', 'receipt'] as const;
-export type Clock = (typeof CLOCKS)[number];
+export type ClockPolicy = (typeof CLOCKS)[number];
 
 /** Longer texts are no dates. */
 const MOST_DATE = 64;
@@ -20,8 +20,10 @@ const DATE =
   /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$/i;
 
 /**
- * The Unix time in ms that `given` means, of any year, or undefined when it means none: a number of ms; a number of seconds, which the years
- * 2000 to 2199 cannot be mistaken for; a date of ISO 8601 with its zone, or without one in `zone`, the farm's.
+ * The Unix time in ms that `given` means, of any year, or undefined when it means none. It is one of:
+ * - a number of ms;
+ * - a number of seconds, of the years 2000 to 2199: as ms it would be a time in early 1970;
+ * - a date of ISO 8601 with its zone, or without one in `zone`, the farm's.
  */
 export function readTime(given: unknown, zone: string): number | undefined {
   if (typeof given === 'number' && Number.isFinite(given)) {
@@ -30,13 +32,13 @@ export function readTime(given: unknown, zone: string): number | undefined {
   return typeof given === 'string' ? readDate(given.trim(), zone) : undefined;
 }
 
-/** Whether a text that `readTime` takes for a date says which zone it is of. */
+/** Whether a date, as `readTime` reads it, names its zone. */
 export function namesZone(text: string): boolean {
   const date = text.trim();
   return date.length <= MOST_DATE && DATE.exec(date)?.[8] !== undefined;
 }
 
-/** Whether a time is one of the years that readings may be of. */
+/** Whether a time, Unix ms, is in the years 2000 to 2199, which readings may have. */
 export function isOfOurTime(ts: number): boolean {
   return ts >= MIN_TS && ts < MAX_TS;
 }
@@ -55,7 +57,7 @@ function readDate(text: string, zone: string): number | undefined {
     Number(second),
     ms,
   );
-  // 31 February and 25 o'clock would be carried over into the next month or day.
+  // `Date.UTC` would carry 31 February and 25 o'clock over into the next month or day: they are refused.
   const shown = new Date(local);
   const isReal =
     shown.getUTCMonth() === Number(month) - 1 &&

@@ -9,21 +9,21 @@ export interface CommandRecord {
 }
 
 export interface CommandIndexLimits {
-  /** Most commands that wait for one sensor. One more is refused. */
+  /** Most commands that wait for one sensor. One more is refused. As many finished ones of a sensor are remembered. */
   readonly waitingPerSensor: number;
-  /** Most bytes of payloads that wait in all. A command over it is refused. */
+  /** Most bytes of payloads that wait in all. A command that would exceed it is refused. */
   readonly waitingBytes: number;
-  /** Most commands remembered in all, those that wait included. The ones that were done longest ago are forgotten. */
+  /** Most commands remembered in all, with those that wait. Those that finished longest ago are forgotten. */
   readonly remembered: number;
 }
 
-export const BOOK_LIMITS: CommandIndexLimits = {
+export const COMMAND_INDEX_LIMITS: CommandIndexLimits = {
   waitingPerSensor: 50,
   waitingBytes: 64 * 1024 ** 2,
   remembered: 20_000,
 };
 
-/** What an entry of the log came to. */
+/** What an entry of the log changed. */
 export type CommandEffect = 'taken' | 'refused' | 'delivered' | 'nothing';
 
 interface Page {
@@ -32,18 +32,19 @@ interface Page {
 }
 
 /**
- * What the commands log says, folded: which commands wait for which sensor, and what became of the others.
- * Every reader of the log comes to the same, because limits are applied here, in the order of the log, and by the times in its entries.
+ * What all entries of the commands log together say: which commands wait for which sensor, and what became of the
+ * others. Every reader of the log gets the same result, because limits are applied here, in the order of the log, and
+ * by the times in its entries.
  */
 export class CommandIndex {
   private readonly limits: CommandIndexLimits;
   private readonly pages = new Map<string, Page>();
-  /** Every command remembered, and its page; those that are done in the order in which they were. */
+  /** Finished commands that are remembered, each with its page, in the order in which they finished. */
   private readonly done = new Map<string, Page>();
   private waitingCount = 0;
   private bytes = 0;
 
-  constructor(limits: CommandIndexLimits = BOOK_LIMITS) {
+  constructor(limits: CommandIndexLimits = COMMAND_INDEX_LIMITS) {
     this.limits = limits;
   }
 
@@ -93,7 +94,7 @@ export class CommandIndex {
     return records.sort((a, b) => b.command.at - a.command.at);
   }
 
-  /** Takes what expired before `now` off the commands that wait, and answers it. */
+  /** Removes the commands that expired by `now` from those that wait, and returns them. */
   expire(now: number): Command[] {
     return [...this.pages.values()].flatMap((page) => this.expireIn(page, now));
   }
@@ -152,7 +153,7 @@ export function stateOf({ command, deliveredAt }: CommandRecord, now: number): C
   return command.expires > now ? 'queued' : 'expired';
 }
 
-/** "/" is in no id. */
+/** No id has a "/", so keys are unique. */
 function keyOf(farm: string, sensor: string): string {
   return `${farm}/${sensor}`;
 }

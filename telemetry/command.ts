@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { decode, packr } from './batch.ts';
 
 /**
- * A command for a sensor, as it was taken. `payload` is JSON text in UTF-8, times are Unix ms: taken `at`, not to be delivered after `expires`.
- * `by` is who sent it.
+ * A command for a sensor, as Loam took it. `payload` is JSON text in UTF-8. Times are Unix ms: Loam took it `at`, and
+ * does not deliver it after `expires`. `by` is who sent it.
  */
 export interface Command {
   readonly id: string;
@@ -15,7 +15,10 @@ export interface Command {
   readonly by: string;
 }
 
-/** `session` wants the commands of a sensor: the sensor's `own`, or a bridge's. It was connected at `since`, Unix ms. */
+/**
+ * A request: `session` is to get the commands of a sensor. The session is the sensor's `own`, or a bridge's. It was
+ * connected at `since`, Unix ms.
+ */
 export interface Claim {
   readonly farm: string;
   readonly sensor: string;
@@ -29,7 +32,7 @@ export interface Claim {
  * - `queued`: a command was sent;
  * - `delivered`: its sensor acknowledged it, at the broker's time `at`;
  * - `claim`: a broker wants to deliver a sensor's commands to one of its sessions;
- * - `mark`: nothing but a place in the log, by which a reader knows that it has read everything before.
+ * - `mark`: only a place in the log. A reader that reads it has read every entry before it.
  */
 export type CommandEntry =
   | { readonly kind: 'queued'; readonly command: Command }
@@ -102,8 +105,8 @@ export function decodeCommandEntry(message: Uint8Array): CommandEntry {
 }
 
 /**
- * What a sensor gets: `{"id":"…","ts":…,"expires":…,"command":…}`. The same `id` twice is the same command sent again:
- * the sensor acknowledges it and does it once.
+ * The payload that a sensor gets: `{"id":"…","ts":…,"expires":…,"command":…}`. The same `id` twice is the same command
+ * sent again: the sensor acknowledges it again, but does it only once.
  */
 export function commandEnvelope({ id, at, expires, payload }: Command): Buffer {
   const head = JSON.stringify({ id, ts: at, expires });

@@ -6,7 +6,7 @@ export type DeadAct = 'replayed' | 'discarded';
 
 /** The other kind of entry in the dead-letter log: what became of the letter at `offset`, who did it, and when (Unix ms). */
 export interface DeadMark {
-  /** The letter's farm; empty for a letter that is nobody's. */
+  /** The letter's farm; empty for a letter whose farm is unknown. */
   readonly farm: string;
   readonly offset: number;
   readonly act: DeadAct;
@@ -14,7 +14,7 @@ export interface DeadMark {
   readonly at: number;
 }
 
-// A letter has a list in the second place, so neither can be taken for the other.
+// The second element of a dead letter is a list, and that of a mark is a text: neither can be read as the other.
 const markMessage = z.tuple([
   z.literal(1),
   z.literal('mark'),

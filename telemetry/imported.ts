@@ -16,8 +16,8 @@ const rows = z.array(
 );
 
 /**
- * The readings of an imported publish, as they are: names, units and times were settled when the file was read, and the sensor's own
- * clock and units, which are about what it sends, have no say in them. Never throws.
+ * The readings of an imported publish, as they are. Names, units and times were settled when the file was read. The
+ * sensor's own clock and units do not apply: they are about what the sensor itself sends. Never throws.
  */
 export function decodeImported({ farm, sensor, payload, received }: Publish): Decoded {
   const read = rows.safeParse(parsed(payload));

@@ -1,11 +1,12 @@
 import { offsetsOf } from './calendar.ts';
 
-// Clocks have changed at full quarters of an hour of UTC since long before the first reading that Loam takes.
+// Since long before the first reading that Loam takes, clocks change only at full quarters of an hour of UTC.
 const QUARTER = 15 * 60_000;
 
 /**
  * Writes instants (Unix ms) as ISO 8601 by the clocks of `zone`, with their offset: `2026-03-29T03:00:00.000+02:00`.
- * Made for many in order of time: within a quarter of an hour the offset is looked up once. Throws RangeError for an unknown zone.
+ * Fast for many instants in order of time: the offset is looked up once for each quarter of an hour. Throws RangeError
+ * for an unknown zone.
  */
 export function localTimes(zone: string): (instant: number) => string {
   const offsetAt = offsetsOf(zone);

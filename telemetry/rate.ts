@@ -2,20 +2,20 @@ import { z } from 'zod';
 
 const perSecond = (least: number) => z.number().min(least).max(1_000_000_000);
 
-/** How much a sensor or bridge may publish: above it its connection is read more slowly, and nothing is lost. */
+/** How much a sensor or bridge may publish. Above that its connection is read more slowly, and nothing is lost. */
 export const rate = z.strictObject({
   /** Publishes a second. */
   messages: perSecond(1).optional(),
   /** Bytes of MQTT a second. */
   bytes: perSecond(1_000).optional(),
-  /** How many seconds' worth may come at once after a silence. */
+  /** How many seconds of the rate may come at once after a silence. */
   burst: z.number().min(1).max(86_400).optional(),
 });
 
-/** What holds for every sensor and every bridge that has no rate of its own. */
+/** The rates of all sensors and of all bridges that have no rate of their own. */
 export const rates = z.strictObject({ sensor: rate.optional(), bridge: rate.optional() });
 
-/** A rate with every part decided. */
+/** A rate with its defaults filled in. */
 export interface Rate {
   readonly messages: number;
   readonly bytes: number;
@@ -23,7 +23,7 @@ export interface Rate {
 }
 export type Rates = z.infer<typeof rates>;
 
-/** A sensor that measures once a second publishes one a second; one that was offline for a day has 86,400 to send, at this rate in 90 s. */
+/** Defaults: a sensor that measures once a second and was offline for a day has 86,400 publishes to send, in 90 s. */
 const USUAL: Readonly<Record<'sensor' | 'bridge', Rate>> = {
   sensor: { messages: 1_000, bytes: 1_000_000, burst: 10 },
   bridge: { messages: 20_000, bytes: 20_000_000, burst: 10 },

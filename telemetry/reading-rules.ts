@@ -3,7 +3,7 @@ import { CLOCKS } from './clock.ts';
 import { METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 import { isUnit } from './units.ts';
 
-/** What the registry says of how payloads are read. */
+/** The parts of the registry that say how payloads are read. */
 
 const metricId = z
   .string()
@@ -20,23 +20,23 @@ const codecFile = z
   .regex(/^[\w.-]+(\/[\w.-]+)*\.js$/, 'a .js file beside the registry, such as codecs/lse01.js')
   .refine((file) => !file.split('/').includes('..'), 'a codec lies beside the registry or below it');
 
-/** Of a sensor. */
+/** Keys of a sensor. */
 export const sensorReading = {
   /** Whose clock dates its readings. */
   clock: z.enum(CLOCKS).optional(),
   /** Its own names, folded, and the metrics that they mean. */
   aliases: z.record(foldedName, metricId).optional(),
-  /** The units it sends metrics in, where they are not those of the metrics. */
+  /** Units in which the sensor sends metrics, where they are not the metrics' own. */
   units: z.record(metricId, unit).optional(),
   /** The file with the codec for its bytes, relative to the registry's folder. */
   codec: codecFile.optional(),
 };
 
-/** Of a metric. */
+/** Keys of a metric. */
 export const metricReading = {
   /** Other names, folded, that sensors have for it. */
   aliases: z.array(foldedName).max(100).optional(),
-  /** What can be measured at all, in the metric's unit. What is outside is set aside. */
+  /** The range that can be measured at all, in the metric's unit. A value outside it becomes a dead letter. */
   plausible: z
     .tuple([z.number(), z.number()])
     .refine(([least, most]) => least < most, 'the lower end first')

@@ -24,7 +24,7 @@ export const ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
 /** Names that are tags or columns of the store, and so cannot be metrics. */
 export const RESERVED_METRICS: ReadonlySet<string> = new Set(['farm', 'field', 'sensor', 'time', 'received']);
 export const MAX_METRICS_PER_READING = 64;
-/** Over its whole life: a sensor that keeps inventing names must not fill the store. */
+/** Of all its readings: a sensor that keeps inventing names must not fill the store. */
 export const MAX_METRICS_PER_SENSOR = 64;
 /** The widest range of time a reading may claim: years 2000 to 2200, Unix ms. */
 export const MIN_TS = Date.UTC(2000, 0, 1);

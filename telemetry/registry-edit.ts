@@ -3,8 +3,8 @@ import { RegistryInvalid } from '../core/errors.ts';
 import type { Role, Sensor } from './registry.ts';
 
 /**
- * Changes to a registry's text. Comments, order and layout stay as their writer left them.
- * Whether the result is a registry is for `parseRegistry` to say.
+ * Changes to a registry's text. Comments, order and layout stay as their writer left them. The result is not checked
+ * here: `parseRegistry` does that.
  */
 
 /** The registry with some more sensors. Throws RegistryInvalid when the id of one is taken. */
@@ -18,7 +18,10 @@ export function addSensor(text: string, ...sensors: (Partial<Sensor> & Pick<Sens
   return write(document);
 }
 
-/** The registry with some keys of a sensor changed; one that is undefined is taken away. Throws RegistryInvalid when there is no such sensor. */
+/**
+ * The registry with some keys of a sensor changed; a key with the value undefined is removed. Throws RegistryInvalid
+ * when there is no such sensor.
+ */
 export function changeSensor(
   text: string,
   id: string,
@@ -40,7 +43,10 @@ export function removeSensor(text: string, id: string): string {
   return remove(text, 'sensors', 'id', id, `there is no sensor "${id}"`);
 }
 
-/** The registry with one more user. One who is there has the password, if one is given, and the roles on these farms; what else they have stays. `password` is a hash. */
+/**
+ * The registry with one more user. A user who exists gets the password, if one is given, and the roles on these farms;
+ * other keys and roles stay. `password` is a hash.
+ */
 export function putUser(
   text: string,
   user: { name: string; password?: string; farms: Readonly<Record<string, Role>> },
@@ -84,7 +90,7 @@ function write(document: Document): string {
 function list(document: Document, key: string): YAMLSeq {
   const found = document.get(key);
   if (isSeq(found)) {
-    // An empty list is most often written `[]`, and would otherwise grow as one long line.
+    // An empty list is usually written `[]`: without this, new items would be added to that one line.
     if (found.items.length === 0) found.flow = false;
     return found;
   }

@@ -3,7 +3,7 @@ import { ID } from './reading.ts';
 
 const path = z.string().min(1).max(4_096);
 
-/** An MQTT filter: `+` takes up a whole level, `#` the last one. */
+/** An MQTT topic filter: `+` is a whole level, `#` is only the last one. */
 const filter = z
   .string()
   .min(1)
@@ -33,7 +33,7 @@ export const sourceSchema = z
       .string()
       .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'not the name of an environment variable')
       .optional(),
-    /** Its session at the other broker. `loam-` and its id when left out. */
+    /** The client id at the other broker. When left out, it is `loam-` and the source's id. */
     clientId: z.string().min(1).max(128).optional(),
     topics: z.array(filter).min(1).max(50),
     ca: path.optional(),

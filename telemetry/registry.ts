@@ -8,7 +8,7 @@ import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 import { metricReading, sensorReading } from './reading-rules.ts';
 import { type Source, sourceSchema } from './registry-sources.ts';
 
-/** Fields whose sensors nobody registered: brought by a bridge. */
+/** The field of sensors that have none, such as unregistered ones that a bridge brings. */
 export const UNASSIGNED = 'unassigned';
 /** In a user's `farms`: every farm. */
 export const EVERY_FARM = '*';
@@ -60,7 +60,7 @@ const metric = z.strictObject({
     .refine((m) => !RESERVED_METRICS.has(m), 'this name is reserved'),
   label: name,
   unit: z.string().max(32).default(''),
-  /** The range in which all is well; outside it a value is shown as too low or too high. */
+  /** The normal range; outside it a value is shown as too low or too high. */
   min: z.number().optional(),
   max: z.number().optional(),
   decimals: z.int().min(0).max(10).default(1),
@@ -98,7 +98,7 @@ export interface Registry {
   readonly sensorsOfFarm: ReadonlyMap<string, readonly Sensor[]>;
   /** By SHA-256 of the secret, for sensors that send nothing but their secret. */
   readonly sensorsBySecret: ReadonlyMap<string, Sensor>;
-  /** How much sensors and bridges may publish that have no rate of their own. */
+  /** The rates of sensors and bridges that have none of their own. */
   readonly rates: Rates;
   readonly metrics: ReadonlyMap<string, Metric>;
   readonly users: ReadonlyMap<string, User>;
@@ -106,7 +106,10 @@ export interface Registry {
   readonly sources: ReadonlyMap<string, Source>;
 }
 
-/** The registry in force, for roles that read it. `watch` calls back after every change; it returns the function that ends it. */
+/**
+ * The registry in force, for roles that read it. `watch` calls back after every change and returns a function to end
+ * that.
+ */
 export interface RegistryView {
   current(): Registry;
   watch(listener: (registry: Registry) => void): () => void;
@@ -119,16 +122,17 @@ export interface RegistryEditor {
 
 /** The role that a user has on a farm, or undefined. */
 export function roleOn(user: User, farm: string): Role | undefined {
-  // A farm may be named like something that every object has, such as `constructor`.
+  // A farm id may be the name of something that every object inherits, such as `constructor`.
   return Object.hasOwn(user.farms, farm) ? user.farms[farm] : user.farms[EVERY_FARM];
 }
 
 /**
- * Reads a registry from the text of its YAML file.
- * Throws RegistryInvalid, with the line where it is known, for broken YAML, unknown keys, wrong values, double ids and names that lead nowhere.
+ * Reads a registry from the text of its YAML file. Throws RegistryInvalid, with the line where it is known, for broken
+ * YAML, unknown keys, wrong values, duplicate ids and references to what does not exist.
  */
 export function parseRegistry(text: string): Registry {
-  // An edit is checked and then read again by who made it, and the next one begins with it: of a thousand sensors each reading takes 90 ms.
+  // The last result is kept. An edit is parsed to check it, parsed again by the role that made it, and the next edit
+  // begins with it. With a thousand sensors each parse takes 90 ms.
   if (newest?.text !== text) newest = { text, registry: readRegistry(text) };
   return newest.registry;
 }

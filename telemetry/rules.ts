@@ -1,28 +1,28 @@
 import { LRUCache } from 'lru-cache';
 import { CATALOGUE, MAKERS_NAMES } from './catalogue.ts';
-import type { Clock } from './clock.ts';
+import type { ClockPolicy } from './clock.ts';
 import { metricName } from './formats/metric-name.ts';
 import { MAX_METRICS_PER_SENSOR, RESERVED_METRICS } from './reading.ts';
 import type { Registry, Sensor } from './registry.ts';
 import { type Conversion, conversion, UNCHANGED } from './units.ts';
 
-/** What becomes of a value under one name of one sensor. */
+/** How a value is read that one sensor sends under one name. */
 export interface MetricRule {
   readonly metric: string;
-  /** The unit that the metric is kept in; empty when it has none or nobody knows. */
+  /** The unit that the metric is kept in; empty when it has none or it is unknown. */
   readonly unit: string;
-  /** What is done to a value that comes without a unit. */
+  /** The conversion of a value that comes without a unit. */
   readonly usual: Conversion;
-  /** What can be measured at all, in `unit`. */
+  /** The range that can be measured at all, in `unit`. */
   readonly plausible: readonly [least: number, most: number] | undefined;
 }
 
-/** Why a name is none. */
+/** Why a name cannot be used for a metric. */
 export type NameProblem = 'bad_name' | 'reserved_name' | 'too_many_names';
 
 /** How what one sensor sends is to be read. */
 export interface SensorRules {
-  readonly clock: Clock;
+  readonly clock: ClockPolicy;
   /** The IANA zone of the farm, for times that name none. */
   readonly zone: string;
   /** The codec of the sensor's bytes, a file beside the registry. */
@@ -31,9 +31,9 @@ export interface SensorRules {
   ruleOf(given: string): MetricRule | NameProblem;
 }
 
-/** Sensors whose names are remembered. One more forgets the one that has been silent longest. */
+/** Most sensors whose metrics are remembered. At the limit the sensor that has been silent longest is forgotten. */
 const MOST_SENSORS = 50_000;
-/** Spellings remembered of one sensor: a sensor that keeps inventing names must not fill memory. */
+/** Most spellings remembered for one sensor: a sensor that keeps inventing names must not fill memory. */
 const MOST_SPELLINGS = 256;
 
 /** The registry as decoders need it: how names, units and times of each sensor are read. */
@@ -42,13 +42,15 @@ export class Rulebook {
   private aliases: ReadonlyMap<string, string> = new Map();
   private readonly sensors = new LRUCache<string, Rules>({ max: MOST_SENSORS });
 
-  /** The rules of a sensor of a farm, by the registry in force. An unregistered sensor has rules too: the farm's zone, and no wishes. */
+  /**
+   * The rules of a sensor of a farm, by the registry in force. An unregistered sensor has the farm's zone and defaults.
+   */
   of(farm: string, sensor: string, registry: Registry | undefined): SensorRules {
     if (registry !== this.registry) {
       this.registry = registry;
       this.aliases = aliasesOf(registry);
     }
-    // Two farms may bring the same id: neither uses up the names of the other.
+    // Two farms may have the same sensor id: each has its own limit on metrics.
     const key = `${farm}/${sensor}`;
     const known = this.sensors.get(key);
     if (known && known.registry === registry) return known;
@@ -60,7 +62,7 @@ export class Rulebook {
   }
 }
 
-/** The unit that a metric is kept in: the registry's, else the catalogue's; empty when it has none or nobody knows. */
+/** The unit that a metric is kept in: the registry's, else the catalogue's; empty when it has none or it is unknown. */
 export function unitOf(registry: Registry | undefined, metric: string): string {
   return registry?.metrics.get(metric)?.unit ?? CATALOGUE.get(metric)?.unit ?? '';
 }
@@ -73,10 +75,10 @@ export function plainRules(zone = 'UTC'): SensorRules {
 
 class Rules implements SensorRules {
   readonly registry: Registry | undefined;
-  readonly clock: Clock;
+  readonly clock: ClockPolicy;
   readonly zone: string;
   readonly codec: string | undefined;
-  /** Every metric that the sensor has sent: the design allows 64. */
+  /** Every metric that the sensor has sent, at most `MAX_METRICS_PER_SENSOR`. */
   readonly metrics: Set<string>;
   private readonly aliases: ReadonlyMap<string, string>;
   private readonly sensor: Sensor | undefined;
@@ -109,7 +111,7 @@ class Rules implements SensorRules {
   private find(given: string): MetricRule | NameProblem {
     const name = metricName(given);
     if (name === undefined) return 'bad_name';
-    const { metric, sent } = this.meant(name);
+    const { metric, sent } = this.metricOf(name);
     if (RESERVED_METRICS.has(metric)) return 'reserved_name';
     if (!this.metrics.has(metric)) {
       if (this.metrics.size >= MAX_METRICS_PER_SENSOR) return 'too_many_names';
@@ -118,10 +120,13 @@ class Rules implements SensorRules {
     return this.ruleFor(metric, own(this.sensor?.units, metric) ?? sent);
   }
 
-  /** The sensor's own aliases first, then the registry's metrics and their aliases, then what Loam knows by itself. */
-  private meant(name: string): { metric: string; sent?: string | undefined } {
-    const wished = own(this.sensor?.aliases, name);
-    if (wished !== undefined) return { metric: wished };
+  /**
+   * The metric that a folded name means: the sensor's own aliases first, then the registry's metrics and their aliases,
+   * then what Loam knows by itself.
+   */
+  private metricOf(name: string): { metric: string; sent?: string | undefined } {
+    const ownAlias = own(this.sensor?.aliases, name);
+    if (ownAlias !== undefined) return { metric: ownAlias };
     if (this.registry?.metrics.has(name)) return { metric: name };
     const alias = this.aliases.get(name);
     if (alias !== undefined) return { metric: alias };
@@ -139,7 +144,7 @@ class Rules implements SensorRules {
   }
 }
 
-/** What `record` itself says of `key`: a metric may be named like something that every object has, such as `constructor`. */
+/** What `record` itself has for `key`: a metric may have a name that every object inherits, such as `constructor`. */
 function own(record: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
   return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined;
 }
@@ -150,7 +155,7 @@ function plausibleIn(
 ): readonly [number, number] | undefined {
   if (!known) return undefined;
   const change = conversion(known.unit, unit);
-  // Whoever keeps it in something else altogether knows what they do.
+  // The registry keeps the metric in a unit of another kind, where the catalogue's range means nothing.
   if (!change) return undefined;
   const [a, b] = known.plausible.map((edge) => edge * change.factor + change.offset);
   return a === undefined || b === undefined ? undefined : [Math.min(a, b), Math.max(a, b)];

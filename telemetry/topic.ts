@@ -26,12 +26,13 @@ export function commandsTopic(farm: string, sensor: string): string {
   return `farms/${farm}/sensors/${sensor}/commands`;
 }
 
-/** The payload formats that a topic can promise; on the native topic the content decides between Loam's own form and SenML. */
+/** The payload forms that a topic tells; on the native topic the content decides between Loam's own form and SenML. */
 export type PublishForm = 'native' | 'thingsboard' | 'chirpstack' | 'ttn';
 
 /**
  * What a publish's topic says: the form of its payload and, where the topic names them, the farm and the sensor.
- * ThingsBoard's topic names no sensor: it is the session's own. ChirpStack's devEui and The Things Stack's device id are sensor ids.
+ * ThingsBoard's topic names no sensor: it is the sensor that is signed in. ChirpStack's devEui and The Things Stack's
+ * device id are sensor ids.
  */
 export interface PublishTopic {
   readonly form: PublishForm;

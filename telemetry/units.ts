@@ -1,6 +1,6 @@
 /**
- * Units, grouped by what they measure. A value is converted at the door, so that a metric has one unit everywhere.
- * Each unit is `factor × value + offset` in the first unit of its group.
+ * Units, grouped by what they measure. A value is converted when its payload is decoded, so that a metric has one unit
+ * everywhere. Each unit is `factor × value + offset` in the first unit of its group.
  */
 interface Unit {
   readonly group: string;
@@ -16,7 +16,7 @@ const GROUPS: Readonly<Record<string, readonly UnitRow[]>> = {
     ['°F F degF fahrenheit', 5 / 9, -160 / 9],
     ['K kelvin', 1, -273.15],
   ],
-  // A ratio such as m³/m³ or SenML's "/" is a hundredth of what a person calls per cent.
+  // A ratio such as m³/m³ or SenML's "/" is multiplied by 100: 0.3 is 30 %.
   share: [
     ['% %RH %VWC %EL percent pct', 1],
     ['m3/m3 m3m-3 cm3/cm3 v/v / ratio', 100],
@@ -35,6 +35,7 @@ const GROUPS: Readonly<Record<string, readonly UnitRow[]>> = {
     ['hPa mbar', 0.1],
     ['bar', 100],
     ['MPa', 1000],
+    ['mPa', 1e-6],
     ['psi', 6.894757293168],
   ],
   voltage: [
@@ -92,7 +93,7 @@ const GROUPS: Readonly<Record<string, readonly UnitRow[]>> = {
   frequency: [['Hz', 1]],
 };
 
-/** Longer texts are no units. Payloads can repeat one for thousands of values. */
+/** Longer texts are no units, and not searched: a payload can repeat one for thousands of values. */
 const MOST_SYMBOL = 32;
 
 const UNITS = new Map<string, Unit>();
@@ -101,7 +102,7 @@ for (const [group, rows] of Object.entries(GROUPS)) {
   for (const [symbols, factor, offset = 0] of rows) {
     for (const symbol of symbols.split(' ')) {
       UNITS.set(plain(symbol), { group, factor, offset });
-      // Of two that differ in case only, such as mPa and MPa, the first one listed is meant by those who do not care.
+      // A symbol that is not listed in its case is read without case, as the first listed one that then matches.
       const folded = plain(symbol).toLowerCase();
       if (!FOLDED.has(folded)) FOLDED.set(folded, { group, factor, offset });
     }
@@ -128,11 +129,11 @@ export function conversion(from: string, to: string): Conversion | undefined {
   const a = find(from);
   const b = find(to);
   if (!a || !b || a.group !== b.group) return undefined;
-  // Straight from one to the other: a detour over the group's first unit would add its rounding.
+  // Converts directly: a detour over the group's first unit would add its rounding.
   return { factor: a.factor / b.factor, offset: (a.offset - b.offset) / b.factor };
 }
 
-/** The unit in which values of a metric that nobody describes are kept: the first one of `symbol`'s group. */
+/** The first unit of `symbol`'s group: values of a metric without a description are kept in it. */
 export function groupUnit(symbol: string): string | undefined {
   const group = find(symbol)?.group;
   return group === undefined ? undefined : GROUPS[group]?.[0]?.[0].split(' ', 1)[0];

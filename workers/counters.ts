@@ -4,11 +4,11 @@ import { FarmCounter, LabelValues, type Metrics } from '../core/metrics.ts';
 import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
 
-/** What is read when somebody asks. */
+/** Values that are read at each request for `/metrics`. */
 export interface WorkerGauges {
-  /** When the oldest publish in hand was received, Unix ms. */
+  /** When the oldest publish at work was received, Unix ms. */
   readonly oldest: () => number | undefined;
-  /** Readings in hand. */
+  /** Readings at work. */
   readonly held: () => number;
 }
 
@@ -62,7 +62,7 @@ export class WorkerCounters {
     this.duplicates.add(publishes);
   }
 
-  /** These publishes are done, their readings are in the store. `received`: that of the oldest. */
+  /** These publishes are done, their readings are in the store. `received` is when the oldest was received, Unix ms. */
   done(publishes: readonly Publish[], readings: readonly Reading[], received: number): void {
     this.messages.inc();
     this.publishes.add(publishes);
@@ -94,7 +94,7 @@ export class WorkerCounters {
   }
 }
 
-/** Of a time that another machine's clock may have told. */
+/** Seconds since `ms`, never negative: the time may come from another machine's clock. */
 function secondsSince(ms: number): number {
   return Math.max(0, Date.now() - ms) / 1000;
 }

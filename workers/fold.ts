@@ -8,7 +8,7 @@ export interface FoldLimits {
   readonly readings: number;
   /** How long the first reading of a write waits for others, at most. */
   readonly lingerMs: number;
-  /** Writes at once. */
+  /** Most writes under way at once. */
   readonly writes: number;
 }
 
@@ -16,8 +16,9 @@ export const FOLD_LIMITS: FoldLimits = { readings: 5_000, lingerMs: 50, writes: 
 
 const SHORTEST_LINGER_MS = 5;
 /**
- * A full write that took less leaves room for a larger one: a quarter of what a store adapter waits for an answer. That a write took long
- * makes the next no smaller: with a store that is far away small writes take as long, and would only be more.
+ * After a full write faster than this, ms, the next may be larger. It is a quarter of what a store adapter waits for an
+ * answer. A slow write does not make the next smaller: when the store is far away, small writes take as long, and there
+ * would only be more of them.
  */
 const FAST_MS = 2_500;
 const FEWEST_READINGS = 100;
@@ -27,11 +28,11 @@ export interface FoldParts {
   readonly outageGate: OutageGate;
   /** Keeps a reading that the store refuses for good. */
   readonly setAside: (reading: Reading, explanation: string) => Promise<void>;
-  /** Told of every write that the store took. */
+  /** Called after every write that the store took. */
   readonly wrote: (readings: number, seconds: number) => void;
 }
 
-/** Whoever called `write`, and how many pieces of theirs are still on their way. */
+/** One call of `write`, and how many of its pieces are not done yet. */
 interface FoldCaller {
   pieces: number;
   readonly resolve: () => void;
@@ -44,11 +45,12 @@ interface Piece {
 }
 
 /**
- * Folds what comes from many queue messages into few store writes.
+ * Folds the readings of many queue messages into few store writes.
  *
- * Readings wait until there are enough for a full write, or until the first of them has lingered; both follow how the store answers: a slow
- * store is written to after longer waits, a write that is too large or gets no answer in time is halved, and what works is made larger again.
- * What the store is away for goes back to where it was, and is cut anew when it is tried again.
+ * Readings wait until there are enough for a full write, or until the first of them has waited long enough. Both limits
+ * follow the store's answers: after slow writes readings wait longer; a write that is too large or fails in an outage
+ * halves the size; full writes that are fast make it larger again. In an outage readings go back to the front, and are
+ * divided anew at the next attempt.
  */
 export class Fold {
   private readonly parts: FoldParts;
@@ -67,7 +69,10 @@ export class Fold {
     this.most = limits.readings;
   }
 
-  /** Resolves when every reading is in the store or set aside. Rejects with what is nobody's outage, or when stopped while one lasts. */
+  /**
+   * Resolves when every reading is in the store or set aside. Rejects with any error that is no outage (`isOutage`),
+   * and when the worker is stopped during an outage.
+   */
   write(readings: readonly Reading[]): Promise<void> {
     if (readings.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -87,7 +92,7 @@ export class Fold {
       this.timer = undefined;
       this.due = false;
       this.writing += 1;
-      void this.one();
+      void this.writeOnce();
     }
   }
 
@@ -97,8 +102,8 @@ export class Fold {
     this.pump();
   }
 
-  /** One write. Never rejects. */
-  private async one(): Promise<void> {
+  /** Makes one write and tells its callers. Never rejects. */
+  private async writeOnce(): Promise<void> {
     const pieces = await this.attempt();
     this.writing -= 1;
     for (const { caller } of pieces) {
@@ -129,7 +134,7 @@ export class Fold {
         }
         if (isOutage(error)) {
           turn.failed(error);
-          // A store that gave up on a write may have done so for its size.
+          // The store may have failed because the write was too large.
           this.most = Math.max(Math.min(FEWEST_READINGS, this.most), Math.ceil(this.most / 2));
           this.putBack(pieces);
           return [];
@@ -140,17 +145,19 @@ export class Fold {
       }
       return pieces;
     } catch (error) {
-      // Stopped while the store is away: then nothing of what waits has a turn any more.
+      // No pieces were taken if the worker was stopped in an outage. Those that wait then get no attempt any more.
       for (const { caller } of pieces.length > 0 ? pieces : this.take()) caller.reject(error);
       return [];
     }
   }
 
-  /** Writes what is good among readings of which the store refused some, and sets those aside: halves them until the guilty stand alone. */
+  /**
+   * Divides readings of which the store refused some until each refused one is alone and set aside. Others are written.
+   */
   private async sift(readings: readonly Reading[], refusal: StoreRejected): Promise<void> {
     const [only] = readings;
     if (only && readings.length === 1) return this.parts.setAside(only, explain(refusal));
-    for (const part of apart(readings, refusal.suspects)) await this.siftPart(part);
+    for (const part of splitSuspects(readings, refusal.suspects)) await this.siftPart(part);
   }
 
   private async siftPart(readings: readonly Reading[]): Promise<void> {
@@ -185,7 +192,7 @@ export class Fold {
   private putBack(pieces: readonly Piece[]): void {
     this.waiting.unshift(...pieces);
     for (const { readings } of pieces) this.waitingReadings += readings.length;
-    // They have waited long enough.
+    // These pieces have waited before: the next write does not linger.
     this.due = true;
   }
 
@@ -196,8 +203,8 @@ export class Fold {
   }
 }
 
-/** The suspects and the others, or two halves where that tells nothing. */
-function apart(readings: readonly Reading[], suspects: readonly number[] | undefined): (readonly Reading[])[] {
+/** Divides readings into the suspects and the others, or into two halves when the store named no suspects, or all. */
+function splitSuspects(readings: readonly Reading[], suspects: readonly number[] | undefined): (readonly Reading[])[] {
   if (suspects !== undefined && suspects.length > 0 && suspects.length < readings.length) {
     const places = new Set(suspects);
     return [readings.filter((_, place) => !places.has(place)), readings.filter((_, place) => places.has(place))];

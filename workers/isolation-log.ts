@@ -4,29 +4,31 @@ import type { Log } from '../backbone/ports/log.ts';
 import { Trimmed } from '../core/errors.ts';
 
 const record = z.object({ unit: z.string(), is: z.enum(['begun', 'ended']) });
-type TrialEntry = z.infer<typeof record>;
+type AttemptEntry = z.infer<typeof record>;
 
 const READ_AT_ONCE = 1_000;
 
 /**
- * Who was at work, alone, when a worker died: the evidence by which a guilty publish is told from those that were in hand with it.
+ * Records which unit a worker had at work, alone, when it died. That tells the publish that kills workers from those
+ * that were only at work beside it.
  *
- * The queue counts a death against everything that the dead worker held. So what came too often is tried alone, and that is written down
- * before and after, in a log that every worker reads. Begun more often than ended: so often it took a worker with it.
+ * When a worker dies, the queue counts one more delivery of every message that it held. So a message with too many is
+ * tried alone, and the begin and end of each attempt are appended to a log that every worker reads. A unit with more
+ * begins than ends has killed, or failed, that many attempts.
  */
 export class IsolationLog {
   private readonly log: Log;
-  private readonly unfinished = new Map<string, number>();
+  private readonly attemptsWithoutEnd = new Map<string, number>();
   private readFrom = 0;
 
   constructor(log: Log) {
     this.log = log;
   }
 
-  /** How often a worker died, or failed, with this unit alone in hand. Rejects with LogUnavailable. */
+  /** How often a worker died, or failed, with this unit alone at work. Rejects with LogUnavailable. */
   async deaths(unit: string): Promise<number> {
     for (let more = true; more; ) more = await this.readOn();
-    return this.unfinished.get(unit) ?? 0;
+    return this.attemptsWithoutEnd.get(unit) ?? 0;
   }
 
   /** Resolves when the begin is on disk. Rejects with LogUnavailable. */
@@ -38,7 +40,7 @@ export class IsolationLog {
     return this.append({ unit, is: 'ended' });
   }
 
-  private append(entry: TrialEntry): Promise<void> {
+  private append(entry: AttemptEntry): Promise<void> {
     return this.log.append(new TextEncoder().encode(JSON.stringify(entry)));
   }
 
@@ -57,10 +59,10 @@ export class IsolationLog {
     }
   }
 
-  private note({ unit, is }: TrialEntry): void {
-    const count = (this.unfinished.get(unit) ?? 0) + (is === 'begun' ? 1 : -1);
-    if (count === 0) this.unfinished.delete(unit);
-    else this.unfinished.set(unit, count);
+  private note({ unit, is }: AttemptEntry): void {
+    const count = (this.attemptsWithoutEnd.get(unit) ?? 0) + (is === 'begun' ? 1 : -1);
+    if (count === 0) this.attemptsWithoutEnd.delete(unit);
+    else this.attemptsWithoutEnd.set(unit, count);
   }
 }
 

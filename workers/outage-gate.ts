@@ -6,31 +6,34 @@ import { backoff, pause } from '../core/timing.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
-/** What a server asks for by Retry-After is believed up to this. */
+/** A server may ask by Retry-After for a pause up to this, ms; a longer one is cut to it. */
 const LONGEST_ASKED_MS = 60_000;
-/** An outage counts as over, for the log, when nothing has failed for so long: a server that fails by turns is one outage. */
+/**
+ * The log says that an outage is over after this long without a failure, ms. A server that fails now and then is one
+ * outage.
+ */
 const CALM_MS = 2_000;
 
-/** Whom work is waited for: a port. */
+/** A port whose outages are waited out. */
 interface WatchedPort {
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
 }
 
-/** Leave to make one attempt. It ends with exactly one of the two. */
+/** Permission to make one attempt. Its holder then calls exactly one of the two functions. */
 export interface Attempt {
-  /** The other side answered, be it that it refuses what it was given for good. */
+  /** The other side answered, even if it refused for good what it was given. */
   worked(): void;
-  /** It is away, or told us to wait. */
+  /** The other side is away, or told Loam to wait. */
   failed(error: LoamError): void;
 }
 
 /**
- * Waits out the outages of one port, for everybody who works with it.
+ * Waits out the outages of one port, for all work that needs the port.
  *
- * While the port answers, everybody gets a turn at once. After an attempt that failed everybody waits, and one at a time tries, after a
- * pause with full jitter that grows; the first attempt that works lets all of them go on at once. The pause is cut short when the port
- * says that it is back. An outage is said in one line when it begins and one when it ends.
+ * While the port answers, every attempt may start at once. After a failed attempt all work waits, and one attempt at a
+ * time is made, after a pause with full jitter that grows. The first attempt that works lets all work go on. The pause
+ * ends early when the port says that it is up again. The log has one line when an outage begins and one when it ends.
  */
 export class OutageGate {
   private readonly what: string;
@@ -51,7 +54,7 @@ export class OutageGate {
     this.other = other;
     this.log = log;
     this.signal = signal;
-    // Every message in hand waits on it; prefetch bounds them.
+    // Every message at work may wait on the signal; the prefetch bounds how many there are.
     setMaxListeners(0, signal);
     this.unwatch = other.watch((state) => {
       if (state.is === 'up') this.wake.abort();
@@ -68,7 +71,7 @@ export class OutageGate {
     return this.away ? { name: this.what, ok: false, why: this.away.why } : healthOf(this.what, this.other.state);
   }
 
-  /** Calls `listener` when an outage begins; returns the function that ends it. */
+  /** Calls `listener` when an outage begins; returns a function that removes the listener. */
   whenAway(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -85,8 +88,9 @@ export class OutageGate {
   }
 
   /**
-   * Does `work` until it succeeds, waiting out every error whose advice is `wait`. Other errors are thrown on.
-   * Rejects with the last error when the signal is aborted meanwhile.
+   * Does `work` until it succeeds, and waits out every error whose advice is `wait`. Rejects at once with any other
+   * error. When the signal is aborted, rejects with the last error of `work`, or with a plain Error when the next
+   * attempt was waited for.
    */
   async until(work: () => Promise<void>): Promise<void> {
     for (;;) {
@@ -167,7 +171,7 @@ export class OutageGate {
   }
 }
 
-/** Whether the other side is to be waited for. */
+/** Whether the error means that work should wait until the other side is back. */
 export function isOutage(error: unknown): error is LoamError {
   return error instanceof LoamError && error.advice === 'wait';
 }

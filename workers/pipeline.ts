@@ -19,30 +19,30 @@ export interface PipelineParts {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
-  /** What is written to `dead`, within quotas. */
+  /** Writes dead letters to `dead`, within quotas. */
   readonly letters: DeadLetters;
-  /** Opens the log of trials when it is needed for the first time. */
+  /** Opens the log `trials`, where isolated attempts are recorded, when it is needed for the first time. */
   readonly openTrials: () => Promise<Log>;
   readonly log: Logger;
   readonly counters: WorkerCounters;
   readonly validate: Validate;
   readonly holding: WorkLimits;
-  /** Called whenever something got on. */
+  /** Called after every write, every append to the live log and every message that ended. */
   readonly progressed: () => void;
 }
 
-/** More deliveries than this, and a message is tried alone. */
-const DELIVERIES_IN_COMPANY = 3;
+/** A message that was delivered more often than this is tried alone. */
+const MAX_SHARED_DELIVERIES = 3;
 
 /**
  * What a worker does with queue messages:
  *
- * 1. A message waits for room, is unpacked, and every publish in it becomes readings, or a dead letter that says why not.
- * 2. Readings go to the live log at once, and to the store folded with those of other messages; dead letters go to their log. Whoever is
- *    away is waited for, with the work in hand.
+ * 1. A message waits for room and is unpacked. Every publish in it becomes readings, or a dead letter with the reason.
+ * 2. Readings go to the live log at once, and to the store in one write with those of other messages. Dead letters go
+ *    to their log. While one of the three is away, the message stays at work and waits.
  * 3. When all three have it on disk, and only then, the message is done.
  *
- * A message that came too often has perhaps killed workers: it is tried alone, part by part (`PoisonIsolation`).
+ * A message that was delivered too often may have killed workers: it is tried alone, part by part (`PoisonIsolation`).
  */
 export class Pipeline {
   private readonly parts: PipelineParts;
@@ -77,9 +77,9 @@ export class Pipeline {
       open: parts.openTrials,
       log,
       signal,
-      work: (part) => this.workOff(part, () => {}),
+      work: (part) => this.processBatch(part, () => {}),
       setAside: (letters) => this.setAside(letters),
-      others: Object.values(this.outageGates),
+      portGates: Object.values(this.outageGates),
     });
   }
 
@@ -92,12 +92,12 @@ export class Pipeline {
     return this.holding.held;
   }
 
-  /** Whether something that work needs is known to be away. */
+  /** Whether the store, the live log or the dead-letter log is known to be away. */
   get waits(): boolean {
     return Object.values(this.outageGates).some((gate) => gate.isAway);
   }
 
-  /** When the oldest publish in hand was received, Unix ms; undefined when there is none. */
+  /** When the oldest publish at work was received, Unix ms; undefined when there is none. */
   get oldest(): number | undefined {
     let oldest: number | undefined;
     for (const held of this.inHand) oldest = Math.min(oldest ?? held.oldest, held.oldest);
@@ -108,7 +108,10 @@ export class Pipeline {
     return Object.values(this.outageGates).map((gate) => gate.health());
   }
 
-  /** Does the work of one message. Its promise is the acknowledgement. */
+  /**
+   * Does the work of one message. The promise is the acknowledgement: when it rejects, the message goes back to the
+   * queue.
+   */
   work(delivery: Delivery): Promise<void> {
     return new Promise((resolve, reject) => {
       this.giveUps.add(reject);
@@ -120,7 +123,7 @@ export class Pipeline {
     });
   }
 
-  /** Lets go of everything: what waits for an outage to end, and what is stuck. All of it goes back to the queue. */
+  /** Gives up every message at work, also one that waits for an outage to end or is stuck. All go back to the queue. */
   giveUp(why: string): void {
     this.stopping.abort();
     for (const reject of this.giveUps) reject(new Error(why));
@@ -129,14 +132,14 @@ export class Pipeline {
 
   private async process(delivery: Delivery): Promise<void> {
     const { counters, log } = this.parts;
-    const alone = delivery.attempt > DELIVERIES_IN_COMPANY;
+    const alone = delivery.attempt > MAX_SHARED_DELIVERIES;
     const place = await this.holding.enter(delivery.body.length, alone);
     try {
       if (alone) return await this.isolation.tryAlone(delivery.body);
       const batch = this.read(delivery.body);
       if (!batch) return await this.setAside([unreadable(delivery.body, Date.now())]);
       if (delivery.attempt > 1) counters.again(batch.publishes);
-      await this.workOff(batch, place.counted);
+      await this.processBatch(batch, place.counted);
     } catch (error) {
       if (!this.stopping.signal.aborted) {
         log.warn({ attempt: delivery.attempt }, `a queue message failed and will be tried again: ${explain(error)}`);
@@ -157,27 +160,27 @@ export class Pipeline {
     }
   }
 
-  private async workOff(batch: Batch, counted: (readings: number) => void): Promise<void> {
+  private async processBatch(batch: Batch, counted: (readings: number) => void): Promise<void> {
     const { publishes, origin } = batch;
     const now = Date.now();
     const { readings: found, dead, skipped } = await this.parts.validate(batch, now);
     const readings = origin === 'replay' ? asBackfill(found, now) : found;
     counted(readings.length);
     this.parts.counters.skipped(skipped);
-    // What is replayed was received long ago, and has not waited since.
+    // A replayed publish was received long ago, but has not waited since: its receipt must not count as its age.
     const begun = origin === 'replay' ? [] : publishes;
     const held = { oldest: begun.reduce((oldest, { received }) => Math.min(oldest, received), now) };
     this.inHand.add(held);
     try {
-      await Promise.all([this.keep(batch, readings, held.oldest), this.setAside(dead)]);
+      await Promise.all([this.storeAndAnnounce(batch, readings, held.oldest), this.setAside(dead)]);
       this.parts.counters.done(publishes, readings, held.oldest);
     } finally {
       this.inHand.delete(held);
     }
   }
 
-  /** An import is no news: only that it changed the past is announced, when the store has it. */
-  private async keep({ id, origin }: Batch, readings: readonly Reading[], received: number): Promise<void> {
+  /** An import is no news. Its readings are not announced, only the ranges that it changed, once the store has them. */
+  private async storeAndAnnounce({ id, origin }: Batch, readings: readonly Reading[], received: number): Promise<void> {
     if (origin !== 'import') {
       await Promise.all([this.announce({ id, readings }, received), this.fold.write(readings)]);
     } else {
@@ -202,7 +205,10 @@ export class Pipeline {
   }
 }
 
-/** The same readings, those that are old by now marked as no news: a message without a time of its own seems fresh for ever. */
+/**
+ * Marks the readings of a replay that are old by now as backfill. One without a time of its own is dated by its
+ * receipt, so comparing it with its receipt would never show that it is old.
+ */
 function asBackfill(readings: readonly Reading[], now: number): readonly Reading[] {
   return readings.map((reading) =>
     isLate({ ts: reading.ts, received: now }) ? { ...reading, backfill: true } : reading,

@@ -7,26 +7,28 @@ import { isOutage, OutageGate } from './outage-gate.ts';
 import { unreadable } from './validate.ts';
 
 export interface PoisonIsolationParts {
-  /** Opens the log of trials. Rejects with LogUnavailable. */
+  /** Opens the log `trials`, where isolated attempts are recorded. Rejects with LogUnavailable. */
   readonly open: () => Promise<Log>;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** Does the work of some publishes of a queue message, under an id of their own. */
+  /** Does the work of some publishes of a queue message, under a batch id of their own. */
   readonly work: (part: Batch) => Promise<void>;
   readonly setAside: (letters: readonly DeadLetter[]) => Promise<void>;
-  /** Whom work may have to wait for. */
-  readonly others: readonly OutageGate[];
+  /** Outage gates of the ports that work may have to wait for. */
+  readonly portGates: readonly OutageGate[];
 }
 
-/** A unit that took so many workers with it, with nothing else in hand, is guilty. */
+/** A unit that ended this many attempts in failure or death, with nothing else at work, is poison. */
 const MOST_DEATHS = 2;
 
 /**
- * Tries queue messages that came too often: alone, because then a death can only be theirs.
+ * Tries queue messages that were delivered too often. Each is tried alone: then no other message can be the cause of a
+ * death.
  *
- * The whole message first. When it has failed, or killed a worker, twice while it was alone, its halves are tried one after the other, and
- * theirs, until a single publish stands alone and is set aside; everything else of the message has been worked off by then.
- * An outage that begins during a trial ends it without a verdict: a worker that is stopped while it waits must not count.
+ * The whole message is tried first. When it has failed, or killed a worker, twice, its halves are tried one after the
+ * other, then their halves, until a single publish is left and set aside. All other publishes are worked off. When an
+ * outage begins during an attempt, the attempt is recorded as ended: a worker that is stopped while it waits has not
+ * died.
  */
 export class PoisonIsolation {
   private readonly parts: PoisonIsolationParts;
@@ -36,25 +38,27 @@ export class PoisonIsolation {
     this.parts = parts;
   }
 
-  /** Resolves when every publish of the message was worked off or set aside. Nothing else may be at work meanwhile. */
+  /** Resolves when every publish was worked off or set aside. The caller has nothing else at work meanwhile. */
   async tryAlone(body: Uint8Array): Promise<void> {
     const read: { batch: Batch | undefined } = { batch: undefined };
-    const isGuilty = await this.onTrial(unitOf(body, 0, 0), async () => {
+    const isPoison = await this.attemptAlone(unitOf(body, 0, 0), async () => {
       read.batch = readable(body);
     });
     const { batch } = read;
-    if (isGuilty || !batch) return await this.parts.setAside([unreadable(body, Date.now())]);
+    if (isPoison || !batch) return await this.parts.setAside([unreadable(body, Date.now())]);
     this.parts.log.debug({ batch: batch.id }, 'a queue message came too often and is tried alone');
     await this.tryPart(body, batch, 0, batch.publishes.length);
   }
 
   private async tryPart(body: Uint8Array, batch: Batch, from: number, to: number): Promise<void> {
-    // A broker asks with an empty batch whether the queue takes messages: there is nothing in it to be tried.
+    // A broker sends an empty batch to learn whether the queue takes messages. It has no publish to try.
     if (from === to) return;
     const publishes = batch.publishes.slice(from, to);
     const id = publishes.length === batch.publishes.length ? batch.id : `${batch.id}#${from}-${to}`;
-    const isGuilty = await this.onTrial(unitOf(body, from, to), () => this.parts.work({ ...batch, id, publishes }));
-    if (!isGuilty) return;
+    const isPoison = await this.attemptAlone(unitOf(body, from, to), () =>
+      this.parts.work({ ...batch, id, publishes }),
+    );
+    if (!isPoison) return;
     const [only] = publishes;
     if (publishes.length === 1 && only) return await this.parts.setAside([poison(only, Date.now())]);
     const middle = from + Math.ceil((to - from) / 2);
@@ -62,8 +66,11 @@ export class PoisonIsolation {
     await this.tryPart(body, batch, middle, to);
   }
 
-  /** Does `work`, up to `MOST_DEATHS` times over the lives of all workers. Resolves to whether it never came to its end. */
-  private async onTrial(unit: string, work: () => Promise<void>): Promise<boolean> {
+  /**
+   * Does `work`, at most `MOST_DEATHS` times over the lives of all workers. Resolves with true when no attempt came to
+   * its end, and rejects when a port is away or the worker is stopped.
+   */
+  private async attemptAlone(unit: string, work: () => Promise<void>): Promise<boolean> {
     const { trials, outageGate } = await this.openedLog();
     for (;;) {
       let deaths = 0;
@@ -77,9 +84,10 @@ export class PoisonIsolation {
         ended ??= outageGate.until(() => trials.ended(unit));
         return ended;
       };
-      // Whoever awaits it below hears of a rejection; nobody may, when the trial is cut off.
-      const acquit = () => void end().catch(() => {});
-      const unwatch = this.parts.others.map((other) => other.whenAway(acquit));
+      // A rejection reaches the `await end()` below. An attempt that is cut off may not await it, so it is ignored
+      // here.
+      const recordEnd = () => void end().catch(() => {});
+      const unwatch = this.parts.portGates.map((other) => other.whenAway(recordEnd));
       try {
         await work();
         await end();
@@ -107,7 +115,7 @@ export class PoisonIsolation {
       const opened = await open();
       return { trials: new IsolationLog(opened), outageGate: new OutageGate('log of trials', opened, log, signal) };
     } catch (error) {
-      // The message goes back to the queue, and the next delivery opens it again.
+      // The message goes back to the queue, and its next delivery opens the log again.
       this.opened = undefined;
       throw error;
     }

@@ -17,11 +17,11 @@ import type { Codecs } from './codecs/codec.ts';
 
 const MAX_EXPLANATION = 2_000;
 
-/** What became of a batch: every publish in it is readings, a dead letter, or partly both. */
+/** What became of a batch: each publish gave readings, or a dead letter, or both when only parts of it were good. */
 export interface Validated {
   readonly readings: Reading[];
   readonly dead: DeadLetter[];
-  /** Texts and nulls that other systems sent among their values, and that are no measurements. */
+  /** How many texts and nulls other systems sent among their values. They are no measurements. */
   readonly skipped: number;
 }
 
@@ -29,13 +29,13 @@ export interface Validated {
 export type Validate = (batch: Batch, now: number) => Validated | Promise<Validated>;
 
 export interface ValidatorParts {
-  /** Whose names, units, clocks and codecs are used. Absent: only what Loam knows by itself. */
+  /** Names, units, clocks and codecs of sensors. Without it, only what Loam knows by itself is used. */
   readonly registry?: RegistryView | undefined;
-  /** Absent: bytes that need a codec are set aside. */
+  /** Without it, bytes that need a codec become dead letters. */
   readonly codecs?: Codecs | undefined;
 }
 
-/** Makes a `Validate`. It answers at once unless a publish has to go through a codec. */
+/** Makes a `Validate`. Its result is a promise only when a publish has to go through a codec. */
 export function createValidate({ registry, codecs }: ValidatorParts = {}): Validate {
   const rulebook = new Rulebook();
   return (batch, now) => {
@@ -95,7 +95,7 @@ function refused(refusal: Refusal): Decoded {
   return { readings: [], refused: [refusal], skipped: 0 };
 }
 
-/** The dead letter of a queue message that is no batch. It is nobody's, but it was acknowledged to somebody: kept whole. */
+/** The dead letter of a queue message that is no batch. Its farm is unknown; it was acknowledged, so it stays whole. */
 export function unreadable(body: Uint8Array, now: number): DeadLetter {
   const publish: Publish = { farm: '', field: '', sensor: '', topic: '', payload: body, received: now };
   return {

@@ -3,27 +3,28 @@ import type { Health } from '../core/lifecycle.ts';
 export interface WatchdogParts {
   /** How many messages the worker holds. */
   readonly holds: () => number;
-  /** Whether it waits for something that is known to be away. */
+  /** Whether the worker waits for a port that is known to be away. */
   readonly waits: () => boolean;
-  /** How many messages wait in the queue; rejects when nobody knows. */
+  /** How many messages wait in the queue; rejects when that cannot be known. */
   readonly pending: () => Promise<number>;
-  /** Told once each time the worker has stood still for too long, with what was seen. */
+  /** Called once each time the worker has stood still for too long, with what was seen. */
   readonly stalled: (why: string) => void;
 }
 
-/** Seconds without progress after which a worker is taken to have stopped. */
-const PATIENCE_S = 30;
+/** Beats without progress after which a worker is taken to have stopped; a beat is usually one second. */
+const STALL_BEATS = 30;
 
 /**
- * Watches for the silent stop: a worker that holds work, or has work waiting for it, and gets nowhere although nothing is known to be away.
+ * Watches for a silent stop: a worker has work, or work waits for it, and it makes no progress although no port is
+ * known to be away.
  *
- * It counts beats of its own timer, not the clock's time: a process that was suspended had no chance to get anywhere.
+ * The watchdog counts beats of its own timer, not the clock's time: a suspended process had no chance to make progress.
  */
 export class Watchdog {
   private readonly parts: WatchdogParts;
   private readonly beatMs: number;
   private timer: NodeJS.Timeout | undefined;
-  private still = 0;
+  private beatsWithoutProgress = 0;
   private why: string | undefined;
   private asking = false;
   private sawPending = false;
@@ -43,7 +44,7 @@ export class Watchdog {
 
   /** Something was received, written, appended or acknowledged. */
   progressed(): void {
-    this.still = 0;
+    this.beatsWithoutProgress = 0;
     this.sawPending = false;
     this.why = undefined;
   }
@@ -54,39 +55,41 @@ export class Watchdog {
 
   private beat(): void {
     if (this.parts.waits()) {
-      this.still = 0;
+      this.beatsWithoutProgress = 0;
       this.sawPending = false;
       return;
     }
-    this.still += 1;
+    this.beatsWithoutProgress += 1;
     const held = this.parts.holds();
     if (held > 0) {
-      if (this.still >= PATIENCE_S) this.bark(`${held} messages are held and none got on for ${PATIENCE_S} s`);
-    } else if (this.still % (PATIENCE_S / 2) === 0 && !this.asking) {
+      if (this.beatsWithoutProgress >= STALL_BEATS)
+        this.reportStall(`${held} messages are held and none got on for ${STALL_BEATS} s`);
+    } else if (this.beatsWithoutProgress % (STALL_BEATS / 2) === 0 && !this.asking) {
       void this.ask();
     }
   }
 
-  /** Holding nothing is right as long as nothing waits: twice in a row something did. */
+  /** Asks the queue when the worker holds nothing. Messages that wait in it at two checks in a row mean a stop. */
   private async ask(): Promise<void> {
     this.asking = true;
     try {
-      const before = this.still;
+      const before = this.beatsWithoutProgress;
       const pending = await this.parts.pending();
-      // Something came meanwhile.
-      if (this.still < before) return;
-      if (pending > 0 && this.sawPending) this.bark(`${pending} messages wait and none comes for ${PATIENCE_S} s`);
+      // There was progress while the queue was asked.
+      if (this.beatsWithoutProgress < before) return;
+      if (pending > 0 && this.sawPending)
+        this.reportStall(`${pending} messages wait and none comes for ${STALL_BEATS} s`);
       else this.sawPending = pending > 0;
     } catch {
-      // The queue's own state says that it is away.
+      // No stop: when the queue is away, its own state says so.
       this.sawPending = false;
     } finally {
       this.asking = false;
     }
   }
 
-  private bark(why: string): void {
-    this.still = 0;
+  private reportStall(why: string): void {
+    this.beatsWithoutProgress = 0;
     this.sawPending = false;
     this.why = why;
     this.parts.stalled(why);

@@ -1,13 +1,13 @@
-/** Most that may be at work at once. A bound is overstepped by one queue message at most. */
+/** Most that may be at work at once. Both are checked before a message enters, so one message may exceed them. */
 export interface WorkLimits {
   readonly readings: number;
-  /** Of queue messages, as they came. */
+  /** Bytes of queue messages before they are unpacked. */
   readonly bytes: number;
 }
 
 /** One queue message's place among those at work. */
 export interface WorkSlot {
-  /** Says how many readings were in it; until then nobody else is let in. */
+  /** Says how many readings the message has. Until then no other message is let in. */
   counted(readings: number): void;
   /** Gives the place back. */
   leave(): void;
@@ -20,8 +20,8 @@ interface WaitingMessage {
 }
 
 /**
- * Bounds what a worker holds in memory, and lets messages in by their order. How many messages may wait in front of it is the
- * queue's prefetch; those have not been unpacked.
+ * Bounds what a worker holds in memory, and lets messages in by order of arrival. The queue's prefetch bounds how many
+ * messages wait for room; those are not unpacked yet.
  */
 export class WorkBudget {
   private readonly limits: WorkLimits;
@@ -46,7 +46,10 @@ export class WorkBudget {
     return this.readings;
   }
 
-  /** Resolves when there is room; `alone`: when nothing else is at work, and nothing else is let in until it leaves. */
+  /**
+   * Resolves when there is room. With `alone`, resolves when nothing else is at work, and nothing else is let in until
+   * the message leaves.
+   */
   enter(bytes: number, alone = false): Promise<WorkSlot> {
     return new Promise((resolve) => {
       this.line.push({ bytes, alone, letIn: () => resolve(this.place(bytes, alone)) });

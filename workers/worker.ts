@@ -16,17 +16,17 @@ export interface WorkerOptions {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
-  /** Opens the log `trials`, which remembers who was at work when a worker died. It is called when a message came too often. */
+  /** Opens the log `trials`, which has isolated attempts. Called only when a message was delivered too often. */
   readonly openTrials: () => Promise<Log>;
   readonly log: Logger;
-  /** Where it counts; without it nobody can see. */
+  /** Where the worker counts. Without it the counts are shown nowhere. */
   readonly metrics?: Metrics;
-  /** Queue messages that are fetched at once, whether at work or waiting for room: with `holding` the bound of a worker's memory. */
+  /** Most unacknowledged queue messages, at work or waiting for room. With `holding` it bounds a worker's memory. */
   readonly prefetch?: number;
   readonly holding?: WorkLimits;
-  /** What makes readings of publishes: without the registry's wishes unless it is given. */
+  /** Makes readings of publishes. The default reads them without a registry and without codecs. */
   readonly validate?: Validate;
-  /** How often the watchdog looks: it barks after thirty looks without progress. */
+  /** Time between two checks of the watchdog, ms. After thirty checks without progress the worker starts over. */
   readonly beatMs?: number;
 }
 
@@ -35,17 +35,19 @@ const PREFETCH = 128;
 const HOLDING: WorkLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
 
 /**
- * One worker. Its whole story:
+ * One worker. What it does with each queue message:
  *
- * 1. A queue message of raw publishes comes; a bounded number is at work at once (`WorkBudget`).
- * 2. Every publish becomes readings, or a dead letter that says why not (`validate`).
- * 3. Readings go to the live log at once, and to the store folded with those of other messages (`Fold`), dead letters to their log.
- *    Whoever is away is waited for, with the work in hand (`OutageGate`).
+ * 1. The queue delivers a batch of raw publishes. `WorkBudget` bounds how many messages are at work at once.
+ * 2. Every publish becomes readings, or a dead letter with the reason (`validate`).
+ * 3. Readings go to the live log at once, and to the store in one write with those of other messages (`Fold`). Dead
+ *    letters go to their log. While one of the three is away, the worker keeps the message at work and waits
+ *    (`OutageGate`).
  * 4. When all three have it on disk, and only then, the message is acknowledged.
  *
- * A worker that dies at any point leaves its messages in the queue; the next one does them again. That is harmless: the store's writes
- * are idempotent, and readers of the live log drop a batch id that they have seen. A message that keeps killing workers is taken apart
- * until the guilty publish stands alone (`PoisonIsolation`). A worker that stands still without a reason starts over (`Watchdog`).
+ * A worker that dies at any point leaves its messages in the queue, and another worker does them again. That is
+ * harmless: the store's writes are idempotent, and readers of the live log drop a batch id that they have seen. A
+ * message that keeps killing workers is divided until the publish that does it is found (`PoisonIsolation`). A worker
+ * that stands still without a reason starts over (`Watchdog`).
  */
 export class Worker implements Part {
   readonly name = 'worker';
@@ -82,7 +84,7 @@ export class Worker implements Part {
     this.watchdog.start();
   }
 
-  /** Finishes the messages at work. One that waits for an outage to end goes back to the queue when half the deadline is over. */
+  /** Finishes the messages at work. Those that are not finished after half the deadline go back to the queue. */
   async stop(deadlineMs: number): Promise<void> {
     this.watchdog.stop();
     const giveBack = setTimeout(() => this.pipeline.giveUp('the worker was stopped'), deadlineMs / 2);

@@ -13,7 +13,7 @@ import {
   encodeCommandEntry,
 } from '../../telemetry/command.ts';
 import {
-  BOOK_LIMITS,
+  COMMAND_INDEX_LIMITS,
   CommandIndex,
   type CommandIndexLimits,
   type CommandRecord,
@@ -26,7 +26,7 @@ const SWEEP_MS = 1_000;
 const SEEN_MS = 10_000;
 
 /** What somebody wants a sensor to do. `payload` is JSON text, `lifeMs` how long it is kept at most, up to `COMMAND_MS`. */
-export interface Wish {
+export interface CommandRequest {
   readonly farm: string;
   readonly sensor: string;
   readonly payload: Uint8Array;
@@ -35,12 +35,12 @@ export interface Wish {
 }
 
 export interface CommandListener {
-  /** Told of every entry from now on. */
+  /** Called for every entry from now on. */
   entry(entry: CommandEntry): void;
-  /** Nobody acknowledged it in time. */
+  /** Called when a command was not acknowledged in time. */
   expired(command: Command): void;
-  /** The log had to be read anew, or the clock was set: anything may have changed. */
-  anew(): void;
+  /** Called when the log was read anew or the clock was set: the state of any command may have changed. */
+  reset(): void;
 }
 
 export interface CommandCounts {
@@ -51,9 +51,11 @@ export interface CommandCounts {
 }
 
 /**
- * Commands for sensors, kept in a log: gateways put them in, brokers deliver them, and all follow the log to know how each stands.
+ * Commands for sensors, kept in a log: gateways append them, brokers deliver them, and all follow the log to know the
+ * state of each.
  *
- * When following ends (the log was started over, or trimmed past us) the log is read anew; until that is done the old state stands.
+ * When following ends (the log was started over, or our offset was trimmed) the log is read anew; until that is done
+ * the old state is used.
  */
 export class Commands {
   private readonly log: Log;
@@ -63,7 +65,7 @@ export class Commands {
   private readonly verdicts = new Map<string, (taken: boolean) => void>();
   private readonly stopping = new AbortController();
   private readonly counts: CommandCounts = { queued: 0, refused: 0, delivered: 0, expired: 0 };
-  private book: CommandIndex;
+  private index: CommandIndex;
   private follower: Follower | undefined;
   private running: Promise<void> = Promise.resolve();
   private sweeper: NodeJS.Timeout | undefined;
@@ -75,22 +77,25 @@ export class Commands {
     this.log = log;
     this.logger = logger;
     this.limits = limits;
-    this.book = new CommandIndex(limits);
+    this.index = new CommandIndex(limits);
   }
 
   /** Resolves when the log was read to its end. Rejects with LogUnavailable. Closing leaves `log` open. */
-  static async open(log: Log, logger: Logger, limits: CommandIndexLimits = BOOK_LIMITS): Promise<Commands> {
+  static async open(log: Log, logger: Logger, limits: CommandIndexLimits = COMMAND_INDEX_LIMITS): Promise<Commands> {
     const commands = new Commands(log, logger, limits);
     const follower = await commands.follow();
-    commands.running = commands.goOn(follower);
+    commands.running = commands.keepFollowing(follower);
     commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
     return commands;
   }
 
-  /** For a log that cannot be reached yet, perhaps: it is read as soon as it can be. Until then nothing waits for anybody. */
-  static openLate(log: Log, logger: Logger, limits: CommandIndexLimits = BOOK_LIMITS): Commands {
+  /**
+   * As `open`, for a log that may be unreachable: it is read as soon as it can be. Until then no command counts as
+   * waiting.
+   */
+  static openLate(log: Log, logger: Logger, limits: CommandIndexLimits = COMMAND_INDEX_LIMITS): Commands {
     const commands = new Commands(log, logger, limits);
-    commands.running = commands.goOn(undefined);
+    commands.running = commands.keepFollowing(undefined);
     commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
     return commands;
   }
@@ -101,7 +106,7 @@ export class Commands {
 
   /** How many commands wait for their sensors. */
   get waiting(): number {
-    return this.book.waiting;
+    return this.index.waiting;
   }
 
   health(): Health {
@@ -110,11 +115,11 @@ export class Commands {
   }
 
   /** Resolves when the command is in the log and counts as queued. Rejects with TooManyCommands (it is not kept) or LogUnavailable (it may be). */
-  async send({ farm, sensor, payload, by, lifeMs = COMMAND_MS }: Wish): Promise<Command> {
+  async send({ farm, sensor, payload, by, lifeMs = COMMAND_MS }: CommandRequest): Promise<Command> {
     const at = Date.now();
     const command = { id: randomUUID(), farm, sensor, payload, at, expires: at + Math.min(lifeMs, COMMAND_MS), by };
-    // Most refusals are known without writing anything; the log's order decides between those that come at once.
-    if (!this.book.hasRoom(command)) throw this.refusal(sensor);
+    // Most refusals are known before anything is written. Between simultaneous commands the log's order decides.
+    if (!this.index.hasRoom(command)) throw this.refusal(sensor);
     const verdict = new Promise<boolean>((resolve) => this.verdicts.set(command.id, resolve));
     try {
       await this.log.append(encodeCommandEntry({ kind: 'queued', command }));
@@ -127,7 +132,7 @@ export class Commands {
     throw this.refusal(sensor);
   }
 
-  /** Resolves when it is in the log that the command was acknowledged by its sensor. Rejects with LogUnavailable. */
+  /** Appends that the sensor has acknowledged the command, and resolves when that is durable. Rejects with LogUnavailable. */
   async delivered({ id, farm, sensor }: Command): Promise<void> {
     await this.log.append(encodeCommandEntry({ kind: 'delivered', id, farm, sensor, at: Date.now() }));
   }
@@ -139,20 +144,20 @@ export class Commands {
 
   /** The commands that wait for a sensor, oldest first. */
   waitingFor(farm: string, sensor: string): Command[] {
-    return this.book.waitingFor(farm, sensor, Date.now());
+    return this.index.waitingFor(farm, sensor, Date.now());
   }
 
   /** The sensors of a farm for which commands wait. */
   sensorsWaiting(farm: string): string[] {
-    return this.book.sensorsWaiting(farm);
+    return this.index.sensorsWaiting(farm);
   }
 
   /** What is remembered of a sensor's commands, newest first. */
   recordsOf(farm: string, sensor: string): CommandRecord[] {
-    return this.book.recordsOf(farm, sensor);
+    return this.index.recordsOf(farm, sensor);
   }
 
-  /** Tells `listener` of what happens from now on; returns the function that ends it. */
+  /** Calls `listener` from now on; returns the function that ends it. */
   watch(listener: CommandListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -173,22 +178,25 @@ export class Commands {
     );
   }
 
-  /** A clock that was set may be wrong: until it has gone right for an hour nothing is given up for it, only not delivered. */
+  /**
+   * For an hour after the clock was set it may be wrong: expired commands are not delivered then, but not given up
+   * either.
+   */
   private expire(): void {
     const clock = this.clock.look();
     if (clock === 'set') {
       this.logger.warn({ event: 'clock_set' }, 'the clock was set: for an hour no command is given up as expired');
-      // What seemed expired to a sensor that came meanwhile may be due again.
-      for (const listener of this.listeners) listener.anew();
+      // A command that seemed expired when its sensor came may be due again.
+      for (const listener of this.listeners) listener.reset();
     }
     if (clock !== 'settled') return;
-    for (const command of this.book.expire(Date.now())) {
+    for (const command of this.index.expire(Date.now())) {
       this.counts.expired += 1;
       for (const listener of this.listeners) listener.expired(command);
     }
   }
 
-  private async goOn(first: Follower | undefined): Promise<void> {
+  private async keepFollowing(first: Follower | undefined): Promise<void> {
     let follower = first;
     while (!this.stopping.signal.aborted) {
       try {
@@ -196,7 +204,7 @@ export class Commands {
         await follower.ended;
       } catch (error) {
         const why = explain(error);
-        // Once a cause, not once an attempt.
+        // Logged once for each cause, not for each attempt.
         if (why !== this.down) this.logger.warn({ why }, 'the commands log cannot be followed, reading it anew');
         this.down = why;
         await pause(RETRY_MS, this.stopping.signal);
@@ -207,7 +215,7 @@ export class Commands {
 
   /** Begins to follow from the oldest entry, and resolves when all that was there at the start was read. */
   private async follow(): Promise<Follower> {
-    const book = new CommandIndex(this.limits);
+    const index = new CommandIndex(this.limits);
     const mark = randomUUID();
     let caughtUp = () => {};
     const complete = new Promise<void>((resolve) => {
@@ -216,10 +224,10 @@ export class Commands {
     const follower = await this.log.follow('first', (entries) => {
       for (const entry of this.readable(entries)) {
         if (entry.kind === 'mark' && entry.id === mark) {
-          this.book = book;
+          this.index = index;
           caughtUp();
         }
-        this.take(book, entry);
+        this.take(index, entry);
       }
     });
     this.follower = follower;
@@ -232,13 +240,13 @@ export class Commands {
     }
     this.down = undefined;
     if (this.stopping.signal.aborted) await follower.stop();
-    for (const listener of this.listeners) listener.anew();
+    for (const listener of this.listeners) listener.reset();
     return follower;
   }
 
-  private take(book: CommandIndex, entry: CommandEntry): void {
-    const folded = book.fold(entry);
-    if (book !== this.book) return;
+  private take(index: CommandIndex, entry: CommandEntry): void {
+    const folded = index.fold(entry);
+    if (index !== this.index) return;
     if (folded === 'taken') this.counts.queued += 1;
     if (folded === 'delivered') this.counts.delivered += 1;
     if (entry.kind === 'queued') this.verdicts.get(entry.command.id)?.(folded === 'taken');
@@ -251,7 +259,7 @@ export class Commands {
         yield decodeCommandEntry(body);
       } catch (error) {
         if (!(error instanceof EncodingInvalid)) throw error;
-        // Nobody can ever read it: it is passed by, since stopping here would stop every command for good.
+        // No retry can make this entry readable. It is skipped, since stopping here would stop every command for good.
         this.unreadable += 1;
         if (this.unreadable === 1) this.logger.error(`an entry of the commands log cannot be read: ${error.message}`);
       }

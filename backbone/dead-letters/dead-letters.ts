@@ -9,34 +9,36 @@ import type { Log } from '../ports/log.ts';
 import { DeadFollower } from './follower.ts';
 import { DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaAccount, type QuotaOptions, usedOf } from './quota.ts';
 
-/** While a sensor is over its quota, one letter in so long says so. */
+/** While a sensor is over its quota, one dead letter is kept per this time; it tells how many messages were not. */
 const SAY_AGAIN_MS = 6 * 3_600_000;
 const MOST_REASONS = 20;
 
 export interface DeadLettersOptions extends QuotaOptions {
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
-  /** Whose quotas these are: writers of one kind share them. Of workers unless told. */
+  /** Writers of one kind share their quotas. `worker` unless told. */
   readonly kind?: 'worker' | 'broker';
   /** Unix ms. */
   readonly now?: () => number;
 }
 
-/** What is to be said of an account. */
-interface Sayings {
-  /** What was not kept since it was last said, by reason. */
+/** What was reported of an account, and what still has to be. */
+interface ReportState {
+  /** How many letters were not kept since the last report, by reason. */
   unsaid: Map<string, number>;
   saidAt: number | undefined;
-  /** That it is nearly used up was said, and has not become untrue since. */
+  /** Whether it was logged that the quota is nearly used up, and that is still so. */
   warned: boolean;
 }
 
 /**
- * The writing side of the dead-letter log. It keeps one sensor's flood from pushing everything else out of the log: every sensor has
- * a quota. What is over it is counted and not kept, but for one letter now and then that says how many they were.
+ * The writing side of the dead-letter log. Every sensor has a quota, so that the flood of one sensor cannot push all
+ * other letters out of the log. Letters over the quota are counted and not kept, except one now and then that says how
+ * many they were.
  *
- * Writers of one kind share their quotas: after `start` each follows the log, and counts what the others kept as its own. What two admit within
- * the time that a letter takes through the log is kept by both: a sensor's quota may be passed by that much for each writer more.
+ * Writers of one kind share their quotas: after `start` each follows the log, and charges the letters that the others
+ * kept. A letter takes some time through the log, and what two writers admit in that time is kept by both. By that much
+ * each further writer can exceed a quota.
  */
 export class DeadLetters {
   private readonly log: Log;
@@ -46,7 +48,7 @@ export class DeadLetters {
   private readonly writer: string;
   private readonly follower: DeadFollower;
   private readonly now: () => number;
-  private readonly sayings = new WeakMap<QuotaAccount, Sayings>();
+  private readonly sayings = new WeakMap<QuotaAccount, ReportState>();
   private readonly counted: Counter<'reason' | 'kept'> | undefined;
   private readonly reasons = new LabelValues();
 
@@ -64,7 +66,10 @@ export class DeadLetters {
     ]);
   }
 
-  /** Counts what others have kept, from now on too. Resolves when it knows what was kept before, or after ten seconds without. Never rejects. */
+  /**
+   * Begins to charge the letters that other writers keep. Resolves when the earlier ones were charged, or after ten
+   * seconds. Never rejects.
+   */
   start(): Promise<void> {
     return this.follower.start();
   }
@@ -75,8 +80,8 @@ export class DeadLetters {
   }
 
   /**
-   * What is to be appended for a letter: itself; or, when its sensor's quota is used up, now and then one that stands for many, and
-   * otherwise nothing. To be asked once a letter: it is charged here.
+   * The letter to append: `letter` itself within its sensor's quota; over it, now and then a letter that stands for
+   * many, and otherwise undefined. To be called once for each letter, because it charges the quota.
    */
   admit(letter: DeadLetter): DeadLetter | undefined {
     const { isWithin, admitted } = this.charge(letter);
@@ -85,8 +90,8 @@ export class DeadLetters {
   }
 
   /**
-   * Keeps a letter that nobody was promised, when its quota has room. Resolves when it is durable, or was left out: then with false.
-   * Rejects with LogUnavailable, and counts it as not kept.
+   * Keeps a letter that was not promised to be kept, when its quota has room. Resolves with true when the letter is
+   * durable, with false when it was left out. Rejects with LogUnavailable; the letter counts as not kept then.
    */
   async keep(letter: DeadLetter): Promise<boolean> {
     const { isWithin, admitted } = this.charge(letter);
@@ -105,7 +110,7 @@ export class DeadLetters {
     return usedOf(this.quotas.of(letter, this.now()));
   }
 
-  /** Counts a letter that is left out for a reason of its writer's. */
+  /** Counts a letter that its writer left out for another reason than the quota. */
   leaveOut(letter: DeadLetter): void {
     this.count(letter, false);
   }
@@ -115,7 +120,7 @@ export class DeadLetters {
     return this.log.append(encodeDead({ ...letter, writer: this.writer }));
   }
 
-  /** Resolves when it is durable what became of a letter. Rejects with LogUnavailable. */
+  /** Appends what became of a letter; resolves when that is durable. Rejects with LogUnavailable. */
   mark(mark: DeadMark): Promise<void> {
     return this.log.append(encodeMark(mark));
   }
@@ -130,7 +135,7 @@ export class DeadLetters {
     if (letter && writer !== this.writer && writer?.startsWith(`${this.kind}/`)) this.quotas.kept(letter);
   }
 
-  /** What is over the quota of all is said once for all: a letter for each of many sensors would be a flood again. */
+  /** When the quota of all sensors is used up, one letter reports it for all: one for each sensor would be a flood again. */
   private charge(letter: DeadLetter): { isWithin: boolean; admitted: DeadLetter | undefined } {
     const now = this.now();
     const full = this.quotas.charge(letter, now);
@@ -162,7 +167,7 @@ export class DeadLetters {
     const reason = unsaid.has(letter.reason) || unsaid.size < MOST_REASONS ? letter.reason : 'other';
     unsaid.set(reason, (unsaid.get(reason) ?? 0) + 1);
     const now = this.now();
-    // Said at a time that is yet to come: the clock was set back.
+    // A last report in the future means that the clock was set back: report again.
     const isSaid = sayings.saidAt !== undefined && sayings.saidAt <= now && now - sayings.saidAt < SAY_AGAIN_MS;
     if (isSaid) return undefined;
     sayings.saidAt = now;
@@ -181,7 +186,7 @@ export class DeadLetters {
     return { ...letter, reason: OVER_QUOTA, explanation };
   }
 
-  private sayingsOf(account: QuotaAccount): Sayings {
+  private sayingsOf(account: QuotaAccount): ReportState {
     const sayings = this.sayings.get(account) ?? {
       unsaid: new Map<string, number>(),
       saidAt: undefined,

@@ -3,15 +3,15 @@ import type { Logger } from '../../core/logger.ts';
 import { pause } from '../../core/timing.ts';
 import type { Follower, Log, LogEntry } from '../ports/log.ts';
 
-/** How far back it begins, in offsets: some seconds' work, and about as many letters as a sensor's quota has room for. */
+/** Offsets to look back at the start: some seconds' work, and about as many letters as a sensor's quota has room for. */
 const LOOK_BACK = 100_000;
 /** How far back the newest entry is looked for: the log keeps entries of its own between letters. */
 const NEWEST_WITHIN = 200;
 const RETRY_MS = 1_000;
-/** Nobody waits for the past any longer. */
+/** Longest time that `start` waits until earlier letters were read. */
 const MOST_WAIT_MS = 10_000;
 
-/** Reads the newer part of the dead-letter log, and follows it. A log that cannot be reached is tried again, from where it was. */
+/** Reads the newer part of the dead-letter log, and follows it. After an error it goes on from the last offset. */
 export class DeadFollower {
   private readonly log: Log;
   private readonly logger: Logger;

@@ -18,7 +18,7 @@ import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TAB
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
 const CHUNK = 2048;
 
-// A statement holds one of the four threads that a process's files, names and compression share: leave them the other two.
+// A running statement blocks one of the four threads that files, names and compression share: leave two for them.
 const MAX_READS = 2;
 
 /** The open database: one connection that writes, one for each read. */
@@ -27,9 +27,9 @@ export class Database {
   private readonly instance: DuckDBInstance;
   private readonly writer: DuckDBConnection;
   private readonly turns = pLimit({ concurrency: MAX_READS, rejectOnClear: true });
-  /** Statements at work, and the history each is part of. */
+  /** The connections of running statements, each with the id of the history that it is part of. */
   private readonly reading = new Map<DuckDBConnection, number | undefined>();
-  /** Histories that somebody waits for. */
+  /** Ids of the histories that a caller still waits for. */
   private readonly asked = new Set<number>();
   private readonly newest = new NewestValues();
   private loading: Promise<void> | undefined;
@@ -57,7 +57,7 @@ export class Database {
     this.remember(rows);
   }
 
-  /** The first time it reads the whole file. */
+  /** The first call reads the whole file; later ones answer from memory. */
   async latest(farm: string): Promise<LatestValue[]> {
     await this.loaded();
     return this.newest.of(farm);
@@ -69,7 +69,7 @@ export class Database {
     return this.newest.broughtBy(sensors);
   }
 
-  /** `id` names it for `leave`, after which it rejects. */
+  /** `leave(id)` ends the query, and then this rejects. */
   async history(id: number, query: HistoryQuery): Promise<HistoryBucket[]> {
     this.asked.add(id);
     try {
@@ -88,7 +88,7 @@ export class Database {
     this.exports.leave(id);
   }
 
-  /** Breaks off reads and lets go of the file. */
+  /** Interrupts reads and closes the file. */
   close(): void {
     this.turns.clearQueue();
     for (const connection of this.reading.keys()) connection.interrupt();
@@ -97,7 +97,7 @@ export class Database {
     this.instance.closeSync();
   }
 
-  /** Days are cut from the part of the range that holds values, so that an open range must not cost a century of them. */
+  /** Only the part of the range that holds values is cut into days: an open range would otherwise make a century of them. */
   private async byDays(id: number, query: HistoryQuery, { daysIn, days }: Days): Promise<Statement | undefined> {
     const [row] = await this.read(extent({ ...query, metrics: [query.metric] }), id);
     const [first, last] = row ?? [];

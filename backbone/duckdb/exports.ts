@@ -11,7 +11,7 @@ interface Export {
   atWork: boolean;
 }
 
-/** Each holds a sorted result, on disk where it is large. */
+/** Most exports under way: each holds a sorted result, on disk where it is large. */
 const MAX_OPEN = 32;
 
 /** Exports under way, each on a connection of its own, read chunk by chunk as they are asked for. */
@@ -31,7 +31,7 @@ export class Exports {
     this.open.set(id, { statement, atWork: false });
   }
 
-  /** The next values, one call at a time; an empty list, and the export is over. */
+  /** The next values; an empty list when the export is over. Only one call at a time for each export. */
   next(id: number): Promise<LatestValue[]> {
     return this.turns(async () => {
       const found = this.open.get(id);
@@ -51,7 +51,7 @@ export class Exports {
     });
   }
 
-  /** Ends an export before its end. What is being worked at is broken off, and closed by whoever works at it. */
+  /** Ends an export early. A call of `next` at work is interrupted, and closes the connection itself. */
   leave(id: number): void {
     const found = this.open.get(id);
     this.open.delete(id);

@@ -2,7 +2,7 @@ import type { Brought, LatestValue } from '../ports/store.ts';
 
 /**
  * The newest value of every metric of every sensor, kept in memory so that asking for it does not read years of data.
- * As large as there are sensors × metrics.
+ * Its size grows with sensors × metrics.
  */
 export class NewestValues {
   private readonly farms = new Map<string, Map<string, Map<string, LatestValue>>>();
@@ -14,7 +14,7 @@ export class NewestValues {
     if (known === undefined || value.ts >= known.ts) metrics.set(value.metric, value);
   }
 
-  /** Takes a value read from the file: one of the same time that is known already was written after it. */
+  /** Takes a value read from the file. A known value of the same time was written later, and stays. */
   found(farm: string, value: LatestValue): void {
     const metrics = this.metricsOf(farm, value.sensor);
     const known = metrics.get(value.metric);

@@ -1,7 +1,7 @@
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Brought, ExportQuery, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 
-/** What the store's thread and the rest of the process say to each other. */
+/** The messages between the store's thread and the rest of the process. */
 
 /** Given to the thread when it is started. */
 export interface Settings {
@@ -9,7 +9,7 @@ export interface Settings {
   readonly memoryLimitMb: number;
 }
 
-/** Values by column; `farm`, `sensor` and `metric` are places in `names`. Numbers move to the thread without being copied. */
+/** Values by column; `farm`, `sensor` and `metric` are places in `names`. The arrays move to the thread without a copy. */
 export interface RowColumns {
   readonly names: readonly string[];
   readonly farm: Uint32Array<ArrayBuffer>;
@@ -29,7 +29,7 @@ export type Ask =
   | { readonly is: 'export'; readonly query: ExportQuery }
   /** The next values of an export: none when it has ended. */
   | { readonly is: 'next'; readonly of: number }
-  /** Ends an export or a history, also one that is being worked at. */
+  /** Ends an export or a history, also while the thread is working at it. */
   | { readonly is: 'leave'; readonly of: number }
   | { readonly is: 'close' };
 
@@ -48,10 +48,10 @@ export type StoreReply =
   | { readonly is: 'open' }
   | { readonly is: 'answer'; readonly id: number; readonly answer: StoreAnswer }
   | { readonly is: 'failed'; readonly id: number; readonly why: string }
-  /** The thread's last word: it can do nothing more. */
+  /** The thread's last message: it can do nothing more. */
   | { readonly is: 'broken'; readonly why: string };
 
-/** Readings as rows, one a value. */
+/** Readings as rows, one row for each value. */
 export function toRows(readings: readonly Reading[]): RowColumns {
   let count = 0;
   for (const reading of readings) for (const _ in reading.values) count += 1;
@@ -88,7 +88,7 @@ export function toRows(readings: readonly Reading[]): RowColumns {
   return { names: [...places.keys()], ...rows };
 }
 
-/** The memory of `rows` that moves to the thread. */
+/** The buffers of `rows`, which move to the thread. */
 export function movable(rows: RowColumns): ArrayBuffer[] {
   return [rows.farm, rows.sensor, rows.metric, rows.ts, rows.value, rows.received].map((column) => column.buffer);
 }

@@ -1,7 +1,7 @@
 import type { DayRun } from '../../telemetry/calendar.ts';
 import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
 
-/** The statements that the store's thread runs. A value is written twice or corrected by a later row: the highest `rowid` counts. */
+/** Statements of the store's thread. A value written twice or corrected has several rows: the highest `rowid` counts. */
 
 export const TABLE = 'readings';
 
@@ -11,7 +11,7 @@ export const CREATE = `
     ts BIGINT NOT NULL, value DOUBLE NOT NULL, received BIGINT NOT NULL
   )`;
 
-/** The newest value of everything: farm, sensor, metric, ts, value, received. */
+/** The newest value of each metric of each sensor: farm, sensor, metric, ts, value, received. */
 export const NEWEST = `
   SELECT farm, sensor, metric, max(ts), arg_max(value, (ts, rowid)), arg_max(received, (ts, rowid))
   FROM ${TABLE} GROUP BY farm, sensor, metric`;
@@ -23,7 +23,7 @@ export interface Statement {
 
 type Selection = Pick<ExportQuery, 'farm' | 'sensors' | 'metrics' | 'from' | 'to'>;
 
-/** The oldest and the newest time of what is selected; both are null when nothing is. */
+/** The oldest and the newest time of the selected values; both are null when there are none. */
 export function extent(selection: Selection): Statement {
   const { sql, values } = where(selection);
   return { sql: `SELECT min(ts), max(ts) FROM ${TABLE} ${sql}`, values };
@@ -38,7 +38,7 @@ export function fixedHistory(query: HistoryQuery, width: number): Statement {
   };
 }
 
-/** Buckets that are the days, or lots of days, of `runs`, in order of time: ts, last, min, max, mean, count, received. */
+/** Buckets of the days, or groups of days, of `runs`, in order of time: ts, last, min, max, mean, count, received. */
 export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
   const points = deduplicated(query);
   const rows = runs.map(({ from, length }) => `(${from}::BIGINT, ${length}::BIGINT)`).join(',');
@@ -61,19 +61,19 @@ export function exported(query: ExportQuery): Statement {
   };
 }
 
-/** What one sensor has in a bucket. Of values measured in the same ms the greatest is the last, as InfluxDB has it. */
+/** The columns of one sensor in a bucket. Of values of the same ms the greatest counts as the last, as in InfluxDB. */
 const OF_SENSOR = `
   max(ts) AS newest, arg_max(value, (ts, value)) AS last, min(value) AS low, max(value) AS high,
   ${mean('value')} AS own, count(*) AS size, max(received) AS received`;
 
-/** `ofSensors` selects a bucket and `OF_SENSOR`: each sensor's mean counts once, however many values it is of. */
+/** `ofSensors` selects a bucket and `OF_SENSOR`. Each sensor's mean counts once, however many values the sensor has. */
 function inBuckets(ofSensors: string): string {
   return `
     SELECT bucket, arg_max(last, (newest, last)), min(low), max(high), ${mean('own')}, sum(size), max(received)
     FROM (${ofSensors} GROUP BY bucket, sensor) GROUP BY bucket ORDER BY bucket`;
 }
 
-/** The mean of huge values is taken from smaller ones, so that their sum stays finite. */
+/** When the sum of huge values is infinite, the mean is computed from values divided by 2^30. */
 function mean(column: string): string {
   return `CASE WHEN isfinite(avg(${column})) THEN avg(${column}) ELSE avg(${column} / 1073741824) * 1073741824 END`;
 }

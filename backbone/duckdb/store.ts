@@ -11,19 +11,21 @@ import { movable, type Settings, toRows } from './protocol.ts';
 import { DuckdbThread } from './thread.ts';
 
 export interface DuckdbOptions {
-  /** What DuckDB may hold in memory; above it, sorting and grouping go to disk. 256 unless told. */
+  /** Most MB that DuckDB holds in memory; above it, sorting and grouping go to disk. 256 unless told. */
   readonly memoryLimitMb?: number;
   readonly disks?: Disks;
 }
 
 /**
- * Opens the DuckDB file `file`, made new, with its folder, when it is not there. The file belongs to this store alone until it is closed.
- * Rejects with StoreUnavailable when it cannot be written or is in use, here or in another process.
+ * Opens the DuckDB file `file`, and makes it and its folder when they are not there. The file belongs to this store
+ * alone until it is closed. Rejects with StoreUnavailable when it cannot be written or is in use, here or in another
+ * process.
  *
- * While `disks` has less room than half its reserve, `write` rejects with StoreUnavailable: DuckDB itself loses nothing on a full disk, but
- * starts over for each write that it cannot make.
+ * While `disks` has less room than half its reserve, `write` rejects with StoreUnavailable. DuckDB itself loses nothing
+ * on a full disk, but it has to be opened again after each write that fails.
  *
- * Values are rows of a table `readings(farm, sensor, metric, ts, value, received)`, only ever appended; reading drops what was written over.
+ * Values are rows of a table `readings(farm, sensor, metric, ts, value, received)`. Rows are only appended; queries
+ * leave out a value that a later row replaces.
  */
 export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
   const settings = { file: await claim(file), memoryLimitMb: options.memoryLimitMb ?? 256 };
@@ -56,9 +58,9 @@ async function claim(file: string): Promise<string> {
 }
 
 /**
- * The store over a thread that owns the database. It is up while the thread lives. When the thread ends unasked, waiting calls
- * reject with StoreUnavailable, the store is down, and new threads are tried with growing pauses until one has opened the file.
- * Closed, it first waits for writes under way; what was being read is broken off.
+ * The store over a thread that owns the database. It is up while the thread runs. When the thread ends without being
+ * asked, waiting calls reject with StoreUnavailable, the store is down, and new threads are tried with growing pauses
+ * until one has opened the file. `close` waits for writes under way and breaks off reads.
  */
 class DuckdbStore implements Store {
   private readonly settings: Settings;
@@ -176,7 +178,7 @@ class DuckdbStore implements Store {
     this.watched.set({ is: 'closed' });
   }
 
-  /** The thread's lives, one after another, until the store is closed. */
+  /** Starts a new thread each time the last one has ended, until the store is closed. */
   private async live(first: DuckdbThread): Promise<void> {
     let why = await first.ended;
     for (let attempt = 0; !this.closing.signal.aborted; attempt += 1) {
@@ -191,7 +193,7 @@ class DuckdbStore implements Store {
         this.watched.set({ is: 'up' });
         attempt = -1;
       } catch {
-        // Its end says why.
+        // `ended` tells why.
       }
       why = await this.endOf(next);
     }
@@ -209,7 +211,7 @@ class DuckdbStore implements Store {
     throw new StoreUnavailable(`DuckDB is restarting: ${state.is === 'down' ? state.why : state.is}`);
   }
 
-  /** What is being read when the store closes was not refused by the database. */
+  /** A read that fails because the store closes rejects with Closed: the database did not refuse it. */
   private async unlessClosed<T>(asked: Promise<T>): Promise<T> {
     try {
       return await asked;
@@ -220,7 +222,7 @@ class DuckdbStore implements Store {
   }
 }
 
-/** Ends a query. A thread that is gone has let go of it. */
+/** Ends a query. If the thread is gone, the query has ended with it. */
 async function leaveTo(thread: DuckdbThread, id: number): Promise<void> {
   await thread.call({ is: 'leave', of: id }, 'done').catch(() => {});
 }

@@ -10,19 +10,19 @@ interface PendingCall {
   fail(why: string): void;
 }
 
-/** Above this many calls the store is behind for good: more of them would only fill memory. */
+/** Most calls that wait. A store with more is too slow to catch up, and more calls would only fill memory. */
 const MAX_WAITING = 1_000;
 
 const ENTRY = threadEntry(new URL('./worker.ts', import.meta.url));
 
 /**
- * One life of the thread that owns the database. It is opening until `opened` resolves, then answers calls, and ends once:
- * asked to, broken, or killed. From then on every call, waiting or new, rejects with StoreUnavailable.
+ * One run of the thread that owns the database. Calls are answered after `opened` resolves. The thread ends once: asked
+ * to, broken, or killed. From then on every call, waiting or new, rejects with StoreUnavailable.
  */
 export class DuckdbThread {
   /** Resolves when the database can be used, rejects with StoreUnavailable when it cannot be opened. */
   readonly opened: Promise<void>;
-  /** Resolves, with why, when the thread is gone and its files are released. */
+  /** Resolves, with the reason, when the thread has ended and its files are released. */
   readonly ended: Promise<string>;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, PendingCall>();
@@ -52,7 +52,7 @@ export class DuckdbThread {
         reject(new StoreUnavailable(`DuckDB cannot open ${settings.file}`, { cause: new Error(why) }));
       void this.ended.then(refuse);
     });
-    // Whoever waits for `opened` hears of it.
+    // Callers that await `opened` still get the error; without one it must not end the process.
     this.opened.catch(() => {});
   }
 
@@ -61,7 +61,7 @@ export class DuckdbThread {
     return this.begin(ask, kind, move).answer;
   }
 
-  /** As `call`, and tells the request's id as well. */
+  /** As `call`, and also returns the request's id. */
   begin<K extends StoreAnswer['is']>(
     ask: Ask,
     kind: K,
@@ -84,10 +84,10 @@ export class DuckdbThread {
     return { id, answer };
   }
 
-  /** Ends the thread after what it was asked before, and resolves when it is gone. */
+  /** Ends the thread after the requests before this one, and resolves when it has ended. */
   async close(): Promise<void> {
     this.why = 'it was closed';
-    // However it answers, it ends.
+    // The thread ends whatever the answer is.
     await this.call({ is: 'close' }, 'done').catch(() => {});
     await this.ended;
   }

@@ -5,11 +5,13 @@ import type { Ask, Settings, StoreAnswer, StoreReply, StoreRequest } from './pro
 import { exported } from './sql.ts';
 
 /**
- * The thread that owns the database: the appender holds its caller for tens of ms, so that must not be the process's main thread.
+ * The thread that owns the database. The appender blocks its thread for tens of ms, so that must not be the process's
+ * main thread.
  *
- * It opens the file, says so, and answers requests until it is told to close. When a write fails, or DuckDB declares the database
- * broken, it says why and ends: only an instance that reads the file and its log anew can be trusted then. It ends by listening no more:
- * statements at work are waited for, since DuckDB aborts the whole process when their thread is taken away.
+ * It opens the file, says so, and answers requests until it is told to close. When a write fails, or DuckDB declares
+ * the database broken, it says why and ends: only an instance that reads the file and DuckDB's own log anew can be
+ * trusted then. To end, it stops listening and lets running statements finish, since DuckDB aborts the whole process
+ * when their thread is terminated.
  */
 
 const settings: Settings = workerData;
@@ -64,7 +66,7 @@ function end(why: string, database?: Database): void {
   try {
     database?.close();
   } catch {
-    // What it could not write is in its log, or was refused already.
+    // What DuckDB could not write is in its own log, or that write was rejected already.
   }
 }
 

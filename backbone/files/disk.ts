@@ -4,7 +4,7 @@ import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 
-/** Of a file system, in bytes: how large it is, and what of it is free for this process's user. */
+/** The size of a file system, and how much of it this process's user can still write, in bytes. */
 export interface Room {
   readonly total: number;
   readonly free: number;
@@ -13,26 +13,29 @@ export interface Room {
 export type ReadRoom = (folder: string) => Promise<Room>;
 
 /**
- * What a write is for, and the share of the reserve that has to be free for it. What sensors bring is refused first, so that workers and
- * their acknowledgements still have room to get on with what was taken.
+ * What a write is for, and the share of the reserve that has to be free for it. Incoming publishes are refused first:
+ * workers then still have room to store and acknowledge what was taken.
  */
 const SHARES = { incoming: 1, work: 1 / 2, done: 1 / 4 } as const;
 export type Use = keyof typeof SHARES;
 
-/** What is kept free: 64 MB, or of a small file system an eighth. */
+/** The reserve, which is kept free: 64 MB, or an eighth of a small file system. */
 const MOST_RESERVE = 64e6;
 const SMALLEST_PART = 1 / 8;
-/** Low ends only when so much more than the reserve is free, so that it does not end and begin again all the time. */
+/** `isLow` ends only when this many times the reserve is free, so that it does not change all the time. */
 const CALM = 1.25;
 
-/** How old a look may be that lets a write through, and how often somebody looks while nothing is written. */
+/** A check of the free room counts for writes for FRESH_MS. Without writes the room is checked every LOOK_MS. */
 const FRESH_MS = 50;
 const LOOK_MS = 1_000;
-/** After the file system has refused room that it seemed to have, as at a quota: no write for so long, and not well for so long. */
+/**
+ * When the file system refuses a write although it showed room, as at a quota: `incoming` is refused for DENIED_MS, and
+ * `why` reports it for DENIED_CALM_MS.
+ */
 const DENIED_MS = 1_000;
 const DENIED_CALM_MS = 5_000;
 
-/** A write was not begun, for its file system has no room for it. Nothing was changed. */
+/** A write was not begun, because its file system has no room for it. Nothing was changed. */
 export class NoRoom extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
@@ -41,21 +44,22 @@ export class NoRoom extends Error {
 }
 
 /**
- * The file systems that this process keeps something on. A library that meets a full one may take the process with it, or need room to
- * give room back; so a part of each is left free, and writes are refused before that is used.
+ * The file systems that this process keeps files on. When one is full, a library may end the process, or may itself
+ * need room to free room. So a reserve is kept free on each, and a write is refused when less than its share of the
+ * reserve is left.
  */
 export class Disks {
   private readonly disks = new Map<number, Disk>();
   private readonly log: Logger | undefined;
   private readonly readRoom: ReadRoom;
 
-  /** Without `log` nothing is said. `readRoom` is statfs unless it is given. */
+  /** Without `log` nothing is logged. `readRoom` is statfs unless it is given. */
   constructor({ log, readRoom = statRoom }: { log?: Logger; readRoom?: ReadRoom } = {}) {
     this.log = log;
     this.readRoom = readRoom;
   }
 
-  /** The one that holds a folder, which has to be there. Rejects with what the file system says. */
+  /** The file system of a folder, which has to exist. Rejects with the file system's error. */
   async at(folder: string): Promise<Disk> {
     const { dev } = await stat(folder);
     const disk = this.disks.get(dev) ?? new Disk(folder, this.readRoom, this.log);
@@ -63,7 +67,7 @@ export class Disks {
     return disk;
   }
 
-  /** A line of `/readyz`; none when nothing is kept here. `isOptional`: there is work that needs no disk. */
+  /** A check for `/readyz`; none when no file system is in use. `isOptional`: the process can do its work without a disk. */
   health(isOptional = false): Health[] {
     const used = this.used();
     if (used.length === 0) return [];
@@ -74,7 +78,7 @@ export class Disks {
     ];
   }
 
-  /** Shows the room on the file system that has the least. */
+  /** Registers the metrics: the room on the file system that has the least, and the refusals on all. */
   count(metrics: Metrics): void {
     const least = () => this.used().sort((a, b) => (a.room?.free ?? Infinity) - (b.room?.free ?? Infinity))[0];
     metrics.gauge('loam_disk_free_bytes', 'What is free where Loam keeps its files', () => least()?.room?.free);
@@ -98,7 +102,10 @@ async function statRoom(folder: string): Promise<Room> {
   return { total: blocks * bsize, free: bavail * bsize };
 }
 
-/** One file system. It is looked at whenever a write comes and the last look is not fresh, and every second as long as somebody uses it. */
+/**
+ * One file system. A write checks the free room when the last check is older than FRESH_MS; a timer does it while there
+ * are users.
+ */
 export class Disk {
   private readonly folder: string;
   private readonly readRoom: ReadRoom;
@@ -110,7 +117,7 @@ export class Disk {
   private isLow = false;
   private denial: { readonly at: number; readonly why: string } | undefined;
   private saidAt: number | undefined;
-  /** By the last look; undefined when nobody could look. */
+  /** As the last check found it; undefined when that check failed. */
   room: Room | undefined;
   readonly refusals: Record<Use, number> = { incoming: 0, work: 0, done: 0 };
 
@@ -124,7 +131,7 @@ export class Disk {
     return this.users > 0;
   }
 
-  /** In bytes. None on a file system that does not tell its size. */
+  /** In bytes; 0 while the size of the file system is unknown. */
   get reserve(): number {
     return Math.min(MOST_RESERVE, (this.room?.total ?? 0) * SMALLEST_PART);
   }
@@ -157,7 +164,7 @@ export class Disk {
     if (refusal) throw refusal;
   }
 
-  /** Why a write may not be made, by the last look; it counts as refused then. */
+  /** The error for a write that the last check does not allow, counted as a refusal; undefined when the write is allowed. */
   refusal(use: Use): NoRoom | undefined {
     const why = this.refuses(use);
     if (why === undefined) return undefined;
@@ -165,7 +172,10 @@ export class Disk {
     return new NoRoom(`disk: ${why}`);
   }
 
-  /** The file system refused room that it seemed to have: a quota is used up, or somebody else was quicker. Returns what to reject with. */
+  /**
+   * For a write that the file system refused although it showed room: a quota is used up, or another process took the
+   * room first. Counts a refusal and returns the error to reject with.
+   */
   denied(use: Use, cause: unknown): NoRoom {
     this.denial = { at: performance.now(), why: `no room on the file system of ${this.folder}: ${explain(cause)}` };
     this.refusals[use] += 1;
@@ -183,7 +193,7 @@ export class Disk {
     return this.denial !== undefined && performance.now() - this.denial.at < ms;
   }
 
-  /** Never rejects: where nobody can look nothing is refused. */
+  /** Never rejects: when the free room cannot be found out, no write is refused for it. */
   private look(): Promise<void> {
     this.looking ??= this.lookOnce().finally(() => {
       this.looking = undefined;

@@ -5,17 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Takes the lock by which versions up to 0.1 know that a folder is in use, a Unix socket that its holder listens on. Resolves with
- * the function that gives it back, or with undefined when one of those versions runs there.
+ * Takes the lock of versions up to 0.1: a Unix socket on which the process that uses the folder listens. Resolves with
+ * the function that releases it, or with undefined when one of those versions is using the folder.
  *
- * Only who has the folder's own lock may call it: by itself it is a race. Where there can be no socket, those versions cannot run either,
- * and there is nothing to take.
+ * Only the holder of the folder's own lock may call this: without that lock two callers could both succeed. Where no
+ * socket can be made, those versions cannot run either, so there is nothing to take.
  */
 export async function takeSocket(folder: string): Promise<(() => Promise<void>) | undefined> {
   const address = await socketPath(folder);
   if (await isAnswered(address)) return undefined;
   try {
-    // What a holder that died has left.
+    // A process that died may have left its socket.
     await rm(address, { force: true });
     const server = await listen(address);
     return () => new Promise((resolve) => server.close(() => resolve()));
@@ -40,14 +40,17 @@ function listen(address: string): Promise<Server> {
     const server = createServer((connection) => connection.destroy());
     server.once('error', reject);
     server.listen(address, () => {
-      // A lock alone is no reason for the process to go on.
+      // The lock alone must not keep the process running.
       server.unref();
       resolve(server);
     });
   });
 }
 
-/** A refused connection means that nobody listens. Any other failure may be one of somebody who is there: too busy, or not to be asked. */
+/**
+ * A refused connection, or no socket, means that nobody listens. After any other error a process may be there: too busy
+ * to answer, or one that we have no right to connect to.
+ */
 function isAnswered(address: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(address);

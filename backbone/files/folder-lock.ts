@@ -13,7 +13,7 @@ export class FolderInUse extends Error {
   }
 }
 
-/** A folder that cannot be locked at all: without a lock nothing is opened, for two processes would overwrite each other. */
+/** A folder that cannot be locked. It is not opened: without a lock two processes would overwrite each other's data. */
 export class FolderNotLockable extends Error {
   constructor(folder: string, cause: unknown) {
     super(
@@ -28,12 +28,14 @@ const FILE = 'folder.lock';
 const MOST_HOLDER_BYTES = 300;
 
 /**
- * Takes a folder for this process alone and returns the function that gives it back. Rejects with FolderInUse or FolderNotLockable.
+ * Takes a folder for this process alone. Resolves with the function that releases it. Rejects with FolderInUse or
+ * FolderNotLockable.
  *
- * The lock is the kernel's, on a file in the folder: of an open file (F_OFD_SETLK) on Linux, flock on macOS. Of two that try at the same
- * moment one gets it, be they parts of one process, processes, or containers with one volume; and it ends with its holder, however that
- * ends. The file stays where it is for ever: who removes a file that somebody is about to lock makes room for a second lock. What is
- * written in it is for people only.
+ * The kernel keeps the lock, on a file in the folder: a lock of the open file (F_OFD_SETLK) on Linux, flock on macOS.
+ * Of two attempts at the same moment one succeeds, be they in one process, in two processes, or in containers with one
+ * volume. The lock ends with its holder, however the holder ends. The file is never removed: if it were, a process
+ * about to lock the removed file and one that makes a new file could both have a lock. The text in the file is for
+ * people only.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const file = openLockFile(folder);
@@ -44,7 +46,8 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   };
   try {
     lock(folder, file);
-    // Versions that know nothing of this file know a socket: one that runs keeps us out, and one that is started now is kept out.
+    // Versions up to 0.1 lock a socket and do not know this file. Taking the socket too keeps us out while one of them
+    // runs, and keeps them out while we run.
     const giveSocketBack = await takeSocket(folder);
     if (giveSocketBack === undefined) throw new FolderInUse(folder, 'a process of an earlier version');
     return async () => {
@@ -57,7 +60,7 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   }
 }
 
-/** A plain number, which is closed by us alone: a FileHandle that nobody holds any more is closed by the garbage collector. */
+/** A plain file descriptor, closed only by us: the garbage collector closes a FileHandle that is no longer referenced. */
 function openLockFile(folder: string): number {
   try {
     return openSync(join(folder, FILE), constants.O_RDWR | constants.O_CREAT, 0o644);
@@ -78,11 +81,11 @@ function lock(folder: string, file: number): void {
     ftruncateSync(file);
     writeSync(file, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`, 0);
   } catch {
-    // A full disk: the lock holds, and only its message is poorer.
+    // For example on a full disk: the lock holds all the same, and only the text about its holder is missing.
   }
 }
 
-/** Who has it, in a person's words. A process number counts in its holder's container. */
+/** Who holds the lock, in words for a person. The process number is the one inside the holder's container. */
 function holderIn(file: number): string {
   const buffer = Buffer.alloc(MOST_HOLDER_BYTES);
   const text = buffer.toString('utf8', 0, readSync(file, buffer, 0, MOST_HOLDER_BYTES, 0));

@@ -1,12 +1,12 @@
 import { ConfigInvalid } from '../../core/errors.ts';
 
-/** Where an InfluxDB is and how to be let in. */
+/** The address of an InfluxDB and how to sign in there. */
 export interface InfluxAddress {
   /** `http[s]://host:port` */
   readonly base: string;
   /** The database; the bucket on 2.x. */
   readonly database: string;
-  /** 2.x wants it, the others ignore it. */
+  /** Needed by 2.x; other versions ignore it. */
   readonly org: string;
   /** Headers of every request. */
   readonly headers: Readonly<Record<string, string>>;
@@ -14,7 +14,10 @@ export interface InfluxAddress {
 
 const PORT = '8086';
 
-/** Reads `influx[s]://[user:password@]host[:port]/DATABASE[?org=ORG&token=TOKEN]`. Throws ConfigInvalid, which does not repeat its secrets. */
+/**
+ * Reads `influx[s]://[user:password@]host[:port]/DATABASE[?org=ORG&token=TOKEN]`. Throws ConfigInvalid, without the
+ * secrets.
+ */
 export function parseInfluxUrl(url: string): InfluxAddress {
   const refuse = (why: string) =>
     new ConfigInvalid('LOAM_STORE', `LOAM_STORE: ${why}; wanted is influx://[user:password@]host:port/DATABASE`);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { InfluxAddress } from './address.ts';
 
-/** Some rows of one series of one statement's result. A large result comes in many. */
+/** Some rows of one series in the result of one statement. A large result comes in many of these. */
 export interface ResultRows {
   /** Which of the query's statements, from 0. */
   readonly statement: number;
@@ -11,11 +11,11 @@ export interface ResultRows {
   readonly values: readonly (readonly unknown[])[];
 }
 
-/** The server could not write down its answer, for a number in it was infinite. */
+/** The server could not encode its answer, because a number in it is infinite. */
 export class InfiniteNumber extends StoreUnavailable {}
 
 const CHUNK_ROWS = 2_000;
-// A chunk of a farm with a thousand metrics.
+// Longest line of an answer, in characters: enough for one chunk of a farm with a thousand metrics.
 const MAX_LINE = 64 * 1024 * 1024;
 
 const line = z.object({
@@ -54,9 +54,9 @@ export async function versionOf(address: InfluxAddress, timeoutMs: number): Prom
 }
 
 /**
- * Asks `q` (InfluxQL, any number of statements) and gives its rows as they arrive, times in ms; the server waits while they are not taken.
- * Leaving the loop, or `signal`, ends the query. Throws StoreUnavailable when the server stays silent for `timeoutMs` at any point,
- * and for whatever it complains of.
+ * Runs `q` (InfluxQL, any number of statements) and gives its rows as they arrive, times in ms. While the caller does
+ * not take them the server waits. Leaving the loop, or aborting `signal`, ends the query. Throws StoreUnavailable when
+ * the server is silent for `timeoutMs` at any point, and for every error that the server reports.
  */
 export async function* query(
   address: InfluxAddress,

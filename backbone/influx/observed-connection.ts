@@ -2,8 +2,8 @@ import { explain } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 
 /**
- * Where the connection to a server stands, as its calls tell: down after one that failed, up after one that did not.
- * While it is down `probe` is called every `everyMs`, so that it comes up again when nobody calls. Closed, it stays closed.
+ * The state of a server, as calls to it show: down after a call that failed, up after one that worked. While it is down
+ * `probe` is called every `everyMs`, so that it comes up again without other calls. After `close` it stays closed.
  */
 export class ObservedConnection {
   private readonly watched = new Watched();

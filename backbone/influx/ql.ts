@@ -18,7 +18,7 @@ export function text(literal: string): string {
 }
 
 export const FIELD_KEYS = `SHOW FIELD KEYS FROM ${name(MEASUREMENT)}`;
-/** Costs nothing, and fails when the database is missing or closed to us. */
+/** Cheap for the server, and fails when the database is missing or this user has no right to it. */
 export const PROBE = 'SHOW MEASUREMENTS LIMIT 1';
 
 /** The newest value of one metric of every sensor of a farm, with its time and its time of receipt. */
@@ -26,7 +26,7 @@ export function newest(farm: string, metric: string): string {
   return `SELECT last(${name(metric)}), ${name(RECEIVED)} FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} GROUP BY "sensor"`;
 }
 
-/** One series a farm and sensor that has points. */
+/** One series for each farm and sensor that has points. */
 export function bringers(sensors: readonly string[]): string {
   return `SELECT last(${name(RECEIVED)}) FROM ${name(MEASUREMENT)} WHERE ${anyOf(sensors)} GROUP BY "farm", "sensor"`;
 }
@@ -54,8 +54,9 @@ export function cutsOf(runs: readonly DayRun[], range: TimeRange): RangeCut[] {
 }
 
 /**
- * Two statements. The first gives buckets with columns last, min, max, count, received; of a bucket with other metrics only, all but `received` are null.
- * The second gives the mean of each bucket that has one. (All in one would have to ask each sensor for everything: five times as slow.)
+ * Two statements. The first gives buckets with columns last, min, max, count, received; in a bucket with values of
+ * other metrics only, all but `received` are null. The second gives the mean of each bucket that has one. (A single
+ * statement would have to ask each sensor for everything, which is five times as slow.)
  */
 export function history(query: HistoryQuery, cut: RangeCut): string {
   const mean = `SELECT mean(${name(query.metric)})`;
@@ -65,24 +66,24 @@ export function history(query: HistoryQuery, cut: RangeCut): string {
   return `${ends(query, cut)}; ${means}`;
 }
 
-/** As `history`, for values so large that their sum is infinite: of the mean, the `SHRINK`th part. */
-export function historyOfGiants(query: HistoryQuery, cut: RangeCut): string {
-  const small = `SELECT ${name(query.metric)} / ${SHRINK} AS "small" ${from(query, cut)}`;
+/** As `history`, for values so large that their sum is infinite: the second statement gives each mean divided by `SHRINK`. */
+export function historyScaled(query: HistoryQuery, cut: RangeCut): string {
+  const small = `SELECT ${name(query.metric)} / ${SCALE} AS "small" ${from(query, cut)}`;
   const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
   return `${ends(query, cut)}; ${meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)}`;
 }
 
-export const SHRINK = 2 ** 30;
+export const SCALE = 2 ** 30;
 
-/** `own` selects a column of this name: the mean of one sensor in a bucket. */
+/** `own` is a statement that selects a column "own": the mean of one sensor in a bucket. */
 function meanOfMeans(own: string, cut: RangeCut): string {
-  // A bucket that the range begins within stands for itself by its begin.
+  // The time of an inner row is its bucket's begin, which may be before the range.
   const first = cut.from - ((cut.from - cut.begin) % cut.width);
   const time = `WHERE time >= ${first}ms AND time < ${cut.to}ms`;
   return `SELECT mean("own") FROM (${own} ${by(cut, 'sensor')}) ${time} ${by(cut)}`;
 }
 
-/** Points in order of time with columns sensor, received and a column a metric, null where a point has no such value. */
+/** Points in order of time with columns sensor, received and one column per metric, null where a point has no such value. */
 export function points(query: ExportQuery, metrics: readonly string[]): string {
   return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, query)}`;
 }

@@ -20,14 +20,16 @@ export interface InfluxOptions {
 }
 
 /**
- * Opens a database of an InfluxDB 1.x, made when it is missing and the user may:
+ * Opens a database of an InfluxDB 1.x; it is made when it is missing and the user has the right to:
  * `influx://[user:password@]host:port/DATABASE`, or `influxs://…` for TLS.
- * Of a 2.x or 3.x: `influx://host:port/BUCKET?org=ORG&token=TOKEN`; there the bucket has to be there (3.x makes it at the first write).
+ * For 2.x or 3.x: `influx://host:port/BUCKET?org=ORG&token=TOKEN`; the bucket has to exist (3.x makes it at the first
+ * write).
  *
- * Rejects with StoreUnavailable when the server cannot be reached or the database cannot be used, with ConfigInvalid for a wrong address.
+ * Rejects with StoreUnavailable when the server cannot be reached or the database cannot be used, with ConfigInvalid
+ * for a wrong address.
  *
- * A reading is a point of the measurement `readings`, with the tags `farm` and `sensor` and a float field a metric. Its time of receipt
- * is a field of the point: of a point that was written in parts, all values have the latest one.
+ * A reading is a point of the measurement `readings`, with the tags `farm` and `sensor` and one float field per metric.
+ * Its receipt is a field of the point too: when a point was written in parts, all its values have the latest receipt.
  */
 export async function openInfluxStore(url: string, options: InfluxOptions = {}): Promise<Store> {
   const address = parseInfluxUrl(url);
@@ -54,12 +56,12 @@ async function ensureDatabase(address: InfluxAddress, version: string, timeoutMs
   }
 }
 
-/** Above this many calls the server is behind for good: more of them would only fill memory. */
+/** Most calls that wait. A server with more is too slow to catch up, and more calls would only fill memory. */
 const MAX_CALLS = 1_000;
 
 /**
- * The store over HTTP requests, each on its own: there is no connection to lose. `ObservedConnection` tells how it is.
- * Closed, it first waits for writes under way; what was being read is broken off.
+ * The store over HTTP requests, each on its own: there is no connection to lose. `ObservedConnection` tells the
+ * server's state. `close` waits for writes under way and breaks off reads.
  */
 class InfluxStore implements Store {
   private readonly address: InfluxAddress;
@@ -105,7 +107,7 @@ class InfluxStore implements Store {
     return this.read(async () => {
       const metrics = await this.metrics();
       if (metrics.length === 0 || !isName(farm)) return [];
-      // One statement a metric: several in one would lose the time of each.
+      // One statement per metric: a single one for several would lose the time of each.
       const found = await this.rows(metrics.map((metric) => ql.newest(farm, metric)).join('; '));
       return found.flatMap(({ statement, tags, values }) =>
         values.map(([ts, value, received]) => ({
@@ -155,7 +157,7 @@ class InfluxStore implements Store {
     const points = this.ask(ql.points({ ...query, ...range, sensors }, metrics), signal);
     const next = () => this.read(() => points.next(), signal);
     try {
-      // Only waiting for the server tells how it is: what the caller does in between does not.
+      // Only the waits for the server count for `connection`, not what the caller does between them.
       for (let rows = await next(); !rows.done; rows = await next()) {
         for (const [ts, sensor, received, ...values] of rows.value.values) {
           for (const [place, value] of values.entries()) {
@@ -182,7 +184,7 @@ class InfluxStore implements Store {
     this.writer.close();
   }
 
-  /** The part of the range that holds values, cut into runs of equal days: an open range must not cost a century of them. */
+  /** The part of the range that holds values, in runs of equal days: an open range would otherwise make a century of them. */
   private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.RangeCut[]> {
     const ends = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
     const [first, last] = ends;
@@ -201,7 +203,7 @@ class InfluxStore implements Store {
     } catch (error) {
       if (!(error instanceof InfiniteNumber)) throw error;
     }
-    return toBuckets(await this.rows(cuts.map((cut) => ql.historyOfGiants(query, cut)).join('; '), signal), ql.SHRINK);
+    return toBuckets(await this.rows(cuts.map((cut) => ql.historyScaled(query, cut)).join('; '), signal), ql.SCALE);
   }
 
   private async metrics(): Promise<string[]> {
@@ -230,7 +232,7 @@ class InfluxStore implements Store {
       this.connection.worked();
       return done;
     } catch (error) {
-      // That the caller left says nothing of the server.
+      // An abort by the caller says nothing about the server.
       signal?.throwIfAborted();
       if (error instanceof StoreUnavailable) this.connection.failed(error);
       else if (error instanceof StoreRejected) this.connection.worked();
@@ -240,7 +242,7 @@ class InfluxStore implements Store {
     }
   }
 
-  /** As `told`, for work that closing breaks off, and `signal`. */
+  /** As `told`, for reads: `close` and `signal` break them off. They reject with Closed, or the signal's reason. */
   private async read<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await this.told(work, signal);
@@ -262,7 +264,7 @@ function toBuckets(found: readonly ResultRows[], scale: number): HistoryBucket[]
   const means = new Map(rowsOf(1).map(([ts, mean]) => [ts, Number(mean) * scale]));
   return rowsOf(0).flatMap(([ts, last, min, max, count, received]) => {
     const mean = means.get(ts);
-    // Without a last value it holds other metrics only; without a mean it was deleted between the two statements.
+    // Without a last value it has other metrics only; without a mean it was deleted between the two statements.
     if (last === null || mean === undefined) return [];
     return [
       {

@@ -6,11 +6,14 @@ import type { Reading } from '../../telemetry/reading.ts';
 import type { InfluxAddress } from './address.ts';
 import { MEASUREMENT, RECEIVED } from './ql.ts';
 
-/** Well below what a server takes in one request, with 64 metrics a reading as well. */
+/** Well below what a server takes in one request, even with 64 metrics in each reading. */
 const MAX_READINGS = 5_000;
 const MAX_SOCKETS = 32;
 
-/** Writes readings through the vendor's client, whose own buffering and repeating are turned off: the caller holds what is not written. */
+/**
+ * Writes readings through the vendor's client, without its own buffering and retries: the caller holds what is not
+ * written.
+ */
 export class InfluxWriter {
   private readonly address: InfluxAddress;
   private readonly path: string | undefined;
@@ -39,9 +42,9 @@ export class InfluxWriter {
   }
 
   private async send(readings: readonly Reading[], from: number): Promise<void> {
-    // All lines as one record of the client: it measures, copies and joins every record it is given.
+    // All lines are one record for the client, because it measures, copies and joins every record it is given.
     const lines = readings.map(toLine).join('\n');
-    // A client for each request, for only its options can end a request that hangs.
+    // A new client for each request: only through a client's options can a request that hangs be ended.
     const client = new InfluxDB({
       url: this.address.base,
       headers: { ...this.address.headers },
@@ -49,13 +52,13 @@ export class InfluxWriter {
       transportOptions: { agent: this.agent, signal: AbortSignal.timeout(this.timeoutMs) },
     });
     const api = client.getWriteApi(this.address.org, this.address.database, 'ms', {
-      // Above the one record, so that nothing is sent before `flush`, whose rejection is the truth.
+      // More than the one record, so that nothing is sent before `flush`, which rejects with the true error.
       batchSize: 2,
       maxBatchBytes: Number.MAX_SAFE_INTEGER,
       gzipThreshold: Number.MAX_SAFE_INTEGER,
       flushInterval: 0,
       maxRetries: 0,
-      // Otherwise the client prints it as well.
+      // Otherwise the client also prints the error.
       writeFailed: (error) => Promise.reject(error),
     });
     if (this.path !== undefined) api.path = this.path;
@@ -90,7 +93,7 @@ function escaped(name: string): string {
   return SPECIAL.test(name) ? name.replace(/[,= ]/g, '\\$&') : name;
 }
 
-// Every other refusal is about the server, its rights or its limits, and can pass.
+// Refusals about the readings themselves. Every other one is about the server, its rights or its limits, and can pass.
 const ABOUT_THE_READINGS = /partial write|unable to parse|field type conflict/;
 
 function refusal(
@@ -110,7 +113,7 @@ function refusal(
   return new StoreUnavailable(answered, { cause, retryAfterMs: retryAfterMs > 0 ? retryAfterMs : undefined });
 }
 
-/** Of a conflict of types the server names the field, not the line: every reading with that metric is a suspect. */
+/** For a conflict of types the server names the field, not the line: every reading with that metric is a suspect. */
 function suspectsIn(complaint: string, readings: readonly Reading[], from: number): number[] | undefined {
   const metric = /input field \\?"([^"\\]+)\\?"/.exec(complaint)?.[1];
   if (metric === undefined) return undefined;

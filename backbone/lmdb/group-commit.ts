@@ -9,10 +9,10 @@ interface PendingWrite<Change> {
 }
 
 export interface GroupCommitLimits {
-  /** Most changes in one transaction, and most bytes, by what `add` was told. */
+  /** Most changes and most bytes in one transaction. A change's bytes are what `add` was given. */
   readonly mostChanges: number;
   readonly mostBytes: number;
-  /** How long a transaction may take before everybody who waits is told that the disk does not answer. */
+  /** How long a transaction may take before every `add` that waits rejects, because the disk does not answer. */
   readonly deadlineMs: number;
   /** How long to wait after a failure before the disk is tried again. */
   readonly retryMs: number;
@@ -21,12 +21,12 @@ export interface GroupCommitLimits {
 const DEFAULTS: GroupCommitLimits = { mostChanges: 4_096, mostBytes: 16 * 2 ** 20, deadlineMs: 20_000, retryMs: 500 };
 
 /**
- * Many small changes in few transactions: while one transaction is on its way to the disk, changes wait, and the next
- * takes them all. One transaction runs at a time, so changes are kept in the order in which they were added.
+ * Many small changes in few transactions: while one transaction is being written to disk, changes wait, and the next
+ * one takes them all. One transaction runs at a time, so changes are kept in the order in which they were added.
  *
- * The state is `up` while transactions succeed. After one fails it is `down`, and an empty transaction is tried
- * from time to time until one succeeds, so that it comes up also when everybody waits for that. While a transaction
- * is late, whoever waits is told so at once and further changes are refused; the late one still counts when it ends.
+ * The state is `up` while transactions succeed. After one fails it is `down`, and an empty transaction is tried from
+ * time to time until one succeeds: so the state comes up again also when all callers wait for that. While a transaction
+ * is late, every `add` that waits rejects and further ones are refused; the late changes may still be written.
  */
 export class GroupCommit<Change> {
   private readonly commit: (changes: readonly Change[]) => Promise<void>;
@@ -58,13 +58,13 @@ export class GroupCommit<Change> {
     });
   }
 
-  /** Has a transaction made soon, although nothing waits for one. */
-  nudge(): void {
+  /** Makes a transaction soon, also when no change waits for one. */
+  commitSoon(): void {
     this.due = true;
     this.start();
   }
 
-  /** Resolves when everything added is settled; nothing is tried again after it. */
+  /** Resolves when every change that was added is settled. After that no retry is made. */
   async end(): Promise<void> {
     this.ended = true;
     clearTimeout(this.retry);
@@ -77,7 +77,7 @@ export class GroupCommit<Change> {
   }
 
   private async run(): Promise<void> {
-    // What the same turn of the event loop adds goes along.
+    // Changes that are added in the same turn of the event loop share a transaction.
     await new Promise((resolve) => setImmediate(resolve));
     do {
       await this.one(this.next());

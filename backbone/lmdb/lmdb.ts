@@ -5,24 +5,26 @@ import type { Disk, Disks, Use } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
 import { FileRoom, fillLockFile, type SizeChange } from './room.ts';
 
-/** What an environment holds beside its file. */
+/** What an environment uses besides its LMDB file. `letGo` releases all of it. */
 interface EnvironmentResources {
   readonly disk: Disk;
   readonly room: FileRoom;
   readonly letGo: () => Promise<void>;
 }
 
-/** The tables that a user makes when it has opened an environment. */
+/** Room for the tables that are made right after an environment was opened. */
 const NEW_TABLES: SizeChange = { puts: [100, 100, 100], removes: 0 };
 
 /**
  * A folder with one LMDB file, for this process alone.
  *
- * Two options of the library decide whether `write` keeps its promise. Without `overlappingSync: false` its promises
- * resolve before the data is synced. With its own batching of an event turn's writes, a failed commit rejects a
- * promise that nobody holds, which ends the process; so that is off, and `write` is the only way to change anything.
+ * Two options of the library decide whether `write` keeps its promise. Without `overlappingSync: false` the library's
+ * promises resolve before the data is synced. With `eventTurnBatching`, a failed commit also rejects a promise inside
+ * the library that nobody handles, which ends the process. So it is off, and `write` is the only way to change
+ * anything.
  *
- * A page that it cannot write for want of room ends the process too: `write` sees to room first (`Disk`, `FileRoom`).
+ * When the library cannot write a page because the disk is full, the process ends too: so `write` makes sure of room
+ * first (`Disk`, `FileRoom`).
  */
 export class Environment {
   private readonly root: RootDatabase<Buffer, number>;
@@ -34,8 +36,8 @@ export class Environment {
   }
 
   /**
-   * Opens the folder, making it when it is not there. `expectedBytes` is how large the file may grow before its
-   * mapping has to be moved. Rejects with FolderInUse, FolderNotLockable, NoRoom, or what the file system or LMDB says.
+   * Opens the folder, making it when it is not there. `expectedBytes` is how large the file may grow before its mapping
+   * has to be moved. Rejects with FolderInUse, FolderNotLockable, NoRoom, or the error of the file system or of LMDB.
    */
   static async open(folder: string, expectedBytes: number, disks: Disks): Promise<Environment> {
     const firstMade = await mkdir(folder, { recursive: true });
@@ -78,15 +80,16 @@ export class Environment {
     return this.root.openDB<unknown, K>({ name, encoding: 'json' });
   }
 
-  /** Why a write for this use would be refused, as far as is known without looking; it counts as refused then. */
+  /** The error for a write of this use that the disk's last check does not allow, counted as a refusal. */
   refusal(use: Use): Error | undefined {
     return this.held.disk.refusal(use);
   }
 
   /**
-   * One transaction of everything that `changes` puts and removes before it returns, which is `change`; their own promises tell nothing more.
-   * Not to be called again before it has settled. Resolves when it is on disk and can be read; rejects with NoRoom, or the error of the
-   * disk or of LMDB, and then nothing of it was kept.
+   * Makes one transaction of everything that `changes` puts and removes before it returns; `change` is its size. The
+   * promises of those puts and removes need not be awaited. Not to be called again before the last call has settled.
+   * Resolves when the transaction is on disk and can be read. Rejects with NoRoom, or the error of the disk or of LMDB,
+   * and then nothing of it was kept.
    */
   async write(change: SizeChange, use: Use, changes: () => void): Promise<void> {
     await this.held.disk.assertRoom(use);
@@ -98,20 +101,20 @@ export class Environment {
     }
   }
 
-  /** Closes the file, once no write is under way, and lets others have the folder. */
+  /** Closes the file and releases the folder. To be called when no write is under way. */
   async close(): Promise<void> {
     await this.held.letGo();
   }
 }
 
-/** Does everything, the last first. Rejects with the first rejection, after the others were done too. */
+/** Runs every step, the last one first. Rejects with the first failure, after all steps have run. */
 async function inReverse(undo: readonly (() => Promise<void>)[]): Promise<void> {
   const failures: unknown[] = [];
   for (const step of undo.toReversed()) await step().catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
 }
 
-/** The library rejects with an error that carries a promise which rejects with the true one. */
+/** The library rejects with an error whose `commitError` is a promise; that promise rejects with the true cause. */
 async function commitError(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !('commitError' in error)) return error;
   try {
@@ -122,7 +125,7 @@ async function commitError(error: unknown): Promise<unknown> {
   }
 }
 
-/** LMDB syncs its file, but a new name is lost with the power unless the folder that holds it is synced. */
+/** LMDB syncs its file, but a power cut loses the name of a new file or folder unless the folder that holds it is synced. */
 async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
   const last = firstMade === undefined ? resolve(folder) : dirname(resolve(firstMade));
   for (let path = resolve(folder); ; path = dirname(path)) {

@@ -1,7 +1,7 @@
 import type { Database } from 'lmdb';
 import { z } from 'zod';
 
-/** Where the log stood when it had been open for so long, ms: entries below `offset` were there by then. */
+/** When the log had been open for `lived` ms, all entries below `offset` were in it. */
 interface Mark {
   readonly offset: number;
   readonly lived: number;
@@ -17,13 +17,14 @@ export interface Look {
   readonly done: readonly Mark[];
 }
 
-/** Marks in the length of an age: entries are kept for at most this part of it too long. */
+/** Marks for each `maxAgeMs`: an entry is kept too long by at most 1/MARKS of it. */
 const MARKS = 64;
 
 /**
- * How old the entries of a log are that holds only copies, by the time that the log has been open. A machine's clock may be decades wrong, at
- * its start or for a while, and an age taken from it would remove what nobody can bring back. So it is never asked: time is counted by the
- * monotonic clock while the log is open, and kept in the log with marks of what was there when. A log is older than it knows, never younger.
+ * How old the entries are of a log that holds the only copy of them, counted in time that the log has been open. A
+ * machine's clock may be wrong by decades, at its start or for a while, and trimming by it would remove what cannot be
+ * restored. So the clock is never used. The monotonic clock counts while the log is open. The log keeps that time, and
+ * marks that tell which entries it had at what time. An entry may be older than this says, never younger.
  */
 export class Ages {
   private readonly table: Database<unknown, number>;
@@ -32,7 +33,7 @@ export class Ages {
   private readonly openedAt = performance.now();
   private marks: readonly Mark[];
 
-  /** `before`: how long the log was open up to now, ms. Throws ZodError when the marks are none. */
+  /** `before`: how long the log was open before this opening, ms. Throws ZodError when a mark in the table is not valid. */
   constructor(table: Database<unknown, number>, maxAgeMs: number, before: number) {
     this.table = table;
     this.maxAgeMs = maxAgeMs;
@@ -40,24 +41,24 @@ export class Ages {
     this.marks = [...table.getRange()].map(({ key, value }) => ({ offset: key, lived: z.number().parse(value) }));
   }
 
-  /** To be asked for each transaction; `next` is the offset of the first entry that it adds. */
+  /** To be called for each transaction; `next` is the offset of the first entry that it adds. */
   look(next: number): Look {
     const lived = this.before + performance.now() - this.openedAt;
     const newest = this.marks.at(-1);
     const isDue = newest === undefined || lived - newest.lived >= this.maxAgeMs / MARKS;
-    // Where nothing was added there is nothing to mark: the mark that is there is the older one.
+    // Without new entries no mark is made: the newest one has the same offset and is older.
     const made = isDue && newest?.offset !== next ? { offset: next, lived } : undefined;
     const old = this.marks.findLastIndex((mark) => mark.lived <= lived - this.maxAgeMs);
     return { lived, oldBefore: this.marks[old]?.offset ?? 0, made, done: this.marks.slice(0, Math.max(0, old)) };
   }
 
-  /** Puts what was looked at into the transaction under way. */
+  /** Puts and removes the marks of `look`, within the transaction under way. */
   write({ made, done }: Look): void {
     if (made) void this.table.put(made.offset, made.lived);
     for (const { offset } of done) void this.table.remove(offset);
   }
 
-  /** The transaction is on disk. */
+  /** To be called when the transaction is on disk: brings the marks in memory up to date. */
   wrote({ made, done }: Look): void {
     const kept = this.marks.slice(done.length);
     this.marks = made ? [...kept, made] : kept;

@@ -12,7 +12,7 @@ const stateSchema = z.object({
   first: z.number(),
   next: z.number(),
   bytes: z.number(),
-  /** Of a log of only copies: how long it has been open in all, ms. */
+  /** Only with `onlyCopy`: how long the log has been open in all, ms. */
   lived: z.number().optional(),
 });
 type LogState = z.infer<typeof stateSchema>;
@@ -20,20 +20,21 @@ type LogState = z.infer<typeof stateSchema>;
 /** A value is the time it was written, Unix ms as a double, and then the entry. */
 const TIME_BYTES = 8;
 
-/** More than the record of where the log stands takes. */
+/** More bytes than the state record takes. */
 const STATE_BYTES = 300;
 
-/** Most old entries that one transaction removes, beside twice as many as it appends; and when there are no appends to hold up. */
+/** Most old entries that one transaction removes, besides two for each entry it appends; and while the log is opened. */
 const TRIM_STEP = 64;
 const TRIM_STEP_ALONE = 1_024;
 
 /**
- * The log's file: entries by offset, without holes between `first` and `next`, and one record of where it stands.
+ * The log's file: entries by offset, without holes between `first` and `next`, and one state record.
  *
- * The record holds the epoch and is written in every transaction with what it tells of, so trimming cannot lose it,
- * and the numbers and the entries cannot disagree after a crash.
+ * The state record holds the epoch and is written in every transaction together with the entries that it describes. So
+ * trimming cannot lose the epoch, and the offsets and the entries agree after a crash.
  *
- * What is too old is told by the machine's clock; in a log of only copies by the time that it has been open (`Ages`).
+ * The machine's clock tells which entries are too old. With `onlyCopy`, the time that the log has been open tells it
+ * (`Ages`).
  */
 export class LogFile {
   private readonly environment: Environment;
@@ -42,7 +43,7 @@ export class LogFile {
   private readonly stateTable: Database<unknown, string>;
   private ages: Ages | undefined;
   private state: LogState = { format: 1, epoch: randomUUID(), first: 0, next: 0, bytes: 0 };
-  /** The oldest offset that may be read. Ahead of the file while a transaction trims. */
+  /** The oldest offset that may be read. While a transaction trims, it is ahead of the one in the file. */
   first = 0;
 
   private constructor(environment: Environment, limits: LogLimits) {
@@ -52,7 +53,7 @@ export class LogFile {
     this.stateTable = environment.values('state');
   }
 
-  /** Opens the file, gives a new one its epoch, and trims. Rejects as `Environment.open` does, or with what the state's schema says. */
+  /** Opens the file, gives a new one its epoch, and trims. Rejects as `Environment.open` does, or with ZodError. */
   static async open(folder: string, limits: LogLimits, disks: Disks): Promise<LogFile> {
     // A small entry takes more room than its bytes; pages are reused only some transactions later.
     const environment = await Environment.open(folder, limits.maxBytes * 2 + 2 ** 30, disks);
@@ -80,7 +81,7 @@ export class LogFile {
     return this.state.next;
   }
 
-  /** Entries from `offset` on: up to `limit`, and no more once they make `mostBytes`. */
+  /** Entries from `offset` on: at most `limit`, and none after the one with which they reach `mostBytes`. */
   read(offset: number, limit: number, mostBytes = Number.POSITIVE_INFINITY): LogEntry[] {
     const entries: LogEntry[] = [];
     let bytes = 0;
@@ -92,7 +93,10 @@ export class LogFile {
     return entries;
   }
 
-  /** Appends in one transaction, and removes some of what is too old or too much. Rejects when nothing was kept. */
+  /**
+   * Appends in one transaction, and removes some entries that are too old or above `maxBytes`. Rejects when nothing was
+   * kept.
+   */
   async commit(
     bodies: readonly Uint8Array[],
     trimStep = TRIM_STEP + 2 * bodies.length,
@@ -113,7 +117,7 @@ export class LogFile {
     const first = (removed.at(-1) ?? this.state.first - 1) + 1;
     const lived = look ? { lived: look.lived } : {};
     const next: LogState = { ...this.state, first, next: begin + values.length, bytes, ...lived };
-    // Readers are told at once: an entry that is being removed must not be promised to anybody.
+    // Set before the write: a reader must not be promised an entry that is being removed.
     this.first = first;
     const puts = [STATE_BYTES, ...values.map((value) => value.length)];
     try {

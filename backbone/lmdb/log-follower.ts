@@ -9,7 +9,7 @@ const MOST_BYTES = 2 ** 20;
 export interface Followed {
   /** Entries from `offset` on, none at the end of the log; throws Trimmed. */
   slice(offset: number, mostEntries: number, mostBytes: number): LogEntry[];
-  /** Resolves when there may be more than at this moment. */
+  /** Resolves when the log may have entries that it did not have at the call. */
   grown(): Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export class LmdbFollower implements Follower {
       this.wake = resolve;
     });
     this.ended = this.run();
-    // Whoever looks at `ended` later still gets the error; nobody looking is no reason to end the process.
+    // An error must not end the process when nobody awaits `ended`. A later await still gets the error.
     this.ended.catch(() => {});
   }
 
@@ -44,7 +44,7 @@ export class LmdbFollower implements Follower {
   }
 
   private async run(): Promise<void> {
-    // The one who follows gets this follower before its handler is called.
+    // The caller of `follow` must have this follower before the handler is called.
     await nextTurn();
     while (!this.stopping) {
       const entries = this.log.slice(this.offset, MOST_ENTRIES, MOST_BYTES);
@@ -55,7 +55,7 @@ export class LmdbFollower implements Follower {
       }
       this.offset = last.offset + 1;
       await this.handler(entries);
-      // A long way behind, with a handler that waits for nothing, it would keep the process from everything else.
+      // A follower far behind the end, whose handler never waits, would otherwise block the event loop.
       await nextTurn();
     }
   }

@@ -9,7 +9,7 @@ import { type Followed, LmdbFollower } from './log-follower.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;
-/** A log that nothing is added to writes down in such pauses how long it has been open, and trims. */
+/** With `onlyCopy`: how often the log stores how long it has been open, and trims, also when nothing is appended. */
 const LOOK_MS = 3_600_000;
 
 /**
@@ -27,7 +27,7 @@ export async function openLmdbLog(dir: string, name: string, limits: LogLimits, 
   }
 }
 
-/** The log on one machine: a file, the transactions that add to it and trim it, and whoever follows it. */
+/** The log on one machine: a file, the transactions that add to it and trim it, and its followers. */
 class LmdbLog implements Log, Followed {
   private readonly file: LogFile;
   private readonly commits: GroupCommit<Uint8Array>;
@@ -39,7 +39,7 @@ class LmdbLog implements Log, Followed {
   constructor(file: LogFile, { onlyCopy }: LogLimits) {
     this.file = file;
     this.commits = new GroupCommit((bodies) => this.commit(bodies));
-    if (onlyCopy) this.looker = setInterval(() => this.commits.nudge(), LOOK_MS).unref();
+    if (onlyCopy) this.looker = setInterval(() => this.commits.commitSoon(), LOOK_MS).unref();
   }
 
   get state(): ConnectionState {
@@ -135,7 +135,7 @@ class LmdbLog implements Log, Followed {
   }
 }
 
-/** A promise that is resolved by hand. */
+/** A promise, and the function that resolves it. */
 function signal(): { readonly given: Promise<void>; readonly give: () => void } {
   let give = () => {};
   const given = new Promise<void>((resolve) => {

@@ -3,7 +3,7 @@ import type { Consumer, Handler } from '../ports/queue.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { QueueChange, QueueFile, StoredMessage } from './queue-file.ts';
 
-/** Most failed messages that wait for their next attempt at once. With more, nothing new is begun until some have gone on. */
+/** Most failed messages that wait for their next attempt at once. At the limit no new message is handed out. */
 const MOST_PAUSING = 1_000;
 const SHORTEST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 30_000;
@@ -13,7 +13,7 @@ interface Returned {
   readonly attempts: number;
 }
 
-/** One consumer: its handler, and how many messages it holds whose outcome is not yet on disk. */
+/** One consumer: its handler, and how many messages it holds whose outcome is not on disk yet. */
 class LocalConsumer {
   readonly handler: Handler;
   readonly prefetch: number;
@@ -47,7 +47,7 @@ class LocalConsumer {
     if (this.holds === 0 && this.stopped.aborted) this.whenEmpty();
   }
 
-  /** Takes no more; resolves when it holds nothing. */
+  /** Takes no more messages; resolves when it holds none. */
   stop(): Promise<void> {
     this.stopping.abort();
     if (this.holds === 0) this.whenEmpty();
@@ -56,12 +56,13 @@ class LocalConsumer {
 }
 
 /**
- * Hands messages to handlers and writes down what became of them.
+ * Hands messages to handlers and stores the outcome.
  *
- * A message waits in the file until a worker has room. Then it is read and handed over; it keeps its place with that
- * worker until the outcome is on disk. If the handler resolved, it is gone. If it rejected, the attempt is counted in
- * the file, the message pauses, longer each time, and then is `returned`: it goes before those never delivered.
- * What a stopped worker was given and its handler has not begun is returned at once, with no attempt counted.
+ * A message waits in the file until a consumer has room. Then it is read and handed over. It keeps its place with that
+ * consumer until the outcome is on disk. If the handler resolved, the message is removed. If it rejected, the attempt
+ * is counted in the file, the message pauses, longer each time, and then is `returned`: it goes before messages that
+ * were never delivered. A message that a stopped consumer was given, and its handler has not begun, is returned at
+ * once. Then no attempt is counted.
  */
 export class Dispatcher {
   private readonly file: QueueFile;
@@ -84,17 +85,20 @@ export class Dispatcher {
     return { stop: () => this.stopOne(worker), restart: () => this.pump() };
   }
 
-  /** How many more messages workers will have room for once `changes` are on disk. */
+  /** How many more messages consumers will have room for once `changes` are on disk. */
   roomAfter(changes: readonly QueueChange[]): number {
     const working = [...this.workers].some((worker) => !worker.stopped.aborted);
     return working ? this.room() + changes.filter(({ is }) => is === 'done' || is === 'failed').length : 0;
   }
 
-  /** Hands out what may be and there is room for; called whenever either may have changed. */
+  /**
+   * Hands out what the file's mark `handedOut` allows and consumers have room for; called whenever either may have
+   * changed.
+   */
   pump(): void {
     this.handOutReturned();
     if (this.pausing.size < MOST_PAUSING) this.handOutNew();
-    if (this.room() > 0 && this.isHeldBack()) this.commits.nudge();
+    if (this.room() > 0 && this.isHeldBack()) this.commits.commitSoon();
   }
 
   /** Stops every consumer. */
@@ -102,7 +106,7 @@ export class Dispatcher {
     await Promise.all([...this.workers].map((worker) => this.stopOne(worker)));
   }
 
-  /** Forgets what pauses; the file has it. */
+  /** Forgets the messages that pause; the file still has them. */
   close(): void {
     for (const timer of this.pausing) clearTimeout(timer);
     this.pausing.clear();
@@ -139,14 +143,14 @@ export class Dispatcher {
     }
   }
 
-  /** Whether something waits only because the file's mark is behind it. */
+  /** Whether a message waits only because the file's mark `handedOut` is still below it. */
   private isHeldBack(): boolean {
     const [next] = this.returned;
     if (next !== undefined) return next.sequence > this.file.handedOut;
     return this.pausing.size < MOST_PAUSING && this.file.newest > Math.max(this.file.handedOut, this.cursor);
   }
 
-  /** To the worker with the most room, so that work is spread. */
+  /** Gives a message to the consumer with the most room, so that work is spread. */
   private give(kept: StoredMessage, attempts: number): void {
     let chosen: LocalConsumer | undefined;
     for (const worker of this.workers) {
@@ -178,16 +182,19 @@ export class Dispatcher {
       await worker.handler({ body, attempt });
       change = { is: 'done', sequence, bytes: body.length, attempts: attempt };
     } catch {
-      // What it was is the handler's to tell; to the queue it means: not done.
+      // Handlers report their own errors; to the queue a rejection means: not done.
       change = { is: 'failed', sequence, attempts: attempt };
     }
-    const kept = await this.writeDown(worker, change);
+    const kept = await this.storeOutcome(worker, change);
     if (change.is === 'failed') this.pauseThenGiveBack({ sequence, attempts: attempt });
     else if (!kept) this.giveBack({ sequence, attempts: attempt });
   }
 
-  /** Tries until the disk takes it, or the worker is stopping: then false, and the message will be delivered again. */
-  private async writeDown(worker: LocalConsumer, change: QueueChange): Promise<boolean> {
+  /**
+   * Tries until the change is on disk. If the consumer is stopping, resolves to false; the message will be delivered
+   * again.
+   */
+  private async storeOutcome(worker: LocalConsumer, change: QueueChange): Promise<boolean> {
     for (let tries = 0; ; tries++) {
       try {
         await this.commits.add(change);

@@ -3,12 +3,12 @@ import { z } from 'zod';
 import type { Disks } from '../files/disk.ts';
 import { Environment } from './lmdb.ts';
 
-/** What one transaction does. `attempts` is how many deliveries of a message have been begun. */
+/** One change of a transaction. `attempts` is how many deliveries of a message have been begun. */
 export type QueueChange =
   | { readonly is: 'publish'; readonly sequence: number; readonly body: Uint8Array }
   | { readonly is: 'done'; readonly sequence: number; readonly bytes: number; readonly attempts: number }
   | { readonly is: 'failed'; readonly sequence: number; readonly attempts: number }
-  /** Nothing is in any handler's hands now. */
+  /** No handler is at work on a message now. */
   | { readonly is: 'rest' };
 
 export interface StoredMessage {
@@ -26,17 +26,18 @@ type QueueState = z.infer<typeof stateSchema>;
 
 const EMPTY: QueueState = { format: 1, messages: 0, bytes: 0, handedOut: 0 };
 
-/** More bytes than the state, or a count of attempts, takes. */
+/** More bytes than the state takes, or a count of attempts. */
 const SMALL_VALUE = 200;
 
 /**
- * The queue's file: messages by sequence number, and the count of attempts of those that were delivered and not finished.
+ * The queue's file: messages by sequence number, and the count of attempts of those that were delivered and not
+ * finished.
  *
- * A crash must count as an attempt of every message that was in a handler's hands, yet a first delivery should cost
- * no write of its own. So the file keeps one mark, `handedOut`: no message above it has been handed to a handler.
- * The mark moves forward in transactions that are made anyway (a publish that a free handler waits for, an
- * acknowledgement that frees one), for as many messages as handlers will have room. When the file is opened after
- * a crash, whatever is still there up to the mark has had one more attempt.
+ * A crash must count as an attempt of every message that a handler was working on, yet a first delivery should cost no
+ * write of its own. So the file keeps one mark, `handedOut`: no message above it has been handed to a handler. The mark
+ * moves forward in transactions that are made anyway (a publish that a free handler waits for, an acknowledgement that
+ * frees one), for as many messages as handlers will have room for. When the file is opened after a crash, every message
+ * up to the mark that is still there has had one more attempt.
  */
 export class QueueFile {
   private readonly environment: Environment;
@@ -55,7 +56,7 @@ export class QueueFile {
     this.stateTable = environment.values('state');
   }
 
-  /** Rejects as `Environment.open` does, or with what the state's schema says. */
+  /** Rejects as `Environment.open` does, or with ZodError when the state is not valid. */
   static async open(dir: string, maxBytes: number, disks: Disks): Promise<QueueFile> {
     // A small message takes more room than its bytes; pages are reused only some transactions later.
     const environment = await Environment.open(dir, maxBytes * 2 + 2 ** 30, disks);
@@ -82,7 +83,7 @@ export class QueueFile {
     return this.state.handedOut;
   }
 
-  /** Why a message would be refused for want of room, as far as is known without looking. */
+  /** The error for a publish that the disk's last check has no room for, counted as a refusal. */
   refusal(): Error | undefined {
     return this.environment.refusal('incoming');
   }
@@ -161,7 +162,7 @@ export class QueueFile {
     }
   }
 
-  /** The number of the last message that handlers will have room for, as far as there are so many. */
+  /** The new `handedOut`: the number of the last message, as far as there are so many, that handlers will have room for. */
   private mark(cursor: number, room: number, published: readonly number[]): number {
     if (room === 0) return this.handedOut;
     const waiting = [...this.table.getKeys({ start: cursor + 1, limit: room })];

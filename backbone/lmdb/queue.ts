@@ -30,8 +30,9 @@ export async function openLmdbQueue(
 /**
  * The queue on one machine: a file, the transactions that change it, and the dispatcher that hands messages out.
  *
- * A message is counted twice: as `pending` from `publish` until its transaction is settled, and as kept from then until
- * the transaction of its acknowledgement. Both count towards the limits, so these are exact however many publish at once.
+ * A message counts as `pending` from `publish` until its transaction is settled, and as kept in the file from then
+ * until the transaction of its acknowledgement. Both counts are checked against the limits, so these are exact however
+ * many publish at once.
  */
 class LmdbQueue implements Queue {
   private readonly file: QueueFile;
@@ -113,10 +114,10 @@ class LmdbQueue implements Queue {
     this.dispatcher.pump();
   }
 
-  /** Changes are written in order, so everything published before is settled when this last one is, either way. */
+  /** Changes are written in order: when this last one is settled, written or not, every publish before it is settled too. */
   private async settle(): Promise<void> {
     await this.dispatcher.stop();
-    // When the disk does not take it, the only harm is that a first delivery after reopening may count as a second.
+    // If this write fails, the only harm is that a first delivery after reopening may count as a second.
     await this.commits.add({ is: 'rest' }).catch(() => {});
   }
 

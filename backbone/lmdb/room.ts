@@ -16,7 +16,10 @@ const NODE_BYTES = 64;
 const BYTES_PER_FREE_PAGE = 8;
 
 const ZEROS = Buffer.alloc(2 ** 20);
-/** What is made is enough for so many transactions, so that most find it there; but no more than this, or this part of a disk's reserve. */
+/**
+ * The file is made longer for this many transactions at once, so that most find their room there. But beyond the next
+ * transaction it is made longer by no more than MOST_AHEAD bytes, or MOST_PART of a disk's reserve.
+ */
 const TRANSACTIONS = 8;
 const MOST_AHEAD = 2 ** 22;
 const MOST_PART = 1 / 16;
@@ -26,9 +29,10 @@ const statsSchema = z.object({ lastPageNumber: z.number(), pageSize: z.number() 
 /**
  * Room in an LMDB file, behind its last page, for what the next transaction may add.
  *
- * The library cannot bear a write that fails for want of room: it writes over its own memory, and the process dies of that later. So the
- * file is made longer here, by writing zeros, where a failure is an error like others; the library then only writes where the file system
- * has given room already. Nobody may write to the file while it is made longer.
+ * When a write of the library fails because the disk is full, the library overwrites its own memory, and the process
+ * dies of that later. So the file is made longer here, by writing zeros: a failure of that is an error like any other.
+ * The library then writes only where the file system has given room already. Nothing else may write to the file while
+ * it is made longer.
  */
 export class FileRoom {
   private readonly file: FileHandle;
@@ -36,7 +40,7 @@ export class FileRoom {
   private readonly disk: Disk;
   private pageSize = 4_096;
   private size = 0;
-  /** At least so much is behind the last page. */
+  /** At least this many bytes are behind the last page. */
   private spare = 0;
 
   private constructor(file: FileHandle, stats: () => unknown, disk: Disk) {
@@ -45,7 +49,7 @@ export class FileRoom {
     this.disk = disk;
   }
 
-  /** `stats` are the library's own of the file. Rejects with what the file system says. */
+  /** `stats` returns the library's statistics of the file. Rejects with the file system's error. */
   static async open(path: string, stats: () => unknown, disk: Disk): Promise<FileRoom> {
     const file = await open(path, 'r+');
     const room = new FileRoom(file, stats, disk);
@@ -68,7 +72,7 @@ export class FileRoom {
     await this.file.close();
   }
 
-  /** More than a transaction has ever been seen to add; a page for each value's place in its tree is most of it. */
+  /** More bytes than any transaction was seen to add. Most of it is one page for each value's place in its tree. */
   private mostOf({ puts, removes }: SizeChange): number {
     let pages = TREE_PAGES + PAGES_PER_REMOVE * removes;
     for (const bytes of puts) pages += 1 + Math.ceil((bytes + NODE_BYTES) / this.pageSize);
@@ -79,7 +83,7 @@ export class FileRoom {
     const { lastPageNumber, pageSize } = statsSchema.parse(this.stats());
     const used = (lastPageNumber + 1) * pageSize;
     this.pageSize = pageSize;
-    // Should the library have gone beyond what was made for it, nothing may be written over that.
+    // If the library has used more than the room made for it, zeros must not be written over those pages.
     this.size = Math.max(this.size, used);
     this.spare = this.size - used;
   }
@@ -88,7 +92,7 @@ export class FileRoom {
     try {
       await this.append(Math.ceil((most + ahead - this.spare) / this.pageSize) * this.pageSize);
     } catch (cause) {
-      // What is made ahead can be done without.
+      // Only the room of the next transaction is needed now; room ahead of it is optional.
       if (this.spare < most) throw this.disk.denied(use, cause);
     }
   }
@@ -107,8 +111,9 @@ export class FileRoom {
 const LOCK_FILE_BYTES = 3 * 4_096;
 
 /**
- * Gives the library's lock file its room. It is written through a mapping, where a full disk is a signal that ends the process.
- * Only for who has the folder for himself and has not opened the file: what was in it is gone.
+ * Gives the library's lock file its room. The library writes this file through a memory mapping, where a full disk
+ * raises a signal that ends the process. The caller must hold the folder's lock and must not have opened the LMDB file
+ * yet: the lock file's content is overwritten.
  */
 export async function fillLockFile(path: string, disk: Disk): Promise<void> {
   try {

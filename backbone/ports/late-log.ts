@@ -7,8 +7,8 @@ const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 
 /**
- * A log that may be out of reach when its user starts: it is opened as soon as that can be done, and until then every use of it rejects
- * with LogUnavailable.
+ * A log that may be unreachable when its user starts. It is opened as soon as it can be reached; until then every use
+ * of it rejects with LogUnavailable.
  */
 export class LateLog implements Log {
   private readonly watched = new Watched();

@@ -7,8 +7,9 @@ export interface LogEntry {
 }
 
 /**
- * Where to begin: at the oldest kept entry, after the newest one, or at the first entry whose offset is at least `offset`.
- * With `epoch`, the reader also says which log it means; without it the current one is taken on trust.
+ * Where to begin: at the oldest kept entry, after the newest one, or at the first entry whose offset is at least
+ * `offset`. With `epoch`, a log that was started over is noticed (UnknownEpoch). Without it the offset counts as one of
+ * the current epoch.
  */
 export type LogPosition = 'first' | 'next' | { readonly offset: number; readonly epoch?: string };
 
@@ -22,21 +23,22 @@ export interface LogHead {
 }
 
 export interface Follower {
-  /** No handler is called after it resolves. */
+  /** After this promise resolves the handler is not called any more. */
   stop(): Promise<void>;
   /** Settles when following ends: resolves after `stop`, rejects with what ended it (Trimmed, UnknownEpoch, or the handler's own error). */
   readonly ended: Promise<void>;
 }
 
 /**
- * An append-only log, numbered by offset, read by as many as like, trimmed from its old end by age and size.
- * Entries are opaque bytes, a few hundred kB at most. A connection that breaks is restored by the adapter; followers go on where they were,
- * and never skip an entry silently.
+ * An append-only list of entries, numbered by offset. Any number of readers may read it; its oldest entries are trimmed
+ * by age and size. Entries are opaque bytes, a few hundred kB at most. The adapter restores a connection that breaks.
+ * Followers then go on where they were, and never skip an entry silently.
  */
 export interface Log {
   /**
-   * Resolves when the entry outlives the death of any process. LMDB has it on disk by then; a RabbitMQ stream has it written by a majority
-   * of its servers and synced by none (docs/rabbitmq.md). Appends begun one after another are kept in that order. Rejects with LogUnavailable.
+   * Resolves when the entry survives a crash of any process. An LMDB log has it on disk by then. Of a RabbitMQ stream a
+   * majority of the servers has written it, and no server has synced it (docs/rabbitmq.md). Entries are kept in the
+   * order in which their appends began. Rejects with LogUnavailable.
    */
   append(body: Uint8Array): Promise<void>;
   /**
@@ -45,35 +47,44 @@ export interface Log {
    */
   read(from: LogPosition, limit: number): Promise<LogEntry[]>;
   /**
-   * Calls `handler` with every entry from `from` on, in order, some at a time, the next call only after the last one's promise resolved.
-   * Resolves when following has begun (from `next`: an entry appended after that is not missed). Rejects as `read` does.
-   * A break of the connection is waited out; when afterwards the log does not reach back, `ended` rejects with Trimmed or UnknownEpoch.
+   * Calls `handler` with every entry from `from` on, in order, some at a time. The next call begins only after the last
+   * one's promise resolved. Resolves when following has begun: with `next`, an entry appended after that is not missed.
+   * Rejects as `read` does. When the connection breaks, the follower waits for it and goes on. If the log no longer has
+   * the next entry then, `ended` rejects with Trimmed or UnknownEpoch.
    */
   follow(from: LogPosition, handler: (entries: readonly LogEntry[]) => void | Promise<void>): Promise<Follower>;
   /** Rejects with LogUnavailable. */
   head(): Promise<LogHead>;
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
-  /** Stops followers, waits for appends under way, lets go of files and connections. Closing twice is allowed; any other use after it rejects with Closed. */
+  /**
+   * Stops followers, waits for appends, releases files and connections. May be called twice; any other later use
+   * rejects with Closed.
+   */
   close(): Promise<void>;
 }
 
 export interface LogLimits {
   readonly maxAgeMs: number;
-  /** Most bytes kept, about: trimming goes by segments. */
+  /** Most bytes kept, approximately: a RabbitMQ stream is trimmed by whole segments. */
   readonly maxBytes: number;
   /**
-   * It holds the only copy of what is in it. An LMDB log then removes nothing because of what the machine's clock says: an entry's age is how long
-   * the log has been open since. (A RabbitMQ stream is trimmed by the server, by its clock.)
+   * The log holds the only copy of its entries. An LMDB log then does not trim by the machine's clock, which may be
+   * wrong: the age of an entry is how long the log has been open since. (The server trims a RabbitMQ stream, by the
+   * server's clock.)
    */
   readonly onlyCopy?: boolean;
 }
 
 /** A day of live readings: more than any viewer's reconnect needs. */
 export const LIVE_LOG_LIMITS: LogLimits = { maxAgeMs: 24 * 3_600_000, maxBytes: 2 * 1024 ** 3 };
-/** Dead letters are the only copy of something acknowledged: kept a year. */
+/** Dead letters are kept for a year: each is the only copy of something that was acknowledged. */
 export const DEAD_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 4 * 1024 ** 3, onlyCopy: true };
-/** Who was at work when a worker died: needed until the message is done. */
-export const TRIALS_LOG_LIMITS: LogLimits = { maxAgeMs: 30 * 24 * 3_600_000, maxBytes: 64 * 1024 ** 2, onlyCopy: true };
-/** Commands to sensors: each waits a day at most, and what became of it can be read for two more. */
+/** Isolated attempts: what a worker had in work, alone, when it died. Needed until the message is done. */
+export const ISOLATION_LOG_LIMITS: LogLimits = {
+  maxAgeMs: 30 * 24 * 3_600_000,
+  maxBytes: 64 * 1024 ** 2,
+  onlyCopy: true,
+};
+/** Commands to sensors: each waits a day at most, and its outcome can be read for two more days. */
 export const COMMANDS_LOG_LIMITS: LogLimits = { maxAgeMs: 3 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };

@@ -7,9 +7,9 @@ export interface Delivery {
 }
 
 /**
- * Does the work of one message. Its promise **is** the acknowledgement: resolved, the message is gone for good;
- * rejected, it is delivered again, to anyone, with a higher `attempt`, after a short pause.
- * It may take as long as it has to: an outage of the store is waited out in here.
+ * Does the work of one message. Its promise **is** the acknowledgement. When it resolves, the message is removed for
+ * good. When it rejects, the message is delivered again after a short pause, to any consumer, with a higher `attempt`.
+ * A handler may take as long as it needs: it waits out an outage of the store before it settles.
  */
 export type Handler = (delivery: Delivery) => Promise<void>;
 
@@ -17,9 +17,9 @@ export interface Consumer {
   /** Takes no more messages, waits for the handlers at work, and gives back what was prefetched and not begun. */
   stop(): Promise<void>;
   /**
-   * For a consumer that stands still: gives back what it holds, for others to take, and has messages delivered anew.
-   * Handlers at work keep their places until they end; their acknowledgements count no more. In a queue of one process there are
-   * no others and nothing to give back: there it does nothing.
+   * For a consumer that stands still: gives its unacknowledged messages back to the queue, for any consumer, and
+   * consumes anew. Handlers at work keep their places in the prefetch until they end, but their acknowledgements no
+   * longer count. An LMDB queue has the consumers of one process only, so there nothing is given back.
    */
   restart(): void;
 }
@@ -30,9 +30,10 @@ export interface Consumer {
  */
 export interface Queue {
   /**
-   * Resolves when the message is on disk where a crash of any process cannot lose it. Called from many places at once;
-   * publishes begun one after another are queued in that order.
-   * Rejects with QueueFull (nothing was kept) or QueueUnavailable (unknown: publish again), never later than the confirm time limit.
+   * Resolves when the message is on disk, where a crash of any process cannot lose it. May be called again before
+   * earlier calls have settled; messages are queued in the order in which their publishes began. Rejects with QueueFull
+   * (nothing was kept) or QueueUnavailable (whether it was kept is unknown: publish again), never later than the
+   * confirm time limit.
    */
   publish(body: Uint8Array): Promise<void>;
   /**
@@ -46,7 +47,7 @@ export interface Queue {
   drain(): Promise<void>;
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
-  /** Drains, then lets go of files and connections. Closing twice is allowed; any other use after it rejects with Closed. */
+  /** Drains, then releases files and connections. Closing twice is allowed; any other use after it rejects with Closed. */
   close(): Promise<void>;
 }
 

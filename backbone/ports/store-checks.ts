@@ -3,12 +3,12 @@ import { refuseZone } from '../../telemetry/calendar.ts';
 import { MAX_TS, MIN_TS, RESERVED_METRICS, type Reading } from '../../telemetry/reading.ts';
 import type { BucketWidth } from './store.ts';
 
-/** What every store refuses and cuts alike, so that one adapter's data fit the other. */
+/** Checks that every store makes alike, so that the data of one adapter are valid in the other. */
 
 // A backslash or a control character in a name cannot be told apart from escaping in InfluxDB's line protocol.
 const NAME = /^[^\p{Cc}\\]{1,256}$/u;
 
-// The same few names come with every reading.
+// A cache of valid names: every reading repeats the same few.
 const MOST_KNOWN = 50_000;
 const known = new Set<string>();
 
@@ -26,7 +26,7 @@ export function isMetric(name: string): boolean {
   return isName(name) && !RESERVED_METRICS.has(name);
 }
 
-/** Throws StoreRejected, which tells them, unless every reading is one that any store can keep and give back. */
+/** Throws StoreRejected, with the `suspects`, unless every reading is one that any store can keep and give back. */
 export function refuseUnstorable(readings: readonly Reading[]): void {
   let first = '';
   const suspects: number[] = [];

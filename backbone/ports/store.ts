@@ -14,8 +14,8 @@ export interface LatestValue {
 export type BucketWidth = { readonly ms: number } | Days;
 
 /**
- * `days` calendar days (1 unless told) of an IANA time zone, counted from 1970-01-01 in lots of so many:
- * a day begins at local midnight and lasts 23, 24 or 25 hours.
+ * `days` calendar days (1 unless told) of an IANA time zone, in groups of that many, counted from 1970-01-01: a day
+ * begins at local midnight and lasts 23, 24 or 25 hours.
  */
 export interface Days {
   readonly daysIn: string;
@@ -34,8 +34,8 @@ export interface HistoryQuery {
 }
 
 /**
- * What fell into one bucket of all the sensors that were asked for. Empty buckets are left out.
- * Two rows cannot be joined into a wider one: whose values a mean is of is not in them.
+ * The values of all queried sensors in one bucket. Empty buckets are left out. Two buckets cannot be joined into a
+ * wider one: a bucket does not tell whose values its mean is of.
  */
 export interface HistoryBucket {
   /** The bucket's begin, Unix ms. */
@@ -45,11 +45,11 @@ export interface HistoryBucket {
   /** The least and the greatest of all values. */
   readonly min: number;
   readonly max: number;
-  /** The mean of the sensors' own means: each that has a value in the bucket counts once, however often it measured. Of one sensor: the mean of its values. */
+  /** The mean of the sensors' own means. Each sensor with a value in the bucket counts once, however often it measured. */
   readonly mean: number;
   /** How many values there are, of all sensors together. */
   readonly count: number;
-  /** When the broker took the value that came last, Unix ms (InfluxDB counts the sensors' other metrics in). */
+  /** The latest receipt of the values, Unix ms (InfluxDB also counts receipts of the same sensors' other metrics). */
   readonly received: number;
 }
 
@@ -63,7 +63,7 @@ export interface ExportQuery {
   readonly to: number;
 }
 
-/** That a farm has readings of a sensor. */
+/** A farm and a sensor of which the farm has readings. */
 export interface Brought {
   readonly farm: string;
   readonly sensor: string;
@@ -72,23 +72,25 @@ export interface Brought {
 /** Time series of readings. Reads are right whether or not readings were written twice or out of order. */
 export interface Store {
   /**
-   * Resolves when all are on disk. Idempotent: a value's identity is (farm, sensor, metric, ts), and the latest write wins.
-   * Rejects with StoreUnavailable (perhaps some were kept: write them all again) or StoreRejected (never will be).
+   * Resolves when all are on disk. Idempotent: a value's identity is (farm, sensor, metric, ts), and the latest write
+   * wins. Rejects with StoreUnavailable (some may have been kept: write all of them again) or StoreRejected (the store
+   * will never take some of them).
    */
   write(readings: readonly Reading[]): Promise<void>;
   /** The newest value of every metric of every sensor of a farm. Rejects with StoreUnavailable. */
   latest(farm: string): Promise<LatestValue[]>;
-  /** Every farm that has readings of these sensors, whenever they were measured, in no order. Rejects with StoreUnavailable. */
+  /** Every farm that has readings of these sensors, of any time and in any order. Rejects with StoreUnavailable. */
   broughtBy(sensors: readonly string[]): Promise<Brought[]>;
-  /** Buckets in order of time. Rejects with StoreUnavailable; with `signal`'s reason when that is aborted, which ends the query. */
+  /** Buckets in order of time. Rejects with StoreUnavailable, or, when `signal` ends the query, with its reason. */
   history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]>;
   /**
-   * Values in order of time, read from the store bit by bit as the caller takes them.
-   * Leaving the loop early ends the query, and so does `signal`, while the store is still working at it too. Throws StoreUnavailable, or the signal's reason.
+   * Values in order of time, read from the store little by little as the caller takes them. Leaving the loop early ends
+   * the query. So does aborting `signal`, also while the store is still working at the query. Throws StoreUnavailable,
+   * or the signal's reason.
    */
   export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue>;
   readonly state: ConnectionState;
   watch(listener: (state: ConnectionState) => void): () => void;
-  /** Waits for writes under way, lets go of files and connections. Closing twice is allowed; any other use after it rejects with Closed. */
+  /** Waits for writes, releases files and connections. May be called twice; any other later use rejects with Closed. */
   close(): Promise<void>;
 }

@@ -3,8 +3,9 @@ import { pause } from '../../core/timing.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 
 /**
- * How long a fresh queue rests before it is used. The server (seen in 3.10.8) writes down which queues there are half a
- * second late: killed before that, it comes back with a queue that has lost everything it confirmed and never works again.
+ * How long a new queue is left alone before it is used. The server (seen in 3.10.8) stores the list of its queues half
+ * a second late. Killed before that, it comes back with a queue that has lost everything it confirmed and never works
+ * again.
  */
 export const SETTLE_MS = 2_000;
 
@@ -12,13 +13,14 @@ export const SETTLE_MS = 2_000;
 export interface Declaration {
   readonly name: string;
   readonly arguments: Readonly<Record<string, string | number>>;
-  /** Arguments without which the queue does its work too: an existing queue that has them otherwise is used as it is. */
+  /** Arguments that the queue can do without: an existing queue with other values of them is used as it is. */
   readonly optional?: readonly string[];
 }
 
 /**
- * Makes the queue if there is none, and then resolves after it has rested for `settleMs`; one with the same arguments is
- * left as it is. Rejects when it exists with others, and says which: they cannot be changed, so a person has to decide.
+ * Makes the queue if there is none, and then resolves after `settleMs`. A queue that exists with the same arguments is
+ * left as it is. Rejects when it exists with other ones, and names the argument: it cannot be changed, so a person has
+ * to decide.
  */
 export async function declare(connection: ChannelModel, wanted: Declaration, settleMs = SETTLE_MS): Promise<void> {
   const fresh = !(await exists(connection, wanted.name));
@@ -40,8 +42,8 @@ async function exists(connection: ChannelModel, name: string): Promise<boolean> 
 }
 
 /**
- * `adopted` names the optional arguments that were asked for as the queue has them. Each is adopted once: leaving one out is no way round it,
- * for a server from 4.3 on compares what is absent too.
+ * `adopted` names the optional arguments that were replaced by the queue's own values. Each is replaced once. Leaving
+ * an argument out does not help: from 4.3 on the server compares absent arguments too.
  */
 async function assert(connection: ChannelModel, wanted: Declaration, adopted: readonly string[] = []): Promise<void> {
   const channel = await connection.createChannel();
@@ -63,7 +65,7 @@ async function assert(connection: ChannelModel, wanted: Declaration, adopted: re
   await closeChannel(channel);
 }
 
-/** In what a queue differs from what was asked for, and what it has there: undefined when it has nothing. */
+/** An argument in which a queue differs from what was declared, and the queue's value of it: undefined when it has none. */
 interface Difference {
   readonly argument: string;
   readonly current: string | number | undefined;
@@ -75,8 +77,8 @@ function asItIs(wanted: Declaration, { argument, current }: Difference): Declara
   return { ...wanted, arguments: Object.fromEntries(kept) };
 }
 
-// The server says it in its text only: "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue … but current is '10'"
-// (4.3), "… but current is the value '10' of type 'long'" (before), or "… but current is none".
+// The server tells the difference in its text only: "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue …
+// but current is '10'" (4.3), "… but current is the value '10' of type 'long'" (before), or "… but current is none".
 function differenceIn(error: unknown): Difference | undefined {
   const text = error instanceof Error ? error.message : '';
   const argument = /inequivalent arg '([^']+)'/.exec(text)?.[1];

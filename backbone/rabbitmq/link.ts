@@ -7,11 +7,12 @@ import { backoff, pause, withDeadline } from '../../core/timing.ts';
 export const ANSWER_MS = 10_000;
 const CLOSE_MS = 2_000;
 const HEARTBEAT_SECONDS = 10;
-// A connection that lasted this long was a good one: the next reconnect begins without delay again.
+// A connection that lasted this long was a good one: after it the next reconnect begins without delay again.
 const STEADY_MS = 5_000;
 /**
- * The rest before a queue that somebody deleted is made again. The server (3.10.8) tells consumers of a deletion a moment
- * later; a new queue of the same name in between leaves them attached to it in a way that messages stick to them.
+ * The pause before a deleted queue is made again. The server (3.10.8) tells consumers about the deletion a moment
+ * later. A new queue of the same name that is made before that gets the old consumers, and its messages get stuck with
+ * them.
  */
 export const DELETED_REST_MS = 1_000;
 
@@ -19,15 +20,15 @@ export const DELETED_REST_MS = 1_000;
 export type Setup = (connection: ChannelModel) => Promise<void>;
 
 /**
- * One connection to RabbitMQ that comes back.
+ * One connection to RabbitMQ, made again whenever it breaks.
  *
  * connecting → up ⇄ blocked (the server is low on memory or disk and takes no messages)
  *     ↑         │ broken, two heartbeats missed, `reset`, or its setup failed
  *     └─ pause ─┘ (full jitter)                                                    any → closed, for good
  *
  * Everything on a connection (channels, consumers, unconfirmed publishes) ends with it. There is one way to restore
- * things, whatever went wrong: `setup` runs on every new connection, and watchers hear `up` after it. So a channel that
- * the server closed, or a queue that somebody deleted, is answered with `reset` too.
+ * these, whatever went wrong: `setup` runs on every new connection, and after it watchers get the state `up`. So
+ * `reset` is also the answer to a channel that the server closed and to a queue that a person deleted.
  */
 export class RabbitConnection {
   private readonly url: string;
@@ -73,7 +74,7 @@ export class RabbitConnection {
   reset(connection: ChannelModel, why: unknown, restMs = 0): void {
     if (connection !== this.now) return;
     this.restMs = Math.max(this.restMs, restMs);
-    // It is being closed already; a second attempt would cut off what it still has to say.
+    // The connection is being closed already: a second close would cut off the frames that it still has to send.
     if (this.resetBy !== undefined) return;
     this.resetBy = why ?? 'it was given up';
     void closeQuietly(connection, this.socket);
@@ -101,7 +102,7 @@ export class RabbitConnection {
     connection.on('error', (error) => {
       life.error = error;
     });
-    // What waits for an answer on a connection that breaks may wait for ever.
+    // A call that waits for an answer may wait for ever when the connection breaks: this promise ends the wait.
     const broken = new Promise<never>((_, reject) => {
       connection.once('close', (error) => reject(life.error ?? error ?? new Error('the connection was closed')));
     });
@@ -109,7 +110,7 @@ export class RabbitConnection {
     connection.on('close', (error) => {
       life.over = true;
       life.error ??= error;
-      // Not at once: the last frames in good order are still to be written.
+      // Not at once: the last frames of an orderly close are still to be written.
       setImmediate(() => socket.abort());
       this.lost(connection, life.error);
     });
@@ -165,12 +166,12 @@ async function closeQuietly(connection: ChannelModel, socket: AbortController): 
   try {
     await withDeadline(connection.close(), CLOSE_MS, 'closing took too long');
   } catch {
-    // Broken or mute already. Its 'close' event follows.
+    // The connection is broken, or the server does not answer. Its 'close' event follows.
     socket.abort();
   }
 }
 
-// Its breaking is acted on in `lost`; here it only ends the setup.
+// `lost` acts on a broken connection; the promise `broken` only ends the setup.
 function ignoreBroken(): void {}
 
 function withHeartbeat(url: string): string {

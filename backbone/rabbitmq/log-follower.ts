@@ -16,20 +16,20 @@ export interface Following {
 }
 
 /**
- * One reader that goes on and on.
+ * One reader of a stream, which goes on after its connection was restored.
  *
  * flowing ⇄ waiting for a connection → ended (stopped, the handler's error, Trimmed, UnknownEpoch)
  *
- * It knows the offset that should come next. What was trimmed the server leaves out silently, but it also keeps entries of
- * its own (at the start of every segment) that take an offset and are never delivered. So when there is a hole, it looks
- * where the log begins now: trimming takes from the old end only. Before it flows on a new connection it makes sure that
- * the stream is still the one it was; when an entry carries another epoch, it looks again.
+ * It knows the offset that should come next. The server leaves out trimmed entries silently. It also keeps entries of
+ * its own (at the start of every segment), which take an offset and are never delivered. So when an offset is missing,
+ * the follower looks where the log begins now: trimming takes from the old end only. On a new connection it first makes
+ * sure that the stream is still the same one; when an entry carries another epoch, it checks again.
  */
 export class RabbitFollower implements Follower {
   readonly ended: Promise<void>;
   private readonly following: Following;
   private readonly unwatch: () => void;
-  // Other epochs that entries of this log carry: of a writer that was behind, or none at all.
+  // Other epochs in entries of this log: of a writer whose epoch was outdated, or undefined for none.
   private readonly harmless = new Set<string | undefined>();
   private expected: number;
   private readonly epoch: string;
@@ -48,12 +48,12 @@ export class RabbitFollower implements Follower {
       this.resolve = resolve;
       this.reject = reject;
     });
-    // Who does not ask how it ended is not to be taken down by it.
+    // A rejection that nobody awaits must not end the process.
     this.ended.catch(() => {});
     this.unwatch = following.link.watch((state) => this.linkChanged(state));
   }
 
-  /** Begins to flow on this connection; resolves when the server sends entries. */
+  /** Begins to read on this connection; resolves when the server has agreed to send entries. */
   async flow(connection: ChannelModel): Promise<void> {
     const tap = await Tap.open(connection, this.following.stream, this.expected);
     if (this.over) return tap.close();
@@ -64,7 +64,7 @@ export class RabbitFollower implements Follower {
   async stop(): Promise<void> {
     this.stopping = true;
     this.end();
-    // Its own error, if it has one, ended the following already.
+    // If the handler threw, its error has ended the following already.
     await this.calling?.catch(() => {});
     await this.ended.catch(() => {});
   }

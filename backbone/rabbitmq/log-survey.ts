@@ -3,23 +3,23 @@ import type { LogHead } from '../ports/log.ts';
 import { ANSWER_MS } from './link.ts';
 import { PREFETCH, type RawEntry, Tap } from './log-tap.ts';
 
-// How long a stream may show nothing before it counts as new. Too short does no harm: a claim counts at offset 0 only.
+// How long a stream may show nothing before it counts as new. Too short does no harm: only the first claim counts.
 const SILENCE_MS = 300;
 
 export interface Survey extends LogHead {
-  /** The oldest offset of the stream itself, our own entries included. */
+  /** The oldest offset in the stream, claims included. */
   readonly oldest: number;
 }
 
 /**
- * Finds out where a stream begins and ends and what its epoch is. The server tells none of it: all is read off the
+ * Finds out where a stream begins and ends and what its epoch is. The server tells none of this: all is read off the
  * entries in the stream's first and last chunk.
  *
- * The epoch. A stream is born empty, and who finds it empty appends a claim: an entry with a random id. Of several that
- * do so at once the earliest wins; that is offset 0 in all but one case (a writer that had not noticed that the stream
- * was deleted under it got in before: then the first claim after it). Every entry that is written afterwards carries
- * the id, so that the epoch is still told when trimming has removed the claim, and by any kept entry. A claim that is not
- * the winner is worth nothing.
+ * A new stream is empty, and a process that finds it empty appends a claim: an entry with a random id, the epoch. If
+ * several do so at once, the earliest claim wins. It has offset 0, except when a writer that had not noticed that the
+ * stream was deleted and made anew wrote an entry first: then the first claim after that entry wins. All other claims
+ * are ignored. Every later entry carries the epoch, so any entry that is kept tells it when trimming has removed the
+ * claim.
  *
  * `claim` appends a claim and resolves when it is confirmed.
  */
@@ -42,7 +42,7 @@ async function endOf(tap: Tap, claim: () => Promise<void>): Promise<number> {
     await claim();
     round = await tap.next(ANSWER_MS);
   }
-  // The server fills what it may send from one go over the stream: when it did not fill it, the end was reached.
+  // The server sends as many entries as it may (PREFETCH) at once. When it sent fewer, the end was reached.
   let last = -1;
   for (;;) {
     await tap.sync();

@@ -3,14 +3,14 @@ import { withDeadline } from '../../core/timing.ts';
 import { closeChannel, ignoreError } from './channel.ts';
 import { ANSWER_MS } from './link.ts';
 
-/** How many entries the server sends before it wants to hear that they were taken. */
+/** Most entries that the server sends before it wants an acknowledgement. */
 export const PREFETCH = 500;
 
-/** One entry of the stream, our own ones included. */
+/** One entry of the stream, claims included. */
 export interface RawEntry {
   readonly offset: number;
   readonly body: Uint8Array;
-  /** The epoch that its writer believed in; undefined for what somebody else put there. */
+  /** The epoch that its writer knew; undefined when something other than Loam wrote the entry. */
   readonly epoch: string | undefined;
   /** An entry of the log's own, that no user wrote: it claims its epoch for a new stream. */
   readonly claim: boolean;
@@ -42,7 +42,7 @@ export class Tap {
     channel.on('close', () => this.break('the channel was closed'));
   }
 
-  /** Resolves when the server has taken the wish; `from` is as the server understands it (a first or the last chunk). */
+  /** Resolves when the server has accepted the consumer. `from` is an offset, or the stream's first or last chunk. */
   static async open(connection: ChannelModel, stream: string, from: 'first' | 'last' | number): Promise<Tap> {
     const tap = new Tap(await withDeadline(connection.createChannel(), ANSWER_MS, 'the server opened no channel'));
     await tap.sync();
@@ -53,7 +53,10 @@ export class Tap {
     return tap;
   }
 
-  /** What has arrived since the last call; waits for at least one entry, and gives none after `ms`. Rejects when the channel is gone. */
+  /**
+   * What has arrived since the last call. Waits for an entry, at most `ms`, and then gives none. Rejects when the
+   * channel is gone.
+   */
   async next(ms?: number): Promise<RawEntry[]> {
     if (this.arrived.length === 0 && !this.broken) await this.arrival(ms);
     if (this.arrived.length === 0 && this.broken) throw this.broken;
@@ -64,13 +67,13 @@ export class Tap {
     return this.arrived.splice(0);
   }
 
-  /** Says that everything that has arrived was taken, so that the server sends more. */
+  /** Acknowledges everything that has arrived, so that the server sends more. */
   acknowledge(): void {
     if (this.newest && !this.broken) this.channel.ack(this.newest, true);
     this.newest = undefined;
   }
 
-  /** Resolves when all that the server had sent on this channel has arrived. */
+  /** Resolves when all that the server had sent on this channel has arrived: its answer comes after that. */
   async sync(): Promise<void> {
     await withDeadline(this.channel.prefetch(PREFETCH), ANSWER_MS, 'the server did not answer in time');
   }

@@ -13,14 +13,14 @@ import { ConfirmPublisher } from './publisher.ts';
 
 const MIN_SEGMENT = 1_000_000;
 const MAX_SEGMENT = 500_000_000;
-// How long a writer believes in the epoch it knows, in case the stream is deleted and made anew without its noticing.
+// A writer asks for the epoch again after this time: the stream may have been deleted and made anew unnoticed.
 const BELIEVE_MS = 30_000;
 
 export interface RabbitLogOptions {
   readonly confirmTimeoutMs?: number;
   /** What the stream's name begins with: `loam.` */
   readonly prefix?: string;
-  /** How long a stream rests that had to be made. */
+  /** How long a stream is left alone, ms, when it had to be made. */
   readonly settleMs?: number;
 }
 
@@ -66,8 +66,8 @@ export async function openRabbitLog(
 }
 
 /**
- * The state is up when both connections are and the epoch is known: a writer has to know it, because every entry
- * carries it. It is asked for again after every break, since the stream may be another one by then.
+ * The state is up when both connections are and the epoch is known: `append` needs the epoch, because every entry
+ * carries it. After every break the epoch is read again, since the stream may be another one by then.
  */
 class RabbitLog implements Log {
   private readonly stream: string;
@@ -156,8 +156,8 @@ class RabbitLog implements Log {
     if (from === 'first') return { begin: now.first, next: now.next, epoch };
     if (from === 'next') return { begin: now.next, next: now.next, epoch };
     if (from.epoch !== undefined && from.epoch !== epoch) throw new UnknownEpoch(epoch);
-    // On several servers we read from the nearest replica, which may be a moment behind the one that the offset is from.
-    for (let patience = 5; from.offset > now.next && patience > 0; patience--) {
+    // With several servers, the replica that we read from may be a moment behind the one that the offset is from.
+    for (let attemptsLeft = 5; from.offset > now.next && attemptsLeft > 0; attemptsLeft--) {
       await pause(100, this.closing.signal);
       now = await this.survey();
     }
@@ -166,7 +166,10 @@ class RabbitLog implements Log {
     return { begin: from.offset, next: now.next, epoch };
   }
 
-  /** The entries of users from `begin` up to `next`, at most `limit`. Rejects with Trimmed when the first ones are gone by now. */
+  /**
+   * The users' entries from `begin` up to `next`, at most `limit`. Rejects with Trimmed when the first ones are gone by
+   * now.
+   */
   private async entriesBetween(tap: Tap, begin: number, next: number, limit: number): Promise<LogEntry[]> {
     const found: LogEntry[] = [];
     for (let expected = begin; expected < next && found.length < limit; ) {
@@ -175,7 +178,7 @@ class RabbitLog implements Log {
       tap.acknowledge();
       for (const { offset, body, claim } of arrived) {
         if (offset < expected) continue;
-        // A hole is the server's own, unless trimming has come this far.
+        // A missing offset is an entry of the server's own, unless trimming has come this far.
         if (offset > expected) await this.stillKeeps(expected);
         expected = offset + 1;
         if (!claim && offset < next && found.length < limit) found.push({ offset, body });
@@ -189,7 +192,7 @@ class RabbitLog implements Log {
     if (oldest > offset) throw new Trimmed(first);
   }
 
-  /** One survey at a time. Who asks during one gets the one after it, shared: it began after he asked. */
+  /** One survey at a time. Calls during a survey share the next one, so that it begins after they were made. */
   private survey(): Promise<Survey> {
     if (!this.surveying) {
       this.surveying = this.surveyNow().finally(() => {
@@ -244,7 +247,7 @@ class RabbitLog implements Log {
         await this.learn();
         break;
       } catch (error) {
-        // While a connection is down this is no news; otherwise it is what keeps the log from being up.
+        // If the epoch is unknown, this error keeps the log from being up, so the state tells it.
         if (this.epoch === undefined) this.watched.set({ is: 'down', since: Date.now(), why: explain(error) });
         await pause(backoff(attempt, 50, 5_000), this.closing.signal);
       }

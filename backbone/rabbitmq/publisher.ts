@@ -7,7 +7,7 @@ import { DELETED_REST_MS, RabbitConnection } from './link.ts';
 /** Most messages and bytes on their way to the server and not confirmed yet. */
 const MOST_UNCONFIRMED = 10_000;
 const MOST_UNCONFIRMED_BYTES = 64 * 1024 ** 2;
-/** As many again may wait for their turn. Above that a publish is refused at once. */
+/** As many again may wait until they are sent. Above that a publish is refused at once. */
 const MOST_WAITING = 10_000;
 const MOST_WAITING_BYTES = 64 * 1024 ** 2;
 
@@ -18,7 +18,7 @@ export interface PublisherOptions {
   /** Declares the queue. */
   readonly prepare: (connection: ChannelModel) => Promise<void>;
   readonly confirmTimeoutMs: number;
-  /** The error for a message whose fate is unknown, or that was not sent. */
+  /** The error for a message that was not sent, or that the server may or may not have kept. */
   readonly unavailable: (why: string, cause?: unknown) => LoamError;
   /** The error for a message that the server refused. */
   readonly refused: () => LoamError;
@@ -35,12 +35,12 @@ interface PendingPublish {
 }
 
 /**
- * Publishes to one queue with confirms, on a connection of its own: when the server is low on memory it blocks
- * connections that publish, and consuming has to go on.
+ * Publishes to one queue with confirms, on a connection of its own: a server that is low on memory blocks connections
+ * that publish, and consuming has to go on.
  *
- * A message waits (in order, for the bounds above and for room in the connection's write buffer), is sent, and is
- * settled by the server's confirm, by its time limit, or by the end of the connection. One that ran into its time limit
- * keeps its place among the unconfirmed until the server answers or the connection ends, so that the bounds hold.
+ * A message waits (in order, for the limits above and for room in the connection's write buffer) and is sent. It is
+ * settled by the server's confirm, by its time limit, or by the end of the connection. A message that ran into its time
+ * limit still counts as unconfirmed until the server answers or the connection ends, so that the limits hold.
  */
 export class ConfirmPublisher {
   private readonly options: PublisherOptions;
@@ -76,8 +76,8 @@ export class ConfirmPublisher {
 
   /** Resolves when the server has confirmed; rejects with the options' errors within the confirm time limit, or with Closed. */
   publish(body: Uint8Array, properties: Options.Publish = {}): Promise<void> {
-    const trouble = this.trouble(this.link.state, body.length);
-    if (trouble) return Promise.reject(trouble);
+    const refusalReason = this.refusalReason(this.link.state, body.length);
+    if (refusalReason) return Promise.reject(refusalReason);
     return new Promise((resolve, reject) => {
       const message: PendingPublish = {
         body: Buffer.from(body.buffer, body.byteOffset, body.byteLength),
@@ -111,7 +111,7 @@ export class ConfirmPublisher {
     await this.link.close();
   }
 
-  private trouble(state: ConnectionState, bytes: number): LoamError | undefined {
+  private refusalReason(state: ConnectionState, bytes: number): LoamError | undefined {
     if (this.closing || state.is === 'closed') return new Closed(this.options.name);
     if (state.is === 'down') return this.options.unavailable(state.why);
     if (this.waiting.length >= MOST_WAITING || this.waitingBytes + bytes > MOST_WAITING_BYTES) {
@@ -124,7 +124,8 @@ export class ConfirmPublisher {
     await this.options.prepare(connection);
     const channel = await connection.createConfirmChannel();
     channel.on('error', ignoreError);
-    // Before amqplib's own listener, which calls back every unconfirmed publish: a nack is told apart by it.
+    // Before amqplib's own listener, which fails every unconfirmed publish: by `this.channel`, `answered` sees that
+    // these are no nacks.
     channel.prependListener('close', () => {
       this.channel = undefined;
     });
@@ -132,7 +133,7 @@ export class ConfirmPublisher {
       this.rejectWaiting();
       this.opened?.reset(connection, 'the server closed the channel');
     });
-    // An unroutable message is returned first and acknowledged then, as if it had been kept.
+    // The server first returns an unroutable message and then confirms it, as if it had been kept.
     channel.on('return', (message) => {
       const returned = this.unconfirmed.get(String(message.properties.messageId));
       if (returned) returned.unroutable = true;
@@ -161,7 +162,7 @@ export class ConfirmPublisher {
       this.unconfirmed.set(id, message);
       this.unconfirmedBytes += message.body.length;
     } else {
-      // Nobody will answer it: it must not take a place among the unconfirmed.
+      // The server will not answer this message, so it must not count as unconfirmed.
       this.settle(message, this.options.unavailable('the connection is being made anew'));
     }
   }
@@ -172,7 +173,7 @@ export class ConfirmPublisher {
       const message = this.waiting.shift();
       if (!message) return;
       this.waitingBytes -= message.body.length;
-      // Nobody waits for it any more.
+      // A message that ran into its time limit is not sent: its caller has the error already.
       if (message.timer !== undefined) this.transmit(this.channel, message);
     }
   }

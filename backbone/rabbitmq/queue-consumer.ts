@@ -5,7 +5,7 @@ import type { Consumer, Handler } from '../ports/queue.ts';
 import { closeChannel, ignoreError, sent } from './channel.ts';
 import { ANSWER_MS, DELETED_REST_MS, type RabbitConnection } from './link.ts';
 
-/** A channel that messages come on, for as long as it lasts. */
+/** The channel on which messages come, and the consumer's tag on it. */
 interface ConsumerChannel {
   readonly channel: Channel;
   readonly tag: string;
@@ -22,9 +22,9 @@ interface Job {
  * registered ⇄ waiting for a connection → stopping (nothing begins any more, handlers at work end) → stopped
  *
  * When a connection breaks, the server gives its unacknowledged messages to others (or to us) again, while our handlers
- * for them are still at work: they finish, and their acknowledgement goes nowhere. They keep counting towards
- * `prefetch`, so that a flapping connection during an outage of the store cannot pile handlers up; a message that comes
- * meanwhile waits for its turn.
+ * for them are still at work: they finish, and their acknowledgements are dropped. They keep counting towards
+ * `prefetch`: so the number of handlers stays bounded when the connection breaks often during an outage of the store. A
+ * message that comes meanwhile waits until a handler has ended.
  */
 export class RabbitConsumer implements Consumer {
   private readonly link: RabbitConnection;
@@ -60,7 +60,7 @@ export class RabbitConsumer implements Consumer {
     channel.on('error', ignoreError);
     channel.on('close', () => {
       this.over(channel);
-      // Closed by us, or else by the server: it found the handlers too slow (consumer_timeout) or the queue gone.
+      // If we are not stopping, the server closed it: a handler was too slow (consumer_timeout), or the queue is gone.
       if (!this.stopping.signal.aborted) this.link.reset(connection, 'the server closed a channel');
     });
     const deliver = (message: ConsumeMessage | null) => {
@@ -95,7 +95,7 @@ export class RabbitConsumer implements Consumer {
       // So that the server gives nothing more while the handlers at work end.
       if (session) await withDeadline(session.channel.cancel(session.tag), ANSWER_MS, 'not cancelled in time');
     } catch {
-      // The channel is gone or mute: nothing comes on it that would be begun.
+      // The channel is gone, or the server does not answer. Messages that still come on it are not begun.
     }
     while (this.atWork.size > 0) await Promise.all(this.atWork);
     try {
@@ -140,8 +140,9 @@ export class RabbitConsumer implements Consumer {
   }
 
   /**
-   * Resolves when the server has it back: until then it counts as held, so that `depth` never overlooks it.
-   * Not by `nack`: from RabbitMQ 4.3 on only `reject` and a lost connection raise the count that `attempt` is made of.
+   * Resolves when the server has the message back: until then it counts as held, so that `depth` never overlooks it.
+   * Uses `reject`, not `nack`: from RabbitMQ 4.3 on only `reject` and a lost connection raise the count from which
+   * `attempt` is made.
    */
   private async giveBack(channel: Channel, message: ConsumeMessage): Promise<void> {
     if (!sent(() => channel.reject(message, true))) return;
@@ -158,7 +159,7 @@ export class RabbitConsumer implements Consumer {
     try {
       await this.handler({ body: message.content, attempt });
     } catch {
-      // The handler's own affair: a rejection says no more than "not done".
+      // Handlers report their own errors; here a rejection says no more than "not done".
       done = false;
       await pause(pauseBefore(attempt + 1), this.stopping.signal);
     }
@@ -168,7 +169,7 @@ export class RabbitConsumer implements Consumer {
   }
 }
 
-// The server says no more than that it ended. From 4.3 on it also does so where older ones close the channel.
+// The server gives no reason for a cancelled consumer. From 4.3 on it cancels where older ones close the channel.
 function cancelled(queue: string): string {
   return `the server ended consuming: "${queue}" was deleted, or a message was held for longer than its consumer_timeout`;
 }

@@ -9,7 +9,7 @@ import { ANSWER_MS, RabbitConnection, stateOf } from './link.ts';
 import { ConfirmPublisher } from './publisher.ts';
 import { RabbitConsumer } from './queue-consumer.ts';
 
-/** A day: longer than any outage of the store that is waited out inside a handler without anybody noticing. */
+/** A day. Handlers wait out an outage of the store, and one that lasts this long does not stay unnoticed. */
 const CONSUMER_TIMEOUT_MS = 86_400_000;
 const SECOND_LOOK_MS = 20;
 
@@ -17,7 +17,7 @@ export interface RabbitQueueOptions {
   readonly name?: string;
   readonly limits?: QueueLimits;
   readonly confirmTimeoutMs?: number;
-  /** How long a queue rests that had to be made. */
+  /** How long a queue is left alone, ms, when it had to be made. */
   readonly settleMs?: number;
 }
 
@@ -107,7 +107,8 @@ class RabbitQueue implements Queue {
     try {
       const depth = await this.look(connection);
       if (depth > 0 || this.consumers.size === 0) return depth;
-      // A message on its way to one of our consumers is seen on neither side: nothing at all is said after a second look only.
+      // A message on its way to one of our consumers is counted on neither side: 0 is returned only after a second
+      // look.
       await pause(SECOND_LOOK_MS);
       return await this.look(connection);
     } catch (cause) {
@@ -118,7 +119,7 @@ class RabbitQueue implements Queue {
   private async look(connection: ChannelModel): Promise<number> {
     const before = this.held();
     const waiting = await withDeadline(messagesIn(connection, this.name), ANSWER_MS, 'no answer in time');
-    // What was handed over meanwhile, either way, is counted twice rather than not at all.
+    // A message that was handed over meanwhile, either way, is counted twice rather than not at all.
     return waiting + Math.max(before, this.held());
   }
 

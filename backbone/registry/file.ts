@@ -9,17 +9,17 @@ import { parseRegistry, type Registry, type RegistryEditor, type RegistryView } 
 export { replaceFile };
 
 const POLL_MS = 1_000;
-/** What is wrong in it may be about any farm. */
+/** An error in the registry may concern any farm: only those who may see the whole installation see it. */
 const INSTALLATION = { kind: 'registry' } as const;
 const LOCK_WAIT_MS = 5_000;
 /** An editor holds the lock for milliseconds: one this old was left by a process that died. */
 const LOCK_STALE_MS = 30_000;
 
 /**
- * The registry's file: read at the start, polled for changes (a shared volume tells nobody of them), and edited.
- * A change by somebody else holds when it was read the same twice in a row: an editor or a copy may be half way through writing it, and half
- * a list of sensors is a registry too. What cannot be read, is empty or is no registry is said in the log once, and in `/readyz` until it is
- * mended; the registry before it stays in force.
+ * The registry's file: read at the start, polled for changes (a shared volume reports none), and edited. A change by
+ * another program comes into force when two polls in a row read the same text: the program may be half way through
+ * writing, and half a list of sensors is a valid registry too. A file that cannot be read, is empty or is no registry
+ * is logged once, and shown in `/readyz` until it is mended; the registry before it stays in force.
  */
 export class RegistryFile implements RegistryView, RegistryEditor {
   private readonly path: string;
@@ -28,11 +28,11 @@ export class RegistryFile implements RegistryView, RegistryEditor {
   private timer: NodeJS.Timeout | undefined;
   private registry: Registry;
   private seen: string;
-  /** What was read last, in force or not. */
+  /** The text that was read last, in force or not. */
   private settling: string | undefined;
-  /** Why the file is not taken as it is now. */
+  /** Why the file's present text is not in force; undefined when it is. */
   private refused: string | undefined;
-  /** Ends when the last reading that was asked for has: one that read before an edit must not come after it. */
+  /** The last requested reload. Reloads run one at a time: one that read before an edit must not take effect after it. */
   private reading: Promise<void> = Promise.resolve();
 
   private constructor(path: string, log: Logger, text: string, registry: Registry) {
@@ -64,7 +64,7 @@ export class RegistryFile implements RegistryView, RegistryEditor {
     await this.reload('edited');
   }
 
-  /** Whether the file is what is in force. When it is not, work goes on with what was read before. */
+  /** Ok when the file's text is in force. When it is not, work goes on with the registry that was read before. */
   health(): Health {
     const health = { name: 'registry', ok: this.refused === undefined, optional: true, only: INSTALLATION } as const;
     return this.refused === undefined ? health : { ...health, why: `${this.refused}; the one before is in force` };
@@ -109,7 +109,7 @@ export class RegistryFile implements RegistryView, RegistryEditor {
     }
   }
 
-  /** What is in force stands in the file again. */
+  /** The file again holds the registry that is in force. */
   private isMended(): void {
     if (this.refused === undefined) return;
     this.refused = undefined;
@@ -118,9 +118,9 @@ export class RegistryFile implements RegistryView, RegistryEditor {
 }
 
 /**
- * Replaces the file's text by `change(text)` in one step that no reader sees half of, under a lock against a second editor. Where `path` is a
- * link, the file that it leads to is replaced. Rejects with RegistryInvalid when the file or the result is not a registry, or the file cannot be
- * replaced; it is then as it was.
+ * Replaces the file's text by `change(text)` in one step, so that no reader sees half of it, and under a lock against a
+ * second editor. If `path` is a link, the file that it leads to is replaced. Rejects with RegistryInvalid when the file
+ * or the result is not a registry, or the file cannot be replaced; the file is unchanged then.
  */
 export async function editRegistryFile(path: string, change: (text: string) => string): Promise<void> {
   const file = await realFile(path);
@@ -128,7 +128,7 @@ export async function editRegistryFile(path: string, change: (text: string) => s
   await takeLock(lock);
   try {
     const before = await readRegistryText(file);
-    // An edit of a file that was emptied would make a registry of it that holds nothing but the edit.
+    // Refuses a file that was emptied by mistake: the edit alone would become the whole registry.
     readRegistry(before);
     const text = change(before);
     readRegistry(text);

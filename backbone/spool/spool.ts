@@ -9,22 +9,22 @@ import type { Consumer, Delivery, Handler, Queue } from '../ports/queue.ts';
 export interface SpoolOptions {
   /** The spool's folder. It belongs to one process at a time. */
   readonly dir: string;
-  /** Most bytes that wait in it; beyond them `publish` rejects with QueueFull. */
+  /** Most bytes that wait in the spool; beyond them `publish` rejects with QueueFull. */
   readonly maxBytes: number;
-  /** Opens the queue that everything goes to in the end. Tried again and again while it rejects. */
+  /** Opens the far queue, which all messages go to in the end. Tried again and again while it rejects. */
   readonly openFar: () => Promise<Queue>;
   readonly log: Logger;
   readonly disks?: Disks | undefined;
 }
 
-/** Messages on their way from the spool to the far queue at once. */
+/** Most messages that are on their way from the spool to the far queue at once. */
 const FORWARDED_AT_ONCE = 16;
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 
 /**
- * Opens a queue behind a bad line: an LMDB queue on this machine in front of the far one. Resolves also when the far queue cannot be
- * reached. Rejects with QueueUnavailable when the spool itself cannot be opened.
+ * Opens a queue for a network line that breaks: an LMDB queue on this machine in front of the far one. Resolves also
+ * when the far queue cannot be reached. Rejects with QueueUnavailable when the spool itself cannot be opened.
  */
 export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
   const { dir, maxBytes, disks } = options;
@@ -32,7 +32,7 @@ export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
   return await SpooledQueue.open(near, options);
 }
 
-/** A message that was read from the spool; its promise removes it there. */
+/** A message that was read from the spool. `resolve` removes it there; `reject` leaves it there. */
 interface SpooledMessage {
   readonly order: number;
   readonly body: Uint8Array;
@@ -41,11 +41,13 @@ interface SpooledMessage {
 }
 
 /**
- * Store and forward. While the far queue takes messages they go straight to it. One that it cannot be reached for is kept in the spool, on
- * disk, and from then on all go there, behind it, until everything was forwarded: in the order in which it was accepted, at full speed,
- * also by the next process. A far queue that is full is not spooled for: then publishers wait, as without a spool.
+ * Store and forward. While the far queue takes messages they go straight to it. When it cannot be reached, a message is
+ * kept in the spool, on disk. From then on every message goes into the spool, until all were forwarded: in the order in
+ * which they were accepted, at full speed, and by the next process if this one ends. When the far queue is full,
+ * nothing is spooled: publishers wait, as without a spool.
  *
- * What was on its way when the line broke may reach the far queue twice; it is known by its batch id.
+ * A message that was on its way when the line broke may reach the far queue twice; its batch id shows that it is the
+ * same.
  */
 export class SpooledQueue implements Queue {
   private readonly near: Queue;
@@ -56,7 +58,7 @@ export class SpooledQueue implements Queue {
   private far: Queue | undefined;
   private farWhy = 'it was not reached yet';
   private inSpool: number;
-  /** Read from the spool, and to be sent in this order. */
+  /** Messages read from the spool, in the order in which they are to be sent. */
   private readonly line: SpooledMessage[] = [];
   private order = 0;
   private onTheirWay = 0;
@@ -88,7 +90,7 @@ export class SpooledQueue implements Queue {
     return this.inSpool;
   }
 
-  /** Up while messages can be kept, here or there. */
+  /** The state of the spool: up while messages can be kept on this machine, whether or not the far queue can be reached. */
   get state(): ConnectionState {
     return this.watched.state;
   }
@@ -150,7 +152,7 @@ export class SpooledQueue implements Queue {
     this.sayBegun(this.far?.state.is === 'down' ? this.far.state.why : this.farWhy);
   }
 
-  /** Resolves when the far queue has it; rejects when the spool is closed meanwhile, and then it stays in the spool. */
+  /** Resolves when the far queue has the message. Rejects when the spool is closed before that: it keeps the message. */
   private forward({ body }: Delivery): Promise<void> {
     return new Promise((resolve, reject) => {
       this.order += 1;
@@ -175,7 +177,10 @@ export class SpooledQueue implements Queue {
     }
   }
 
-  /** One message. When it fails it goes back to its place, and nothing is sent until all others on their way have ended too. */
+  /**
+   * Sends one message. If that fails, it goes back to its place, and nothing is sent until all others on their way have
+   * ended.
+   */
   private async send(far: Queue, message: SpooledMessage): Promise<void> {
     try {
       await far.publish(message.body);

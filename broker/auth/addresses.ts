@@ -1,21 +1,21 @@
 import { LRUCache } from 'lru-cache';
-import { placeOf } from '../../core/networks.ts';
+import { countingKey } from '../../core/networks.ts';
 import type { BrokerLimits } from '../limits.ts';
 
 type AddressLimits = Pick<BrokerLimits, 'connections' | 'connectionsPerAddress'>;
 
-/** Failures are forgotten after so long without another. */
+/** An address's failures are forgotten when it had no further one for so long. */
 const FORGET_MS = 10 * 60_000;
-/** Addresses whose failures are remembered: the latest. */
+/** Most addresses whose failures are remembered. One more replaces the one that was used longest ago. */
 const MOST_ADDRESSES = 10_000;
-/** So many wrong credentials are answered at once: a person sets up a sensor. After them each answer takes twice as long as the last. */
+/** So many wrong credentials are answered at once: a person is setting up a sensor. After them the delay doubles each time. */
 const FREE_FAILURES = 5;
 const FIRST_DELAY_MS = 250;
 const MOST_DELAY_MS = 8_000;
 
 /**
- * What is known of the addresses that connect: how many connections each has, and how often its credentials were wrong.
- * A network of IPv6 (/64) is one address, because its owner has all of them.
+ * The addresses that clients connect from: how many connections each has, and how often its credentials were wrong.
+ * An IPv6 network (/64) counts as one address, because one owner has all of its addresses.
  */
 export class Addresses {
   private readonly limits: AddressLimits;
@@ -27,9 +27,9 @@ export class Addresses {
     this.limits = limits;
   }
 
-  /** Counts a connection in; false when there is no room for it. Who was counted in is counted out by `leave`. */
+  /** Counts a connection; false, and not counted, when there is no room. A counted connection must `leave` at its close. */
   enter(address: string): boolean {
-    const place = placeOf(address);
+    const place = countingKey(address);
     const before = this.open.get(place) ?? 0;
     if (this.total >= this.limits.connections || before >= this.limits.connectionsPerAddress) return false;
     this.total += 1;
@@ -38,7 +38,7 @@ export class Addresses {
   }
 
   leave(address: string): void {
-    const place = placeOf(address);
+    const place = countingKey(address);
     const left = (this.open.get(place) ?? 1) - 1;
     this.total -= 1;
     if (left > 0) this.open.set(place, left);
@@ -46,11 +46,11 @@ export class Addresses {
   }
 
   /**
-   * Counts wrong credentials. Answers after how many ms the client may be told. Right credentials are never slowed down:
-   * one sensor with a wrong secret must not hold up the others behind its router.
+   * Counts wrong credentials. Returns how many ms the refusal must be delayed. Right credentials are never delayed:
+   * one sensor with a wrong secret must not slow down the others behind its router.
    */
   failed(address: string): number {
-    const place = placeOf(address);
+    const place = countingKey(address);
     const failures = (this.failures.get(place) ?? 0) + 1;
     this.failures.set(place, failures);
     const over = failures - FREE_FAILURES;

@@ -16,7 +16,7 @@ const NOT_AUTHORISED = 5;
 
 /** Longer client ids are refused: they are kept in memory for every connection. */
 const MOST_CLIENT_ID = 256;
-/** In seconds; after one and a half times as long a client that says nothing is closed. */
+/** Seconds. A client that sends nothing for one and a half times its keepalive is closed. */
 const LONGEST_KEEPALIVE = 65_535;
 const CONTROL = /\p{Cc}/u;
 
@@ -32,7 +32,7 @@ export interface AdmissionParts {
   readonly admit: (client: Client, identity: Identity, keepaliveSeconds: number) => void;
 }
 
-type Judged =
+type AdmissionDecision =
   | { readonly in: true; readonly identity: Identity }
   | {
       readonly in: false;
@@ -41,16 +41,16 @@ type Judged =
       readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedConnect';
     };
 
-/** Decides who gets in: the two hooks that the MQTT library calls for a CONNECT packet. Both always call back. */
+/** Decides which clients are let in: two hooks that the MQTT library calls for a CONNECT packet. Both always call back. */
 export class Admission {
   private readonly parts: AdmissionParts;
-  private readonly greetings = new WeakMap<Client, ConnectPacket>();
+  private readonly connectPackets = new WeakMap<Client, ConnectPacket>();
 
   constructor(parts: AdmissionParts) {
     this.parts = parts;
   }
 
-  /** Texts with control characters end the connection [MQTT-1.5.3-2]; an Error, because `false` alone would leave the socket open. */
+  /** Control characters in texts end the connection [MQTT-1.5.3-2]; by an Error, as `false` would leave the socket open. */
   readonly preConnect = (
     client: Client,
     packet: ConnectPacket,
@@ -61,7 +61,7 @@ export class Admission {
       this.parts.counters.malformed += 1;
       callback(new Error('control character in CONNECT'), false);
     } else {
-      this.greetings.set(client, packet);
+      this.connectPackets.set(client, packet);
       callback(null, true);
     }
   };
@@ -73,9 +73,9 @@ export class Admission {
     callback: (error: AuthenticateError | null, success: boolean | null) => void,
   ): void => {
     const { counters, admit, log } = this.parts;
-    const greeting = this.greetings.get(client);
-    this.greetings.delete(client);
-    const judged = this.judge(greeting, username, password, arrivalOf(client)?.certified);
+    const greeting = this.connectPackets.get(client);
+    this.connectPackets.delete(client);
+    const judged = this.decide(greeting, username, password, arrivalOf(client)?.certified);
     if (!judged.in) {
       const { returnCode, why, count } = judged;
       counters[count] += 1;
@@ -88,22 +88,23 @@ export class Admission {
       else answer();
       return;
     }
-    // A session belongs to (identity, client id): naming another's client id takes nothing over. "/" is in no identity.
+    // The identity is part of the id, so a client cannot take over another sensor's session. No sensor id has a "/".
     client.id = `${judged.identity.sensor}/${client.id}`;
     counters.accepted += 1;
-    // Nobody is connected for ever without a word: no keepalive counts as the longest that can be asked for.
+    // A client without a keepalive gets the longest one, so that a silent client is always closed in the end.
     admit(client, judged.identity, greeting?.keepalive || LONGEST_KEEPALIVE);
-    // The library sees neither the publishes that pass it by nor that a client is not read: who is silent is for the session to say.
+    // The library's keepalive time-out is turned off: it does not see publishes that bypass it, or that a socket is not
+    // being read. `Session` decides when a client was silent for too long.
     if (greeting) greeting.keepalive = 0;
     callback(null, true);
   };
 
-  private judge(
+  private decide(
     greeting: ConnectPacket | undefined,
     username: string | undefined,
     password: Buffer | undefined,
     certified: string | undefined,
-  ): Judged {
+  ): AdmissionDecision {
     const { registry, unavailable } = this.parts;
     if (unavailable()) {
       const why = 'the queue refuses and there is no room for more publishers';
@@ -132,7 +133,7 @@ export class Admission {
   }
 }
 
-/** A client without an id cannot have its session kept [MQTT-3.1.3-8]. */
+/** Without a client id no session can be kept, so `clean` must be true [MQTT-3.1.3-8]. */
 function clientIdAllowed({ clientId, clean }: ConnectPacket): boolean {
   return clientId === '' ? clean === true : clientId.length <= MOST_CLIENT_ID;
 }

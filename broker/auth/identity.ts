@@ -1,18 +1,18 @@
 import { hashSecret, sameText } from '../../core/secrets.ts';
 import type { Registry, Sensor } from '../../telemetry/registry.ts';
 
-/** Who a connection belongs to, as the registry said when it was let in. */
+/** The sensor or bridge that a connection belongs to, as it was in the registry when the client was let in. */
 export interface Identity {
   readonly sensor: string;
   readonly farm: string;
   readonly role: Sensor['role'];
-  /** Absent when it showed a certificate. */
+  /** Absent when the client showed a certificate. */
   readonly secretHash?: string | undefined;
 }
 
 /**
- * Who the credentials belong to, or undefined when they are wrong: username and password are the sensor's id and its secret,
- * or the username alone is the secret.
+ * The identity that the credentials belong to; undefined when they are wrong. Either username and password are the
+ * sensor's id and its secret, or the username alone is the secret.
  */
 export function identify(
   registry: Registry,
@@ -30,7 +30,8 @@ export function identify(
 }
 
 /**
- * Who a client is whose certificate names `name`: the sensor of that id, whatever its secret. A username must be absent or the same id.
+ * The identity of a client whose certificate has the common name `name`: the sensor with that id. Its secret is not
+ * asked for. The username must be absent, empty or the same id.
  */
 export function identifyCertified(
   registry: Registry,
@@ -42,7 +43,7 @@ export function identifyCertified(
   return { sensor: sensor.id, farm: sensor.farm, role: sensor.role };
 }
 
-/** Whether the registry still says what it said when the identity was let in. */
+/** Whether the sensor's secret, farm and role in the registry are still those of the identity. */
 export function stillHolds(identity: Identity, registry: Registry): boolean {
   const sensor = registry.sensors.get(identity.sensor);
   return (

@@ -1,6 +1,6 @@
 const MINUTE_MS = 60_000;
 
-/** Counts something for each sensor within the current minute. As large as there are sensors that did it in one. */
+/** Counts something for each sensor within the current minute. Holds one number for each sensor counted in that minute. */
 export class MinuteCount {
   private counts = new Map<string, number>();
   private minute = 0;

@@ -1,7 +1,7 @@
 import type { Identity } from './identity.ts';
 import { MinuteCount } from './minute-count.ts';
 
-/** Counts each sensor's refused publishes of the current minute. One that goes on and on is closed, and again when it comes back. */
+/** Counts each sensor's refused publishes of a minute. A sensor above the limit is disconnected each time it adds one. */
 export class Offenders {
   private readonly most: number;
   private readonly counts = new MinuteCount();
@@ -10,7 +10,7 @@ export class Offenders {
     this.most = mostAMinute;
   }
 
-  /** Counts one more; true when it was one too many. */
+  /** Counts one more refused publish; true when the sensor is above the limit. */
   isOffence(who: Pick<Identity, 'farm' | 'sensor'>): boolean {
     return this.counts.add(who) > this.most;
   }

@@ -11,15 +11,15 @@ import type { OnRefused } from '../ingest/publishing.ts';
 import { MinuteCount } from './minute-count.ts';
 import type { RefusedReason } from './rights.ts';
 
-/** A client that publishes to foreign topics without end must not push other dead letters out of their log. */
+/** Of one sensor: a client that keeps publishing to wrong topics must not push other dead letters out of the log. */
 const MOST_A_MINUTE = 60;
-/** Of one sensor, so that it leaves room for what others are refused. */
+/** The quota of one sensor. It is smaller than that of all sensors, so that there is room for the others. */
 const SENSORS: DeadQuota = { bytes: 1024 ** 2, bytesADay: 1024 ** 2 };
-/** Of all sensors together: a year of it is a quarter of what the log keeps, so that it pushes nothing else out. */
+/** The quota of all sensors together: a year of it is a quarter of what the log keeps, so it pushes nothing else out. */
 const EVERYBODYS: DeadQuota = { bytes: 3 * 1024 ** 2, bytesADay: 3 * 1024 ** 2 };
-/** PUBACK waits for the dead letter no longer. */
+/** A PUBACK waits at most this long for its dead letter. */
 const MOST_WAIT_MS = 2_000;
-/** Most appends under way. */
+/** Most appends under way. Above it a refused publish is only counted. */
 const MOST_UNDER_WAY = 256;
 
 const EXPLANATIONS: Readonly<Record<RefusedReason, string>> = {
@@ -29,9 +29,9 @@ const EXPLANATIONS: Readonly<Record<RefusedReason, string>> = {
 };
 
 /**
- * Keeps refused publishes as dead letters, so that a wrong topic can be seen and put right: up to 60 a minute of one sensor, and within
- * quotas that are apart from those of messages that were promised to be kept. What is over that, or comes while the log is away, is
- * counted only.
+ * Keeps refused publishes as dead letters, so that people can see and correct a wrong topic: up to 60 a minute of one
+ * sensor, within quotas of their own. Dead letters that Loam promised to keep have other quotas. Refused publishes
+ * above these limits, or while the log is away, are only counted.
  */
 export class RefusedPublishes {
   private readonly letters: DeadLetters;
@@ -52,7 +52,7 @@ export class RefusedPublishes {
     this.log = log;
   }
 
-  /** Counts what other brokers keep against the same quotas. Nobody waits for that. */
+  /** Begins to count what other brokers keep against the same quotas. Does not wait until the log is read. */
   start(): void {
     void this.letters.start();
   }
@@ -61,7 +61,7 @@ export class RefusedPublishes {
     return this.letters.stop();
   }
 
-  /** Resolves when the dead letter is kept, or counted as not kept. Never rejects. */
+  /** Resolves when the dead letter is kept, or is counted as not kept, after 2 s at most. Never rejects. */
   readonly keep: OnRefused = async (publish, reason) => {
     const letter: DeadLetter = { publish, reason, explanation: EXPLANATIONS[reason], at: Date.now() };
     if (this.counts.add(publish) > MOST_A_MINUTE || this.underWay >= MOST_UNDER_WAY) {

@@ -8,7 +8,7 @@ import {
 } from '../../telemetry/topic.ts';
 import type { Identity } from './identity.ts';
 
-/** Why a publish was refused: a stable word for counting and for dead letters. */
+/** Why a publish was refused. Counters and dead letters use these words, so they must not change. */
 export type RefusedReason = 'not_authorised' | 'too_many_sensors' | 'too_large';
 
 /** Where a permitted publish belongs, or why it is refused. */
@@ -20,8 +20,9 @@ const NOT_AUTHORISED: PublishVerdict = { may: false, reason: 'not_authorised' };
 const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors' };
 
 /**
- * What an identity may do: a sensor publishes its own telemetry, on Loam's topic or one of those of other systems, and subscribes to its
- * own commands; a bridge does so for every sensor of its farm, and for sensors nobody registered, up to a limit a farm.
+ * What an identity may do. A sensor publishes its own telemetry, on Loam's topic or on a topic of another system, and
+ * subscribes to its own commands. A bridge does so for every sensor of its farm, and for unregistered sensors, up to a
+ * limit for each farm.
  */
 export class Rights {
   private readonly registry: RegistryView;
@@ -39,13 +40,13 @@ export class Rights {
     const { farm, sensor } = place;
     if (identity.role === 'sensor' && sensor !== identity.sensor) return NOT_AUTHORISED;
     const known = this.registry.current().sensors.get(sensor);
-    // An id belongs to one farm alone, so a bridge elsewhere cannot use it even under its own farm's topic.
+    // A sensor id belongs to one farm, so a bridge of another farm cannot use it, not even under its own farm's topic.
     if (known && known.farm !== farm) return NOT_AUTHORISED;
     if (!known && !this.admitUnregistered(farm, sensor)) return TOO_MANY_SENSORS;
     return { may: true, farm, field: known?.field ?? UNASSIGNED, sensor };
   }
 
-  /** Also asked before anything is forwarded: aedes keeps denied subscriptions of persistent sessions. */
+  /** Asked for a subscription, and again before a command is sent: the rights may have changed since. */
   subscribe(identity: Identity, topic: string): boolean {
     if (identity.role === 'sensor') return topic === commandsTopic(identity.farm, identity.sensor);
     const prefix = `farms/${identity.farm}/sensors/`;
@@ -67,7 +68,7 @@ export class Rights {
     }
   }
 
-  /** Whose readings a topic takes: a part that it does not name is the client's own. */
+  /** The farm and sensor that a topic belongs to. A part that the topic does not name is the client's own. */
   private placeOf(identity: Identity, topic: string): TelemetryTopic | undefined {
     const { farm, sensor } = identity;
     if (topic === telemetryTopic(farm, sensor)) return identity;

@@ -2,31 +2,31 @@ import type { Commands } from '../../backbone/commands/commands.ts';
 import type { Claim } from '../../telemetry/command.ts';
 import type { Subscriber } from '../sessions/subscribers.ts';
 
-/** How long a claim keeps other brokers from sending. One of a broker that died is in nobody's way for longer. */
+/** How long a claim keeps other brokers from sending. The claim of a broker that died blocks them no longer than this. */
 const LEASE_MS = 30_000;
-/** The broker that holds a claim makes it anew when this much of it is over. */
+/** A broker renews its claim when the claim is this old. */
 const RENEW_MS = 10_000;
-/** A claim that was asked for and not read yet is not asked for again for so long. */
+/** A claim that was written to the log, and not read from it yet, is not written again for so long. */
 const SETTLE_MS = 5_000;
-/** Sensors whose claims are remembered. Without its claim a command may go to two sessions, which its id makes harmless. */
+/** Sensors whose claims are remembered. Without a claim a command may go to two sessions; its id makes that harmless. */
 const MOST_CLAIMS = 100_000;
 
 interface HeldClaim {
   readonly claim: Claim;
-  /** When it was read, or asked for; monotonic ms. */
+  /** When the claim was read from the log, or written to it; monotonic ms. */
   readonly at: number;
 }
 
 /**
- * Decides between brokers which session of a sensor gets its commands: before one sends, it says so in the log that all follow. Of several
- * sessions the sensor's own has them before a bridge's, and the newest before older ones.
+ * Decides between brokers which session gets a sensor's commands. Before a broker sends, it writes a claim to the log
+ * that all brokers follow. The sensor's own session comes before a bridge's, and a newer session before an older one.
  */
 export class Claims {
   private readonly commands: Commands;
   private readonly broker: string;
   private readonly alone: boolean;
   private readonly held = new Map<string, HeldClaim>();
-  /** Claims that were asked for and not read yet. */
+  /** Claims that were written to the log and not read from it yet. */
   private readonly asked = new Map<string, HeldClaim>();
 
   constructor(commands: Commands, broker: string, alone: boolean) {
@@ -35,8 +35,8 @@ export class Claims {
     this.alone = alone;
   }
 
-  /** Whether `to` has a sensor's commands for itself. If it is not decided yet it is claimed, and `heard` will tell. */
-  ours(farm: string, sensor: string, to: Subscriber, own: boolean): boolean {
+  /** Whether session `to` holds the claim on a sensor's commands. If not decided yet, claims it; `heard` reads the result. */
+  holdsClaim(farm: string, sensor: string, to: Subscriber, own: boolean): boolean {
     if (this.alone) return true;
     const claim = { farm, sensor, session: `${this.broker}/${to.connection}`, since: to.since, own };
     const key = keyOf(claim);
@@ -50,14 +50,14 @@ export class Claims {
     if (asked?.claim.session === claim.session && now - asked.at < SETTLE_MS) return mine;
     const asking = { claim, at: now };
     this.asked.set(key, asking);
-    // Rejected while the log is away: it is asked for again when its sensor is tried again.
+    // Rejected while the log is away: the claim is written again when its sensor is tried again.
     this.commands.claim(claim).catch(() => {
       if (this.asked.get(key) === asking) this.asked.delete(key);
     });
     return mine;
   }
 
-  /** Reads a claim from the log. Answers whether it is one of this broker's. */
+  /** Takes note of a claim that was read from the log. Returns whether this broker wrote it. */
   heard(claim: Claim): boolean {
     if (this.alone) return false;
     const key = keyOf(claim);
@@ -75,7 +75,7 @@ export class Claims {
     return true;
   }
 
-  /** Forgets claims that are over. */
+  /** Forgets claims that are too old. */
   sweep(): void {
     const now = performance.now();
     for (const [key, { at }] of this.held) if (now - at > LEASE_MS) this.held.delete(key);
@@ -83,7 +83,7 @@ export class Claims {
   }
 }
 
-/** Whether `a` has the commands rather than `b`. */
+/** Whether claim `a` goes before claim `b`. */
 function isBefore(a: Claim, b: Claim): boolean {
   if (a.own !== b.own) return a.own;
   return a.since !== b.since ? a.since > b.since : a.session > b.session;

@@ -12,7 +12,7 @@ import type { Subscriber, Subscribers } from '../sessions/subscribers.ts';
 import { Claims } from './claims.ts';
 
 const SWEEP_MS = 1_000;
-/** Sensors that are tried again for one command that was settled: enough to keep a session busy. */
+/** Most waiting sensors that are tried again when one command was settled: enough to keep a session busy. */
 const MOST_TRIED = 16;
 
 export interface DownlinkOptions {
@@ -20,23 +20,24 @@ export interface DownlinkOptions {
   readonly subscribers: Subscribers;
   readonly registry: RegistryView;
   readonly log: Logger;
-  /** Whether no other broker follows the same log: then nobody has to be asked whose session is the newest. */
+  /** Whether no other broker follows the same log: then no claims are needed. */
   readonly alone: boolean;
 }
 
 /** A command that was handed to a session. */
 interface Way {
   readonly to: Subscriber;
-  /** It went out at QoS 0: it comes again only on another connection. */
+  /** The command was sent at QoS 0: it is sent again only on another connection. */
   unconfirmed: boolean;
 }
 
 /**
- * Brings commands to the sensors that are connected to this broker.
+ * Sends commands to the sensors that are connected to this broker.
  *
- * Commands of a sensor go, in order, to its own newest session, or to that of a bridge which brings it. `deliver` does that, and is called
- * whenever it could get further: a command was queued, a session subscribed, a PUBACK came, a session had no room and a second passed.
- * What a sensor acknowledged is written to the log; until that is done the command is kept from being sent again.
+ * The commands of a sensor go, in order, to its own newest session, or to that of a bridge that publishes for it.
+ * `deliver` sends them. It is called whenever more may be possible: a command was queued, a session subscribed, a
+ * PUBACK came, or a second has passed for a session without room. Acknowledgements are written to the log; until an
+ * acknowledgement is in the log, its command is not sent again.
  */
 export class Downlink implements Part {
   readonly name = 'downlink';
@@ -57,7 +58,7 @@ export class Downlink implements Part {
     this.claims = new Claims(options.commands, randomUUID(), options.alone);
   }
 
-  /** How many commands were acknowledged by their sensors and wait for the log. */
+  /** How many commands were acknowledged by their sensors, but are not in the log as delivered yet. */
   get unrecorded(): number {
     return this.records.size;
   }
@@ -69,7 +70,7 @@ export class Downlink implements Part {
       commands.watch({
         entry: (entry) => this.heard(entry),
         expired: ({ id }) => this.withdraw(id),
-        anew: () => this.deliverAll(),
+        reset: () => this.deliverAll(),
       }),
       subscribers.watch((farm, sensor) => {
         for (const each of sensor === '+' ? commands.sensorsWaiting(farm) : [sensor]) this.deliver(farm, each);
@@ -78,13 +79,13 @@ export class Downlink implements Part {
     ];
   }
 
-  /** Sends nothing more, and resolves when what was acknowledged is in the log. */
+  /** Sends nothing more. Resolves when all acknowledgements are in the log; rejects when they are not by `deadlineMs`. */
   async stop(deadlineMs: number): Promise<void> {
     for (const end of this.endings.splice(0)) end();
     try {
       await withDeadline(Promise.all(this.records), deadlineMs, 'acknowledged commands wait for the log');
     } finally {
-      // Not in the log, they are sent again by whoever starts next: under their ids their sensors know them.
+      // Commands without their acknowledgement in the log are sent again by the next broker. Sensors know them by their ids.
       this.stopping.abort();
     }
   }
@@ -97,7 +98,7 @@ export class Downlink implements Part {
     this.withdraw(entry.id);
   }
 
-  /** Hands a sensor's waiting commands to the session that is to have them, as far as there is one and it has room. */
+  /** Hands a sensor's waiting commands to the session that may have them, as many as it has room for. */
   private deliver(farm: string, sensor: string): void {
     const key = `${farm}/${sensor}`;
     this.tryAgain.delete(key);
@@ -105,7 +106,7 @@ export class Downlink implements Part {
     const to = waiting.length > 0 ? this.receiver(farm, sensor) : undefined;
     if (!to) return;
     const own = to.identity.sensor === sensor;
-    const mine = this.claims.ours(farm, sensor, to, own) && waiting.every((command) => this.hand(command, to));
+    const mine = this.claims.holdsClaim(farm, sensor, to, own) && waiting.every((command) => this.hand(command, to));
     if (!mine) this.tryAgain.set(key, [farm, sensor]);
   }
 
@@ -114,11 +115,12 @@ export class Downlink implements Part {
     const hasSecret = known?.farm === farm && known.secret !== undefined;
     const hearing = this.options.subscribers.hearing(farm, sensor);
     const own = hearing.find(({ identity }) => identity.sensor === sensor);
-    // A sensor with a secret may connect by itself; its commands go to a bridge only if that does bring it.
+    // A sensor with a secret may connect by itself. Only a bridge that published for it or subscribed to it by name gets
+    // its commands.
     return own ?? hearing.find((bridge) => !hasSecret || bridge.brings(sensor));
   }
 
-  /** False when the session has no room now. */
+  /** Sends one command to a session, unless that session has it. False when the session has no room now. */
   private hand(command: Command, to: Subscriber): boolean {
     const { id, farm, sensor } = command;
     const way = this.ways.get(id);
@@ -144,7 +146,7 @@ export class Downlink implements Part {
     this.trySome();
   }
 
-  /** Writes down that a sensor has its command, however long that takes. */
+  /** Writes to the log that a sensor has its command. Tries again until the log takes it or the downlink stops. */
   private record(command: Command): void {
     if (this.acknowledged.has(command.id)) return;
     this.acknowledged.add(command.id);
@@ -182,7 +184,7 @@ export class Downlink implements Part {
     for (const [farm, sensor] of [...this.tryAgain.values()]) this.deliver(farm, sensor);
   }
 
-  /** Some room has come: goes on with some of those that wait for it. */
+  /** A session may have room again: tries some of the sensors that wait for room. */
   private trySome(): void {
     if (this.trying || this.tryAgain.size === 0) return;
     this.trying = true;
@@ -193,7 +195,7 @@ export class Downlink implements Part {
   }
 }
 
-/** Whether the command need not be handed to `to`: that session has it. */
+/** Whether the command was sent to `to` already and need not be sent again. */
 function isOn({ to: before, unconfirmed }: Way, to: Subscriber): boolean {
   return unconfirmed ? before.connection === to.connection : before.session === to.session;
 }

@@ -2,16 +2,17 @@ import type { BrokerLimits } from '../limits.ts';
 
 type IntakeLimits = Pick<BrokerLimits, 'publishes' | 'publishBytes' | 'waitingBytes'>;
 
-/** So much may wait of every client, however much waits of the others: nobody is closed for their sake. */
+/** Each client may have so many bytes waiting, however many the others have: it is not closed because of them alone. */
 const FREE_BYTES = 4 * 1024;
 
 /**
- * The room that all clients share: publishes on their way from a socket to the queue's confirm, and bytes waiting in front of it.
- * Who finds no room registers and is called in the order of registration when there is some again.
+ * The room that all clients share: publishes on their way from a socket to the queue's confirm, and bytes that wait for
+ * that room. A client that finds no room registers a callback. When there is room, callbacks are called in the order of
+ * registration.
  */
 export class MemoryBudget {
   private readonly limits: IntakeLimits;
-  private readonly inLine = new Set<() => void>();
+  private readonly waiters = new Set<() => void>();
   private publishes = 0;
   private bytes = 0;
   private waiting = 0;
@@ -21,7 +22,7 @@ export class MemoryBudget {
     this.limits = limits;
   }
 
-  /** What is in it now: publishes without their confirm, their bytes, and bytes that wait in front. */
+  /** What is held now: publishes that are not confirmed, their bytes, and bytes that wait for room. */
   get held(): { readonly publishes: number; readonly publishBytes: number; readonly waitingBytes: number } {
     return { publishes: this.publishes, publishBytes: this.bytes, waitingBytes: this.waiting };
   }
@@ -30,7 +31,7 @@ export class MemoryBudget {
     return this.publishes >= this.limits.publishes || this.bytes >= this.limits.publishBytes;
   }
 
-  /** Takes room for one publish of `bytes`; false when there is none. A bound is overstepped by one publish at most. */
+  /** Takes room for one publish of `bytes`; false when there is none. A limit is exceeded by one publish at most. */
   take(bytes: number): boolean {
     if (this.full) return false;
     this.publishes += 1;
@@ -41,13 +42,13 @@ export class MemoryBudget {
   give(bytes: number): void {
     this.publishes -= 1;
     this.bytes -= bytes;
-    if (this.inLine.size > 0 && !this.calling) {
+    if (this.waiters.size > 0 && !this.calling) {
       this.calling = true;
       setImmediate(() => this.callNext());
     }
   }
 
-  /** Counts bytes that wait for room; false when there are too many and it is not a small client, with `ofClient` waiting, that brings them. */
+  /** Counts bytes that wait for room. False when too many wait, and too many of this client (`ofClient`) are among them. */
   addWaiting(bytes: number, ofClient: number): boolean {
     this.waiting += bytes;
     return this.waiting <= this.limits.waitingBytes || ofClient <= FREE_BYTES;
@@ -58,19 +59,19 @@ export class MemoryBudget {
   }
 
   whenRoom(go: () => void): void {
-    this.inLine.add(go);
+    this.waiters.add(go);
   }
 
-  leaveLine(go: () => void): void {
-    this.inLine.delete(go);
+  cancelWait(go: () => void): void {
+    this.waiters.delete(go);
   }
 
   private callNext(): void {
     this.calling = false;
-    // Those who find no room again register again, at the end: the copy keeps this from going round for ever.
-    for (const go of [...this.inLine]) {
+    // A callback that finds no room registers again, at the end. Iterating over a copy keeps this loop from never ending.
+    for (const go of [...this.waiters]) {
       if (this.full) return;
-      this.inLine.delete(go);
+      this.waiters.delete(go);
       go();
     }
   }

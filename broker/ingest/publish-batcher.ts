@@ -8,15 +8,15 @@ import { batchId, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 
-/** Who a publish is kept for. While `waits` is true it is tried again until the queue has it; without it a refusal drops it. */
+/** The publisher of a publish. While `waits` is true, the publish is tried again and again; otherwise a refusal drops it. */
 export interface Owner {
   readonly waits: boolean;
 }
 
-/** For QoS 0 and wills: nobody waits for an acknowledgement. */
+/** The owner of publishes with QoS 0 and of wills: no client waits for their acknowledgement. */
 export const BEST_EFFORT: Owner = { waits: false };
 
-/** `kept`: the queue confirmed the batch that holds it. `dropped`: it was given up, and nobody may be told "received". */
+/** `kept`: the queue confirmed the publish, in its batch. `dropped`: it was given up and must not be acknowledged. */
 export type Fate = 'kept' | 'dropped';
 
 interface Item {
@@ -32,29 +32,30 @@ interface OpenBatch {
   bytes: number;
 }
 
-type DoorLimits = Pick<BrokerLimits, 'batchPublishes' | 'batchBytes' | 'batchMs' | 'batches'>;
+type BatchLimits = Pick<BrokerLimits, 'batchPublishes' | 'batchBytes' | 'batchMs' | 'batches'>;
 
 const OVERHEAD_BYTES = 64;
 const FIRST_RETRY_MS = 50;
-/** With the first pause still well below half the shortest keepalive (0.5 s): nobody is closed who would have been acknowledged. */
+/** A pause is at most this plus the first one: below half the shortest keepalive (0.5 s), so that it closes no client. */
 const MOST_RETRY_MS = 250;
-/** The queue counts as back when it has refused nothing for so long: at its limit it takes and refuses by turns. */
+/** The queue counts as back after so long without a refusal: a queue at its limit takes and refuses by turns. */
 const CALM_MS = 1_000;
 
 /**
- * Gathers publishes into batches and hands them to the queue, many batches at once.
+ * Gathers publishes into batches and publishes them to the queue, many batches at once.
  *
- * The batcher is open or shut. Open: a batch leaves when it is full or old enough, unless `batches` are on their way already; then it grows
- * until one of them is confirmed. A batch that the queue refuses shuts the batcher: the batch is put back where it was, what nobody waits for
- * is dropped from it, and batches are tried one at a time, the oldest first, with growing pauses. When no batch waits, an empty one is tried:
- * a farm that sends nothing that waits must not keep the batcher shut. The first confirm opens the batcher again.
- * A batch keeps its id however often it is tried, and only ever loses publishes, so a second copy is known by its id.
+ * The batcher is open or shut. While it is open, a batch is sent when it is full or old enough. When `batches` are on
+ * their way already, the batch waits until one of them is confirmed, and fills up meanwhile. A refused batch shuts the
+ * batcher. The refused batch goes back to its place, without the publishes that no client waits for. While the batcher
+ * is shut, batches are tried one at a time, the oldest first, with growing pauses. When none is left, an empty batch is
+ * tried: QoS 0 publishes are dropped while shut, so they could not open it. The first confirm opens the batcher.
+ * A batch keeps its id in all attempts, and only ever loses publishes. So a second copy is recognised by its id.
  *
- * It has no bound of its own: the budget bounds what comes to it.
+ * The batcher has no limit of its own for publishes: its callers limit what they bring.
  */
 export class PublishBatcher {
   private readonly queue: Queue;
-  private readonly limits: DoorLimits;
+  private readonly limits: BatchLimits;
   private readonly counters: BrokerCounters;
   private readonly log: Logger;
   private readonly taken: FarmCounter;
@@ -66,7 +67,7 @@ export class PublishBatcher {
   private fillTimer: NodeJS.Timeout | undefined;
   private retryTimer: NodeJS.Timeout | undefined;
   private calmTimer: NodeJS.Timeout | undefined;
-  private onTheirWay = 0;
+  private inFlight = 0;
   private order = 0;
   private failures = 0;
   private probing = false;
@@ -76,8 +77,8 @@ export class PublishBatcher {
   private closed = false;
   private wake: () => void = () => {};
 
-  /** Without `metrics` nobody sees what it counts by farm. */
-  constructor(queue: Queue, limits: DoorLimits, counters: BrokerCounters, log: Logger, metrics = new Metrics()) {
+  /** Without `metrics` its counts by farm are not visible anywhere. */
+  constructor(queue: Queue, limits: BatchLimits, counters: BrokerCounters, log: Logger, metrics = new Metrics()) {
     this.taken = new FarmCounter(
       metrics,
       'loam_publishes_accepted_total',
@@ -103,27 +104,27 @@ export class PublishBatcher {
     return healthOf('queue', this.queue.state);
   }
 
-  /** Resolves when the batch that holds the publish was confirmed, or when it was given up. Never rejects. */
+  /** Resolves when the batch with the publish was confirmed, or the publish was given up. Never rejects. */
   add(publish: Publish, owner: Owner): Promise<Fate> {
     return new Promise((settle) => this.offer(publish, owner, settle));
   }
 
-  /** The same for many: `settle` is called instead, once, and must not throw. */
+  /** The same without a promise, for many publishes: calls `settle` once, which must not throw. */
   offer(publish: Publish, owner: Owner, settle: (fate: Fate) => void): void {
     const item = { publish, owner, settle };
     if (this.closed || (this.shut && !owner.waits)) this.drop(item);
     else this.put(item);
   }
 
-  /** While shut: lets go of what nobody waits for any more. */
+  /** While shut: drops the publishes that no client waits for any more. */
   prune(): void {
     if (!this.shut) return;
-    for (const batch of this.ready) this.keepWanted(batch);
-    if (this.filling) this.keepWanted(this.filling);
+    for (const batch of this.ready) this.dropUnwaited(batch);
+    if (this.filling) this.dropUnwaited(this.filling);
     this.ready = this.ready.filter((batch) => batch.items.length > 0);
   }
 
-  /** Resolves when nothing is left to confirm, or after `ms`. */
+  /** Sends what is waiting. Resolves when everything is confirmed, or after `ms`. */
   async drain(ms: number): Promise<void> {
     this.due = true;
     this.pump();
@@ -139,7 +140,7 @@ export class PublishBatcher {
     }
   }
 
-  /** Gives up everything that is not confirmed. */
+  /** Gives up everything that waits to be sent, and later also what the queue refuses. */
   close(): void {
     this.closed = true;
     this.unwatch();
@@ -151,7 +152,7 @@ export class PublishBatcher {
   }
 
   private get idle(): boolean {
-    return this.onTheirWay === 0 && this.ready.length === 0 && this.filling === undefined;
+    return this.inFlight === 0 && this.ready.length === 0 && this.filling === undefined;
   }
 
   private put(item: Item): void {
@@ -189,15 +190,15 @@ export class PublishBatcher {
       if (this.ready.length === 0 && this.due) this.seal();
       const batch = this.ready.shift();
       if (!batch) break;
-      this.onTheirWay += 1;
+      this.inFlight += 1;
       void this.send(batch);
     }
     if (this.idle) this.wake();
   }
 
   private maySend(): boolean {
-    if (this.shut) return this.onTheirWay === 0 && this.retryTimer === undefined;
-    return this.onTheirWay < this.limits.batches;
+    if (this.shut) return this.inFlight === 0 && this.retryTimer === undefined;
+    return this.inFlight < this.limits.batches;
   }
 
   private async send(batch: OpenBatch): Promise<void> {
@@ -207,7 +208,7 @@ export class PublishBatcher {
     } catch (error) {
       this.refused(batch, error);
     }
-    this.onTheirWay -= 1;
+    this.inFlight -= 1;
     this.pump();
   }
 
@@ -218,12 +219,12 @@ export class PublishBatcher {
     this.counters.published += batch.items.length;
     this.queued.add(publishesOf(batch));
     for (const item of batch.items) item.settle('kept');
-    if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.sayBack(), CALM_MS);
+    if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.logQueueBack(), CALM_MS);
   }
 
   private refused(batch: OpenBatch, error: unknown): void {
     this.counters.queueFailures += 1;
-    this.keepWanted(batch);
+    this.dropUnwaited(batch);
     if (this.closed) {
       for (const item of batch.items) this.drop(item);
       return;
@@ -233,8 +234,8 @@ export class PublishBatcher {
       this.ready.splice(place < 0 ? this.ready.length : place, 0, batch);
     }
     this.why = explain(error);
-    this.sayAway(error);
-    // Of several batches refused together only the first makes the pause longer.
+    this.logQueueAway(error);
+    // When several batches are refused together, only the first makes the next pause longer.
     if (this.retryTimer !== undefined) return;
     const pauseMs = FIRST_RETRY_MS + backoff(this.failures, FIRST_RETRY_MS, MOST_RETRY_MS);
     this.failures += 1;
@@ -248,7 +249,7 @@ export class PublishBatcher {
     if (this.shut && this.idle) void this.probe();
   }
 
-  /** Asks the queue whether it takes messages again, with one that holds nothing. Nobody waits for it, so `drain` does not either. */
+  /** Tries an empty batch, to learn whether the queue takes messages again. No client waits for it, so `drain` does not. */
   private async probe(): Promise<void> {
     if (this.closed || this.probing) return;
     this.probing = true;
@@ -263,7 +264,7 @@ export class PublishBatcher {
     this.pump();
   }
 
-  private keepWanted(batch: OpenBatch): void {
+  private dropUnwaited(batch: OpenBatch): void {
     const wanted = batch.items.filter((item) => item.owner.waits);
     if (wanted.length === batch.items.length) return;
     for (const item of batch.items) if (!item.owner.waits) this.drop(item);
@@ -276,7 +277,7 @@ export class PublishBatcher {
     item.settle('dropped');
   }
 
-  private sayAway(error: unknown): void {
+  private logQueueAway(error: unknown): void {
     clearTimeout(this.calmTimer);
     this.calmTimer = undefined;
     if (this.awaySince !== undefined) return;
@@ -285,7 +286,7 @@ export class PublishBatcher {
     this.log.warn({ event: 'queue_away', code }, `the queue takes nothing, publishers are held: ${this.why}`);
   }
 
-  private sayBack(): void {
+  private logQueueBack(): void {
     this.calmTimer = undefined;
     const awayMs = Math.round(performance.now() - (this.awaySince ?? performance.now()));
     this.awaySince = undefined;

@@ -14,7 +14,7 @@ import type { MemoryBudget } from './memory-budget.ts';
 import { BEST_EFFORT, type Fate, type PublishBatcher } from './publish-batcher.ts';
 import { Receipts } from './receipts.ts';
 
-/** Told of every publish that is dropped for want of a right. Its PUBACK leaves when it resolves. Must not throw or reject. */
+/** Called with every publish that is refused. Its PUBACK is sent when the promise resolves. Must not throw or reject. */
 export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;
 
 export interface PublishingParts {
@@ -22,29 +22,29 @@ export interface PublishingParts {
   readonly rights: Rights;
   readonly batcher: PublishBatcher;
   readonly budget: MemoryBudget;
-  /** Absent: its own, with the usual limits. */
+  /** Absent: one of its own, with the default limits. */
   readonly receipts?: Receipts;
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
   readonly offenders: Offenders;
-  /** Told of each publish of a bridge that is taken. */
+  /** Called for each publish of a bridge that the bridge has a right to. */
   readonly onBrought: (bridge: SessionState, farm: string, sensor: string) => void;
   /** Most QoS 2 publishes of a session without their PUBREL. */
   readonly mostQos2: number;
 }
 
-/** Where every publish goes inside the MQTT library once it was taken: a topic that nobody may subscribe to. */
-const NOWHERE = 'taken';
+/** The topic of every publish inside the MQTT library, once Loam has taken it. No client may subscribe to it. */
+const INTERNAL_TOPIC = 'taken';
 const NOTHING = Buffer.alloc(0);
-/** Longer texts are no topic of ours; a dead letter keeps their beginning. */
+/** Longer topics are never valid in Loam; a dead letter keeps this much of them. */
 const MOST_TOPIC = 1024;
 const CONTROL = /\p{Cc}/u;
 
 type Callback = (error?: Error | null) => void;
 
 /**
- * Takes publishes. PUBACK and PUBREC leave after the queue's confirm, in the order of the publishes, and never for one that the queue does
- * not have. A publish that its client has no right to is acknowledged and dropped.
+ * Takes publishes. PUBACK and PUBREC are sent in the order of the publishes, and only after the queue's confirm. A
+ * publish that its client has no right to is acknowledged and dropped.
  */
 export class Publishing {
   private readonly parts: PublishingParts;
@@ -63,7 +63,7 @@ export class Publishing {
     this.keep(session, publish, room, finish, (error) => framedSocket.destroy(error));
   };
 
-  /** What the library asks for a publish with QoS 2, and for a will. Before it calls back no PUBREC leaves. */
+  /** The library's hook for publishes with QoS 2 and for wills. A PUBREC is sent only after its callback. */
   readonly authorizePublish = (client: Client | null, packet: PublishPacket, callback: Callback): void => {
     const { counters, budget, mostQos2 } = this.parts;
     const { topic, qos, messageId = 0 } = packet;
@@ -74,7 +74,7 @@ export class Publishing {
       callback(new Error('nobody publishes this'));
       return;
     }
-    // A will: its packet is no PUBLISH of the client's, and it comes after the client has gone.
+    // A will comes after the connection has ended. It has no room in the budget and gets no acknowledgement.
     if (client.closed) {
       this.offer(session, topic, payload, true, () => {});
       callback();
@@ -90,7 +90,7 @@ export class Publishing {
     }
     const finish = session.begin(() => callback());
     if (state.hasTaken(messageId)) {
-      // Sent again although it was taken: only its PUBREC is missing [MQTT-4.3.3-2].
+      // The client sent again what the queue has already: only the PUBREC is missing [MQTT-4.3.3-2].
       budget.give(room);
       finish();
       return;
@@ -100,7 +100,10 @@ export class Publishing {
     this.keep(session, { topic, payload, qos, messageId }, room, finish, callback, settled);
   };
 
-  /** Calls `finish` when the queue has the publish, or nobody is to have it; `fail` when the client is to be closed; neither when it was given up. */
+  /**
+   * Calls `finish` when the publish may be acknowledged: the queue has it, or it was refused. Calls `fail` when the
+   * client must be closed. Calls neither when the publish was given up; with QoS 0 it calls `finish` even then.
+   */
   private keep(
     session: Session,
     { topic, payload, qos }: IncomingPublish,
@@ -121,7 +124,7 @@ export class Publishing {
         return;
       }
       settled(fate !== 'dropped');
-      // Given up although somebody waited: the client is being closed, and is not told "received".
+      // Given up although its client waited for it: the client is being closed, and must get no acknowledgement.
       if (fate !== 'dropped' || qos === 0) finish();
     });
   }
@@ -144,7 +147,7 @@ export class Publishing {
           batcher.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
           return;
         }
-        // It was held, and its client has gone meanwhile and will send it again.
+        // The publish was held, and its client has disconnected meanwhile. The client will send it again.
         counters.givenUp += 1;
         settle('dropped');
       });
@@ -162,18 +165,18 @@ export class Publishing {
     if (reason === 'too_many_sensors') counters.tooManySensors += 1;
     else counters.notAuthorised += 1;
     await onRefused(publish, reason);
-    // A bridge passes on what its devices say: it is not closed for one of them.
+    // A bridge passes on what its devices publish: it is not closed because of one of them.
     const blamed = role === 'sensor' && reason === 'not_authorised';
     return blamed && offenders.isOffence(publish) ? 'offence' : 'refused';
   }
 }
 
 /**
- * Makes the library route nothing: not to subscribers of commands, not to its own `$SYS/` topics (which would disconnect others),
- * and not into its unbounded memory of retained messages.
+ * Keeps the library from routing the publish: to subscribers of commands, to its own `$SYS/` topics (which would
+ * disconnect others), or into its memory of retained messages, which has no limit.
  */
 function divert(packet: PublishPacket): void {
-  packet.topic = NOWHERE;
+  packet.topic = INTERNAL_TOPIC;
   packet.payload = NOTHING;
   packet.retain = false;
 }

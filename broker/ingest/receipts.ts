@@ -7,9 +7,9 @@ export type ReceiptLimits = Pick<BrokerLimits, 'receiptSensors' | 'aheadMs'>;
 export interface ReceiptsOptions {
   readonly limits: ReceiptLimits;
   readonly log: Logger;
-  /** Where it counts what happens at its bounds. Absent: nowhere. */
+  /** Where it counts what happens at its limits. Absent: nowhere. */
   readonly metrics?: Metrics | undefined;
-  /** The clocks, ms: the wall's, and the monotonic one. */
+  /** The wall clock and the monotonic clock, ms. */
   readonly clocks?: { readonly wall: () => number; readonly monotonic: () => number };
 }
 
@@ -19,36 +19,39 @@ interface SensorReceipt {
   sensor: string;
   /** The last receipt, Unix ms. */
   last: number;
-  /** When a clock that nobody sets will have come to it, monotonic ms; −∞: it has. */
+  /** Monotonic ms at which the wall clock reaches `last`, unless it is set; −∞ when it has reached it. */
   due: number;
 }
 
 const CLOCKS = { wall: () => Date.now(), monotonic: () => performance.now() };
-/** At the bound, so many sensors are looked at for one that can be forgotten; the next time, those behind them. */
+/** At the limit, at most so many sensors are checked to find one to forget. The next search goes on behind them. */
 const LOOKED_AT = 100;
 const SAY_AGAIN_MS = 60_000;
 
 /**
- * Gives every publish the time of its receipt, Unix ms: the time of a reading that has none of its own. No two publishes of a sensor get
- * the same one, or one reading would take the place of the other. So a publish gets the clock's time, or a millisecond more than the one before it.
+ * Gives every publish the time of its receipt, Unix ms. It is the time of a reading that has none of its own. No two
+ * publishes of a sensor get the same receipt, or one reading would overwrite the other. So a receipt is the clock's
+ * time, or the last receipt + 1 ms.
  *
- * A sensor that publishes faster than that runs ahead of the clock, up to `aheadMs`. At that bound its publishes are held, unacknowledged, as
- * by a rate: one goes on each millisecond.
+ * When a sensor publishes more than once a millisecond, its receipts run ahead of the clock, up to `aheadMs`. At that
+ * limit its publishes are held without acknowledgement, and one is let go each millisecond.
  *
- * A clock that is set back by up to `aheadMs` changes nothing: receipts go on rising. If it is set back further, they begin anew from the clock's
- * time, for dates that are hours wrong would be worse; a receipt given before may then be given again when the clock comes to it.
+ * When the clock is set back by up to `aheadMs`, receipts go on rising. When it is set back further, they begin anew
+ * from the clock's time, because dates that are hours wrong would be worse. Then a receipt that was given before may be
+ * given again.
  *
- * Remembered are `receiptSensors` sensors. One that the clock has passed can be forgotten at no loss, and makes place for another; while none
- * can be, further sensors share one row of receipts, which are distinct as well.
+ * Up to `receiptSensors` sensors are remembered. A sensor whose last receipt the clock has passed can be forgotten
+ * without harm, to make room for another. While none is found, further sensors share one sequence of receipts, which
+ * are distinct too.
  *
- * This is asked for every publish, so a sensor is found by two lookups of texts that exist already: joining them into one key, and keeping
- * the sensors in the order of their last use, took five times as long as the rest.
+ * This runs for every publish, so a sensor is found by two lookups of existing texts. Joining them into one key, and
+ * keeping the sensors in the order of their last use, took five times as long as all the rest.
  */
 export class Receipts {
   private readonly options: ReceiptsOptions;
   private readonly clocks: NonNullable<ReceiptsOptions['clocks']>;
   private readonly farms = new Map<string, Map<string, SensorReceipt>>();
-  /** All that are in `farms`, and the place of the next one to look at when one is to be forgotten. */
+  /** All sensors in `farms`. `hand` is the place where the next search for one to forget begins. */
   private readonly entries: SensorReceipt[] = [];
   private hand = 0;
   private readonly shared = newEntry('', '');
@@ -65,7 +68,7 @@ export class Receipts {
     );
   }
 
-  /** Calls `go` with the receipt of a sensor's publish: at once, or when the sensor is no longer too far ahead of the clock. */
+  /** Calls `go` with the receipt of a publish: at once, or when the sensor is at most `aheadMs` ahead of the clock. */
   give(farm: string, sensor: string, go: (received: number) => void): void {
     const now = this.clocks.wall();
     const entry = this.farms.get(farm)?.get(sensor) ?? this.remember(farm, sensor, now);
@@ -87,10 +90,10 @@ export class Receipts {
     setTimeout(() => go(received), heldMs);
   }
 
-  /** The clock has not come to the next receipt. */
+  /** For a last receipt that the clock has not passed: adds 1 ms, or begins anew when the clock was set back too far. */
   private moveOn(entry: SensorReceipt, now: number, monotonic: number): void {
     const { aheadMs } = this.options.limits;
-    // A sensor can be so far ahead because it publishes fast; if that is not it, the clock was set.
+    // Only fast publishing moves `due` ahead. If `due` is not far ahead but `last` is, the clock was set back.
     const isFast = entry.due - monotonic > aheadMs / 2;
     if (isFast || entry.last + 1 - now <= aheadMs) {
       this.counts.risen += 1;
@@ -108,7 +111,7 @@ export class Receipts {
       this.counts.shared += 1;
       return this.shared;
     }
-    // It may have had receipts of the shared row, or have been forgotten: its own go on behind them.
+    // The sensor may have shared receipts before, or may have been forgotten. Its own receipts begin behind those.
     const entry = { ...this.shared, farm, sensor };
     this.entries[place] = entry;
     const sensors = this.farms.get(farm) ?? new Map<string, SensorReceipt>();
@@ -116,7 +119,7 @@ export class Receipts {
     return entry;
   }
 
-  /** The place in `entries` that is free now. */
+  /** Forgets one sensor and returns its place in `entries`; undefined when none can be forgotten. */
   private forgetOne(now: number): number | undefined {
     for (let looked = 0; looked < Math.min(LOOKED_AT, this.entries.length); looked += 1) {
       const place = this.hand;
@@ -126,7 +129,7 @@ export class Receipts {
       const sensors = this.farms.get(entry.farm);
       sensors?.delete(entry.sensor);
       if (sensors?.size === 0) this.farms.delete(entry.farm);
-      // When the clock is set back a little and it comes again, its receipts still go on behind this one.
+      // If the clock is set back a little and this sensor publishes again, its receipts begin behind this last one.
       this.shared.last = Math.max(this.shared.last, entry.last);
       return place;
     }

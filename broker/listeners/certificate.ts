@@ -4,12 +4,12 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 
-/** Where the certificate is: PEM files. */
+/** The PEM files of the certificate. */
 export interface CertificateFiles {
-  /** The certificate, and those between it and its root. */
+  /** The certificate, and the intermediate ones between it and its root. */
   readonly cert: string;
   readonly key: string;
-  /** Who signs the certificates of clients. Absent: clients are not asked for one. */
+  /** The CA that signs the certificates of clients. Absent: clients are not asked for one. */
   readonly ca?: string | undefined;
 }
 
@@ -25,8 +25,9 @@ const DAY_MS = 86_400_000;
 const WARN_DAYS = 14;
 
 /**
- * The certificate that the broker shows, read from its files and read again when they change, so that a renewed one is in force
- * without a restart. Files that do not fit together (a renewal replaces them one after another) leave the certificate before them in force.
+ * The broker's TLS certificate. Its files are read again when they change, so a renewed certificate is used without a
+ * restart. A renewal replaces the files one after another. While they do not fit together, the certificate before them
+ * stays in use.
  */
 export class Certificate {
   private readonly files: CertificateFiles;
@@ -60,12 +61,12 @@ export class Certificate {
     return new Certificate(files, log, onChange, await load(files));
   }
 
-  /** The certificate in force, for a server that starts. */
+  /** The certificate in use, for a server that starts. */
   get context(): SecureContextOptions {
     return this.loaded.context;
   }
 
-  /** How many seconds the certificate in force still holds. */
+  /** How many seconds the certificate in use is still valid. */
   get secondsLeft(): number {
     return (this.loaded.validTo - Date.now()) / 1_000;
   }
@@ -119,7 +120,7 @@ async function load({ cert, key, ca }: CertificateFiles): Promise<LoadedCertific
   const context = { cert: certText, key: keyText, ...(caText === undefined ? {} : { ca: caText }) };
   try {
     createSecureContext(context);
-    // A key of another kind (RSA, ECDSA) than the certificate's would not be missed until the first handshake.
+    // A key of another kind (RSA, ECDSA) than the certificate's is accepted above; only the first handshake would fail.
     if (!x509.checkPrivateKey(createPrivateKey(keyText))) throw new Error('the key belongs to another certificate');
   } catch (cause) {
     throw new ConfigInvalid('LOAM_TLS_KEY', `LOAM_TLS_KEY: ${key} is no key of the certificate ${cert}`, { cause });

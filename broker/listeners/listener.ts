@@ -5,20 +5,20 @@ import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Addresses } from '../auth/addresses.ts';
 import type { BrokerCounters } from '../counters.ts';
 
-/** A connection that a client has made, by whatever way. */
-export interface Arrival {
+/** A connection that a client has made: TCP, TLS or WebSocket. */
+export interface IncomingConnection {
   /** The bytes of MQTT, both ways. */
   readonly wire: Duplex;
   readonly address: string;
-  /** The common name of the client's certificate, which the CA has signed. */
+  /** The common name in the client's certificate, which the CA has signed. Absent when it showed none. */
   readonly certified?: string | undefined;
 }
 
 /** One port that clients connect to. */
-export interface Entrance {
+export interface ListenerPart {
   /** Resolves with the port when connections are taken. Rejects with ConfigInvalid when the address cannot be listened on. */
   listen(): Promise<number>;
-  /** Shows another certificate from now on; connections that are open keep theirs. */
+  /** Uses another certificate for new connections; open connections keep theirs. */
   renew(context: SecureContextOptions): void;
   /** Takes no more connections. Those that are open stay open. */
   close(): void;
@@ -33,17 +33,17 @@ export interface EntranceOptions {
   readonly counters: BrokerCounters;
   /** Longest time for a handshake, ms. */
   readonly handshakeMs: number;
-  readonly onArrival: (arrival: Arrival) => void;
+  readonly onArrival: (arrival: IncomingConnection) => void;
 }
 
 const IDLE_PROBE_MS = 60_000;
 const BACKLOG = 4_096;
 
-/** Answers are small and each is waited for; a peer that vanished is found out even when its keepalive is 0. */
+/** No delay: answers are small and clients wait for each. TCP probes find a vanished peer even when its keepalive is 0. */
 export const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: IDLE_PROBE_MS } as const;
 
 /** The TCP socket that clients connect to. */
-export class TcpEntrance implements Entrance {
+export class TcpEntrance implements ListenerPart {
   private readonly options: EntranceOptions;
   private readonly server: Server;
 
@@ -66,8 +66,8 @@ export class TcpEntrance implements Entrance {
   }
 }
 
-/** The same over TLS. Whoever shows a certificate must show one that the CA has signed. */
-export class TlsEntrance implements Entrance {
+/** The same over TLS. A client that shows a certificate must show one that the CA has signed. */
+export class TlsEntrance implements ListenerPart {
   private readonly options: EntranceOptions;
   private readonly server: ReturnType<typeof createTlsServer>;
 
@@ -101,21 +101,21 @@ export class TlsEntrance implements Entrance {
   }
 }
 
-/** TLS 1.2 and later. Clients are asked for a certificate only when there is a CA to check it by, and may have none. */
+/** TLS 1.2 and later. Clients are asked for a certificate only when there is a CA, and may connect without one. */
 export function tlsOptions(context: SecureContextOptions): TlsOptions {
   return { ...context, minVersion: 'TLSv1.2', requestCert: context.ca !== undefined, rejectUnauthorized: false };
 }
 
-/** The common name in a client's certificate; undefined when it showed none; false when what it showed is worth nothing. */
+/** The common name in a client's certificate; undefined without a certificate; false when it is not signed or has no name. */
 export function certifiedName(socket: TLSSocket): string | undefined | false {
   const certificate = socket.getPeerCertificate();
-  // Without a certificate the answer is an empty object.
+  // Without a certificate, `getPeerCertificate` returns an empty object.
   if (!certificate || Object.keys(certificate).length === 0) return undefined;
   const name: unknown = certificate.subject?.CN;
   return socket.authorized && typeof name === 'string' ? name : false;
 }
 
-/** Counts handshakes that came to nothing. */
+/** Counts TLS handshakes that failed, and closes their sockets. */
 export function countFailures(server: Server, counters: BrokerCounters): void {
   server.on('tlsClientError', (_: Error, socket: TLSSocket) => {
     counters.refusedTls += 1;
@@ -123,7 +123,7 @@ export function countFailures(server: Server, counters: BrokerCounters): void {
   });
 }
 
-/** Closes connections for which there is no room, before a byte of them is read. */
+/** Closes connections for which there is no room, before a byte of them is read. Counts the others. */
 export function guard(server: Server, { addresses, counters }: EntranceOptions): void {
   server.prependListener('connection', (socket: Socket) => {
     const address = socket.remoteAddress;
@@ -137,7 +137,7 @@ export function guard(server: Server, { addresses, counters }: EntranceOptions):
   });
 }
 
-/** Listens, or says in one line why not. */
+/** Resolves with the port when `server` listens. Rejects with ConfigInvalid, which says in one line why it cannot. */
 export function listenOn(server: Server, { host, port, setting }: EntranceOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, setting, error));

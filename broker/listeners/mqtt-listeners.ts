@@ -4,20 +4,20 @@ import type { Logger } from '../../core/logger.ts';
 import type { Addresses } from '../auth/addresses.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { Certificate, type CertificateFiles } from './certificate.ts';
-import { type Arrival, type Entrance, TcpEntrance, TlsEntrance } from './listener.ts';
+import { type IncomingConnection, type ListenerPart, TcpEntrance, TlsEntrance } from './listener.ts';
 import { WebSocketEntrance } from './web-socket.ts';
 
 export interface MqttListenersOptions {
   readonly host: string;
-  /** 0 picks a free port, of this and of the others. */
+  /** MQTT over TCP. For this port and the next three, 0 picks a free port. */
   readonly port: number;
-  /** MQTT over TLS. Absent, as the next two: off. */
+  /** MQTT over TLS. Absent (also for the next two): not listened on. */
   readonly tlsPort?: number | undefined;
   /** MQTT over WebSocket. */
   readonly wsPort?: number | undefined;
   /** MQTT over WebSocket with TLS. */
   readonly wssPort?: number | undefined;
-  /** What the two ports with TLS need. */
+  /** The certificate of the two ports with TLS, which need one. */
   readonly certificate?: CertificateFiles | undefined;
 }
 
@@ -26,7 +26,7 @@ interface Parts {
   readonly counters: BrokerCounters;
   readonly log: Logger;
   readonly handshakeMs: number;
-  readonly onArrival: (arrival: Arrival) => void;
+  readonly onArrival: (arrival: IncomingConnection) => void;
 }
 
 /** The ports in use; those that are off are absent. */
@@ -41,7 +41,7 @@ export interface ListenerPorts {
 export class MqttListeners {
   private readonly options: MqttListenersOptions;
   private readonly parts: Parts;
-  private readonly open: Entrance[] = [];
+  private readonly open: ListenerPart[] = [];
   private certificate: Certificate | undefined;
 
   constructor(options: MqttListenersOptions, parts: Parts) {
@@ -49,12 +49,12 @@ export class MqttListeners {
     this.parts = parts;
   }
 
-  /** How many seconds the TLS certificate still holds; undefined when there is none. */
+  /** How many seconds the TLS certificate is still valid; undefined when there is none. */
   get certificateSecondsLeft(): number | undefined {
     return this.certificate?.secondsLeft;
   }
 
-  /** Resolves when clients can connect at every port. Rejects with ConfigInvalid, which names the setting that is wrong; then none is open. */
+  /** Resolves when clients can connect at every port. Rejects with ConfigInvalid, naming the wrong setting; no port is open then. */
   async listen(): Promise<ListenerPorts> {
     const { port, tlsPort, wsPort, wssPort } = this.options;
     try {
@@ -84,7 +84,7 @@ export class MqttListeners {
   private async add(
     setting: string,
     port: number,
-    create: (options: ConstructorParameters<typeof TcpEntrance>[0]) => Entrance,
+    create: (options: ConstructorParameters<typeof TcpEntrance>[0]) => ListenerPart,
   ): Promise<number> {
     const entrance = create({ ...this.parts, host: this.options.host, port, setting });
     const bound = await entrance.listen();
@@ -95,7 +95,7 @@ export class MqttListeners {
   private async addTls(
     setting: string,
     port: number | undefined,
-    create: (options: ConstructorParameters<typeof TcpEntrance>[0], context: SecureContextOptions) => Entrance,
+    create: (options: ConstructorParameters<typeof TcpEntrance>[0], context: SecureContextOptions) => ListenerPart,
   ): Promise<number | undefined> {
     if (port === undefined) return undefined;
     const { certificate: files } = this.options;

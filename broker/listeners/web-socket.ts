@@ -6,9 +6,9 @@ import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
 import {
   certifiedName,
   countFailures,
-  type Entrance,
   type EntranceOptions,
   guard,
+  type ListenerPart,
   listenOn,
   SOCKET_OPTIONS,
   tlsOptions,
@@ -20,12 +20,12 @@ const PATHS = new Set(['/', '/mqtt']);
 const MOST_MESSAGE_BYTES = 256 * 1024;
 
 /** MQTT over WebSocket (3.1.1, section 6), with TLS or without: on `/mqtt`, subprotocol `mqtt`, binary messages. */
-export class WebSocketEntrance implements Entrance {
+export class WebSocketEntrance implements ListenerPart {
   private readonly options: EntranceOptions;
   private readonly server: Server | ReturnType<typeof createTlsServer>;
   private readonly sockets: WebSocketServer;
 
-  /** With TLS when there is a `context`. */
+  /** Uses TLS when there is a `context`. */
   constructor(options: EntranceOptions, context?: SecureContextOptions) {
     this.options = options;
     const http = { ...SOCKET_OPTIONS, headersTimeout: options.handshakeMs, requestTimeout: options.handshakeMs };
@@ -80,12 +80,12 @@ export class WebSocketEntrance implements Entrance {
 }
 
 function wireOf(webSocket: WebSocket): Duplex {
-  // Texts are not MQTT [MQTT-6.0.0-1].
+  // Text messages are not allowed [MQTT-6.0.0-1].
   webSocket.prependListener('message', (_, isBinary) => {
     if (!isBinary) webSocket.terminate();
   });
   const wire = createWebSocketStream(webSocket);
-  // The stream ends when the other side has closed: there is nobody to write to any more.
+  // The stream ends when the other side has closed: nothing can be written to it any more.
   wire.once('end', () => wire.destroy());
   return wire;
 }

@@ -3,7 +3,7 @@ const CONNECT = 1;
 const PUBLISH = 3;
 const DISCONNECT = 14;
 
-/** Bytes from the first of a packet to its last; undefined when its header is not complete. NaN when it is not MQTT. */
+/** Length of the packet at `at`, in bytes. Undefined when its header is not complete; NaN when it is not MQTT. */
 export function packetLength(bytes: Buffer, at: number): number | undefined {
   let length = 0;
   for (let i = 0; i < 4; i++) {
@@ -32,7 +32,7 @@ export function isBestEffort(firstByte: number | undefined): boolean {
   return firstByte !== undefined && (firstByte & 0b110) === 0;
 }
 
-/** Whether a publish's first byte says QoS 2, or the 3 that there is not. */
+/** Whether a publish's first byte says QoS 2, or QoS 3, which does not exist. */
 export function isExactlyOnce(firstByte: number | undefined): boolean {
   return firstByte !== undefined && (firstByte & 0b100) !== 0;
 }

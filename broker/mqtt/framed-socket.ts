@@ -1,16 +1,16 @@
 import { Duplex } from 'node:stream';
 import type { BrokerCounters } from '../counters.ts';
-import { type PublishBucket, ReadPace } from '../ingest/bucket.ts';
 import type { MemoryBudget } from '../ingest/memory-budget.ts';
+import { type PublishBucket, ReadPace } from '../ingest/publish-rate.ts';
 import type { BrokerLimits } from '../limits.ts';
-import type { Arrival } from '../listeners/listener.ts';
+import type { IncomingConnection } from '../listeners/listener.ts';
 import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
 import { type IncomingPublish, PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
 import { endAfterLast, Pieces, PubackWriter } from './wire.ts';
 
-/** What all gates share. */
-export interface Surroundings {
+/** What all framed sockets of a broker share. */
+export interface SharedParts {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
   readonly budget: MemoryBudget;
@@ -18,42 +18,42 @@ export interface Surroundings {
   readonly shut: () => boolean;
 }
 
-/** Takes one publish with QoS 0 or 1, and gives `room` back to the budget and the framed socket when it is done with it. */
+/** Takes one publish with QoS 0 or 1. When it is done, it gives `room` back to the budget and calls `settled`. */
 export type Take = (publish: IncomingPublish, room: number) => void;
 
 const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
-/** A client that does not read its answers is not read either. */
+/** A client's packets are not read while it leaves more answers than this unread. */
 const MOST_UNREAD_BYTES = 64 * 1024;
 
 /**
- * One client's socket, as the MQTT library sees it: only whole packets come through, and only as many as may be on their way at once.
+ * One client's socket, as the MQTT library sees it. It passes on whole packets only, and limits publishes on their way.
  *
- * The library runs the publish hook for every packet of a chunk at once and buffers packets of any size; so packets are counted here,
- * in front of it. A framed socket goes through three states:
- * - `greeting`: nothing but one CONNECT packet comes through.
- * - `checking`: the credentials are looked at, everything else waits.
- * - `open`: packets come through in order. A publish takes room for itself first, from the client's own window and from the budget
- *   that all share. When there is none, it and everything behind it waits, and the socket is not read any more. Its room is handed on
- *   with `claim` and given back by whoever claimed it; what nobody claimed the framed socket gives back when it closes.
+ * The library runs the publish hook for all packets of a chunk at once, and it buffers packets of any size. So packets
+ * are counted here, before they reach it. A framed socket has three states:
+ * - `greeting`: only one CONNECT packet is passed on.
+ * - `checking`: the credentials are checked, and all other packets wait.
+ * - `open`: packets are passed on in order. A publish first takes room in the client's own window and in the memory
+ *   budget. Without room, that publish and all packets behind it wait, and the socket is not read. The room is handed
+ *   on to `take`, or with `claim` for QoS 2, and its receiver gives it back. Unclaimed room is given back at the close.
  *
- * When the socket ends, the framed socket ends only after the packets that were waiting in it have come through.
+ * When the socket ends, the framed socket first passes on the packets that wait in it, and then ends too.
  */
 export class FramedSocket extends Duplex {
-  /** Who it is, as far as the network knows. */
-  readonly arrival: Arrival;
+  /** The client's connection: bytes, address and the name in its certificate. */
+  readonly arrival: IncomingConnection;
   private readonly socket: Duplex;
-  private readonly around: Surroundings;
+  private readonly shared: SharedParts;
   private state: 'greeting' | 'checking' | 'open' = 'greeting';
   private readonly pieces = new Pieces();
-  /** How many bytes in all make the next look worthwhile. */
+  /** `receive` calls `flow` only when so many bytes are here: with fewer there is no whole packet. */
   private wanted = 2;
-  private hungry = false;
-  private over = false;
-  /** It said DISCONNECT: what it sends behind that is not looked at. */
-  private left = false;
+  private readerReady = false;
+  private socketEnded = false;
+  /** The client sent DISCONNECT: bytes behind it are ignored. */
+  private disconnected = false;
   private readonly unclaimed: number[] = [];
   private inFlight = 0;
-  private inLineSince: number | undefined;
+  private waitingForRoomSince: number | undefined;
   private flowing = false;
   private frozen = false;
   private blocked = false;
@@ -63,12 +63,12 @@ export class FramedSocket extends Duplex {
   private onPublish: Take = () => {};
   private pace: ReadPace | undefined;
 
-  constructor(arrival: Arrival, around: Surroundings) {
+  constructor(arrival: IncomingConnection, shared: SharedParts) {
     super({ autoDestroy: true });
     const socket = arrival.wire;
     this.arrival = arrival;
     this.socket = socket;
-    this.around = around;
+    this.shared = shared;
     this.acks = new PubackWriter(socket);
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
@@ -77,38 +77,38 @@ export class FramedSocket extends Duplex {
   }
 
   /**
-   * The client was let in: from now on its packets come through, publishes as fast as `bucket` fills. Those with QoS 0 and 1 go to `take`
-   * with their room in the budget, past the library; all else goes through it.
+   * Called when the client was let in. From now on its packets are passed on, and its publishes as fast as `bucket`
+   * fills. Publishes with QoS 0 and 1 go to `take`, with their room in the budget; all other packets go to the library.
    */
   open(bucket: PublishBucket, take: Take): void {
-    this.pace = new ReadPace(bucket, this.flowFromLine, this.around.counters);
+    this.pace = new ReadPace(bucket, this.flowWhenRoom, this.shared.counters);
     this.onPublish = take;
     this.state = 'open';
     this.flow();
   }
 
-  /** The bytes that the oldest unclaimed publish took in the budget. The claimer gives them back, and calls `settled` too. */
+  /** Room in bytes of the oldest unclaimed QoS 2 publish. The caller gives it back to the budget, and calls `settled`. */
   claim(): number {
     return this.unclaimed.shift() ?? 0;
   }
 
-  /** A claimed publish was acknowledged or dropped: the client's window has room for another. */
+  /** A publish was acknowledged or dropped: the client's window has room for another. */
   settled(): void {
     this.inFlight -= 1;
     this.flowSoon();
   }
 
-  /** Since when (monotonic ms) a publish has been waiting in line for the budget. */
+  /** Since when (monotonic ms) a publish has been waiting for room in the budget; undefined when none waits. */
   get waitingSince(): number | undefined {
-    return this.inLineSince;
+    return this.waitingForRoomSince;
   }
 
-  /** For how long (ms) it has sent nothing although it was read; `now` is monotonic. */
+  /** For how long (ms) no whole packet has come from the client; 0 while its socket is not read. `now` is monotonic. */
   silentMs(now: number): number {
     return this.blocked ? 0 : now - this.lastHeard;
   }
 
-  /** Sends PUBACK, together with the others of this turn of the loop. */
+  /** Sends PUBACK, in one write with the others of this turn of the event loop. */
   acknowledge(messageId: number): void {
     this.acks.add(messageId);
   }
@@ -118,7 +118,7 @@ export class FramedSocket extends Duplex {
     return this.writableLength + this.socket.writableLength;
   }
 
-  /** No more packets come through; answers still go out. */
+  /** Passes on no more packets; answers are still sent. */
   freeze(): void {
     this.frozen = true;
     this.socket.pause();
@@ -131,17 +131,17 @@ export class FramedSocket extends Duplex {
   }
 
   override _read(): void {
-    this.hungry = true;
+    this.readerReady = true;
     this.flowSoon();
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    // One write for all: an acknowledgement alone is three chunks of one or two bytes.
+    // One write for all: a single acknowledgement is three chunks of one or two bytes.
     this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done);
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    // What a socket that has ended cannot take any more is nobody's loss.
+    // A socket that has ended takes no more bytes: they are dropped, and the write counts as done.
     if (!this.socket.writable || this.socket.write(chunk)) {
       done();
       return;
@@ -150,11 +150,11 @@ export class FramedSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    const { budget } = this.around;
-    budget.leaveLine(this.flowFromLine);
-    this.inLineSince = undefined;
+    const { budget } = this.shared;
+    budget.cancelWait(this.flowWhenRoom);
+    this.waitingForRoomSince = undefined;
     this.pace?.stop();
-    this.letGo(this.pieces.size);
+    this.dropBytes(this.pieces.size);
     for (const bytes of this.unclaimed.splice(0)) budget.give(bytes);
     if (error) this.socket.destroy();
     else {
@@ -165,10 +165,10 @@ export class FramedSocket extends Duplex {
   }
 
   private receive(chunk: Buffer): void {
-    if (this.destroyed || this.left) return;
+    if (this.destroyed || this.disconnected) return;
     this.pieces.add(chunk);
-    if (!this.around.budget.addWaiting(chunk.length, this.pieces.size)) {
-      this.around.counters.closedOverMemory += 1;
+    if (!this.shared.budget.addWaiting(chunk.length, this.pieces.size)) {
+      this.shared.counters.closedOverMemory += 1;
       this.destroy(new Error('too many bytes are waiting'));
       return;
     }
@@ -176,9 +176,9 @@ export class FramedSocket extends Duplex {
   }
 
   private socketClosed(): void {
-    this.over = true;
-    // What waits for a place in line would wait for nobody.
-    if (this.socket.errored || this.state !== 'open' || this.inLineSince !== undefined) this.destroy();
+    this.socketEnded = true;
+    // A publish that still waits for room is dropped: its client has gone and can get no acknowledgement.
+    if (this.socket.errored || this.state !== 'open' || this.waitingForRoomSince !== undefined) this.destroy();
     else this.flow();
   }
 
@@ -191,9 +191,9 @@ export class FramedSocket extends Duplex {
     });
   }
 
-  private readonly flowFromLine = (): void => this.flow();
+  private readonly flowWhenRoom = (): void => this.flow();
 
-  /** Lets through as many whole packets as may go now, and reads on only when none is left that may not. */
+  /** Passes on as many whole packets as are allowed now. The socket is read further only when no packet has to wait. */
   private flow(): void {
     if (this.destroyed) return;
     const bytes = this.pieces.all();
@@ -211,28 +211,28 @@ export class FramedSocket extends Duplex {
         from = at + length;
       }
       at += length;
-      this.left = isDisconnect(bytes[at - length]);
-      if (this.left) break;
+      this.disconnected = isDisconnect(bytes[at - length]);
+      if (this.disconnected) break;
     }
     if (this.destroyed) return;
     this.hand(bytes.subarray(from, at));
-    this.letGo(this.left ? bytes.length : at);
+    this.dropBytes(this.disconnected ? bytes.length : at);
     this.blocked = waits;
     if (at > 0) this.lastHeard = performance.now();
     if (waits) this.socket.pause();
-    else if (this.over) this.push(null);
+    else if (this.socketEnded) this.push(null);
     else this.socket.resume();
   }
 
-  /** The first bytes are done with. */
-  private letGo(count: number): void {
+  /** Drops the first `count` bytes, and no longer counts them as waiting. */
+  private dropBytes(count: number): void {
     this.pieces.drop(count);
-    this.around.budget.removeWaiting(count);
+    this.shared.budget.removeWaiting(count);
   }
 
-  /** The length of the packet at `at` when it is there as a whole and may be read; otherwise 0. */
+  /** Length of a whole packet at `at`; otherwise 0. Closes a connection that sends no MQTT or too large a packet. */
   private lengthAt(bytes: Buffer, at: number): number {
-    const { limits, counters } = this.around;
+    const { limits, counters } = this.shared;
     const length = packetLength(bytes, at);
     if (length === undefined) {
       this.wanted = bytes.length - at + 1;
@@ -253,12 +253,13 @@ export class FramedSocket extends Duplex {
   }
 
   private admit(firstByte: number | undefined, length: number): 'pass' | 'take' | 'drop' | 'wait' {
-    const { limits, counters, budget, shut } = this.around;
+    const { limits, counters, budget, shut } = this.shared;
     if (this.state === 'greeting') {
       this.state = 'checking';
       return 'pass';
     }
-    if (this.state === 'checking' || this.frozen || !this.hungry || this.unreadBytes > MOST_UNREAD_BYTES) return 'wait';
+    if (this.state === 'checking' || this.frozen || !this.readerReady || this.unreadBytes > MOST_UNREAD_BYTES)
+      return 'wait';
     if (!isPublish(firstByte)) return 'pass';
     if (this.inFlight >= limits.clientPublishes || this.pace?.isSlowed()) return 'wait';
     if (!budget.take(length)) {
@@ -266,11 +267,11 @@ export class FramedSocket extends Duplex {
         counters.droppedQos0 += 1;
         return 'drop';
       }
-      this.inLineSince ??= performance.now();
-      budget.whenRoom(this.flowFromLine);
+      this.waitingForRoomSince ??= performance.now();
+      budget.whenRoom(this.flowWhenRoom);
       return 'wait';
     }
-    this.inLineSince = undefined;
+    this.waitingForRoomSince = undefined;
     this.pace?.take(length);
     this.inFlight += 1;
     if (!isExactlyOnce(firstByte)) return 'take';
@@ -278,13 +279,13 @@ export class FramedSocket extends Duplex {
     return 'pass';
   }
 
-  /** Hands a publish over; false, and the connection is closed, when it breaks the rules of MQTT. */
+  /** Hands a publish to `take`. False, and the connection is closed, when the publish breaks the rules of MQTT. */
   private takes(packet: Buffer): boolean {
     const publish = this.reader.read(packet);
     if (publish) this.onPublish(publish, packet.length);
     else {
-      this.around.counters.malformed += 1;
-      this.around.budget.give(packet.length);
+      this.shared.counters.malformed += 1;
+      this.shared.budget.give(packet.length);
       this.destroy(new Error('not MQTT 3.1.1'));
     }
     return !this.destroyed;
@@ -294,7 +295,7 @@ export class FramedSocket extends Duplex {
   private isWellFormed(packet: Buffer): boolean {
     const fault = faultOf(packet);
     if (fault === undefined) return true;
-    this.around.counters.malformed += 1;
+    this.shared.counters.malformed += 1;
     if (fault === 'level') {
       this.socket.write(CONNACK_LEVEL);
       this.destroy();
@@ -305,6 +306,6 @@ export class FramedSocket extends Duplex {
   }
 
   private hand(packets: Buffer): void {
-    if (packets.length > 0) this.hungry = this.push(packets);
+    if (packets.length > 0) this.readerReady = this.push(packets);
   }
 }

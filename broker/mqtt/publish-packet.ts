@@ -16,8 +16,8 @@ const MOST_LEVELS = 100;
 const FORBIDDEN = /[\p{Cc}+#]/u;
 
 /**
- * Reads the PUBLISH packets of one client. Most clients publish to one topic for ever: it is checked and decoded once, and then known
- * by its bytes.
+ * Reads the PUBLISH packets of one client. Most clients always publish to the same topic. So a topic is checked and
+ * decoded once; while its bytes stay the same it is used again.
  */
 export class PublishReader {
   private topicBytes: Buffer | undefined;
@@ -40,7 +40,7 @@ export class PublishReader {
     if (!this.topicBytes?.equals(topicBytes)) {
       const topic = topicBytes.toString();
       if (faultOf(packet) !== undefined || !isTopicName(topic)) return undefined;
-      // A copy: the packet's bytes are part of a larger piece that is soon let go.
+      // A copy, because the packet's bytes are part of a larger buffer that is soon released.
       this.topicBytes = Buffer.from(topicBytes);
       this.topic = topic;
     }

@@ -1,23 +1,23 @@
 import { isUtf8 } from 'node:buffer';
 
-/** `level`: a CONNECT of a protocol version that is not spoken here, which is answered with return code 1 [MQTT-3.1.2-2]. */
+/** `level`: a CONNECT with an unknown protocol version, which is answered with return code 1 [MQTT-3.1.2-2]. */
 export type PacketFault = 'malformed' | 'level';
 
 /**
- * What is wrong with one whole packet of a client, by MQTT 3.1.1; undefined when it may be handed on.
+ * Finds the fault of one whole packet of a client, by MQTT 3.1.1; undefined when it has none.
  *
- * The library's parser reads on past most of this: ill-formed UTF-8, packet ids of 0, missing or superfluous fields.
- * What needs a client's state (a second CONNECT, rights, an unknown packet id) is looked at elsewhere.
+ * The library's parser accepts most of these faults: ill-formed UTF-8, packet ids of 0, missing or superfluous fields.
+ * Checks that need a client's state (a second CONNECT, rights, an unknown packet id) are made elsewhere.
  */
 export function faultOf(packet: Buffer): PacketFault | undefined {
   const first = packet[0] ?? 0;
-  // Its length is known to be whole: 1 to 4 bytes, the last of them below 128 (2.2.3).
+  // The remaining length is known to be complete: 1 to 4 bytes, the last of them below 128 (2.2.3).
   let at = 1;
   while ((packet[at] ?? 0) >= 0x80) at += 1;
   const body = new Reader(packet, at + 1);
   const type = first >> 4;
   if (type === PUBLISH) return malformedUnless(publishHolds(first, body));
-  // Flags are reserved in every other packet [MQTT-2.2.2-1].
+  // In all other packets the flags are reserved, with fixed values [MQTT-2.2.2-1].
   const flags = type === PUBREL || type === SUBSCRIBE || type === UNSUBSCRIBE ? 0b0010 : 0;
   if ((first & 0x0f) !== flags) return 'malformed';
   switch (type) {
@@ -61,7 +61,7 @@ function malformedUnless(holds: boolean): PacketFault | undefined {
 
 function publishHolds(first: number, body: Reader): boolean {
   const qos = (first >> 1) & 3;
-  // A second copy of what is sent at most once cannot be [MQTT-3.3.1-2].
+  // A publish with QoS 0 is never sent again, so it cannot have the DUP flag [MQTT-3.3.1-2].
   if (qos > HIGHEST_QOS || (qos === 0 && (first & 0b1000) !== 0)) return false;
   return body.text() && (qos === 0 || body.id());
 }
@@ -70,7 +70,7 @@ function connectFault(body: Reader): PacketFault | undefined {
   const name = body.name();
   const level = body.byte();
   if (name === 'MQTT' && level !== undefined && level !== 4) return 'level';
-  // Devices of MQTT 3.1 differ in nothing that matters here but in these two fields.
+  // MQTT 3.1 (MQIsdp, level 3) is accepted: only these two fields of a CONNECT differ in a way that matters here.
   if (!(name === 'MQTT' || (name === 'MQIsdp' && level === 3))) return 'malformed';
   const flags = body.byte();
   return malformedUnless(flags !== undefined && flagsHold(flags) && body.skip(2) && fieldsHold(flags, body));
@@ -83,7 +83,7 @@ function flagsHold(flags: number): boolean {
   return (flags & username) !== 0 || (flags & password) === 0;
 }
 
-/** Client id, then what the flags announce, then nothing [MQTT-3.1.3-1]. */
+/** Client id, then the fields that the flags announce, and nothing more [MQTT-3.1.3-1]. */
 function fieldsHold(flags: number, body: Reader): boolean {
   if (!body.text()) return false;
   if ((flags & FLAGS.will) !== 0 && !(body.text() && body.binary())) return false;
@@ -113,7 +113,7 @@ function wildcardsHold(filter: Buffer): boolean {
   return filter.length > 0;
 }
 
-/** Goes through a packet's fields; each step says whether the field is there and well-formed. */
+/** Reads a packet's fields in order. Each method says whether the field is there and well-formed. */
 class Reader {
   private readonly bytes: Buffer;
   private at: number;

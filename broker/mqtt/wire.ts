@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 
-/** How long a closed client may take to read its last answers. */
-const FAREWELL_MS = 5_000;
+/** How long a closed client may take to accept its last answers. */
+const CLOSE_WAIT_MS = 5_000;
 const PUBACK = 0x40;
 
-/** Ends a connection once what was written has been read, or after a while. */
+/** Closes a connection when everything written to it has been sent, or after `FAREWELL_MS`. */
 export function endAfterLast(wire: Duplex): void {
   if (wire.destroyed) return;
   if (wire.writableFinished) {
@@ -14,11 +14,11 @@ export function endAfterLast(wire: Duplex): void {
   wire.once('finish', () => wire.destroy());
   wire.end();
   wire.resume();
-  const timer = setTimeout(() => wire.destroy(), FAREWELL_MS);
+  const timer = setTimeout(() => wire.destroy(), CLOSE_WAIT_MS);
   wire.once('close', () => clearTimeout(timer));
 }
 
-/** PUBACKs of one client: those of one turn of the loop are written together. */
+/** Writes the PUBACKs of one client. Those of one turn of the event loop are written together. */
 export class PubackWriter {
   private readonly wire: Duplex;
   private bytes: number[] = [];
@@ -32,7 +32,7 @@ export class PubackWriter {
     this.bytes.push(PUBACK, 2, messageId >> 8, messageId & 0xff);
   }
 
-  /** Writes those that have not been written yet. */
+  /** Writes the PUBACKs that have not been written yet. */
   write(): void {
     const { bytes, wire } = this;
     if (bytes.length === 0) return;
@@ -41,7 +41,7 @@ export class PubackWriter {
   }
 }
 
-/** Bytes that have come and not gone on yet. Pieces are joined when somebody looks. */
+/** Bytes that were received and not passed on yet. The pieces are joined only when `all` or `drop` is called. */
 export class Pieces {
   private joined: Buffer = Buffer.alloc(0);
   private more: Buffer[] = [];

@@ -1,8 +1,8 @@
 import type { Identity } from '../auth/identity.ts';
 
 /**
- * How a command sent to a client ended: its PUBACK came, or the session is gone without it;
- * `unconfirmed` when the client subscribed with QoS 0, which has no PUBACK.
+ * How a command sent to a client ended. `acknowledged`: its PUBACK came. `lost`: the session ended without it, or was
+ * resumed after the command was withdrawn. `unconfirmed`: the client subscribed with QoS 0, which has no PUBACK.
  */
 export type Sent = 'acknowledged' | 'lost' | 'unconfirmed';
 
@@ -14,13 +14,14 @@ export interface OutgoingCommand {
   readonly payload: Buffer;
   readonly sent: Promise<Sent>;
   readonly settle: (sent: Sent) => void;
-  /** It was delivered otherwise, or has expired: it is not sent again. Its id stays taken until its PUBACK or the end of the connection. */
+  /** Delivered in another way, or expired: not sent again. Its id stays in use until its PUBACK or the next connection. */
   withdrawn: boolean;
 }
 
 /**
- * One QoS 2 publish from its PUBLISH to its PUBREL. Its id may be used again while the queue's confirm is still to come: after a reconnect,
- * for the same publish sent again. So what happened to it is noted here, and only as long as the id is still its own.
+ * One copy of a QoS 2 publish, from its PUBLISH to its PUBREL. After a reconnect the client may send the publish again,
+ * with the same id, before the queue has confirmed the first copy. Each copy has its own object, and only the copy that
+ * holds the id now counts.
  */
 export interface Qos2Publish {
   isTaken: boolean;
@@ -29,8 +30,8 @@ export interface Qos2Publish {
 const MOST_MESSAGE_ID = 65_535;
 
 /**
- * What MQTT calls the state of a session (3.1.2.4): its subscriptions, the commands without their PUBACK, and the ids of QoS 2 publishes
- * that are not released. With clean=0 it outlives its connection.
+ * The state of a session as MQTT defines it (3.1.2.4): its subscriptions, the commands without their PUBACK, and the
+ * ids of QoS 2 publishes that are not released. With clean=0 the session outlives its connection.
  */
 export class SessionState {
   readonly id: string;
@@ -40,15 +41,15 @@ export class SessionState {
   readonly subscriptions = new Map<string, number>();
   readonly outgoing = new Map<number, OutgoingCommand>();
   private readonly incoming = new Map<number, Qos2Publish>();
-  /** When its connection was let in, Unix ms. */
+  /** When its latest connection was let in, Unix ms. */
   since = 0;
-  /** Sensors that it published for, as a bridge. */
+  /** Sensors that this session published for, when it is a bridge's. */
   readonly brought = new Set<string>();
   /** Grows with every connection: of two sessions, the one with the higher number was connected later. */
   connection = 0;
   /** When its last connection ended, monotonic ms. */
   asleepSince = 0;
-  /** Whether the client that has it now found it here. */
+  /** Whether the client that is connected now resumed this session; false when the session began with it. */
   resumed = false;
   private nextId = 1;
 
@@ -73,21 +74,21 @@ export class SessionState {
     return this.incoming.get(messageId)?.isTaken ?? false;
   }
 
-  /** A QoS 2 publish comes. From now on the id is its own. */
+  /** Records a QoS 2 publish that has come. From now on its id belongs to it. */
   receive(messageId: number): Qos2Publish {
     const publish = { isTaken: false };
     this.incoming.set(messageId, publish);
     return publish;
   }
 
-  /** The queue has a QoS 2 publish, or never will. Of one whose id is another's by now that is nobody's business. */
+  /** Records that the queue has a QoS 2 publish (`isTaken`), or never will. Ignored when a later copy has the id by now. */
   settle(messageId: number, publish: Qos2Publish, isTaken: boolean): void {
     if (this.incoming.get(messageId) !== publish) return;
     if (isTaken) publish.isTaken = true;
     else this.incoming.delete(messageId);
   }
 
-  /** Its PUBREL has come: the id is free. */
+  /** Called at a PUBREL: the id is free. */
   release(messageId: number): void {
     this.incoming.delete(messageId);
   }
@@ -98,19 +99,19 @@ export class SessionState {
     return undefined;
   }
 
-  /** The command of this key is not wanted any more. */
+  /** Marks the command of this key: it is not sent again. */
   withdraw(key: string): void {
     const outgoing = this.underWay(key);
     if (outgoing) outgoing.withdrawn = true;
   }
 
-  /** A client comes back to the session: what was withdrawn while it was away is not sent again. */
+  /** Called when a client resumes the session. Commands that were withdrawn meanwhile end here and are not sent again. */
   resume(): void {
     this.resumed = true;
     for (const { messageId, withdrawn } of [...this.outgoing.values()]) if (withdrawn) this.finish(messageId, 'lost');
   }
 
-  /** Takes a message id for a command. */
+  /** Records a command that is about to be sent, and gives it a message id. */
   begin(key: string, topic: string, payload: Buffer): OutgoingCommand {
     let settle: (sent: Sent) => void = () => {};
     const sent = new Promise<Sent>((resolve) => {
@@ -121,14 +122,14 @@ export class SessionState {
     return outgoing;
   }
 
-  /** The command is off the session's hands. */
+  /** Removes a command from the session and resolves its promise with `sent`. */
   finish(messageId: number, sent: Sent): void {
     const outgoing = this.outgoing.get(messageId);
     this.outgoing.delete(messageId);
     outgoing?.settle(sent);
   }
 
-  /** The session ends: what was not acknowledged is lost to it. */
+  /** Ends the session. Commands without their PUBACK are `lost`. */
   end(): void {
     for (const messageId of [...this.outgoing.keys()]) this.finish(messageId, 'lost');
     this.subscriptions.clear();

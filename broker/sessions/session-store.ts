@@ -17,23 +17,23 @@ interface Numbered {
 }
 
 /**
- * Among the subscriptions that are restored: no topic that anybody may subscribe to. It makes the library say "session present"
- * [MQTT-3.2.2-2] of a session without subscriptions too.
+ * A topic that is added to the restored subscriptions, and that no client may subscribe to. With it the library says
+ * "session present" [MQTT-3.2.2-2] also for a session without subscriptions.
  */
 export const PRESENT = 'present';
 
 /**
- * The state of every session, in memory: of clients that are connected, and of those that said clean=0 and sleep.
- * It is what the MQTT library calls a persistence, with bounds.
+ * The state of all sessions, in memory: those of connected clients, and those with clean=0 whose clients are away
+ * ("asleep"). It implements the persistence of the MQTT library, with limits.
  *
- * A broker that restarts knows no sessions any more, and says so in CONNACK. Nothing is lost with them: commands are kept in a log.
- * Nothing is ever retained, and wills are kept by their connections alone.
+ * After a restart the broker has no sessions, and says so in CONNACK. No command is lost by that: commands are kept in
+ * a log. No message is ever retained. Each connection keeps its own will.
  */
 export class SessionStore {
   private readonly limits: StoreLimits;
   private readonly counters: BrokerCounters;
   private readonly owners = new Map<string, { client: Named; state: SessionState }>();
-  /** Oldest first. */
+  /** In the order in which their clients left, the first one first. */
   private readonly sleeping = new Map<string, SessionState>();
   private readonly sleepingOf = new Map<string, Set<string>>();
   private connections = 0;
@@ -43,16 +43,17 @@ export class SessionStore {
     this.counters = counters;
   }
 
-  /** How many sessions wait for their client to come back. */
+  /** How many sessions wait for their clients to come back. */
   get asleep(): number {
     return this.sleeping.size;
   }
 
-  /** A client was let in: the state it goes on with, which is new unless the client asked for the old one and it is still there. */
+  /** Called when a client is let in. Returns the old state when it is still here and may be resumed (clean=0), else a new one. */
   begin(client: Pick<Client, 'id' | 'clean'>, identity: Identity): SessionState {
     const { id, clean } = client;
     const before = this.owners.get(id)?.state ?? this.sleeping.get(id);
-    // What let the client in decides what disconnects it: one that came with a certificate would go on after its secret was changed.
+    // The identity decides when a client is disconnected, so only an equal one may resume. Otherwise a client with a
+    // secret could resume a session begun with a certificate, and would stay connected after its secret was changed.
     const isTheirs = before !== undefined && isDeepStrictEqual(before.identity, identity);
     const goesOn = isTheirs && !before.clean && !clean;
     if (before && !goesOn) before.end();
@@ -66,10 +67,10 @@ export class SessionStore {
     return state;
   }
 
-  /** The client's connection has ended. Its session sleeps, or ends with it. */
+  /** Called when the client's connection has ended. Its session is kept (clean=0) or ends too. */
   end(client: Named): void {
     const owner = this.owners.get(client.id);
-    // Somebody with the same identity and client id may have taken over.
+    // Another connection with the same identity and client id may have taken the session over.
     if (owner?.client !== client) return;
     this.owners.delete(client.id);
     const { state } = owner;
@@ -77,13 +78,16 @@ export class SessionStore {
     else this.putToSleep(state);
   }
 
-  /** The session of a client. Undefined of one whose session another connection has taken over: its late answers are about ids that may be others by now. */
+  /**
+   * The session of a client. Undefined when another connection has taken it over: late answers of the old connection
+   * are ignored, because their message ids may be in use for something else by now.
+   */
   stateOf(client: Named): SessionState | undefined {
     const owner = this.owners.get(client.id);
     return owner?.client === client ? owner.state : undefined;
   }
 
-  /** Ends the sessions that slept too long, and those whose identity no longer holds. */
+  /** Ends the sessions that were asleep for too long, and those whose identity the registry no longer has. */
   expire(holds: (identity: Identity) => boolean): void {
     const oldest = performance.now() - this.limits.sessionMs;
     for (const state of [...this.sleeping.values()]) {
@@ -101,8 +105,8 @@ export class SessionStore {
     this.sleepingOf.set(owner, ofIdentity);
     const tooMany = ofIdentity.size > this.limits.sessionsPerIdentity ? first(ofIdentity) : undefined;
     const id = tooMany ?? (this.sleeping.size > this.limits.sessions ? first(this.sleeping.keys()) : undefined);
-    const victim = id === undefined ? undefined : this.sleeping.get(id);
-    if (victim) this.drop(victim);
+    const sessionToDrop = id === undefined ? undefined : this.sleeping.get(id);
+    if (sessionToDrop) this.drop(sessionToDrop);
   }
 
   private drop(state: SessionState): void {
@@ -121,7 +125,7 @@ export class SessionStore {
     if (ofIdentity?.size === 0) this.sleepingOf.delete(owner);
   }
 
-  // From here on: what the MQTT library calls. Every method is asynchronous because it expects promises.
+  // The rest is called by the MQTT library. Methods are asynchronous where it expects promises.
 
   async setup(): Promise<void> {}
   async destroy(): Promise<void> {}
@@ -132,7 +136,7 @@ export class SessionStore {
     return [{ topic: PRESENT, qos: 0 }, ...[...state.subscriptions].map(([topic, qos]) => ({ topic, qos }))];
   }
 
-  /** Granted subscriptions are written down where they are granted: the library asks to store the denied ones too. */
+  /** Does nothing: `Sessions.grant` records granted subscriptions. The library would store the denied ones too. */
   async addSubscriptions(): Promise<void> {}
   async removeSubscriptions(client: Named, topics: readonly string[]): Promise<void> {
     for (const topic of topics) this.stateOf(client)?.subscriptions.delete(topic);
@@ -144,11 +148,11 @@ export class SessionStore {
 
   async outgoingEnqueueCombi(): Promise<void> {}
   async outgoingUpdate(): Promise<void> {}
-  /** Asked after a PUBACK. */
+  /** The library calls this after a PUBACK. */
   async outgoingClearMessageId(client: Named, { cmd, messageId = 0 }: Numbered): Promise<void> {
     if (cmd === 'puback') this.stateOf(client)?.finish(messageId, 'acknowledged');
   }
-  /** What a session that wakes up has to be sent again [MQTT-4.4.0-1]. */
+  /** The commands that are sent again when a client resumes its session [MQTT-4.4.0-1]. */
   outgoingStream(client: Named): Readable {
     const unacknowledged = [...(this.stateOf(client)?.outgoing.values() ?? [])];
     return Readable.from(
@@ -166,9 +170,9 @@ export class SessionStore {
     );
   }
 
-  /** QoS 2 publishes are written down where they are taken, so the library finds each here and publishes none itself. */
+  /** Does nothing: `Publishing` records QoS 2 publishes. The library finds them here and does not publish them itself. */
   async incomingStorePacket(): Promise<void> {}
-  /** Asked at a PUBLISH, and at a PUBREL: that frees the id of a copy that is still on its way to the queue, too. */
+  /** Asked at a PUBLISH and at a PUBREL. A PUBREL also frees the id of a copy that is still on its way to the queue. */
   async incomingGetPacket(client: Named, { cmd, messageId = 0 }: Numbered): Promise<Numbered> {
     const state = this.stateOf(client);
     const isThere = cmd === 'pubrel' ? state?.hasBegun(messageId) : state?.hasTaken(messageId);

@@ -10,10 +10,10 @@ interface PendingAcknowledgement {
 }
 
 /**
- * One client that was let in, and its publishes that are not acknowledged yet.
+ * A client that was let in, with its publishes that are not acknowledged yet.
  *
- * Acknowledgements leave in the order in which the publishes came [MQTT-4.6.0-2], in whatever order the queue confirms them;
- * after `close` none leaves any more.
+ * Acknowledgements are sent in the order in which the publishes came [MQTT-4.6.0-2], whatever the order of the queue's
+ * confirms. After `close` none is sent.
  */
 export class Session implements Owner {
   readonly identity: Identity;
@@ -21,7 +21,7 @@ export class Session implements Owner {
   readonly state: SessionState;
   private readonly keepaliveMs: number;
   private readonly holdMs: number;
-  private readonly turns: PendingAcknowledgement[] = [];
+  private readonly pending: PendingAcknowledgement[] = [];
   private closed = false;
 
   constructor(state: SessionState, framedSocket: FramedSocket, keepaliveMs: number, holdMs: number) {
@@ -38,22 +38,22 @@ export class Session implements Owner {
   }
 
   get unacknowledged(): number {
-    return this.turns.length;
+    return this.pending.length;
   }
 
-  /** Takes the next turn for a publish. Calling the returned function lets `acknowledge` be called when its turn has come. */
+  /** Adds a publish to the order. `acknowledge` is called when the returned function was, for it and for all before it. */
   begin(acknowledge: () => void): () => void {
     const turn: PendingAcknowledgement = { since: performance.now(), acknowledge, done: false };
-    this.turns.push(turn);
+    this.pending.push(turn);
     return () => {
       turn.done = true;
       this.acknowledgeInOrder();
     };
   }
 
-  /** Whether a publish has been held for longer than the client can be expected to wait; `now` is monotonic ms. */
+  /** Whether a publish was held longer than `holdMs`, or half the keepalive if that is shorter; `now` is monotonic ms. */
   heldTooLong(now: number): boolean {
-    const oldest = Math.min(this.turns[0]?.since ?? now, this.framedSocket.waitingSince ?? now);
+    const oldest = Math.min(this.pending[0]?.since ?? now, this.framedSocket.waitingSince ?? now);
     return now - oldest > this.holdMs;
   }
 
@@ -64,12 +64,12 @@ export class Session implements Owner {
 
   close(): void {
     this.closed = true;
-    this.turns.length = 0;
+    this.pending.length = 0;
   }
 
   private acknowledgeInOrder(): void {
-    for (let turn = this.turns[0]; turn?.done; turn = this.turns[0]) {
-      this.turns.shift();
+    for (let turn = this.pending[0]; turn?.done; turn = this.pending[0]) {
+      this.pending.shift();
       this.framedSocket.settled();
       turn.acknowledge();
     }

@@ -4,7 +4,7 @@ import type { RegistryView } from '../../telemetry/registry.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
-import { PublishBuckets } from '../ingest/bucket.ts';
+import { PublishBuckets } from '../ingest/publish-rate.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
@@ -22,16 +22,16 @@ export interface SessionsParts {
 
 const EXPIRE_MS = 60_000;
 
-/** Every client that was let in: its connection, its session's state, and what it subscribed to. */
+/** Every client that was let in: its connection, the state of its session, and its subscriptions. */
 export class Sessions {
-  /** Which connected session hears which sensor's commands. */
+  /** The connected sessions, by the sensors whose commands they subscribed to. */
   readonly subscribers: Subscribers;
-  /** What the MQTT library keeps sessions in. */
+  /** The persistence of the MQTT library. */
   readonly store: SessionStore;
   private readonly parts: SessionsParts;
   private readonly connected = new Map<Client, Session>();
-  /** Also of clients that have gone, whose will is still to come. */
-  private readonly everyone = new WeakMap<Client, Session>();
+  /** Contains also clients that have disconnected: the library publishes their will after that. */
+  private readonly allSessions = new WeakMap<Client, Session>();
   private readonly buckets: PublishBuckets;
   private lastExpiry = 0;
 
@@ -46,18 +46,18 @@ export class Sessions {
     return this.connected.size;
   }
 
-  /** The session of a client, also of one that has gone and leaves a will. */
-  readonly of = (client: Client | null): Session | undefined => (client ? this.everyone.get(client) : undefined);
+  /** The session of a client, also after the client has disconnected: its will is published then. */
+  readonly of = (client: Client | null): Session | undefined => (client ? this.allSessions.get(client) : undefined);
 
   admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
     if (!(client.conn instanceof FramedSocket)) return;
     const state = this.store.begin(client, identity);
     const session = new Session(state, client.conn, keepaliveSeconds * 1_000, this.parts.limits.holdMs);
     this.connected.set(client, session);
-    this.everyone.set(client, session);
+    this.allSessions.set(client, session);
   }
 
-  /** CONNACK is sent, and what the session had to be sent again. */
+  /** Called when CONNACK is sent, and the session's unacknowledged commands after it. */
   ready(client: Client, take: (session: Session, publish: IncomingPublish, room: number) => void): void {
     const session = this.connected.get(client);
     if (!session) return;
@@ -65,7 +65,7 @@ export class Sessions {
     this.subscribers.add(client, session.state, session.state.subscriptions.keys());
   }
 
-  /** Whether the client may have this subscription; then it is written down. Asked again when a session brings its subscriptions back. */
+  /** Whether the client may have this subscription; if so, records it. Asked again when a session is resumed. */
   grant(client: Client, { topic, qos }: Subscription): boolean {
     const session = this.connected.get(client);
     if (!session || topic === PRESENT) return false;
@@ -81,13 +81,13 @@ export class Sessions {
     return true;
   }
 
-  /** Whether a message of this topic may go to the client: its rights may have changed since it subscribed. */
+  /** Whether a message of this topic may be sent to the client: its rights may have changed since it subscribed. */
   mayHear(client: Client, topic: string): boolean {
     const session = this.connected.get(client);
     return session !== undefined && this.parts.rights.subscribe(session.identity, topic);
   }
 
-  /** SUBACK is sent. */
+  /** Called when SUBACK is sent. */
   subscribed(client: Client, subscriptions: readonly Subscription[]): void {
     const session = this.connected.get(client);
     if (!session) return;
@@ -100,7 +100,7 @@ export class Sessions {
     this.subscribers.remove(client, topics);
   }
 
-  /** The client's connection has ended, or ends now. */
+  /** Called when the client's connection has ended, or is about to. */
   gone(client: Client): void {
     const session = this.connected.get(client);
     if (!session) return;
@@ -110,7 +110,7 @@ export class Sessions {
     this.store.end(client);
   }
 
-  /** Disconnects whom the registry lets in no more, and ends their sessions. */
+  /** Disconnects clients that the registry no longer lets in, ends their sessions, and applies changed rates. */
   registryChanged(): void {
     const registry = this.parts.registry.current();
     for (const [client, session] of this.connected) {
@@ -120,7 +120,7 @@ export class Sessions {
     this.expire();
   }
 
-  /** Closes whoever was held or has been silent too long, and ends old sessions. */
+  /** Closes clients that were silent or whose publishes were held too long. Ends old sessions once a minute. */
   sweep(): void {
     const now = performance.now();
     for (const [client, session] of this.connected) {
@@ -142,8 +142,8 @@ export class Sessions {
   private revoke(client: Client, session: Session): void {
     this.parts.counters.closedRevoked += 1;
     this.parts.log.debug({ event: 'revoked', sensor: session.identity.sensor }, 'a client lost its rights');
-    // Without a session its will is nobody's.
-    this.everyone.delete(client);
+    // Without a session in `everyone` its will is not published.
+    this.allSessions.delete(client);
     this.gone(client);
     client.close();
   }

@@ -6,17 +6,17 @@ import type { Rights } from '../auth/rights.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Sent, SessionState } from './session-state.ts';
 
-/** A client that leaves so much unread gets no command on top. */
+/** A client with more unread bytes than this is sent no further command. */
 const MOST_UNREAD_BYTES = 64 * 1024;
-/** Sensors of one bridge that are remembered. More than so many it has to name in its subscriptions. */
+/** Most sensors of one bridge that are remembered. For further sensors it must subscribe to each one's own topic. */
 const MOST_BROUGHT = 10_000;
 
-/** A connected session that listens for commands. */
+/** A connected session that subscribed to commands. */
 export class Subscriber {
   private readonly framedSocket: FramedSocket;
   private readonly state: SessionState;
   private readonly mostCommands: number;
-  /** Grows with every connection: of two, the higher one is the newer. */
+  /** Grows with every connection: the higher of two numbers is the newer connection. */
   readonly connection: number;
 
   constructor(framedSocket: FramedSocket, state: SessionState, mostCommands: number) {
@@ -26,31 +26,34 @@ export class Subscriber {
     this.mostCommands = mostCommands;
   }
 
-  /** The sensor itself, or the bridge that speaks for it. */
+  /** The sensor itself, or the bridge that publishes for it. */
   get identity(): Identity {
     return this.state.identity;
   }
 
-  /** The session, which may outlive its connection. Compare it, and leave it alone. */
+  /** The session, which may outlive its connection. Only for comparing. */
   get session(): object {
     return this.state;
   }
 
-  /** When it was let in, Unix ms. */
+  /** When its connection was let in, Unix ms. */
   get since(): number {
     return this.state.since;
   }
 
-  /** Whether it published for `sensor`, or named it in a subscription: then it is the way to it. */
+  /** Whether the session published for `sensor` or subscribed to its own topic: then its commands may be sent here. */
   brings(sensor: string): boolean {
     const { brought, subscriptions, identity } = this.state;
     return brought.has(sensor) || subscriptions.has(commandsTopic(identity.farm, sensor));
   }
 
   /**
-   * Sends a command at the QoS of the subscription, at most 1 [MQTT-3.8.4-6]. Resolves `acknowledged` when its PUBACK came, on this connection
-   * or, in a session with clean=0, on a later one; `lost` when the session ended without it, `unconfirmed` when it went out at QoS 0. Never rejects. While it is on its way the same `key` is not sent again.
-   * Answers `busy` when the session has too many commands without their PUBACK, or does not read: nothing was sent.
+   * Sends a command at the QoS of the subscription, at most 1 [MQTT-3.8.4-6]. Never rejects. Resolves with
+   * - `acknowledged` when its PUBACK came, on this connection or, with clean=0, on a later one;
+   * - `lost` when the session ended without it;
+   * - `unconfirmed` when the command was sent at QoS 0.
+   * While a command with the same `key` is on its way, nothing is sent again. Returns `busy`, and sends nothing, when
+   * the session has too many commands without their PUBACK, or when the client does not read.
    */
   send(key: string, topic: string, payload: Buffer): Promise<Sent> | 'busy' {
     const { state, framedSocket } = this;
@@ -73,26 +76,26 @@ export class Subscriber {
     return sent;
   }
 
-  /** The command of this key is not wanted any more: it is not sent again. */
+  /** Marks the command of this key: it is not sent again. */
   withdraw(key: string): void {
     this.state.withdraw(key);
   }
 
-  /** The highest QoS of the session's subscriptions that hear `topic`, a sensor's commands [MQTT-3.3.5-1]. */
+  /** The highest QoS among the session's subscriptions that match `topic`, a sensor's commands [MQTT-3.3.5-1]. */
   private qosOf(topic: string): number {
     const { subscriptions, identity } = this.state;
     return Math.max(subscriptions.get(topic) ?? 0, subscriptions.get(commandsTopic(identity.farm, '+')) ?? 0);
   }
 }
 
-/** Told of a session that began to listen for the commands of `sensor`, or of every sensor of its farm (`+`). */
+/** Called when a session subscribes to the commands of `sensor`, or of every sensor of its farm (`+`). */
 export type OnSubscribed = (farm: string, sensor: string, subscriber: Subscriber) => void;
 
-/** Which connected session hears the commands of which sensor. Downlink sends through it. */
+/** The connected sessions, by the sensors whose commands they subscribed to. The downlink sends through them. */
 export class Subscribers {
   private readonly byTopic = new Map<string, Map<Client, Subscriber>>();
   private readonly listeners = new Set<OnSubscribed>();
-  /** What each client hears: its session's own list is empty when another connection took the session over. */
+  /** Each client's topics. The session's own list may be empty already, when another connection took the session over. */
   private readonly ofClient = new WeakMap<Client, { readonly subscriber: Subscriber; readonly topics: Set<string> }>();
   private readonly mostCommands: number;
   private readonly rights: Rights;
@@ -103,8 +106,8 @@ export class Subscribers {
   }
 
   /**
-   * The sessions that hear the commands of `sensor`, the newest first: its own, and those of bridges. What they may hear is asked each time:
-   * a sensor may have left the farm since its bridge subscribed.
+   * The sessions that may get the commands of `sensor`, the newest first: the sensor's own, and those of bridges.
+   * Rights are checked each time, because a sensor may have left the farm since its bridge subscribed.
    */
   hearing(farm: string, sensor: string): Subscriber[] {
     const topics = [commandsTopic(farm, sensor), commandsTopic(farm, '+')];
@@ -115,12 +118,12 @@ export class Subscribers {
     return hearing.sort((a, b) => b.connection - a.connection);
   }
 
-  /** Whose commands are heard: farm and sensor, or `+` for every sensor of the farm. */
+  /** The subscriptions to commands: farm and sensor, or `+` for every sensor of the farm. */
   heard(): (readonly [farm: string, sensor: string])[] {
     return [...this.byTopic.keys()].map(placeOf);
   }
 
-  /** A bridge published for `sensor`: from now on it is the way to it. */
+  /** Called when a bridge publishes for `sensor`: from now on the sensor's commands may be sent through it. */
   brought({ brought, connection }: SessionState, farm: string, sensor: string): void {
     if (brought.has(sensor) || brought.size >= MOST_BROUGHT) return;
     brought.add(sensor);
@@ -129,13 +132,13 @@ export class Subscribers {
     for (const listener of this.listeners) listener(farm, sensor, subscriber);
   }
 
-  /** Calls `listener` for every subscription from now on, also those that a session brings back; returns the function that ends it. */
+  /** Calls `listener` for every subscription from now on, restored ones too. Returns the function that ends it. */
   watch(listener: OnSubscribed): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** A client was let in, or subscribed to more: it hears `topics` now. */
+  /** Adds `topics` of a client that was let in or has subscribed to more. */
   add(client: Client, state: SessionState, topics: Iterable<string>): void {
     const { conn } = client;
     if (!(conn instanceof FramedSocket)) return;
@@ -155,7 +158,7 @@ export class Subscribers {
     }
   }
 
-  /** A client unsubscribed from `topics`. */
+  /** Removes `topics` that a client unsubscribed from. */
   remove(client: Client, topics: Iterable<string>): void {
     const own = this.ofClient.get(client);
     for (const topic of topics) {
@@ -166,7 +169,7 @@ export class Subscribers {
     }
   }
 
-  /** A client's connection has ended: it hears nothing more. */
+  /** Removes a client whose connection has ended. */
   forget(client: Client): void {
     this.remove(client, [...(this.ofClient.get(client)?.topics ?? [])]);
   }

@@ -5,11 +5,11 @@ interface PendingSourcePublish {
 }
 
 /**
- * The publishes of one connection that are not acknowledged yet. Acknowledgements leave in the order in which the publishes came [MQTT-4.6.0-2],
- * and none after `close`.
+ * The publishes of one connection that are not acknowledged yet. Acknowledgements are sent in the order in which the
+ * publishes came [MQTT-4.6.0-2], and none after `close`.
  */
 export class SourceAcknowledgements {
-  private readonly turns: PendingSourcePublish[] = [];
+  private readonly pending: PendingSourcePublish[] = [];
   private readonly most: { readonly publishes: number; readonly bytes: number };
   private bytes = 0;
   private waiting: (() => void) | undefined;
@@ -19,41 +19,41 @@ export class SourceAcknowledgements {
     this.most = most;
   }
 
-  /** Whether anybody waits for these: the owner of what is on its way to the queue. */
+  /** Whether acknowledgements can still be sent. The batcher asks this of the owner of a publish. */
   get waits(): boolean {
     return !this.closed;
   }
 
-  /** Takes the next turn, for a publish of so many bytes. Calling the returned function lets `acknowledge` be called when its turn has come. */
+  /** Adds a publish to the order. `acknowledge` is called when the returned function was, for it and for all before it. */
   begin(bytes: number, acknowledge: () => void): () => void {
     const turn: PendingSourcePublish = { bytes, acknowledge, done: false };
     this.bytes += bytes;
-    this.turns.push(turn);
+    this.pending.push(turn);
     return () => {
       turn.done = true;
       this.go();
     };
   }
 
-  /** Calls `go` when one more publish may be taken: at once, or when one is acknowledged. Never after `close`. */
+  /** Calls `go` when one more publish may be taken: at once, or after an acknowledgement. Never after `close`. */
   whenRoom(go: () => void): void {
     if (this.hasRoom) go();
     else this.waiting = go;
   }
 
   private get hasRoom(): boolean {
-    return this.turns.length < this.most.publishes && this.bytes < this.most.bytes;
+    return this.pending.length < this.most.publishes && this.bytes < this.most.bytes;
   }
 
   close(): void {
     this.closed = true;
-    this.turns.length = 0;
+    this.pending.length = 0;
     this.waiting = undefined;
   }
 
   private go(): void {
-    for (let turn = this.turns[0]; turn?.done; turn = this.turns[0]) {
-      this.turns.shift();
+    for (let turn = this.pending[0]; turn?.done; turn = this.pending[0]) {
+      this.pending.shift();
       this.bytes -= turn.bytes;
       turn.acknowledge();
     }

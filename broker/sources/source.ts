@@ -9,38 +9,43 @@ import { backoff, pause } from '../../core/timing.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { SourceAcknowledgements } from './acknowledgements.ts';
 
-/** How long a source may take to answer CONNECT, and how often it is asked whether it is still there. */
-export interface SourcePatience {
+/** How long a source may take to answer CONNECT, and after how many seconds of silence it gets a ping. */
+export interface SourceTimeouts {
   readonly connectMs: number;
   readonly keepaliveS: number;
 }
-const PATIENCE: SourcePatience = { connectMs: 10_000, keepaliveS: 30 };
+const SOURCE_TIMEOUTS: SourceTimeouts = { connectMs: 10_000, keepaliveS: 30 };
 const FIRST_PAUSE_MS = 500;
 const MOST_PAUSE_MS = 60_000;
-/** A connection that held for so long was a good one: after it the pauses begin anew. */
+/** After a connection that lasted so long, the pauses between attempts begin anew. */
 const GOOD_MS = 60_000;
-/** Most publishes between the source and the queue's confirm, and their bytes. At the bound its socket is not read. */
+/** Most publishes between the source and the queue's confirm, and their bytes. At either bound no more are read. */
 const IN_FLIGHT = { publishes: 256, bytes: 4 * 1024 ** 2 };
 /** Most bytes of one packet. A source that sends a larger one is disconnected before it is buffered. */
 const MOST_PACKET_BYTES = 1024 ** 2;
 
 export interface SourceParts {
   readonly log: Logger;
-  readonly patience?: SourcePatience | undefined;
-  /** Takes one publish. Resolves when it is kept or was refused for good; `dropped`: it must not be acknowledged. `owner` tells whether it is still waited for. */
+  readonly patience?: SourceTimeouts | undefined;
+  /**
+   * Takes one publish. Resolves with `done` when it is kept or was refused for good, and with `dropped` when it must
+   * not be acknowledged. `owner.waits` tells whether its connection can still acknowledge it.
+   */
   readonly take: (topic: string, payload: Buffer, owner: { readonly waits: boolean }) => Promise<'done' | 'dropped'>;
   readonly count: (event: SourceEvent) => void;
 }
 
-/** `connected` and `lost` connections, those that were `not_allowed` to subscribe, `received` and `acknowledged` publishes. */
+/** Connections `connected`, `lost`, or `not_allowed` to subscribe; publishes `received` and `acknowledged`. */
 export type SourceEvent = 'connected' | 'lost' | 'not_allowed' | 'received' | 'acknowledged';
 
 /**
- * One other broker that readings come from. It connects with a session that the other side keeps (clean=0), subscribes at QoS 1, and
- * acknowledges a publish when it is in the queue: what was not acknowledged comes again, after whatever broke.
+ * The connection to one other broker that readings come from. Its session is kept by that broker (clean=0), and it
+ * subscribes at QoS 1. A publish is acknowledged when it is in the queue, so after any failure the other broker sends
+ * the rest again.
  *
- * mqtt.js hands over one publish at a time and acknowledges when its handler calls back. So that many can be on their way to the queue, the handler
- * calls back at once, with an error, which keeps mqtt.js from acknowledging; the PUBACK is written here when its turn has come.
+ * mqtt.js hands over one publish at a time, and acknowledges it when the handler calls back. Many must be on their way
+ * to the queue at once. So the handler calls back early with an error, which keeps mqtt.js from acknowledging. The
+ * PUBACK is written here, in order.
  */
 export class SourceClient {
   private readonly description: Description;
@@ -70,12 +75,12 @@ export class SourceClient {
     this.running = this.run();
   }
 
-  /** Takes nothing more; acknowledgements still go out. */
+  /** Takes no more publishes; acknowledgements are still sent. */
   freeze(): void {
     this.frozen = true;
   }
 
-  /** Takes nothing more and resolves when the connection is closed. */
+  /** Takes no more publishes. Resolves when the connection is closed. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.running;
@@ -96,16 +101,16 @@ export class SourceClient {
     this.down = 'stopped';
   }
 
-  /** Resolves with what ended the connection; rejects with what kept it from being made. */
+  /** Resolves with the reason when an open connection has closed. Rejects when it failed, or could not be made. */
   private async connection(): Promise<string> {
-    const options = await optionsOf(this.description, this.parts.patience ?? PATIENCE);
+    const options = await optionsOf(this.description, this.parts.patience ?? SOURCE_TIMEOUTS);
     const client = mqtt.connect(this.description.url, options);
     const acknowledgements = new SourceAcknowledgements(IN_FLIGHT);
     client.handleMessage = (packet, callback) => this.receive(client, packet, acknowledgements, callback);
     const end = () => client.end(true);
     this.stopping.signal.addEventListener('abort', end, { once: true });
     try {
-      return await this.lifeOf(client);
+      return await this.untilClosed(client);
     } finally {
       this.stopping.signal.removeEventListener('abort', end);
       acknowledgements.close();
@@ -113,7 +118,7 @@ export class SourceClient {
     }
   }
 
-  private lifeOf(client: MqttClient): Promise<string> {
+  private untilClosed(client: MqttClient): Promise<string> {
     const { id, url, topics } = this.description;
     return new Promise((resolve, reject) => {
       client.on('error', reject);
@@ -150,7 +155,7 @@ export class SourceClient {
     acknowledgements: SourceAcknowledgements,
     callback: (error?: Error) => void,
   ): void {
-    // Not called back: mqtt.js hands over nothing more.
+    // Without the callback mqtt.js hands over no more publishes.
     if (this.frozen) return;
     const { take, count } = this.parts;
     count('received');
@@ -160,7 +165,7 @@ export class SourceClient {
       count('acknowledged');
     });
     void take(topic, Buffer.from(payload), acknowledgements).then((fate) => {
-      // What is not kept although it is waited for is never acknowledged: it comes again with the next connection.
+      // A publish with QoS 1 that is not kept is never acknowledged: the source sends it again on the next connection.
       if (fate === 'done' || qos === 0) finish();
     });
     acknowledgements.whenRoom(() => callback(LATER));
@@ -170,8 +175,8 @@ export class SourceClient {
 const REFUSED = 128;
 const LATER = new Error('acknowledged later');
 
-/** Reads secrets and certificates anew for each connection: they may have been renewed. Rejects with ConfigInvalid, which names the place. */
-async function optionsOf(source: Description, patience: SourcePatience): Promise<IClientOptions> {
+/** Reads secrets and certificates for each connection: they may be new. Rejects with ConfigInvalid, which names the place. */
+async function optionsOf(source: Description, patience: SourceTimeouts): Promise<IClientOptions> {
   const { id, username, clientId = `loam-${id}` } = source;
   const password = await passwordOf(source);
   const [ca, cert, key] = await Promise.all(

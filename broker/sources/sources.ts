@@ -13,7 +13,7 @@ import { newCounters } from '../counters.ts';
 import { PublishBatcher } from '../ingest/publish-batcher.ts';
 import { Receipts } from '../ingest/receipts.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import { SourceClient, type SourcePatience } from './source.ts';
+import { SourceClient, type SourceTimeouts } from './source.ts';
 
 export interface SourcesOptions {
   readonly queue: Queue;
@@ -21,13 +21,13 @@ export interface SourcesOptions {
   readonly registry: RegistryView;
   readonly metrics: Metrics;
   readonly log: Logger;
-  readonly patience?: SourcePatience;
-  /** Shared by everything that takes publishes in a process. Absent: its own. */
+  readonly patience?: SourceTimeouts;
+  /** Gives the times of receipt. All parts of a process that take publishes share one. Absent: one of its own. */
   readonly receipts?: Receipts;
 }
 
 const PRUNE_MS = 250;
-/** Of the time to stop in, the part that may go into waiting for the queue. */
+/** The share of the time for stopping that may be spent on waiting for the queue. */
 const DRAIN_SHARE = 0.7;
 
 interface RunningSource {
@@ -36,8 +36,8 @@ interface RunningSource {
 }
 
 /**
- * Every source in the registry, each with a connection of its own; what they bring goes to the queue as what sensors publish does.
- * A change of the registry begins, ends or begins anew those that it is about, and no other.
+ * Every source in the registry, each with its own connection. Its publishes go to the queue like those of sensors.
+ * A change of the registry starts, stops or restarts only the sources that it concerns.
  */
 export class Sources implements Part {
   readonly name = 'sources';
@@ -69,12 +69,12 @@ export class Sources implements Part {
     metrics.gauge('loam_sources_connected', 'Sources that are connected', () => this.connected);
   }
 
-  /** A source that is down is seen here, and no reason to take the process out of service. */
+  /** Each source is `optional`: one that is down is shown, but does not take the process out of service. */
   health(): Health[] {
     return [...this.running.values()].map(({ source }) => source.health());
   }
 
-  /** Resolves at once: sources connect by and by, however long that takes. */
+  /** Resolves at once: the sources connect afterwards, however long that takes. */
   async start(): Promise<void> {
     const { registry } = this.options;
     this.unwatch = registry.watch((current) => {
@@ -86,7 +86,7 @@ export class Sources implements Part {
     this.pruner = setInterval(() => this.batcher.prune(), PRUNE_MS);
   }
 
-  /** Waits for the confirms under way, so that their publishes need not come again, and closes every connection. */
+  /** Waits for the queue's confirms, so that those publishes are not sent again, and closes every connection. */
   async stop(deadlineMs: number): Promise<void> {
     this.unwatch();
     for (const { source } of this.running.values()) source.freeze();
@@ -127,7 +127,7 @@ export class Sources implements Part {
     payload: Buffer,
     owner: { readonly waits: boolean },
   ): Promise<'done' | 'dropped'> {
-    // A source speaks for the sensors that its topics name, as a bridge does.
+    // A source publishes for the sensors that its topics name, as a bridge does.
     const named = parsePublishTopic(topic)?.sensor !== undefined;
     const bridge = { sensor: id, farm, role: 'bridge', secretHash: '' } as const;
     const fits = payload.length <= MOST_PAYLOAD_BYTES;
@@ -135,7 +135,7 @@ export class Sources implements Part {
     if (verdict.may) {
       const { field, sensor } = verdict;
       const received = await this.receiptOf(farm, sensor);
-      // It was held, and the connection has ended meanwhile: it comes again with the next one.
+      // If its connection ended while the publish was held, the source sends it again on the next connection.
       const fate = owner.waits
         ? await this.batcher.add({ farm, field, sensor, topic, payload, received }, owner)
         : 'dropped';
@@ -157,9 +157,9 @@ export class Sources implements Part {
   }
 }
 
-/** As much as a sensor may publish. */
+/** The same limit as for a sensor's packet. */
 const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.packetBytes;
-/** Longer texts are no topic of ours; a dead letter keeps their beginning. */
+/** Longer topics are never valid in Loam; a dead letter keeps this much of them. */
 const MOST_TOPIC = 1024;
 const TOO_LARGE = { may: false, reason: 'too_large' } as const;
 const NOT_AUTHORISED = { may: false, reason: 'not_authorised' } as const;

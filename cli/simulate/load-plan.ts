@@ -3,10 +3,13 @@ import type { SignIn } from '../../simulators/run.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import type { LoadSettings, SimulateOptions } from './options.ts';
 
-/** Times of a closed loop run ahead of the clock where a sensor publishes over a thousand a second: they begin an hour ago. */
+/**
+ * In a closed loop the times of a sensor's readings are 1 ms apart. Above a thousand publishes a second they run ahead
+ * of the clock: so they begin an hour ago.
+ */
 const AHEAD_MS = 3_600_000;
 
-/** A load test over the connections of a script, in the native format. */
+/** The plan of a load test over the connections of a script, with payloads in the native format. */
 export function loadPlan(
   { script, run, forMs }: SimulateOptions,
   { rate, rampMs, inFlight, threads, qos }: LoadSettings,

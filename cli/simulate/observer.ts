@@ -12,9 +12,9 @@ import type { Api } from '../api.ts';
 const SAMPLE_MS = 500;
 const ASK_MS = 50;
 const LIVE_MS = 15_000;
-/** Stored readings are asked for again until none has come for so long. */
+/** Stored readings are fetched again until no new one has come for this long. */
 const STILL_MS = 20_000;
-/** Readings of wrong clocks may lie so far from now. */
+/** Readings of sensors with wrong clocks may lie this far before or after now: `BEFORE_MS` and `AFTER_MS`. */
 const DAY_MS = 86_400_000;
 const BEFORE_MS = 400 * DAY_MS;
 const AFTER_MS = 2 * DAY_MS;
@@ -28,10 +28,10 @@ const deadLetter = z.looseObject({
 });
 const deadLetters = z.looseObject({ letters: z.array(deadLetter), next: z.number().nullish() });
 
-/** A reading's number in a payload, and in SenML's records. */
+/** A reading's sequence number in a payload, plain or as a SenML record. */
 const SEQ = /"seq":(\d+)|"n":"seq","v":(\d+)/g;
 
-/** Looks on from the other side while a simulation runs: as a viewer at the gateway, and as one who asks what is stored. */
+/** Observes the receiving side of a simulation: as a viewer of the gateway, and by asking what is stored. */
 export class Observer {
   private readonly api: Api;
   private readonly ledger: Ledger;
@@ -48,7 +48,7 @@ export class Observer {
     this.farms = farms;
   }
 
-  /** Resolves when it sees every farm live. Rejects with an Error when it does not. */
+  /** Resolves when the live connection of every farm is live. Rejects with an Error when one is not after 15 s. */
   async watch(): Promise<void> {
     const { address, token } = this.api.live();
     for (const farm of this.farms) {
@@ -60,7 +60,8 @@ export class Observer {
         const at = performance.now();
         for (const { sensor, metric, min, max, last, count } of rows) {
           if (metric !== 'seq') continue;
-          // Rows fold what came in one frame: without a gap between least and most, all of it.
+          // A row may fold several readings. If as many were folded as there are numbers from `min` to `max`, the
+          // viewer saw all of these.
           if (count === max - min + 1) this.ledger.seen(sensor, min, max, at);
           else for (const seq of [min, last, max]) this.ledger.seen(sensor, seq, seq, at);
         }
@@ -76,7 +77,10 @@ export class Observer {
     this.sampling = this.sample();
   }
 
-  /** Ends watching, waits until the store has what was acknowledged or nothing more comes, and resolves with what it found. */
+  /**
+   * Waits until the store has all that was acknowledged, or until nothing new comes. Then ends the samples and resolves
+   * with what was found.
+   */
   async findings(): Promise<Findings> {
     let stored = await this.stored();
     let [count, at] = [countOf(stored), performance.now()];
@@ -85,7 +89,7 @@ export class Observer {
       stored = await this.stored();
       if (countOf(stored) > count) [count, at] = [countOf(stored), performance.now()];
     }
-    // What was stored is announced; the last frames are on their way.
+    // What was stored is announced to viewers too, but the last messages may still be on their way.
     await this.seenOrStill();
     this.over.abort();
     await this.sampling;
@@ -136,7 +140,7 @@ export class Observer {
     for await (const row of rows) yield exported.parse(row);
   }
 
-  /** Now and then follows one acknowledged reading until the store has it. */
+  /** Twice a second picks one acknowledged reading and measures how long it takes until the store has it. */
   private async sample(): Promise<void> {
     const { signal } = this.over;
     while (!signal.aborted) {
@@ -157,18 +161,18 @@ export class Observer {
     }
   }
 
-  /** The newest reading of a sensor that was acknowledged a moment ago, each time another one's. */
+  /** The newest acknowledged reading of a sensor, each time of another one; undefined when it is too old. */
   private newest() {
     const fresh = [...this.ledger.accounts.values()].filter(({ acknowledged }) => acknowledged.size > 0);
     const account = fresh[this.storedMs.length % Math.max(1, fresh.length)];
     const seq = account && [...account.acknowledged.keys()].at(-1);
     const due = seq === undefined ? undefined : account?.due.get(seq);
-    // One whose own past was only now sent says nothing of the store.
+    // A reading that waited long before it was sent, such as a backlog, says nothing about the store.
     if (!account || seq === undefined || due === undefined || performance.now() - due > 5_000) return undefined;
     return { farm: account.farm, sensor: account.sensor, seq, due };
   }
 
-  /** Dead letters since the run began, by sensor; undefined when this Loam does not tell. */
+  /** Dead letters since the run began, by sensor; undefined when this Loam has no dead letters to ask for. */
   private async deadLetters(): Promise<Map<string, Dead> | undefined> {
     const counts = new Map<string, { unreadable: number; seqs: Set<number> }>();
     try {
@@ -190,7 +194,7 @@ export class Observer {
       const { letters, next } = await this.api.call(`${path}?${query}`, deadLetters);
       const fresh = letters.filter(({ received }) => received >= this.since);
       for (const { sensor, offset, cut, payload: listed } of fresh) {
-        // The list shows the beginning of a long payload, such as that of a day's readings sent as one.
+        // The list has only the beginning of a long payload, such as a day's readings in one message.
         const payload = cut ? (await this.api.call(`${path}/${offset}`, deadLetter)).payload : listed;
         const dead = counts.get(sensor) ?? { unreadable: 0, seqs: new Set() };
         const seqs = [...payload.matchAll(SEQ)].map(([, plain, senml]) => Number(plain ?? senml));
@@ -198,7 +202,7 @@ export class Observer {
         if (seqs.length === 0) dead.unreadable += 1;
         counts.set(sensor, dead);
       }
-      // The newest come first: one that is older ends it.
+      // The newest letters come first: a letter from before the run ends the search.
       before = fresh.length < letters.length || letters.length === 0 ? null : (next ?? null);
     }
   }

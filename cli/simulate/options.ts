@@ -12,14 +12,14 @@ import { type Options, positive, text } from '../options.ts';
 const PROFILES = fileURLToPath(new URL('simulators/profiles/', PACKAGE_ROOT));
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** What `loam simulate` was told. Times in ms. */
+/** The options of `loam simulate`. Times in ms. */
 export interface SimulateOptions {
   readonly title: string;
   readonly script: Script;
   readonly run: Pick<RunOptions, 'url' | 'start' | 'client'>;
   readonly forMs: number | undefined;
   readonly secrets: string | undefined;
-  /** All connections sign in with this. */
+  /** Every connection signs in with this name and password. */
   readonly alike: SignIn | undefined;
   readonly provision: boolean;
   readonly verify: boolean;
@@ -92,7 +92,7 @@ async function fromRecording(options: Options, path: string) {
   }
 }
 
-/** A profile by its name, where it is one of ours, else by its file. */
+/** Reads a built-in profile by its name, or else a profile file by its path. */
 async function readProfile(name: string): Promise<Profile> {
   const ours = (await readdir(PROFILES)).map((file) => file.replace(/\.yaml$/, ''));
   const path = ours.includes(name) ? join(PROFILES, `${name}.yaml`) : name;

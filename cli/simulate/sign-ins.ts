@@ -14,10 +14,13 @@ const farms = z.object({
   farms: z.array(z.object({ id: z.string(), fields: z.array(z.object({ id: z.string() })) })),
 });
 const registered = z.object({ sensor: z.object({ id: z.string() }), secret: z.string() });
-/** Sensors of one request: the registry is one file, and read and written whole for each. */
+/** Sensors in one request: each request reads and writes the whole registry file. */
 const AT_ONCE = 100;
 
-/** The secrets of sensors that may be simulated: those of a file, else those that this data folder's demo farm and provisioning left. */
+/**
+ * The secrets of sensors that may be simulated, by id: those in `file`, or else those that the demo farm and
+ * --provision left in the data folder.
+ */
 export async function knownSecrets(config: Config, file: string | undefined): Promise<Map<string, DemoCredential>> {
   const paths = file === undefined ? [demoSecretsPath(config), simulatedSecretsPath(config)] : [file];
   const lists = await Promise.all(paths.map((path) => readCredentials(path)));
@@ -25,7 +28,7 @@ export async function knownSecrets(config: Config, file: string | undefined): Pr
   return new Map(lists.flatMap((list) => list ?? []).map((credential) => [credential.id, credential]));
 }
 
-/** How each connection of `lines` signs in. Throws ConfigInvalid, which says what to do, when the secret of one is not known. */
+/** How each connection of `lines` signs in. Throws ConfigInvalid, which says what to do, when a secret is unknown. */
 export function signIns(
   lines: readonly DeviceConnection[],
   known: ReadonlyMap<string, DemoCredential>,
@@ -46,9 +49,11 @@ export function signIns(
 }
 
 /**
- * Registers over HTTP the connections of `lines` that have no known secret, and keeps their secrets in the data folder. `onProgress` is told how many are done.
- * A sensor that is registered already gets a new secret. Resolves with the last one registered, undefined when none was. Rejects with ConfigInvalid when the farm is not there, with ApiRefused as the API does, with
- * the signal's reason when it ends it.
+ * Registers over HTTP the connections of `lines` that have no known secret, and keeps their secrets in the data folder.
+ * `onProgress` gets how many are done.
+ * A sensor that is registered already gets a new secret. Resolves with the sensor registered last, or undefined when
+ * none was. Rejects with ConfigInvalid when a farm does not exist, with ApiRefused as the API does, and with the
+ * signal's reason when the signal ends it.
  */
 export async function provision(
   api: Api,
@@ -82,7 +87,7 @@ export async function provision(
       }
     }
   } finally {
-    // Also when it ends early: the next run then goes on with the rest.
+    // Also after a failure or a signal: the next run then registers only the rest.
     if (missing.length > 0) await writeCredentials(path, [...made.values()]);
   }
   return known.get(missing.at(-1)?.id ?? '');
@@ -91,10 +96,16 @@ export async function provision(
 const LET_IN_MS = 15_000;
 
 /**
- * Waits until the broker at `url` lets in the one who was registered last: a broker in another process reads the registry every few seconds.
- * Resolves too when 15 s have passed, it cannot be reached, or `signal` ends the run: that is for the run to tell.
+ * Waits until the broker at `url` accepts the sensor that was registered last: a broker in another process reads the
+ * registry every few seconds.
+ * Resolves too when 15 s have passed, the broker cannot be reached, or `signal` ends the run: the run itself reports
+ * these.
  */
-export async function letIn(url: string, { id, secret }: DemoCredential, signal: AbortSignal): Promise<void> {
+export async function waitUntilAccepted(
+  url: string,
+  { id, secret }: DemoCredential,
+  signal: AbortSignal,
+): Promise<void> {
   const link = new PacketLink({ url, clientId: id, username: id, password: secret });
   const end = performance.now() + LET_IN_MS;
   link.start();
@@ -131,7 +142,7 @@ function described(
   };
 }
 
-/** Registers all at once; where one of them is registered already, one after the other. Resolves with their secrets by id. */
+/** Registers all in one request, or one by one if any of them exists already. Resolves with the secrets by id. */
 async function register(api: Api, farm: string, all: readonly WantedSensor[]): Promise<Map<string, string>> {
   const path = `/api/farms/${encodeURIComponent(farm)}/sensors`;
   try {

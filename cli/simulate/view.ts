@@ -1,9 +1,12 @@
 import cliProgress from 'cli-progress';
 import type { LoadReport, ReportInterval } from '../../simulators/load/report.ts';
 
-/** Shows a person how a run gets on: on a terminal a bar and one line that changes, elsewhere a plain line every few seconds. On standard error. */
+/**
+ * Shows on standard error how a run gets on: on a terminal a bar and a changing line, elsewhere a line every few
+ * seconds.
+ */
 export interface View {
-  /** What is done before the run, `done` of `of` steps. */
+  /** Shows the progress of a step before the run: `done` of `of`. */
   preparing(what: string, done: number, of: number): void;
   stretch(stretch: ReportInterval): void;
   end(): void;
@@ -88,7 +91,7 @@ function line({ ms, acknowledged, inFlight, backlog, connected, latencyMs, error
   return `${rate}, ${connected} connected, ${inFlight} in flight${behind}, ${times}, ${errors} errors`;
 }
 
-/** The end of a run in a few lines. */
+/** The report of a run in a few lines. */
 export function tellReport(report: LoadReport): string[] {
   const { latencyMs: l } = report;
   return [

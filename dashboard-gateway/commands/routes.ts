@@ -15,7 +15,7 @@ import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 
 const PATH = '/api/farms/{farm}/sensors/{sensor}/commands';
 
-const wish = z.strictObject({
+const commandRequest = z.strictObject({
   command: z.json(),
   /** Seconds. */
   ttl: z
@@ -35,9 +35,12 @@ export interface CommandParts {
   readonly now: () => number;
 }
 
-/** Commands sent to a sensor, by those who work on its farm, and what became of them, for everybody who sees it. */
+/**
+ * Routes to send commands to a sensor, for those who work on its farm, and to list them with their states, for
+ * everybody who sees the farm.
+ */
 export function commandRoutes({ registry, sessions, commands, farmNow, now }: CommandParts): Route[] {
-  /** A sensor that a bridge brings need not be registered: then it must have reported. */
+  /** Throws HttpProblem `not-found`. A sensor of a bridge need not be registered, but then it must have reported. */
   const refuseUnknown = async (farm: string, sensor: string): Promise<void> => {
     const known = registry.current().sensors.get(sensor);
     if (known?.farm === farm) return;
@@ -51,7 +54,7 @@ export function commandRoutes({ registry, sessions, commands, farmNow, now }: Co
       path: PATH,
       handler: signedIn(sessions, async ({ user }, request, { farm: farmId = '', sensor = '' }) => {
         const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
-        const { command, ttl } = parseBody(wish, request.body);
+        const { command, ttl } = parseBody(commandRequest, request.body);
         const payload = Buffer.from(JSON.stringify(command));
         if (payload.length > MOST_COMMAND_BYTES) {
           throw new HttpProblem('body-too-large', `a command has at most ${MOST_COMMAND_BYTES} bytes of JSON`);

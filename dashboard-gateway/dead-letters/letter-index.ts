@@ -4,8 +4,8 @@ import { type DeadAct, type DeadMark, decodeMark } from '../../telemetry/dead-ma
 
 export type LetterState = 'open' | DeadAct;
 
-/** What is remembered of a letter; its bytes stay in the log. */
-export interface Listed {
+/** A letter in the dead-letter index. Its bytes stay in the log. */
+export interface IndexedLetter {
   readonly offset: number;
   readonly at: number;
   readonly farm: string;
@@ -30,11 +30,11 @@ export interface Summary {
   readonly reasons: Record<string, number>;
 }
 
-/** Letters remembered. One more, and the sensor with the most of them has its older half forgotten, here and not in the log. */
+/** Most letters in the index. At one more, the sensor with the most letters loses its older half: in the index, not in the log. */
 const MOST_LETTERS = 300_000;
-/** Entries whose bytes are added up together. */
+/** Entries of the log whose bytes are added up in one segment. */
 const SEGMENT = 1_000;
-/** What the log needs for an entry beside its bytes, about. */
+/** About how many bytes the log needs for an entry beside its body. */
 const ENTRY_OVERHEAD = 32;
 
 interface Segment {
@@ -44,10 +44,13 @@ interface Segment {
   bytes: number;
 }
 
-/** The dead-letter log as a list: what there is, whose it is, and what became of it. Made by reading the log from its beginning. */
+/**
+ * The dead-letter index: which letters the log has, whose they are, and whether they were replayed or discarded. It is
+ * made by reading the log from its beginning.
+ */
 export class DeadLetterIndex {
   private readonly most: number;
-  private byFarm = new Map<string, Listed[]>();
+  private byFarm = new Map<string, IndexedLetter[]>();
   private segments: Segment[] = [];
   private texts = new Map<string, string>();
   private size = 0;
@@ -56,7 +59,7 @@ export class DeadLetterIndex {
     this.most = most;
   }
 
-  /** The log is read from the beginning again. */
+  /** Empties the index, because the log is read from the beginning again. */
   clear(): void {
     this.byFarm = new Map();
     this.segments = [];
@@ -64,13 +67,13 @@ export class DeadLetterIndex {
     this.size = 0;
   }
 
-  /** The next entry of the log; answers the letter that it is. */
+  /** Takes in the next entry of the log. Returns its dead letter, or undefined when it is no letter. */
   take(offset: number, body: Uint8Array): DeadLetter | undefined {
     const letter = read(decodeDead, body);
     if (letter) {
       const { farm, sensor } = letter.publish;
       const { reason, at } = letter;
-      const listed: Listed = {
+      const listed: IndexedLetter = {
         offset,
         at,
         farm: this.shared(farm),
@@ -87,7 +90,7 @@ export class DeadLetterIndex {
     return letter;
   }
 
-  /** Remembers what became of a letter. Told twice, the later act stands. */
+  /** Remembers that a letter was replayed or discarded. The latest mark counts. */
   settle({ farm, offset, act, by, at }: DeadMark): void {
     const listed = this.find(farm, offset);
     if (!listed) return;
@@ -95,16 +98,16 @@ export class DeadLetterIndex {
     listed.settled = { at, by };
   }
 
-  find(farm: string, offset: number): Listed | undefined {
+  find(farm: string, offset: number): IndexedLetter | undefined {
     const letters = this.byFarm.get(farm) ?? [];
     const found = letters[placeOf(letters, offset)];
     return found?.offset === offset ? found : undefined;
   }
 
   /** Newest first. `more`: there are older ones. */
-  page(farm: string, { state, sensor, reason, before, limit }: Filter): { letters: Listed[]; more: boolean } {
+  page(farm: string, { state, sensor, reason, before, limit }: Filter): { letters: IndexedLetter[]; more: boolean } {
     const all = this.byFarm.get(farm) ?? [];
-    const letters: Listed[] = [];
+    const letters: IndexedLetter[] = [];
     for (let i = before === undefined ? all.length - 1 : placeOf(all, before) - 1; i >= 0; i--) {
       const letter = all[i];
       if (!letter || (state !== 'all' && letter.state !== state)) continue;
@@ -126,7 +129,10 @@ export class DeadLetterIndex {
     return { counts, reasons: Object.fromEntries(reasons) };
   }
 
-  /** Who has letters of these sensors. What the broker refused is its client's, whatever it was about. */
+  /**
+   * The farms that have letters of these sensors. A publish that the broker refused belongs to the client that sent it,
+   * whatever it was about.
+   */
   *bringers(sensors: ReadonlySet<string>): Generator<{ readonly farm: string; readonly sensor: string }> {
     for (const [farm, letters] of this.byFarm)
       for (const { sensor } of letters) if (sensors.has(sensor)) yield { farm, sensor };
@@ -139,13 +145,13 @@ export class DeadLetterIndex {
     return totals;
   }
 
-  /** About how many bytes the log keeps, and since when (Unix ms). */
+  /** About how many bytes the log keeps, and the time of its oldest entry (Unix ms). */
   get kept(): { bytes: number; oldest: number | undefined } {
     const bytes = this.segments.reduce((sum, segment) => sum + segment.bytes, 0);
     return { bytes, oldest: this.segments.find(({ oldest }) => oldest !== undefined)?.oldest };
   }
 
-  /** Forgets what the log has trimmed: everything before `first`. Says how many of them were open. */
+  /** Forgets the letters that the log has trimmed: those before offset `first`. Returns how many of them were open. */
   trim(first: number): number {
     const gone = this.segments.findIndex(({ last }) => last >= first);
     this.segments.splice(0, gone < 0 ? this.segments.length : gone);
@@ -159,7 +165,7 @@ export class DeadLetterIndex {
     return open;
   }
 
-  private add(listed: Listed): void {
+  private add(listed: IndexedLetter): void {
     const letters = this.byFarm.get(listed.farm) ?? [];
     letters.push(listed);
     this.byFarm.set(listed.farm, letters);
@@ -195,7 +201,7 @@ export class DeadLetterIndex {
     segment.bytes += length + ENTRY_OVERHEAD;
   }
 
-  /** One copy of each text: a letter's own would be decoded anew with every letter. */
+  /** Returns one shared copy of equal texts. Decoding makes a new copy with every letter. */
   private shared(text: string): string {
     const known = this.texts.get(text);
     if (known !== undefined) return known;
@@ -205,7 +211,7 @@ export class DeadLetterIndex {
 }
 
 /** The place of the first letter whose offset is `offset` or more. */
-function placeOf(letters: readonly Listed[], offset: number): number {
+function placeOf(letters: readonly IndexedLetter[], offset: number): number {
   let low = 0;
   let high = letters.length;
   while (low < high) {
@@ -216,7 +222,7 @@ function placeOf(letters: readonly Listed[], offset: number): number {
   return low;
 }
 
-/** Undefined for what is something else, or of another version. */
+/** Undefined for an entry of the other kind or of another version. */
 function read<T>(decode: (body: Uint8Array) => T, body: Uint8Array): T | undefined {
   try {
     return decode(body);

@@ -8,8 +8,9 @@ export interface CannotReplay {
 }
 
 /**
- * The queue message that tries a letter again, as its sensor would send it today: the payload, the topic and the time of receipt are the
- * old ones, the registry is today's. The id depends on the letter alone, so that a message sent twice is announced once.
+ * Makes the queue message that tries a letter again, as its sensor would send it today. Payload, topic and receipt are
+ * those of the letter; the registry is today's. The batch id depends only on the letter, so a message that is sent
+ * twice is announced once.
  */
 export function replayMessage(
   letter: DeadLetter,
@@ -18,7 +19,8 @@ export function replayMessage(
   registry: Registry,
 ): Uint8Array | CannotReplay {
   const { publish } = letter;
-  // A queue message that nobody could read goes in as it was: a newer version may read it.
+  // Without a topic, the letter is a whole queue message that could not be decoded. It is sent unchanged: a newer
+  // version may decode it.
   if (publish.topic === '') return publish.payload;
   const named = parsePublishTopic(publish.topic);
   if (!named) return { why: `nobody publishes readings to ${publish.topic}` };
@@ -26,7 +28,7 @@ export function replayMessage(
   const sensor = named.sensor ?? publish.sensor;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
   const known = registry.sensors.get(sensor);
-  // In words that do not tell whether another farm has it.
+  // The text does not tell that another farm has this sensor.
   if (known && known.farm !== farm) return { why: `whoever sent it may not publish for "${sensor}"` };
   const batch: Batch = {
     id: `replay-${epoch}-${offset}`,

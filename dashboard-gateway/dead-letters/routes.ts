@@ -9,7 +9,7 @@ import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import type { DeadLetterService, FoundLetter } from './service.ts';
 
-/** Bytes of a payload that a list shows; one letter alone is shown whole. */
+/** Most bytes of a payload that a list shows; a single letter is shown whole. */
 const MOST_IN_LIST = 2_048;
 
 const whole = z
@@ -30,28 +30,32 @@ export interface DeadLetterParts {
   readonly letters: DeadLetterService;
 }
 
-/** Whose letters an address is about: a farm's id, or `''` for what is nobody's. Throws HttpProblem unless the caller is its admin. */
-type WhoseOf = (caller: Caller, farm: string) => string;
+/**
+ * The farm whose letters a request is about: its id, or `''` for letters of no farm. Throws HttpProblem unless the
+ * caller is an admin of it.
+ */
+type FarmOfLetters = (caller: Caller, farm: string) => string;
 
 /**
- * Dead letters listed, shown, replayed and discarded: those of a farm by its admins, and those that are nobody's, queue messages that
- * nobody can read, by admins of every farm. The farm is that of the sensor that signed in, whatever its topic says.
+ * Routes that list, show, replay and discard dead letters: those of a farm for its admins, and those of no farm for
+ * admins of every farm. Letters of no farm are queue messages that could not be decoded. A letter's farm is that of the
+ * sensor that signed in, whatever its topic says.
  */
 export function deadLetterRoutes({ registry, sessions, letters }: DeadLetterParts): Route[] {
-  const ofFarm: WhoseOf = ({ user }, farm) => visibleFarm(registry.current(), user, farm, 'admin').farm.id;
-  const nobodys: WhoseOf = ({ user }) => {
+  const ofFarm: FarmOfLetters = ({ user }, farm) => visibleFarm(registry.current(), user, farm, 'admin').farm.id;
+  const withoutFarm: FarmOfLetters = ({ user }) => {
     if (user.farms[EVERY_FARM] !== 'admin') throw new HttpProblem('forbidden', 'only for admins of every farm');
     return '';
   };
   return [
     ...routesAt('/api/farms/{farm}/dead-letters', ofFarm, sessions, letters),
-    ...routesAt('/api/dead-letters', nobodys, sessions, letters),
+    ...routesAt('/api/dead-letters', withoutFarm, sessions, letters),
   ];
 }
 
-function routesAt(path: string, whose: WhoseOf, sessions: SignInSessions, letters: DeadLetterService): Route[] {
+function routesAt(path: string, farmOf: FarmOfLetters, sessions: SignInSessions, letters: DeadLetterService): Route[] {
   const list: Route['handler'] = signedIn(sessions, async (caller, request, { farm = '' }) => {
-    const of = whose(caller, farm);
+    const of = farmOf(caller, farm);
     const { letters: found, next, counts, reasons } = await letters.list(of, parseQuery(listQuery, request.query));
     const { bytes, oldest = null } = letters.logNow();
     const { maxBytes, maxAgeMs } = DEAD_LOG_LIMITS;
@@ -61,7 +65,7 @@ function routesAt(path: string, whose: WhoseOf, sessions: SignInSessions, letter
 
   const one = (work: (of: string, offset: number, by: string) => Promise<FoundLetter>): Route['handler'] =>
     signedIn(sessions, async (caller, _request, { farm = '', offset = '' }) => {
-      const of = whose(caller, farm);
+      const of = farmOf(caller, farm);
       const place = whole.safeParse(offset).data;
       if (place === undefined) throw new HttpProblem('not-found', 'a dead letter is named by its offset');
       return json(shown(await work(of, place, caller.user.name)));
@@ -103,7 +107,7 @@ function shown({ listed, letter }: FoundLetter, most = Number.POSITIVE_INFINITY)
   };
 }
 
-/** As text where the bytes are UTF-8, but for a character that was cut with `stream`; otherwise in hexadecimal. */
+/** The bytes as text when they are UTF-8, otherwise in hexadecimal. With `stream`, the last character may be cut off. */
 function shownPayload(bytes: Uint8Array, stream: boolean): { payload: string; encoding: 'text' | 'hex' } {
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream });

@@ -12,12 +12,12 @@ import type { DeadAct, DeadMark } from '../../telemetry/dead-mark.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/feed/tail.ts';
-import { DeadLetterIndex, type Filter, type Listed, type Summary } from './letter-index.ts';
+import { DeadLetterIndex, type Filter, type IndexedLetter, type Summary } from './letter-index.ts';
 import { replayMessage } from './replay.ts';
 import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';
 
 const LOOK_MS = 30_000;
-/** A warning that stands is said in the log so often. */
+/** How often a warning is logged again while it holds. */
 const SAY_AGAIN_MS = 12 * 3_600_000;
 /** Letters of one page that lie closer together in the log than this are read together. */
 const MOST_APART = 100;
@@ -31,13 +31,13 @@ export interface DeadLetterServiceOptions {
   readonly metrics?: Metrics | undefined;
   /** Unix ms. */
   readonly now: () => number;
-  /** How often it looks at what was trimmed, and is about to be. */
+  /** How often the service checks what was trimmed and what will be soon, ms. */
   readonly lookMs?: number;
 }
 
-/** A letter with its place and what became of it. */
+/** A letter with its entry in the index. */
 export interface FoundLetter {
-  readonly listed: Listed;
+  readonly listed: IndexedLetter;
   readonly letter: DeadLetter;
 }
 
@@ -49,20 +49,20 @@ export interface LogNow {
 }
 
 /**
- * Where dead letters are looked at, replayed and discarded. It follows the log from its beginning and keeps a list of what is in it;
- * every gateway has the same. Before anything is trimmed it warns, and what was trimmed unseen it counts.
+ * Lists, replays and discards dead letters. It follows the log from its beginning and keeps an index of it, which is
+ * the same at every gateway. It warns before letters are trimmed, and counts open letters that were trimmed.
  */
 export class DeadLetterService {
   private readonly options: DeadLetterServiceOptions;
-  private readonly book = new DeadLetterIndex();
+  private readonly index = new DeadLetterIndex();
   private readonly tail: Tail;
   private readonly writer: DeadLetters;
-  /** What workers charge their letters to, as the log tells it. */
+  /** How much of its quota each sensor has used by letters of workers, computed from the log. */
   private quotas = new DeadQuotas({});
   private readonly busy = new Set<number>();
   private epoch = '';
   private read = 0;
-  /** The offset up to which the list has to come before it is whole; undefined until the log was asked. */
+  /** The offset that the index must reach to be complete; undefined until the log was asked. */
   private target: number | undefined;
   private timer: NodeJS.Timeout | undefined;
   private saidAt: number | undefined;
@@ -83,7 +83,7 @@ export class DeadLetterService {
     if (metrics) this.show(metrics);
   }
 
-  /** Resolves when following the log was tried for the first time; the list is made in the background. */
+  /** Resolves after the first attempt to follow the log. The index is made in the background. */
   async start(): Promise<void> {
     await this.tail.start();
     this.timer = setInterval(() => void this.look(), this.options.lookMs ?? LOOK_MS);
@@ -99,27 +99,30 @@ export class DeadLetterService {
     return this.tail.health().slice(1);
   }
 
-  /** What a farm has; `''` is what is nobody's. Rejects with HttpProblem `busy` while the list is being made, or with LogUnavailable. */
+  /**
+   * A page of a farm's letters; `''`: of no farm. Rejects with HttpProblem `busy` while the index is being made, or
+   * with LogUnavailable.
+   */
   async list(farm: string, filter: Filter): Promise<{ letters: FoundLetter[]; next: number | null } & Summary> {
     await this.whole();
-    const { letters, more } = this.book.page(farm, filter);
+    const { letters, more } = this.index.page(farm, filter);
     const shown = await this.open(letters);
-    return { letters: shown, next: more ? (letters.at(-1)?.offset ?? null) : null, ...this.book.summary(farm) };
+    return { letters: shown, next: more ? (letters.at(-1)?.offset ?? null) : null, ...this.index.summary(farm) };
   }
 
   /** One letter of a farm. Rejects with HttpProblem `not-found`, or as `list` does. */
   async one(farm: string, offset: number): Promise<FoundLetter> {
     await this.whole();
-    const listed = this.book.find(farm, offset);
+    const listed = this.index.find(farm, offset);
     const [found] = listed ? await this.open([listed]) : [];
     if (!found) throw new HttpProblem('not-found', `the farm has no dead letter ${offset}`);
     return found;
   }
 
   /**
-   * Puts a letter back at the entrance of the queue and remembers that. Resolves when both are durable.
-   * When this process dies in between, the letter stays open: replayed again, it makes the same points.
-   * Rejects with HttpProblem `not-found` or `conflict`, with QueueFull, QueueUnavailable or LogUnavailable.
+   * Publishes a letter to the queue again and marks it as replayed in the log. Resolves when both are durable. When
+   * this process dies in between, the letter stays open; replaying it again makes the same points. Rejects with
+   * HttpProblem `not-found` or `conflict`, with QueueFull, QueueUnavailable or LogUnavailable.
    */
   replay(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'replayed', by, async ({ letter, listed }) => {
@@ -131,25 +134,25 @@ export class DeadLetterService {
     });
   }
 
-  /** Remembers that nobody wants a letter any more; its bytes stay in the log until they are trimmed. Rejects as `replay` does. */
+  /** Marks a letter as discarded; its bytes stay in the log until they are trimmed. Rejects as `replay` does. */
   discard(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'discarded', by, async ({ listed }) => {
       if (listed.state !== 'open') throw new HttpProblem('conflict', `letter ${offset} was ${listed.state} already`);
     });
   }
 
-  /** The farms that have letters of these sensors, as far as the list is made. */
+  /** The farms that have letters of these sensors, as far as the index is made. */
   bringers(sensors: ReadonlySet<string>): Iterable<{ readonly farm: string; readonly sensor: string }> {
-    return this.book.bringers(sensors);
+    return this.index.bringers(sensors);
   }
 
   logNow(): LogNow {
     const { limits, now } = this.options;
-    const kept = this.book.kept;
+    const kept = this.index.kept;
     return { ...kept, warning: trimmingWarning(kept, limits, now()) };
   }
 
-  /** What a farm's admins should know before letters of theirs are left out, or trimmed; null when there is nothing. */
+  /** A warning for a farm's admins before further letters are no longer kept, or are trimmed; null when there is none. */
   warningFor(farm: string): string | null {
     const nearly = [...this.quotas.nearlyUsed(this.options.now(), farm)];
     const warnings = [quotaWarning(nearly), this.logNow().warning].filter((warning) => warning !== null);
@@ -170,8 +173,8 @@ export class DeadLetterService {
       await work(found);
       const mark: DeadMark = { farm, offset, act, by, at: this.options.now() };
       await this.writer.mark(mark);
-      // It will come with the log as well; whoever asks meanwhile is to see it.
-      this.book.settle(mark);
+      // The mark comes with the log later as well. It is applied now, so that requests until then see it.
+      this.index.settle(mark);
       const { sensor, reason } = found.listed;
       this.options.logger.info({ farm, sensor, offset, reason, by }, `dead letter ${act}`);
       return found;
@@ -181,7 +184,7 @@ export class DeadLetterService {
   }
 
   private begin(epoch: string, offset: number): void {
-    this.book.clear();
+    this.index.clear();
     this.quotas = new DeadQuotas({});
     this.epoch = epoch;
     this.read = offset;
@@ -190,13 +193,16 @@ export class DeadLetterService {
 
   private take(entries: readonly LogEntry[]): void {
     for (const { offset, body } of entries) {
-      const letter = this.book.take(offset, body);
+      const letter = this.index.take(offset, body);
       if (letter?.writer?.startsWith('worker/')) this.quotas.kept(letter);
       this.read = offset;
     }
   }
 
-  /** Resolves when the list reaches to where the log ended when it was first asked for. */
+  /**
+   * Resolves when the index is complete: up to where the log ended when this was first asked. Until then it rejects
+   * with HttpProblem `busy`, or with LogUnavailable.
+   */
   private async whole(): Promise<void> {
     const { epoch } = this;
     if (this.target === undefined) {
@@ -208,8 +214,8 @@ export class DeadLetterService {
     }
   }
 
-  /** Reads letters from the log, in the order given: by falling offset. What was trimmed meanwhile is left out. */
-  private async open(letters: readonly Listed[]): Promise<FoundLetter[]> {
+  /** Reads letters from the log. They are given and returned by falling offset; a letter that was trimmed meanwhile is left out. */
+  private async open(letters: readonly IndexedLetter[]): Promise<FoundLetter[]> {
     const found = new Map<number, DeadLetter>();
     for (const run of runsOf(letters.map(({ offset }) => offset).reverse())) {
       const [from = 0] = run;
@@ -233,13 +239,13 @@ export class DeadLetterService {
     }
   }
 
-  /** Looks at what the log has trimmed and at what it is about to trim. Never rejects. */
+  /** Counts open letters that the log has trimmed, and warns of those that it will trim soon. Never rejects. */
   private async look(): Promise<void> {
     const { dead, logger } = this.options;
     try {
       const { first, epoch } = await dead.head();
       if (epoch !== this.epoch) return;
-      const lost = this.book.trim(first);
+      const lost = this.index.trim(first);
       this.trimmed += lost;
       if (lost > 0) logger.error({ count: lost }, 'dead letters were trimmed that nobody had replayed or discarded');
     } catch (error) {
@@ -256,12 +262,12 @@ export class DeadLetterService {
     metrics.gauge(
       'loam_dead_letters_open',
       'Dead letters that nobody has replayed or discarded',
-      () => this.book.totals().open,
+      () => this.index.totals().open,
     );
     metrics.gauge(
       'loam_dead_letter_log_bytes',
       'About how many bytes the dead-letter log keeps',
-      () => this.book.kept.bytes,
+      () => this.index.kept.bytes,
     );
     metrics.gauge(
       'loam_dead_letter_log_max_bytes',
@@ -269,13 +275,13 @@ export class DeadLetterService {
       () => limits.maxBytes,
     );
     metrics.gauge('loam_dead_letter_oldest_seconds', 'Age of the oldest entry of the dead-letter log', () => {
-      const { oldest } = this.book.kept;
+      const { oldest } = this.index.kept;
       return oldest === undefined ? 0 : (now() - oldest) / 1_000;
     });
     metrics.gauge('loam_dead_letter_warning', '1 while something is about to be trimmed', () =>
       this.logNow().warning === null ? 0 : 1,
     );
-    const isLate = () => isPutOff(this.book.kept.oldest, limits, now());
+    const isLate = () => isPutOff(this.index.kept.oldest, limits, now());
     const putOff = '1 while letters are kept that should be trimmed by the clock';
     metrics.gauge('loam_dead_letter_trimming_put_off', putOff, () => (isLate() ? 1 : 0));
     metrics.gauge(
@@ -289,7 +295,7 @@ export class DeadLetterService {
   }
 }
 
-/** Rising offsets, in groups that are worth reading together. */
+/** Divides rising offsets into runs; each run is read from the log in one call. */
 function runsOf(offsets: readonly number[]): number[][] {
   const runs: number[][] = [];
   for (const offset of offsets) {

@@ -1,21 +1,21 @@
 import type { LogLimits } from '../../backbone/ports/log.ts';
 
-/** From this share of the log's room on, trimming is near. */
+/** Trimming is near when this share of the log's bytes is used. */
 const NEARLY_FULL = 0.75;
-/** A log is trimmed some time after its oldest letter's time, by this part of an age at most. */
+/** The log may trim its oldest letter later than `maxAgeMs`, by at most this part of it. */
 const TRIMMED_AFTER = 1 / 32;
-/** How long before its time an old letter is warned of. */
+/** How long before its trimming the warning of an old letter begins, at most. */
 const NEARLY_OLD_MS = 30 * 86_400_000;
 
 /**
- * Whether trimming is put off: by the clock the oldest letter should be gone, and it is kept, because the log has not been open for so long.
- * So it is when the clock is wrong, and when Loam did not run all the time.
+ * Whether trimming is delayed: by the clock the oldest letter should be gone, but the log keeps it, because the log was
+ * not open for that long. This happens when the clock is wrong, and when Loam did not run all the time.
  */
 export function isPutOff(oldest: number | undefined, { maxAgeMs }: LogLimits, now: number): boolean {
   return oldest !== undefined && now - oldest > maxAgeMs * (1 + TRIMMED_AFTER);
 }
 
-/** What there is to say, well before anything is trimmed; null when there is nothing. `now` is Unix ms. */
+/** The warning to show well before anything is trimmed; null when there is none. `now` is Unix ms. */
 export function trimmingWarning(
   { bytes, oldest }: { readonly bytes: number; readonly oldest: number | undefined },
   { maxBytes, maxAgeMs }: LogLimits,
@@ -37,10 +37,10 @@ export function trimmingWarning(
   return null;
 }
 
-/** Sensors that are named; more are counted. */
+/** Most sensors that a warning names; further ones are only counted. */
 const MOST_NAMED = 3;
 
-/** What there is to say of sensors that have used most of their quota (`used`: 0 to 1); null when there are none. */
+/** The warning about sensors that have used most of their quota (`used`: 0 to 1); null when there are none. */
 export function quotaWarning(sensors: readonly { readonly sensor: string; readonly used: number }[]): string | null {
   if (sensors.length === 0) return null;
   const worst = [...sensors].sort((a, b) => b.used - a.used).slice(0, MOST_NAMED);

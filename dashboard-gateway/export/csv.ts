@@ -6,12 +6,12 @@ import { unitOf } from '../../telemetry/rules.ts';
 import type { ShownSensor } from '../sensors/shown.ts';
 
 const COLUMNS = ['sensor', 'name', 'field', 'metric', 'unit', 'value', 'measured', 'received'];
-/** Rows put together before they are handed on: some 100 kB. */
+/** Rows of one piece: some 100 kB. */
 const ROWS_AT_ONCE = 1_000;
-// Spreadsheets take a file without it for one of their own country's old encodings, and spoil °C.
+// Without it, spreadsheets read the file in an old encoding of their own country, and spoil °C.
 const BYTE_ORDER_MARK = '\uFEFF';
 
-/** What a row says besides the value. */
+/** What the rows need besides the values. */
 export interface CsvContext {
   readonly registry: Registry;
   readonly sensors: readonly ShownSensor[];
@@ -20,15 +20,17 @@ export interface CsvContext {
 }
 
 /**
- * Values as CSV (RFC 4180, UTF-8), piece by piece: a head, then a row a value, with when it was measured and when it was received by the clocks of the zone.
- * A text that a spreadsheet would run as a formula gets a `'` before it.
+ * Makes CSV (RFC 4180, UTF-8) of values, piece by piece: a header, then one row for each value. Its times of
+ * measurement and of receipt are local times of the zone. A text that a spreadsheet would run as a formula gets a `'`
+ * before it.
  */
 export async function* csv(values: AsyncIterable<LatestValue>, context: CsvContext): AsyncGenerator<string> {
   const { registry, zone } = context;
   const sensors = new Map(context.sensors.map((sensor) => [sensor.id, sensor]));
   const measured = localTimes(zone);
   const received = localTimes(zone);
-  // The head goes with the first rows: as long as there is none, a store that fails can still be told of.
+  // The header goes with the first rows. As long as nothing is sent, a failure of the store can still be answered with
+  // its own status.
   let mark = BYTE_ORDER_MARK;
   let rows: (string | number)[][] = [COLUMNS];
   for await (const value of values) {

@@ -11,7 +11,7 @@ import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { csv } from './csv.ts';
 
-/** Exports under way in one gateway. */
+/** Most exports under way in one gateway. */
 const MOST_AT_ONCE = 8;
 
 const exportQuery = z
@@ -26,7 +26,7 @@ export interface ExportParts {
   readonly now: () => number;
 }
 
-/** `GET /api/farms/{farm}/export.csv`: read from the store as fast as the client takes it, and no longer than it wants it. */
+/** `GET /api/farms/{farm}/export.csv`. Reads from the store as fast as the client takes the rows, and stops when the client leaves. */
 export function exportRoutes({ registry, sessions, store, farmNow, now }: ExportParts): Route[] {
   let open = 0;
 

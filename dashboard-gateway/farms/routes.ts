@@ -16,7 +16,7 @@ export interface FarmParts {
   readonly now: () => number;
 }
 
-/** What there is: farms, their fields and sensors, metrics. */
+/** Routes that list farms, their fields and sensors, and metrics. */
 export function farmRoutes({ registry, sessions, farmNow, mqtt, now }: FarmParts): Route[] {
   return [
     {

@@ -13,16 +13,17 @@ const HOURS = [1, 2, 3, 4, 6, 12].map((n) => n * HOUR);
 /** Widths of less than a day, narrowest first, ms. */
 export const ROUND_WIDTHS: readonly number[] = [...SECONDS, ...MINUTES, ...HOURS];
 
-/** How a history is cut. */
+/** How a range of time is divided into buckets. */
 export interface HistoryCut {
   readonly bucket: BucketWidth;
-  /** The width to tell people, ms; a day counts as 24 hours. */
+  /** The bucket width that the answer shows, ms; a day counts as 24 hours. */
   readonly bucketMs: number;
 }
 
 /**
- * The narrowest round width that cuts `from <= ts < to` (Unix ms) into at most `points` buckets (at least 1).
- * From a day upwards buckets are whole calendar days of `zone`, or lots of them. The store cuts those too: a field's mean over two days is not in its means of each.
+ * Chooses the narrowest round width that divides `from <= ts < to` (Unix ms) into at most `points` (at least 1)
+ * buckets. From one day upwards, a bucket is one or more whole calendar days of `zone`. The store computes the buckets
+ * of several days too: a field's mean over two days cannot be made from its means of each day.
  */
 export function chooseCut(from: number, to: number, points: number, zone: string): HistoryCut {
   for (const ms of ROUND_WIDTHS) {
@@ -32,12 +33,12 @@ export function chooseCut(from: number, to: number, points: number, zone: string
   }
   const [first, last] = [dayNumber(from, zone), dayNumber(to - 1, zone)];
   let days = Math.ceil((last - first + 1) / points);
-  // Lots are counted from 1970, so the range may touch one more than it is long.
+  // Groups of days are counted from 1970, so a range may touch one group more than its length suggests.
   while (Math.floor(last / days) - Math.floor(first / days) >= points) days += 1;
   return { bucket: { daysIn: zone, days }, bucketMs: days * DAY };
 }
 
-/** A bucket as it is told: when its last value came is said only where that was long after the bucket was over. */
+/** A bucket as a row of the answer. It has `received` only when its last value came long after the bucket's end (`isLate`). */
 export type BucketRow =
   | readonly [ts: number, last: number, min: number, max: number, mean: number, count: number]
   | readonly [ts: number, last: number, min: number, max: number, mean: number, count: number, received: number];
@@ -51,7 +52,7 @@ function endOf(ts: number, { bucket }: HistoryCut): number {
   return 'ms' in bucket ? ts + bucket.ms : beginOf(bucket, lotOf(bucket, ts) + 1);
 }
 
-/** Which lot of days `ts` falls into, counted from 1970. */
+/** The number of the group of days that `ts` falls into, counted from 1970. */
 function lotOf({ daysIn, days = 1 }: Days, ts: number): number {
   return Math.floor(dayNumber(ts, daysIn) / days);
 }
@@ -61,8 +62,8 @@ function beginOf({ daysIn, days = 1 }: Days, lot: number): number {
 }
 
 /**
- * The whole buckets of a cut within `from <= ts < to`, as a range of time, or undefined when there are fewer than two:
- * what lies in them does not depend on where exactly the range begins and ends.
+ * The range of time of the buckets that lie completely within `from <= ts < to`; undefined when there are fewer than
+ * two. The values in these buckets do not depend on where exactly the asked range begins and ends.
  */
 export function wholeBuckets(
   { bucket, bucketMs }: HistoryCut,

@@ -2,9 +2,9 @@ import { LRUCache } from 'lru-cache';
 import type { HistoryBucket } from '../../backbone/ports/store.ts';
 import type { Changed } from '../../telemetry/batch.ts';
 
-/** Answers hold at most so many bytes; what was asked for longest ago goes first. */
+/** Most bytes of all cached answers. Above it, the answers that were asked for longest ago are removed first. */
 const MAX_BYTES = 32 * 1024 * 1024;
-/** Whatever was not heard of, such as a write by hand, is seen after this long at the latest. */
+/** How long an answer is kept. A write that was not announced on the live log, such as one by hand, shows after this time. */
 const GOOD_FOR_MS = 5 * 60_000;
 
 const COLUMNS = 7;
@@ -16,7 +16,7 @@ export interface AnswerSubject {
   readonly sensors: ReadonlySet<string>;
   readonly from: number;
   readonly to: number;
-  /** Names all of it. */
+  /** The cache key, made of all the fields above and the bucket width. */
   readonly key: string;
 }
 
@@ -25,14 +25,14 @@ interface CachedAnswer {
   readonly numbers: Float64Array;
 }
 
-/** The store's answers about the past, until something is written to it. */
+/** Keeps the store's answers about the past, until something is written into their range. */
 export class HistoryCache {
   readonly counters = { hit: 0, miss: 0, dropped: 0, cleared: 0 };
   private readonly kept: LRUCache<string, CachedAnswer>;
-  /** By farm and metric: what a late value may spoil. */
+  /** By farm, then by metric: the answers that a late value may make out of date. */
   private readonly subjects = new Map<string, Map<string, Set<AnswerSubject>>>();
 
-  /** `now`: ms by a clock that nobody sets. */
+  /** `now`: ms by a monotonic clock. */
   constructor(now: () => number) {
     this.kept = new LRUCache<string, CachedAnswer>({
       maxSize: MAX_BYTES,
@@ -61,7 +61,7 @@ export class HistoryCache {
     getOrMake(ofFarm, subject.metric, () => new Set<AnswerSubject>()).add(subject);
   }
 
-  /** Values were written: answers about them are old. Without `metrics` any may have been. */
+  /** Removes the answers that a write has made out of date. Without `metrics`, every metric of the sensor may have changed. */
   drop({ farm, sensor, from, to }: Changed, metrics?: Iterable<string>): void {
     const ofFarm = this.subjects.get(farm);
     if (ofFarm === undefined) return;
@@ -74,7 +74,7 @@ export class HistoryCache {
     }
   }
 
-  /** Something may have been written that nobody heard of. */
+  /** Removes every answer, because writes may have been missed. */
   clear(): void {
     this.kept.clear();
     this.subjects.clear();

@@ -7,13 +7,13 @@ import { WorkLimit } from '../http/work-limit.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 import { type BucketRow, chooseCut, type HistoryCut, toRow, wholeBuckets } from './buckets.ts';
 import { type AnswerSubject, HistoryCache } from './cache.ts';
-import { Flights } from './flights.ts';
+import { SharedQueries } from './flights.ts';
 import { LateWrites } from './late-writes.ts';
 
 const MAX_RUNNING = 8;
 const MAX_WAITING = 200;
 const DEADLINE_MS = 30_000;
-/** Readings younger than this are on their way: buckets that hold such times are asked for anew each time. */
+/** Readings younger than this may not be stored yet, so buckets with such times are not cached. */
 const SETTLED_MS = 60_000;
 
 export interface Asked {
@@ -28,7 +28,7 @@ export interface Asked {
 
 export interface HistoryOptions {
   readonly store: Store;
-  /** Whether everything that is written is heard of at the moment. */
+  /** Whether the gateway follows the logs at the moment, so that it hears of every write. */
   readonly hearsAll: () => boolean;
   readonly metrics?: Metrics | undefined;
   /** Unix ms. */
@@ -38,18 +38,19 @@ export interface HistoryOptions {
 }
 
 /**
- * History in buckets, from the store or from what it answered before.
+ * History in buckets, from the store or from its earlier answers.
  *
- * Of every answer the whole buckets in the settled past are kept. Who asks for them again, from about the same time on, has only the edges asked of the store:
- * the broken bucket at the begin, and what is newer. What is announced on the live log drops the answers it falls into; since it may reach the store
- * after it was announced, such a range is not kept again for a while.
+ * Of each answer, the cache keeps the whole buckets that are older than SETTLED_MS. When they are asked for again, from
+ * about the same time on, only the edges are read from the store: the incomplete bucket at the beginning, and
+ * everything newer. A write that is announced on the live log removes the answers that it falls into. It may reach the
+ * store after its announcement, so for a while answers about its range are not cached again.
  */
 export class History implements WritesListener {
   private readonly options: HistoryOptions;
   private readonly cache: HistoryCache;
   private readonly late = new LateWrites(2 * DEADLINE_MS);
   private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
-  private readonly flights = new Flights<HistoryBucket[]>();
+  private readonly flights = new SharedQueries<HistoryBucket[]>();
   private readonly unwatch: () => void;
   private readonly passed: () => number;
 
@@ -58,7 +59,7 @@ export class History implements WritesListener {
     this.options = options;
     this.passed = passed;
     this.cache = new HistoryCache(passed);
-    // After an outage writes come in that were announced long ago.
+    // After an outage, readings are written to the store that were announced long ago.
     this.unwatch = store.watch(() => this.cache.clear());
     metrics?.counts(
       'loam_history_cache_total',
@@ -124,7 +125,7 @@ export class History implements WritesListener {
 
   private keep(subject: AnswerSubject, found: readonly HistoryBucket[]): void {
     const { farm, sensors } = subject;
-    if (!this.options.hearsAll() || this.late.touch(farm, sensors, subject, this.passed())) return;
+    if (!this.options.hearsAll() || this.late.overlaps(farm, sensors, subject, this.passed())) return;
     this.cache.put(subject, found);
   }
 

@@ -5,10 +5,10 @@ interface WrittenSpan {
   to: number;
 }
 
-/** Past this many sensors a generation no longer tells them apart. */
+/** With more sensors than this a generation is full. Every range then counts as written to. */
 const MAX_SENSORS = 20_000;
 
-/** What was written within one length of time: a span by farm and sensor. */
+/** The writes of one period of time, as one span for each farm and sensor. */
 class Generation {
   private readonly farms = new Map<string, Map<string, WrittenSpan>>();
   private sensors = 0;
@@ -30,7 +30,7 @@ class Generation {
     } else this.isFull = true;
   }
 
-  touch(farm: string, sensors: Iterable<string>, range: Readonly<WrittenSpan>): boolean {
+  overlaps(farm: string, sensors: Iterable<string>, range: Readonly<WrittenSpan>): boolean {
     if (this.isFull) return true;
     const ofFarm = this.farms.get(farm);
     if (ofFarm === undefined) return false;
@@ -43,8 +43,9 @@ class Generation {
 }
 
 /**
- * The ranges of time, by sensor, that were written to lately. What is announced may reach the store some time afterwards:
- * an answer of the store about such a range may already be old. A range is remembered for one to two `keepMs`.
+ * Remembers which ranges of time were written to lately, by sensor. An announced write may reach the store some time
+ * later, so an answer of the store about such a range may be out of date. A range is remembered for one to two
+ * `keepMs`.
  */
 export class LateWrites {
   private readonly keepMs: number;
@@ -61,10 +62,10 @@ export class LateWrites {
     this.young.add(change);
   }
 
-  /** Whether something was lately written to the range of one of the sensors, as far as it can be known. */
-  touch(farm: string, sensors: ReadonlySet<string>, range: Readonly<WrittenSpan>, now: number): boolean {
+  /** Whether one of the sensors was lately written to in this range. Also true when there were too many sensors to tell. */
+  overlaps(farm: string, sensors: ReadonlySet<string>, range: Readonly<WrittenSpan>, now: number): boolean {
     this.turn(now);
-    return this.young.touch(farm, sensors, range) || this.old.touch(farm, sensors, range);
+    return this.young.overlaps(farm, sensors, range) || this.old.overlaps(farm, sensors, range);
   }
 
   private turn(now: number): void {

@@ -1,8 +1,9 @@
 import type { HttpResponse } from './uws.ts';
 
 /**
- * The body of a request, as text, up to `most` bytes; GET and HEAD have none. Call it before anything asynchronous.
- * Over the limit nothing more is kept and `too-large` is said at once; when the client leaves before the end, `left`.
+ * Reads the body of a request as text, up to `most` bytes; the text of GET and HEAD is empty. Call it before anything
+ * asynchronous. Resolves with `too-large` as soon as the limit is passed, and with `left` when the client leaves before
+ * the end.
  */
 export function readBody(
   res: HttpResponse,
@@ -21,7 +22,7 @@ export function readBody(
         chunks.length = 0;
         return resolve('too-large');
       }
-      // The chunk's memory is taken back after this call.
+      // uWebSockets.js takes the chunk's memory back after this call.
       chunks.push(Buffer.from(new Uint8Array(chunk)));
       if (isLast) resolve({ text: Buffer.concat(chunks).toString('utf8') });
     });

@@ -17,12 +17,12 @@ export class HttpCounters {
     metrics.gauge('loam_http_open_requests', 'HTTP requests that are being answered', open);
   }
 
-  /** A request was refused before anything of it was looked at. */
+  /** Counts a request that was refused before its route was looked up. */
   turnedAway(status: number): void {
     this.requests.inc({ route: 'refused', status });
   }
 
-  /** A request begins; call the result with the status of its answer, 0 when the client left before. */
+  /** Counts a request that begins. Call the result with the status of the answer, or with 0 when the client left before it. */
   begin(route: string): (status: number) => void {
     const begun = performance.now();
     return (status) => {

@@ -10,7 +10,8 @@ export interface Listening {
 
 /**
  * Listens on `host` and `port` (0: a free one). Rejects with ConfigInvalid that names the cause and the setting.
- * uWebSockets.js only says that it failed, and may share a port with another process: so the port is tried first with what says why.
+ * uWebSockets.js does not say why it failed, and it may share a port with another process. So a server of node:net
+ * tries the port first: its errors name the cause.
  */
 export async function listen(uws: UwsModule, app: TemplatedApp, host: string, port: number): Promise<Listening> {
   await tryPort(host, port);

@@ -1,10 +1,10 @@
 import { Networks, usualAddress } from '../../core/networks.ts';
 
-/** How a gateway is reached: what it may believe of where a request comes from. */
+/** How a gateway is reached, and which proxies it trusts. */
 export interface Access {
-  /** Whether it speaks TLS itself. */
+  /** Whether the gateway itself speaks TLS. */
   readonly tls: boolean;
-  /** Proxies whose word on the client is taken. */
+  /** Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. */
   readonly trusted: Networks;
 }
 
@@ -19,9 +19,10 @@ export interface RequestClient {
 const LONGEST_CHAIN = 20;
 
 /**
- * The client behind a connection from `peer`, by `X-Forwarded-For` and `X-Forwarded-Proto`, which count only when they come from a trusted proxy.
- * Each proxy appends whom it got the request from, so the list is read from its end: the first address that is no trusted proxy is the client,
- * and what stands before it is only what that client claims.
+ * The client behind a connection from `peer`, by `X-Forwarded-For` and `X-Forwarded-Proto`. These headers count only
+ * when they come from a trusted proxy. Each proxy appends the address that it got the request from, so the list is read
+ * from its end. The first address that is no trusted proxy is the client; the addresses before it are only a claim of
+ * that client.
  */
 export function clientOf(
   peer: string,
@@ -41,7 +42,7 @@ export function clientOf(
   return { address, secure };
 }
 
-/** A gateway without TLS that trusts nobody. */
+/** A gateway without TLS that trusts no proxy. */
 export const DIRECT: Access = { tls: false, trusted: new Networks() };
 
 /**
@@ -60,7 +61,8 @@ export function isSameOrigin({
   const url = URL.canParse(origin) ? new URL(origin) : undefined;
   if (url === undefined || url.host.toLowerCase() !== withoutDefaultPort(host.toLowerCase(), url.protocol))
     return false;
-  // A page that came without TLS may have been changed on its way. Without TLS here, a proxy that nobody told us of may speak it.
+  // A page that came without TLS may have been changed on its way, so a client that speaks TLS must send an `https:`
+  // origin. Without TLS both are accepted: a proxy that is not configured as trusted may speak TLS.
   return !secure || url.protocol === 'https:';
 }
 

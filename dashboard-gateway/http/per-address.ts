@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { placeOf } from '../../core/networks.ts';
+import { countingKey } from '../../core/networks.ts';
 import { TokenBucket, type TokenRate } from '../../core/token-bucket.ts';
 import { retryLater } from './problem.ts';
 
@@ -8,7 +8,7 @@ const MAX_PLACES = 10_000;
 const MOST_AT_ONCE = 128;
 const RATE: TokenRate = { perSecond: 200, burst: 1_000 };
 
-/** Lets each address have so many of something at once. As large as there are addresses that have one. */
+/** Counts how many of something each address has at once, up to a limit. It remembers only addresses that have at least one. */
 export class PerAddress {
   private readonly most: number;
   private readonly counts = new Map<string, number>();
@@ -17,9 +17,9 @@ export class PerAddress {
     this.most = most;
   }
 
-  /** Whether `address` may have one more; if so it has it until `leave`. */
+  /** Counts one more for `address`, until `leave`. False, and not counted, when the address is at the limit. */
   take(address: string): boolean {
-    const place = placeOf(address);
+    const place = countingKey(address);
     const count = this.counts.get(place) ?? 0;
     if (count >= this.most) return false;
     this.counts.set(place, count + 1);
@@ -28,27 +28,27 @@ export class PerAddress {
 
   /** To be called once for each `take` that was granted. */
   leave(address: string): void {
-    const place = placeOf(address);
+    const place = countingKey(address);
     const count = (this.counts.get(place) ?? 0) - 1;
     if (count > 0) this.counts.set(place, count);
     else this.counts.delete(place);
   }
 }
 
-/** How many requests an address may make: at once, and a second. It remembers the 10,000 addresses that asked last. */
+/** Limits how many requests an address makes, at once and a second. It remembers the rates of the latest 10,000 addresses. */
 export class RequestLimits {
   private readonly passed: () => number;
   private readonly atOnce = new PerAddress(MOST_AT_ONCE);
   private readonly rates = new LRUCache<string, TokenBucket>({ max: MAX_PLACES });
 
-  /** `passed`: ms by a clock that nobody sets. */
+  /** `passed`: ms by a monotonic clock. */
   constructor(passed: () => number) {
     this.passed = passed;
   }
 
-  /** Counts a request until `leave`. Throws HttpProblem `too-many-requests`, and then does not count it. */
+  /** Counts a request as open until `leave`. Throws HttpProblem `too-many-requests`; then `leave` must not be called. */
   enter(address: string): void {
-    const place = placeOf(address);
+    const place = countingKey(address);
     let rate = this.rates.get(place);
     if (rate === undefined) {
       rate = new TokenBucket(RATE, this.passed());

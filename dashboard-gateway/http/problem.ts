@@ -26,7 +26,7 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** Thrown anywhere below a route: becomes the answer. */
+/** Thrown by a route, or by what it calls, to answer the request with this problem. */
 export class HttpProblem extends Error {
   readonly code: ProblemCode;
   readonly detail: string | undefined;
@@ -41,12 +41,12 @@ export class HttpProblem extends Error {
   }
 }
 
-/** A problem that passes by itself: try again in `seconds`. */
+/** A problem that passes by itself: `Retry-After` tells the client to try again in `seconds`. */
 export function retryLater(code: ProblemCode, seconds: number, detail?: string): HttpProblem {
   return new HttpProblem(code, detail, { 'retry-after': String(Math.max(1, Math.ceil(seconds))) });
 }
 
-/** The answer of RFC 9457. */
+/** The problem as an answer in the format of RFC 9457. */
 export function problemReply({ code, detail, headers }: HttpProblem): Reply {
   const [status, title] = PROBLEMS[code];
   const body = { type: 'about:blank', title, status, code, ...(detail === undefined ? {} : { detail }) };

@@ -21,7 +21,10 @@ export const id = z.string().regex(ID);
 export const metricName = z.string().regex(METRIC_NAME);
 export const range = { from: time.optional(), to: time.optional() };
 
-/** The range that was asked for; left out, `to` is now and `from` a day before `to`. Throws HttpProblem when it is empty. */
+/**
+ * The range that was asked for. Without `to` it ends now; without `from` it begins one day before `to`. Throws
+ * HttpProblem when it is empty.
+ */
 export function rangeOf(given: { from?: number | undefined; to?: number | undefined }, now: number) {
   const to = given.to ?? now;
   const from = given.from ?? to - DAY_MS;

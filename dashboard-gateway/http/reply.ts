@@ -5,7 +5,7 @@ export interface Reply {
   readonly body?: string | Uint8Array;
 }
 
-/** An answer of any length, written as the client takes it. `pieces` is ended when the client leaves. */
+/** An answer of any length, written as fast as the client reads it. `pieces` is ended when the client leaves. */
 export interface Streamed extends Omit<Reply, 'body'> {
   readonly pieces: AsyncIterator<string>;
 }
@@ -38,7 +38,7 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
 };
 
-/** Whoever came over TLS once is to come over TLS always. */
+/** A browser that came over TLS once is to use TLS for the next year. */
 const ONLY_TLS = { 'strict-transport-security': 'max-age=31536000' };
 
 /** A JSON answer, not to be kept by any cache. */

@@ -2,7 +2,7 @@ import { addressText } from '../../core/networks.ts';
 import { type Access, clientOf } from './origin.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
-/** The headers that anything here looks at; an absent one is an empty string. */
+/** The headers that the gateway reads; an absent header is an empty string. */
 export interface Headers {
   readonly host: string;
   readonly origin: string;
@@ -11,18 +11,18 @@ export interface Headers {
   readonly contentType: string;
   readonly ifNoneMatch: string;
   readonly acceptEncoding: string;
-  /** Whether a proxy says that the request came through it. */
+  /** Whether the request came through a proxy, by its `Forwarded` or `X-Forwarded-For` header. */
   readonly forwarded: boolean;
 }
 
-/** One request, copied: uWebSockets.js takes its own back as soon as the handler returns. */
+/** A copy of one request: that of uWebSockets.js is valid only until its handler returns. */
 export interface Request {
   readonly method: string;
   /** As it was sent, percent-encoding included. */
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Headers;
-  /** The client's, behind trusted proxies too. */
+  /** The client's own address, also behind trusted proxies. */
   readonly remoteAddress: string;
   /** Whether the client speaks TLS, to the gateway or to a trusted proxy. */
   readonly secure: boolean;

@@ -6,14 +6,17 @@ import type { Request, RequestHead } from './request.ts';
 export type Params = Readonly<Record<string, string>>;
 export type RouteHandler = (request: Request, params: Params) => AnyReply | Promise<AnyReply>;
 
-/** One address: a method, a path whose `{name}` parts are parameters, and who answers. docs/openapi.yaml describes every one. */
+/** One route: a method, a path whose `{name}` parts are parameters, and its handler. docs/openapi.yaml describes every route. */
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly handler: RouteHandler;
-  /** Most bytes of a body; 16 KiB unless told. */
+  /** Most bytes of a body. Absent: 16 KiB. */
   readonly maxBody?: number;
-  /** What a body may be besides `application/json`. Not what a form on another site can send: `text/plain`, `multipart/form-data` or a form. */
+  /**
+   * Content types of a body besides `application/json`. It must be none that a form on another site can send:
+   * `text/plain`, `multipart/form-data` or `application/x-www-form-urlencoded`.
+   */
   readonly alsoTakes?: readonly string[];
 }
 
@@ -23,8 +26,8 @@ export interface FoundRoute {
 }
 
 /**
- * The route of a request, or undefined when no route has this path. HEAD is answered by GET's handler.
- * Throws HttpProblem: `method-not-allowed`, or for a change `cross-origin` or `unsupported-media-type`.
+ * The route of a request, or undefined when no route has this path. HEAD is answered by the handler of GET. Throws
+ * HttpProblem `method-not-allowed`; for methods other than GET also `cross-origin` or `unsupported-media-type`.
  */
 export function findRoute(routes: readonly Route[], head: RequestHead): FoundRoute | undefined {
   const method = head.method === 'HEAD' ? 'GET' : head.method;
@@ -43,7 +46,8 @@ export function findRoute(routes: readonly Route[], head: RequestHead): FoundRou
   return undefined;
 }
 
-// A form or an image on another site can make a browser send its cookies, but neither this content type nor our origin.
+// A form or an image on another site can make a browser send its cookies. It cannot make it send this content type, or
+// this gateway's own origin.
 function checkChange(head: RequestHead, { alsoTakes = [] }: Route): void {
   if (!isSameOrigin(head)) throw new HttpProblem('cross-origin');
   const type = head.headers.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
@@ -71,7 +75,7 @@ function decoded(part: string): string | undefined {
   try {
     return decodeURIComponent(part);
   } catch {
-    // A stray % makes it nobody's address.
+    // A path with a stray % belongs to no route.
     return undefined;
   }
 }

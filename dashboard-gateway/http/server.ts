@@ -15,9 +15,9 @@ import { writeReply, writeStream } from './write.ts';
 export const MAX_BODY = 16 * 1024;
 const MAX_OPEN = 512;
 
-/** What becomes of a request. */
+/** How a request is answered. */
 export interface RequestPlan {
-  /** What it is counted as: its route's path. */
+  /** The name under which the request is counted: its route's path. */
   readonly name: string;
   /** Most bytes of its body. */
   readonly maxBody: number;
@@ -35,8 +35,9 @@ export interface HttpServerOptions {
 }
 
 /**
- * Between uWebSockets.js and the routes: reads a request whole, bounded, and writes the answer, unless the client has gone.
- * A response may not be touched after its `onAborted`, and everything written to it after the handler returned must be corked.
+ * Connects uWebSockets.js with the routes. It reads each request completely, up to a limit, and writes the answer
+ * unless the client has left. A response may not be touched after its `onAborted`, and everything written to it after
+ * the handler returned must be corked.
  */
 export class HttpServer {
   private readonly options: HttpServerOptions;
@@ -57,7 +58,10 @@ export class HttpServer {
     app.any('/*', (res, req) => void this.take(res, readHead(res, req, this.options.access)));
   }
 
-  /** From now on connections are closed with their answer, and streams broken off. Resolves when every request at work has been answered. */
+  /**
+   * From now on new requests are refused, connections are closed with their answer, and streams are broken off.
+   * Resolves when every open request has been answered.
+   */
   async drain(): Promise<void> {
     this.stopping.abort();
     if (this.open > 0) {
@@ -75,7 +79,7 @@ export class HttpServer {
       if (this.open >= MAX_OPEN || this.stopping.signal.aborted) throw retryLater('busy', 1);
       this.limits.enter(head.remoteAddress);
     } catch (error) {
-      // Not even its body is read.
+      // The body of such a request is not read.
       const refusal = this.problemOf(head, error);
       this.counters?.turnedAway(refusal.status);
       return writeReply(res, head, refusal, true);
@@ -90,7 +94,10 @@ export class HttpServer {
     if (this.open === 0) this.idle?.();
   }
 
-  /** Resolves with the status of the answer, 0 when the client had gone. Never rejects. `left` is aborted when the client goes. */
+  /**
+   * Resolves with the status of the answer, or 0 when the client left before it. Never rejects. `left` is aborted when
+   * the client leaves.
+   */
   private async serve(
     res: HttpResponse,
     head: RequestHead,
@@ -108,7 +115,7 @@ export class HttpServer {
     let first: IteratorResult<string> | undefined;
     try {
       reply = await answer({ ...head, body: body.text, signal: left });
-      // What goes wrong before anything was written can still be said with a status of its own.
+      // As long as nothing was written, an error can still be answered with its own status.
       if (isStreamed(reply)) first = await reply.pieces.next();
     } catch (error) {
       if (left.aborted) return 0;
@@ -134,14 +141,17 @@ export class HttpServer {
     } catch (error) {
       if (left.aborted) return;
       this.options.log.warn({ path: head.path }, `an answer was broken off: ${explain(error)}`);
-      // Half an answer must not look like a whole one.
+      // An answer that was cut short must not look like a complete one.
       res.close();
     } finally {
       await reply.pieces.return?.();
     }
   }
 
-  /** A request that is refused is read all the same: closing on what is still being sent would take the refusal from the client. */
+  /**
+   * A refused request is read to its end all the same. Closing while the client still sends could lose the refusal on
+   * its way to the client.
+   */
   private planOf(head: RequestHead): RequestPlan {
     try {
       return this.options.plan(head);

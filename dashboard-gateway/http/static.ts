@@ -25,7 +25,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-/** Content codings by the ending of the file that the build writes beside the plain one, the better one first. */
+/** Content codings by file ending, the better one first. The build writes these files beside the plain one. */
 const CODINGS = [
   ['.br', 'br'],
   ['.gz', 'gzip'],
@@ -34,7 +34,7 @@ const CODINGS = [
 interface Asset {
   readonly body: Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
-  /** The same by content coding, the better one first. */
+  /** The compressed bodies by content coding, the better one first. */
   readonly coded: readonly { readonly coding: string; readonly body: Uint8Array }[];
 }
 
@@ -49,7 +49,10 @@ export class StaticApp {
     this.assets = assets;
   }
 
-  /** Reads `folder` whole. A folder that is not there makes an app that answers `app-not-built`. Rejects with ConfigInvalid when it is too big. */
+  /**
+   * Reads all files of `folder`. If the folder does not exist, the app answers `app-not-built`. Rejects with
+   * ConfigInvalid when it is too big.
+   */
   static async load(folder: string): Promise<StaticApp> {
     const files = new Map<string, Uint8Array>();
     let bytes = 0;
@@ -90,7 +93,7 @@ export class StaticApp {
   private find(path: string): Asset | undefined {
     const exact = this.assets.get(path);
     if (exact) return exact;
-    // A path without a dot is one of the app's own routes: the app itself sorts them out.
+    // A path without a dot is a route of the browser app, which handles it itself.
     if (path.includes('.')) return undefined;
     if (!this.built) throw new HttpProblem('app-not-built', 'run `npm run build`, then start again');
     return this.assets.get('/index.html');
@@ -117,7 +120,7 @@ function isCoded(path: string, files: Files): boolean {
 }
 
 function asset(path: string, body: Uint8Array, files: Files): Asset {
-  // The build puts a hash of the content into the names of what it puts into assets/: such a file never changes.
+  // The build puts a hash of the content into the names of the files in assets/, so a file of one name never changes.
   const forever = path.startsWith('assets/');
   return {
     body,

@@ -11,14 +11,14 @@ export interface TlsFiles {
 }
 
 /**
- * A server of HTTPS. Throws ConfigInvalid, naming the setting, for files that cannot be read or do not belong together:
- * uWebSockets.js itself would only say that it failed.
+ * Makes an app that speaks HTTPS. Throws ConfigInvalid, naming the setting, for files that cannot be read or do not
+ * belong together: uWebSockets.js itself would only say that it failed.
  */
 export function secureApp(uws: UwsModule, { cert, key }: TlsFiles): TemplatedApp {
   const pem = { cert: read('LOAM_HTTPS_CERT', cert), key: read('LOAM_HTTPS_KEY', key) };
   try {
     createSecureContext({ ...pem, minVersion: 'TLSv1.2' });
-    // A key of another kind (RSA, ECDSA) than the certificate's would not be missed until the first handshake.
+    // Without this check, a key of another kind (RSA, ECDSA) than the certificate's would fail only at a handshake.
     const isItsKey = new X509Certificate(pem.cert).checkPrivateKey(createPrivateKey(pem.key));
     if (!isItsKey) throw new Error('the key belongs to another certificate');
     return uws.SSLApp({ cert_file_name: cert, key_file_name: key });

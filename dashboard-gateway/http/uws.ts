@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-// The older package's types: what it has, the newer one has too.
+// Types of the older package. The newer package has everything that they describe.
 import type * as Uws from '@trufflesuite/uws-js-unofficial';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 
@@ -25,8 +25,8 @@ export interface LoadedUws {
 const NEWER = '@btc-vision/uwebsockets.js';
 const OLDER = '@trufflesuite/uws-js-unofficial';
 
-// The older package's own entry point turns silently into a slow imitation when its binary does not load.
-// Its binary is asked for by name instead, so that it either is the real thing or fails.
+// When its binary does not load, the older package's own entry point silently falls back to a slow imitation. So its
+// binary is loaded by name: it works or fails.
 const CANDIDATES = [
   { from: NEWER, file: NEWER },
   {

@@ -1,7 +1,7 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import { retryLater } from './problem.ts';
 
-/** Lets so many pieces of work run at once and so many wait; further ones are turned away with HttpProblem `busy`. */
+/** Runs some tasks at once and lets some wait. Further tasks are refused with HttpProblem `busy`. */
 export class WorkLimit {
   private readonly limit: LimitFunction;
   private readonly maxWaiting: number;
@@ -11,7 +11,7 @@ export class WorkLimit {
     this.maxWaiting = maxWaiting;
   }
 
-  /** Resolves or rejects as `work` does, which begins when its turn has come. */
+  /** Runs `work` when it is its turn, and resolves or rejects as it does. Rejects with HttpProblem `busy` at the limit. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     const { activeCount, concurrency, pendingCount } = this.limit;
     if (activeCount >= concurrency && pendingCount >= this.maxWaiting) throw retryLater('busy', 1);

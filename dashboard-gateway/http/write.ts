@@ -4,7 +4,7 @@ import { type Reply, type Streamed, secured } from './reply.ts';
 import type { RequestHead } from './request.ts';
 import type { HttpResponse } from './uws.ts';
 
-/** How long a client may take nothing of a stream before it is given up. */
+/** How long a client may read nothing of a stream before the stream is cut short. */
 const STALLED_MS = 60_000;
 
 /** Writes an answer, with the headers that every answer carries. Not to be called after `onAborted`. */
@@ -13,7 +13,8 @@ export function writeReply(res: HttpResponse, head: RequestHead, reply: Reply, c
   res.cork(() => {
     writeHead(res, head, reply);
     if (close) res.writeHeader('connection', 'close');
-    // Without a body a length must not be told to uWebSockets.js: it would wait for that many bytes, and even `undefined` counts as 0.
+    // Where an answer has no body, uWebSockets.js must not be told a length: it would wait for that many bytes, and
+    // even `undefined` counts as 0.
     if (status === 204 || status === 304) res.endWithoutBody();
     else if (head.method === 'HEAD') {
       res.writeHeader('content-length', String(Buffer.byteLength(body))).endWithoutBody();
@@ -22,9 +23,9 @@ export function writeReply(res: HttpResponse, head: RequestHead, reply: Reply, c
 }
 
 /**
- * Writes a stream from its first piece on, the next piece only when the client has taken what was written before.
- * Resolves when all is written. Rejects when `ending` is aborted, the client takes nothing for a minute, or the pieces do;
- * the answer is then cut short.
+ * Writes a stream that begins with the piece `first`. The next piece is written only when the client has taken what was
+ * written before. Resolves when all is written. Rejects when `ending` is aborted, when the client takes nothing for a
+ * minute, or when the next piece cannot be made. The answer is then cut short.
  */
 export async function writeStream(
   res: HttpResponse,

@@ -17,9 +17,9 @@ import { readRows } from './rows.ts';
 
 const MAX_IMPORT_BODY = 1024 ** 2;
 export const MAX_IMPORT_ROWS = 5_000;
-/** Readings in one publish: a message that must be taken apart is taken apart by these. */
+/** Readings in one publish. A queue message that must be split is split between its publishes. */
 const ROWS_OF_A_PUBLISH = 500;
-/** With more messages waiting, an import waits: what sensors send now goes first. */
+/** With more messages than this in the queue, an import is refused as `busy`: what sensors send now goes first. */
 const MOST_WAITING = 500;
 
 const name = z.string().min(1).max(200);
@@ -41,8 +41,9 @@ export interface ImportParts {
 }
 
 /**
- * `POST /api/farms/{farm}/import`: readings of the past, some thousands at a time, through the queue that sensors' readings go through.
- * Answered when the queue has them on disk. Imported twice they are the same points.
+ * `POST /api/farms/{farm}/import`: takes readings of the past, up to 5,000 rows at a time, through the queue of the
+ * sensors' own readings. The answer is sent when the queue has them on disk. Importing readings twice makes the same
+ * points again.
  */
 export function importRoutes({ registry, sessions, queue, now }: ImportParts): Route[] {
   const rulebook = new Rulebook();

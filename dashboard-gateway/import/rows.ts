@@ -8,7 +8,7 @@ import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/rules
 /** One line of a file: its number, the time of measurement (Unix ms), and its values by the names that the caller has for them. */
 export type ImportRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
 
-/** What of a line was not taken, and why. */
+/** What of a line was refused, and why. */
 export interface RefusedRow {
   readonly line: number;
   readonly path: string;
@@ -17,9 +17,10 @@ export interface RefusedRow {
 }
 
 /**
- * Readings of lines: names, units and ranges are those of the registry. `units` are those that the file has values in, by name; a name
- * without one is in its metric's own unit, whatever unit the sensor sends. Of a line that has a bad value, the others are taken; so is the first of
- * two lines that have one metric at one time. Times are cut to whole milliseconds.
+ * Makes readings of the lines of a file. Names, units and ranges are those of the registry. `units` are the units of
+ * the file's values, by name. A name without one is in its metric's own unit, whatever unit the sensor sends. When one
+ * value of a line is bad, the others are taken. When two lines have one metric at one time, the first line's value is
+ * taken. Times are cut to whole milliseconds.
  */
 export function readRows(
   rows: readonly ImportRow[],
@@ -56,7 +57,7 @@ export function readRows(
   return { readings, refused };
 }
 
-/** The same rules, but for the units that the sensor itself sends. */
+/** The same rules, without the conversion from the unit that the sensor itself sends. */
 function inOwnUnits(rules: SensorRules): SensorRules {
   return { ...rules, ruleOf: (given) => withoutConversion(rules.ruleOf(given)) };
 }

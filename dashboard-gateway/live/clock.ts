@@ -1,16 +1,16 @@
 import { TickPace } from './pace.ts';
 
-/** So many parts has a tick that is long. */
+/** How many phases a long tick has. */
 export const PHASES = 12;
 /** A shorter tick is not divided: its frames are few enough to go out in one go. */
 const LONG_TICK_MS = 50;
 
-/** What is due: the end of a tick; of one that is not divided, or only one phase of a long one. */
+/** What is due: the end of a tick (`undivided`: of one without phases), or one phase of a long tick. */
 export type Due = { readonly end: true; readonly undivided: boolean } | { readonly end: false; readonly phase: number };
 
 /**
- * Says when a tick ends, while there is something to say. A long tick has phases, which are due one after another: what thousands of sockets get
- * goes out over the whole tick, so that none of them waits behind all others.
+ * Calls `due` at the end of a tick, while there is something to publish. A long tick has phases, which are due one
+ * after another. So frames for thousands of sockets are spread over the tick, and none waits behind all others.
  */
 export class TickClock {
   private readonly due: (due: Due) => void;
@@ -34,10 +34,10 @@ export class TickClock {
     this.pace.worked(ms);
   }
 
-  /** There is something to publish. */
+  /** Asks for the next tick or phase, because there is something to publish. */
   soon(): void {
     if (this.timer || this.closed) return;
-    // What comes after a pause goes out at once; what comes on and on waits for its time.
+    // After a pause, new readings are published at once. In a steady flow they wait for the end of the tick or phase.
     const now = performance.now();
     const at = Math.max(now, this.last + (this.isLong ? this.tickMs / PHASES : this.tickMs));
     this.timer = setTimeout(() => this.ring(), at - now);
@@ -62,7 +62,7 @@ export class TickClock {
     const done = performance.now();
     this.pace.worked(done - begun);
     if (this.phase === 0) this.pace.ended();
-    // What was published is sent by the library before the loop has gone round once.
+    // uWebSockets.js sends what was published before the event loop has gone round once, so this measures the sending.
     const { phase, pace } = this;
     const sent = () => {
       if (phase === 0) pace.sent(performance.now() - done);

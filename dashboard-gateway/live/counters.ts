@@ -6,7 +6,7 @@ export const GAP_REASONS = [
   'trimmed',
   /** Too many entries, bytes or rows. */
   'too-much',
-  /** It has seen more than this gateway, which did not catch up in time. */
+  /** The viewer has seen more than this gateway, which did not catch up in time. */
   'ahead',
   /** The log could not be read. */
   'unavailable',
@@ -20,7 +20,7 @@ export class LiveCounters {
   readonly frames = { readings: 0, status: 0, tick: 0, snapshot: 0, rows: 0 };
   readonly gaps: Record<GapReason, number> = { epoch: 0, trimmed: 0, 'too-much': 0, ahead: 0, unavailable: 0, feed: 0 };
   readonly resumes = { memory: 0, log: 0 };
-  /** Reading the log back for those who resume. */
+  /** Reading the log back for viewers that resume. */
   readonly catchUp = { passes: 0, entries: 0, bytes: 0 };
   readonly slow = { slowed: 0, recovered: 0, 'closed-dead': 0 };
   readonly refused = {

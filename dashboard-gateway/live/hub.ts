@@ -19,7 +19,7 @@ import type { Subscription, Viewer } from './sockets/viewer.ts';
 import { LiveFarm } from './state/farm.ts';
 import type { FarmNow } from './state/status.ts';
 
-/** Readings kept of everything, for farms that nobody watches yet; about what LiveFeed begins behind the head. */
+/** Readings kept of all farms, for farms that are not watched yet; about as many as LiveFeed begins behind the head. */
 const RECENT_READINGS = 50_000;
 /** Readings kept of one watched farm, and of all, for viewers who come back. */
 const FARM_READINGS = 50_000;
@@ -31,7 +31,7 @@ export interface HubOptions {
   readonly store: Store;
   readonly live: Log;
   readonly registry: RegistryView;
-  /** Sends `text` to every socket that joined `topic`, behind what was sent to it before. */
+  /** Sends `text` to every socket that joined `topic`, after everything that was sent to it before. */
   readonly publish: (topic: string, text: string) => void;
   /** How many messages of a farm's sensor were refused lately. */
   readonly refused: (farm: string, sensor: string) => number;
@@ -45,18 +45,19 @@ export interface HubOptions {
 }
 
 /**
- * What viewers get. Its story:
+ * Makes what viewers get.
  *
- * Entries of the live log come in one by one. Each is taken into the newest values of its farm, if somebody watches that farm, and into the farm's tick.
- * When the tick ends, `flush` publishes one frame per watched field, then ticks, and only then serves those who wait (ResumeQueue): with a snapshot,
- * or with what they missed. All of that is one synchronous step. So a snapshot holds exactly the entries up to its `seq`, and its socket,
- * joined in the same step, gets exactly those after it: nothing is missing in between and nothing goes back.
+ * Entries of the live log come in one by one. Each is taken into the newest values of its farm, if the farm is in
+ * memory, and into its tick, if it is watched. When the tick ends, `flush` publishes one frame per watched field, then
+ * ticks. Only after that it serves the resume queue, with snapshots or missed entries. All of that is one synchronous
+ * step. So a snapshot holds exactly the entries up to its `seq`. Its socket joins in the same step and gets exactly the
+ * entries after that.
  *
- * Who watches one field and no other is in no need of the others' tick. When a tick is long such fields are published one after another, each with
- * a tick of its own that is true for it. When somebody is to be served they are published all at once, so the step stays whole.
+ * A viewer of only one field does not need the ticks of other fields. In a long tick such fields are published one
+ * after another, each with a correct tick of its own. When the resume queue is served, all are published at once.
  *
- * A farm is loaded from the store when it is first needed. What is announced meanwhile, and what was announced shortly before and may not be stored yet,
- * is folded with it; the order does not matter. A snapshot waits for that; who only resumes does not.
+ * A farm is loaded from the store when it is first needed. What is announced meanwhile, or shortly before and perhaps
+ * not stored yet, is folded with the stored values, in any order. Only a snapshot waits for the loading.
  */
 export class LiveHub implements FeedListener {
   readonly feed: LiveFeed;
@@ -70,7 +71,7 @@ export class LiveHub implements FeedListener {
   private readonly catchUp: CatchUp;
   private readonly waiting: ResumeQueue;
   private epoch: string | undefined;
-  /** The last entry taken in, and the last that has been published. */
+  /** The offsets of the last entry taken in, and of the last one published. */
   private seq = -1;
   private published = -1;
   private leftOut = 0;
@@ -128,7 +129,7 @@ export class LiveHub implements FeedListener {
     this.clock.soon();
   }
 
-  /** Adds a subscription: what it needs comes with the next tick, or when it can be had. */
+  /** Adds a subscription. What it needs comes at the end of the next tick, or as soon as it is available. */
   subscribe(subscription: Subscription): void {
     this.farm(subscription.farm).add(subscription);
     this.waiting.add(subscription);
@@ -140,10 +141,10 @@ export class LiveHub implements FeedListener {
     this.farms.get(subscription.farm)?.remove(subscription);
   }
 
-  /** The viewer reads too slowly for what is published: from now on it gets what came, folded, whenever it has read what it got before. */
+  /** Stops publishing to a viewer that reads too slowly. It then gets what came, folded, whenever it has read what it got before. */
   slowDown(viewer: Viewer): void {
     const asked = this.options.passed();
-    viewer.slow = new Slowness(viewer.relapses++, asked);
+    viewer.slow = new Slowness(viewer.timesSlow++, asked);
     this.options.counters.slow.slowed++;
     this.publish(true);
     for (const subscription of viewer.subscriptions.values()) {
@@ -155,19 +156,22 @@ export class LiveHub implements FeedListener {
     viewer.arrangeTopics();
   }
 
-  /** A farm's sensors, once what the store knows of them has been taken in. Rejects with StoreUnavailable. */
+  /** A farm's sensors as they are now. Resolves when the farm is loaded from the store. Rejects with StoreUnavailable. */
   async farmNow(farmId: string): Promise<FarmNow> {
     const farm = this.farm(farmId);
     await farm.loaded;
     return farm;
   }
 
-  /** To be called a few times a second: those who wait for their time may have reached it. */
-  beat(): void {
+  /** To be called a few times a second: waiting subscriptions may be due, or may have waited long enough. */
+  serveDue(): void {
     if (this.waiting.size > 0) this.clock.soon();
   }
 
-  /** To be called every few seconds: sensors that fell silent, ticks of quiet fields, farms that cannot be loaded or are no longer needed. */
+  /**
+   * To be called every second: for sensors that fell silent, ticks of quiet fields, and farms that must be loaded again
+   * or forgotten.
+   */
   check(): void {
     const passed = this.options.passed();
     this.flush(false);
@@ -184,7 +188,7 @@ export class LiveHub implements FeedListener {
     }
   }
 
-  /** The registry is another one: farms whose sensors changed are shown anew. */
+  /** Sends a fresh snapshot to the viewers of farms whose sensors were changed in the registry. */
   registryChanged(before: Registry, after: Registry): void {
     for (const farm of this.farms.values()) {
       if (farm.shape(before) === farm.shape(after)) continue;
@@ -200,7 +204,7 @@ export class LiveHub implements FeedListener {
     this.waiting.clear();
   }
 
-  /** A fresh snapshot for a subscription; the notice of a gap that it still waits for is not lost. */
+  /** Lets a subscription wait for a fresh snapshot. If it still waits for the notice of a gap, it gets that too. */
   private renew(subscription: Subscription, gap: boolean): void {
     const { need } = subscription;
     const owesGap = need.for === 'entries' || (need.for === 'snapshot' && need.gap);
@@ -264,17 +268,20 @@ export class LiveHub implements FeedListener {
     for (const farm of this.farms.values()) if (farm.hasRows) this.clock.soon();
   }
 
-  /** The end of a tick. Synchronous from the first frame to the last snapshot: that is what keeps the seam tight. */
+  /** Ends a tick. Synchronous from the first frame to the last snapshot, so that no entry is lost or sent twice in between. */
   private flush(undivided: boolean): void {
     if (this.epoch === undefined) return;
     const farm = (id: string) => this.farms.get(id);
     const moment = { epoch: this.epoch, seq: this.seq, now: this.options.now(), passed: this.options.passed(), farm };
-    const hasGuests = this.waiting.hasGuests(moment);
+    const hasGuests = this.waiting.hasDue(moment);
     this.publish(undivided || hasGuests);
     if (hasGuests && this.waiting.serve(moment)) this.clock.soon();
   }
 
-  /** Publishes what came: to those who watch more than one field, and to the others all of it or what is due in the tick's first phase. */
+  /**
+   * Publishes what came. Viewers of more than one field get all of it; viewers of one field too if `all`, otherwise if
+   * it is due in phase 0.
+   */
   private publish(all: boolean): void {
     this.published = this.seq;
     for (const farm of this.farms.values()) {

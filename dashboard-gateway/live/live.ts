@@ -32,7 +32,7 @@ export interface LiveOptions {
   readonly writes?: WritesListener | undefined;
   readonly maxSocketsOfAddress?: number | undefined;
   readonly shortestTickMs?: number | undefined;
-  /** How often rights and statuses are looked at without any cause, ms. */
+  /** How often rights and statuses are checked when no event causes it, ms. */
   readonly checkMs?: number | undefined;
   /** Unix ms. */
   readonly now: () => number;
@@ -41,7 +41,7 @@ export interface LiveOptions {
   readonly log: Logger;
 }
 
-/** The live part of a gateway, put together: the hub that makes frames, the sockets that get them, and what they do by the clock. */
+/** The live part of a gateway: the hub that makes frames, the sockets that get them, and the timers of both. */
 export class Live {
   private readonly options: LiveOptions;
   private readonly hub: LiveHub;
@@ -68,20 +68,20 @@ export class Live {
     this.sockets.attach(app);
   }
 
-  /** Resolves when the logs are followed, or were tried once: they are tried until they can be. */
+  /** Resolves after the first attempt to follow each log, also when it failed: further attempts are made until one succeeds. */
   async start(): Promise<void> {
     await Promise.all([this.hub.feed.start(), this.refused?.tail.start()]);
     this.watch();
   }
 
-  /** Says goodbye to every socket; resolves when the logs are left alone. */
+  /** Closes every socket. Resolves when the logs are no longer followed. */
   async stop(): Promise<void> {
     for (const end of this.endings.splice(0)) end();
     this.sockets.close();
     await Promise.all([this.hub.feed.stop(), this.refused?.tail.stop()]);
   }
 
-  /** Lets go of what is in memory. Not to be used afterwards. */
+  /** Frees what is in memory. The object must not be used afterwards. */
   close(): void {
     this.hub.close();
   }
@@ -105,7 +105,7 @@ export class Live {
     });
     const speed = setInterval(() => {
       this.sockets.checkSpeed();
-      this.hub.beat();
+      this.hub.serveDue();
     }, SPEED_CHECK_MS);
     const check = setInterval(() => {
       this.sockets.checkRights();

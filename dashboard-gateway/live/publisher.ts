@@ -3,21 +3,21 @@ import { frames } from './sockets/protocol.ts';
 import { topics } from './sockets/viewer.ts';
 import type { LiveFarm, OnlyField } from './state/farm.ts';
 
-/** Who was told of a `seq` later than so long ago is not told of another without rows. */
+/** A viewer gets a tick without rows only when it was last told of a `seq` at least this long ago, ms. */
 const QUIET_MS = 900;
 
-/** Makes the frames of farms and publishes each to whom it concerns; nothing is made that nobody would get. */
+/** Makes the frames of farms and publishes each to the viewers that it concerns. A frame without such viewers is not made. */
 export class FramePublisher {
   private readonly send: (topic: string, text: string) => void;
   private readonly counters: LiveCounters;
 
-  /** `send` reaches every socket that joined the topic, behind what was sent to it before. */
+  /** `send` reaches every socket that joined the topic, after everything that was sent to it before. */
   constructor(send: (topic: string, text: string) => void, counters: LiveCounters) {
     this.send = send;
     this.counters = counters;
   }
 
-  /** To those who watch `field` and no other: what came since they last got something, and a tick up to `seq`. */
+  /** Publishes to viewers of only `field`: the rows since it last published to them, and a tick up to `seq`. */
   only(farm: LiveFarm, field: string, only: OnlyField, seq: number, now: number): void {
     const { fold } = only;
     const topic = topics.only(farm.id, field);
@@ -33,7 +33,7 @@ export class FramePublisher {
     fold.clear();
   }
 
-  /** To those who watch more: what came since the last tick, and then ticks up to `seq`. */
+  /** Publishes to viewers of more than one field: the rows since the last tick, and then ticks up to `seq`. */
   rows(farm: LiveFarm, seq: number, now: number): void {
     const { fold, id } = farm;
     const told: string[] = [];
@@ -48,14 +48,14 @@ export class FramePublisher {
       this.counters.frames.rows += rows.length;
     }
     if (farm.isLoaded) this.statuses(farm, fold.sensors(), now);
-    // Behind all the rows: a tick says that everything up to it has been sent, whichever fields a socket watches.
+    // After all the rows: a tick says that everything up to its `seq` has been sent, whichever fields a socket watches.
     const tick = frames.tick(id, seq);
     for (const field of told) this.tick(topics.field(id, field), tick);
     if (farm.audienceOf('').farm) this.tick(topics.farm(id), tick);
     fold.clear();
   }
 
-  /** Those of `sensors` that are another way than was last told. */
+  /** Publishes the statuses of those `sensors` whose status differs from the one told last. */
   statuses(farm: LiveFarm, sensors: Iterable<string>, now: number): void {
     for (const { sensor, ...status } of farm.newStatuses(sensors, now)) {
       this.publish(farm, farm.fieldOf(sensor), () => frames.status(farm.id, sensor, status));
@@ -63,7 +63,7 @@ export class FramePublisher {
     }
   }
 
-  /** A tick for those who were told of no `seq` lately, and of whose fields everything up to `seq` has been published. */
+  /** Publishes a tick to viewers that were told of no `seq` lately, and for whose fields everything up to `seq` has been published. */
   tickForQuiet(farm: LiveFarm, published: number, seq: number): void {
     const now = performance.now();
     for (const [field, only] of farm.only) {

@@ -5,21 +5,22 @@ import type { RegistryView } from '../../telemetry/registry.ts';
 import { inTime } from '../http/in-time.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 
-/** Sensors remembered of what was heard: far more than can be announced and not stored yet. */
+/** Sensors remembered from the live log: far more than can be announced and not stored yet. */
 const MOST_SENSORS = 50_000;
-/** Farms remembered of one sensor. With two there is always one that is another than the farm that asks. */
+/** Farms remembered of one sensor. Two would be enough: of two farms, one is always another than the farm that asks. */
 const MOST_FARMS = 8;
 
 export interface BringersParts {
   readonly store: Store;
   readonly registry: RegistryView;
-  /** The farms that have dead letters of a sensor: a device whose bytes nobody can decode yet is known by nothing else. */
+  /** The farms that have dead letters of these sensors. A device whose bytes cannot be decoded yet is known only by them. */
   readonly inLetters: (sensors: ReadonlySet<string>) => Iterable<{ readonly farm: string; readonly sensor: string }>;
 }
 
 /**
- * Which farms' bridges and sources bring a sensor that nobody registered. An id belongs to one farm: registered in another one it would keep
- * the farm that brings it from being heard. The store knows it for good; what it does not have yet was heard on the live log.
+ * Tells which farms' bridges and sources bring a sensor that is not registered. An id belongs to one farm: if another
+ * farm registered it, readings from the farm that brings it would no longer be taken. The store remembers the readings
+ * for good. Readings that are not stored yet are remembered from the live log.
  */
 export class Bringers implements WritesListener {
   private readonly parts: BringersParts;
@@ -39,13 +40,16 @@ export class Bringers implements WritesListener {
     }
   }
 
-  /** Those of `sensors` that another farm than `farm` brings, or has brought. Rejects with StoreUnavailable: then nobody can tell. */
+  /**
+   * Those of `sensors` that a farm other than `farm` brings, or has brought. Rejects with StoreUnavailable when the
+   * store cannot tell.
+   */
   async elsewhere(farm: string, sensors: readonly string[]): Promise<ReadonlySet<string>> {
     const stored = await inTime(this.parts.store.broughtBy(sensors));
     const { farms } = this.parts.registry.current();
     const found = new Set<string>();
     const take = (by: string, sensor: string) => {
-      // What a farm has left that is no more keeps nobody from anything.
+      // Readings of a farm that no longer exists do not reserve an id.
       if (by !== farm && farms.has(by)) found.add(sensor);
     };
     for (const one of stored) take(one.farm, one.sensor);

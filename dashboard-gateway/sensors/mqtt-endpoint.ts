@@ -2,7 +2,7 @@ import { telemetryTopic } from '../../telemetry/topic.ts';
 
 /** Where sensors reach the broker. */
 export interface MqttEndpoint {
-  /** `0.0.0.0` and `::`: by whatever name the machine is reached. */
+  /** `0.0.0.0` and `::` stand for any name by which the machine is reached. */
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
@@ -16,14 +16,17 @@ export interface SensorConnection extends MqttEndpoint {
   readonly command: string;
 }
 
-/** Reads `mqtt://HOST:PORT` or `mqtts://HOST:PORT`; without one it is the gateway's own machine, on `port`. */
+/** Reads `mqtt://HOST:PORT` or `mqtts://HOST:PORT`. Without an address, the broker is on the gateway's own machine, on `port`. */
 export function mqttEndpoint(address: string | undefined, port: number): MqttEndpoint {
   if (address === undefined) return { host: '0.0.0.0', port, tls: false };
   const url = new URL(address);
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port), tls: url.protocol === 'mqtts:' };
 }
 
-/** The endpoint as a client is told it, who reached the gateway as `host` (the `Host` header). */
+/**
+ * The endpoint to show to a client. For `0.0.0.0` and `::` it has the name in `hostHeader`, by which the client reached
+ * the gateway.
+ */
 export function endpointFor({ host, ...rest }: MqttEndpoint, hostHeader: string): MqttEndpoint {
   const isAny = host === '0.0.0.0' || host === '::';
   const asked = URL.canParse(`http://${hostHeader}`) ? new URL(`http://${hostHeader}`).hostname : '127.0.0.1';

@@ -24,7 +24,7 @@ import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts
 import { shownSensor } from './shown.ts';
 
 const newSensor = sensorSchema.omit({ farm: true, secret: true });
-/** Sensors that are registered in one edit of the registry's file: each edit reads and writes all of it. */
+/** A list of sensors is registered in one edit of the registry's file, because each edit reads and writes the whole file. */
 const newSensors = z
   .array(newSensor)
   .min(1)
@@ -42,8 +42,9 @@ export interface SensorParts {
 }
 
 /**
- * Sensors added, described anew, given a new secret and removed, by admins of their farm. Everything is checked against the file's own text
- * while it is locked: what the gateway last read may be a second old.
+ * Routes for admins of a farm: add sensors, change their descriptions, replace a secret, remove a sensor. Each change
+ * is checked against the text of the registry's file while that is locked, because the registry in memory may be a
+ * second old.
  */
 export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: SensorParts): Route[] {
   /** A route for admins of the farm, who change the registry's text. */
@@ -84,7 +85,7 @@ class SensorChange {
     this.sensor = sensor;
   }
 
-  /** One sensor, or a list of them: all of it is registered, or nothing. */
+  /** Registers one sensor or a list of them: either all of the list, or none. */
   async add() {
     const { body } = this.request;
     const isList = body.trimStart().startsWith('[');
@@ -108,7 +109,7 @@ class SensorChange {
     return created(isList ? answers : answers[0]);
   }
 
-  /** A sensor that nobody registered, brought by a bridge, is registered by the way: it needs no secret. */
+  /** Changes a sensor's description. A sensor of a bridge that is not registered yet is registered by this; it needs no secret. */
   async describe() {
     const described = parseBody(description, this.request.body);
     const id = newSensor.shape.id.safeParse(this.sensor).data;
@@ -132,7 +133,7 @@ class SensorChange {
   async replaceSecret() {
     const secret = newSecret();
     await this.edit((text, current) => {
-      this.refuseStranger(current);
+      this.requireOwnSensor(current);
       return changeSensor(text, this.sensor, { secret: hashSecret(secret) });
     });
     this.say(this.sensor, 'sensor has a new secret');
@@ -141,7 +142,7 @@ class SensorChange {
 
   async remove() {
     await this.edit((text, current) => {
-      this.refuseStranger(current);
+      this.requireOwnSensor(current);
       return removeSensor(text, this.sensor);
     });
     this.say(this.sensor, 'sensor removed');
@@ -149,8 +150,9 @@ class SensorChange {
   }
 
   /**
-   * Those ids that are another farm's although nobody registered them. Asked also of one that is registered elsewhere: the answer and how long
-   * it takes must not tell which of the two it is. One that is registered here needs no store to be changed.
+   * Those ids that another farm brings although they are not registered. Ids that are registered elsewhere are looked
+   * up too: neither the answer nor its duration may tell the two cases apart. Ids of this farm's own sensors are not
+   * looked up, so these can be changed without the store.
    */
   private async elsewhere(...ids: readonly string[]): Promise<ReadonlySet<string>> {
     const { registry, bringers } = this.parts;
@@ -180,14 +182,13 @@ class SensorChange {
     throw new HttpProblem('invalid-request', `field: the farm has no field "${field}"`);
   }
 
-  private refuseStranger(current: Registry): void {
+  private requireOwnSensor(current: Registry): void {
     if (current.sensors.get(this.sensor)?.farm === this.farm) return;
     throw new HttpProblem('not-found', `the farm has no registered sensor "${this.sensor}"`);
   }
 
   private shown(id: string): { sensor: ReturnType<typeof shownSensor> } {
     const sensor: Sensor | undefined = this.parts.registry.current().sensors.get(id);
-    // Somebody removed it since.
     if (sensor === undefined) throw new HttpProblem('conflict', `sensor "${id}" was removed in the meantime`);
     return { sensor: shownSensor(sensor) };
   }

@@ -1,7 +1,7 @@
 import { type Registry, type Sensor, UNASSIGNED } from '../../telemetry/registry.ts';
 import { DEFAULT_INTERVAL_S } from './state.ts';
 
-/** A sensor as people see it. Its secret's hash is for the broker alone. */
+/** A sensor as people see it, without the hash of its secret, which only the broker needs. */
 export type ShownSensor = Pick<Sensor, 'id' | 'field' | 'position' | 'interval' | 'role'> & { readonly name: string };
 
 /** A registered sensor as people see it. */
@@ -9,7 +9,7 @@ export function shownSensor({ secret: _, farm: __, ...shown }: Sensor): ShownSen
   return { ...shown, name: shown.name ?? shown.id };
 }
 
-/** A farm's registered sensors, then those of `reporting` that nobody registered. */
+/** A farm's registered sensors, then those of `reporting` that are not registered. */
 export function sensorsOf(registry: Registry, farm: string, reporting: Iterable<string>): ShownSensor[] {
   const registered = registry.sensorsOfFarm.get(farm) ?? [];
   const shown = registered.map(shownSensor);

@@ -1,13 +1,13 @@
 import type { SensorState } from '../../client/messages.ts';
 
-/** How a sensor stands, by when its last reading was received. */
+/** The state of a sensor, by the time at which its last reading was received. */
 export interface StateSince {
   readonly state: SensorState;
   /** When the state began, Unix ms; 0 for a sensor that never reported. */
   readonly since: number;
 }
 
-/** What an unregistered sensor is measured by, in seconds. */
+/** The interval that is assumed for an unregistered sensor, in seconds. */
 export const DEFAULT_INTERVAL_S = 600;
 
 const LATE_AFTER = 2;

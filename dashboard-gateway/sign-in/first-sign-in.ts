@@ -13,7 +13,7 @@ export interface FirstSignIn {
 
 const GOOD_FOR_MS = 15 * 60_000;
 
-/** A fresh token for `user`, good from now on. `now`: ms by a clock that nobody sets. */
+/** Makes a token for `user`, valid from now on. `now`: ms by a monotonic clock. */
 export function createFirstSignIn({
   user,
   now = () => performance.now(),

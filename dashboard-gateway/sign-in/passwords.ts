@@ -26,8 +26,8 @@ export class Passwords {
   }
 
   /**
-   * Whether `password` is the user's. Takes as long for a user who does not exist or has none, so that time tells nobody who exists.
-   * Rejects with HttpProblem `busy`.
+   * Whether `password` is the user's. It takes as long for a user who does not exist or has no password, so that the
+   * duration does not tell who exists. Rejects with HttpProblem `busy`.
    */
   async check(user: User | undefined, password: string): Promise<boolean> {
     const hash = user?.password ?? this.nobodys;
@@ -36,8 +36,9 @@ export class Passwords {
   }
 
   /**
-   * Writes a new password for user `name` into the registry's file and resolves with the user as the registry then has it.
-   * Rejects with RegistryInvalid when the user is not in the file, or the file cannot be edited.
+   * Writes a new password for user `name` into the registry's file. Resolves with the user when the registry was read
+   * again. Rejects with RegistryInvalid when the user is not in the file, when the file cannot be edited, or when it is
+   * not read again within 5 s. Rejects with HttpProblem `busy`.
    */
   async set(name: string, password: string): Promise<User> {
     const hash = await this.limit.run(() => hashPassword(password));

@@ -37,7 +37,7 @@ export interface SignInParts {
   readonly firstSignIn?: FirstSignIn | undefined;
 }
 
-/** Signing in and out, who am I, and a new password. */
+/** Routes to sign in and out, to ask who is signed in, and to set a new password. */
 export function signInRoutes(parts: SignInParts): Route[] {
   const { registry, sessions, passwords } = parts;
   return [
@@ -48,7 +48,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
         const given = parseBody(login, request.body);
         const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
         const who = describe(registry, user);
-        // A program keeps a token where it likes; a browser must not be able to read its own.
+        // A program may keep its token where it likes. In a browser, scripts must not be able to read it.
         if ('answer' in given && given.answer === 'token') return json({ ...who, ...(await sessions.issue(user)) });
         return json(who, { headers: await sessions.cookie(user, request) });
       },
@@ -93,9 +93,9 @@ async function proven(
 }
 
 function byToken({ firstSignIn, registry, throttle }: SignInParts, request: Request, token: string): User {
-  // The name cannot be a user's: guessing tokens slows nobody's sign-in by password.
+  // No user can have this name: wrong tokens do not count as failed attempts for any user.
   slowDown(throttle, '(first sign-in)', request.remoteAddress);
-  // A proxy on this machine makes everybody look local: what it passes on is not.
+  // Behind a proxy on this machine, every client seems to have a loopback address. So a forwarded request is not local.
   const local = isLoopback(request.remoteAddress) && !request.headers.forwarded;
   const name = local ? firstSignIn?.exchange(token, request.remoteAddress) : undefined;
   const user = name === undefined ? undefined : registry.current().users.get(name);

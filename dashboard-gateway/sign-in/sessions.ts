@@ -10,10 +10,10 @@ const RENEW_AFTER_MS = 3_600_000;
 const COOKIE = 'loam';
 const ISSUER = 'loam';
 
-/** Who is calling, and until when that was shown. */
+/** Who sent a request, and until when the session is valid. */
 export interface Caller {
   readonly user: User;
-  /** Names the password that the session was opened under. */
+  /** Stands for the password that the user had when the session began. */
   readonly fingerprint: string;
   /** Unix ms. */
   readonly expires: number;
@@ -21,10 +21,10 @@ export interface Caller {
   readonly renew: boolean;
 }
 
-/** Who comes with the admin token. No user of the registry can have this name. */
+/** The user of requests with the admin token. No user of the registry can have this name. */
 const TOKEN_HOLDER: User = { name: '(admin token)', farms: { [EVERY_FARM]: 'admin' } };
 
-/** Whether a caller is nobody of the registry, but whoever holds the admin token. */
+/** Whether the caller came with the admin token, and is no user of the registry. */
 export function isTokenHolder(user: User): boolean {
   return user === TOKEN_HOLDER;
 }
@@ -34,7 +34,7 @@ const claims = z.object({ sub: z.string(), iat: z.number(), exp: z.number(), pwd
 export interface SessionOptions {
   /** Signs tokens; the same on every gateway. */
   readonly key: string;
-  /** Good for everything, as a bearer token only. */
+  /** Makes a caller admin of every farm; accepted only as a bearer token. */
   readonly adminToken: string | undefined;
   readonly registry: RegistryView;
   /** Unix ms. */
@@ -42,8 +42,9 @@ export interface SessionOptions {
 }
 
 /**
- * Sessions are signed tokens that nobody stores: any gateway with the same key takes them.
- * A token names the user's password by a fingerprint, so a new password ends the sessions before it; so does removing the user.
+ * Sign-in sessions are signed tokens that are stored nowhere: any gateway with the same key accepts them. A token
+ * contains a fingerprint of the user's password. So a new password ends the sessions before it, and so does removing
+ * the user.
  */
 export class SignInSessions {
   private readonly key: Uint8Array;
@@ -71,13 +72,16 @@ export class SignInSessions {
     return { token, expires: seconds * 1000 + SESSION_MS };
   }
 
-  /** The `Set-Cookie` header that carries a fresh token for `user`. `secure`: the client speaks TLS, and must when it sends it back. */
+  /**
+   * The `Set-Cookie` header with a fresh token for `user`. `secure`: the client speaks TLS; the browser then sends it
+   * back only over TLS.
+   */
   async cookie(user: User, { secure }: { secure: boolean }): Promise<{ 'set-cookie': string }> {
     const { token } = await this.issue(user);
     return setCookie(token, SESSION_MS / 1000, secure);
   }
 
-  /** Who sent a request with these headers, or undefined. */
+  /** Who sent a request with these headers; undefined without a valid session or the admin token. */
   async caller(headers: Pick<Headers, 'cookie' | 'authorization'>): Promise<Caller | undefined> {
     const bearer = /^Bearer ([\w.~+/=-]+)$/i.exec(headers.authorization)?.[1];
     if (bearer !== undefined && this.adminToken !== undefined && sameText(bearer, this.adminToken)) {
@@ -111,7 +115,7 @@ export class SignInSessions {
   }
 }
 
-/** The `Set-Cookie` header that takes the session away. */
+/** The `Set-Cookie` header that removes the session's cookie. */
 export function clearedCookie({ secure }: { secure: boolean }): { 'set-cookie': string } {
   return setCookie('', 0, secure);
 }

@@ -7,7 +7,7 @@ import type { Caller, SignInSessions } from './sessions.ts';
 
 export type CallerHandler = (caller: Caller, request: Request, params: Params) => AnyReply | Promise<AnyReply>;
 
-/** A handler for callers with a session; others get `not-signed-in`. An ageing cookie is replaced by the way. */
+/** A handler for callers with a session; others get `not-signed-in`. A cookie older than an hour is replaced in the answer. */
 export function signedIn(sessions: SignInSessions, handler: CallerHandler): RouteHandler {
   return async (request, params) => {
     const caller = await sessions.caller(request.headers);
@@ -19,8 +19,8 @@ export function signedIn(sessions: SignInSessions, handler: CallerHandler): Rout
 }
 
 /**
- * The farm and the user's role on it, which must be `least` or more. Throws HttpProblem `forbidden`;
- * to who may not see the farm it is the same whether or not there is one.
+ * The farm and the user's role on it. Throws HttpProblem `forbidden` when the role is less than `least`. A user who may
+ * not see the farm gets the same error whether or not the farm exists.
  */
 export function visibleFarm(
   registry: Registry,

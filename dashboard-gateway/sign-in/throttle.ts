@@ -1,10 +1,10 @@
-import { placeOf } from '../../core/networks.ts';
+import { countingKey } from '../../core/networks.ts';
 
 const FORGET_AFTER_MS = 15 * 60_000;
 const MAX_BLOCK_MS = 15 * 60_000;
 const MAX_KEYS = 10_000;
 
-/** Failures that are free before waiting begins: few for one person at one place, more where many people share one. */
+/** Failed attempts before waiting begins: few for one user at one address, more where many people may share a count. */
 const FREE = { pair: 5, address: 20, user: 100 } as const;
 type Kind = keyof typeof FREE;
 
@@ -15,21 +15,21 @@ interface Tries {
 }
 
 /**
- * Slows down the guessing of passwords: per user at one address, per address, and per user from anywhere.
- * After the free failures each further one doubles the wait, from a second to 15 minutes. Remembers 10,000 of them, the latest.
+ * Slows down the guessing of passwords: per user at one address, per address, and per user from anywhere. After the
+ * free failures each further one doubles the wait, from a second to 15 minutes. It remembers the latest 10,000.
  */
 export class Throttle {
   private readonly tries = new Map<string, Tries>();
   private readonly passed: () => number;
 
-  /** `passed`: ms by a clock that nobody sets. */
+  /** `passed`: ms by a monotonic clock. */
   constructor(passed: () => number) {
     this.passed = passed;
   }
 
   /**
-   * Milliseconds to wait before `user` may try from `address`; 0: try now. A try counts as failed until `succeeded` says otherwise,
-   * so that many at once are slowed like many one after another.
+   * Begins an attempt. Returns how many ms `user` must wait before an attempt from `address`; 0: it may be made now. It
+   * counts as failed until `succeeded` is called, so that many attempts at once are slowed like many one after another.
    */
   begin(user: string, address: string): number {
     const now = this.passed();
@@ -40,7 +40,7 @@ export class Throttle {
     return 0;
   }
 
-  /** The try was right: it is taken back, and the user starts afresh at this address. */
+  /** The attempt did not fail: it is not counted, and the count of the user at this address starts again at 0. */
   succeeded(user: string, address: string): void {
     for (const [kind, key] of keysOf(user, address)) {
       const tries = this.tries.get(key);
@@ -64,7 +64,7 @@ export class Throttle {
 }
 
 function keysOf(user: string, address: string): readonly (readonly [Kind, string])[] {
-  const place = placeOf(address);
+  const place = countingKey(address);
   return [
     ['pair', `pair ${place} ${user}`],
     ['address', `address ${place}`],

@@ -15,12 +15,12 @@ interface FigureSource {
   readonly unit: string;
   /** The metric it is taken from; the values of all its labels are added up. */
   readonly metric: string;
-  /** As it is, or how much it grows a second. */
+  /** The metric's value, or how much it grows a second. */
   readonly as: 'value' | 'rate';
   readonly times?: number;
 }
 
-/** What a process counts and people may want to know; a role that runs elsewhere is not in it. */
+/** The figures that are shown to people. They do not contain a role that runs in another process. */
 const SHOWN: readonly FigureSource[] = [
   { id: 'sensors-connected', label: 'Sensors connected', unit: '', metric: 'loam_broker_clients', as: 'value' },
   { id: 'readings-stored', label: 'Readings stored', unit: '1/s', metric: 'loam_readings_written_total', as: 'rate' },
@@ -55,7 +55,10 @@ interface Sample {
   readonly sums: ReadonlyMap<string, number>;
 }
 
-/** Figures of the process for the dashboard: from what it counts for `/metrics`, and from what this gateway hears. Rates are those of the last ten to twenty seconds. */
+/**
+ * Figures of the process for the dashboard: from its metrics (`/metrics`), and from what this gateway hears on the live
+ * log. Rates are those of the last ten to twenty seconds.
+ */
 export class Figures {
   private readonly metrics: Metrics | undefined;
   private readonly heard: Heard;
@@ -64,7 +67,7 @@ export class Figures {
   private latest: Sample | undefined;
   private timer: NodeJS.Timeout | undefined;
 
-  /** `passed`: ms by a clock that nobody sets. */
+  /** `passed`: ms by a monotonic clock. */
   constructor(metrics: Metrics | undefined, heard: Heard, passed: () => number) {
     this.metrics = metrics;
     this.heard = heard;
@@ -110,7 +113,7 @@ export class Figures {
     this.latest = sample;
   }
 
-  /** Never rejects: what cannot be read is not in it. */
+  /** Never rejects: when the metrics cannot be read, the sample is empty. */
   private async sample(): Promise<Sample> {
     const nothing = new Map<string, number>();
     const sums = (await this.metrics?.sums(METRICS).catch(() => nothing)) ?? nothing;

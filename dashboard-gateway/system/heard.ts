@@ -11,7 +11,7 @@ export class Heard implements WritesListener {
   private readonly seconds = Array.from({ length: SECONDS }, () => ({ second: 0, readings: 0, lagMs: 0 }));
   private readonly since: number;
 
-  /** `now`: Unix ms; `passed`: ms by a clock that nobody sets. */
+  /** `now`: Unix ms; `passed`: ms by a monotonic clock. */
   constructor(now: () => number, passed: () => number) {
     this.now = now;
     this.passed = passed;
@@ -27,7 +27,10 @@ export class Heard implements WritesListener {
     for (const { received } of readings) slot.lagMs = Math.max(slot.lagMs, now - received);
   }
 
-  /** Readings a second, and how long the slowest of them was on its way from the broker to here, ms: undefined when there was none. */
+  /**
+   * Readings a second, and the longest time from a reading's receipt at the broker to this gateway, ms; undefined when
+   * there was no reading.
+   */
   lastMinute(): { perSecond: number; lagMs: number | undefined } {
     const now = this.passed();
     const oldest = Math.floor(now / 1000) - SECONDS;

@@ -14,7 +14,7 @@ export interface SystemParts {
   readonly now: () => number;
 }
 
-/** `GET /api/system`: how Loam is, as far as this gateway's process knows, for people. */
+/** `GET /api/system`: the state of Loam for people, as far as this gateway's process knows it. */
 export function systemRoutes({ sessions, health, figures, now }: SystemParts): Route[] {
   const startedAt = now() - Math.round(process.uptime() * 1000);
   return [
@@ -29,7 +29,10 @@ export function systemRoutes({ sessions, health, figures, now }: SystemParts): R
   ];
 }
 
-/** A part as a user may see it: nothing of another farm's, and what is wrong with the installation's own only for who administers all of it. */
+/**
+ * A part as this user may see it. Parts of farms that the user may not see are left out. What is wrong with a part of
+ * the whole installation is shown only to admins of every farm.
+ */
 function shownTo(user: User, { only, why, ...part }: Health): Omit<Health, 'only'>[] {
   const shown = why === undefined ? part : { ...part, why };
   if (only === undefined || roleOn(user, EVERY_FARM) === 'admin') return [shown];

@@ -30,7 +30,7 @@ export async function getSensors(farm: string, signal: AbortSignal): Promise<Sen
 
 export interface HistoryParameters {
   readonly farm: string;
-  /** One of the two. */
+  /** Either `sensor` or `field` is given. */
   readonly sensor?: string;
   readonly field?: string;
   readonly metric: string;
@@ -53,7 +53,7 @@ export function farmPath(farm: string): string {
   return `/api/farms/${encodeURIComponent(farm)}`;
 }
 
-/** Where a stretch of time can be downloaded from, every reading of it. */
+/** The address from which every reading in a range of time can be downloaded. */
 export function csvAddress(
   farm: string,
   of: { readonly sensor: string } | { readonly field: string },

@@ -47,7 +47,7 @@ async function request(path: string, { method, body, signal }: Required<Call>): 
   });
 }
 
-/** Like a GET by `call`, but takes the JSON of a refusal as well: for answers whose status only sums up what they say. */
+/** Like a GET by `call`, but resolves with a refusal's JSON too: for answers whose status only sums them up. */
 export async function callAnyway(path: string, signal: AbortSignal): Promise<unknown> {
   const response = await fetch(path, { signal, headers: { accept: 'application/json' } }).catch((cause: unknown) => {
     throw new ApiProblem({ status: 0, code: 'unreachable', title: 'No answer', detail: String(cause) });
@@ -72,7 +72,7 @@ async function problemOf(response: Response): Promise<ApiProblem> {
   });
 }
 
-/** The Date header has whole seconds and the answer took its time: only a difference beyond that is believed. */
+/** The Date header has whole seconds, and the answer took time to arrive: only a larger difference counts. */
 function compareClocks(date: string | null): void {
   const theirs = date === null ? Number.NaN : Date.parse(date);
   if (Number.isNaN(theirs)) return;

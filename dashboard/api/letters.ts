@@ -7,7 +7,7 @@ export type ShownLetterState = (typeof LETTER_STATES)[number];
 
 /** A message that could not be taken: why, and what it was. */
 export interface Letter {
-  /** Its number in the log: what to name it by. */
+  /** The letter's number in the log, by which calls name it. */
   readonly offset: number;
   /** When it was set aside, Unix ms. */
   readonly at: number;
@@ -30,11 +30,11 @@ export interface Letters {
   /** What `before` must be for the next page; undefined on the last. */
   readonly next: number | undefined;
   readonly counts: Readonly<Record<ShownLetterState, number>>;
-  /** A sentence to show as it is: something will be trimmed. */
+  /** A warning that letters will be trimmed, to show as it is. */
   readonly warning: string | undefined;
 }
 
-/** Whose letters: a farm's id, or undefined for messages that are nobody's, which only admins of every farm see. */
+/** A farm's id, or undefined for letters of no farm, which only admins of every farm see. */
 export type Whose = string | undefined;
 
 export async function getLetters(

@@ -21,7 +21,7 @@ export class ApiProblem extends Error {
   }
 }
 
-/** Whatever was thrown, as a problem: what is not one yet is an answer that this version of the app does not understand. */
+/** Whatever was thrown, as an ApiProblem: any other error is an answer that this version does not understand. */
 export function asProblem(error: unknown): ApiProblem {
   if (error instanceof ApiProblem) return error;
   const detail = error instanceof Error ? error.message : String(error);

@@ -13,8 +13,9 @@ export interface Columns {
 }
 
 /**
- * The columns to draw, each value as `shown` makes it. There is a hole where buckets are further apart than three widths, three of the sensor's intervals,
- * and three of the steps around it: a sensor may once have reported at another rhythm than it is registered with now.
+ * The columns to draw, each value as `shown` makes it. There is a hole where buckets are further apart than three
+ * widths, three of the sensor's intervals, and three of the steps around it: a sensor may once have reported at another
+ * interval than it is registered with now.
  */
 export function columnsOf(
   buckets: readonly Readonly<Bucket>[],
@@ -42,7 +43,7 @@ function stepTo(buckets: readonly Readonly<Bucket>[], i: number): number {
   return (buckets[i]?.ts ?? Number.NaN) - (buckets[i - 1]?.ts ?? Number.NaN);
 }
 
-/** The usual step around bucket `i` (the median of nine), or 0 where there are too few to call it usual. */
+/** The usual step around bucket `i` (the median of nine), or 0 where there are too few buckets to know it. */
 function rhythmAt(buckets: readonly Readonly<Bucket>[], i: number): number {
   const steps: number[] = [];
   for (let at = Math.max(1, i - 4); at <= Math.min(buckets.length - 1, i + 4); at++) steps.push(stepTo(buckets, at));

@@ -27,7 +27,7 @@ export function drawAbove(u: uPlot, frame: Frame | undefined, palette: Palette):
     u.ctx.fillStyle = palette.late;
     const size = 4 * devicePixelRatio;
     const floor = u.bbox.top + u.bbox.height;
-    // Where hours came at once, the marks of the single buckets grow into a strip.
+    // Where hours of values came late together, the marks of single buckets grow into a strip.
     for (const i of frame.main?.late.keys() ?? []) {
       const x = u.valToPos(frame.main?.ts[i] ?? Number.NaN, 'x', true);
       u.ctx.fillRect(x - size, floor - size, 2 * size, size);

@@ -18,7 +18,7 @@ export interface PlotOptions {
   readonly sync: string | undefined;
   /** The time under the pointer, Unix ms, or undefined when it left. */
   readonly onCursor: (ts: number | undefined) => void;
-  /** A stretch of time was chosen by hand. Absent: it cannot be. */
+  /** A range of time was chosen by hand. Absent: none can be chosen. */
   readonly onRange: ((from: number, to: number) => void) | undefined;
 }
 

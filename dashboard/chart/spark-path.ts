@@ -3,14 +3,17 @@ import { type MetricRange, spreadOf } from './trend.ts';
 /** The drawing's size, in its own units. */
 export const LINE = { width: 100, height: 28 } as const;
 const EDGE = 2;
-/** The least that the height stands for, as a share of what trends are measured against: what hardly changes is to look like it. */
+/**
+ * The least range of values that the height stands for, as a share of what trends are measured against: a value that
+ * hardly changes must look so.
+ */
 const LEAST_SHARE = 0.25;
-/** Apart by more than this share of the time, two values have a hole between them. */
+/** Two values that are further apart than this share of the time have a hole between them. */
 const HOLE_SHARE = 1 / 16;
 
 /**
- * An SVG path through `points` (time in ms, value), drawn over the time between `from` and `to`, ms. Values fill the height, but where they change by
- * little of the metric's range they lie in its middle. Empty without points.
+ * An SVG path through `points` (time in ms, value), drawn over the time between `from` and `to`, ms. Values fill the
+ * height, but where they change by little of the metric's range they lie in its middle. Empty without points.
  */
 export function sparkPath(
   points: readonly (readonly [number, number])[],

@@ -7,12 +7,13 @@ export interface Steering {
 
 /** A wheel's turn or a finger's rest this long ends the gesture. */
 const REST_MS = 250;
-/** Shorter selections are clicks with a trembling hand. */
+/** Shorter selections are taken for clicks with an unsteady hand. */
 export const LEAST_PX = 8;
 
 /**
- * Moves the range of time by hand: dragging with Shift, or with the middle button, and turning a wheel sideways pans;
- * the wheel with Ctrl, or two fingers on a touch pad, zooms. What is moved is seen at once; `onRange` is told when it comes to rest.
+ * Moves the range of time by hand. Dragging with Shift or the middle button, and turning a wheel sideways, pans; the
+ * wheel with Ctrl, or two fingers on a touch pad, zooms. The move is seen at once; `onRange` is called when it comes to
+ * rest.
  */
 export class Steer {
   readonly #plot: uPlot;

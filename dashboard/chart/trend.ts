@@ -1,5 +1,5 @@
 const HOUR_MS = 3_600_000;
-/** What counts as now. */
+/** The time over which a trend is measured. */
 const WINDOW_MS = 4 * HOUR_MS;
 const LEAST_POINTS = 4;
 /** Less than this share of the metric's range, or of the day's spread, within the window is no trend. */

@@ -5,7 +5,10 @@ const UNITS = [
   ['day', 86_400_000],
 ] as const;
 
-/** How long ago something was (`ageMs`), short, in the reader's language: "12s ago". What seems to lie ahead, by clocks that differ, is now. */
+/**
+ * How long ago something was (`ageMs`), short, in the reader's language: "12s ago". A time in the future, which clocks
+ * that differ can cause, is shown as now.
+ */
 export function formatAge(ageMs: number, locale: string | undefined): string {
   const words = wordsOf(locale);
   const age = Math.max(0, ageMs);

@@ -1,6 +1,6 @@
 import { type ReadonlySignal, type Signal, signal } from '@preact/signals';
 
-/** One signal a key, made when it is first asked for. Setting what is there already wakes nobody. */
+/** One signal per key, made when it is first asked for. Setting the same value again notifies nobody. */
 export class Board<T> {
   readonly #signals = new Map<string, Signal<T>>();
   readonly #empty: T;

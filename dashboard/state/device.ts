@@ -4,11 +4,11 @@ import { gatewayNow } from '../api/http.ts';
 /** The reader's language, for numbers and times. */
 export const locale = navigator.languages[0];
 
-/** What a large farm's page redraws, it redraws to one beat, a share of it each time: nobody reads faster. */
+/** The beat, ms: the page of a large farm redraws at every beat, some parts each time. Nobody reads faster. */
 const BEAT_MS = 250;
 export const BEATS_A_SECOND = 1000 / BEAT_MS;
 export const beat = signal(0);
-/** Now (Unix ms, the gateway's clock): every second, and every ten for what need not be exact. They rest while the page is hidden, as the beat does. */
+/** Now (Unix ms, the gateway's clock), every second; `slowNow` every ten. Both rest while the page is hidden. */
 export const now = signal(gatewayNow());
 export const slowNow = signal(now.peek());
 /** Counts minutes, for what is fetched again now and then. */

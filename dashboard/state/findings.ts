@@ -30,7 +30,7 @@ export interface Judging {
   readonly metricOf: (id: string) => ApiMetric;
 }
 
-/** What is wrong with a sensor, worst first. An old value says nothing about now: the silence is what is wrong then. */
+/** What is wrong with a sensor, worst first. An old value says nothing about now: then only the silence is wrong. */
 export function findingsOf({ view, intervalMs, bridge, now, metricOf }: Judging): Finding[] {
   // A bridge passes on what others measured and has nothing to say itself.
   if (bridge && view.values.size === 0) return [];
@@ -59,7 +59,7 @@ function silenceOf(view: SensorView, old: boolean): Finding | undefined {
   return undefined;
 }
 
-/** What counts of a field's sensors' findings. One that was only just registered says nothing of the field, as long as others do. */
+/** The findings that count for a field. Sensors that never reported do not count, as long as others have. */
 export function countedOf(sensors: readonly (readonly Finding[])[]): Finding[] {
   const all = sensors.flat();
   const heard = all.filter(({ kind }) => kind !== 'never');

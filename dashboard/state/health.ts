@@ -32,11 +32,14 @@ const NOTHING: FieldHealth = {
   order: [],
 };
 
-/** Fewer would be drawn in more frames, more would hold the page up longer. */
+/** Fields judged in one task: fewer would need more frames, more would hold up the page for longer. */
 const FIELDS_AT_ONCE = 25;
 const sensorTones = new Board<Tone>('none');
 const fieldStates = new Board<FieldHealth>(NOTHING, sameHealth);
-/** Everything that is wrong on the farm, worst first. Judged once a second: doing so at each reading would cost a large farm too much. */
+/**
+ * All that is wrong on the farm, worst first. Judged once a second: at each reading it would cost a large farm too
+ * much.
+ */
 export const findings = signal<readonly Finding[]>([]);
 /** How many sensors have never reported. */
 export const silent = signal(0);
@@ -70,7 +73,7 @@ export function startHealth(): void {
   });
 }
 
-/** Some fields at a time, each lot in a task of its own: the page answers in between. */
+/** Judges some fields at a time, each lot in a task of its own, so that the page answers in between. */
 async function judgeInTurn(): Promise<void> {
   const all = fields.peek();
   for (let i = 0; i < all.length && fields.peek() === all; i += FIELDS_AT_ONCE) {

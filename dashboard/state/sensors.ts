@@ -18,7 +18,7 @@ export const connection = signal<LiveState>({ phase: 'idle' });
 export const sensorsProblem = signal<ApiProblem | undefined>(undefined);
 /** Whether the list of sensors has come. */
 export const listed = signal(false);
-/** One signal a sensor, so that a reading redraws one card. The map is a new one when sensors come, go, or get another name or field. */
+/** One signal per sensor: a reading redraws one card. A new map when sensors come, go, or change name or field. */
 export const sensors = signal<ReadonlyMap<string, Signal<SensorView>>>(new Map());
 const infos = signal<ReadonlyMap<string, SensorInfo>>(new Map());
 const latest = new Latest();
@@ -85,7 +85,7 @@ export function reloadSensors(): void {
   if (watched !== undefined) loadList(watched);
 }
 
-/** Whether it passes on other sensors' readings and has none of its own. */
+/** Whether the sensor is a bridge: it passes on other sensors' readings and has none of its own. */
 export function isBridge(sensor: string): boolean {
   return infos.value.get(sensor)?.role === 'bridge';
 }
@@ -146,7 +146,7 @@ function flush(): void {
     dirty.clear();
     if (!moved && next.size === known.size && [...next.keys()].every((id) => known.has(id))) return;
     sensors.value = next;
-    // A sensor that spoke before the list named it: the list knows its interval.
+    // A sensor that reported before the list named it: the new list has its interval.
     const stranger = [...next.keys()].some((id) => !infos.peek().has(id));
     if (stranger && listed.peek() && watched !== undefined) loadList(watched);
   });

@@ -6,11 +6,11 @@ import { untilDone } from './retry.ts';
 
 export type PageSession =
   | { readonly phase: 'starting'; readonly problem: ApiProblem | undefined }
-  /** `note` says why, when it is not simply that nobody signed in yet. */
+  /** `note` says why the user is signed out; undefined when they just have not signed in yet. */
   | { readonly phase: 'signed-out'; readonly note: string | undefined }
   | { readonly phase: 'signed-in'; readonly me: Me };
 
-/** Sessions get a fresh cookie when the page asks who it is, now and then. */
+/** How often the page asks who is signed in: the sign-in session then gets a fresh cookie. */
 const RENEW_MS = 30 * 60_000;
 const SECOND_LOOK_MS = 1500;
 const TOKEN_FAILED =
@@ -81,9 +81,10 @@ export async function choosePassword(password: string, current: string | undefin
 }
 
 /**
- * Asks whether the session still stands; shows the sign-in form when it does not. A gateway out of reach changes nothing.
- * A new password ends the old session a moment before the new cookie is here, and perhaps another tab asked for it:
- * so only a second refusal counts.
+ * Asks whether the sign-in session is still valid; shows the sign-in form when it is not. A gateway that cannot be
+ * reached changes nothing.
+ * A new password ends the old session a moment before the new cookie is here, and another tab may have set that
+ * password: so only a second refusal counts.
  */
 export async function recheck(): Promise<void> {
   await changing;

@@ -8,10 +8,10 @@ import { drained, Outbox } from './outbox.ts';
 
 const FIRST_RETRY_MS = 250;
 const MOST_RETRY_MS = 15_000;
-/** A link that is to stay away looks so often whether it may come back. */
+/** How often a link that must stay away checks whether it may connect again. */
 const AWAY_MS = 50;
 
-/** A link over mqtt.js, the client that most who write sensors in JavaScript use. It sends unacknowledged messages again by itself. */
+/** A link over mqtt.js, which most sensors written in JavaScript use. It sends unacknowledged messages again itself. */
 export class MqttJsLink implements Link {
   breaks = 0;
   refused: LinkRefusal | undefined;
@@ -95,7 +95,7 @@ export class MqttJsLink implements Link {
     clearTimeout(late);
   }
 
-  /** A socket to the broker; one that breaks at once while the link is to stay away: mqtt.js then tries again by itself. */
+  /** A socket to the broker. While away, a stream that closes at once: mqtt.js then retries by itself. */
   private dial(): Duplex {
     const url = new URL(this.options.url);
     const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -109,7 +109,7 @@ export class MqttJsLink implements Link {
       : connectTcp({ host, port: Number(url.port || 1883), noDelay: true });
   }
 
-  /** Read anew by mqtt.js for each attempt. Never 0: that would end reconnecting. */
+  /** Sets the wait before the next attempt; mqtt.js reads it for each attempt. Never 0: that would end reconnecting. */
   private setRetry(): void {
     if (!this.client) return;
     this.client.options.reconnectPeriod = this.away

@@ -2,7 +2,10 @@ import type { Link, Outgoing } from './link.ts';
 
 const MOST = 1_000;
 
-/** The messages that wait for a link, in order. At its limit the oldest is given up for one more; once it is closed, whatever comes is. */
+/**
+ * The messages that wait for a link, in order. At the limit, the oldest is given up for each new one. After `close`,
+ * every new message is given up at once.
+ */
 export class Outbox {
   private readonly most: number;
   private readonly waiting: Outgoing[] = [];
@@ -29,7 +32,7 @@ export class Outbox {
     return this.waiting.shift();
   }
 
-  /** Gives up what waits. */
+  /** Gives up all messages that wait, and all that come later. */
   close(): void {
     this.closed = true;
     for (const message of this.waiting.splice(0)) message.settle(false);

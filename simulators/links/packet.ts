@@ -6,7 +6,7 @@ import { drained, Outbox } from './outbox.ts';
 const KEEPALIVE_S = 60;
 const TEND_MS = 5_000;
 
-/** A link with no more around the codec than it needs: thousands of them fit into one process. */
+/** A link that adds very little to the MQTT codec: thousands of them fit into one process. */
 export class PacketLink implements Link {
   breaks = 0;
   refused: LinkRefusal | undefined;
@@ -86,13 +86,13 @@ export class PacketLink implements Link {
     await drained(this, performance.now() + deadlineMs);
     clearInterval(this.tending);
     this.connection.end();
-    // A socket whose other side does not close it would keep the process.
+    // A socket that the broker does not close would keep the process alive.
     setTimeout(() => this.connection.destroy(), FAREWELL_MS).unref();
     for (const message of [...this.sent]) this.settle(message, false);
     this.outbox.close();
   }
 
-  /** QoS 0 is sent here and not kept: nobody will acknowledge it. */
+  /** A QoS 0 message is sent here and not kept: it is never acknowledged. */
   private next(): Outgoing | undefined {
     for (let message = this.outbox.next(); message; message = this.outbox.next()) {
       if (message.qos === 1) {

@@ -3,7 +3,7 @@ import { connect as connectTls } from 'node:tls';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { backoff } from '../../core/timing.ts';
 
-/** What a connection needs to know. */
+/** The settings of a connection. */
 export interface ConnectionOptions {
   readonly url: URL;
   readonly ca?: string;
@@ -11,22 +11,22 @@ export interface ConnectionOptions {
   readonly username?: string;
   readonly password?: string;
   readonly keepaliveS: number;
-  /** Most publishes without an acknowledgement; with QoS 0, most of one write to the socket. */
+  /** Most publishes without an acknowledgement; with QoS 0, most publishes in one write to the socket. */
   readonly inFlight: number;
   readonly qos: 0 | 1;
 }
 
-/** What a connection asks for and tells. */
+/** What a connection asks of its owner, and what it reports. */
 export interface ConnectionEvents<Message> {
   /** The next message to publish, or undefined when none is due. */
   next(): Message | undefined;
   /** The bytes of a message. `again`: it was sent before, on a connection that broke. */
   packet(message: Message, messageId: number | undefined, again: boolean): Buffer;
-  /** QoS 1: its PUBACK came. QoS 0: the system took its bytes. */
+  /** QoS 1: its PUBACK came. QoS 0: the operating system took its bytes. */
   done(message: Message): void;
   resent(message: Message): void;
   up(): void;
-  /** It was up, and is not any more. `why` is a short text such as `ECONNRESET`. */
+  /** The connection was up and broke. `why` is a short text such as `ECONNRESET`. */
   lost(why: string): void;
   /** An attempt to connect failed. `code` is the CONNACK's when the broker answered. */
   refused(why: string, code: number | undefined): void;
@@ -47,13 +47,14 @@ const REFUSALS: Readonly<Record<number, string>> = {
 };
 
 /**
- * One MQTT 3.1.1 client for messages of any kind with as little around the codec as a load needs.
+ * An MQTT 3.1.1 client for messages of any kind, with as little around the codec as a load test needs.
  *
  *     idle ─open─▶ connecting ─CONNACK 0─▶ up ─socket closed─▶ waiting ─retry─▶ connecting
  *                       └──────── refused, closed ───────────────▲
  *
- * A message is in one of `inFlight` slots from its first sending to its PUBACK, over as many connections as that takes: after a break
- * everything in a slot is sent again before anything new. `retry` asks its owner for the next attempt, who decides how many go at once.
+ * A QoS 1 message has one of `inFlight` slots from its first sending to its PUBACK, even over several connections:
+ * after a break all messages in slots are sent again before any new one. `retry` asks the owner for the next attempt:
+ * the owner limits how many go on at once.
  */
 export class MqttConnection<Message> {
   state: 'idle' | 'connecting' | 'up' | 'waiting' | 'ended' = 'idle';
@@ -68,8 +69,8 @@ export class MqttConnection<Message> {
   private attempts = 0;
   private why = '';
   private code: number | undefined;
-  private heardAt = 0;
-  private saidAt = 0;
+  private lastReceivedAt = 0;
+  private lastSentAt = 0;
   private writing = false;
 
   constructor(options: ConnectionOptions, events: ConnectionEvents<Message>, retry: () => void) {
@@ -104,7 +105,7 @@ export class MqttConnection<Message> {
     parser.on('error', (error: Error) => this.drop(`not MQTT: ${error.message}`));
     let whole = true;
     socket.on('data', (chunk) => {
-      this.heardAt = performance.now();
+      this.lastReceivedAt = performance.now();
       if (!whole || !this.takeAcknowledgements(chunk)) whole = parser.parse(chunk) === 0;
       this.pumpSoon();
     });
@@ -115,7 +116,7 @@ export class MqttConnection<Message> {
     this.timer = setTimeout(() => this.drop('no CONNACK'), CONNACK_MS);
   }
 
-  /** Publishes whatever is due and has room. */
+  /** Publishes all messages that are due, as far as there is room. */
   pump(): void {
     if (this.state !== 'up') return;
     if (this.options.qos === 0) this.pumpUnacknowledged();
@@ -123,8 +124,9 @@ export class MqttConnection<Message> {
   }
 
   /**
-   * Some brokers send every PUBACK by itself. To answer each with a write of one publish would cost both sides a system call a publish,
-   * and the generator be the limit: so a window that is not half empty waits, for `HOLD_MS` at most, for more room.
+   * Some brokers send every PUBACK by itself. If each were answered with a write of one publish, both sides would need
+   * a system call for each publish, and the generator would be the limit. So while less than half of the slots are
+   * free, this waits up to `HOLD_MS` for more.
    */
   private pumpSoon(): void {
     if (this.free.length * 2 >= this.options.inFlight) this.pump();
@@ -145,25 +147,25 @@ export class MqttConnection<Message> {
     this.write(packets);
   }
 
-  /** Called now and then: keeps the connection alive, and drops one that has gone silent. */
+  /** Call regularly: pings after half the keepalive without a write; drops a connection silent for 1.5 keepalives. */
   tend(now: number): void {
     if (this.state !== 'up') return;
     const keepalive = this.options.keepaliveS * 1_000;
-    if (now - this.heardAt > keepalive * 1.5) this.drop('silent');
-    else if (now - this.saidAt > keepalive / 2) this.write([mqttPacket.generate({ cmd: 'pingreq' })]);
+    if (now - this.lastReceivedAt > keepalive * 1.5) this.drop('silent');
+    else if (now - this.lastSentAt > keepalive / 2) this.write([mqttPacket.generate({ cmd: 'pingreq' })]);
   }
 
-  /** Sends bytes of the caller's own, which are not kept: a publish of QoS 0. */
+  /** Sends a packet that is not kept, such as a publish of QoS 0. Without a connection it is dropped. */
   send(packet: Buffer): void {
     if (this.state === 'up') this.write([packet]);
   }
 
-  /** Cuts the connection as a failing link would; it comes back as after any break. */
+  /** Breaks the connection as a failing network would; it reconnects as after any break. */
   cut(): void {
     this.drop('cut');
   }
 
-  /** Takes leave of the broker; what is unacknowledged stays so. */
+  /** Disconnects from the broker for good. Messages without an acknowledgement stay so. */
   end(): void {
     const { state } = this;
     this.state = 'ended';
@@ -172,7 +174,7 @@ export class MqttConnection<Message> {
     else this.socket?.destroy();
   }
 
-  /** Forgets the socket of an ended connection whose other side does not close it. */
+  /** Destroys the socket, for an ended connection that the broker does not close. */
   destroy(): void {
     this.socket?.destroy();
   }
@@ -181,7 +183,7 @@ export class MqttConnection<Message> {
     const { url, ca, clientId, username, password, keepaliveS } = this.options;
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const greet = () => {
-      this.saidAt = performance.now();
+      this.lastSentAt = performance.now();
       socket.write(
         mqttPacket.generate({
           cmd: 'connect',
@@ -203,8 +205,9 @@ export class MqttConnection<Message> {
   }
 
   /**
-   * Takes a chunk that is nothing but whole PUBACKs, as nearly all are (MQTT 3.1.1, section 3.4: 0x40, 2, packet identifier); false when
-   * it is anything else. The parser took a sixth of the generator's time for them.
+   * Handles a chunk of nothing but whole PUBACKs, as nearly all chunks are (MQTT 3.1.1, section 3.4: 0x40, 2, packet
+   * identifier). Returns false for any other chunk, without effect. With the parser, PUBACKs took a sixth of the
+   * generator's time.
    */
   private takeAcknowledgements(chunk: Buffer): boolean {
     if (chunk.length % 4 !== 0) return false;
@@ -250,7 +253,7 @@ export class MqttConnection<Message> {
     this.events.done(message);
   }
 
-  /** QoS 0: one write at a time, the next when the system has taken it. */
+  /** QoS 0: one write at a time; the next follows when the operating system has taken it. */
   private pumpUnacknowledged(): void {
     if (this.writing) return;
     const messages: Message[] = [];
@@ -273,7 +276,7 @@ export class MqttConnection<Message> {
   private write(packets: readonly Buffer[], written?: (error?: Error | null) => void): void {
     const [first] = packets;
     if (!first) return;
-    this.saidAt = performance.now();
+    this.lastSentAt = performance.now();
     this.socket?.write(packets.length === 1 ? first : Buffer.concat(packets), written);
   }
 

@@ -5,9 +5,9 @@ import type { FullPlan } from './plan.ts';
 import { PromiseLines } from './promises.ts';
 import { Schedule } from './schedule.ts';
 
-/** Counts since the start. Latencies and lateness are histograms in µs. */
+/** Counts since the start. */
 export interface Counts {
-  /** Publishes taken on: due and sent for the first time. */
+  /** Publishes that were due and sent for the first time. */
   sent: number;
   acknowledged: number;
   resent: number;
@@ -16,7 +16,7 @@ export interface Counts {
   refused: number;
 }
 
-/** What a driver tells about a stretch of time. Histograms hold what came since the last one. */
+/** What a driver reports. Histograms, in µs, hold what came since the last report. */
 export interface ThreadReport extends Readonly<Counts> {
   /** Publishes due by now; with a closed loop those sent. */
   readonly due: number;
@@ -25,9 +25,9 @@ export interface ThreadReport extends Readonly<Counts> {
   readonly latency: RecordableHistogram;
   /** How late the generator itself was with publishes that nothing else held up. */
   readonly lateness: RecordableHistogram;
-  /** Share of the time since the last one in which the thread's loop was busy, 0 to 1. */
+  /** Share of the time since the last report in which the thread's event loop was busy, 0 to 1. */
   readonly busy: number;
-  /** What went wrong since the start, with how often. */
+  /** Errors since the start, each with how often it occurred. */
   readonly errors: Readonly<Record<string, number>>;
   /** Lines for the promise file. */
   readonly promises: string;
@@ -44,17 +44,17 @@ export interface DriverEvents {
   /** Every connection is up. Called once. */
   ready(): void;
   refused(refusal: ConnectRefusal): void;
-  /** It has taken on all that it had to (`total`), and everything is acknowledged. */
+  /** All publishes that the driver had to send (`total`, or those before `halt`) are acknowledged. */
   finished(): void;
 }
 
-/** Due publishes are handed out so often, in ms. */
+/** How often publishes that are due are given to their connections, ms. */
 const TICK_MS = 1;
 const TEND_MS = 1_000;
 const MOST_KINDS_OF_ERRORS = 20;
 const LONGEST_US = 3_600_000_000;
 
-/** Runs one thread's connections through a plan: connects them, hands out what is due, measures. */
+/** Runs the connections of one thread by a plan: connects them, gives them the publishes that are due, and measures. */
 export class Driver {
   private readonly plan: FullPlan;
   private readonly events: DriverEvents;
@@ -71,8 +71,8 @@ export class Driver {
   private running = false;
   private finished = false;
   private startedAt = 0;
-  /** Of the open loop: publishes handed to their connections so far. */
-  private handed = 0;
+  /** Open loop: how many publishes were given to their connections so far. */
+  private dispatched = 0;
   private ticking = false;
   private latency = newHistogram();
   private lateness = newHistogram();
@@ -103,19 +103,19 @@ export class Driver {
     else for (const connection of this.connections) connection.pump();
   }
 
-  /** From now on `rate` a second (open loop). */
+  /** Open loop: from now on `rate` publishes a second are due. */
   changeRate(rate: number): void {
     this.schedule?.change(performance.now() - this.startedAt, rate);
   }
 
-  /** Takes nothing on any more; what was sent may still be acknowledged. */
+  /** Sends no new publish from now on; publishes that were sent may still be acknowledged. */
   halt(): void {
-    if (this.schedule && this.running) this.handed = this.dueNow();
+    if (this.schedule && this.running) this.dispatched = this.dueNow();
     this.running = false;
     this.finishIfDone();
   }
 
-  /** Takes leave of the broker. */
+  /** Disconnects from the broker for good. */
   end(): void {
     this.running = false;
     for (const timer of this.timers) clearInterval(timer);
@@ -126,13 +126,13 @@ export class Driver {
     for (const connection of this.connections) connection.destroy();
   }
 
-  /** What there is to tell since the last call. */
+  /** The report since the last call. */
   report(): ThreadReport {
     const utilization = performance.eventLoopUtilization();
     const { latency, lateness } = this;
     const told: ThreadReport = {
       ...this.counts,
-      due: this.schedule ? (this.running ? this.dueNow() : this.handed) : this.counts.sent,
+      due: this.schedule ? (this.running ? this.dueNow() : this.dispatched) : this.counts.sent,
       connected: this.connected,
       inFlight: this.connections.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0),
       latency,
@@ -193,13 +193,16 @@ export class Driver {
     return connection;
   }
 
-  /** When the next message of connection `index`, which has had `taken`, is due; undefined when that is not yet, or never. */
+  /**
+   * When the next publish of connection `index`, which has had `taken`, is due (ms of `performance.now()`); undefined
+   * when it is not due yet, or when there is none.
+   */
   private dueOf(index: number, taken: number): number | undefined {
     const { total } = this.plan;
     if (!this.running || (total !== undefined && this.counts.sent >= total)) return undefined;
     if (!this.schedule) return performance.now();
     const k = index + taken * this.connections.length;
-    return k < this.handed ? this.startedAt + this.schedule.dueAt(k) : undefined;
+    return k < this.dispatched ? this.startedAt + this.schedule.dueAt(k) : undefined;
   }
 
   private dueNow(): number {
@@ -207,17 +210,17 @@ export class Driver {
     return Math.min(due, this.plan.total ?? due);
   }
 
-  /** Hands what has become due to the connections whose turn it is. One that has no room takes it when it has. */
+  /** Lets connections publish what has become due, by turns. One without room does so when it has room. */
   private tick(): void {
     if (!this.running) return;
     const due = this.dueNow();
-    const from = this.handed;
-    this.handed = due;
+    const from = this.dispatched;
+    this.dispatched = due;
     this.ticking = true;
     const turns = Math.min(due - from, this.connections.length);
     for (let i = 0; i < turns; i++) {
       const connection = this.connections[(from + i) % this.connections.length];
-      // One that is full takes its own later, and then it is not the generator that was late.
+      // A full connection publishes later by itself, and then it is not the generator that was late.
       if (connection?.hasRoom) connection.pump();
     }
     this.ticking = false;

@@ -10,7 +10,7 @@ const ENTRY = threadEntry(new URL('./thread.ts', import.meta.url));
 const TELL_MS = 30_000;
 const LEAVE_MS = 3_000;
 
-/** The generator's threads, as one. Whatever ends a thread early rejects `failed`. */
+/** The load threads as one. An error in any thread rejects `failed`. */
 export class LoadThreads {
   /** Resolves when all connections of all threads are up. */
   readonly ready: Promise<void>;
@@ -28,7 +28,7 @@ export class LoadThreads {
     this.ready = Promise.all(this.members.map(({ ready }) => ready)).then(() => {});
     this.finished = Promise.all(this.members.map(({ finished }) => finished)).then(() => {});
     this.failed = Promise.race(this.members.map(({ failed }) => failed));
-    // Whoever waits for one of these hears of a failure; a run that ends earlier has nobody to tell it to.
+    // Callers that wait for `failed` still get the error. After a run nobody waits, and it must not be unhandled.
     this.failed.catch(() => {});
   }
 
@@ -37,7 +37,7 @@ export class LoadThreads {
     this.order({ do: 'begin' });
   }
 
-  /** From now on `rate` a second over all threads. */
+  /** From now on `rate` publishes a second are due, over all threads. */
   changeRate(rate: number): void {
     const all = this.members.reduce((sum, { connections }) => sum + connections, 0);
     for (const member of this.members) member.order({ do: 'rate', rate: (rate * member.connections) / all });
@@ -48,7 +48,7 @@ export class LoadThreads {
     this.order({ do: 'halt' });
   }
 
-  /** What each thread has to tell since the last call. */
+  /** The report of each thread since the last call. Rejects when a thread breaks or does not answer within 30 s. */
   tell(): Promise<ThreadReport[]> {
     return Promise.all(this.members.map((member) => member.tell()));
   }
@@ -63,7 +63,7 @@ export class LoadThreads {
   }
 }
 
-/** One thread and what it says. */
+/** One load thread and its messages. */
 class LoadThread {
   readonly ready: Promise<void>;
   readonly finished: Promise<void>;

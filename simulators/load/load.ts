@@ -8,26 +8,28 @@ import { RunRecord } from './record.ts';
 import { type LoadReport, type ReportInterval, together } from './report.ts';
 
 const STRETCH_MS = 1_000;
-/** CONNACK codes by which a broker refuses who connects: 2 for the client id, 4 and 5 for the credentials. */
-const WHO = new Set([2, 4, 5]);
+/** CONNACK return codes that refuse the client itself: 2 for the client id, 4 and 5 for the credentials. */
+const CLIENT_REFUSED_CODES = new Set([2, 4, 5]);
 
 export interface LoadOptions {
   /** Ends the run early: what was sent is still waited for, and reported. */
   readonly signal?: AbortSignal;
-  /** Called about once a second with the stretch that has just passed. */
+  /** Called about once a second with the figures since the last call. */
   readonly onStretch?: (stretch: ReportInterval) => void;
   /** Called about once a second while connections come up. */
   readonly onConnecting?: (connected: number) => void;
-  /** Called when all connections are up and publishing begins; `changeRate` is for open loops: a second, over all connections. */
+  /** All connections are up and publishing begins. `changeRate` (open loop) sets their publishes a second together. */
   readonly onBegin?: (controls: { changeRate(rate: number): void }) => void;
 }
 
 /**
- * Runs a load test: opens all connections, publishes as planned, waits for what is unacknowledged, and resolves with what it found.
- * Connections that break come back by themselves, and send again what was not acknowledged.
+ * Runs a load test: opens all connections, publishes as planned, waits for missing acknowledgements, and resolves with
+ * what it found.
+ * Connections that break reconnect by themselves, and send unacknowledged publishes again.
  *
- * Rejects, before anything was published, with BrokerUnreachable when the connections do not come up in time and CredentialsRefused when
- * the broker refuses who connects; with RangeError for a plan that cannot be run. A signal before publishing gives an empty report.
+ * Rejects before anything was published: with BrokerUnreachable when the connections do not come up in time, with
+ * CredentialsRefused when the broker refuses a client, with RangeError for a plan that cannot be run. A signal before
+ * publishing gives an empty report.
  */
 export async function runLoad(given: LoadPlan, options: LoadOptions = {}): Promise<LoadReport> {
   const plan = completePlan(given);
@@ -70,13 +72,13 @@ class LoadStart {
   note(refusal: ConnectRefusal): void {
     if (this.over.signal.aborted) return;
     this.refusal = refusal;
-    if (!WHO.has(refusal.code ?? 0)) return;
+    if (!CLIENT_REFUSED_CODES.has(refusal.code ?? 0)) return;
     const { clientId, why } = refusal;
     this.problem = new CredentialsRefused(`${this.plan.url} refuses ${clientId}: ${why}`);
     this.over.abort();
   }
 
-  /** Resolves true when all are up, false when the run was stopped before. */
+  /** Resolves with true when all connections are up, with false when the signal stopped the run before that. */
   async up(threads: LoadThreads, { signal, onConnecting }: LoadOptions): Promise<boolean> {
     const end = () => this.over.abort();
     signal?.addEventListener('abort', end, { once: true });
@@ -87,7 +89,7 @@ class LoadStart {
     });
     ready.then(end, end);
     try {
-      // Threads answer once they have started, which is no fault of the broker's.
+      // Threads answer only when they have started. That is no fault of the broker, so the limit begins after it.
       let { connected } = together(await threads.tell());
       let since = performance.now();
       while (!this.over.signal.aborted && performance.now() - since < this.plan.connectWithinMs) {

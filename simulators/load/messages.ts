@@ -20,12 +20,12 @@ const METRICS = [
   'rssi',
 ];
 
-/** Readings repeat their values, all but `seq`, after so many. */
+/** After so many readings, all values except `seq` repeat. */
 const PERIOD = 300;
 
-/** Makes native payloads: `seq`, and `metrics` others, made from the sequence number. */
+/** Makes payloads in the native format: `seq`, and `metrics` other metrics whose values depend on `seq`. */
 export class Payloads {
-  // Formatting four numbers a publish was a tenth of the generator's work.
+  // Made only once: formatting four numbers for each publish was a tenth of the generator's work.
   private readonly endings: readonly string[];
 
   constructor(metrics: number) {
@@ -45,7 +45,7 @@ function othersOf(seq: number, metrics: number): string {
   return values;
 }
 
-/** PUBLISH of a message; QoS 0 without `messageId`. `again`: it was sent before. */
+/** The PUBLISH packet of a message; QoS 0 without `messageId`. `again`: it was sent before. */
 export function publishPacket(topic: string, payload: string | Buffer, messageId?: number, again = false): Buffer {
   return mqttPacket.generate({
     cmd: 'publish',

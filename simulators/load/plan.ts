@@ -15,16 +15,18 @@ export interface LoadConnection {
 }
 
 /**
- * When publishes are due. Closed: the next one whenever an acknowledgement makes room in a connection's window, as fast as it goes.
- * Open: at `rate` a second over all connections whatever comes back, after rising to it evenly for `rampMs`.
+ * When publishes are due. Closed loop: the next one as soon as an acknowledgement makes room on its connection, as fast
+ * as possible. Open loop: `rate` a second over all connections, whether or not they are acknowledged; during `rampMs`
+ * the rate rises evenly to it.
  */
 export type LoadPace =
   | { readonly loop: 'closed' }
   | { readonly loop: 'open'; readonly rate: number; readonly rampMs?: number };
 
 /**
- * The times that readings carry. Stepped: a sensor's reading number `seq` (from 1) is of `first + (seq - 1) × step`, so its times are
- * distinct and known beforehand. Due: when its publish was due, moved on where a sensor would repeat a millisecond.
+ * The times of the readings. Stepped: a sensor's reading number `seq` (from 1) is of `first + (seq - 1) × step`, so its
+ * times are distinct and known beforehand. Due: when its publish was due, made later where a sensor would have the same
+ * millisecond twice.
  */
 export type PlannedTimes =
   | { readonly are: 'stepped'; readonly first: number; readonly step: number }
@@ -39,9 +41,9 @@ export interface LoadPlan {
   readonly qos: 0 | 1;
   /** Most publishes of a connection that wait for their acknowledgement. */
   readonly inFlight: number;
-  /** Ends after so long; absent: with `total` or by the signal. */
+  /** How long the test publishes; absent: until `total` or the signal. */
   readonly forMs?: number;
-  /** Ends when so many publishes have been taken on, over all connections. */
+  /** The test ends after this many publishes, over all connections. */
   readonly total?: number;
   readonly times: PlannedTimes;
   /** The first sequence number of each sensor, for a run that goes on where another ended. */
@@ -49,15 +51,15 @@ export interface LoadPlan {
   /** Metrics beside `seq` in each reading: 3 make a payload of about 110 bytes. */
   readonly metrics?: number;
   readonly keepaliveS?: number;
-  /** Threads that share the connections out. */
+  /** Threads among which the connections are divided. */
   readonly threads?: number;
   /** Connection attempts at once, over all threads. */
   readonly connecting?: number;
-  /** How long no further connection may come up at the start before the run fails. */
+  /** At the start, the run fails when no further connection comes up for this long. */
   readonly connectWithinMs?: number;
-  /** How long acknowledgements are waited for at the end. */
+  /** How long the run waits for acknowledgements at the end. */
   readonly graceMs?: number;
-  /** What of the beginning is left out of the figures, not of the counts. */
+  /** How much of the beginning is left out of the rates and latencies; counts include it. */
   readonly warmupMs?: number;
   /** A file that gets every acknowledged reading (see `readPromises`). */
   readonly promises?: string;
@@ -80,8 +82,8 @@ export const DEFAULTS = {
 export type FullPlan = LoadPlan & Required<Pick<LoadPlan, keyof typeof DEFAULTS>>;
 
 /**
- * Fills the defaults in. Throws RangeError for a plan that cannot be run: numbers out of range, no connection, one without a sensor,
- * a bad URL.
+ * Fills the defaults in. Throws RangeError for a plan that cannot be run: numbers out of range, no connection, a
+ * connection without a sensor, a bad URL.
  */
 export function completePlan(plan: LoadPlan): FullPlan {
   const full: FullPlan = { ...DEFAULTS, ...plan };

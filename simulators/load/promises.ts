@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-/** One reading that was acknowledged: the receiver said it has it. `ts` is Unix ms. */
+/** One reading that was acknowledged, so that the receiver must have it. `ts` is Unix ms. */
 export interface Promised {
   readonly farm: string;
   readonly sensor: string;
@@ -9,7 +9,7 @@ export interface Promised {
   readonly ts: number;
 }
 
-/** Readings of one sensor with numbers that follow each other and times `step` apart, as one line of a promise file. */
+/** Readings of one sensor with consecutive numbers and times `step` ms apart: one line of a promise file. */
 interface Run {
   readonly farm: string;
   readonly sensor: string;
@@ -19,7 +19,7 @@ interface Run {
   step: number;
 }
 
-/** Gathers acknowledged readings into the lines of a promise file. Acknowledgements mostly come in order, so that lines are few. */
+/** Makes the lines of a promise file of acknowledged readings. Most come in order, so there are few lines. */
 export class PromiseLines {
   private readonly open = new Map<string, Run>();
   private lines: string[] = [];
@@ -48,9 +48,10 @@ export class PromiseLines {
 }
 
 /**
- * The readings that a promise file says were acknowledged, in no promised order. The file is NDJSON, a line for readings that follow each
- * other: `{"farm","sensor","seq","ts","count","step"}` stands for numbers `seq` to `seq + count - 1` of times `ts`, `ts + step`, …
- * Rejects with an Error that names the line that is none; a last line that was cut off in the middle is left out.
+ * The acknowledged readings of a promise file, in no particular order. The file is NDJSON, one line for consecutive
+ * readings: `{"farm","sensor","seq","ts","count","step"}` stands for numbers `seq` to `seq + count - 1` of times `ts`,
+ * `ts + step`, …
+ * Rejects with an Error that names the first line that cannot be read; a last line that was cut off is left out.
  */
 export async function* readPromises(path: string): AsyncGenerator<Promised> {
   let at = 0;

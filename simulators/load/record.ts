@@ -3,7 +3,7 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import type { ThreadReport } from './driver.ts';
 import { generatorOf, type LoadReport, latencyOf, type ReportInterval, stretchOf } from './report.ts';
 
-/** What a record says of the run itself. */
+/** Facts of a run that are known before it begins. */
 export interface RunFacts {
   readonly connections: number;
   readonly qos: 0 | 1;
@@ -12,7 +12,7 @@ export interface RunFacts {
   readonly warmupMs: number;
 }
 
-/** What a run has found so far. */
+/** Collects what a run finds. */
 export class RunRecord {
   private readonly facts: RunFacts;
   private readonly file: FileHandle | undefined;
@@ -44,7 +44,7 @@ export class RunRecord {
     this.notes.push(what);
   }
 
-  /** Keeps what happened since the last time. */
+  /** Adds the report `now`, and resolves with what happened since the last one. */
   async take(now: ThreadReport): Promise<ReportInterval> {
     const at = performance.now();
     const stretch = stretchOf(this.last, now, at - this.startedAt, at - this.lastAt);

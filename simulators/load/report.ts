@@ -11,7 +11,7 @@ export interface Latency {
   readonly mean: number;
 }
 
-/** One stretch of a run, mostly a second. Counts are of this stretch alone. */
+/** One interval of a run, mostly a second. Counts are of this interval alone. */
 export interface ReportInterval {
   /** Its end, ms after publishing began, and its length. */
   readonly at: number;
@@ -20,21 +20,21 @@ export interface ReportInterval {
   readonly sent: number;
   readonly acknowledged: number;
   readonly resent: number;
-  /** At its end. */
+  /** Publishes without an acknowledgement, at the end of the interval. */
   readonly inFlight: number;
   readonly connected: number;
-  /** Due and not sent yet, at its end: what the receiver is behind. */
+  /** Publishes due and not sent yet, at the end of the interval: how far the receiver is behind. */
   readonly backlog: number;
   readonly latencyMs: Latency | undefined;
   readonly errors: number;
 }
 
-/** How far the generator itself can be trusted. */
+/** Whether the figures may show the generator's limits and not the receiver's. */
 export interface Generator {
   readonly threads: number;
   /** Share of the time in which its busiest thread was at work, 0 to 1. */
   readonly busiest: number;
-  /** How late it was with publishes that nothing but itself held up, 99th percentile, ms. Open loop only. */
+  /** How late it sent publishes that only the generator itself delayed, 99th percentile, ms. Open loop only. */
   readonly lateMs: number | undefined;
   /** Whether it, and not the receiver, set the pace: it was busy all the time, or late. */
   readonly wasTheLimit: boolean;
@@ -54,7 +54,7 @@ export interface LoadReport {
   /** QoS 0: handed to the system. */
   readonly acknowledged: number;
   readonly resent: number;
-  /** Sent, and neither acknowledged nor known to be lost when the run ended. */
+  /** Sent and not acknowledged when the run ended; those that were given up count too. */
   readonly unacknowledged: number;
   /** Acknowledged a second, over `seconds`. */
   readonly perSecond: number;
@@ -132,10 +132,13 @@ export function stretchOf(before: ThreadReport | undefined, now: ThreadReport, a
 
 /** A thread that is busy for more than this share of its time is taken to be the limit. */
 const BUSY = 0.95;
-/** So late a generator distorts what it measures. */
+/** A generator that is later than this distorts what it measures. */
 const LATE_MS = 20;
 
-/** What the generator says of itself. `busiest` is the median of its busiest thread's share over the run; `lateness` in µs. */
+/**
+ * What the generator says of itself. `busiest` is the median over the run of its busiest thread's share; `lateness` in
+ * µs.
+ */
 export function generatorOf(threads: number, busiest: number, lateness: Histogram, loop: 'open' | 'closed'): Generator {
   const lateMs = loop === 'open' && lateness.count > 0 ? lateness.percentile(99) / 1_000 : undefined;
   const isLate = (lateMs ?? 0) > LATE_MS;
@@ -153,7 +156,7 @@ export function generatorOf(threads: number, busiest: number, lateness: Histogra
 function judged(busiest: number, isLate: boolean): string {
   if (busiest > BUSY)
     return 'The generator was the limit, not the receiver, and more threads or another machine may reach more: ';
-  // As when it begins, or when others have the processor.
+  // For example at the start of a run, or when other processes use the processor.
   if (isLate) return 'The generator was late, and what was measured is partly its own: ';
   return 'The generator was not the limit: ';
 }

@@ -8,8 +8,8 @@ interface RateStep {
 }
 
 /**
- * When each publish of an open loop is due. Publishes are numbered from 0 and due one after another, whether or not the last one was
- * answered: what is late is late from its own time on. Times are ms after the start.
+ * When each publish of an open loop is due. Publishes are numbered from 0. They are due one after another, whether or
+ * not the last one was acknowledged: a late publish is late from its own due time on. Times are ms after the start.
  */
 export class Schedule {
   private readonly stretches: RateStep[] = [];
@@ -20,7 +20,7 @@ export class Schedule {
     this.add({ at: rampMs, before: (rate / 1_000) * (rampMs / 2), rate: rate / 1_000, growth: 0 });
   }
 
-  /** From `at` on it is `rate` a second; what was due before stays due when it was. `at` may not lie before an earlier change. */
+  /** From `at` on the rate is `rate` a second; earlier due times stay. `at` must not lie before an earlier change. */
   change(at: number, rate: number): void {
     this.add({ at, before: this.countAt(at), rate: rate / 1_000, growth: 0 });
   }
@@ -45,7 +45,7 @@ export class Schedule {
     return before + passed * (rate + (growth * passed) / 2);
   }
 
-  /** The last stretch that holds; the first one when none does. */
+  /** The last step for which `holds` is true; the first step when there is none. */
   private stretch(holds: (stretch: RateStep) => boolean): RateStep {
     for (let i = this.stretches.length - 1; i > 0; i--) {
       const stretch = this.stretches[i];

@@ -48,7 +48,7 @@ function follow(order: Order): void {
     case 'end':
       driver.end();
       port?.close();
-      // Closed sockets let the thread end by itself; one whose other side stays silent does not.
+      // The thread ends by itself when all sockets are closed. One that the broker does not close would keep it.
       setTimeout(() => driver.destroy(), FAREWELL_MS).unref();
       break;
   }

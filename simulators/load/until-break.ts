@@ -17,7 +17,7 @@ export interface BreakReport extends LoadReport {
   readonly steps: readonly Step[];
   /** The highest rate that held; undefined when the first one did not. */
   readonly heldRate: number | undefined;
-  /** Why the next one did not; undefined when the run ended before anything broke. */
+  /** Why the next rate did not hold; undefined when the run ended before that. */
   readonly broke: string | undefined;
 }
 
@@ -27,8 +27,9 @@ const WORST_P99_MS = 1_000;
 const LEAST_SHARE = 0.95;
 
 /**
- * Raises the rate by half every 10 s, from `plan.pace.rate` on, until the receiver does not keep up: the 99th percentile over a second,
- * less than 95 % of what was due acknowledged, or more waiting than is due in a second. Rejects as `runLoad` does.
+ * Raises the rate by half every 10 s, from `plan.pace.rate` on, until the receiver does not keep up: the 99th
+ * percentile of the latency is over a second, less than 95 % of what was due is acknowledged, or more publishes wait
+ * than are due in a second. Rejects as `runLoad` does.
  */
 export async function runUntilBreak(plan: LoadPlan, options: LoadOptions = {}): Promise<BreakReport> {
   if (plan.pace.loop !== 'open') throw new RangeError('a rate to begin with is needed');
@@ -48,7 +49,7 @@ export async function runUntilBreak(plan: LoadPlan, options: LoadOptions = {}): 
     },
     onStretch: (stretch) => {
       options.onStretch?.(stretch);
-      // The first second of a step still shows the last one.
+      // The first 1.5 s of a step still show the step before.
       if (stretch.at - began > 1_500) own.push(stretch);
       if (stretch.at - began < STEP_MS) return;
       const { why, ...found } = judge(rate, own);
@@ -62,7 +63,7 @@ export async function runUntilBreak(plan: LoadPlan, options: LoadOptions = {}): 
       change(rate);
     },
   });
-  // That it was ended when something broke is what was asked for.
+  // A run that ended because the receiver did not keep up is done, not stopped: that was its purpose.
   const ended = options.signal?.aborted ? 'stopped' : 'done';
   return { ...report, ended, steps, heldRate: steps.filter(({ held }) => held).at(-1)?.rate, broke };
 }

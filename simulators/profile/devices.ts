@@ -26,10 +26,10 @@ export interface Shard {
   readonly of: number;
 }
 
-/** Faults of a link, which a bridge's whole group has in common. */
+/** Faults of a connection: behind a bridge, the whole group has them at once. */
 const OF_LINKS: ReadonlySet<ProfileFault['fault']> = new Set(['flapping', 'thundering', 'offline']);
 
-/** The connections of a profile and the sensors behind each, the same at every call; of a shard only its own. */
+/** The connections of a profile and their sensors, the same at every call; with a shard, only its connections. */
 export function linesOf(profile: Profile, shard: Shard = { index: 0, of: 1 }): DeviceConnection[] {
   let index = 0;
   const lines = profile.groups.flatMap((group): DeviceConnection[] => {

@@ -18,9 +18,12 @@ const shift = z
 const share = z.number().min(0).max(1);
 const id = z.string().regex(ID, 'an id is 1 to 64 letters, digits, _ . : or -, and begins with a letter or digit');
 
-/** What can go wrong. `share` is the share of the group's sensors that it happens to, unless it says of messages. */
+/** What can go wrong. `share` is that of the sensors that have the fault, unless it says of messages. */
 const fault = z.discriminatedUnion('fault', [
-  /** Was away for `away` before the run begins and until `back` in it, then sends what it measured meanwhile, every `step`, as one lot. */
+  /**
+   * The sensor was offline for `away` before the run begins, and is until `back` in the run. It then sends what it
+   * measured meanwhile, every `step`, all at once.
+   */
   z.strictObject({
     fault: z.literal('offline'),
     share: share.default(1),
@@ -28,13 +31,13 @@ const fault = z.discriminatedUnion('fault', [
     back: duration,
     step: duration.default(300_000),
   }),
-  /** Its clock is wrong by so much. */
+  /** The sensor's clock is wrong by `by`: ahead when above 0. */
   z.strictObject({ fault: z.literal('wrong-clock'), share: share.default(1), by: shift }),
-  /** Of all messages this share is sent twice. */
+  /** This share of all messages is sent twice. */
   z.strictObject({ fault: z.literal('duplicates'), share }),
-  /** Beside all messages this share is sent that nobody can read. */
+  /** In addition, messages are sent that cannot be read: this share of all messages. */
   z.strictObject({ fault: z.literal('malformed'), share }),
-  /** Its link breaks every `every`, and is down for `down`. */
+  /** The sensor's connection breaks every `every`, and is down for `down`. */
   z.strictObject({ fault: z.literal('flapping'), share: share.default(1), every: duration, down: duration }),
   /** One metric shows the same value from `from` on. */
   z.strictObject({
@@ -43,7 +46,7 @@ const fault = z.discriminatedUnion('fault', [
     metric: z.string().regex(METRIC_NAME),
     from: duration.default(0),
   }),
-  /** From `from` on, for `for`, it reports every `every`. */
+  /** From `from` on, for the time `for`, the sensor reports every `every`. */
   z.strictObject({
     fault: z.literal('runaway'),
     share: share.default(1),
@@ -51,7 +54,7 @@ const fault = z.discriminatedUnion('fault', [
     for: duration,
     every: duration,
   }),
-  /** All links of the group break at `at`, and all come back in the same moment. */
+  /** All connections of the group break at `at`, and all come back at the same moment. */
   z.strictObject({ fault: z.literal('thundering'), at: duration }),
 ]);
 
@@ -64,7 +67,7 @@ const group = z
     count: z.number().int().min(1).max(100_000).optional(),
     ids: z.array(id).min(1).max(100_000).optional(),
     farm: id.default('demo'),
-    /** Where they stand, by turns; none: what the farm has. */
+    /** The fields in which the sensors stand, by turns; empty: all fields of the farm. */
     fields: z.array(id).default([]),
     kind: z.enum(['soil', 'irrigated', 'weather', 'dripped', 'blocked', 'tunnel', 'all']).default('all'),
     interval: duration,
@@ -86,7 +89,7 @@ const group = z
 const profile = z.strictObject({
   about: z.string().max(1_000).default(''),
   seed: z.number().int().min(0).max(2_147_483_647).default(1),
-  /** How long a run lasts that is not told. */
+  /** How long a run lasts when the command does not say so. */
   for: duration.optional(),
   groups: z.array(group).min(1).max(100),
 });
@@ -97,7 +100,8 @@ export type ProfileFault = z.output<typeof fault>;
 export type PayloadFormat = (typeof FORMATS)[number];
 
 /**
- * Reads a profile. Throws ConfigInvalid, which names `source` (a file), the line where it is known, the place in it and what is wrong.
+ * Reads a profile. Throws ConfigInvalid, which names `source` (a file), the line where it is known, the place in it and
+ * what is wrong.
  */
 export function parseProfile(text: string, source: string): Profile {
   const refuse = (line: number | undefined, what: string, cause?: unknown): never => {

@@ -5,18 +5,18 @@ import type { SimulatedValues } from '../sensor.ts';
 import type { Device, DeviceConnection } from './devices.ts';
 import type { ProfileFault } from './schema.ts';
 
-/** Something that a device sends `at` ms after the start. */
+/** A message that a device sends `at` ms after the start. */
 export interface Sending {
   readonly at: number;
   readonly topic: string;
   readonly payload: string;
   readonly qos: 0 | 1;
-  /** The numbers of the readings in it; none when nobody can read it. */
+  /** The sequence numbers of its readings; none when it cannot be read. */
   readonly seqs: readonly number[];
   readonly kind: 'reading' | 'again' | 'malformed';
 }
 
-/** A link goes away or comes back `at` ms after the start. */
+/** A connection breaks or comes back `at` ms after the start. */
 export interface LinkChange {
   readonly at: number;
   readonly change: 'leave' | 'come-back';
@@ -25,8 +25,9 @@ export interface LinkChange {
 type FaultOf<K extends ProfileFault['fault']> = Extract<ProfileFault, { fault: K }>;
 
 /**
- * Everything that a device sends in a run that starts at `start` (Unix ms), in order of time and without end: the same bytes for the same
- * profile and start, whatever the network does. Every reading has the metric `seq`, which counts from `firstSeq(start)`.
+ * All that a device sends in a run that starts at `start` (Unix ms), in order of time and without end: the same bytes
+ * for the same profile and start, whatever the network does. Every reading has the metric `seq`, which counts from
+ * `firstSeq(start)`.
  */
 export function* sendingsOf(device: Device, start: number): Generator<Sending> {
   const source = new MessageMaker(device, start);
@@ -43,7 +44,10 @@ export function* sendingsOf(device: Device, start: number): Generator<Sending> {
   }
 }
 
-/** The first sequence number of a run: two runs have none in common, so that neither can take the other's readings for its own. */
+/**
+ * The first sequence number of a run. Two runs must not share numbers, so that neither takes the other's readings for
+ * its own: the second in which a run starts makes the difference.
+ */
 export function firstSeq(start: number): number {
   return Math.floor(start / 1_000) * 100_000 + 1;
 }
@@ -78,7 +82,7 @@ class MessageMaker {
     }
   }
 
-  /** One regular reading, and what goes wrong beside it. */
+  /** One regular reading, and the duplicate or malformed message that a fault adds to it. */
   *turn(at: number, turn: number): Generator<Sending> {
     const { seed } = this.device;
     const reading = this.sending(at, [this.measure(this.start + Math.floor(at))], 'reading');
@@ -98,7 +102,7 @@ class MessageMaker {
 
   private measure(moment: number): SimulatedValues {
     this.seq += 1;
-    // Two readings of a sensor in one millisecond would be one.
+    // Two readings of a sensor in the same millisecond would be stored as one.
     const ts = Math.max(moment + this.clockError, this.lastTs + 1);
     this.lastTs = ts;
     return { ts, values: { seq: this.seq, ...this.stuck(moment, this.probe.valuesAt(moment)) } };
@@ -126,7 +130,7 @@ class MessageMaker {
   }
 }
 
-/** When a link goes away and comes back, in order of time, without end where it flaps. */
+/** When a connection breaks and comes back, in order of time; without end for the fault `flapping`. */
 export function* linkChangesOf({ devices }: DeviceConnection): Generator<LinkChange> {
   const [device] = devices;
   if (!device) return;
@@ -138,7 +142,7 @@ export function* linkChangesOf({ devices }: DeviceConnection): Generator<LinkCha
     ...(thundering ? [leave(thundering.at), comeBack(thundering.at + 500)] : []),
   ].sort((a, b) => a.at - b.at);
   if (!flapping) return yield* once;
-  // Each at its own time: links that fail do not fail together.
+  // Each connection has its own times, so that they do not all break together.
   const first = (offline?.back ?? 0) + flapping.every * (0.5 + noise(device.seed, 901) / 2);
   for (let at = first; ; at += flapping.every) {
     while (once[0] && once[0].at <= at) yield once.shift() ?? leave(at);

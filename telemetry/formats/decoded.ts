@@ -10,7 +10,7 @@ export interface PayloadContext {
   readonly rules: SensorRules;
 }
 
-/** Something in a payload that no reading was made of. */
+/** A part of a payload that no reading was made of. */
 export interface Refusal {
   /** A stable word for counting; `docs/protocol-mqtt.md` lists them all. */
   readonly reason: Reason;
@@ -20,11 +20,11 @@ export interface Refusal {
   readonly explanation: string;
 }
 
-/** What became of a payload. The two lists are never both empty, unless its values are in `bytes` that a codec has to read first. */
+/** What became of a payload. `readings` and `refused` are both empty only if a codec has to read `bytes` first. */
 export interface Decoded {
   readonly readings: readonly Reading[];
   readonly refused: readonly Refusal[];
-  /** Texts and nulls among the values of other systems, which are no measurements and were passed over. */
+  /** How many texts and nulls of other systems were ignored, because they are no measurements. */
   readonly skipped: number;
   readonly bytes?: UplinkBytes;
 }
@@ -35,7 +35,7 @@ export interface UplinkBytes {
   readonly fPort: number;
   /** When the network received it, Unix ms; absent when it does not say. */
   readonly at: number | undefined;
-  /** What the network measured of the radio, under the names of metrics. */
+  /** What the network measured of the radio signal, by metric. */
   readonly radio: Readonly<Record<string, number>>;
 }
 
@@ -107,7 +107,7 @@ export class Refusals {
 
 const PLAIN_KEY = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
-/** `path` with one key more. A key that is no plain word is quoted, a long one cut. */
+/** `path` with one more key. A key that is no plain word is quoted, and a long one cut. */
 export function child(path: string, key: string): string {
   return PLAIN_KEY.test(key) ? `${path}.${key}` : `${path}[${quote(key)}]`;
 }

@@ -1,14 +1,14 @@
-/** Told of a value that is refused, and of the one that it would have overwritten. */
+/** Called for a value that is refused, with the value that it would have overwritten. */
 export type OnDouble = (metric: string, other: number) => void;
 
 /**
- * The values of one payload by their times: of two of one metric and time one would overwrite the other in the store. The first is kept and the other
- * refused, unless they are equal. As large as the payload has values.
+ * The values of one payload by their times. Of two values with one metric and time, one would overwrite the other in
+ * the store. The first is kept and the other refused, unless they are equal. The payload's size bounds the memory.
  */
 export class Doubles {
   private readonly seen = new Map<number, Map<string, number>>();
 
-  /** Those of a reading's values that overwrite no other; undefined when none is left. */
+  /** The values of a reading that overwrite no other; undefined when none is left. */
   single(
     ts: number,
     values: Readonly<Record<string, number>>,

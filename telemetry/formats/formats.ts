@@ -10,17 +10,17 @@ import { takeThingsboard } from './thingsboard.ts';
 import { settleTimes } from './times.ts';
 import { takeTtn } from './ttn.ts';
 
-/** A payload format: which topics it comes on, which payloads there it is, and what it finds in one. */
+/** A payload format: its kind of topic, how its payloads are recognised there, and how readings are found in one. */
 export interface Format {
   readonly name: string;
   readonly form: PublishForm;
-  /** Whether a JSON value is one of its payloads. Absent: whatever no format before it took. */
+  /** Whether a JSON value is in this format. Absent: the format takes what no format before it took. */
   readonly matches?: (payload: unknown) => boolean;
-  /** Never throws: what it cannot take it refuses. */
+  /** Never throws: what it cannot take is added to `refusals`. */
   readonly take: (payload: unknown, context: PayloadContext, refusals: Refusals) => FoundReadings;
 }
 
-/** Every format. Of those of one form, the first whose payload it is takes it. */
+/** Every format. Among formats of one form, the first that matches takes the payload. */
 export const FORMATS: readonly Format[] = [
   { name: 'senml', form: 'native', matches: isSenml, take: takeSenml },
   { name: 'native', form: 'native', take: takeNative },
@@ -30,8 +30,8 @@ export const FORMATS: readonly Format[] = [
 ];
 
 /**
- * What is in a publish, by the format that its topic and content choose. Never throws.
- * There are readings, refusals or both, or bytes that a codec has to read; a payload is never passed over in silence.
+ * What is in a publish, by the format that its topic and content choose. Never throws. The result has readings,
+ * refusals or both, or bytes that a codec has to read; a payload is never ignored silently.
  */
 export function decodePublish(publish: Publish, rules: SensorRules): Decoded {
   const refusals = new Refusals();
@@ -46,7 +46,7 @@ export function decodePublish(publish: Publish, rules: SensorRules): Decoded {
   return { readings, refused: refusals.list(), skipped, ...(bytes ? { bytes } : {}) };
 }
 
-/** The broker has checked the whole topic; on the native one, the most usual, its beginning is enough. */
+/** The broker has checked the whole topic. For the native form, the most frequent, its first level is enough here. */
 function formOf(topic: string): PublishForm {
   return topic.startsWith('farms/') ? 'native' : (parsePublishTopic(topic)?.form ?? 'native');
 }

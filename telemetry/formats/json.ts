@@ -3,7 +3,7 @@ import type { Refusals } from './decoded.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** The JSON value in a payload, or undefined after saying why there is none. */
+/** The JSON value in a payload, or undefined when there is none; `refusals` then has the reason. */
 export function parseJson(payload: Uint8Array, refusals: Refusals): { readonly value: unknown } | undefined {
   let text: string;
   try {

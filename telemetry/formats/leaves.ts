@@ -4,14 +4,14 @@ import { isObject } from './json.ts';
 import { quantityIn } from './quantity.ts';
 import { Values } from './values.ts';
 
-/** How deep other systems' objects are followed, and how many values of one are looked at. */
+/** How deep the objects of other systems are followed, and how many values of one reading are looked at. */
 const MOST_DEPTH = 8;
 const MOST_LEAVES = 1_000;
 
 /**
- * The values in an object of another system, however deep: `{"soil": {"ec": 1}}` is `soil_ec`.
- * Numbers and booleans count, texts that are a number with or without a unit, and `{"value": 1, "unit": "V"}`.
- * Other texts and nulls are no measurements: they are passed over and counted. A quantity in a unit that nobody knows is refused.
+ * The values in an object of another system, however deep: `{"soil": {"ec": 1}}` is `soil_ec`. Values are numbers,
+ * booleans, texts that are a number with or without a unit, and `{"value": 1, "unit": "V"}`. Other texts and nulls are
+ * no measurements: they are ignored and counted. A quantity in an unknown unit is refused.
  */
 export class Leaves {
   skipped = 0;
@@ -28,12 +28,15 @@ export class Leaves {
     return this.values.result;
   }
 
-  /** The values so far, and those that are still to come: empty while there is not one good value. */
+  /** The values so far. Those that are added later appear in the same object. Empty while there is no good value. */
   get live(): Readonly<Record<string, number>> {
     return this.values.live;
   }
 
-  /** Takes every value of `given`, an object or an array; `name` is what stands before their keys. `except` are keys at the top that are none. */
+  /**
+   * Takes every value of `given`, an object or an array. `name` is their names' prefix, `except` keys at the top to
+   * skip.
+   */
   takeAll(given: object, name: string, path: string, except?: ReadonlySet<string>, depth = 0): void {
     for (const [key, value] of Object.entries(given)) {
       if (this.left <= 0) return;
@@ -100,6 +103,6 @@ function measuredIn(value: object): MeasuredObject | undefined {
   }
   const { value: given, unit = value.units ?? value.uom ?? value.Unit } = value;
   if (given === undefined || typeof given === 'object') return undefined;
-  // A unit that nobody knows must not pass for the metric's own: it is refused where the metric has one.
+  // An unknown unit must not count as the metric's own: a metric that has a unit refuses it.
   return typeof unit === 'string' && !/^(none|-)?$/i.test(unit.trim()) ? { given, unit } : { given };
 }

@@ -7,10 +7,10 @@ import { takeValues } from './values.ts';
 export const MAX_READINGS = 10_000;
 
 /**
- * The readings in a payload of Loam's own JSON form: `{"ts", "values"}`, an array of those, or the values alone.
- * Good parts go through, bad ones are refused.
+ * The readings in a payload of Loam's own JSON form: `{"ts", "values"}`, an array of those, or the values alone. Good
+ * parts are taken, bad ones are refused.
  *
- * It is written by hand because a schema answers for a payload as a whole, and here each value has an answer of its own.
+ * No schema is used: a schema accepts or refuses a whole payload, and here each value is accepted or refused alone.
  */
 export function takeNative(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   if (Array.isArray(payload)) {

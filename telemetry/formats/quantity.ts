@@ -6,15 +6,15 @@ export interface Quantity {
   readonly unit: string | undefined;
 }
 
-/** Longer texts are no quantities; no pattern looks at them. */
+/** Longer texts are no quantities, and no pattern is tried on them. */
 const MOST_QUANTITY = 64;
 
-// In each of these patterns a character can belong to one part only: none takes longer than its text is long.
+// In each of these patterns a character can belong to one part only, so the time of a match is linear in the text.
 const NUMBER = /^[+\-−–]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+\-−]?\d{1,4}(?!\d))?/;
 const GROUPED = /^[+\-−–]?\d[\d.,]*/;
 const DECIMAL_COMMA = /^[+\-−–]?\d+(?:\.\d{3})*,\d+$/;
 const COMMA_OF_THOUSANDS = /^[+\-−–]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$/;
-/** `1 013.2`, `1'013,2`, `1.000.000`, `1.2·10³`, `1.2x10^3`: numbers, where a unit that Loam knows is behind them. */
+/** Other spellings, read only before a known unit: `1 013.2`, `1'013,2`, `1.000.000`, `1.2·10³`, `1.2x10^3`. */
 const OTHERWISE = new RegExp(
   [
     String.raw`^[+\-−–]?\d{1,3}(?:[ '’\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?![\d.,:])`,
@@ -23,15 +23,15 @@ const OTHERWISE = new RegExp(
   ].join('|'),
 );
 const INVISIBLE = /[\u200b-\u200f\u2060\ufeff]/g;
-/** A serial number such as `241408E4`: whoever means an exponent writes one digit, decimals, or a sign in it. */
+/** A serial number such as `241408E4`. Real exponents have one digit before them, decimals, or a sign. */
 const SERIAL = /^\d{2,}[eE]\d+$/;
 const HEX = /^(?:(?:0x)?[\da-f]+|[\da-f]{2}(?:[ :-][\da-f]{2}){2,})$/i;
 
 /**
- * The quantity in a text, as people write them: `30.11 °C`, `-3`, `1.2e3 lx`, `12 µg/m³`. Its unit need not be one that Loam knows.
- * `comma` when its number has one, which may stand before decimals or between thousands, or is otherwise written as no machine reads it.
- * Undefined: it is another text,
- * such as a date, a version, an address, a serial number or a sentence.
+ * The quantity in a text, as people write it: `30.11 °C`, `-3`, `1.2e3 lx`, `12 µg/m³`. Loam need not know its unit.
+ * `comma`: the number has a comma, which may stand before decimals or between thousands, or another spelling that no
+ * machine reads.
+ * Undefined: another text, such as a date, a version, an address, a serial number or a sentence.
  */
 export function quantityIn(text: string): Quantity | 'comma' | undefined {
   if (text.length > 2 * MOST_QUANTITY) return undefined;
@@ -50,7 +50,7 @@ export function quantityIn(text: string): Quantity | 'comma' | undefined {
   return { number: Number(number.replace(/[−–]/g, '-')), unit: unit === '' ? undefined : unit };
 }
 
-/** Whether what stands behind `number` in a text is nothing, a unit that Loam knows, or what looks like one. */
+/** Whether `number` in a text is followed by nothing, a unit that Loam knows, or what looks like a unit. */
 function isWithUnit(given: string, number: string): boolean {
   const rest = given.slice(number.length);
   const unit = bare(rest);
@@ -62,7 +62,7 @@ function isWithUnit(given: string, number: string): boolean {
   return looksLikeUnit(unit, rest === unit && /^\d+$/.test(number));
 }
 
-/** A unit without what people write around it: the brackets of a known one, the temperature that it is said for, a full stop. */
+/** A unit without the brackets of a known one, its reference temperature (`… at 25 °C`) and punctuation at its end. */
 function bare(rest: string): string {
   const unit = rest
     .trim()
@@ -82,22 +82,22 @@ function looksLikeUnit(unit: string, isGlued: boolean): boolean {
 
 const MOST_UNIT = 32;
 const MOST_WORDS = 3;
-/** From here on hex is no number with the unit A, C, d or F behind it. */
+/** From this length on, hex digits are not read as a number with the unit A, C, d or F. */
 const LONG_HEX = 8;
 
-/** Of the time, ordinals, factors, and what follows the number of a version. */
+/** No units: a.m. and p.m., ordinals, factors, and what follows the number of a version. */
 const NO_UNIT = /^(?:[ap]\.?m|st|nd|rd|th|x|(?:[ab]|rc|alpha|beta|dev|pre|rev)\d?)$/i;
 const NETWORK = /^[2-5]G$/;
 
 const LETTER = String.raw`[\p{L}%‰°º℃℉]`;
 const RAISED = '[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉]';
 
-/** Behind a space or decimals: `inHg`, `mm H2O`, `µg m⁻³`, `kg.m-2`, `/min`. No two digits in a row, which serial numbers have. */
+/** A unit after a space or decimals: `inHg`, `mm H2O`, `µg m⁻³`, `/min`. Two digits in a row are of a serial number. */
 const APART = new RegExp(
   String.raw`^(?:/ ?)?${LETTER}(?:${LETTER}|${RAISED}|[\^·⋅*/−-]|\d(?!\d)|\.(?=[\p{L}-])|\s(?=\p{L}))*$`,
   'u',
 );
 
-/** Straight behind a whole number, where serial numbers begin the same way: digits are there only as powers of a length or a time. */
+/** A unit directly after a whole number, as in serial numbers: its digits may only be powers of a length or a time. */
 const FACTOR = String.raw`(?:(?:[cdkm]?m|ft|in|yd|s|h)\^?[-−]?[1-4]|${LETTER}+${RAISED}*)`;
 const GLUED = new RegExp(String.raw`^/?${FACTOR}(?:[·⋅*/.\s]${FACTOR})*$`, 'u');

@@ -1,11 +1,11 @@
 import { child, kind, quote, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 
-/** A SenML record that stands for itself: no base fields, absolute time (RFC 8428, section 4.6). */
+/** A SenML record that is complete without others: no base fields, absolute time (RFC 8428, section 4.6). */
 export interface SenmlRecord {
   readonly name: string;
   readonly unit: string | undefined;
-  /** Unix seconds; undefined when neither a time nor a base time was given: now. */
+  /** Unix seconds; undefined when neither a time nor a base time was given, which means now. */
   readonly time: number | undefined;
   readonly value?: number;
   readonly text?: string;
@@ -18,9 +18,9 @@ export interface SenmlRecord {
 const VERSION = 10;
 /** Times below it are relative to now (section 4.5.3). */
 const FIRST_ABSOLUTE = 2 ** 28;
-/** Section 4.5.1. */
+/** The characters of a name (section 4.5.1). */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9\-:./_]*$/;
-/** Longer names are refused: a base name counts for each of thousands of records. */
+/** Longer names are refused: a base name is part of the name of each of thousands of records. */
 const MOST_NAME = 512;
 
 const NUMBERS = ['bt', 'bv', 'bs', 'bver', 't', 'ut', 'v', 's'] as const;
@@ -35,9 +35,9 @@ interface Base {
 }
 
 /**
- * Resolves a SenML pack: base fields, relative times, versions and the rules on which fields a record may have.
- * `now` is in Unix seconds. A record that breaks a rule is refused alone; an unknown field that ends in "_", and a version that is not ours,
- * forbid reading the whole pack (section 4.4).
+ * Resolves a SenML pack: base fields, relative times, versions and the rules on which fields a record may have. `now`
+ * is in Unix seconds. A record that breaks a rule is refused alone. An unknown field that ends in "_", or a version
+ * above `VERSION`, forbids reading the whole pack (section 4.4).
  */
 export function resolveSenml(records: readonly unknown[], now: number, refusals: Refusals): SenmlRecord[] {
   if (forbidden(records, refusals)) return [];
@@ -106,7 +106,7 @@ function resolve(
 ): SenmlRecord | undefined {
   const { n, u, t, v, vs, vb, vd, s } = record;
   const given = [v, vs, vb, vd].filter((field) => field !== undefined).length;
-  // A record may do no more than set base fields.
+  // A record may only set base fields.
   if (given === 0 && s === undefined && n === undefined && base.bv === undefined) {
     if (Object.keys(record).some((key) => key.startsWith('b'))) return undefined;
   }

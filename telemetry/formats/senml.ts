@@ -34,8 +34,8 @@ export function isSenml(payload: unknown): boolean {
 }
 
 /**
- * The readings in a SenML pack in JSON (RFC 8428): records of one time are one reading.
- * The metric is the last part of a record's name; where that is the device and not a metric, it is what the unit measures.
+ * The readings in a SenML pack in JSON (RFC 8428): records of one time are one reading. The metric is the last part of
+ * a record's name. Where that part names the device, the metric is what the unit measures.
  */
 export function takeSenml(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
   if (!Array.isArray(payload)) return NOTHING;
@@ -61,7 +61,7 @@ export function takeSenml(payload: unknown, context: PayloadContext, refusals: R
   return { drafts, skipped };
 }
 
-/** False when the record carries nothing that is measured. */
+/** Takes one record. False when it has neither a number nor a boolean nor a sum. */
 function takeRecord(record: SenmlRecord, values: Values, refusals: Refusals): boolean {
   const { value, flag, sum, path } = record;
   const number = value ?? (flag === undefined ? undefined : Number(flag));
@@ -71,7 +71,7 @@ function takeRecord(record: SenmlRecord, values: Values, refusals: Refusals): bo
     refusals.add('bad_name', path, 'neither its name nor its unit says what it measures');
     return true;
   }
-  // A unit that nobody knows must not pass for the metric's own: it is refused where the metric has one.
+  // An unknown unit must not count as the metric's own: a metric that has a unit refuses it.
   const unit = flag === undefined && record.unit !== '' ? record.unit : undefined;
   if (number !== undefined) values.add(metric, number, unit, () => path);
   if (sum !== undefined) values.add(`${metric}_sum`, sum, undefined, () => path);
@@ -80,7 +80,7 @@ function takeRecord(record: SenmlRecord, values: Values, refusals: Refusals): bo
 
 function metricOf({ name, unit }: SenmlRecord): string | undefined {
   const last = name.split(/[:/]/).at(-1) ?? '';
-  // A device's address, 8 or 16 digits of which some may be letters, is no metric.
+  // A device's address, 8 or more hex digits, is no metric.
   const isAddress = /^[0-9a-f]{8,}$/i.test(last);
   const own = isAddress ? undefined : metricName(last);
   return own ?? (unit === undefined ? undefined : unitMetric(unit));

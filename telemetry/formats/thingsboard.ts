@@ -7,8 +7,8 @@ import { takeTime } from './times.ts';
 const TS: ReadonlySet<string> = new Set(['ts']);
 
 /**
- * The readings in a payload of ThingsBoard's device API: `{"key": value}`, `{"ts", "values": {…}}`, or an array of either.
- * What has no `ts` was measured when it was received; items of one array without `ts` are one reading.
+ * The readings in a payload of ThingsBoard's device API: `{"key": value}`, `{"ts", "values": {…}}`, or an array of
+ * either. Items without `ts` were measured when the payload was received; those of one array are one reading together.
  * https://thingsboard.io/docs/reference/mqtt-api/#telemetry-upload-api
  */
 export function takeThingsboard(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
@@ -30,7 +30,7 @@ export function takeThingsboard(payload: unknown, context: PayloadContext, refus
     if (isObject(values)) into.takeAll(values, '', `${path}.values`);
     else into.takeAll(item, '', path, TS);
     skipped += into.skipped - before;
-    // The first item without a time stands for all of them.
+    // The first item without a time has the draft; the values of the later ones are added to it.
     if (leaves) return undefined;
     return { at, path, values: into.live };
   };

@@ -4,7 +4,10 @@ import type { Reading } from '../reading.ts';
 import { child, type Draft, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { Doubles } from './doubles.ts';
 
-/** The time that a payload gives under `key`: Unix ms, undefined when its clock does not matter, or null when it was refused. */
+/**
+ * The time that a payload gives under `key`, Unix ms; null when it was refused. With the clock `receipt` no time is
+ * refused, and undefined means that it cannot be read.
+ */
 export function takeTime(
   given: unknown,
   path: string,
@@ -21,7 +24,10 @@ export function takeTime(
   return null;
 }
 
-/** Readings of drafts, each at its time by the sensor's clock policy. What cannot be true, or would overwrite another value, is refused. */
+/**
+ * Readings of drafts, each at its time by the sensor's clock policy. Times that cannot be true are refused, and so are
+ * values that would overwrite another value of the payload.
+ */
 export function settleTimes(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Reading[] {
   const readings: Reading[] = [];
   const timeOf = context.rules.clock === 'receipt' ? byReceipt(drafts, context, refusals) : byDevice(context, refusals);
@@ -63,7 +69,7 @@ function byReceipt(drafts: readonly Draft[], { received }: PayloadContext, refus
     (latest, { at }) => Math.max(latest, at ?? Number.NEGATIVE_INFINITY),
     Number.NEGATIVE_INFINITY,
   );
-  // What has no time was measured now; beside it the newest of those that have one is a moment older, or it would be the same point.
+  // A draft without a time was measured now. The newest with a time is then 1 ms earlier, or both were the same point.
   const begin = drafts.some(({ at }) => at === undefined) ? received - 1 : received;
   return ({ at, path }) => {
     const ts = at === undefined ? received : begin - (newest - at);

@@ -24,7 +24,7 @@ export interface Uplink {
   readonly radio: Readonly<Record<string, number>>;
 }
 
-/** The readings of an uplink that its network server decoded; or its bytes, for a codec; or, when it carried nothing, its radio values. */
+/** Readings that a network server decoded, or bytes for a codec, or only radio values when the device sent no data. */
 export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Refusals): FoundReadings {
   const { at, decoded, path, data, fPort, radio } = uplink;
   if (isObject(decoded) && Object.keys(decoded).length > 0) {
@@ -44,7 +44,7 @@ interface Reception {
   readonly radio: Readonly<Record<string, number>>;
 }
 
-/** The readings in what a codec made of an uplink's bytes, `data`, with the radio values that came with them. */
+/** The readings in `data`, which a codec made of an uplink's bytes, with the radio values of that uplink. */
 export function takeCodecData(
   data: unknown,
   reception: Reception,
@@ -59,7 +59,7 @@ export function takeCodecData(
   return { readings: settleTimes(drafts, context, refusals), skipped };
 }
 
-/** What was measured now, with the radio values, and what the device kept from before. */
+/** Drafts of what was measured now, with the radio values, and of what the device kept from before. */
 function draftsOf(
   decoded: Readonly<Record<string, unknown>>,
   path: string,
@@ -73,7 +73,7 @@ function draftsOf(
   leaves.takeAll(decoded, '', path, kept ? NOT_NOW : undefined);
   const { result } = leaves;
   const skipped = leaves.skipped + past.skipped;
-  // An uplink of nothing but texts has told nothing, however well it was received.
+  // Radio values alone make no reading here: the device sent data, and no value was found in it.
   if (!result && past.drafts.length === 0) refusals.add('no_values', path, 'there is no value in it');
   const now = result ? [{ at, path: '$', values: { ...radio, ...result } }] : [];
   return { drafts: [...past.drafts, ...now], skipped };
@@ -108,7 +108,7 @@ function pastOf(items: readonly unknown[], path: string, context: PayloadContext
   return { drafts, skipped };
 }
 
-/** Signal of the gateway that heard it best: by `rssi` and `snr`, whichever of `receptions` has the highest. */
+/** The best `rssi` and the best `snr` in `receptions`. The two may be of different gateways. */
 export function radioOf(receptions: unknown): Record<string, number> {
   const heard = (Array.isArray(receptions) ? receptions.slice(0, 100) : []).filter(isObject);
   const best = (key: string) => {

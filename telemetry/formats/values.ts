@@ -4,8 +4,8 @@ import { type Conversion, conversion, convert, isUnit } from '../units.ts';
 import { child, kind, quote, type Refusals } from './decoded.ts';
 
 /**
- * Gathers the values of one reading: each is given its metric and unit by the sensor's rules, or refused alone.
- * Of two names that mean one metric the first stands, and so do the first 64 values.
+ * Gathers the values of one reading. The sensor's rules give each its metric and unit, or it is refused alone. Of two
+ * names that mean one metric the first is kept. Only the first 64 values are kept.
  */
 export class Values {
   private readonly values: Record<string, number> = {};
@@ -26,14 +26,14 @@ export class Values {
     return this.taken > 0 ? this.values : undefined;
   }
 
-  /** The values so far; those still to come will be in it too. */
+  /** The values so far. Those that are added later appear in the same object. */
   get live(): Readonly<Record<string, number>> {
     return this.values;
   }
 
   /**
-   * Takes one value, in `unit` where it comes with one. False when no more can be taken. `place` is its place in the payload.
-   * `isOfText`: number and unit were found in a text, and a unit that nobody knows may be none.
+   * Takes one value, in `unit` where it comes with one. False when no more can be taken. `place` is its place in the
+   * payload. `isOfText`: number and unit were found in a text, so a unit that Loam does not know may be just a word.
    */
   add(name: string, value: number, unit: string | undefined, place: () => string, isOfText = false): boolean {
     if (this.taken === MAX_METRICS_PER_READING) {
@@ -83,7 +83,10 @@ export class Values {
   }
 }
 
-/** What makes a value that of the metric; undefined when nothing can. Where nobody gave the metric a unit, a value is taken as it is. */
+/**
+ * The conversion to the metric's unit; undefined when there is none. A metric without a unit takes a value as it is,
+ * unless its unit is an unknown one from a text.
+ */
 function changeOf(rule: MetricRule, unit: string | undefined, isOfText: boolean): Conversion | undefined {
   if (unit === undefined) return rule.usual;
   if (rule.unit !== '') return conversion(unit, rule.unit);

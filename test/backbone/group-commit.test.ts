@@ -92,10 +92,10 @@ describe('group commit', () => {
 
   it('a nudge makes a transaction, also when it comes while one runs', async () => {
     const commits = new GroupCommit(disk.commit);
-    commits.nudge();
+    commits.commitSoon();
     const one = await disk.transaction(0);
-    commits.nudge();
-    commits.nudge();
+    commits.commitSoon();
+    commits.commitSoon();
     one.end();
     (await disk.transaction(1)).end();
     await commits.end();

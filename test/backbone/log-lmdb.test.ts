@@ -5,9 +5,9 @@ import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
+  ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type LogLimits,
-  TRIALS_LOG_LIMITS,
 } from '../../backbone/ports/log.ts';
 import { LogUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -91,7 +91,7 @@ describe('LMDB log', () => {
       return { first, next };
     };
 
-    for (const [name, limits] of Object.entries({ DEAD_LOG_LIMITS, COMMANDS_LOG_LIMITS, TRIALS_LOG_LIMITS })) {
+    for (const [name, limits] of Object.entries({ DEAD_LOG_LIMITS, COMMANDS_LOG_LIMITS, ISOLATION_LOG_LIMITS })) {
       it(`removes nothing because the clock is decades wrong, ahead or back, at its start or while it is open (${name})`, async () => {
         await appended(limits, 3);
         const log = await openLmdbLog(folder, 'log', limits);

@@ -5,7 +5,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { Downlink } from '../../broker/downlink/downlink.ts';
 import { type Logger, silent } from '../../core/logger.ts';
 import type { Command } from '../../telemetry/command.ts';
-import { BOOK_LIMITS, type CommandIndexLimits, stateOf } from '../../telemetry/command-index.ts';
+import { COMMAND_INDEX_LIMITS, type CommandIndexLimits, stateOf } from '../../telemetry/command-index.ts';
 import { until } from '../services/wait.ts';
 import { Book, FARMS, startBroker } from './harness.ts';
 import { answer, type ConnectBytes, subscribe } from './mqtt-bytes.ts';
@@ -38,7 +38,7 @@ export class Stations {
     options: { alone?: boolean; log?: Log; limits?: Partial<CommandIndexLimits>; logger?: Logger } = {},
   ): Promise<Station> {
     const { alone = false, log = this.log, limits = {}, logger = silent } = options;
-    const commands = await Commands.open(log, logger, { ...BOOK_LIMITS, ...limits });
+    const commands = await Commands.open(log, logger, { ...COMMAND_INDEX_LIMITS, ...limits });
     const broker = await startBroker(this.queue, { registry: this.book });
     const { subscribers } = broker;
     const downlink = new Downlink({ commands, subscribers, registry: this.book, log: silent, alone });

@@ -4,7 +4,7 @@ import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
-import { PublishBucket } from '../../broker/ingest/bucket.ts';
+import { PublishBucket } from '../../broker/ingest/publish-rate.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { decodeDead, encodeDead } from '../../telemetry/batch.ts';

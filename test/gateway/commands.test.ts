@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
-import { BOOK_LIMITS } from '../../telemetry/command-index.ts';
+import { COMMAND_INDEX_LIMITS } from '../../telemetry/command-index.ts';
 import { until } from '../services/wait.ts';
 import { type Answer, call, Place } from './harness.ts';
 
@@ -110,7 +110,8 @@ describe('commands over HTTP', () => {
 
   it('have a limit a sensor', async () => {
     const s1 = () => place.commands.waitingFor('north', 's1').length;
-    while (s1() < BOOK_LIMITS.waitingPerSensor) expect((await send('ada', { command: s1() })).status).to.equal(202);
+    while (s1() < COMMAND_INDEX_LIMITS.waitingPerSensor)
+      expect((await send('ada', { command: s1() })).status).to.equal(202);
     expect(codeOf(await send('ada', { command: 'one more' }))).to.deep.equal([429, 'too-many-commands']);
     expect((await send('ada', { command: 'another sensor' }, 's2')).status).to.equal(202);
   });

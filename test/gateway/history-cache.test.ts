@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { chooseCut, wholeBuckets } from '../../dashboard-gateway/history/buckets.ts';
 import { HistoryCache } from '../../dashboard-gateway/history/cache.ts';
-import { Flights } from '../../dashboard-gateway/history/flights.ts';
+import { SharedQueries } from '../../dashboard-gateway/history/flights.ts';
 import { type Asked, History } from '../../dashboard-gateway/history/history.ts';
 import { LateWrites } from '../../dashboard-gateway/history/late-writes.ts';
 import { batchId, changedBy, encodeLive } from '../../telemetry/batch.ts';
@@ -95,24 +95,24 @@ describe('late writes', () => {
   it('are remembered for a while, by sensor and span', () => {
     const late = new LateWrites(1_000);
     late.add(change, 5_000);
-    expect(late.touch('north', sensors, { from: 19, to: 30 }, 5_000)).to.equal(true);
-    expect(late.touch('north', sensors, { from: 19, to: 30 }, 6_500)).to.equal(true);
-    expect(late.touch('north', sensors, { from: 20, to: 30 }, 5_000)).to.equal(false);
-    expect(late.touch('south', sensors, { from: 0, to: 30 }, 5_000)).to.equal(false);
-    expect(late.touch('north', sensors, { from: 19, to: 30 }, 8_500)).to.equal(false);
+    expect(late.overlaps('north', sensors, { from: 19, to: 30 }, 5_000)).to.equal(true);
+    expect(late.overlaps('north', sensors, { from: 19, to: 30 }, 6_500)).to.equal(true);
+    expect(late.overlaps('north', sensors, { from: 20, to: 30 }, 5_000)).to.equal(false);
+    expect(late.overlaps('south', sensors, { from: 0, to: 30 }, 5_000)).to.equal(false);
+    expect(late.overlaps('north', sensors, { from: 19, to: 30 }, 8_500)).to.equal(false);
   });
 
   it('of too many sensors are taken to be everywhere', () => {
     const late = new LateWrites(1_000);
     for (let i = 0; i <= 20_000; i++) late.add({ ...change, sensor: `s${i}` }, 5_000);
-    expect(late.touch('south', sensors, { from: 0, to: 1 }, 5_500)).to.equal(true);
-    expect(late.touch('south', sensors, { from: 0, to: 1 }, 9_000)).to.equal(false);
+    expect(late.overlaps('south', sensors, { from: 0, to: 1 }, 5_500)).to.equal(true);
+    expect(late.overlaps('south', sensors, { from: 0, to: 1 }, 9_000)).to.equal(false);
   });
 });
 
 describe('work that many ask for', () => {
   it('is done once, goes on while somebody waits, and ends with the last', async () => {
-    const flights = new Flights<number>();
+    const flights = new SharedQueries<number>();
     let signal: AbortSignal | undefined;
     let land: (value: number) => void = () => {};
     let begun = 0;

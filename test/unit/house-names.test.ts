@@ -1,23 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { sources } from '../rooms/picture.ts';
 import { tableRows } from './house-table.ts';
-
-const ROOMS = [
-  ...['core', 'telemetry', 'backbone', 'broker', 'workers', 'dashboard-gateway', 'dashboard', 'client', 'simulators'],
-  ...['roles', 'cli'],
-];
-
-/** Every source that is part of a program; tests and benchmarks may name their own things as they like. */
-const sources = ROOMS.flatMap((room) =>
-  readdirSync(room, { recursive: true, encoding: 'utf8' })
-    .map((path) => `${room}/${path}`)
-    .filter((path) => /\.tsx?$/.test(path) && !/\/(dist|node_modules)\//.test(path)),
-);
 
 describe('the name of a type', () => {
   it('has one definition, exported or not', () => {
     const owners = new Map<string, string[]>();
-    for (const path of sources) {
+    for (const path of sources()) {
       const found = readFileSync(path, 'utf8').matchAll(/^(?:export )?(?:abstract )?(?:type|interface|class) (\w+)/gm);
       for (const [, name = ''] of found) owners.set(name, [...(owners.get(name) ?? []), path]);
     }
@@ -34,11 +23,12 @@ describe('docs/glossary.md', () => {
   it('names for each word a file that is there, and no word twice', () => {
     const rows = tableRows(readFileSync('docs/glossary.md', 'utf8'), 'word');
     const words = rows.map(([word]) => word);
+    const files = sources();
     expect(new Set(words).size).to.equal(words.length);
     expect(rows.length).to.be.greaterThan(30);
     for (const [word, , owner = ''] of rows) {
       const path = /`([^`]+)`/.exec(owner)?.[1] ?? '';
-      expect(sources, `${word}: ${owner}`).to.include(path);
+      expect(files, `${word}: ${owner}`).to.include(path);
     }
   });
 });

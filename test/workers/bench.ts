@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import pino from 'pino';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -73,7 +73,7 @@ export class Workbench {
   async work(store: Store, log: Logger, over: Partial<WorkerOptions> = {}): Promise<Worker> {
     const { queue, live, dead, metrics } = this;
     const openTrials = async () => {
-      this.trials ??= await openLmdbLog(`${this.folder}/log`, 'trials', TRIALS_LOG_LIMITS);
+      this.trials ??= await openLmdbLog(`${this.folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
       return this.trials;
     };
     const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics, ...over });

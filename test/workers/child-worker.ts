@@ -1,7 +1,7 @@
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { silent } from '../../core/logger.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
@@ -21,7 +21,7 @@ const worker = new Worker({
   store,
   live,
   dead,
-  openTrials: () => openLmdbLog(`${folder}/log`, 'trials', TRIALS_LOG_LIMITS),
+  openTrials: () => openLmdbLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS),
   log: silent,
   validate: (batch, ...others) => {
     if (batch.publishes.some(({ payload }) => Buffer.from(payload).includes('kills')))

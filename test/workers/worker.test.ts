@@ -5,7 +5,7 @@ import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log, TRIALS_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { silent } from '../../core/logger.ts';
@@ -64,7 +64,7 @@ describe('a worker', function () {
   });
 
   const openTrials = async () => {
-    const trials = await openLmdbLog(`${folder}/log`, 'trials', TRIALS_LOG_LIMITS);
+    const trials = await openLmdbLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
     opened.push(trials);
     return trials;
   };

@@ -11,9 +11,9 @@ import {
 } from './codec.ts';
 import { CodecThread } from './codec-thread.ts';
 
-/** How long a file is trusted to be unchanged, ms. */
+/** For this long a file counts as unchanged and is not looked at again, ms. */
 const TRUST_MS = 2_000;
-/** Files remembered. The registry names few; should it name more, all are forgotten and read again. */
+/** Most files remembered. The registry names few of them; at this limit all are forgotten and read again. */
 const MOST_FILES = 1_000;
 
 interface KnownFile {
@@ -23,7 +23,7 @@ interface KnownFile {
   looked: number;
 }
 
-/** The codecs in files beside the registry. A file that changes is read again within seconds: fix the codec, replay, done. */
+/** The codecs in files beside the registry. A changed file is read again within seconds: mend it, then replay. */
 export class CodecFiles implements Codecs {
   private readonly folder: string;
   private readonly thread: CodecThread;

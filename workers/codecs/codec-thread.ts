@@ -13,8 +13,9 @@ interface PendingJob {
 }
 
 /**
- * Runs codecs in a thread of their own, one after the other. The thread starts with the first job. One that dies or hangs
- * costs the uplink it was at; the others go on in a new thread. How many wait is bounded by what a worker holds.
+ * Runs codecs in a thread of their own, one after the other. The thread starts with the first job. A codec that ends or
+ * blocks the thread loses its own uplink only; the others go on in a new thread. What a worker may hold bounds how many
+ * jobs wait.
  */
 export class CodecThread {
   private readonly limits: CodecLimits;
@@ -37,7 +38,7 @@ export class CodecThread {
     });
   }
 
-  /** Ends the thread. What waits is answered with that. */
+  /** Ends the thread. Jobs that still wait resolve with the reason that the worker was stopped. */
   async close(): Promise<void> {
     for (const { resolve } of this.waiting.splice(0)) resolve({ why: 'the worker was stopped' });
     await this.end();
@@ -60,7 +61,7 @@ export class CodecThread {
       resourceLimits: { maxOldGenerationSizeMb: 256 },
       workerData: this.limits,
     });
-    // An idle thread keeps no process alive.
+    // The thread alone must not keep the process alive.
     worker.unref();
     worker.on('message', (answer: CodecAnswer) => {
       if (this.worker === worker) this.take(answer);

@@ -5,7 +5,7 @@ export interface CodecInput {
   readonly recvTime: number;
 }
 
-/** What a codec made of it: its `data`, or why there is none. */
+/** What a codec made of an uplink: its `data`, or why there is none. */
 export type CodecOutcome = { readonly data: unknown } | { readonly why: string };
 
 /** Runs the codecs that the registry names. */
@@ -14,18 +14,18 @@ export interface Codecs {
   decode(file: string, input: CodecInput): Promise<CodecOutcome>;
 }
 
-/** What one run of a codec may take. */
+/** Limits on one run of a codec. */
 export interface CodecLimits {
   /**
-   * Steps to read the file and decode one uplink: each is some ten thousand turns of a loop or calls of a function. Not a time,
-   * which a busy machine would make a matter of luck.
+   * Most steps to read the file and decode one uplink. A step is some ten thousand turns of a loop or calls of a
+   * function. Time is not the limit, because it depends on how busy the machine is.
    */
   readonly steps: number;
-  /** A run that has not answered by then is at something that no step interrupts; its thread is ended, ms. */
+  /** A run without an answer after this long is at something that no step interrupts. Its thread is ended, ms. */
   readonly hangMs: number;
   readonly memoryBytes: number;
   readonly stackBytes: number;
-  /** Most bytes of the answer, as JSON. */
+  /** Longest answer, as JSON, in UTF-16 code units. */
   readonly answerBytes: number;
 }
 
@@ -40,7 +40,7 @@ export const CODEC_LIMITS: CodecLimits = {
 /** Largest codec file, bytes. */
 export const MAX_CODEC_BYTES = 1024 ** 2;
 
-/** What the thread is asked, and what it answers. */
+/** A job for the codec thread; `CodecAnswer` is its answer. */
 export interface CodecJob {
   readonly id: number;
   /** The codec's text. */

@@ -9,8 +9,8 @@ import { z } from 'zod';
 import type { CodecInput, CodecLimits, CodecOutcome } from './codec.ts';
 
 /**
- * What is run after the codec's own text. `decodeUplink` is the LoRa Alliance's payload codec API (TS013); `Decode` and `Decoder`
- * are what network servers called before it, and makers still publish.
+ * The code that runs after the codec's own text and calls it. `decodeUplink` is the LoRa Alliance's payload codec API
+ * (TS013). Network servers called `Decode` or `Decoder` before that, and makers still publish such codecs.
  */
 const CALL = `(function (input) {
   input.recvTime = new Date(input.recvTime);
@@ -21,7 +21,7 @@ const CALL = `(function (input) {
 })`;
 
 declare global {
-  // Node's types do not have it, and those of browsers would bring all the rest with them.
+  // Node's types lack `WebAssembly.Memory`. The types of browsers have it, but with all their other globals.
   namespace WebAssembly {
     class Memory {
       constructor(pages: { readonly initial: number; readonly maximum: number });
@@ -35,17 +35,17 @@ declare global {
 const PAGE = 64 * 1024;
 const ENGINE_PAGES = 256;
 
-/** Codecs may talk to a console; nobody listens. */
+/** Codecs may write to a console; what they write is dropped. */
 const CONSOLE = 'globalThis.console = { log() {}, info() {}, warn() {}, error() {}, debug() {} };';
 
 const answerSchema = z.looseObject({ data: z.unknown().optional(), errors: z.array(z.unknown()).optional() });
 
 /**
- * Another JavaScript engine inside WebAssembly, in which somebody else's codecs run: without files, sockets, timers or anything of ours,
- * and within limits on steps and memory.
+ * A second JavaScript engine, inside WebAssembly, for codecs that other people wrote. They have no files, sockets,
+ * timers or objects of Loam, and limits on steps and memory.
  *
- * Each uplink has an engine of its own, in which the codec's file is read anew: variables, changed builtins and promises that are left
- * behind end with it. Makers' decoders keep cursors and buffers in globals, and one file decodes for many sensors.
+ * Each uplink has an engine of its own, which reads the codec's file anew: variables, changed builtins and pending
+ * promises end with it. Makers' decoders keep cursors and buffers in globals, and one file decodes for many sensors.
  */
 export class Sandbox {
   private readonly quickjs: QuickJSWASMModule;
@@ -57,10 +57,10 @@ export class Sandbox {
   }
 
   static async open(limits: CodecLimits): Promise<Sandbox> {
-    // The engine's own limit counts allocations, not how large they are: only the memory as a whole is a bound on arrays and texts.
+    // The engine's own limit counts allocations, not their size: only a limit on all memory bounds arrays and texts.
     const maximum = ENGINE_PAGES + Math.ceil(limits.memoryBytes / PAGE);
     const wasmMemory = new WebAssembly.Memory({ initial: ENGINE_PAGES, maximum });
-    // Its types are of the CommonJS form, where the default export is one deeper.
+    // The package's types describe its CommonJS form, where the default export is one level deeper.
     const variant = newVariant('default' in base ? base.default : base, { wasmMemory });
     return new Sandbox(await newQuickJSWASMModuleFromVariant(variant), limits);
   }
@@ -82,7 +82,7 @@ export class Sandbox {
   }
 }
 
-/** Interrupts what takes more steps. */
+/** Makes an interrupt handler that ends a run after `steps` steps. */
 function atMost(steps: number): () => boolean {
   let left = steps;
   return () => {
@@ -105,7 +105,7 @@ function outcomeOf(
   return ran.text === undefined ? { why: 'the codec gave no answer' } : answered(ran.text, answerBytes);
 }
 
-/** What `code` comes to, when that is a text. */
+/** Runs `code`: gives its result when that is a text (otherwise `text` is undefined), or `why` it threw. */
 function evaluate(
   context: QuickJSContext,
   code: string,
@@ -131,7 +131,7 @@ function answered(text: string, answerBytes: number): CodecOutcome {
   return { data };
 }
 
-/** A codec may have put something of its own in the place of `JSON.stringify`. */
+/** Undefined when the text is not JSON: the codec may have replaced `JSON.stringify`. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

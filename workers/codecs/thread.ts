@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { CodecAnswer, CodecJob, CodecLimits } from './codec.ts';
 import { Sandbox } from './sandbox.ts';
 
-/** The thread in which codecs run, so that a slow one holds up other uplinks only, and nothing else of the process. */
+/** The thread in which codecs run: a slow codec delays other uplinks, but nothing else of the process. */
 const limits: CodecLimits = workerData;
 const sandbox = await Sandbox.open(limits);
 

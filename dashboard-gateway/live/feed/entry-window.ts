@@ -1,6 +1,6 @@
 import type { Reading } from '../../../telemetry/reading.ts';
 
-/** What one entry of the log brought. `at` is when the broker took the last of it, Unix ms. */
+/** The readings of one entry of the log. `at` is the latest receipt among them, Unix ms. */
 export interface WindowEntry {
   readonly offset: number;
   readonly at: number;
@@ -13,8 +13,9 @@ export interface ReadingBudget {
 }
 
 /**
- * The newest entries of a log without a hole, as far as they concern somebody: every one from `from` on is here, older ones are not.
- * It holds so many readings at most, its own limit and a share of what all windows together may hold; then the oldest entries go.
+ * The newest entries of a log that have readings for this window: every such entry from `from` on is here, older ones
+ * are not. Two limits hold: `limit` readings in this window, and the budget of all windows together. Above either, the
+ * oldest entries are dropped.
  */
 export class EntryWindow {
   private entries: WindowEntry[] = [];
@@ -26,7 +27,7 @@ export class EntryWindow {
   private readonly limit: number;
   private readonly budget: ReadingBudget;
 
-  /** `since` is a time before that of any entry from `from` on, Unix ms; 0 when none is known. */
+  /** `since` is a time (Unix ms) before every entry from `from` on; 0 when no such time is known. */
   constructor(from: number, since: number, limit: number, budget: ReadingBudget) {
     this.start = from;
     this.startAt = since;
@@ -39,7 +40,7 @@ export class EntryWindow {
     return this.start;
   }
 
-  /** Takes in the entry that follows the one before. */
+  /** Takes in the next entry of the log. */
   add(offset: number, readings: readonly Reading[]): void {
     if (readings.length === 0 || this.released) return;
     this.entries.push({ offset, at: lastReceived(readings), readings });
@@ -50,8 +51,8 @@ export class EntryWindow {
   }
 
   /**
-   * Takes in older entries, in order: all that concern it from `from` on, up to where it began; `since` as in the constructor.
-   * When they are more than it may hold, only the newest ones.
+   * Takes in older entries, in order: all from `from` on, up to where this window began; `since` as in the constructor.
+   * When they are more than the limits allow, only the newest of them.
    */
   prepend(from: number, since: number, older: readonly WindowEntry[]): void {
     if (this.released) return;
@@ -72,13 +73,13 @@ export class EntryWindow {
     }
   }
 
-  /** A time before which the entry at `offset` was not yet followed by another, Unix ms; 0 when nothing here tells. */
+  /** A time (Unix ms) before which no entry after `offset` came; 0 when this window does not know one. */
   timeOf(offset: number): number {
     const before = this.indexAfter(offset) - 1;
     return before < this.begin ? this.startAt : (this.entries[before]?.at ?? 0);
   }
 
-  /** Forgets everything; what comes from `from` on is kept again. */
+  /** Forgets everything; entries from `from` on are kept again. */
   restart(from: number): void {
     this.hold(-this.size);
     this.entries = [];
@@ -87,7 +88,7 @@ export class EntryWindow {
     this.startAt = 0;
   }
 
-  /** Forgets everything and keeps nothing any more: nobody needs it, though somebody may still be reading back for it. */
+  /** Forgets everything and keeps no further entries. A catch-up may still be reading the log back for this window. */
   release(): void {
     this.restart(Number.POSITIVE_INFINITY);
     this.released = true;

@@ -6,11 +6,11 @@ import type { Reading } from '../../../telemetry/reading.ts';
 import { SeenIds } from './seen-ids.ts';
 import { Tail } from './tail.ts';
 
-/** How far behind the head to begin: more than workers can have announced and not yet stored. */
+/** How many entries before the head to begin: more than workers can have announced and not yet stored. */
 export const TAIL_ENTRIES = 1_000;
 const REMEMBERED_IDS = 10_000;
 
-/** Who gets what the live log says. */
+/** Gets the readings of the live log. */
 export interface FeedListener {
   /** Following begins; the next entry is after `seq`. Called again when it had to begin anew and entries may be missing. */
   begin(epoch: string, seq: number): void;
@@ -20,7 +20,7 @@ export interface FeedListener {
   pause(): void;
 }
 
-/** Who hears of everything that was written to the store, also what was announced before. */
+/** Hears of everything that is written to the store, also of batches that were announced before. */
 export interface WritesListener {
   /** Following begins, perhaps anew: entries may have been missed. */
   begin(): void;
@@ -61,7 +61,7 @@ export class LiveFeed extends Tail {
     return this.unreadable;
   }
 
-  /** The readings of an entry; none when its batch came before at another offset, or when nobody can ever read it. */
+  /** The readings of an entry; none when its batch came before at another offset, or when the entry cannot be decoded. */
   decode({ offset, body }: LogEntry, writes?: WritesListener): readonly Reading[] {
     try {
       const entry = decodeLive(body);
@@ -70,7 +70,7 @@ export class LiveFeed extends Tail {
       return this.seen.isNews(id, offset) ? readings : [];
     } catch (error) {
       if (!(error instanceof EncodingInvalid)) throw error;
-      // It is counted and passed by, since stopping here would stop every viewer for good.
+      // The entry is counted and skipped, since stopping here would stop every viewer for good.
       this.unreadable++;
       if (this.unreadable === 1) this.log.error(`an entry of the live log cannot be read: ${error.message}`);
       return [];

@@ -1,4 +1,4 @@
-/** The last so many batch ids and where each came first: a batch that was announced twice has the same id. */
+/** The latest batch ids, and the offset where each came first. A batch that is announced twice has the same id. */
 export class SeenIds {
   private readonly firstAt = new Map<string, number>();
   private readonly limit: number;
@@ -7,7 +7,7 @@ export class SeenIds {
     this.limit = limit;
   }
 
-  /** Remembers that `id` came at `offset`; false when it came at another offset before. The same entry read again is no second batch. */
+  /** Remembers that `id` came at `offset`; false when it came at another offset before. The same entry read again is still news. */
   isNews(id: string, offset: number): boolean {
     const known = this.firstAt.get(id);
     if (known !== undefined) return known === offset;

@@ -8,7 +8,7 @@ const RETRY_MS = 1_000;
 
 export interface TailOptions {
   readonly log: Log;
-  /** What it is called in health and messages: `live`. */
+  /** The log's name in health and messages, such as `live`. */
   readonly name: string;
   /** How many offsets before the head to begin. */
   readonly entries: number;
@@ -19,8 +19,8 @@ export interface TailOptions {
 }
 
 /**
- * Follows a log from a little before its head. When following ends (the log was trimmed past us, or started over, or cannot be reached),
- * it begins anew and says so.
+ * Follows a log from a little before its head. Following ends when the log was trimmed past this reader's offset, was
+ * started over, or cannot be reached. It then begins anew and calls `begin` again.
  */
 export class Tail {
   private readonly options: TailOptions;

@@ -2,7 +2,10 @@ import { frames } from '../sockets/protocol.ts';
 import type { LiveFarm } from '../state/farm.ts';
 import { TickFold } from '../state/fold.ts';
 
-/** What those get who have a farm's entries up to some offset and want the rest: frames by field, each made once however many want it. */
+/**
+ * The frames for viewers that have a farm's entries up to some offset and want the rest, by field. Each is made once
+ * for all of them.
+ */
 export interface CatchUpFrames {
   readonly byField: ReadonlyMap<string, { readonly text: string; readonly rows: number }>;
 }
@@ -20,7 +23,7 @@ export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchU
   return { byField };
 }
 
-/** Those of its frames that concern some fields, or all, and how many rows they have. */
+/** The frames that concern some fields, or all of them, and how many rows these frames have. */
 export function framesFor(
   { byField }: CatchUpFrames,
   fields: ReadonlySet<string> | undefined,

@@ -6,10 +6,13 @@ import type { Reading } from '../../../telemetry/reading.ts';
 import type { GapReason, LiveCounters } from '../counters.ts';
 import { type EntryWindow, lastReceived, type WindowEntry } from '../feed/entry-window.ts';
 
-/** Most that is read back in one pass, over all farms. Who needs more is told of a gap: fetching the history is cheaper then. */
+/**
+ * Most that is read back in one pass, over all farms. A viewer that needs more is told of a gap: fetching the history
+ * is cheaper then.
+ */
 const MOST_ENTRIES = 20_000;
 const MOST_BYTES = 64 * 2 ** 20;
-/** Entries read at once, and decoded before others get their turn. */
+/** Entries read at once, and entries decoded before the event loop gets a turn. */
 const AT_ONCE = 500;
 const DECODED_AT_ONCE = 32;
 
@@ -29,10 +32,11 @@ interface WantedEntries {
 }
 
 /**
- * Reads the log back for viewers who missed more than is in memory.
+ * Reads the log back for viewers that missed more than is in memory.
  *
- * One pass at a time: it goes over the log once, from the oldest entry that anybody wants, for all farms that are wanted when it begins.
- * Who comes meanwhile waits for the next pass. So thousands who come back at once cost one reading, and the memory for one.
+ * One pass runs at a time. It reads the log once, from the oldest wanted entry, for all farms that are wanted when it
+ * begins. Requests that come meanwhile wait for the next pass. So thousands of viewers that come back at once cost one
+ * reading, and the memory for one.
  */
 export class CatchUp {
   private readonly options: CatchUpOptions;
@@ -46,7 +50,10 @@ export class CatchUp {
     this.mostEntries = options.mostEntries ?? MOST_ENTRIES;
   }
 
-  /** Resolves to `reached` when `window`, of `farm`, has every entry from `from` on, or to why it will not. Never rejects. */
+  /**
+   * Resolves with `reached` when `window`, of `farm`, has every entry from `from` on; otherwise with the reason why
+   * not. Never rejects.
+   */
   reach(farm: string, window: EntryWindow, from: number, epoch: string): Promise<'reached' | GapReason> {
     if (window.from - from > this.mostEntries) return Promise.resolve('too-much');
     return new Promise((resolve) => {
@@ -55,20 +62,20 @@ export class CatchUp {
     });
   }
 
-  /** Nothing more is read. */
+  /** Stops reading the log back. */
   close(): void {
     this.closed = true;
   }
 
-  private queue(farm: string, wish: WantedEntries): void {
+  private queue(farm: string, request: WantedEntries): void {
     const ofFarm = this.wanted.get(farm);
-    if (ofFarm) ofFarm.push(wish);
-    else this.wanted.set(farm, [wish]);
+    if (ofFarm) ofFarm.push(request);
+    else this.wanted.set(farm, [request]);
   }
 
   private async run(epoch: string): Promise<void> {
     this.running = true;
-    // Those who come back together get into the same pass.
+    // Viewers that come back at the same time get into the same pass.
     await nextTurn();
     while (this.wanted.size > 0 && !this.closed) {
       const { wanted } = this;
@@ -79,24 +86,24 @@ export class CatchUp {
       } catch (error) {
         failed = error;
       }
-      for (const [farm, wishes] of wanted) for (const wish of wishes) this.settle(farm, wish, failed);
+      for (const [farm, requests] of wanted) for (const request of requests) this.settle(farm, request, failed);
     }
     this.running = false;
   }
 
-  private settle(farm: string, wish: WantedEntries, failed: unknown): void {
-    if (wish.from >= wish.window.from) wish.resolve('reached');
-    else if (failed === undefined) wish.resolve('too-much');
-    // Another one wanted what is gone: this one may still be served.
-    else if (failed instanceof Trimmed && wish.from >= failed.first) this.queue(farm, wish);
-    else wish.resolve(this.reasonOf(failed));
+  private settle(farm: string, request: WantedEntries, failed: unknown): void {
+    if (request.from >= request.window.from) request.resolve('reached');
+    else if (failed === undefined) request.resolve('too-much');
+    // Another viewer wanted entries that were trimmed. This one wants newer entries and may still be served.
+    else if (failed instanceof Trimmed && request.from >= failed.first) this.queue(farm, request);
+    else request.resolve(this.reasonOf(failed));
   }
 
-  /** Reads once for all. Resolves when what could be had is in the windows; rejects with what the log says. */
+  /** Reads the log once for all `wanted`. Resolves when what could be read is in the windows; rejects with the error of the log. */
   private async pass(wanted: ReadonlyMap<string, readonly WantedEntries[]>, epoch: string): Promise<void> {
     const { live, counters } = this.options;
     const all = [...wanted.values()].flat();
-    const from = Math.min(...all.map((wish) => wish.from));
+    const from = Math.min(...all.map((request) => request.from));
     const found = new Map([...wanted.keys()].map((farm) => [farm, [] as WindowEntry[]]));
     counters.catchUp.passes++;
     let bytes = 0;
@@ -120,8 +127,8 @@ export class CatchUp {
       counters.catchUp.bytes += entries.reduce((sum, { body }) => sum + body.length, 0);
       if (bytes > MOST_BYTES || next - from > this.mostEntries * 2) return;
     }
-    for (const [farm, wishes] of wanted) {
-      const window = wishes[0]?.window;
+    for (const [farm, requests] of wanted) {
+      const window = requests[0]?.window;
       const older = (found.get(farm) ?? []).filter(({ offset }) => window && offset < window.from);
       if (window && window.from > from) window.prepend(from, since ?? 0, older);
     }

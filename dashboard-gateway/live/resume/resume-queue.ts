@@ -6,13 +6,13 @@ import { ROW_MS } from '../state/fold.ts';
 import type { CatchUp } from './catch-up.ts';
 import { type CatchUpFrames, catchUpOf, framesFor } from './catch-up-frames.ts';
 
-/** More rows than this for one subscription is a gap: a chart fetches its range faster. */
+/** A subscription that missed more rows than this is told of a gap: a chart fetches its range faster. */
 export const MAX_ROWS = 20_000;
-/** Most that one round gives to those who wait, so that those who are live are not held up; the rest comes in the next. */
+/** Most bytes and time of one round of serving, so that live viewers are not delayed. The next round gives the rest. */
 const ROUND_BYTES = 8 * 2 ** 20;
 const ROUND_MS = 25;
-/** How long a gateway may be behind what a viewer has seen elsewhere, or fail to read what it missed. */
-const PATIENCE_MS = 8_000;
+/** How long a viewer waits for a gateway that is behind what the viewer has seen elsewhere, or cannot read what it missed. */
+const MAX_WAIT_MS = 8_000;
 /** A status may have been told a moment after it was true, and clocks of machines differ. */
 const STATUS_MARGIN_MS = 5_000;
 
@@ -22,7 +22,7 @@ export interface Moment {
   readonly seq: number;
   /** Unix ms. */
   readonly now: number;
-  /** ms by a clock that nobody sets. */
+  /** ms by a monotonic clock. */
   readonly passed: number;
   readonly farm: (id: string) => LiveFarm | undefined;
 }
@@ -30,7 +30,7 @@ export interface Moment {
 export interface ResumeQueueOptions {
   readonly catchUp: CatchUp;
   readonly counters: LiveCounters;
-  /** Somebody may be served now who could not be before. */
+  /** Called when a subscription may be served now that could not be served before. */
   readonly changed: () => void;
 }
 
@@ -39,17 +39,19 @@ const NOTHING = { texts: [], rows: 0 };
 type Entries = Extract<Need, { for: 'entries' }>;
 
 /**
- * Subscriptions that do not get what is published yet, or not now: those that begin, those that come back, and those of sockets that read slowly.
+ * Subscriptions that do not get what is published yet, or not now: new ones, those that come back, and those of sockets
+ * that read slowly.
  *
- * A round of serving is one synchronous step at the end of a tick, when everything up to `seq` has been published. So who is given a snapshot, or the entries
- * that it missed up to `seq`, and then joins what is published, misses nothing in between and gets nothing twice.
- * A slow socket is given what came since its last round, and stays here.
+ * A round of serving is one synchronous step at the end of a tick, when everything up to `seq` has been published. In
+ * it a subscription gets a snapshot, or the entries that it missed up to `seq`, and joins what is published. So it
+ * misses nothing in between and gets nothing twice. A subscription of a slow socket gets what came since its last
+ * round, and stays here.
  */
 export class ResumeQueue {
   private readonly options: ResumeQueueOptions;
   private readonly waiting = new Set<Subscription>();
   private readonly reading = new Set<Subscription>();
-  /** Who came back before the farm was loaded: statuses since then are still to be told, Unix ms. */
+  /** Subscriptions that came back before the farm was loaded: statuses since this time (Unix ms) are still to be sent. */
   private readonly owed = new Map<Subscription, number>();
 
   constructor(options: ResumeQueueOptions) {
@@ -74,8 +76,8 @@ export class ResumeQueue {
     this.owed.clear();
   }
 
-  /** Whether anybody may be served now: who reads slowly has a time of its own. */
-  hasGuests({ passed }: Moment): boolean {
+  /** Whether a subscription may be served now; those of a slow viewer wait until that viewer is due. */
+  hasDue({ passed }: Moment): boolean {
     if (this.owed.size > 0) return true;
     for (const { viewer } of this.waiting) {
       if (!viewer.slow || viewer.slow.isDue(viewer.wire.buffered(), passed)) return true;
@@ -83,7 +85,7 @@ export class ResumeQueue {
     return false;
   }
 
-  /** Serves those who can be served now. True when there was more than one round may give. */
+  /** Serves the subscriptions that can be served now. True when the round ended before all were served. */
   serve(moment: Moment): boolean {
     const round = new Round(moment);
     for (const [subscription, since] of this.owed) this.payStatuses(subscription, since, round);
@@ -129,7 +131,7 @@ export class ResumeQueue {
     this.goOn(subscription, farm, round);
   }
 
-  /** Why the entries cannot be given: for now, or for good. What is only in the log is read back meanwhile. */
+  /** Why the entries cannot be given: `wait` for now, or a gap's reason for good. Starts to read back what is only in the log. */
   private obstacle(
     subscription: Subscription,
     need: Entries,
@@ -138,16 +140,16 @@ export class ResumeQueue {
   ): 'wait' | GapReason | undefined {
     if (need.epoch !== epoch) return 'epoch';
     const { slow } = subscription.viewer;
-    const isTired = passed - need.asked > PATIENCE_MS && !slow;
-    if (need.after > seq) return isTired ? 'ahead' : 'wait';
+    const isTimedOut = passed - need.asked > MAX_WAIT_MS && !slow;
+    if (need.after > seq) return isTimedOut ? 'ahead' : 'wait';
     if (need.after + 1 >= farm.window.from) return undefined;
     if (slow) return 'too-much';
-    if (isTired) return 'unavailable';
+    if (isTimedOut) return 'unavailable';
     this.readBack(subscription, need, farm);
     return 'wait';
   }
 
-  /** What was asked for has been given: from here on it is live, or, when its socket is slow, waits for the next round of its own. */
+  /** The subscription has got what it needs. It goes live, or, when its socket is slow, waits for that socket's next round. */
   private goOn(subscription: Subscription, farm: LiveFarm, round: Round): void {
     const { epoch, seq, passed } = round.moment;
     if (subscription.viewer.slow) {
@@ -172,7 +174,7 @@ export class ResumeQueue {
       this.reading.delete(subscription);
       if (subscription.need !== need) return;
       if (outcome === 'reached') counters.resumes.log++;
-      // An unreachable log is tried again until patience ends.
+      // When the log cannot be reached, reading is tried again until PATIENCE_MS is over.
       else if (outcome !== 'unavailable') this.gap(subscription, farm, outcome);
       changed();
     });
@@ -203,7 +205,7 @@ export class ResumeQueue {
   }
 }
 
-/** What one round of serving has made so far, each thing once however many want it, and what it has given. */
+/** One round of serving: the texts made so far, each once for all subscriptions that need it, and the bytes given. */
 class Round {
   readonly moment: Moment;
   private readonly end = performance.now() + ROUND_MS;
@@ -212,7 +214,7 @@ class Round {
   private readonly snapshots = new Map<string, string>();
   private readonly catchUps = new Map<string, CatchUpFrames>();
   private readonly statusTexts = new Map<string, readonly { readonly field: string; readonly text: string }[]>();
-  /** Slow viewers that are being served, with the width of their rows: what they are due is due to all their subscriptions. */
+  /** Slow viewers that this round serves, with the width of their rows, ms. All subscriptions of such a viewer are served together. */
   private readonly admitted = new Map<Viewer, number>();
 
   constructor(moment: Moment) {

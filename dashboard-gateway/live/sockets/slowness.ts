@@ -1,19 +1,24 @@
-/** How long a tick may become for a socket that reads slowly. */
+/** The first and the longest tick of a socket that reads slowly. */
 const FIRST_TICK_MS = 500;
 const LONGEST_TICK_MS = 4_000;
-/** So many good ticks make the next one shorter; more for a socket that keeps falling back. */
+/** After this many good ticks the next one is shorter; it takes more for a socket that became slow several times. */
 const GOOD_TICKS = 4;
 const MOST_GOOD_TICKS = 64;
-/** How wide the rows of a slow socket may be: wider the longer it waited, so that what it gets does not grow with its waiting. */
+/**
+ * How wide the rows of a slow socket may be. The longer it waited, the wider they are, so that its answer does not grow
+ * with the wait.
+ */
 const ROW_WIDTHS_MS = [1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
-/** With more than this waiting, a tick is put off. */
+/** With more bytes than this waiting, a tick is delayed. */
 export const EMPTY_ENOUGH_BYTES = 16 * 1024;
 
 /**
- * One slow socket's own pace. It gets nothing that is published; instead, when a tick of its own is over and what was sent before has gone,
- * it gets what came meanwhile, folded. So there is never more than one such answer waiting for it, whatever its speed.
+ * The pace of one slow socket. The socket gets nothing that is published. Instead, when a tick of its own is over and
+ * what was sent before is nearly gone, it gets what came meanwhile, folded. So never more than one such answer waits
+ * for it, whatever its speed.
  *
- * A tick that ends with bytes still waiting makes the next ones longer, good ones make them shorter, and after those of half a second it is fast again.
+ * A tick that ends with bytes still waiting makes the next ones longer, and good ticks make them shorter. After good
+ * ticks of half a second, the socket is fast again.
  */
 export class Slowness {
   private tick = FIRST_TICK_MS;
@@ -21,7 +26,7 @@ export class Slowness {
   private good = 0;
   private readonly needed: number;
   private servedAt: number;
-  private fewest = Number.POSITIVE_INFINITY;
+  private lastBuffered = Number.POSITIVE_INFINITY;
   private movedAt: number;
 
   constructor(relapses: number, now: number) {
@@ -35,18 +40,18 @@ export class Slowness {
     return this.tick;
   }
 
-  /** When bytes were last seen to leave, in ms of the clock that it is told. */
+  /** When bytes were last seen to leave, ms by the clock of `now`. */
   get lastMoved(): number {
     return this.movedAt;
   }
 
-  /** To be told now and then how many bytes wait. */
+  /** To be called regularly with the number of bytes that wait. */
   observe(buffered: number, now: number): void {
-    if (buffered < this.fewest) this.movedAt = now;
-    this.fewest = buffered;
+    if (buffered < this.lastBuffered) this.movedAt = now;
+    this.lastBuffered = buffered;
   }
 
-  /** What it gets now is folded into rows of this width: its wait, rounded up. */
+  /** The row width of the next answer, ms: the time since the last one, rounded up to one of ROW_WIDTHS_MS. */
   rowMs(now: number): number {
     return ROW_WIDTHS_MS.find((width) => width >= now - this.servedAt) ?? 60_000;
   }
@@ -55,7 +60,10 @@ export class Slowness {
     return now >= this.servedAt + this.tick && buffered <= EMPTY_ENOUGH_BYTES;
   }
 
-  /** It is being served now. Tells how fast it is from here on: `fast`, or `changed` when its tick has another length. */
+  /**
+   * To be called when the socket is served. Returns `fast` when it is slow no longer, or `changed` when its tick has
+   * another length.
+   */
   served(now: number): 'fast' | 'changed' | 'same' {
     if (now - this.servedAt > 2 * this.tick) {
       this.good = 0;

@@ -22,17 +22,20 @@ import { type Subscription, Viewer } from './viewer.ts';
 const MAX_SOCKETS = 20_000;
 /** Behind one address may be a whole office, or all customers of a mobile network. */
 const MAX_SOCKETS_OF_ADDRESS = 1_000;
-/** A socket with more than this waiting, twice in a row, is slow; with more than that it is at once. */
+/** A socket for which more than SUSPICIOUS_BYTES wait at two checks in a row is slow; with more than SLOW_BYTES it is slow at once. */
 const SUSPICIOUS_BYTES = 64 * 1024;
 const SLOW_BYTES = 256 * 1024;
-/** Never reached by a socket that is taken out when it is slow. Past it frames would be lost in silence, so the socket is closed instead. */
+/**
+ * Not reached by a socket that was found to be slow. Above it frames would be lost without notice, so the socket is
+ * closed instead.
+ */
 const MOST_BACKPRESSURE = 16 * 1024 * 1024;
-/** What may wait for all sockets together. Past it those that have taken nothing for so long count as dead. */
+/** Most bytes that may wait for all sockets together. Above it, slow sockets that have taken nothing for DEAD_AFTER_MS are closed. */
 const MOST_WAITING_BYTES = 256 * 1024 * 1024;
 const DEAD_AFTER_MS = 10_000;
-/** A socket that neither sends nor takes anything for so long, pings included, is dead. */
+/** A socket that neither sends nor takes anything for this long, pings included, is closed. */
 const IDLE_SECONDS = 60;
-/** So many looks go over all sockets once. */
+/** This many calls of `checkSpeed` check all sockets once. */
 const TURN_PARTS = 4;
 const MESSAGES: TokenRate = { perSecond: 20, burst: 200 };
 
@@ -57,11 +60,11 @@ export interface SocketsOptions {
   readonly passed: () => number;
 }
 
-/** The WebSocket door: who may come in, what they ask for, and what happens when they read too slowly. */
+/** The WebSockets of the gateway: accepts handshakes, takes messages of viewers, and finds sockets that read too slowly. */
 export class LiveSockets {
   private readonly options: SocketsOptions;
   private readonly open = new Map<GatewaySocket, SocketClient>();
-  /** Sockets still to be looked at in the running turn. */
+  /** Sockets still to be checked in the running turn. */
   private turn: [GatewaySocket, SocketClient][] = [];
   private readonly addresses: PerAddress;
   /** Bytes that waited in the last turn, and those counted in the running one. */
@@ -115,8 +118,8 @@ export class LiveSockets {
   }
 
   /**
-   * Finds sockets that read too slowly, and what waits for all. To be called a few times a second; each time it looks at a part of them,
-   * since asking thousands costs as much as sending to them.
+   * Finds sockets that read too slowly, and adds up the bytes that wait for all. To be called a few times a second.
+   * Each call checks a part of the sockets, since asking thousands costs as much as sending to them.
    */
   checkSpeed(): void {
     if (this.turn.length === 0) this.beginTurn();
@@ -155,7 +158,7 @@ export class LiveSockets {
     }
   }
 
-  /** Says goodbye to every socket and takes no new ones. */
+  /** Closes every socket and accepts no new ones. */
   close(): void {
     this.stopping = true;
     for (const ws of [...this.open.keys()]) ws.end(CLOSE.goingAway, 'the gateway stops');
@@ -166,7 +169,7 @@ export class LiveSockets {
     return { caller, address, rate, viewer: undefined };
   }
 
-  /** Too much waits in memory: who holds some of it and has taken nothing for a while will not come back for it. */
+  /** Too much waits in memory: closes slow sockets that have taken nothing for a while, since their clients will hardly read again. */
   private closeDead(now: number): void {
     for (const [ws, { viewer }] of [...this.open]) {
       if (!viewer?.slow || now - viewer.slow.lastMoved < DEAD_AFTER_MS) continue;

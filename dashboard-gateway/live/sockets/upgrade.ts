@@ -8,7 +8,7 @@ import type { Caller, SignInSessions } from '../../sign-in/sessions.ts';
 import type { LiveCounters } from '../counters.ts';
 import { SUBPROTOCOL } from './protocol.ts';
 
-/** A WebSocket handshake, copied: uWebSockets.js takes the request back as soon as its handler returns. */
+/** A copy of a WebSocket handshake: the request of uWebSockets.js is valid only until its handler returns. */
 export interface Handshake {
   readonly head: RequestHead;
   readonly key: string;
@@ -24,7 +24,7 @@ export function readHandshake(req: HttpRequest, head: RequestHead, context: us_s
   return { head, key, extensions, protocols, context };
 }
 
-export interface DoorOptions {
+export interface HandshakeOptions {
   readonly sessions: SignInSessions;
   readonly addresses: PerAddress;
   readonly counters: LiveCounters;
@@ -33,13 +33,13 @@ export interface DoorOptions {
 }
 
 /**
- * Lets a handshake in, or answers why not. `enter` makes the socket's own data of who calls; it is called when everything is settled,
- * and from then on the socket holds a place of its address.
+ * Accepts a handshake, or answers why not. `enter` makes the socket's data for the caller. It is called when nothing
+ * can be refused any more, and from then on the socket counts for its address.
  */
 export async function answerHandshake<Data>(
   res: HttpResponse,
   { head, key, extensions, protocols, context }: Handshake,
-  { sessions, addresses, counters, hasRoom }: DoorOptions,
+  { sessions, addresses, counters, hasRoom }: HandshakeOptions,
   enter: (caller: Caller) => Data,
 ): Promise<void> {
   let gone = false;

@@ -11,8 +11,8 @@ export interface Wire {
 }
 
 /**
- * What a subscription waits for, before it may get what is published:
- * a snapshot, with or without the notice of a gap, or the entries of the log after one that it has.
+ * What a subscription waits for, before it may get what is published: a snapshot, with or without the notice of a gap,
+ * or the entries of the log after offset `after`.
  */
 export type Need =
   | { readonly for: 'nothing' }
@@ -30,7 +30,7 @@ export interface Subscription {
   need: Need;
 }
 
-/** Names of topics, one text each however many sockets join: the last so many. */
+/** One shared text for each topic name, however many sockets join. Emptied when it holds MOST_NAMES. */
 const names = new Map<string, string>();
 const MOST_NAMES = 50_000;
 
@@ -42,13 +42,13 @@ function named(name: string): string {
   return name;
 }
 
-/** Where frames are published. A farm's name is in every one of them, and only viewers of that farm join. */
+/** The topics that frames are published under. Each has the farm's name in it, and only viewers of that farm join it. */
 export const topics = {
   farm: (farm: string) => named(`farm/${farm}`),
   field: (farm: string, field: string) => named(`field/${farm}/${field}`),
-  /** For those who watch more than one field, or the farm: what comes between rows. */
+  /** For viewers of more than one field, or of the whole farm: ticks without rows. */
   wide: (farm: string) => named(`wide/${farm}`),
-  /** For those who watch this field and no other: it is published at a time of its own. */
+  /** For viewers of only this field, which is published at its own time in a long tick. */
   only: (farm: string, field: string) => named(`only/${farm}/${field}`),
 } as const;
 
@@ -59,20 +59,23 @@ export class Viewer {
   /** Set while it reads too slowly to get everything. */
   slow: Slowness | undefined;
   /** How many times it was found to be slow. */
-  relapses = 0;
+  timesSlow = 0;
   /** Bytes of snapshots and missed entries that may wait without being counted as slowness. */
   allowance = 0;
-  /** Whether too much waited for it when it was last looked at. */
+  /** Whether too many bytes waited for it at the last check. */
   suspect = false;
   private joined: readonly string[] = [];
-  /** Farms of which it watches more than one field, or has since it last watched nothing of them: so it changes over at the end of a tick only. */
+  /**
+   * Farms of which it watches more than one field, or did at some time since it last watched none. So it changes over
+   * only at the end of a tick.
+   */
   private readonly wide = new Set<string>();
 
   constructor(wire: Wire) {
     this.wire = wire;
   }
 
-  /** Whether it gets what all of a farm gets at the end of a tick, and not one field at a time of its own. */
+  /** Whether it gets the rows of all its fields at the end of each tick, and not those of one field at that field's own time. */
   isWide(farm: string): boolean {
     return this.wide.has(farm);
   }
@@ -99,15 +102,15 @@ export class Viewer {
     return [...this.subscriptions.values()].filter((s) => s.need.for === 'nothing' && of(s));
   }
 
-  /** Sends what was asked for, however long it is: that is no sign of slowness. */
+  /** Sends a snapshot or missed entries. However long they are, they do not count as slowness. */
   give(text: string): void {
     this.allowance += text.length;
     this.wire.send(text);
   }
 
   /**
-   * Joins and leaves topics until they are those of the live subscriptions, each frame coming once however many of them cover it:
-   * who watches a whole farm is not also in the topics of its fields.
+   * Joins and leaves topics until they are those of the live subscriptions. Each frame comes once, however many
+   * subscriptions cover it: a viewer of a whole farm does not join the topics of its fields.
    */
   arrangeTopics(): void {
     const wanted = this.wantedTopics();

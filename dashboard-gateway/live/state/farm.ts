@@ -12,19 +12,19 @@ import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, u
 export interface FarmOptions {
   readonly registry: RegistryView;
   readonly values: ValueBudget;
-  /** What came last, for those who come back. */
+  /** The latest entries, for viewers that come back. */
   readonly window: EntryWindow;
   /** How many messages of a sensor were refused lately. */
   readonly refused: (sensor: string) => number;
 }
 
-/** A battery or a signal that wavers is told no oftener. */
+/** When nothing but battery, signal or clock has changed, a status is told at most once in this time. */
 const UNHURRIED_MS = 60_000;
 
 interface Told {
   readonly key: string;
   readonly urgent: string;
-  /** When that became so, Unix ms; below 0 when it was so when the farm was loaded. */
+  /** When this status was found, Unix ms; below 0 when it already held when the farm was loaded. */
   readonly at: number;
 }
 
@@ -32,13 +32,13 @@ export interface StatusOfSensor extends SensorStatus {
   readonly sensor: string;
 }
 
-/** What those get who watch one field and no other. */
+/** State for the viewers that watch one field and no other. */
 export interface OnlyField {
   watchers: number;
   /** In which phase of a long tick it is published. */
   readonly phase: number;
   readonly fold: TickFold;
-  /** The last `seq` they were told of, and when, Unix ms. */
+  /** The last `seq` they were told of, and when, monotonic ms. */
   toldSeq: number;
   told: number;
 }
@@ -49,26 +49,26 @@ function phaseOf(field: string): number {
   return sum % PHASES;
 }
 
-/** One farm as its viewers see it: the newest values, how its sensors are, what came lately, and who watches which field. */
+/** One farm as its viewers see it: the newest values, its sensors' statuses, the latest entries, and who watches which field. */
 export class LiveFarm implements FarmNow {
   readonly id: string;
   readonly latest: FarmLatest;
   readonly window: EntryWindow;
-  /** What came since the last tick, while somebody watches more than one field. */
+  /** Rows since the last tick, collected while somebody watches more than one field. */
   readonly fold = new TickFold();
-  /** By field, those who watch this field and no other. */
+  /** By field: state for the viewers of only that field. */
   readonly only = new Map<string, OnlyField>();
   readonly subscriptions = new Set<Subscription>();
-  /** Resolves when what the store knows has been taken in. */
+  /** Resolves when the stored values have been taken in. Undefined when loading has not begun or has failed. */
   loaded: Promise<void> | undefined;
   isLoaded = false;
   /** The last `seq` told to everybody who watches more than one field. */
   told = -1;
-  /** When somebody last needed it, ms by a clock that nobody sets. */
+  /** When it was last needed, ms by a monotonic clock. */
   needed = 0;
   private readonly options: FarmOptions;
   private readonly statuses = new Map<string, Told>();
-  /** How many live subscriptions of those who watch more than one field cover a field, and how many the whole farm. */
+  /** Live subscriptions of viewers of more than one field: how many cover each field, and how many the whole farm. */
   private readonly watched = new Map<string, number>();
   private whole = 0;
 
@@ -89,7 +89,7 @@ export class LiveFarm implements FarmNow {
     return this.whole > 0 || this.watched.size > 0;
   }
 
-  /** Who would get a frame of `field`: those who watch it among others, those who watch the whole farm, those who watch nothing else. */
+  /** Who would get a frame of `field`: viewers of this and other fields, viewers of the whole farm, viewers of only this field. */
   audienceOf(field: string): { readonly field: boolean; readonly farm: boolean; readonly only: boolean } {
     return { field: this.watched.has(field), farm: this.whole > 0, only: this.only.has(field) };
   }
@@ -114,7 +114,7 @@ export class LiveFarm implements FarmNow {
     if (!others) viewer.narrow(this.id);
   }
 
-  /** From now on `subscription` gets what is published. Everything of what its viewer watches has been published at this moment. */
+  /** Makes `subscription` live. To be called when everything that its viewer watches has just been published. */
   goLive(subscription: Subscription): void {
     const { viewer } = subscription;
     if (!viewer.isWide(this.id) && viewer.wouldBeWide(subscription)) {
@@ -134,13 +134,13 @@ export class LiveFarm implements FarmNow {
     return false;
   }
 
-  /** Lets go of what was to be published. */
+  /** Drops the rows that were to be published. */
   dropRows(): void {
     this.fold.clear();
     for (const { fold } of this.only.values()) fold.clear();
   }
 
-  /** Takes in what the store says. Live values that are newer stay. */
+  /** Takes in the stored values. Live values that are newer stay. */
   takeStored(values: readonly LatestValue[], now: number): void {
     for (const v of values) this.latest.put(v, v.metric, v.value);
     this.isLoaded = true;
@@ -165,7 +165,7 @@ export class LiveFarm implements FarmNow {
     return known?.farm === this.id ? known.field : UNASSIGNED;
   }
 
-  /** Of `sensors`, those that are another way than was last told; from now on that counts as told. */
+  /** Those of `sensors` whose status differs from the one told last; from now on the new one counts as told. */
   newStatuses(sensors: Iterable<string>, now: number): StatusOfSensor[] {
     const changed: StatusOfSensor[] = [];
     for (const sensor of sensors) {
@@ -173,7 +173,7 @@ export class LiveFarm implements FarmNow {
       const key = statusKey(is);
       const urgent = urgentKey(is);
       const told = this.statuses.get(sensor);
-      // Told at a time that is yet to come: the clock was set back.
+      // When the clock was set back, `told.at` is in the future.
       const isFresh = told !== undefined && told.at <= now && now - told.at < UNHURRIED_MS;
       if (told?.key === key || (told?.urgent === urgent && isFresh)) continue;
       this.statuses.set(sensor, { key, urgent, at: now });
@@ -182,7 +182,7 @@ export class LiveFarm implements FarmNow {
     return changed;
   }
 
-  /** Those sensors that have become what they are since `time`, other than by a reading that came since. */
+  /** The sensors whose status changed since `time`. A reading that made a sensor `online` is no such change by itself. */
   statusesSince(time: number, now: number): StatusOfSensor[] {
     const found: StatusOfSensor[] = [];
     for (const sensor of this.sensorIds()) {
@@ -204,7 +204,7 @@ export class LiveFarm implements FarmNow {
     return { ...this.statusOf(sensor, now), lastSeen };
   }
 
-  /** By field, each of its sensors as it stands in a snapshot, as JSON. */
+  /** By field: the JSON of each of its sensors for a snapshot. */
   snapshots(now: number): Map<string, string[]> {
     const registry = this.options.registry.current();
     const byField = new Map<string, string[]>();
@@ -220,7 +220,7 @@ export class LiveFarm implements FarmNow {
     return byField;
   }
 
-  /** What a change of which makes the viewers' picture wrong: the farm's sensors and where they belong. */
+  /** The farm's sensors and where they belong. When this changes, what viewers show is out of date. */
   shape(registry: Registry): string {
     return JSON.stringify((registry.sensorsOfFarm.get(this.id) ?? []).map((s) => [s.id, s.field, s.name, s.interval]));
   }
@@ -233,7 +233,7 @@ export class LiveFarm implements FarmNow {
     return JSON.stringify({ sensor, field, name, ...is, values });
   }
 
-  /** What a snapshot says has been told; a change that others wait to be told of still is one. */
+  /** A status in a snapshot counts as told, unless one was told before: others may still wait to be told of the change. */
   private assumeTold(sensor: string, status: SensorStatus): void {
     if (!this.statuses.has(sensor))
       this.statuses.set(sensor, { key: statusKey(status), urgent: urgentKey(status), at: -1 });

@@ -9,9 +9,9 @@ export interface NewestValue {
 }
 
 export interface SensorLatest {
-  /** When the last reading was received, whatever it was measured. */
+  /** When the last reading was received, Unix ms, whenever it was measured. */
   lastSeen: number;
-  /** How far the sensor's clock was off, in ms, at the best, in what was received last that tells; and when that was. */
+  /** The error of the sensor's clock, ms, by the reading received last that shows it; and when that was received. */
   skewMs: number;
   skewAt: number;
   readonly values: Map<string, NewestValue>;
@@ -23,8 +23,9 @@ export interface ValueBudget {
 }
 
 /**
- * What is newest of every sensor and metric of one farm, whichever way and in whichever order it came:
- * the later `ts` wins, and of two with the same `ts` the one received later. So a backfill never takes the newest value back.
+ * The newest value of every sensor and metric of one farm, from the store and the live log, in whatever order they
+ * came. The later `ts` wins, and of two with the same `ts` the one received later. A backfill never replaces a newer
+ * value.
  */
 export class FarmLatest {
   readonly sensors = new Map<string, SensorLatest>();
@@ -49,7 +50,7 @@ export class FarmLatest {
     }
   }
 
-  /** Takes a value in. When the budget is spent, a metric that is not held yet is left out; false then. */
+  /** Takes a value in. When the budget is spent, a metric that is not in memory yet is left out, and this returns false. */
   put(of: Omit<Reading, 'farm' | 'values'>, metric: string, value: number): boolean {
     const { ts, received } = of;
     const newest = this.sensors.get(of.sensor)?.values.get(metric);
@@ -82,7 +83,7 @@ export class FarmLatest {
       this.sensors.set(sensor, known);
     }
     if (received > known.lastSeen) known.lastSeen = received;
-    // Of several readings that came at once, old ones were kept back by the sensor; the newest shows its clock.
+    // When several readings came at once, the sensor had kept the older ones back; the newest shows its clock.
     if (skewMs !== undefined && (received > known.skewAt || (received === known.skewAt && skewMs > known.skewMs))) {
       known.skewMs = skewMs;
       known.skewAt = received;

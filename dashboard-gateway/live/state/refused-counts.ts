@@ -4,7 +4,7 @@ import type { Logger } from '../../../core/logger.ts';
 import { decodeDead } from '../../../telemetry/batch.ts';
 import { Tail } from '../feed/tail.ts';
 
-/** The newest dead letters count, those of one day. Every gateway reads the same ones, so all count alike. */
+/** Only the newest dead letters of one day are counted. Every gateway reads the same ones, so their counts are equal. */
 const COUNTED_ENTRIES = 10_000;
 const COUNTED_MS = 24 * 3_600_000;
 
@@ -72,7 +72,7 @@ function keyOf(farm: string, sensor: string): string {
   return `${farm}/${sensor}`;
 }
 
-/** Undefined for what is no dead letter of this version: it is nobody's. */
+/** Undefined for an entry that is no dead letter of this version. */
 function read(body: Uint8Array) {
   try {
     return decodeDead(body);

@@ -3,16 +3,16 @@ import type { StateSince } from '../../sensors/state.ts';
 
 type ReadingTimes = Pick<Reading, 'ts' | 'received' | 'deviceTs' | 'backfill'>;
 
-/** A clock that is off by less is right: that much time passes on the way. */
+/** A smaller clock error is not shown: a reading takes that long on its way. */
 const SKEW_NOTICED_MS = 5_000;
-/** What was measured longer ago than this was kept back by the sensor: it tells nothing of its clock. */
+/** A reading measured longer ago than this was kept back by the sensor, and tells nothing of its clock. */
 const KEPT_BACK_MS = 3_600_000;
-/** Metrics that tell of the sensor itself, the first that it reports counts. */
+/** Metrics about the sensor itself. Of each list, the first metric that the sensor reports is used. */
 const BATTERY = ['battery', 'battery_level', 'battery_percent', 'battery_voltage', 'battery_v'];
 const SIGNAL = ['rssi', 'signal', 'signal_strength'];
 const SIGNAL_STEP = 5;
 
-/** How a sensor is. What is not known is absent. */
+/** The status of a sensor. What is not known is absent. */
 export interface SensorStatus extends StateSince {
   /** How far its clock is ahead (above 0) or behind, ms, to two digits; 0 below five seconds. */
   readonly skewMs: number;
@@ -39,15 +39,16 @@ export interface FarmNow {
 }
 
 /**
- * How far a clock was off by one reading, ms; undefined when the reading tells nothing of it. A time in the future is the clock's; a time in the past
- * may be, unless the reading was kept back. A time that was replaced because nobody could believe it (`deviceTs`) always is.
+ * The error of a sensor's clock by one reading, ms; undefined when the reading tells nothing of it. A time in the
+ * future comes from a wrong clock. A time in the past may come from one, unless the reading was kept back. A time that
+ * was replaced because it could not be right (`deviceTs`) always comes from a wrong clock.
  */
 export function clockSkew({ ts, received, deviceTs, backfill }: ReadingTimes): number | undefined {
   if (deviceTs !== undefined) return deviceTs - received;
   return backfill || received - ts > KEPT_BACK_MS ? undefined : ts - received;
 }
 
-/** The status of a sensor that stands so, from its newest values and the number of its refused messages. */
+/** The status of a sensor, from its state, its newest values and the number of its refused messages. */
 export function statusOf(
   { state, since }: StateSince,
   latest: { readonly skewMs: number; readonly values: ReadonlyMap<string, { readonly value: number }> } | undefined,
@@ -65,12 +66,12 @@ export function statusOf(
   };
 }
 
-/** Two that are the same text are the same to a viewer: `since` alone is no news. */
+/** Statuses with equal keys look the same to a viewer: `since` alone is no change. */
 export function statusKey(status: SensorStatus): string {
   return `${urgentKey(status)} ${status.skewMs} ${status.battery} ${status.signal}`;
 }
 
-/** What of a status is told at once; the rest changes with every reading and is told now and then. */
+/** The part of a status that is told at once. The rest may change with every reading and is told less often. */
 export function urgentKey({ state, refused }: SensorStatus): string {
   return `${state} ${refused}`;
 }

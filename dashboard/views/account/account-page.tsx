@@ -61,7 +61,7 @@ const WHAT: Readonly<Record<string, string>> = {
   admin: 'sees everything, manages sensors and dead letters',
 };
 
-/** Outlives the form, which begins anew when a password is there. */
+/** Kept outside the form, because the form is made anew when the user has a password. */
 const saved = signal(false);
 
 function Password({ needsCurrent, user }: { needsCurrent: boolean; user: string }) {
@@ -127,7 +127,7 @@ const UNIT_WORDS: Record<UnitChoice, string> = {
 };
 const THEME_WORDS: Record<ThemeChoice, string> = { auto: 'As my device', light: 'Light', dark: 'Dark' };
 
-/** Kept in this browser, not in the account: a phone in the sun and a desk at night want different things. */
+/** Kept in this browser, not in the account: a phone in the sun and a desk at night need different settings. */
 function Display() {
   return (
     <section class="panel" aria-labelledby="display-title">

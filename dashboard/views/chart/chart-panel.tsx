@@ -178,7 +178,7 @@ interface SummaryProps extends InTime {
   readonly metric: string;
 }
 
-/** The chart in words, for who cannot see it and for who wants the numbers. */
+/** The chart in words, for people who cannot see it or who want the numbers. */
 function Summary({ drawn, series, metric, range, zone }: SummaryProps) {
   const { min, max, mean, late } = drawn.value.main;
   const loading = series.value.every((open) => open.version.value === 0);

@@ -24,7 +24,7 @@ export interface ChartProps {
   readonly cursor: Signal<number | undefined>;
   readonly sync: string;
   readonly onRange: (range: ChartRange) => void;
-  /** What the chart shows, in shown units, for whoever reads it aloud. */
+  /** What the chart shows, in shown units, for screen readers. */
   readonly drawn: Signal<DrawnChart>;
   readonly mark?: ReadonlySignal<number | undefined>;
 }
@@ -83,7 +83,7 @@ export function ChartCanvas(props: ChartProps) {
     return () => made.close();
   }, []);
 
-  // Once a second is a step of less than a pixel; what arrives in between is drawn at once.
+  // Moving the range once a second is a step of less than a pixel. Values that arrive in between are drawn at once.
   useSignalEffect(() => {
     if ('last' in range.value) now.value;
     mark?.value;

@@ -7,7 +7,7 @@ import { Glyph, type GlyphName } from '../common/icons.tsx';
 
 interface RangeProps {
   readonly range: ChartRange;
-  /** The farm's time zone: its days and clocks count, whatever the viewer's. */
+  /** The farm's time zone: days and clock times are the farm's, wherever the viewer is. */
   readonly zone: string;
   readonly onRange: (range: ChartRange) => void;
 }

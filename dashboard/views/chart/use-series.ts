@@ -2,7 +2,7 @@ import { type ReadonlySignal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { type HistorySubject, type OpenSeries, openSeries } from '../../state/history.ts';
 
-/** When what was asked for does not come, what was there before is not shown as if it were it for longer than this. */
+/** While the new series loads, the old one stays at most this long: it must not pass for the new one. */
 const PATIENCE_MS = 700;
 
 /**

@@ -9,7 +9,7 @@ export function Command({ children }: { children: string }) {
       await navigator.clipboard.writeText(children);
       setSaid('Copied');
     } catch {
-      // Without TLS a browser has no clipboard for pages: the text is selectable.
+      // Without TLS browsers give a page no clipboard: the user can still select the text.
       setSaid('Select the text and copy it by hand');
     }
   };

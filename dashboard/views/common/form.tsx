@@ -8,7 +8,7 @@ interface Submission {
   readonly submit: (event: Event) => void;
 }
 
-/** Runs `work` when a form is submitted, once at a time, and tells what went wrong; `refusal` is what to say of wrong credentials. */
+/** Runs `work` when a form is submitted, one run at a time; `refusal` is the text for wrong credentials. */
 export function useSubmit(
   work: (form: FormData, element: HTMLFormElement) => Promise<void>,
   refusal: string,

@@ -24,7 +24,7 @@ const TONES: Record<Tone, string> = {
   fine: 'M3 8.500l3.300 3.300L13 4.800',
 };
 
-/** Each tone has a shape of its own, so that it does not rest on colour. */
+/** Each tone has its own shape, so that its meaning does not depend on colour. */
 export function ToneIcon({ tone }: { tone: Tone }) {
   return (
     <svg class={`icon tone-icon tone-icon-${tone}`} viewBox="0 0 16 16" aria-hidden="true">

@@ -16,7 +16,7 @@ interface FrameProps {
 /** How many metres high the letters of the plan on screen are; undefined until it was measured. */
 export const letterMetres = signal<number | undefined>(undefined);
 
-/** A drawing in metres: `--metre` is how many of them one pixel is, so that letters and dots keep their size on every screen. */
+/** A drawing in metres. `--metre` is how many metres one pixel is: letters and dots keep their size on every screen. */
 export function PlanFrame({ projection, label, children }: FrameProps) {
   const { width, height } = projection;
   const { metres, count, unit } = scaleOf(width / 3, unitSystem.value);
@@ -52,7 +52,7 @@ export function PlanFrame({ projection, label, children }: FrameProps) {
   );
 }
 
-/** Patterns beside the colours, for who cannot tell these apart. */
+/** Patterns beside the colours, for people who cannot tell the colours apart. */
 function Hatches({ metres }: { metres: number }) {
   const step = metres / 60;
   return (
@@ -95,7 +95,7 @@ export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapePr
         <tspan class="plan-name" x={x} dy={line ? '-0.6em' : undefined}>
           {name}
         </tspan>
-        {/* For who hears it; without a width, which would move the name off the middle. */}
+        {/* For screen readers; without a width, which would move the name off the middle. */}
         <tspan class="plan-gap"> </tspan>
         {line && (
           <tspan class={`plan-line text-${tone}`} x={x} dy="1.25em">

@@ -9,7 +9,7 @@ export function SignOut() {
     try {
       await leave();
     } catch (error) {
-      // Only the gateway can take the cookie away: until it did, the user is still signed in and must see that.
+      // Only the gateway can remove the cookie: until it did, the user is still signed in and must see that.
       setFailure(`You are still signed in. ${advice(asProblem(error))}`);
     }
   };

@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 const POINTS = 48;
 /** Sparklines are fetched again this often: they show a day in half hours. */
 const EVERY_MINUTES = 10;
-/** Some screens ahead, so that a page of a few dozen is whole on paper too. */
+/** A sparkline is fetched this far before it is in sight, so that a page of a few dozen is complete on paper too. */
 const AHEAD = '300%';
 
 interface SparkProps {
@@ -29,7 +29,7 @@ interface DrawnSpark {
   readonly trend: Trend | undefined;
 }
 
-/** The last day in one small line, and which way it goes. Fetched when it comes near. */
+/** The last day as one small line, and its trend. Fetched when it comes near the visible part of the page. */
 export function Spark({ farm, of, metric, trend: wantsTrend }: SparkProps) {
   const host = useRef<HTMLSpanElement>(null);
   const seen = useSignal(false);

@@ -20,7 +20,7 @@ const STATE_TONES = { online: 'fine', late: 'late', offline: 'offline', never: '
 /** Whether a sensor reports, and when a silent one was last heard. */
 export function StateMark({ view }: { view: SensorView }) {
   const { state, lastSeen } = view;
-  // The page's own clock may know that it is late before the gateway said so.
+  // The page's own clock may show that the sensor is late before the gateway says so.
   const late = state === 'online' && toneOfSensor(view.id).value === 'late';
   const shown = late ? 'late' : state;
   return (

@@ -5,13 +5,13 @@ import { untilDone } from '../../state/retry.ts';
 
 export interface Resource<T> {
   readonly value: ReadonlySignal<T | undefined>;
-  /** Why there is nothing newer. */
+  /** Why the last fetch brought nothing. */
   readonly problem: ReadonlySignal<ApiProblem | undefined>;
   /** Fetches again now. */
   readonly reload: () => void;
 }
 
-/** Something of the gateway's, fetched when the view appears, again when `key` changes, and every `everyMs` while the page is seen. */
+/** Data of the gateway, fetched at first, when `key` changes, and every `everyMs` while the page is visible. */
 export function useResource<T>(key: string, load: (signal: AbortSignal) => Promise<T>, everyMs?: number): Resource<T> {
   const value = useSignal<T | undefined>(undefined);
   const problem = useSignal<ApiProblem | undefined>(undefined);

@@ -13,7 +13,7 @@ const EVERY_MS = 15_000;
 
 const STATE_WORDS: Record<ShownLetterState, string> = { open: 'Open', replayed: 'Replayed', discarded: 'Discarded' };
 
-/** What came in and could not be taken: why, what it was, and a second try. */
+/** Dead letters: why each publish could not be taken, what it was, and a way to replay it. */
 export function LettersPage({ farm }: { farm: ApiFarm }) {
   if (farm.role !== 'admin') {
     return (
@@ -85,7 +85,7 @@ interface WhoseProps {
   readonly setNobodys: (chosen: boolean) => void;
 }
 
-/** The choice between the farm's letters and those of nobody; shown to whom the gateway tells of any. */
+/** The choice between the farm's letters and those of no farm; only for users to whom the gateway gives the latter. */
 function WhoseLetters({ farm, nobodys, setNobodys }: WhoseProps) {
   const { value } = useResource('letters of nobody', (signal) => getLetters(undefined, { state: 'open' }, signal));
   const { open = 0, replayed = 0, discarded = 0 } = value.value?.counts ?? {};

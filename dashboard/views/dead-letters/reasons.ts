@@ -22,7 +22,7 @@ const WORDS: Readonly<Record<string, string>> = {
   codec_failed: 'The codec failed on it',
 };
 
-/** A reason in words; one that this version does not know is told by its code. */
+/** A reason in words; for a reason that this version does not know, its code. */
 export function reasonInWords(code: string): string {
   const known = Object.hasOwn(WORDS, code) ? WORDS[code] : undefined;
   const words = code.replaceAll(/[_-]/g, ' ');

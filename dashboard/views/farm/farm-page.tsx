@@ -17,7 +17,7 @@ export function FarmPage({ farm }: { farm: ApiFarm }) {
     );
   }
   const first = fields.value.find((f) => f.sensors.length > 0)?.sensors[0] ?? 'SENSOR';
-  // Values come by the live connection: before it has caught up nobody knows whether there are any.
+  // Values come by the live connection: before it has caught up, it is not known whether there are any.
   const silent = connection.value.phase === 'live' && !anyReported.value;
   return (
     <div class="farm">

@@ -15,7 +15,7 @@ import { SensorRow } from './sensor-row.tsx';
 /** Sensors beyond this many are on the field's own page. */
 const MOST = 6;
 
-/** One field: how it is, and its sensors, those first that need a look. */
+/** One field: its state, and its sensors, first those that need attention. */
 export function FieldCard({ farm, field }: { farm: ApiFarm; field: FieldSensors }) {
   const host = useRef<HTMLElement>(null);
   const sight = useSight(host);

@@ -10,7 +10,7 @@ import { Age } from '../common/age.tsx';
 import { ToneIcon } from '../common/icons.tsx';
 import { rangeText, valueText } from '../common/value.tsx';
 
-/** So many lines are read at a glance; the cards below have the rest. */
+/** As many lines as can be read at a glance; the cards below have the rest. */
 const MOST = 4;
 
 interface Trouble {
@@ -115,7 +115,7 @@ function Detail({ finding, alone }: { finding: Finding; alone: boolean }) {
   return null;
 }
 
-/** One line for each kind of trouble of a field, worst first: forty dry sensors are one thing to know. */
+/** One line for each kind of trouble of a field, worst first: forty dry sensors are one line. */
 function grouped(
   all: readonly Finding[],
   placeOf: ReadonlyMap<string, string>,

@@ -9,7 +9,7 @@ import { positionOf, sensors } from '../../state/sensors.ts';
 import { letterMetres, PlanFrame, PlanShape } from '../common/plan-parts.tsx';
 import { valueText } from '../common/value.tsx';
 
-/** The farm from above, to scale, each field in the colour of its worst state. Nothing when the registry knows no place. */
+/** The farm from above, to scale, each field in the colour of its worst state. Nothing without positions. */
 export function FarmPlan({ farm }: { farm: ApiFarm }) {
   const plan = useComputed(() => planOf(fields.value, letterMetres.value));
   if (plan.value === undefined) return null;
@@ -33,7 +33,9 @@ export interface PlacedField {
   readonly dots: readonly { readonly id: string; readonly at: Point }[];
 }
 
-/** Names stand in the middle of their fields as long as nobody knows how high letters are, metres. */
+/**
+ * Places names and sensors, metres. While the letters' height is not known, names are in the middle of their fields.
+ */
 export function planOf(
   all: readonly FieldSensors[],
   letters: number | undefined,

@@ -57,7 +57,7 @@ export function Reading({ view, metric }: { view: Signal<SensorView>; metric: st
   );
 }
 
-/** Whether a value is older than its sensor's rhythm allows. Changes seldom, so the clock does not redraw the row each second. */
+/** Whether a value is older than its sensor's interval allows. Changes seldom, so the row is seldom redrawn. */
 export function useOld(view: Signal<SensorView>, metric: string) {
   return useComputed(() => {
     const measured = view.value.values.get(metric);

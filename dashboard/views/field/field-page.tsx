@@ -22,7 +22,7 @@ import { SensorCard } from './sensor-card.tsx';
 
 /** Cards beyond this many are drawn on request: a field may have thousands of sensors. */
 const STEP = 60;
-/** Lines drawn over the mean without being asked for: more would be a tangle. */
+/** Most lines of sensors that are drawn over the mean at first: more would be hard to tell apart. */
 const FIRST_LINES = 5;
 
 interface FieldPageProps {

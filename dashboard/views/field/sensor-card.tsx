@@ -65,6 +65,6 @@ export function SensorCard({
 
 function nothing(sensor: string): string {
   if (isBridge(sensor)) return 'Passes on other sensors’ readings.';
-  // The values come after the list of sensors: until then there may well be some.
+  // The values come after the list of sensors: until then it is not known whether there are any.
   return connection.value.phase === 'live' ? 'No values yet.' : 'Waiting for values …';
 }

@@ -48,7 +48,7 @@ export function App() {
   }
 }
 
-/** Where a page begins: a new one takes the focus, so that a screen reader reads it, and is seen from its top. */
+/** The beginning of a page. A new page takes the focus, for screen readers, and is scrolled to its top. */
 function Main({ children }: { children: preact.ComponentChildren }) {
   const main = useRef<HTMLElement>(null);
   const at = route.value;
@@ -72,7 +72,7 @@ function Main({ children }: { children: preact.ComponentChildren }) {
   );
 }
 
-/** For who came by a sign-in link: without a password the next visit needs a new one. */
+/** For a user who came by a sign-in link: without a password, the next visit needs a new link. */
 function PasswordBanner() {
   return (
     <aside class="banner">

@@ -6,7 +6,7 @@ import { Notice } from '../common/notice.tsx';
 
 type ConnectionTone = 'live' | 'busy' | 'lost';
 
-/** How the live connection is, in a few words that are always in sight. */
+/** The state of the live connection in a few words that are always visible. */
 export function Connection() {
   const state = connection.value;
   if (state.phase === 'idle') return <span class="connection" />;
@@ -18,7 +18,7 @@ export function Connection() {
   );
 }
 
-/** Until it was live once, a first try is simply connecting; afterwards it counts how long nothing has come. */
+/** Until it was live once, the first attempt is just "Connecting"; later, it says since when nothing has come. */
 function describe(state: LiveState): { tone: ConnectionTone; words: string; title?: string } {
   switch (state.phase) {
     case 'idle':
@@ -45,7 +45,10 @@ function offline(since: number): { tone: ConnectionTone; words: string } {
   return { tone: 'lost', words: `Offline since ${formatMoment(since, slowNow.value, locale)}` };
 }
 
-/** A longer break, and what it means for what is on screen. A short one heals before anybody has read a word about it. */
+/**
+ * The notice of a break of 10 s or longer, and what it means for the values on screen. A shorter break is over before
+ * anybody has read a notice.
+ */
 export function Outage() {
   const state = connection.value;
   if (state.phase === 'refused') {

@@ -50,11 +50,11 @@ interface Tab {
   readonly to: KnownRoute;
   readonly label: string;
   readonly glyph: GlyphName;
-  /** The pages that belong to it. */
+  /** The pages that belong to the tab. */
   readonly pages: readonly string[];
 }
 
-/** The farm's pages: along the top of a desk, along the bottom of a phone, where the thumb is. */
+/** The tabs of the farm's pages: at the top of a wide screen, at the bottom of a phone, where the thumb is. */
 function Tabs() {
   const current = farm.value;
   if (current === undefined) return null;

@@ -21,7 +21,7 @@ interface DayPlanProps {
   readonly goodFor: (sensor: string) => number;
 }
 
-/** The farm as it was at one moment of the day. A farm without places is told in words. */
+/** The farm as it was at one moment of the day. A farm without positions is described in words. */
 export function DayPlan(props: DayPlanProps) {
   const plan = useComputed(() => planOf(fields.value, letterMetres.value));
   const { farm, metric } = props;

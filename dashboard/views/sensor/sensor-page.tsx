@@ -18,7 +18,7 @@ import { Notice } from '../common/notice.tsx';
 import { StateMark } from '../common/tone.tsx';
 import { Reading } from '../farm/sensor-row.tsx';
 
-/** A clock that is wrong by more than this is worth a word. */
+/** A clock that is wrong by more than this is mentioned on the page. */
 const SKEW_MS = 60_000;
 
 interface SensorPageProps {
@@ -31,7 +31,7 @@ interface SensorPageProps {
 export function SensorPage({ farm, sensor, range }: SensorPageProps) {
   const cursor = useSignal<number | undefined>(undefined);
   const view = sensors.value.get(sensor);
-  // Which metrics there are changes seldom, their values do every second.
+  // The set of metrics changes seldom, their values change every second.
   const metrics = useComputed(() => inOrder(sensors.value.get(sensor)?.value.values.keys() ?? []).join(' '));
   if (view === undefined) {
     if (!listed.value) return <p class="quiet loading">Loading …</p>;
@@ -148,7 +148,7 @@ function Now({ sensor }: { sensor: string }) {
 }
 
 function CsvLink({ farm, sensor, range }: { farm: string; sensor: string; range: ChartRange }) {
-  // The link is made when it is followed: "the last hour" then is the hour before that.
+  // The address is made when the link is clicked: "the last hour" then is the hour before the click.
   const aim = (event: Event) => {
     if (event.currentTarget instanceof HTMLAnchorElement) event.currentTarget.href = address();
   };

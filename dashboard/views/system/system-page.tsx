@@ -85,7 +85,7 @@ function Parts({ parts }: { parts: readonly Dependency[] }) {
   );
 }
 
-/** Several roles in one process name what they share each for itself: people need it once, and as it is at its worst. */
+/** Several roles in one process each report what they share: people need each part once, in its worst state. */
 function merged(parts: readonly Dependency[]): Dependency[] {
   const byName = new Map<string, Dependency>();
   for (const part of parts) {

@@ -5,7 +5,7 @@ import type { RegistryView } from '../../telemetry/registry.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
 
-/** How much a sensor may publish now: messages and bytes, whichever lets less through. Times are monotonic ms. */
+/** How much a sensor may publish now, in messages and in bytes; the smaller of the two holds. Times are monotonic ms. */
 export class PublishBucket {
   private readonly messages: TokenBucket;
   private readonly bytes: TokenBucket;
@@ -25,7 +25,7 @@ export class PublishBucket {
     this.bytes.take(bytes);
   }
 
-  /** Another rate holds from now on. */
+  /** Applies another rate from now on. */
   change(rate: Rate): void {
     this.messages.change(messagesOf(rate));
     this.bytes.change(bytesOf(rate));
@@ -42,14 +42,14 @@ export class ReadPace {
   private readonly counters: BrokerCounters;
   private timer: NodeJS.Timeout | undefined;
 
-  /** `goOn` is called when there is room again for who was slowed. */
+  /** `goOn` is called when a connection that was slowed down may be read again. */
   constructor(bucket: PublishBucket, goOn: () => void, counters: BrokerCounters) {
     this.bucket = bucket;
     this.goOn = goOn;
     this.counters = counters;
   }
 
-  /** Whether the sensor has published as much as its rate lets it. */
+  /** Whether the sensor has used up its rate. If so, `goOn` is called when the next publish may be taken. */
   isSlowed(): boolean {
     if (this.timer) return true;
     const waitMs = this.bucket.waitMs(performance.now());
@@ -71,7 +71,7 @@ export class ReadPace {
   }
 }
 
-/** Buckets of sensors that have gone are kept too: coming back does not fill one. The latest this many. */
+/** A bucket is kept after its sensor disconnects, so that connecting again does not fill it. At most so many are kept. */
 const MOST_BUCKETS = 50_000;
 
 interface Owned {
@@ -79,7 +79,7 @@ interface Owned {
   readonly bucket: PublishBucket;
 }
 
-/** One bucket for each sensor and bridge, whatever number of connections it has. */
+/** One bucket for each sensor and bridge, shared by all its connections. */
 export class PublishBuckets {
   private readonly registry: RegistryView;
   private readonly buckets = new LRUCache<string, Owned>({ max: MOST_BUCKETS });
@@ -97,7 +97,7 @@ export class PublishBuckets {
     return bucket;
   }
 
-  /** The rates in it may be others now. */
+  /** Applies the rates of the registry, which may have changed, to all buckets. */
   registryChanged(): void {
     for (const { sensor, bucket } of this.buckets.values()) bucket.change(this.rateOf(sensor));
   }
