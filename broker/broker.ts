@@ -17,10 +17,12 @@ import { MemoryBudget } from './ingest/memory-budget.ts';
 import { PublishBatcher } from './ingest/publish-batcher.ts';
 import { type OnRefused, Publishing } from './ingest/publishing.ts';
 import { Receipts } from './ingest/receipts.ts';
+import type { TakenPublishes } from './ingest/taken-publishes.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
 import type { IncomingConnection } from './listeners/listener.ts';
 import { type ListenerPorts, MqttListeners, type MqttListenersOptions } from './listeners/mqtt-listeners.ts';
 import { FramedSocket } from './mqtt/framed-socket.ts';
+import type { SessionState } from './sessions/session-state.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Subscribers } from './sessions/subscribers.ts';
 
@@ -46,9 +48,9 @@ const DRAIN_SHARE = 0.7;
  * The MQTT broker. It lets in the clients that the registry knows, takes their publishes, and acknowledges each publish
  * after the queue has confirmed it.
  *
- * A publish with QoS 0 or 1 goes socket → `FramedSocket` (whole packets, bounds) → `Publishing` (rights) →
- * `PublishBatcher` → queue. Its PUBACK goes back through `Session` (order) → framed socket → socket. QoS 2 also
- * passes through the MQTT library, both ways.
+ * A publish goes socket → `FramedSocket` (whole packets, bounds) → `TakenPublishes` (receipt) → `Publishing` (rights) →
+ * `PublishBatcher` → queue. Its acknowledgement goes back through `TakenPublishes` (order) → framed socket → socket. The MQTT library
+ * answers all other packets.
  */
 export class Broker implements Part {
   readonly name = 'broker';
@@ -61,6 +63,7 @@ export class Broker implements Part {
   private readonly addresses: Addresses;
   private readonly rights: Rights;
   private batcher: PublishBatcher | undefined;
+  private publishing: Publishing | undefined;
   private aedes: Aedes | undefined;
   private listeners: MqttListeners | undefined;
   private refusals: RefusedPublishes | undefined;
@@ -76,7 +79,14 @@ export class Broker implements Part {
     this.addresses = new Addresses(this.limits);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     const { limits, counts: counters, rights } = this;
-    this.sessions = new Sessions({ limits, counters, rights, registry: options.registry, log: options.log });
+    this.sessions = new Sessions({
+      limits,
+      counters,
+      rights,
+      registry: options.registry,
+      log: options.log,
+      takenBy: (state) => this.takenBy(state),
+    });
   }
 
   get counters(): Readonly<BrokerCounters> {
@@ -189,7 +199,7 @@ export class Broker implements Part {
   private async createAedes(batcher: PublishBatcher): Promise<Aedes> {
     const { limits, rights, budget, counts, sessions } = this;
     const { log, registry, dead, metrics } = this.options;
-    const receipts = this.options.receipts ?? new Receipts({ limits, log, metrics });
+    const receipts = this.options.receipts ?? new Receipts({ log, metrics });
     this.refusals = dead && new RefusedPublishes(dead, counts, log, metrics);
     const onRefused = this.options.onRefused ?? this.refusals?.keep ?? (() => {});
     const publishing = new Publishing({
@@ -204,6 +214,7 @@ export class Broker implements Part {
       mostQos2: limits.sessionQos2,
       onBrought: (bridge, farm, sensor) => sessions.subscribers.brought(bridge, farm, sensor),
     });
+    this.publishing = publishing;
     const admission = new Admission({
       limits,
       counters: counts,
@@ -226,13 +237,18 @@ export class Broker implements Part {
         callback(null, sessions.grant(client, subscription) ? subscription : null),
       authorizeForward: (client, packet) => (sessions.mayHear(client, packet.topic) ? packet : null),
     });
-    aedes.on('clientReady', (client) => sessions.ready(client, publishing.take));
+    aedes.on('clientReady', (client) => sessions.ready(client));
     aedes.on('subscribe', (subscriptions, client) => sessions.subscribed(client, subscriptions));
     aedes.on('unsubscribe', (topics, client) => sessions.unsubscribed(client, topics));
     // The library's types leave the `error` event out. Without a listener that event would end the process.
     const emitter: EventEmitter = aedes;
     emitter.on('error', (error: unknown) => log.error({ event: 'mqtt_error' }, explain(error)));
     return aedes;
+  }
+
+  private takenBy(state: SessionState): TakenPublishes {
+    if (!this.publishing) throw new Error('the broker was not started');
+    return this.publishing.takenBy(state);
   }
 
   private accept(arrival: IncomingConnection, aedes: Aedes, batcher: PublishBatcher): void {

@@ -33,6 +33,8 @@ export interface BrokerCounters {
   closedRevoked: number;
   /** Publishes that arrived. */
   received: number;
+  /** Publishes that a client sent again in its session, and that were taken already: they are acknowledged once more. */
+  sentAgain: number;
   /** Publishes that the queue confirmed. */
   published: number;
   /** Publishes and subscriptions that their client has no right to. */
@@ -67,6 +69,7 @@ export function newCounters(): BrokerCounters {
     slowed: 0,
     closedRevoked: 0,
     received: 0,
+    sentAgain: 0,
     published: 0,
     notAuthorised: 0,
     tooManySensors: 0,

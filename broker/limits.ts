@@ -48,10 +48,6 @@ export interface BrokerLimits {
   readonly refusedPublishes: number;
   /** Most unregistered sensors of a farm that its bridges may publish for. Publishes of one more are refused. */
   readonly unregisteredSensors: number;
-  /** How far the receipts of a fast sensor may run ahead of the clock, ms. At the bound its publishes are held. */
-  readonly aheadMs: number;
-  /** Most sensors whose last receipt is remembered. One more takes the place of another, or shares a sequence of receipts. */
-  readonly receiptSensors: number;
 }
 
 export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
@@ -79,6 +75,4 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   sessionQos2: 1_000,
   refusedPublishes: 100,
   unregisteredSensors: 1_000,
-  aheadMs: 60_000,
-  receiptSensors: 100_000,
 };

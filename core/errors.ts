@@ -156,6 +156,12 @@ export class EncodingInvalid extends LoamError {
   readonly advice = 'set-aside';
 }
 
+/** A message of the queue is of a newer version of Loam, which will understand it: it goes back to the queue. */
+export class EncodingNewer extends LoamError {
+  readonly code = 'ENCODING_NEWER';
+  readonly advice = 'wait';
+}
+
 /**
  * A running Loam answered a request of the `loam` program with a problem (RFC 9457). `status` is HTTP's, `problem` its
  * stable word, such as `not-found`.

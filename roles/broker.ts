@@ -2,7 +2,6 @@ import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
 import { Receipts } from '../broker/ingest/receipts.ts';
-import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
@@ -19,7 +18,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const queue = await ports.queue();
   const dead = await ports.deadLog();
   const commands = await ports.commands();
-  const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
+  const receipts = new Receipts({ log, metrics });
   const broker = new Broker({ ...settings(config), queue, dead, registry, log, metrics, receipts });
   const downlink = new Downlink({
     commands,

@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
-import { EncodingInvalid } from '../core/errors.ts';
+import { EncodingInvalid, EncodingNewer } from '../core/errors.ts';
+import { instant, msOf, subOf } from './instant.ts';
 import type { Reading } from './reading.ts';
 
-/** One MQTT publish as the broker took it. The payload is raw: only workers parse it. `received` is Unix ms. */
+/**
+ * One MQTT publish as the broker took it. The payload is raw: only workers parse it. `received` is its receipt, an instant (Unix ms with
+ * the count behind the point) that no other publish of the sensor has.
+ */
 export interface Publish {
   readonly farm: string;
   readonly field: string;
@@ -16,6 +20,9 @@ export interface Publish {
 
 /** Where a batch comes from, when not from sensors: a file of old readings, or dead letters that are replayed. */
 export type Origin = 'import' | 'replay';
+
+/** The version of queue messages and dead letters that is written. Version 1, which had no count in a receipt, is read too. */
+export const BATCH_VERSION = 2;
 
 /** One queue message. Its readings keep the `id` in the live log, where readers drop a second copy by it. */
 export interface Batch {
@@ -73,7 +80,16 @@ export function batchId(): string {
 // Plain MessagePack without record extensions: any MessagePack reader can open a queue message when something is wrong.
 export const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
-type PublishRow = [farm: string, field: string, sensor: string, topic: string, payload: Uint8Array, received: number];
+/** `sub` is the count of the receipt, 0 to 999; rows of version 1 end before it. */
+type PublishRow = [
+  farm: string,
+  field: string,
+  sensor: string,
+  topic: string,
+  payload: Uint8Array,
+  received: number,
+  sub?: number,
+];
 // Rows that need neither of the last two columns leave them out, as earlier versions did.
 type ReadingRow = [
   farm: string,
@@ -89,11 +105,16 @@ type ReadingRow = [
 const MAX_TEXT = 1024;
 const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= MAX_TEXT;
 
-function isPublishRow(row: unknown): row is PublishRow {
-  if (!Array.isArray(row) || row.length !== 6) return false;
-  const [farm, field, sensor, topic, payload, received]: unknown[] = row;
+/** Whether it is a row of version 2, or with `columns` = 6 one of version 1. */
+function isPublishRow(row: unknown, columns = 7): row is PublishRow {
+  if (!Array.isArray(row) || row.length !== columns) return false;
+  const [farm, field, sensor, topic, payload, received, sub = 0]: unknown[] = row;
   const named = isText(farm) && isText(field) && isText(sensor) && isText(topic);
-  return named && payload instanceof Uint8Array && Number.isFinite(received);
+  return named && payload instanceof Uint8Array && Number.isFinite(received) && isSub(sub);
+}
+
+function isSub(sub: unknown): boolean {
+  return typeof sub === 'number' && Number.isInteger(sub) && sub >= 0 && sub <= 999;
 }
 
 function isReadingRow(row: unknown): row is ReadingRow {
@@ -114,20 +135,29 @@ function rowsOf<T>(isRow: (row: unknown) => row is T): z.ZodType<T[]> {
 }
 
 const text = z.string().max(MAX_TEXT);
-const publishRow = z.custom<PublishRow>(isPublishRow);
-// Batches of sensors leave the origin out, as earlier versions did.
-const batchMessage = z.tuple([z.literal(1), text, rowsOf(isPublishRow), z.enum(['import', 'replay']).optional()]);
+const isNow = (row: unknown): row is PublishRow => isPublishRow(row);
+const isOfVersion1 = (row: unknown): row is PublishRow => isPublishRow(row, 6);
+// Batches of sensors leave the origin out.
+const origin = z.enum(['import', 'replay']).optional();
+const batchMessage = z.union([
+  z.tuple([z.literal(BATCH_VERSION), text, rowsOf(isNow), origin]),
+  z.tuple([z.literal(1), text, rowsOf(isOfVersion1), origin]),
+]);
 const changedRow = z.tuple([text, text, z.number(), z.number()]);
 // Entries without `changed` leave the last element out, as earlier versions did.
 const liveMessage = z.tuple([z.literal(1), text, rowsOf(isReadingRow), z.array(changedRow).optional()]);
-const deadMessage = z.tuple([z.literal(1), publishRow, text, z.string(), z.number(), text.optional()]);
+const letterEnd = [text, z.string(), z.number(), text.optional()] as const;
+const deadMessage = z.union([
+  z.tuple([z.literal(BATCH_VERSION), z.custom<PublishRow>(isNow), ...letterEnd]),
+  z.tuple([z.literal(1), z.custom<PublishRow>(isOfVersion1), ...letterEnd]),
+]);
 
 function toRow(p: Publish): PublishRow {
-  return [p.farm, p.field, p.sensor, p.topic, p.payload, p.received];
+  return [p.farm, p.field, p.sensor, p.topic, p.payload, msOf(p.received), subOf(p.received)];
 }
 
-function fromRow([farm, field, sensor, topic, payload, received]: PublishRow): Publish {
-  return { farm, field, sensor, topic, payload, received };
+function fromRow([farm, field, sensor, topic, payload, received, sub = 0]: PublishRow): Publish {
+  return { farm, field, sensor, topic, payload, received: instant(received, sub) };
 }
 
 function toReadingRow({ farm, sensor, ts, received, values, deviceTs, backfill }: Reading): ReadingRow {
@@ -160,14 +190,24 @@ export function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: strin
 /** The bytes of a batch, for the queue. */
 export function encodeBatch(batch: Batch): Uint8Array {
   const rows = batch.publishes.map(toRow);
-  return packr.pack(batch.origin === undefined ? [1, batch.id, rows] : [1, batch.id, rows, batch.origin]);
+  const message = [BATCH_VERSION, batch.id, rows];
+  return packr.pack(batch.origin === undefined ? message : [...message, batch.origin]);
 }
 
-/** The batch in a queue message. Throws EncodingInvalid. */
+/** The batch in a queue message. Throws EncodingInvalid, and EncodingNewer for one that a newer version of Loam wrote. */
 export function decodeBatch(bytes: Uint8Array): Batch {
+  if (isNewer(bytes)) throw new EncodingNewer(`a batch of version ${bytes[1]}: this one reads up to ${BATCH_VERSION}`);
   const [, id, rows, origin] = decode(batchMessage, bytes, 'batch');
   const publishes = rows.map(fromRow);
   return origin === undefined ? { id, publishes } : { id, publishes, origin };
+}
+
+/** A higher number than this is a broken byte, not a version to come. */
+const MOST_VERSION = 31;
+
+/** Whether a queue message is a batch of a newer version: a MessagePack array of 3 to 15 elements that begins with its version. */
+export function isNewer([head = 0, version = 0]: Uint8Array): boolean {
+  return head >= 0x93 && head <= 0x9f && version > BATCH_VERSION && version <= MOST_VERSION;
 }
 
 /** The bytes of a live entry, for the live log. */
@@ -187,7 +227,7 @@ export function decodeLive(bytes: Uint8Array): LiveEntry {
 
 /** The bytes of a dead letter, for the dead-letter log. */
 export function encodeDead({ publish, reason, explanation, at, writer }: DeadLetter): Uint8Array {
-  const letter = [1, toRow(publish), reason, explanation, at];
+  const letter = [BATCH_VERSION, toRow(publish), reason, explanation, at];
   return packr.pack(writer === undefined ? letter : [...letter, writer]);
 }
 

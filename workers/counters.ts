@@ -18,6 +18,7 @@ const FOLD_SIZES = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000];
 export class WorkerCounters {
   private readonly messages: Counter;
   private readonly restarts: Counter;
+  private readonly newerBatches: Counter;
   private readonly publishes: FarmCounter;
   private readonly duplicates: FarmCounter;
   private readonly readings: FarmCounter;
@@ -33,6 +34,10 @@ export class WorkerCounters {
   constructor(metrics: Metrics, queue: Queue, { oldest, held }: WorkerGauges) {
     this.messages = metrics.counter('loam_worker_messages_total', 'Queue messages that were worked off');
     this.restarts = metrics.counter('loam_worker_restarts_total', 'Times that a worker stood still and started over');
+    this.newerBatches = metrics.counter(
+      'loam_worker_newer_batches_total',
+      'Times that a batch of a newer version of Loam went back to the queue',
+    );
     this.publishes = new FarmCounter(metrics, 'loam_publishes_done_total', 'Publishes that were worked off');
     this.duplicates = new FarmCounter(
       metrics,
@@ -87,6 +92,10 @@ export class WorkerCounters {
 
   skipped(values: number): void {
     this.passedOver.inc(values);
+  }
+
+  newer(): void {
+    this.newerBatches.inc();
   }
 
   startedOver(): void {

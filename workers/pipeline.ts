@@ -2,11 +2,20 @@ import type { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Delivery } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
-import { EncodingInvalid, explain } from '../core/errors.ts';
+import { EncodingInvalid, EncodingNewer, explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { pause } from '../core/timing.ts';
 import { isLate } from '../telemetry/backfill.ts';
-import { type Batch, changedBy, type DeadLetter, decodeBatch, encodeLive, type LiveEntry } from '../telemetry/batch.ts';
+import {
+  type Batch,
+  changedBy,
+  type DeadLetter,
+  decodeBatch,
+  encodeLive,
+  isNewer,
+  type LiveEntry,
+} from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import { Fold } from './fold.ts';
@@ -34,6 +43,10 @@ export interface PipelineParts {
 /** A message that was delivered more often than this is tried alone. */
 const MAX_SHARED_DELIVERIES = 3;
 
+/** How long a batch of a newer version is kept before it goes back to the queue. */
+const NEWER_PAUSE_MS = 5_000;
+const SAY_NEWER_AGAIN_MS = 60_000;
+
 /**
  * What a worker does with queue messages:
  *
@@ -52,6 +65,7 @@ export class Pipeline {
   private readonly isolation: PoisonIsolation;
   private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate };
   private readonly inHand = new Set<{ readonly oldest: number }>();
+  private saidNewerAt = Number.NEGATIVE_INFINITY;
   private readonly giveUps = new Set<(error: Error) => void>();
 
   constructor(parts: PipelineParts) {
@@ -132,6 +146,7 @@ export class Pipeline {
 
   private async process(delivery: Delivery): Promise<void> {
     const { counters, log } = this.parts;
+    if (isNewer(delivery.body)) return await this.giveBackNewer();
     const alone = delivery.attempt > MAX_SHARED_DELIVERIES;
     const place = await this.holding.enter(delivery.body.length, alone);
     try {
@@ -148,6 +163,24 @@ export class Pipeline {
     } finally {
       place.leave();
     }
+  }
+
+  /**
+   * A batch that a newer version wrote goes back to the queue, for a worker of that version: never to the dead letters. Other messages
+   * go on meanwhile; the pause keeps this one from going round and round.
+   */
+  private async giveBackNewer(): Promise<never> {
+    const { counters, log } = this.parts;
+    counters.newer();
+    if (performance.now() - this.saidNewerAt > SAY_NEWER_AGAIN_MS) {
+      this.saidNewerAt = performance.now();
+      log.error(
+        { event: 'newer_batch' },
+        'the queue has batches of a newer version of Loam: they wait for a newer worker',
+      );
+    }
+    await pause(NEWER_PAUSE_MS, this.stopping.signal);
+    throw new EncodingNewer('the batch is of a newer version of Loam');
   }
 
   private read(body: Uint8Array): Batch | undefined {

@@ -8,21 +8,22 @@ import { batchId, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 
-/** The publisher of a publish. While `waits` is true, the publish is tried again and again; otherwise a refusal drops it. */
-export interface Owner {
-  readonly waits: boolean;
-}
-
-/** The owner of publishes with QoS 0 and of wills: no client waits for their acknowledgement. */
-export const BEST_EFFORT: Owner = { waits: false };
-
-/** `kept`: the queue confirmed the publish, in its batch. `dropped`: it was given up and must not be acknowledged. */
+/** What became of a publish. `kept`: the queue confirmed it, in its batch. `dropped`: it was given up and must not be acknowledged. */
 export type Fate = 'kept' | 'dropped';
+
+/** Who brought a publish, and is told what became of it. */
+export interface Publisher {
+  /** While it is true, the publish is tried again and again; otherwise a refusal drops it. */
+  readonly waits: boolean;
+  /** Whether it was published with QoS 0, or is a will: then it is counted apart when it is dropped. */
+  readonly atMostOnce: boolean;
+  /** Called once. Must not throw. */
+  settle(fate: Fate): void;
+}
 
 interface Item {
   readonly publish: Publish;
-  readonly owner: Owner;
-  readonly settle: (fate: Fate) => void;
+  readonly publisher: Publisher;
 }
 
 interface OpenBatch {
@@ -105,14 +106,23 @@ export class PublishBatcher {
   }
 
   /** Resolves when the batch with the publish was confirmed, or the publish was given up. Never rejects. */
-  add(publish: Publish, owner: Owner): Promise<Fate> {
-    return new Promise((settle) => this.offer(publish, owner, settle));
+  add(publish: Publish, owner: { readonly waits: boolean }): Promise<Fate> {
+    return new Promise((settle) => {
+      const publisher = {
+        get waits() {
+          return owner.waits;
+        },
+        atMostOnce: false,
+        settle,
+      };
+      this.offer(publish, publisher);
+    });
   }
 
-  /** The same without a promise, for many publishes: calls `settle` once, which must not throw. */
-  offer(publish: Publish, owner: Owner, settle: (fate: Fate) => void): void {
-    const item = { publish, owner, settle };
-    if (this.closed || (this.shut && !owner.waits)) this.drop(item);
+  /** The same without a promise, for many publishes: `publisher` is told. */
+  offer(publish: Publish, publisher: Publisher): void {
+    const item = { publish, publisher };
+    if (this.closed || (this.shut && !publisher.waits)) this.drop(item);
     else this.put(item);
   }
 
@@ -218,7 +228,7 @@ export class PublishBatcher {
     this.retryTimer = undefined;
     this.counters.published += batch.items.length;
     this.queued.add(publishesOf(batch));
-    for (const item of batch.items) item.settle('kept');
+    for (const item of batch.items) item.publisher.settle('kept');
     if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.logQueueBack(), CALM_MS);
   }
 
@@ -265,16 +275,16 @@ export class PublishBatcher {
   }
 
   private dropUnwaited(batch: OpenBatch): void {
-    const wanted = batch.items.filter((item) => item.owner.waits);
+    const wanted = batch.items.filter((item) => item.publisher.waits);
     if (wanted.length === batch.items.length) return;
-    for (const item of batch.items) if (!item.owner.waits) this.drop(item);
+    for (const item of batch.items) if (!item.publisher.waits) this.drop(item);
     batch.items = wanted;
   }
 
-  private drop(item: Item): void {
-    if (item.owner === BEST_EFFORT) this.counters.droppedQos0 += 1;
+  private drop({ publisher }: Item): void {
+    if (publisher.atMostOnce) this.counters.droppedQos0 += 1;
     else this.counters.givenUp += 1;
-    item.settle('dropped');
+    publisher.settle('dropped');
   }
 
   private logQueueAway(error: unknown): void {

@@ -1,18 +1,17 @@
 import type { Client, PublishPacket } from 'aedes';
-import { silent } from '../../core/logger.ts';
 import type { Publish } from '../../telemetry/batch.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Offenders } from '../auth/offenders.ts';
 import type { RefusedReason, Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
-import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import { BEST_EFFORT, type Fate, type PublishBatcher } from './publish-batcher.ts';
-import { Receipts } from './receipts.ts';
+import type { PublishBatcher, Publisher } from './publish-batcher.ts';
+import type { Receipts } from './receipts.ts';
+import type { TakenFate } from './taken-publish.ts';
+import { TakenPublishes } from './taken-publishes.ts';
 
 /** Called with every publish that is refused. Its PUBACK is sent when the promise resolves. Must not throw or reject. */
 export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;
@@ -22,8 +21,7 @@ export interface PublishingParts {
   readonly rights: Rights;
   readonly batcher: PublishBatcher;
   readonly budget: MemoryBudget;
-  /** Absent: one of its own, with the default limits. */
-  readonly receipts?: Receipts;
+  readonly receipts: Receipts;
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
   readonly offenders: Offenders;
@@ -33,143 +31,88 @@ export interface PublishingParts {
   readonly mostQos2: number;
 }
 
-/** The topic of every publish inside the MQTT library, once Loam has taken it. No client may subscribe to it. */
+/** The topic of a will inside the MQTT library, once Loam has taken it. No client may subscribe to it. */
 const INTERNAL_TOPIC = 'taken';
 const NOTHING = Buffer.alloc(0);
 /** Longer topics are never valid in Loam; a dead letter keeps this much of them. */
 const MOST_TOPIC = 1024;
-const CONTROL = /\p{Cc}/u;
 
 type Callback = (error?: Error | null) => void;
 
+/** What is offered: a topic and a payload, with its receipt. */
+interface Offered {
+  readonly topic: string;
+  readonly received: number;
+}
+
+/** Tells the publisher of a publish what became of it: also that it was refused once too often. */
+interface RefusablePublisher extends Omit<Publisher, 'settle'> {
+  settle(fate: TakenFate): void;
+}
+
 /**
- * Takes publishes. PUBACK and PUBREC are sent in the order of the publishes, and only after the queue's confirm. A
- * publish that its client has no right to is acknowledged and dropped.
+ * Decides where a publish goes: to the queue, or, when its client has no right to it, to the dead letters. It is acknowledged then, and is
+ * gone. `TakenPublishes` says what is acknowledged when.
  */
 export class Publishing {
   private readonly parts: PublishingParts;
-  private readonly receipts: Receipts;
 
   constructor(parts: PublishingParts) {
     this.parts = parts;
-    this.receipts = parts.receipts ?? new Receipts({ limits: DEFAULT_BROKER_LIMITS, log: silent });
   }
 
-  /** Takes a publish with QoS 0 or 1 as it came from the socket. */
-  readonly take = (session: Session, publish: IncomingPublish, room: number): void => {
-    const { framedSocket } = session;
-    const { qos, messageId } = publish;
-    const finish = session.begin(qos === 0 ? () => {} : () => framedSocket.acknowledge(messageId));
-    this.keep(session, publish, room, finish, (error) => framedSocket.destroy(error));
-  };
+  /** What takes the publishes of a new session. */
+  takenBy(session: SessionState): TakenPublishes {
+    const { counters, budget, receipts, mostQos2 } = this.parts;
+    const offer = this.offer.bind(this, session);
+    return new TakenPublishes({ counters, budget, receipts, mostQos2, holdsQos0: false, offer }, !session.clean);
+  }
 
-  /** The library's hook for publishes with QoS 2 and for wills. A PUBREC is sent only after its callback. */
+  /** The library's hook for publishes: of clients only wills come to it, for all else is taken before it. */
   readonly authorizePublish = (client: Client | null, packet: PublishPacket, callback: Callback): void => {
-    const { counters, budget, mostQos2 } = this.parts;
-    const { topic, qos, messageId = 0 } = packet;
+    const { topic } = packet;
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
     divert(packet);
     const session = this.parts.sessionOf(client);
-    if (!client || !session) {
-      callback(new Error('nobody publishes this'));
+    // The library publishes a will after the connection has ended.
+    if (!client?.closed || !session) {
+      callback(new Error('no client publishes this'));
       return;
     }
-    // A will comes after the connection has ended. It has no room in the budget and gets no acknowledgement.
-    if (client.closed) {
-      this.offer(session, topic, payload, true, () => {});
-      callback();
-      return;
-    }
-    const room = session.framedSocket.claim();
-    const { state } = session;
-    if (CONTROL.test(topic) || (state.unreleased >= mostQos2 && !state.hasBegun(messageId))) {
-      counters.malformed += 1;
-      budget.give(room);
-      callback(new Error('control character in a topic, or too many publishes without their PUBREL'));
-      return;
-    }
-    const finish = session.begin(() => callback());
-    if (state.hasTaken(messageId)) {
-      // The client sent again what the queue has already: only the PUBREC is missing [MQTT-4.3.3-2].
-      budget.give(room);
-      finish();
-      return;
-    }
-    const entry = state.receive(messageId);
-    const settled = (isKept: boolean) => state.settle(messageId, entry, isKept);
-    this.keep(session, { topic, payload, qos, messageId }, room, finish, callback, settled);
+    this.offer(session.state, { ...WILL, topic, received: this.parts.receipts.next() }, payload);
+    callback();
   };
 
-  /**
-   * Calls `finish` when the publish may be acknowledged: the queue has it, or it was refused. Calls `fail` when the
-   * client must be closed. Calls neither when the publish was given up; with QoS 0 it calls `finish` even then.
-   */
-  private keep(
-    session: Session,
-    { topic, payload, qos }: IncomingPublish,
-    room: number,
-    finish: () => void,
-    fail: (error: Error) => void,
-    settled: (isKept: boolean) => void = () => {},
-  ): void {
-    const { counters, budget } = this.parts;
-    counters.received += 1;
-    this.offer(session, topic, payload, qos === 0, (fate) => {
-      budget.give(room);
-      if (fate === 'offence') {
-        if (!session.waits) return;
-        counters.closedOffenders += 1;
-        session.close();
-        fail(new Error('too many publishes without a right'));
-        return;
-      }
-      settled(fate !== 'dropped');
-      // Given up although its client waited for it: the client is being closed, and must get no acknowledgement.
-      if (fate !== 'dropped' || qos === 0) finish();
-    });
-  }
-
-  private offer(
-    session: Session,
-    topic: string,
-    payload: Buffer,
-    bestEffort: boolean,
-    settle: (fate: Fate | 'refused' | 'offence') => void,
-  ): void {
-    const { rights, batcher, counters } = this.parts;
+  private offer(session: SessionState, publish: Offered & RefusablePublisher, payload: Buffer): void {
+    const { rights, batcher } = this.parts;
     const { identity } = session;
+    const { topic, received } = publish;
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;
-      if (identity.role === 'bridge') this.parts.onBrought(session.state, farm, sensor);
-      this.receipts.give(farm, sensor, (received) => {
-        if (bestEffort || session.waits) {
-          batcher.offer({ farm, field, sensor, topic, payload, received }, bestEffort ? BEST_EFFORT : session, settle);
-          return;
-        }
-        // The publish was held, and its client has disconnected meanwhile. The client will send it again.
-        counters.givenUp += 1;
-        settle('dropped');
-      });
+      if (identity.role === 'bridge') this.parts.onBrought(session, farm, sensor);
+      batcher.offer({ farm, field, sensor, topic, payload, received }, publish);
       return;
     }
     const { farm, sensor } = identity;
-    this.receipts.give(farm, sensor, (received) => {
-      const publish = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload, received };
-      void this.refuse(publish, verdict.reason, identity).then(settle);
-    });
+    const refused = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload, received };
+    void this.refuse(refused, verdict.reason, identity).then((fate) => publish.settle(fate));
   }
 
-  private async refuse(publish: Publish, reason: RefusedReason, { role }: Identity): Promise<'refused' | 'offence'> {
+  /** Resolves when the dead letter is kept, or counted. */
+  private async refuse(publish: Publish, reason: RefusedReason, { role }: Identity): Promise<'kept' | 'offence'> {
     const { counters, onRefused, offenders } = this.parts;
     if (reason === 'too_many_sensors') counters.tooManySensors += 1;
     else counters.notAuthorised += 1;
     await onRefused(publish, reason);
     // A bridge passes on what its devices publish: it is not closed because of one of them.
     const blamed = role === 'sensor' && reason === 'not_authorised';
-    return blamed && offenders.isOffence(publish) ? 'offence' : 'refused';
+    return blamed && offenders.isOffence(publish) ? 'offence' : 'kept';
   }
 }
+
+/** The publisher of a will: its client has gone. */
+const WILL: RefusablePublisher = { waits: false, atMostOnce: true, settle: () => {} };
 
 /**
  * Keeps the library from routing the publish: to subscribers of commands, to its own `$SYS/` topics (which would

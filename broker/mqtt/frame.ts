@@ -1,6 +1,7 @@
 /** The fixed header of MQTT 3.1.1 (2.2): packet type and flags in one byte, then the remaining length in one to four. */
 const CONNECT = 1;
 const PUBLISH = 3;
+const PUBREL = 6;
 const DISCONNECT = 14;
 
 /** Length of the packet at `at`, in bytes. Undefined when its header is not complete; NaN when it is not MQTT. */
@@ -23,6 +24,10 @@ export function isPublish(firstByte: number | undefined): boolean {
   return firstByte !== undefined && firstByte >> 4 === PUBLISH;
 }
 
+export function isPubrel(firstByte: number | undefined): boolean {
+  return firstByte !== undefined && firstByte >> 4 === PUBREL;
+}
+
 export function isDisconnect(firstByte: number | undefined): boolean {
   return firstByte !== undefined && firstByte >> 4 === DISCONNECT;
 }
@@ -30,9 +35,4 @@ export function isDisconnect(firstByte: number | undefined): boolean {
 /** Whether a publish's first byte says QoS 0. */
 export function isBestEffort(firstByte: number | undefined): boolean {
   return firstByte !== undefined && (firstByte & 0b110) === 0;
-}
-
-/** Whether a publish's first byte says QoS 2, or QoS 3, which does not exist. */
-export function isExactlyOnce(firstByte: number | undefined): boolean {
-  return firstByte !== undefined && (firstByte & 0b100) !== 0;
 }

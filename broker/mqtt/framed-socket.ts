@@ -4,10 +4,10 @@ import type { MemoryBudget } from '../ingest/memory-budget.ts';
 import { type PublishBucket, ReadPace } from '../ingest/publish-rate.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { IncomingConnection } from '../listeners/listener.ts';
-import { isBestEffort, isConnect, isDisconnect, isExactlyOnce, isPublish, packetLength } from './frame.ts';
+import { isBestEffort, isConnect, isDisconnect, isPublish, isPubrel, packetLength } from './frame.ts';
 import { type IncomingPublish, PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
-import { endAfterLast, Pieces, PubackWriter } from './wire.ts';
+import { AnswerWriter, endAfterLast, Pieces, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
 
 /** What all framed sockets of a broker share. */
 export interface SharedParts {
@@ -18,8 +18,16 @@ export interface SharedParts {
   readonly shut: () => boolean;
 }
 
-/** Takes one publish with QoS 0 or 1. When it is done, it gives `room` back to the budget and calls `settled`. */
-export type Take = (publish: IncomingPublish, room: number) => void;
+/** Who takes the publishes of one client. */
+export interface PublishTaker {
+  /** Takes one publish. When it is done, it gives `room` (bytes) back to the budget and calls `settled`. */
+  take(publish: IncomingPublish, room: number): void;
+  /** The client's PUBREL: the exchange of a QoS 2 publish is over. */
+  release(messageId: number): void;
+}
+
+/** `pass`: to the library. `take`, `release`: to the taker. `drop`: a QoS 0 publish without room while the queue refuses. */
+type PacketVerdict = 'pass' | 'take' | 'release' | 'drop' | 'wait';
 
 const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
 /** A client's packets are not read while it leaves more answers than this unread. */
@@ -33,8 +41,8 @@ const MOST_UNREAD_BYTES = 64 * 1024;
  * - `greeting`: only one CONNECT packet is passed on.
  * - `checking`: the credentials are checked, and all other packets wait.
  * - `open`: packets are passed on in order. A publish first takes room in the client's own window and in the memory
- *   budget. Without room, that publish and all packets behind it wait, and the socket is not read. The room is handed
- *   on to `take`, or with `claim` for QoS 2, and its receiver gives it back. Unclaimed room is given back at the close.
+ *   budget. Without room, that publish and all packets behind it wait, and the socket is not read. Publishes and PUBREL
+ *   go to the `PublishTaker`, with their room; all other packets go to the library.
  *
  * When the socket ends, the framed socket first passes on the packets that wait in it, and then ends too.
  */
@@ -51,7 +59,6 @@ export class FramedSocket extends Duplex {
   private socketEnded = false;
   /** The client sent DISCONNECT: bytes behind it are ignored. */
   private disconnected = false;
-  private readonly unclaimed: number[] = [];
   private inFlight = 0;
   private waitingForRoomSince: number | undefined;
   private flowing = false;
@@ -59,8 +66,8 @@ export class FramedSocket extends Duplex {
   private blocked = false;
   private lastHeard = performance.now();
   private readonly reader = new PublishReader();
-  private readonly acks: PubackWriter;
-  private onPublish: Take = () => {};
+  private readonly answers: AnswerWriter;
+  private taker: PublishTaker | undefined;
   private pace: ReadPace | undefined;
 
   constructor(arrival: IncomingConnection, shared: SharedParts) {
@@ -69,27 +76,19 @@ export class FramedSocket extends Duplex {
     this.arrival = arrival;
     this.socket = socket;
     this.shared = shared;
-    this.acks = new PubackWriter(socket);
+    this.answers = new AnswerWriter(socket);
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.socketClosed());
     socket.on('drain', () => this.flowSoon());
   }
 
-  /**
-   * Called when the client was let in. From now on its packets are passed on, and its publishes as fast as `bucket`
-   * fills. Publishes with QoS 0 and 1 go to `take`, with their room in the budget; all other packets go to the library.
-   */
-  open(bucket: PublishBucket, take: Take): void {
+  /** Called when the client was let in. From now on its packets are passed on, and its publishes as fast as `bucket` fills. */
+  open(bucket: PublishBucket, taker: PublishTaker): void {
     this.pace = new ReadPace(bucket, this.flowWhenRoom, this.shared.counters);
-    this.onPublish = take;
+    this.taker = taker;
     this.state = 'open';
     this.flow();
-  }
-
-  /** Room in bytes of the oldest unclaimed QoS 2 publish. The caller gives it back to the budget, and calls `settled`. */
-  claim(): number {
-    return this.unclaimed.shift() ?? 0;
   }
 
   /** A publish was acknowledged or dropped: the client's window has room for another. */
@@ -108,9 +107,14 @@ export class FramedSocket extends Duplex {
     return this.blocked ? 0 : now - this.lastHeard;
   }
 
-  /** Sends PUBACK, in one write with the others of this turn of the event loop. */
-  acknowledge(messageId: number): void {
-    this.acks.add(messageId);
+  /** Sends PUBACK or PUBREC, in one write with the other answers of this turn of the event loop. */
+  acknowledge(qos: 1 | 2, messageId: number): void {
+    this.answers.add(qos === 1 ? PUBACK : PUBREC, messageId);
+  }
+
+  /** Sends PUBCOMP, likewise. */
+  complete(messageId: number): void {
+    this.answers.add(PUBCOMP, messageId);
   }
 
   /** Bytes of answers and commands that the client has not read. */
@@ -155,10 +159,9 @@ export class FramedSocket extends Duplex {
     this.waitingForRoomSince = undefined;
     this.pace?.stop();
     this.dropBytes(this.pieces.size);
-    for (const bytes of this.unclaimed.splice(0)) budget.give(bytes);
     if (error) this.socket.destroy();
     else {
-      this.acks.write();
+      this.answers.write();
       endAfterLast(this.socket);
     }
     done(error);
@@ -205,7 +208,7 @@ export class FramedSocket extends Duplex {
       waits = verdict === 'wait';
       if (waits) break;
       const packet = bytes.subarray(at, at + length);
-      if (verdict === 'pass' ? !this.isWellFormed(packet) : verdict === 'take' && !this.takes(packet)) return;
+      if (!this.isHandled(verdict, packet)) return;
       if (verdict !== 'pass') {
         this.hand(bytes.subarray(from, at));
         from = at + length;
@@ -252,7 +255,7 @@ export class FramedSocket extends Duplex {
     return bytes.length - at >= length ? length : 0;
   }
 
-  private admit(firstByte: number | undefined, length: number): 'pass' | 'take' | 'drop' | 'wait' {
+  private admit(firstByte: number | undefined, length: number): PacketVerdict {
     const { limits, counters, budget, shut } = this.shared;
     if (this.state === 'greeting') {
       this.state = 'checking';
@@ -260,6 +263,7 @@ export class FramedSocket extends Duplex {
     }
     if (this.state === 'checking' || this.frozen || !this.readerReady || this.unreadBytes > MOST_UNREAD_BYTES)
       return 'wait';
+    if (isPubrel(firstByte)) return 'release';
     if (!isPublish(firstByte)) return 'pass';
     if (this.inFlight >= limits.clientPublishes || this.pace?.isSlowed()) return 'wait';
     if (!budget.take(length)) {
@@ -274,15 +278,22 @@ export class FramedSocket extends Duplex {
     this.waitingForRoomSince = undefined;
     this.pace?.take(length);
     this.inFlight += 1;
-    if (!isExactlyOnce(firstByte)) return 'take';
-    this.unclaimed.push(length);
-    return 'pass';
+    return 'take';
   }
 
-  /** Hands a publish to `take`. False, and the connection is closed, when the publish breaks the rules of MQTT. */
-  private takes(packet: Buffer): boolean {
+  /** False when the connection is closed over the packet. What passes is handed to the library later. */
+  private isHandled(verdict: PacketVerdict, packet: Buffer): boolean {
+    if (verdict === 'drop') return true;
+    if (verdict === 'take') return this.isTaken(packet);
+    if (!this.isWellFormed(packet)) return false;
+    if (verdict === 'release') this.taker?.release(packet.readUInt16BE(packet.length - 2));
+    return true;
+  }
+
+  /** Hands a publish over. False, and the connection is closed, when the publish breaks the rules of MQTT. */
+  private isTaken(packet: Buffer): boolean {
     const publish = this.reader.read(packet);
-    if (publish) this.onPublish(publish, packet.length);
+    if (publish && this.taker) this.taker.take(publish, packet.length);
     else {
       this.shared.counters.malformed += 1;
       this.shared.budget.give(packet.length);

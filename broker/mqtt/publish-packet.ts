@@ -4,7 +4,9 @@ import { faultOf } from './well-formed.ts';
 export interface IncomingPublish {
   readonly topic: string;
   readonly payload: Buffer;
-  readonly qos: number;
+  readonly qos: 0 | 1 | 2;
+  /** Whether the client says that it sends this again. */
+  readonly dup: boolean;
   /** 0 with QoS 0. */
   readonly messageId: number;
 }
@@ -31,9 +33,10 @@ export class PublishReader {
     const topicAt = at + 3;
     if (topicAt > packet.length) return undefined;
     const topicEnd = topicAt + packet.readUInt16BE(at + 1);
-    const qos = (first & QOS) >> 1;
+    const qos = qosOf(first);
+    const dup = (first & DUP) !== 0;
     const end = qos === 0 ? topicEnd : topicEnd + 2;
-    if (end > packet.length || qos > 2 || (qos === 0 && (first & DUP) !== 0)) return undefined;
+    if (end > packet.length || qos === undefined || (qos === 0 && dup)) return undefined;
     const messageId = qos === 0 ? 0 : packet.readUInt16BE(topicEnd);
     if (qos > 0 && messageId === 0) return undefined;
     const topicBytes = packet.subarray(topicAt, topicEnd);
@@ -44,8 +47,14 @@ export class PublishReader {
       this.topicBytes = Buffer.from(topicBytes);
       this.topic = topic;
     }
-    return { topic: this.topic, payload: packet.subarray(end), qos, messageId };
+    return { topic: this.topic, payload: packet.subarray(end), qos, dup, messageId };
   }
+}
+
+/** The QoS in a first byte; undefined for 3, which does not exist. */
+function qosOf(first: number): 0 | 1 | 2 | undefined {
+  const bits = (first & QOS) >> 1;
+  return bits === 0 || bits === 1 || bits === 2 ? bits : undefined;
 }
 
 function isTopicName(topic: string): boolean {

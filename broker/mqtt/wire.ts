@@ -2,9 +2,14 @@ import type { Duplex } from 'node:stream';
 
 /** How long a closed client may take to accept its last answers. */
 const CLOSE_WAIT_MS = 5_000;
-const PUBACK = 0x40;
 
-/** Closes a connection when everything written to it has been sent, or after `FAREWELL_MS`. */
+/** The answers to a client's publishes, as the first byte of their packets (MQTT 3.1.1, 3.4 to 3.7). */
+export const PUBACK = 0x40;
+export const PUBREC = 0x50;
+export const PUBCOMP = 0x70;
+export type Answer = typeof PUBACK | typeof PUBREC | typeof PUBCOMP;
+
+/** Closes a connection when everything written to it has been sent, or after `CLOSE_WAIT_MS`. */
 export function endAfterLast(wire: Duplex): void {
   if (wire.destroyed) return;
   if (wire.writableFinished) {
@@ -18,8 +23,8 @@ export function endAfterLast(wire: Duplex): void {
   wire.once('close', () => clearTimeout(timer));
 }
 
-/** Writes the PUBACKs of one client. Those of one turn of the event loop are written together. */
-export class PubackWriter {
+/** Writes the answers to one client's publishes. Those of one turn of the event loop are written together. */
+export class AnswerWriter {
   private readonly wire: Duplex;
   private bytes: number[] = [];
 
@@ -27,12 +32,12 @@ export class PubackWriter {
     this.wire = wire;
   }
 
-  add(messageId: number): void {
+  add(answer: Answer, messageId: number): void {
     if (this.bytes.length === 0) setImmediate(() => this.write());
-    this.bytes.push(PUBACK, 2, messageId >> 8, messageId & 0xff);
+    this.bytes.push(answer, 2, messageId >> 8, messageId & 0xff);
   }
 
-  /** Writes the PUBACKs that have not been written yet. */
+  /** Writes the answers that have not been written yet. */
   write(): void {
     const { bytes, wire } = this;
     if (bytes.length === 0) return;

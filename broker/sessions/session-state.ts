@@ -1,4 +1,5 @@
 import type { Identity } from '../auth/identity.ts';
+import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 
 /**
  * How a command sent to a client ended. `acknowledged`: its PUBACK came. `lost`: the session ended without it, or was
@@ -18,20 +19,11 @@ export interface OutgoingCommand {
   withdrawn: boolean;
 }
 
-/**
- * One copy of a QoS 2 publish, from its PUBLISH to its PUBREL. After a reconnect the client may send the publish again,
- * with the same id, before the queue has confirmed the first copy. Each copy has its own object, and only the copy that
- * holds the id now counts.
- */
-export interface Qos2Publish {
-  isTaken: boolean;
-}
-
 const MOST_MESSAGE_ID = 65_535;
 
 /**
- * The state of a session as MQTT defines it (3.1.2.4): its subscriptions, the commands without their PUBACK, and the
- * ids of QoS 2 publishes that are not released. With clean=0 the session outlives its connection.
+ * The state of a session as MQTT defines it (3.1.2.4): its subscriptions, its commands without their PUBACK, and its
+ * publishes (`taken`). With clean=0 the session outlives its connection.
  */
 export class SessionState {
   readonly id: string;
@@ -40,7 +32,7 @@ export class SessionState {
   /** Topic filter to granted quality of service. */
   readonly subscriptions = new Map<string, number>();
   readonly outgoing = new Map<number, OutgoingCommand>();
-  private readonly incoming = new Map<number, Qos2Publish>();
+  readonly taken: TakenPublishes;
   /** When its latest connection was let in, Unix ms. */
   since = 0;
   /** Sensors that this session published for, when it is a bridge's. */
@@ -53,44 +45,12 @@ export class SessionState {
   resumed = false;
   private nextId = 1;
 
-  constructor(id: string, identity: Identity, clean: boolean) {
+  /** `takenBy` makes what takes the session's publishes. */
+  constructor(id: string, identity: Identity, clean: boolean, takenBy: (state: SessionState) => TakenPublishes) {
     this.id = id;
     this.identity = identity;
     this.clean = clean;
-  }
-
-  /** How many QoS 2 publishes were begun and not released. */
-  get unreleased(): number {
-    return this.incoming.size;
-  }
-
-  /** Whether a QoS 2 publish of this id was begun and not released. */
-  hasBegun(messageId: number): boolean {
-    return this.incoming.has(messageId);
-  }
-
-  /** Whether the queue has the QoS 2 publish of this id, and its PUBREL has not come. */
-  hasTaken(messageId: number): boolean {
-    return this.incoming.get(messageId)?.isTaken ?? false;
-  }
-
-  /** Records a QoS 2 publish that has come. From now on its id belongs to it. */
-  receive(messageId: number): Qos2Publish {
-    const publish = { isTaken: false };
-    this.incoming.set(messageId, publish);
-    return publish;
-  }
-
-  /** Records that the queue has a QoS 2 publish (`isTaken`), or never will. Ignored when a later copy has the id by now. */
-  settle(messageId: number, publish: Qos2Publish, isTaken: boolean): void {
-    if (this.incoming.get(messageId) !== publish) return;
-    if (isTaken) publish.isTaken = true;
-    else this.incoming.delete(messageId);
-  }
-
-  /** Called at a PUBREL: the id is free. */
-  release(messageId: number): void {
-    this.incoming.delete(messageId);
+    this.taken = takenBy(this);
   }
 
   /** The command of this key, while it has no PUBACK. */
@@ -133,7 +93,6 @@ export class SessionState {
   end(): void {
     for (const messageId of [...this.outgoing.keys()]) this.finish(messageId, 'lost');
     this.subscriptions.clear();
-    this.incoming.clear();
   }
 
   private freeId(): number {

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Client, PublishPacket } from 'aedes';
 import type { Identity } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
+import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { SessionState } from './session-state.ts';
 
@@ -36,9 +37,11 @@ export class SessionStore {
   /** In the order in which their clients left, the first one first. */
   private readonly sleeping = new Map<string, SessionState>();
   private readonly sleepingOf = new Map<string, Set<string>>();
+  private readonly takenBy: (state: SessionState) => TakenPublishes;
   private connections = 0;
 
-  constructor(limits: StoreLimits, counters: BrokerCounters) {
+  constructor(limits: StoreLimits, counters: BrokerCounters, takenBy: (state: SessionState) => TakenPublishes) {
+    this.takenBy = takenBy;
     this.limits = limits;
     this.counters = counters;
   }
@@ -58,7 +61,7 @@ export class SessionStore {
     const goesOn = isTheirs && !before.clean && !clean;
     if (before && !goesOn) before.end();
     this.forgetSleeping(id);
-    const state = goesOn ? before : new SessionState(id, identity, clean);
+    const state = goesOn ? before : new SessionState(id, identity, clean, this.takenBy);
     if (goesOn) state.resume();
     state.since = Date.now();
     this.connections += 1;
@@ -170,18 +173,12 @@ export class SessionStore {
     );
   }
 
-  /** Does nothing: `Publishing` records QoS 2 publishes. The library finds them here and does not publish them itself. */
+  // Publishes with QoS 2 and their PUBREL do not come to the library: `TakenPublishes` answers them.
   async incomingStorePacket(): Promise<void> {}
-  /** Asked at a PUBLISH and at a PUBREL. A PUBREL also frees the id of a copy that is still on its way to the queue. */
-  async incomingGetPacket(client: Named, { cmd, messageId = 0 }: Numbered): Promise<Numbered> {
-    const state = this.stateOf(client);
-    const isThere = cmd === 'pubrel' ? state?.hasBegun(messageId) : state?.hasTaken(messageId);
-    if (!isThere) throw new Error('no such packet');
-    return { messageId };
+  async incomingGetPacket(): Promise<never> {
+    throw new Error('no such packet');
   }
-  async incomingDelPacket(client: Named, { messageId = 0 }: Numbered): Promise<void> {
-    this.stateOf(client)?.release(messageId);
-  }
+  async incomingDelPacket(): Promise<void> {}
   async cleanIncoming(): Promise<void> {}
 
   async storeRetained(): Promise<void> {}

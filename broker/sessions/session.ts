@@ -1,28 +1,15 @@
 import type { Identity } from '../auth/identity.ts';
-import type { Owner } from '../ingest/publish-batcher.ts';
-import type { FramedSocket } from '../mqtt/framed-socket.ts';
+import type { FramedSocket, PublishTaker } from '../mqtt/framed-socket.ts';
+import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { SessionState } from './session-state.ts';
 
-interface PendingAcknowledgement {
-  readonly since: number;
-  readonly acknowledge: () => void;
-  done: boolean;
-}
-
-/**
- * A client that was let in, with its publishes that are not acknowledged yet.
- *
- * Acknowledgements are sent in the order in which the publishes came [MQTT-4.6.0-2], whatever the order of the queue's
- * confirms. After `close` none is sent.
- */
-export class Session implements Owner {
+/** A client that was let in: its connection, and the state of its MQTT session, which may outlive the connection. */
+export class Session implements PublishTaker {
   readonly identity: Identity;
   readonly framedSocket: FramedSocket;
   readonly state: SessionState;
   private readonly keepaliveMs: number;
   private readonly holdMs: number;
-  private readonly pending: PendingAcknowledgement[] = [];
-  private closed = false;
 
   constructor(state: SessionState, framedSocket: FramedSocket, keepaliveMs: number, holdMs: number) {
     this.identity = state.identity;
@@ -30,30 +17,25 @@ export class Session implements Owner {
     this.framedSocket = framedSocket;
     this.keepaliveMs = keepaliveMs;
     this.holdMs = Math.min(keepaliveMs / 2, holdMs);
+    state.taken.begin(framedSocket);
   }
 
   /** Whether the client still waits for acknowledgements. */
   get waits(): boolean {
-    return !this.closed;
+    return this.state.taken.isCurrent(this.framedSocket);
   }
 
-  get unacknowledged(): number {
-    return this.pending.length;
+  take(publish: IncomingPublish, room: number): void {
+    this.state.taken.take(this.framedSocket, publish, room);
   }
 
-  /** Adds a publish to the order. `acknowledge` is called when the returned function was, for it and for all before it. */
-  begin(acknowledge: () => void): () => void {
-    const turn: PendingAcknowledgement = { since: performance.now(), acknowledge, done: false };
-    this.pending.push(turn);
-    return () => {
-      turn.done = true;
-      this.acknowledgeInOrder();
-    };
+  release(messageId: number): void {
+    this.state.taken.release(this.framedSocket, messageId);
   }
 
   /** Whether a publish was held longer than `holdMs`, or half the keepalive if that is shorter; `now` is monotonic ms. */
   heldTooLong(now: number): boolean {
-    const oldest = Math.min(this.pending[0]?.since ?? now, this.framedSocket.waitingSince ?? now);
+    const oldest = Math.min(this.state.taken.waitingSince ?? now, this.framedSocket.waitingSince ?? now);
     return now - oldest > this.holdMs;
   }
 
@@ -62,16 +44,8 @@ export class Session implements Owner {
     return this.framedSocket.silentMs(now) > this.keepaliveMs * 1.5;
   }
 
+  /** No acknowledgement is sent any more. */
   close(): void {
-    this.closed = true;
-    this.pending.length = 0;
-  }
-
-  private acknowledgeInOrder(): void {
-    for (let turn = this.pending[0]; turn?.done; turn = this.pending[0]) {
-      this.pending.shift();
-      this.framedSocket.settled();
-      turn.acknowledge();
-    }
+    this.state.taken.end(this.framedSocket);
   }
 }

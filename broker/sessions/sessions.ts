@@ -5,10 +5,11 @@ import { type Identity, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { PublishBuckets } from '../ingest/publish-rate.ts';
+import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
-import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import { Session } from './session.ts';
+import type { SessionState } from './session-state.ts';
 import { PRESENT, SessionStore } from './session-store.ts';
 import { Subscribers } from './subscribers.ts';
 
@@ -18,6 +19,8 @@ export interface SessionsParts {
   readonly rights: Rights;
   readonly registry: RegistryView;
   readonly log: Logger;
+  /** Makes what takes the publishes of a new session. */
+  readonly takenBy: (state: SessionState) => TakenPublishes;
 }
 
 const EXPIRE_MS = 60_000;
@@ -38,7 +41,7 @@ export class Sessions {
   constructor(parts: SessionsParts) {
     this.parts = parts;
     this.buckets = new PublishBuckets(parts.registry);
-    this.store = new SessionStore(parts.limits, parts.counters);
+    this.store = new SessionStore(parts.limits, parts.counters, parts.takenBy);
     this.subscribers = new Subscribers(parts.limits.sessionCommands, parts.rights);
   }
 
@@ -58,10 +61,10 @@ export class Sessions {
   }
 
   /** Called when CONNACK is sent, and the session's unacknowledged commands after it. */
-  ready(client: Client, take: (session: Session, publish: IncomingPublish, room: number) => void): void {
+  ready(client: Client): void {
     const session = this.connected.get(client);
     if (!session) return;
-    session.framedSocket.open(this.buckets.of(session.identity), (publish, room) => take(session, publish, room));
+    session.framedSocket.open(this.buckets.of(session.identity), session);
     this.subscribers.add(client, session.state, session.state.subscriptions.keys());
   }
 

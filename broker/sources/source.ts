@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
-import mqttPacket from 'mqtt-packet';
 import { secretVariable } from '../../core/config.ts';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
-import { SourceAcknowledgements } from './acknowledgements.ts';
+import type { TakenPublishes } from '../ingest/taken-publishes.ts';
+import { SourceConnection } from './connection.ts';
 
 /** How long a source may take to answer CONNECT, and after how many seconds of silence it gets a ping. */
 export interface SourceTimeouts {
@@ -19,19 +19,14 @@ const FIRST_PAUSE_MS = 500;
 const MOST_PAUSE_MS = 60_000;
 /** After a connection that lasted so long, the pauses between attempts begin anew. */
 const GOOD_MS = 60_000;
-/** Most publishes between the source and the queue's confirm, and their bytes. At either bound no more are read. */
-const IN_FLIGHT = { publishes: 256, bytes: 4 * 1024 ** 2 };
 /** Most bytes of one packet. A source that sends a larger one is disconnected before it is buffered. */
 const MOST_PACKET_BYTES = 1024 ** 2;
 
 export interface SourceParts {
   readonly log: Logger;
   readonly patience?: SourceTimeouts | undefined;
-  /**
-   * Takes one publish. Resolves with `done` when it is kept or was refused for good, and with `dropped` when it must
-   * not be acknowledged. `owner.waits` tells whether its connection can still acknowledge it.
-   */
-  readonly take: (topic: string, payload: Buffer, owner: { readonly waits: boolean }) => Promise<'done' | 'dropped'>;
+  /** Makes what takes the publishes of one session at the source. */
+  readonly takenBy: () => TakenPublishes;
   readonly count: (event: SourceEvent) => void;
 }
 
@@ -54,10 +49,13 @@ export class SourceClient {
   private running: Promise<void> = Promise.resolve();
   private down: string | undefined = 'not connected yet';
   private frozen = false;
+  /** The publishes of the session that the source keeps for Loam. */
+  private taken: TakenPublishes;
 
   constructor(description: Description, parts: SourceParts) {
     this.description = description;
     this.parts = parts;
+    this.taken = parts.takenBy();
   }
 
   get connected(): boolean {
@@ -105,15 +103,20 @@ export class SourceClient {
   private async connection(): Promise<string> {
     const options = await optionsOf(this.description, this.parts.patience ?? SOURCE_TIMEOUTS);
     const client = mqtt.connect(this.description.url, options);
-    const acknowledgements = new SourceAcknowledgements(IN_FLIGHT);
-    client.handleMessage = (packet, callback) => this.receive(client, packet, acknowledgements, callback);
+    const connection = new SourceConnection(client, () => this.parts.count('acknowledged'));
+    client.handleMessage = (packet, callback) => this.receive(connection, packet, callback);
+    client.once('connect', ({ sessionPresent }) => {
+      // The source has forgotten the session, so its packet ids begin anew: none of them stands for an earlier publish.
+      if (!sessionPresent) this.taken = this.parts.takenBy();
+      this.taken.begin(connection);
+    });
     const end = () => client.end(true);
     this.stopping.signal.addEventListener('abort', end, { once: true });
     try {
       return await this.untilClosed(client);
     } finally {
       this.stopping.signal.removeEventListener('abort', end);
-      acknowledgements.close();
+      this.taken.end(connection);
       client.end(true);
     }
   }
@@ -150,25 +153,16 @@ export class SourceClient {
   }
 
   private receive(
-    { stream }: MqttClient,
-    { topic, payload, qos, messageId }: IPublishPacket,
-    acknowledgements: SourceAcknowledgements,
+    connection: SourceConnection,
+    { topic, payload, qos, dup, messageId = 0 }: IPublishPacket,
     callback: (error?: Error) => void,
   ): void {
     // Without the callback mqtt.js hands over no more publishes.
     if (this.frozen) return;
-    const { take, count } = this.parts;
-    count('received');
-    const finish = acknowledgements.begin(payload.length, () => {
-      if (qos === 0 || messageId === undefined) return;
-      stream.write(mqttPacket.generate({ cmd: 'puback', messageId }));
-      count('acknowledged');
-    });
-    void take(topic, Buffer.from(payload), acknowledgements).then((fate) => {
-      // A publish with QoS 1 that is not kept is never acknowledged: the source sends it again on the next connection.
-      if (fate === 'done' || qos === 0) finish();
-    });
-    acknowledgements.whenRoom(() => callback(LATER));
+    this.parts.count('received');
+    connection.begin(payload.length);
+    this.taken.take(connection, { topic, payload: Buffer.from(payload), qos, dup, messageId }, payload.length);
+    connection.whenRoom(() => callback(LATER));
   }
 }
 

@@ -12,6 +12,8 @@ import { Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
 import { PublishBatcher } from '../ingest/publish-batcher.ts';
 import { Receipts } from '../ingest/receipts.ts';
+import type { TakenPublish } from '../ingest/taken-publish.ts';
+import { TakenPublishes } from '../ingest/taken-publishes.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
 import { SourceClient, type SourceTimeouts } from './source.ts';
 
@@ -55,7 +57,7 @@ export class Sources implements Part {
   constructor(options: SourcesOptions) {
     const { queue, dead, registry, metrics, log } = options;
     this.options = options;
-    this.receipts = options.receipts ?? new Receipts({ limits: DEFAULT_BROKER_LIMITS, log, metrics });
+    this.receipts = options.receipts ?? new Receipts({ log, metrics });
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new RefusedPublishes(dead, this.counts, log, metrics);
     this.batcher = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
@@ -114,19 +116,22 @@ export class Sources implements Part {
         log: this.options.log,
         patience: this.options.patience,
         count: (event) => this.count(id, event),
-        take: (topic, payload, owner) => this.take(description, topic, payload, owner),
+        takenBy: () => this.takenBy(description),
       });
       this.running.set(id, { description, source });
       source.start();
     }
   }
 
-  private async take(
-    { id, farm }: Description,
-    topic: string,
-    payload: Buffer,
-    owner: { readonly waits: boolean },
-  ): Promise<'done' | 'dropped'> {
+  private takenBy(description: Description): TakenPublishes {
+    const { receipts, counts: counters } = this;
+    const offer = (publish: TakenPublish, payload: Buffer) => this.offer(description, publish, payload);
+    // `SourceConnection` bounds what is on its way. The session at the source outlives every connection.
+    return new TakenPublishes({ counters, budget: UNBOUNDED, receipts, mostQos2: 0, holdsQos0: true, offer }, true);
+  }
+
+  private offer({ id, farm }: Description, publish: TakenPublish, payload: Buffer): void {
+    const { topic, received } = publish;
     // A source publishes for the sensors that its topics name, as a bridge does.
     const named = parsePublishTopic(topic)?.sensor !== undefined;
     const bridge = { sensor: id, farm, role: 'bridge', secretHash: '' } as const;
@@ -134,29 +139,23 @@ export class Sources implements Part {
     const verdict = !fits ? TOO_LARGE : named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
     if (verdict.may) {
       const { field, sensor } = verdict;
-      const received = await this.receiptOf(farm, sensor);
-      // If its connection ended while the publish was held, the source sends it again on the next connection.
-      const fate = owner.waits
-        ? await this.batcher.add({ farm, field, sensor, topic, payload, received }, owner)
-        : 'dropped';
-      this.count(id, fate);
-      return fate === 'kept' ? 'done' : 'dropped';
+      const kept = this.batcher.add({ farm, field, sensor, topic, payload, received }, publish);
+      void kept.then((fate) => {
+        this.count(id, fate);
+        publish.settle(fate);
+      });
+      return;
     }
     this.count(id, verdict.reason);
     const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
-    const received = await this.receiptOf(farm, id);
-    await this.refusals.keep(
-      { farm, field: UNASSIGNED, sensor: id, topic: topic.slice(0, MOST_TOPIC), payload: beginning, received },
-      verdict.reason,
+    const refused = { farm, field: UNASSIGNED, sensor: id, topic: topic.slice(0, MOST_TOPIC), received };
+    void Promise.resolve(this.refusals.keep({ ...refused, payload: beginning }, verdict.reason)).then(() =>
+      publish.settle('kept'),
     );
-    return 'done';
-  }
-
-  private receiptOf(farm: string, sensor: string): Promise<number> {
-    return new Promise((resolve) => this.receipts.give(farm, sensor, resolve));
   }
 }
 
+const UNBOUNDED = { give: () => {} };
 /** The same limit as for a sensor's packet. */
 const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.packetBytes;
 /** Longer topics are never valid in Loam; a dead letter keeps this much of them. */

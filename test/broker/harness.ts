@@ -3,6 +3,9 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import mqttPacket, { type IConnectPacket, type Packet } from 'mqtt-packet';
 import type { Consumer, Handler, Queue } from '../../backbone/ports/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
+import { newCounters } from '../../broker/counters.ts';
+import { Receipts } from '../../broker/ingest/receipts.ts';
+import { TakenPublishes } from '../../broker/ingest/taken-publishes.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
@@ -104,6 +107,12 @@ export class Book implements RegistryView {
     this.now = parseRegistry(yaml);
     for (const listener of this.listeners) listener(this.now);
   }
+}
+
+/** For a session whose publishes nobody looks at. */
+export function takenByNobody(): TakenPublishes {
+  const parts = { counters: newCounters(), receipts: new Receipts({ log: silent }), mostQos2: 1, holdsQos0: false };
+  return new TakenPublishes({ ...parts, budget: { give: () => {} }, offer: () => {} }, true);
 }
 
 export const FARMS = registryOf({});

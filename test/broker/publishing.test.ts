@@ -7,6 +7,7 @@ import { newCounters } from '../../broker/counters.ts';
 import { MemoryBudget } from '../../broker/ingest/memory-budget.ts';
 import { PublishBatcher } from '../../broker/ingest/publish-batcher.ts';
 import { Publishing } from '../../broker/ingest/publishing.ts';
+import { Receipts } from '../../broker/ingest/receipts.ts';
 import { DEFAULT_BROKER_LIMITS as limits } from '../../broker/limits.ts';
 import { FramedSocket } from '../../broker/mqtt/framed-socket.ts';
 import { Session } from '../../broker/sessions/session.ts';
@@ -29,22 +30,24 @@ describe('a publish that is given up while its client is still connected', () =>
       { limits, counters, budget, shut: () => batcher.shut },
     );
     const identity = { sensor: 'a1', farm: 'north', role: 'sensor' } as const;
-    const session = new Session(new SessionState('a1/x', identity, true), framedSocket, 60_000, 60_000);
     const acknowledged: number[] = [];
-    framedSocket.acknowledge = (id) => acknowledged.push(id);
+    framedSocket.acknowledge = (_qos, id) => acknowledged.push(id);
     const publishing = new Publishing({
       counters,
+      receipts: new Receipts({ log: silent }),
       rights: new Rights(new Book(FARMS), 1),
       batcher,
       budget,
-      sessionOf: () => session,
+      sessionOf: () => undefined,
       onRefused: () => {},
       offenders: new Offenders(1),
       onBrought: () => {},
       mostQos2: 1,
     });
+    const state = new SessionState('a1/x', identity, true, (of) => publishing.takenBy(of));
+    const session = new Session(state, framedSocket, 60_000, 60_000);
     const publish = (messageId: number) =>
-      publishing.take(session, { topic: topicOf('a1'), payload: Buffer.from('{}'), qos: 1, messageId }, 0);
+      session.take({ topic: topicOf('a1'), payload: Buffer.from('{}'), qos: 1, dup: false, messageId }, 0);
     publish(1);
     await until('the first is acknowledged', () => acknowledged.length === 1);
     valve.refuse('full');

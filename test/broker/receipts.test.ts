@@ -4,10 +4,9 @@ import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import type { Broker } from '../../broker/broker.ts';
-import { type ReceiptLimits, Receipts } from '../../broker/ingest/receipts.ts';
-import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
+import { Receipts } from '../../broker/ingest/receipts.ts';
 import { silent } from '../../core/logger.ts';
-import { Metrics } from '../../core/metrics.ts';
+import { isInstant, msOf } from '../../telemetry/instant.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { Workbench } from '../workers/bench.ts';
@@ -79,37 +78,6 @@ describe('the times of receipt of one sensor', () => {
     const times = (await takeOut(queue, 20)).map(({ received }) => received);
     expect(new Set(times).size).to.equal(20);
     for (const time of times) expect(time).to.be.below(accepted);
-  });
-
-  it('run ahead of the clock so far and no further: then its publishes are held, and acknowledged when they are kept', async () => {
-    const metrics = new Metrics();
-    const receipts = new Receipts({ limits: limits({ aheadMs: 50 }), log: silent, metrics });
-    broker = await startBroker(queue, { receipts });
-    const client = await connect('a1');
-    burst(client, 250);
-    await until('all PUBACKs', () => client.pubacks.length === 250);
-    const end = Date.now();
-    const times = (await takeOut(queue, 250)).map(({ received }) => received);
-    expect(new Set(times).size).to.equal(250);
-    expect(Math.max(...times)).to.be.at.most(end + 51);
-    expect(client.pubacks).to.deep.equal(range(250));
-    expect(receipts.counts.held).to.be.greaterThan(0);
-    expect(await metrics.text()).to.match(/loam_receipts_total\{event="held"\} [1-9]/);
-  });
-
-  it('are no reason to keep what was held for a client that has gone and will send it again', async () => {
-    const receipts = new Receipts({ limits: limits({ aheadMs: 10 }), log: silent });
-    broker = await startBroker(queue, { receipts });
-    const client = await connect('a1', 1);
-    burst(client, 250);
-    await until('some are held', () => receipts.counts.held > 0);
-    client.end();
-    await until('the broker has seen it go', () => broker.clients === 0);
-    await until('every publish has met its fate', () => {
-      const { received, published, givenUp } = broker.counters;
-      return broker.held.publishes === 0 && published + givenUp === received;
-    });
-    expect(broker.counters.givenUp).to.be.greaterThan(0);
   });
 });
 
@@ -184,94 +152,62 @@ describe('readings without a time of their own', () => {
 });
 
 describe('receipts', () => {
-  const clock = { now: Date.UTC(2026, 5, 1), passed: 1_000 };
-  const passes = (ms: number) => {
-    clock.now += ms;
-    clock.passed += ms;
-  };
-  const given = (receipts: Receipts, sensor: string): number => {
-    let at = Number.NaN;
-    receipts.give('north', sensor, (received) => {
-      at = received;
+  const clock = { now: Date.UTC(2026, 5, 1) };
+  const make = () => new Receipts({ log: silent, now: () => clock.now });
+  /** So many receipts, while the clock goes on by up to `most` ms for each. */
+  const some = (receipts: Receipts, count: number, most = 0): number[] =>
+    range(count).map((n) => {
+      clock.now += most === 0 ? 0 : (n * 7_919) % (most + 1);
+      return receipts.next();
     });
-    return at;
-  };
-  const make = (over: Partial<ReceiptLimits> = {}) =>
-    new Receipts({
-      limits: limits(over),
-      log: silent,
-      clocks: { wall: () => clock.now, monotonic: () => clock.passed },
-    });
+  const rise = (times: readonly number[]) => times.every((time, i) => i === 0 || time > (times[i - 1] ?? 0));
 
-  it('go on rising when the clock is set back a little', () => {
+  it('are instants of the clock’s millisecond, distinct and rising, also thousands in one millisecond', () => {
     const receipts = make();
-    const before = given(receipts, 's1');
-    clock.now -= 30_000;
-    passes(5);
-    expect(given(receipts, 's1')).to.equal(before + 1);
-    passes(40_000);
-    expect(given(receipts, 's1')).to.equal(clock.now);
+    const begun = clock.now;
+    const times = [...some(receipts, 3_500), ...some(receipts, 2_000, 2)];
+    expect(rise(times)).to.equal(true);
+    expect(times.every(isInstant)).to.equal(true);
+    expect(msOf(times[0] ?? 0)).to.equal(begun);
+    // A count that begins anywhere is used up after 1,000: 3,500 take four or five milliseconds.
+    expect(msOf(times[3_499] ?? 0)).to.be.within(begun + 3, begun + 4);
   });
 
-  it('begin anew from the clock’s time when it is set back far, also after it was wrong by decades', () => {
+  it('follow the clock to the millisecond at any rate that a broker can take', () => {
+    const receipts = make();
+    for (const _ of range(500)) {
+      clock.now += 1;
+      const times = some(receipts, 100);
+      expect(rise(times)).to.equal(true);
+      for (const time of times) expect(msOf(time) - clock.now).to.be.within(0, 1);
+    }
+  });
+
+  it('go on rising when the clock is set back by less than a minute', () => {
+    const receipts = make();
+    const before = some(receipts, 1_500, 3);
+    clock.now -= 59_000;
+    const after = some(receipts, 5_000, 40);
+    expect(rise([...before, ...after])).to.equal(true);
+    expect(msOf(after.at(-1) ?? 0)).to.equal(clock.now);
+    expect(receipts.counts.anew).to.equal(0);
+  });
+
+  it('follow a clock that is set back further, also after it was wrong by decades, and say so', () => {
     for (const wrongMs of [2 * HOUR, 20_000 * 24 * HOUR]) {
       const receipts = make();
-      given(receipts, 's1');
+      receipts.next();
       clock.now += wrongMs;
-      passes(1_000);
-      expect(given(receipts, 's1')).to.equal(clock.now);
+      expect(msOf(receipts.next())).to.equal(clock.now);
       clock.now -= wrongMs;
-      passes(1_000);
-      expect(given(receipts, 's1')).to.equal(clock.now);
-      expect(given(receipts, 's1')).to.equal(clock.now + 1);
+      expect(msOf(receipts.next())).to.equal(clock.now);
+      expect(rise(some(receipts, 2_000, 1))).to.equal(true);
       expect(receipts.counts.anew).to.equal(1);
     }
   });
 
-  it('of a sensor that runs ahead stay different while the clock is set back, by little or by much', () => {
-    for (const backMs of [5, 90_000]) {
-      const receipts = make({ aheadMs: 1_000 });
-      const times = range(900).map(() => given(receipts, 's1'));
-      clock.now -= backMs;
-      for (const _ of range(90)) times.push(given(receipts, 's1'));
-      expect(new Set(times).size).to.equal(990);
-    }
-  });
-
-  it('of a sensor that made place for another go on rising too when the clock is set back a little', () => {
-    for (const receiptSensors of [1, 2, 3, 5]) {
-      const receipts = make({ receiptSensors, aheadMs: 1_000 });
-      const seen = new Map(range(8).map((n) => [`s${n}`, new Set<number>()]));
-      let step = 7;
-      for (const n of range(4_000)) {
-        step = (step * 1_103_515_245 + 12_345) % 2 ** 31;
-        passes(n % 50 === 0 ? 20 : (step >>> 16) % 3);
-        if ((step >>> 18) % 7 === 0) clock.now -= 1 + ((step >>> 20) % 5);
-        const sensor = `s${1 + ((step >>> 13) % 8)}`;
-        const at = given(receipts, sensor);
-        expect(seen.get(sensor)?.has(at), `${sensor} at ${at} with ${receiptSensors}`).to.equal(false);
-        seen.get(sensor)?.add(at);
-      }
-      expect(receipts.counts.anew).to.equal(0);
-    }
-  });
-
-  it('are remembered of so many sensors, and are different of more, too', () => {
-    const receipts = make({ receiptSensors: 3 });
-    const times = new Map(range(10).map((n) => [`s${n}`, new Set<number>()]));
-    const rounds = (count: number) => {
-      for (const _ of range(count)) for (const [sensor, seen] of times) seen.add(given(receipts, sensor));
-    };
-    rounds(50);
-    expect(receipts.counts.shared).to.equal(7 * 50);
-    passes(100);
-    rounds(50);
-    passes(2_000);
-    rounds(50);
-    for (const seen of times.values()) expect(seen.size).to.equal(150);
+  it('of two runs in one millisecond begin at counts that are drawn', () => {
+    const firsts = new Set(range(50).map(() => make().next()));
+    expect(firsts.size).to.be.greaterThan(30);
   });
 });
-
-function limits(over: Partial<ReceiptLimits>): ReceiptLimits {
-  return { ...DEFAULT_BROKER_LIMITS, ...over };
-}

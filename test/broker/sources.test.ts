@@ -9,7 +9,6 @@ import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
-import { DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
 import { Sources, type SourcesOptions } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
@@ -135,7 +134,7 @@ describe('sources: readings from other brokers', function () {
   });
 
   it('that another broker kept come all at once, each with a time of receipt of its own, also beside those of the MQTT port', async () => {
-    const receipts = new Receipts({ limits: DEFAULT_BROKER_LIMITS, log: silent });
+    const receipts = new Receipts({ log: silent });
     const first = await startWith({ receipts }, plain());
     await connected();
     await first.stop(2_000);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Packr } from 'msgpackr';
-import { EncodingInvalid } from '../../core/errors.ts';
+import { EncodingInvalid, EncodingNewer, LoamError } from '../../core/errors.ts';
 import {
   type Batch,
   batchId,
@@ -14,8 +14,9 @@ import {
   type LiveEntry,
   type Publish,
 } from '../../telemetry/batch.ts';
+import { instant } from '../../telemetry/instant.ts';
 
-const { pack } = new Packr({ useRecords: false });
+const { pack, unpack } = new Packr({ useRecords: false });
 const received = 1_764_000_000_500;
 
 const publish: Publish = {
@@ -116,7 +117,7 @@ describe('batch decoding', () => {
     'a map': pack({ id: 'b1', publishes: [] }),
     'a list that ends too early': Uint8Array.of(0x93, 1),
     'a length of 4 GB': Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff),
-    'a later version': pack([2, 'b1', []]),
+    'a version that no later one will have': pack([99, 'b1', []]),
     'no version': pack(['b1', []]),
   };
   for (const [name, decode] of Object.entries(decoders)) {
@@ -126,6 +127,31 @@ describe('batch decoding', () => {
       });
     }
   }
+
+  it('tells a batch of a newer version from one that nobody can read', () => {
+    const [, ...rest] = unpack(encodeBatch(batch));
+    expect(() => decodeBatch(pack([3, ...rest, 'and more']))).to.throw(EncodingNewer);
+    expect(() => decodeLive(pack([3, 'b1', []]))).to.throw(EncodingInvalid);
+    expect(() => decodeDead(pack([3, 'b1', []]))).to.throw(EncodingInvalid);
+  });
+
+  it('reads batches and dead letters of version 1, whose receipts had no count', () => {
+    const row = ['north', 'f1', 's1', 'topic', publish.payload, received];
+    const [back] = decodeBatch(pack([1, 'b1', [row], 'replay'])).publishes;
+    expect(back && plain(back)).to.deep.equal(plain({ ...publish, field: 'f1', topic: 'topic', received }));
+    expect(decodeDead(pack([1, row, 'not_utf8', 'über', received + 1])).publish.received).to.equal(received);
+  });
+
+  it('keeps the count of a receipt, and its millisecond whole on the wire', () => {
+    const counted = { ...publish, received: instant(received, 7) };
+    const bytes = encodeBatch({ id: 'b1', publishes: [counted] });
+    expect(decodeBatch(bytes).publishes[0]?.received).to.equal(instant(received, 7));
+    expect(unpack(bytes)[2][0].slice(5)).to.deep.equal([received, 7]);
+    for (const sub of [-1, 1000, 1.5, '1', null]) {
+      const row = ['north', 'f1', 's1', 'topic', publish.payload, received, sub];
+      expect(() => decodeBatch(pack([2, 'b1', [row]])), String(sub)).to.throw(EncodingInvalid);
+    }
+  });
 
   it('refuses a message that is cut at any place, or has more after its end', () => {
     const bytes = encodeBatch({ id: 'b1', publishes: [publish, binary] });
@@ -176,7 +202,8 @@ describe('batch decoding', () => {
         try {
           decodeBatch(broken);
         } catch (error) {
-          expect(error).to.be.instanceOf(EncodingInvalid);
+          // The second byte is the version.
+          expect(error).to.be.instanceOf(at === 1 ? LoamError : EncodingInvalid);
         }
       }
     }

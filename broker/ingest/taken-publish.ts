@@ -1,0 +1,104 @@
+import { crc32 } from 'node:zlib';
+import type { IncomingPublish } from '../mqtt/publish-packet.ts';
+import type { Publisher } from './publish-batcher.ts';
+
+/** Where a publish stands. `TakenPublishes` says what leads from one state to the next. */
+export type PublishState =
+  /** It is on its way to the queue, or to the dead letters. `room` are the bytes that it holds of the memory budget. */
+  | { readonly is: 'taken'; readonly room: number }
+  /** It is durable, and may be acknowledged when those before it have been. */
+  | { readonly is: 'kept' }
+  /** Its PUBACK or PUBREC was written. */
+  | { readonly is: 'acknowledged' }
+  /** It was given up. It is never acknowledged. */
+  | { readonly is: 'dropped' };
+
+/** The connection that a publish came on, as far as acknowledgements need it. `FramedSocket` is one. */
+export interface PublishConnection {
+  /** Sends PUBACK (QoS 1) or PUBREC (QoS 2). */
+  acknowledge(qos: 1 | 2, messageId: number): void;
+  /** Sends PUBCOMP. */
+  complete(messageId: number): void;
+  /** The client's window has room for one more publish. */
+  settled(): void;
+  /** Closes the connection. */
+  destroy(error: Error): unknown;
+}
+
+/** What became of a publish. `kept` also stands for one that was refused for good; `offence`: refused, and once too often. */
+export type TakenFate = 'kept' | 'dropped' | 'offence';
+
+/** What a `TakenPublish` tells: that it has come to its end, and whether anybody waits for it. */
+export interface TakenOwner {
+  isWaitedFor(publish: TakenPublish): boolean;
+  settled(publish: TakenPublish, fate: TakenFate): void;
+}
+
+/** One publish of a client, from its PUBLISH to the end of its exchange. */
+export class TakenPublish implements Publisher {
+  readonly qos: 0 | 1 | 2;
+  /** 0 with QoS 0. */
+  readonly messageId: number;
+  readonly topic: string;
+  /** Its receipt, an instant. */
+  readonly received: number;
+  state: PublishState;
+  /** When it came, or came again, monotonic ms. */
+  since: number;
+  /** The connection on which it came last. */
+  connection: PublishConnection;
+  private readonly owner: TakenOwner;
+  private readonly length: number;
+  /** Forgotten when the publish is acknowledged; its checksum stays. */
+  private bytes: Buffer | undefined;
+  private checksum = 0;
+
+  constructor(
+    owner: TakenOwner,
+    connection: PublishConnection,
+    { qos, messageId, topic, payload }: IncomingPublish,
+    received: number,
+    room: number,
+  ) {
+    this.owner = owner;
+    this.connection = connection;
+    this.qos = qos;
+    this.messageId = messageId;
+    this.topic = topic;
+    this.received = received;
+    this.length = payload.length;
+    this.bytes = payload;
+    this.state = { is: 'taken', room };
+    this.since = performance.now();
+  }
+
+  get atMostOnce(): boolean {
+    return this.qos === 0;
+  }
+
+  get waits(): boolean {
+    return this.owner.isWaitedFor(this);
+  }
+
+  settle(fate: TakenFate): void {
+    this.owner.settled(this, fate);
+  }
+
+  /** Whether nothing before an acknowledgement is missing any more. QoS 0 has none, so a dropped one is over, too. */
+  get mayBeAcknowledged(): boolean {
+    const { is } = this.state;
+    return is === 'kept' || is === 'acknowledged' || (is === 'dropped' && this.qos === 0);
+  }
+
+  hasBytesOf({ qos, topic, payload }: IncomingPublish): boolean {
+    if (this.qos !== qos || this.topic !== topic || this.length !== payload.length) return false;
+    return this.bytes ? this.bytes.equals(payload) : this.checksum === crc32(payload);
+  }
+
+  /** Keeps only what is needed to recognise it when it is sent again. The payload is a part of a larger piece of memory. */
+  forgetBytes(): void {
+    if (!this.bytes) return;
+    this.checksum = crc32(this.bytes);
+    this.bytes = undefined;
+  }
+}
