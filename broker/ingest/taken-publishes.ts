@@ -43,8 +43,8 @@ const DROPPED = { is: 'dropped' } as const;
  * its first receipt, and its acknowledgement goes to the new connection; only a `dropped` one is offered to the queue again. What has other bytes
  * is another publish: an id that is used too early must not cost a reading.
  *
- * A publish that was acknowledged with PUBACK is sent again when the PUBACK was lost. It is recognised among the last 32, by its DUP flag and
- * its having come on another connection: a client that uses one id for all its publishes sends no DUP flag.
+ * With QoS 1 the DUP flag is asked for as well where the id may be in use again rightly: on the same connection, and when PUBACK was sent. A
+ * PUBACK may be lost with its connection, so the last 32 acknowledged publishes of a session that goes on are remembered.
  */
 export class TakenPublishes implements TakenOwner {
   private readonly parts: TakingParts;
@@ -151,8 +151,10 @@ export class TakenPublishes implements TakenOwner {
 
   private isSame(holder: TakenPublish, incoming: IncomingPublish, connection: PublishConnection): boolean {
     if (!holder.hasBytesOf(incoming)) return false;
-    const isOver = holder.qos === 1 && holder.state.is === 'acknowledged';
-    return !isOver || (incoming.dup && holder.connection !== connection);
+    if (holder.qos === 2) return true;
+    // On one connection only the DUP flag tells a publish that is sent again from another one under an id that is used too early.
+    if (holder.connection === connection) return incoming.dup && holder.state.is !== 'acknowledged';
+    return incoming.dup || holder.state.is !== 'acknowledged';
   }
 
   private takeAgain(publish: TakenPublish, connection: PublishConnection): void {
