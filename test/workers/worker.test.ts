@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
+import { Packr } from 'msgpackr';
 import pino from 'pino';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
@@ -9,6 +10,7 @@ import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { silent } from '../../core/logger.ts';
+import { Metrics } from '../../core/metrics.ts';
 import { decodeDead, decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Worker } from '../../workers/worker.ts';
@@ -17,6 +19,7 @@ import { startProxy } from '../services/proxy.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 const FARM = 'north';
+const { pack } = new Packr({ useRecords: false });
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 function publish(sensor: string, payload: string | Uint8Array): Publish {
@@ -150,6 +153,26 @@ describe('a worker', function () {
     expect(letter?.reason).to.equal('unreadable_batch');
     expect(letter && new TextDecoder().decode(letter.publish.payload)).to.equal('what is this?');
     await worker.stop(5_000);
+  });
+
+  it('gives a batch of a newer version back to the queue, again and again, and works off the others meanwhile', async () => {
+    const metrics = new Metrics();
+    const worker = await working({ metrics });
+    const newer = pack([3, 'b3', [], { what: 'nobody knows yet' }]);
+    await queue.publish(newer);
+    await queue.publish(encodeBatch({ id: 'b1', publishes: [publish('s1', '{"soil_moisture": 20}')] }));
+    await until('the other is stored', async () => (await store.latest(FARM)).length === 1);
+    await until('it came more than once', async () => {
+      const count = /loam_worker_newer_batches_total (\d+)/.exec(await metrics.text())?.[1];
+      return Number(count) >= 2;
+    });
+    await worker.stop(5_000);
+    expect(await letters()).to.deep.equal([]);
+    const taken: Uint8Array[] = [];
+    const consumer = await queue.consume(async ({ body }) => void taken.push(body), { prefetch: 1 });
+    await until('a newer worker gets it', () => taken.length === 1);
+    expect([...(taken[0] ?? [])]).to.deep.equal([...newer]);
+    await consumer.stop();
   });
 
   it('makes one point of a batch that is delivered twice', async () => {
