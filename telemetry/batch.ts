@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
 import { EncodingInvalid } from '../core/errors.ts';
+import { msOf } from './instant.ts';
 import type { Reading } from './reading.ts';
 
 /** One MQTT publish as the broker took it. The payload is raw: only workers parse it. `received` is Unix ms. */
@@ -34,7 +35,7 @@ export interface LiveEntry {
   readonly changed?: readonly Changed[];
 }
 
-/** Values of one sensor have changed in the store, with from <= ts < to (Unix ms). */
+/** Values of one sensor have changed in the store, with from <= ts < to (whole Unix ms). */
 export interface Changed {
   readonly farm: string;
   readonly sensor: string;
@@ -48,8 +49,9 @@ export function changedBy(readings: readonly Reading[]): Changed[] {
   for (const { farm, sensor, ts } of readings) {
     const key = `${farm}/${sensor}`;
     const known = ranges.get(key);
-    const from = Math.min(ts, known?.from ?? ts);
-    const to = Math.max(ts + 1, known?.to ?? 0);
+    const ms = msOf(ts);
+    const from = Math.min(ms, known?.from ?? ms);
+    const to = Math.max(ms + 1, known?.to ?? 0);
     ranges.set(key, { farm, sensor, from, to });
   }
   return [...ranges.values()];
