@@ -44,6 +44,22 @@ describe('the fold of a tick', () => {
     expect([...fold.fields()]).to.deep.equal([]);
   });
 
+  it('tells times in whole milliseconds, and knows which value of one millisecond was the last', () => {
+    const fold = new TickFold();
+    fold.take('f1', of('s1', 1200.999, { m: 9 }));
+    fold.take('f1', of('s1', 1200.001, { m: 1 }));
+    fold.take('f1', of('s2', 1200.5, { m: 5 }));
+    expect([...fold.fields()]).to.deep.equal([
+      [
+        'f1',
+        [
+          ['s1', 'm', 1200, 9, 1, 9, 5, 2],
+          ['s2', 'm', 1200, 5],
+        ],
+      ],
+    ]);
+  });
+
   it('keeps the points of a backfill apart', () => {
     const fold = new TickFold();
     for (const ts of [1000, 61_000, 121_000]) fold.take('f1', of('s1', ts, { m: ts }));
