@@ -97,7 +97,7 @@ describe('a CSV file of the past', () => {
     const now = Date.UTC(2024, 6, 1);
     const rows = [
       [2, now - 1_000, { soil_moisture: 20, n: 1 }],
-      [3, now - 1_000 + 0.0004, { 'Soil moisture': 25, o: 2 }],
+      [3, now - 1_000 + 0.0003, { 'Soil moisture': 25, o: 2 }],
       [4, now - 1_000, { soil_moisture: 20 }],
     ] as const;
     const { readings, refused } = readRows(rows, {}, plainRules(), now);

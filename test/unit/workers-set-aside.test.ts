@@ -15,13 +15,16 @@ sensors:
 `);
 
 async function readingsOf(batch: Batch) {
-  const { readings, dead } = await createValidate({ registry: { current: () => registry } })(batch, RECEIVED);
+  const { readings, dead } = await createValidate({ registry: { current: () => registry, watch: () => () => {} } })(
+    batch,
+    RECEIVED,
+  );
   expect(dead).to.deep.equal([]);
   return readings;
 }
 
 describe('a reading that the store refused', () => {
-  const lot = [1_000, 4_000].map((ts) => ({ ts, ec: ts }));
+  const lot = [1_000, 4_000].map((ts) => ({ ts, ec: ts / 1_000 }));
   const senml = [
     { n: 'ec', v: 1, t: -60 },
     { n: 'ec', v: 2 },
