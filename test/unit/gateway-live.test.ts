@@ -189,6 +189,15 @@ describe('the newest values of a farm', () => {
     expect(latest.sensors.get('s')?.values.get('m')?.value).to.equal(3);
   });
 
+  it('are told apart within a millisecond, and when the sensor was last seen is a whole one', () => {
+    const latest = new FarmLatest({ left: 10 });
+    for (const ts of [20.5, 20.999, 20.001]) latest.put({ sensor: 's', ts, received: ts }, 'm', ts);
+    expect(latest.sensors.get('s')?.values.get('m')?.value).to.equal(20.999);
+    expect(latest.sensors.get('s')).to.include({ lastSeen: 20, skewMs: 0 });
+    latest.put({ sensor: 's', ts: 21.25, received: 21.25 }, 'm', 1);
+    expect(latest.sensors.get('s')?.lastSeen).to.equal(21);
+  });
+
   it('stay within their budget and give it back', () => {
     const budget = { left: 1 };
     const latest = new FarmLatest(budget);
