@@ -3,6 +3,7 @@ import { parse } from 'csv-parse';
 import { z } from 'zod';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { readPromises } from '../simulators/load/promises.ts';
+import { readInstant } from '../telemetry/clock.ts';
 import { Api } from './api.ts';
 import { type Audit, type AuditedPromise, compare, type Stored } from './audit-compare.ts';
 import { type Options, settingsOf, text } from './options.ts';
@@ -47,7 +48,8 @@ async function* youngerThan(promises: AsyncIterable<AuditedPromise>, from: numbe
   }
 }
 
-const row = z.object({ measured: z.iso.datetime({ offset: true }), value: z.coerce.number() });
+const instant = z.iso.datetime({ offset: true }).transform((text) => readInstant(text, 'UTC'));
+const row = z.object({ measured: instant.pipe(z.number()), value: z.coerce.number() });
 
 async function* storedSeqs(api: Api, farm: string, sensor: string, from: number, to: number): AsyncGenerator<Stored> {
   const query = new URLSearchParams({ sensor, metric: 'seq', from: String(from), to: String(to) });
@@ -55,7 +57,7 @@ async function* storedSeqs(api: Api, farm: string, sensor: string, from: number,
   const rows = Readable.from(body).pipe(parse({ columns: true, bom: true }));
   for await (const each of rows) {
     const { measured, value } = row.parse(each);
-    yield { ts: Date.parse(measured), value };
+    yield { ts: measured, value };
   }
 }
 

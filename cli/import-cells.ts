@@ -1,5 +1,5 @@
 import { isShownTwice } from '../telemetry/calendar.ts';
-import { namesZone, readTime } from '../telemetry/clock.ts';
+import { namesZone, readInstant } from '../telemetry/clock.ts';
 
 /** Longer cells are neither times nor numbers: no pattern is tried on them. */
 const MOST_CELL = 64;
@@ -17,13 +17,13 @@ const PARTS: Readonly<Record<string, string>> = {
 export type ReadCell = (cell: string) => number | undefined;
 
 /**
- * Returns a function that reads a time cell as Unix ms: a number of ms or of seconds, a date of ISO 8601 (in `zone` if
+ * Returns a function that reads a time cell as an instant: a number of ms or of seconds, a date of ISO 8601 (in `zone` if
  * it names none), or what `format` says, such as `DD.MM.YYYY HH:mm`. That function returns undefined for any other
  * cell. Throws Error when the format lacks year, month or day.
  */
 export function timeReader(zone: string, format?: string): ReadCell {
   if (format === undefined)
-    return (cell) => (cell.length <= MOST_CELL ? readTime(isPlain(cell) ? Number(cell) : cell, zone) : undefined);
+    return (cell) => (cell.length <= MOST_CELL ? readInstant(isPlain(cell) ? Number(cell) : cell, zone) : undefined);
   const pattern = format
     .replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
     .replace(/YYYY|MM|DD|HH|mm|ss/g, (part) => PARTS[part] ?? part);
@@ -33,7 +33,7 @@ export function timeReader(zone: string, format?: string): ReadCell {
     const found = cell.length <= MOST_CELL ? wanted.exec(cell)?.groups : undefined;
     if (!found) return undefined;
     const two = (name: string) => (found[name] ?? '0').padStart(2, '0');
-    return readTime(
+    return readInstant(
       `${found.year}-${two('month')}-${two('day')}T${two('hour')}:${two('minute')}:${two('second')}`,
       zone,
     );

@@ -1,4 +1,5 @@
 import { ConfigInvalid } from '../core/errors.ts';
+import { microsOf } from '../telemetry/instant.ts';
 import type { ImportPlan } from './import-plan.ts';
 import type { CsvRow, RefusedLine } from './import-rows.ts';
 
@@ -66,8 +67,9 @@ export class RepeatedTimes {
 
   /** Sets the bits of a value's time and column. Returns whether all of them were set before. */
   private mark(ts: number, column: number): boolean {
-    const low = ts >>> 0;
-    const high = Math.floor(ts / 2 ** 32) ^ Math.imul(column + 1, 0x9e3779b1);
+    const micros = microsOf(ts);
+    const low = micros >>> 0;
+    const high = Math.floor(micros / 2 ** 32) ^ Math.imul(column + 1, 0x9e3779b1);
     const first = mixBits(low ^ mixBits(high));
     const step = mixBits(first ^ mixBits(low + 0x7f4a7c15)) | 1;
     let wasSet = true;

@@ -3,7 +3,7 @@ import { quote } from '../telemetry/formats/decoded.ts';
 import type { CsvLine } from './import-file.ts';
 import type { ImportPlan } from './import-plan.ts';
 
-/** A line that was read: its number, its time (Unix ms), and its values by the names they are mapped to. */
+/** A line that was read: its number, its time (an instant), and its values by the names they are mapped to. */
 export type CsvRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
 
 /** A line of which something was not taken, and why. */

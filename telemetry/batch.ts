@@ -41,7 +41,7 @@ export interface LiveEntry {
   readonly changed?: readonly Changed[];
 }
 
-/** Values of one sensor have changed in the store, with from <= ts < to (Unix ms). */
+/** Values of one sensor have changed in the store, with from <= ts < to (whole Unix ms). */
 export interface Changed {
   readonly farm: string;
   readonly sensor: string;
@@ -55,8 +55,9 @@ export function changedBy(readings: readonly Reading[]): Changed[] {
   for (const { farm, sensor, ts } of readings) {
     const key = `${farm}/${sensor}`;
     const known = ranges.get(key);
-    const from = Math.min(ts, known?.from ?? ts);
-    const to = Math.max(ts + 1, known?.to ?? 0);
+    const ms = msOf(ts);
+    const from = Math.min(ms, known?.from ?? ms);
+    const to = Math.max(ms + 1, known?.to ?? 0);
     ranges.set(key, { farm, sensor, from, to });
   }
   return [...ranges.values()];

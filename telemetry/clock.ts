@@ -1,4 +1,5 @@
 import { instantOf } from './calendar.ts';
+import { instant, instantOfMicros, microsOf } from './instant.ts';
 import { MAX_TS, MIN_TS } from './reading.ts';
 
 /** How far ahead of the time of receipt a device's clock may be, ms. A time up to that is taken as it is. */
@@ -20,16 +21,29 @@ const DATE =
   /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?$/i;
 
 /**
- * The Unix time in ms that `given` means, of any year, or undefined when it means none. It is one of:
+ * The Unix time in whole ms that `given` means, of any year, or undefined when it means none. It is one of:
  * - a number of ms;
  * - a number of seconds, of the years 2000 to 2199: as ms it would be a time in early 1970;
  * - a date of ISO 8601 with its zone, or without one in `zone`, the farm's.
  */
 export function readTime(given: unknown, zone: string): number | undefined {
-  if (typeof given === 'number' && Number.isFinite(given)) {
-    return Math.floor(given * 1000 >= MIN_TS && given * 1000 < MAX_TS ? given * 1000 : given);
-  }
-  return typeof given === 'string' ? readDate(given.trim(), zone) : undefined;
+  const time = typeof given === 'number' ? readNumber(given) : readInstant(given, zone);
+  return time === undefined ? undefined : Math.floor(time);
+}
+
+/**
+ * As `readTime`, and to the microsecond: for files that may have been written by Loam itself, where the digits behind
+ * the millisecond tell values apart. Smaller digits of a date are cut off, those of a number are rounded.
+ */
+export function readInstant(given: unknown, zone: string): number | undefined {
+  if (typeof given === 'string') return readDate(given.trim(), zone);
+  const time = typeof given === 'number' ? readNumber(given) : undefined;
+  return time === undefined ? undefined : instantOfMicros(microsOf(time));
+}
+
+function readNumber(given: number): number | undefined {
+  if (!Number.isFinite(given)) return undefined;
+  return given * 1000 >= MIN_TS && given * 1000 < MAX_TS ? given * 1000 : given;
 }
 
 /** Whether a date, as `readTime` reads it, names its zone. */
@@ -47,7 +61,8 @@ function readDate(text: string, zone: string): number | undefined {
   const parts = text.length <= MOST_DATE ? DATE.exec(text) : null;
   if (!parts) return undefined;
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '0', offset] = parts;
-  const ms = Math.floor(Number(`0.${fraction}`) * 1000);
+  const micros = Number(fraction.slice(0, 6).padEnd(6, '0'));
+  const ms = Math.floor(micros / 1000);
   const local = Date.UTC(
     Number(year),
     Number(month) - 1,
@@ -65,7 +80,8 @@ function readDate(text: string, zone: string): number | undefined {
     shown.getUTCMinutes() === Number(minute) &&
     Number(second) < 60;
   if (!isReal) return undefined;
-  return offset === undefined ? instantOf(local, zone) : local - offsetMs(offset);
+  const told = offset === undefined ? instantOf(local, zone) : local - offsetMs(offset);
+  return instant(told, micros % 1000);
 }
 
 function offsetMs(offset: string): number {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Publish } from './batch.ts';
 import type { Decoded } from './formats/decoded.ts';
+import { isInstant } from './instant.ts';
 import { MAX_TS, METRIC_NAME, MIN_TS, type Reading } from './reading.ts';
 
 /** The readings of one sensor as a payload that `decodeImported` reads. They are in the registry's metrics and units already. */
@@ -10,7 +11,7 @@ export function encodeImported(readings: readonly Pick<Reading, 'ts' | 'values'>
 
 const rows = z.array(
   z.strictObject({
-    ts: z.int().min(MIN_TS).max(MAX_TS),
+    ts: z.number().min(MIN_TS).max(MAX_TS).refine(isInstant),
     values: z.record(z.string().regex(METRIC_NAME), z.number()),
   }),
 );

@@ -12,9 +12,13 @@ export function instant(ms: number, sub: number): number {
   return (ms * MICROS_PER_MS + sub) / MICROS_PER_MS;
 }
 
-/** The whole microseconds since 1970 of an instant. They are exact: below 2^53 until the year 2255. */
+/**
+ * The whole microseconds since 1970 of an instant, exact until the year 2248. What is behind the point is multiplied
+ * alone: from 2109 on, the product of the whole number would be off by one now and then.
+ */
 export function microsOf(ts: number): number {
-  return Math.round(ts * MICROS_PER_MS);
+  const ms = Math.floor(ts);
+  return ms * MICROS_PER_MS + Math.round((ts - ms) * MICROS_PER_MS);
 }
 
 /** The instant of so many whole microseconds since 1970. */

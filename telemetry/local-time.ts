@@ -1,10 +1,12 @@
 import { offsetsOf } from './calendar.ts';
+import { subOf } from './instant.ts';
 
 // Since long before the first reading that Loam takes, clocks change only at full quarters of an hour of UTC.
 const QUARTER = 15 * 60_000;
 
 /**
- * Writes instants (Unix ms) as ISO 8601 by the clocks of `zone`, with their offset: `2026-03-29T03:00:00.000+02:00`.
+ * Writes instants as ISO 8601 by the clocks of `zone`, with their offset: `2026-03-29T03:00:00.000+02:00`, or with three
+ * digits more, `2026-03-29T03:00:00.000123+02:00`, where an instant is not a whole millisecond.
  * Fast for many instants in order of time: the offset is looked up once for each quarter of an hour. Throws RangeError
  * for an unknown zone.
  */
@@ -20,7 +22,9 @@ export function localTimes(zone: string): (instant: number) => string {
       offset = offsetAt(at * QUARTER);
       suffix = suffixOf(offset);
     }
-    return new Date(instant + offset).toISOString().slice(0, -1) + suffix;
+    const sub = subOf(instant);
+    const micros = sub === 0 ? '' : String(sub).padStart(3, '0');
+    return new Date(instant + offset).toISOString().slice(0, -1) + micros + suffix;
   };
 }
 

@@ -1,12 +1,13 @@
 /**
  * What one sensor measured at one moment: a value per metric. One point in the store.
  *
- * - `ts` is when it was measured, Unix ms; `received` is when the broker took it, Unix ms.
+ * - `ts` is when it was measured, `received` when the broker took it; both are instants (`telemetry/instant.ts`). A reading
+ *   without a time of its own has the receipt as its `ts`.
  * - `deviceTs` is what the device claimed, Unix ms, when the clock policy replaced it; absent when `ts` is the device's own claim.
  * - `backfill` marks a reading that was late when it came (`telemetry/backfill.ts`): it is stored, but is no news.
  * - `values` maps metric names (`METRIC_NAME`) to finite numbers; it is never empty.
  *
- * A value's identity is (farm, sensor, metric, ts): the same one written twice is one value, the latest write wins.
+ * A value's identity is (farm, sensor, metric, ts), where two instants of one millisecond are two times: the same one written twice is one value, the latest write wins.
  */
 export interface Reading {
   readonly farm: string;

@@ -9,6 +9,7 @@ import {
 import { decodePublish } from '../telemetry/formats/formats.ts';
 import { takeCodecData } from '../telemetry/formats/uplink.ts';
 import { decodeImported } from '../telemetry/imported.ts';
+import { subOf } from '../telemetry/instant.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
 import { Rulebook } from '../telemetry/rules.ts';
@@ -106,10 +107,16 @@ export function unreadable(body: Uint8Array, now: number): DeadLetter {
   };
 }
 
-/** The dead letter of one reading that the store refuses, as a payload that can be published again. */
+/**
+ * The dead letter of one reading that the store refuses, as a payload that can be published again and is then the same
+ * reading. A payload can tell a time in whole ms by a clock that is trusted. Any other time is told as the receipt of the
+ * letter, by which a payload without a time is dated.
+ */
 export function rejectedByStore(reading: Reading, explanation: string, now: number): DeadLetter {
-  const { farm, sensor, ts, values, received } = reading;
-  const payload = new TextEncoder().encode(JSON.stringify({ ts, values }));
-  const publish: Publish = { farm, field: '', sensor, topic: telemetryTopic(farm, sensor), payload, received };
+  const { farm, sensor, ts, values, received, deviceTs } = reading;
+  const isTold = subOf(ts) === 0 && deviceTs === undefined;
+  const payload = new TextEncoder().encode(JSON.stringify(isTold ? { ts, values } : { values }));
+  const topic = telemetryTopic(farm, sensor);
+  const publish: Publish = { farm, field: '', sensor, topic, payload, received: isTold ? received : ts };
   return { publish, reason: 'store_rejected', explanation: explanation.slice(0, MAX_EXPLANATION), at: now };
 }

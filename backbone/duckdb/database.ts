@@ -5,17 +5,19 @@ import {
   DuckDBDataChunk,
   DuckDBInstance,
   type DuckDBValue,
+  SMALLINT,
   VARCHAR,
 } from '@duckdb/node-api';
 import pLimit from 'p-limit';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
+import { instantOfMicros, msOf, subOf } from '../../telemetry/instant.ts';
 import type { Brought, Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
 import { NewestValues } from './newest.ts';
 import type { RowColumns, Settings } from './protocol.ts';
-import { CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
+import { ADD_SUB, CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
 
-const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT];
+const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT, SMALLINT];
 const CHUNK = 2048;
 
 // A running statement blocks one of the four threads that files, names and compression share: leave two for them.
@@ -40,11 +42,12 @@ export class Database {
     this.exports = new Exports(instance, this.turns);
   }
 
-  /** Opens the file, made new when it is not there. */
+  /** Opens the file, made new when it is not there, and brought up to date when the last version made it. */
   static async open({ file, memoryLimitMb }: Settings): Promise<Database> {
     const instance = await DuckDBInstance.create(file, { threads: '2', memory_limit: `${memoryLimitMb}MB` });
     const writer = await instance.connect();
     await writer.run(CREATE);
+    await writer.run(ADD_SUB);
     return new Database(instance, writer);
   }
 
@@ -116,11 +119,11 @@ export class Database {
   }
 
   private async load(): Promise<void> {
-    for (const [farm, sensor, metric, ts, value, received] of await this.read({ sql: NEWEST, values: [] })) {
+    for (const [farm, sensor, metric, micros, value, received] of await this.read({ sql: NEWEST, values: [] })) {
       this.newest.found(String(farm), {
         sensor: String(sensor),
         metric: String(metric),
-        ts: Number(ts),
+        ts: instantOfMicros(Number(micros)),
         value: Number(value),
         received: Number(received),
       });
@@ -171,15 +174,15 @@ function toBuckets(rows: readonly DuckDBValue[][]): HistoryBucket[] {
 function chunkOf(rows: RowColumns, from: number): DuckDBDataChunk {
   const to = Math.min(from + CHUNK, rows.ts.length);
   const names = (places: Uint32Array) => Array.from(places.subarray(from, to), (place) => rows.names[place] ?? '');
-  const whole = (column: Float64Array) => Array.from(column.subarray(from, to), BigInt);
   const chunk = DuckDBDataChunk.create(COLUMNS, to - from);
   chunk.setColumns([
     names(rows.farm),
     names(rows.sensor),
     names(rows.metric),
-    whole(rows.ts),
+    Array.from(rows.ts.subarray(from, to), (ts) => BigInt(msOf(ts))),
     Array.from(rows.value.subarray(from, to)),
-    whole(rows.received),
+    Array.from(rows.received.subarray(from, to), BigInt),
+    Array.from(rows.ts.subarray(from, to), subOf),
   ]);
   return chunk;
 }

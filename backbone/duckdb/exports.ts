@@ -1,5 +1,6 @@
 import type { DuckDBConnection, DuckDBInstance, DuckDBResult, DuckDBValue } from '@duckdb/node-api';
 import type { LimitFunction } from 'p-limit';
+import { instantOfMicros } from '../../telemetry/instant.ts';
 import type { LatestValue } from '../ports/store.ts';
 import type { Statement } from './sql.ts';
 
@@ -64,11 +65,11 @@ export class Exports {
   }
 }
 
-function toValue([sensor, metric, ts, value, received]: readonly DuckDBValue[]): LatestValue {
+function toValue([sensor, metric, micros, value, received]: readonly DuckDBValue[]): LatestValue {
   return {
     sensor: String(sensor),
     metric: String(metric),
-    ts: Number(ts),
+    ts: instantOfMicros(Number(micros)),
     value: Number(value),
     received: Number(received),
   };

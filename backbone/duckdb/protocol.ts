@@ -1,3 +1,4 @@
+import { msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Brought, ExportQuery, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 
@@ -9,7 +10,10 @@ export interface Settings {
   readonly memoryLimitMb: number;
 }
 
-/** Values by column; `farm`, `sensor` and `metric` are places in `names`. The arrays move to the thread without a copy. */
+/**
+ * Values by column; `farm`, `sensor` and `metric` are places in `names`, `ts` is an instant and `received` whole ms. The
+ * arrays move to the thread without a copy.
+ */
 export interface RowColumns {
   readonly names: readonly string[];
   readonly farm: Uint32Array<ArrayBuffer>;
@@ -74,6 +78,7 @@ export function toRows(readings: readonly Reading[]): RowColumns {
   for (const { farm, sensor, ts, received, values } of readings) {
     const farmPlace = placeOf(farm);
     const sensorPlace = placeOf(sensor);
+    const receivedMs = msOf(received);
     for (const metric in values) {
       rows.farm[row] = farmPlace;
       rows.sensor[row] = sensorPlace;
@@ -81,7 +86,7 @@ export function toRows(readings: readonly Reading[]): RowColumns {
       rows.ts[row] = ts;
       // Minus zero becomes zero, as in every store.
       rows.value[row] = (values[metric] ?? Number.NaN) + 0;
-      rows.received[row] = received;
+      rows.received[row] = receivedMs;
       row += 1;
     }
   }

@@ -1,19 +1,32 @@
 import type { DayRun } from '../../telemetry/calendar.ts';
 import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
 
-/** Statements of the store's thread. A value written twice or corrected has several rows: the highest `rowid` counts. */
+/**
+ * Statements of the store's thread. A value written twice or corrected has several rows: the highest `rowid` counts.
+ * A column `ts` holds whole ms. In results an instant is told in whole microseconds, as one number: that is the same
+ * work for the database as ms were, and a pair of numbers would be more.
+ */
 
 export const TABLE = 'readings';
 
 export const CREATE = `
   CREATE TABLE IF NOT EXISTS ${TABLE} (
     farm VARCHAR NOT NULL, sensor VARCHAR NOT NULL, metric VARCHAR NOT NULL,
-    ts BIGINT NOT NULL, value DOUBLE NOT NULL, received BIGINT NOT NULL
+    ts BIGINT NOT NULL, value DOUBLE NOT NULL, received BIGINT NOT NULL, sub SMALLINT DEFAULT 0
   )`;
 
-/** The newest value of each metric of each sensor: farm, sensor, metric, ts, value, received. */
+/**
+ * Files of the last version lack the column `sub`, the count of an instant within its millisecond: all their times are
+ * whole ms. It stands behind the others in every file, because the appender takes columns by their place.
+ */
+export const ADD_SUB = `ALTER TABLE ${TABLE} ADD COLUMN IF NOT EXISTS sub SMALLINT DEFAULT 0`;
+
+/** The instant of a row in microseconds. */
+const MICROS = 'ts * 1000 + sub';
+
+/** The newest value of each metric of each sensor: farm, sensor, metric, instant (microseconds), value, received. */
 export const NEWEST = `
-  SELECT farm, sensor, metric, max(ts), arg_max(value, (ts, rowid)), arg_max(received, (ts, rowid))
+  SELECT farm, sensor, metric, max(${MICROS}), arg_max(value, (${MICROS}, rowid)), arg_max(received, (${MICROS}, rowid))
   FROM ${TABLE} GROUP BY farm, sensor, metric`;
 
 export interface Statement {
@@ -23,7 +36,7 @@ export interface Statement {
 
 type Selection = Pick<ExportQuery, 'farm' | 'sensors' | 'metrics' | 'from' | 'to'>;
 
-/** The oldest and the newest time of the selected values; both are null when there are none. */
+/** The oldest and the newest time of the selected values, whole ms; both are null when there are none. */
 export function extent(selection: Selection): Statement {
   const { sql, values } = where(selection);
   return { sql: `SELECT min(ts), max(ts) FROM ${TABLE} ${sql}`, values };
@@ -33,7 +46,7 @@ export function extent(selection: Selection): Statement {
 export function fixedHistory(query: HistoryQuery, width: number): Statement {
   const points = deduplicated(query);
   return {
-    sql: inBuckets(`SELECT ts - ts % ${width} AS bucket, ${OF_SENSOR} FROM (${points.sql})`),
+    sql: inBuckets(`SELECT micros - micros % ${width * 1000} AS bucket, ${OF_SENSOR} FROM (${points.sql})`),
     values: points.values,
   };
 }
@@ -41,35 +54,35 @@ export function fixedHistory(query: HistoryQuery, width: number): Statement {
 /** Buckets of the days, or groups of days, of `runs`, in order of time: ts, last, min, max, mean, count, received. */
 export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
   const points = deduplicated(query);
-  const rows = runs.map(({ from, length }) => `(${from}::BIGINT, ${length}::BIGINT)`).join(',');
+  const rows = runs.map(({ from, length }) => `(${from * 1000}::BIGINT, ${length * 1000}::BIGINT)`).join(',');
   return {
     sql: inBuckets(`
-      SELECT runs.begin + (ts - runs.begin) // runs.length * runs.length AS bucket, ${OF_SENSOR}
-      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.ts >= runs.begin`),
+      SELECT runs.begin + (micros - runs.begin) // runs.length * runs.length AS bucket, ${OF_SENSOR}
+      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.micros >= runs.begin`),
     values: points.values,
   };
 }
 
-/** Values in order of time: sensor, metric, ts, value, received. */
+/** Values in order of time: sensor, metric, instant (microseconds), value, received. */
 export function exported(query: ExportQuery): Statement {
   const { sql, values } = where(query);
   return {
     sql: `
-      SELECT sensor, metric, ts, arg_max(value, rowid), arg_max(received, rowid)
-      FROM ${TABLE} ${sql} GROUP BY sensor, metric, ts ORDER BY ts, sensor, metric`,
+      SELECT sensor, metric, ${MICROS} AS micros, arg_max(value, rowid), arg_max(received, rowid)
+      FROM ${TABLE} ${sql} GROUP BY sensor, metric, micros ORDER BY micros, sensor, metric`,
     values,
   };
 }
 
-/** The columns of one sensor in a bucket. Of values of the same ms the greatest counts as the last, as in InfluxDB. */
+/** The columns of one sensor in a bucket. Of values of the same instant the greatest counts as the last, as in InfluxDB. */
 const OF_SENSOR = `
-  max(ts) AS newest, arg_max(value, (ts, value)) AS last, min(value) AS low, max(value) AS high,
+  max(micros) AS newest, arg_max(value, (micros, value)) AS last, min(value) AS low, max(value) AS high,
   ${mean('value')} AS own, count(*) AS size, max(received) AS received`;
 
 /** `ofSensors` selects a bucket and `OF_SENSOR`. Each sensor's mean counts once, however many values the sensor has. */
 function inBuckets(ofSensors: string): string {
   return `
-    SELECT bucket, arg_max(last, (newest, last)), min(low), max(high), ${mean('own')}, sum(size), max(received)
+    SELECT bucket // 1000, arg_max(last, (newest, last)), min(low), max(high), ${mean('own')}, sum(size), max(received)
     FROM (${ofSensors} GROUP BY bucket, sensor) GROUP BY bucket ORDER BY bucket`;
 }
 
@@ -81,7 +94,7 @@ function mean(column: string): string {
 function deduplicated(query: HistoryQuery): Statement {
   const { sql, values } = where({ ...query, metrics: [query.metric] });
   return {
-    sql: `SELECT sensor, ts, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, ts`,
+    sql: `SELECT sensor, ${MICROS} AS micros, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, micros`,
     values,
   };
 }

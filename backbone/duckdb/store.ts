@@ -24,8 +24,9 @@ export interface DuckdbOptions {
  * While `disks` has less room than half its reserve, `write` rejects with StoreUnavailable. DuckDB itself loses nothing
  * on a full disk, but it has to be opened again after each write that fails.
  *
- * Values are rows of a table `readings(farm, sensor, metric, ts, value, received)`. Rows are only appended; queries
- * leave out a value that a later row replaces.
+ * Values are rows of a table `readings(farm, sensor, metric, ts, value, received, sub)`: the instant of a value is
+ * `ts` (ms) and `sub` (microseconds). Rows are only appended; queries leave out a value that a later row replaces. A file
+ * of the last version has no `sub`, and gets it when it is opened.
  */
 export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
   const settings = { file: await claim(file), memoryLimitMb: options.memoryLimitMb ?? 256 };

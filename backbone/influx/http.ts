@@ -54,7 +54,7 @@ export async function versionOf(address: InfluxAddress, timeoutMs: number): Prom
 }
 
 /**
- * Runs `q` (InfluxQL, any number of statements) and gives its rows as they arrive, times in ms. While the caller does
+ * Runs `q` (InfluxQL, any number of statements) and gives its rows as they arrive, times in microseconds. While the caller does
  * not take them the server waits. Leaving the loop, or aborting `signal`, ends the query. Throws StoreUnavailable when
  * the server is silent for `timeoutMs` at any point, and for every error that the server reports.
  */
@@ -94,7 +94,7 @@ export async function* query(
 }
 
 async function ask({ base, database, headers }: InfluxAddress, q: string, signal: AbortSignal): Promise<Response> {
-  const options = new URLSearchParams({ db: database, epoch: 'ms', chunked: 'true', chunk_size: `${CHUNK_ROWS}` });
+  const options = new URLSearchParams({ db: database, epoch: 'u', chunked: 'true', chunk_size: `${CHUNK_ROWS}` });
   const body = new URLSearchParams({ q });
   const answer = await fetch(`${base}/query?${options}`, { method: 'POST', headers, body, signal });
   if (answer.ok) return answer;

@@ -1,6 +1,7 @@
 import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
+import { instantOfMicros, msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Brought, Days, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { isMetric, isName, refuseUnstorable, refuseWidth, storable, type TimeRange } from '../ports/store-checks.ts';
@@ -29,6 +30,7 @@ export interface InfluxOptions {
  * for a wrong address.
  *
  * A reading is a point of the measurement `readings`, with the tags `farm` and `sensor` and one float field per metric.
+ * Its time is its instant, to the microsecond.
  * Its receipt is a field of the point too: when a point was written in parts, all its values have the latest receipt.
  */
 export async function openInfluxStore(url: string, options: InfluxOptions = {}): Promise<Store> {
@@ -110,10 +112,10 @@ class InfluxStore implements Store {
       // One statement per metric: a single one for several would lose the time of each.
       const found = await this.rows(metrics.map((metric) => ql.newest(farm, metric)).join('; '));
       return found.flatMap(({ statement, tags, values }) =>
-        values.map(([ts, value, received]) => ({
+        values.map(([at, value, received]) => ({
           sensor: tags.sensor ?? '',
           metric: metrics[statement] ?? '',
-          ts: Number(ts),
+          ts: instantOfMicros(Number(at)),
           value: Number(value),
           received: Number(received),
         })),
@@ -159,11 +161,12 @@ class InfluxStore implements Store {
     try {
       // Only the waits for the server count for `connection`, not what the caller does between them.
       for (let rows = await next(); !rows.done; rows = await next()) {
-        for (const [ts, sensor, received, ...values] of rows.value.values) {
+        for (const [at, sensor, received, ...values] of rows.value.values) {
+          const ts = instantOfMicros(Number(at));
           for (const [place, value] of values.entries()) {
             if (value === null) continue;
             const metric = metrics[place] ?? '';
-            yield { sensor: String(sensor), metric, ts: Number(ts), value: Number(value), received: Number(received) };
+            yield { sensor: String(sensor), metric, ts, value: Number(value), received: Number(received) };
           }
         }
       }
@@ -186,7 +189,8 @@ class InfluxStore implements Store {
 
   /** The part of the range that holds values, in runs of equal days: an open range would otherwise make a century of them. */
   private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.RangeCut[]> {
-    const ends = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values.map(([ts]) => Number(ts)));
+    const found = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values);
+    const ends = found.map(([at]) => msOf(instantOfMicros(Number(at))));
     const [first, last] = ends;
     if (first === undefined || last === undefined) return [];
     const held: TimeRange = { from: first, to: last + 1 };
@@ -261,14 +265,14 @@ class InfluxStore implements Store {
 function toBuckets(found: readonly ResultRows[], scale: number): HistoryBucket[] {
   const rowsOf = (odd: number) =>
     found.filter(({ statement }) => statement % 2 === odd).flatMap(({ values }) => values);
-  const means = new Map(rowsOf(1).map(([ts, mean]) => [ts, Number(mean) * scale]));
-  return rowsOf(0).flatMap(([ts, last, min, max, count, received]) => {
-    const mean = means.get(ts);
+  const means = new Map(rowsOf(1).map(([at, mean]) => [at, Number(mean) * scale]));
+  return rowsOf(0).flatMap(([at, last, min, max, count, received]) => {
+    const mean = means.get(at);
     // Without a last value it has other metrics only; without a mean it was deleted between the two statements.
     if (last === null || mean === undefined) return [];
     return [
       {
-        ts: Number(ts),
+        ts: instantOfMicros(Number(at)),
         last: Number(last),
         min: Number(min),
         max: Number(max),

@@ -2,6 +2,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB } from '@influxdata/influxdb-client';
 import { explain, StoreRejected, StoreUnavailable, WriteTooLarge } from '../../core/errors.ts';
+import { microsOf, msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { InfluxAddress } from './address.ts';
 import { MEASUREMENT, RECEIVED } from './ql.ts';
@@ -25,7 +26,7 @@ export class InfluxWriter {
     this.address = address;
     this.timeoutMs = timeoutMs;
     const database = encodeURIComponent(address.database);
-    this.path = isVersion1(version) ? `/write?db=${database}&precision=ms` : undefined;
+    this.path = isVersion1(version) ? `/write?db=${database}&precision=u` : undefined;
     const options = { keepAlive: true, maxSockets: MAX_SOCKETS };
     this.agent = address.base.startsWith('https:') ? new HttpsAgent(options) : new HttpAgent(options);
   }
@@ -51,7 +52,7 @@ export class InfluxWriter {
       timeout: this.timeoutMs,
       transportOptions: { agent: this.agent, signal: AbortSignal.timeout(this.timeoutMs) },
     });
-    const api = client.getWriteApi(this.address.org, this.address.database, 'ms', {
+    const api = client.getWriteApi(this.address.org, this.address.database, 'us', {
       // More than the one record, so that nothing is sent before `flush`, which rejects with the true error.
       batchSize: 2,
       maxBatchBytes: Number.MAX_SAFE_INTEGER,
@@ -84,7 +85,7 @@ export function isVersion1(version: string): boolean {
 function toLine({ farm, sensor, ts, received, values }: Reading): string {
   let line = `${MEASUREMENT},farm=${escaped(farm)},sensor=${escaped(sensor)} `;
   for (const metric in values) line += `${escaped(metric)}=${values[metric]},`;
-  return `${line}${RECEIVED}=${received} ${ts}`;
+  return `${line}${RECEIVED}=${msOf(received)} ${microsOf(ts)}`;
 }
 
 const SPECIAL = /[,= ]/;

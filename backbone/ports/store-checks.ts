@@ -1,5 +1,6 @@
 import { StoreRejected } from '../../core/errors.ts';
 import { refuseZone } from '../../telemetry/calendar.ts';
+import { isInstant } from '../../telemetry/instant.ts';
 import { MAX_TS, MIN_TS, RESERVED_METRICS, type Reading } from '../../telemetry/reading.ts';
 import type { BucketWidth } from './store.ts';
 
@@ -42,8 +43,8 @@ export function refuseUnstorable(readings: readonly Reading[]): void {
 function unstorable({ farm, sensor, ts, received, values }: Reading): string | undefined {
   if (!isName(farm)) return `the impossible farm ${JSON.stringify(farm)}`;
   if (!isName(sensor)) return 'an impossible sensor id';
-  if (!Number.isSafeInteger(ts) || ts < MIN_TS || ts > MAX_TS) return `the impossible time ${ts}`;
-  if (!Number.isSafeInteger(received)) return `the impossible time of receipt ${received}`;
+  if (!isInstant(ts) || ts < MIN_TS || ts > MAX_TS) return `the impossible time ${ts}`;
+  if (!isInstant(received)) return `the impossible time of receipt ${received}`;
   let count = 0;
   for (const metric in values) {
     if (!isMetric(metric)) return `the impossible metric ${JSON.stringify(metric)}`;

@@ -1,7 +1,10 @@
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 
-/** One metric's newest value of one sensor, by time of measurement. Times are Unix ms. */
+/**
+ * One value of one metric of one sensor. `ts`, when it was measured, is an instant (`telemetry/instant.ts`); `received`
+ * is whole Unix ms.
+ */
 export interface LatestValue {
   readonly sensor: string;
   readonly metric: string;
@@ -27,7 +30,7 @@ export interface HistoryQuery {
   /** The sensors whose values are taken together. */
   readonly sensors: readonly string[];
   readonly metric: string;
-  /** Unix ms; values with from <= ts < to are taken. */
+  /** Whole Unix ms; values with from <= ts < to are taken. */
   readonly from: number;
   readonly to: number;
   readonly bucket: BucketWidth;
@@ -38,9 +41,9 @@ export interface HistoryQuery {
  * wider one: a bucket does not tell whose values its mean is of.
  */
 export interface HistoryBucket {
-  /** The bucket's begin, Unix ms. */
+  /** The bucket's begin, whole Unix ms. */
   readonly ts: number;
-  /** The value measured last, whichever sensor measured it; of several in the same ms the greatest. */
+  /** The value measured last, whichever sensor measured it; of several of the same instant the greatest. */
   readonly last: number;
   /** The least and the greatest of all values. */
   readonly min: number;
@@ -58,7 +61,7 @@ export interface ExportQuery {
   readonly sensors: readonly string[];
   /** Absent: every metric. */
   readonly metrics?: readonly string[];
-  /** Unix ms; values with from <= ts < to are taken. */
+  /** Whole Unix ms; values with from <= ts < to are taken. */
   readonly from: number;
   readonly to: number;
 }
@@ -72,8 +75,9 @@ export interface Brought {
 /** Time series of readings. Reads are right whether or not readings were written twice or out of order. */
 export interface Store {
   /**
-   * Resolves when all are on disk. Idempotent: a value's identity is (farm, sensor, metric, ts), and the latest write
-   * wins. Rejects with StoreUnavailable (some may have been kept: write all of them again) or StoreRejected (the store
+   * Resolves when all are on disk. Idempotent: a value's identity is (farm, sensor, metric, ts), where `ts` is an
+   * instant, and the latest write wins. Two instants of one millisecond are two values. Of `received` the whole ms are
+   * kept. Rejects with StoreUnavailable (some may have been kept: write all of them again) or StoreRejected (the store
    * will never take some of them).
    */
   write(readings: readonly Reading[]): Promise<void>;

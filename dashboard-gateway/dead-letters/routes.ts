@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { msOf } from '../../telemetry/instant.ts';
 import { EVERY_FARM, type RegistryView } from '../../telemetry/registry.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
@@ -94,7 +95,7 @@ function shown({ listed, letter }: FoundLetter, most = Number.POSITIVE_INFINITY)
   return {
     offset,
     at,
-    received,
+    received: msOf(received),
     sensor,
     topic,
     reason,

@@ -3,6 +3,7 @@ import type { HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/st
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
+import { msOf } from '../../telemetry/instant.ts';
 import { WorkLimit } from '../http/work-limit.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 import { type BucketRow, chooseCut, type HistoryCut, toRow, wholeBuckets } from './buckets.ts';
@@ -85,7 +86,7 @@ export class History implements WritesListener {
     const passed = this.passed();
     for (const { farm, sensor, ts, values } of readings) {
       if (ts >= now - SETTLED_MS) continue;
-      const change = { farm, sensor, from: ts, to: ts + 1 };
+      const change = { farm, sensor, from: msOf(ts), to: msOf(ts) + 1 };
       this.late.add(change, passed);
       this.cache.drop(change, Object.keys(values));
     }

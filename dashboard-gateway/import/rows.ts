@@ -2,10 +2,11 @@ import { isOfOurTime, MAX_AHEAD_MS } from '../../telemetry/clock.ts';
 import { Refusals } from '../../telemetry/formats/decoded.ts';
 import { Doubles } from '../../telemetry/formats/doubles.ts';
 import { Values } from '../../telemetry/formats/values.ts';
+import { instantOfMicros, microsOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/rules.ts';
 
-/** One line of a file: its number, the time of measurement (Unix ms), and its values by the names that the caller has for them. */
+/** One line of a file: its number, the time of measurement (Unix ms, with up to three digits behind the point), and its values by the names that the caller has for them. */
 export type ImportRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
 
 /** What of a line was refused, and why. */
@@ -20,7 +21,7 @@ export interface RefusedRow {
  * Makes readings of the lines of a file. Names, units and ranges are those of the registry. `units` are the units of
  * the file's values, by name. A name without one is in its metric's own unit, whatever unit the sensor sends. When one
  * value of a line is bad, the others are taken. When two lines have one metric at one time, the first line's value is
- * taken. Times are cut to whole milliseconds.
+ * taken. Times are rounded to whole microseconds.
  */
 export function readRows(
   rows: readonly ImportRow[],
@@ -33,7 +34,7 @@ export function readRows(
   const asKept = inOwnUnits(rules);
   const doubles = new Doubles();
   for (const [line, when, given] of rows) {
-    const ts = Math.floor(when);
+    const ts = instantOfMicros(microsOf(when));
     const refusals = new Refusals();
     const values = new Values(asKept, refusals, 'time');
     if (!isOfOurTime(ts)) refusals.add('bad_time', 'time', 'not a time of the years 2000 to 2199');

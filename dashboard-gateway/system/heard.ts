@@ -1,4 +1,5 @@
 import type { LiveEntry } from '../../telemetry/batch.ts';
+import { msOf } from '../../telemetry/instant.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 
 const SECONDS = 60;
@@ -24,7 +25,7 @@ export class Heard implements WritesListener {
     const now = this.now();
     const slot = this.slot(Math.floor(this.passed() / 1000));
     slot.readings += readings.length;
-    for (const { received } of readings) slot.lagMs = Math.max(slot.lagMs, now - received);
+    for (const { received } of readings) slot.lagMs = Math.max(slot.lagMs, now - msOf(received));
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { Reading } from '../reading.ts';
 import type { SensorRules } from '../rules.ts';
 
-/** What a payload's decoder knows besides its bytes. `received` is Unix ms. */
+/** What a payload's decoder knows besides its bytes. `received` is an instant. */
 export interface PayloadContext {
   readonly farm: string;
   readonly sensor: string;
@@ -39,7 +39,10 @@ export interface UplinkBytes {
   readonly radio: Readonly<Record<string, number>>;
 }
 
-/** A reading before its time is settled. `at` is what the device claims, Unix ms; `path` its place in the payload. */
+/**
+ * A reading before its time is settled. `at` is what the device claims: whole Unix ms, or an instant with the count of the
+ * receipt when it was told as a span before the receipt. `path` is its place in the payload.
+ */
 export interface Draft {
   readonly at: number | undefined;
   readonly path: string;

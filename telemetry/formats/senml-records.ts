@@ -7,6 +7,8 @@ export interface SenmlRecord {
   readonly unit: string | undefined;
   /** Unix seconds; undefined when neither a time nor a base time was given, which means now. */
   readonly time: number | undefined;
+  /** Whether `time` was told as a span before or after now. */
+  readonly isRelative: boolean;
   readonly value?: number;
   readonly text?: string;
   readonly flag?: boolean;
@@ -125,7 +127,7 @@ function resolve(
   return {
     name,
     unit: typeof u === 'string' ? u : base.bu,
-    time: timeOf(base.bt, typeof t === 'number' ? t : undefined, now),
+    ...timeOf(base.bt, typeof t === 'number' ? t : undefined, now),
     ...(value === undefined ? {} : { value }),
     ...(typeof vs === 'string' ? { text: vs } : {}),
     ...(typeof vb === 'boolean' ? { flag: vb } : {}),
@@ -135,8 +137,9 @@ function resolve(
   };
 }
 
-function timeOf(bt: number | undefined, t: number | undefined, now: number): number | undefined {
-  if (bt === undefined && t === undefined) return undefined;
+function timeOf(bt: number | undefined, t: number | undefined, now: number): Pick<SenmlRecord, 'time' | 'isRelative'> {
+  if (bt === undefined && t === undefined) return { time: undefined, isRelative: false };
   const time = (bt ?? 0) + (t ?? 0);
-  return time < FIRST_ABSOLUTE ? now + time : time;
+  const isRelative = time < FIRST_ABSOLUTE;
+  return { time: isRelative ? now + time : time, isRelative };
 }

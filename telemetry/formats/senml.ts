@@ -1,4 +1,5 @@
 import { isOfOurTime } from '../clock.ts';
+import { instant, msOf, subOf } from '../instant.ts';
 import { type Draft, type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { metricName } from './metric-name.ts';
@@ -43,11 +44,11 @@ export function takeSenml(payload: unknown, context: PayloadContext, refusals: R
     const rest = payload.length - MAX_READINGS;
     refusals.add('too_many_readings', `$[${MAX_READINGS}]`, `${rest} records too many: ${MAX_READINGS} are taken`);
   }
-  const records = resolveSenml(payload.slice(0, MAX_READINGS), context.received / 1000, refusals);
+  const records = resolveSenml(payload.slice(0, MAX_READINGS), msOf(context.received) / 1000, refusals);
   const readings = new Map<number | undefined, { draft: Draft; values: Values }>();
   let skipped = 0;
   for (const record of records) {
-    const at = record.time === undefined ? undefined : Math.floor(record.time * 1000);
+    const at = timeOf(record, context.received);
     if (at !== undefined && context.rules.clock === 'device' && !isOfOurTime(at)) {
       refusals.add('bad_time', `${record.path}.t`, 'it is no time of the years 2000 to 2199');
       continue;
@@ -59,6 +60,16 @@ export function takeSenml(payload: unknown, context: PayloadContext, refusals: R
   }
   const drafts = [...readings.values()].filter(({ values }) => values.result !== undefined).map(({ draft }) => draft);
   return { drafts, skipped };
+}
+
+/**
+ * When a record was measured; undefined when it does not say. A time relative to the receipt keeps the count of the
+ * receipt: otherwise those of two publishes of one millisecond would be the same.
+ */
+function timeOf({ time, isRelative }: SenmlRecord, received: number): number | undefined {
+  if (time === undefined) return undefined;
+  const ms = Math.floor(time * 1000);
+  return isRelative ? instant(ms, subOf(received)) : ms;
 }
 
 /** Takes one record. False when it has neither a number nor a boolean nor a sum. */

@@ -1,5 +1,6 @@
 import { isLate } from '../backfill.ts';
 import { isOfOurTime, MAX_AHEAD_MS, readTime } from '../clock.ts';
+import { instant, msOf, subOf } from '../instant.ts';
 import type { Reading } from '../reading.ts';
 import { child, type Draft, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { Doubles } from './doubles.ts';
@@ -51,7 +52,7 @@ export function settleTimes(drafts: readonly Draft[], context: PayloadContext, r
   return readings;
 }
 
-/** The time of a draft, Unix ms; undefined when it was refused. */
+/** The time of a draft, an instant; undefined when it was refused. */
 type TimeOf = (draft: Draft) => number | undefined;
 
 function byDevice({ received }: PayloadContext, refusals: Refusals): TimeOf {
@@ -66,13 +67,14 @@ function byDevice({ received }: PayloadContext, refusals: Refusals): TimeOf {
 
 function byReceipt(drafts: readonly Draft[], { received }: PayloadContext, refusals: Refusals): TimeOf {
   const newest = drafts.reduce(
-    (latest, { at }) => Math.max(latest, at ?? Number.NEGATIVE_INFINITY),
+    (latest, { at }) => Math.max(latest, at === undefined ? latest : msOf(at)),
     Number.NEGATIVE_INFINITY,
   );
   // A draft without a time was measured now. The newest with a time is then 1 ms earlier, or both were the same point.
-  const begin = drafts.some(({ at }) => at === undefined) ? received - 1 : received;
+  const begin = drafts.some(({ at }) => at === undefined) ? msOf(received) - 1 : msOf(received);
   return ({ at, path }) => {
-    const ts = at === undefined ? received : begin - (newest - at);
+    // All have the count of the receipt, which tells them from those of another publish.
+    const ts = at === undefined ? received : instant(begin - (newest - msOf(at)), subOf(received));
     if (isOfOurTime(ts)) return ts;
     refusals.add('bad_time', path, 'it lies too far before the newest reading of the payload');
     return undefined;

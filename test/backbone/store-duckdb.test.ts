@@ -1,12 +1,13 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
-import { everything, HOUR, numbered, reading, T0 } from './store-readings.ts';
+import { everything, HOUR, numbered, reading, SECOND, T0 } from './store-readings.ts';
 import { rejects, storeContract } from './store-suite.ts';
 import { runTraced, syncsBefore } from './trace.ts';
 
@@ -144,6 +145,48 @@ describe('DuckDB: the store', function () {
       ]);
       await store.close();
     }
+  });
+
+  it('a file of the last version is read as it is, and takes instants', async () => {
+    const file = await newFile();
+    await mkdir(dirname(file), { recursive: true });
+    const instance = await DuckDBInstance.create(file);
+    const connection = await instance.connect();
+    await connection.run(`
+      CREATE TABLE IF NOT EXISTS readings (
+        farm VARCHAR NOT NULL, sensor VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+        ts BIGINT NOT NULL, value DOUBLE NOT NULL, received BIGINT NOT NULL
+      )`);
+    const row = (ts: number, value: number) => `('north', 's', 'm', ${ts}, ${value}, ${ts + SECOND})`;
+    await connection.run(`INSERT INTO readings VALUES ${row(T0, 1)}, ${row(T0 + 1, 2)}, ${row(T0, 3)}`);
+    connection.closeSync();
+    instance.closeSync();
+
+    let store = await openDuckdbStore(file);
+    const old = [
+      [T0, 'm', 3],
+      [T0 + 1, 'm', 2],
+    ];
+    expect(await everything(store)).to.deep.equal(old);
+    const latest = { sensor: 's', metric: 'm', ts: T0 + 1, value: 2, received: T0 + 1 + SECOND };
+    expect(await store.latest('north')).to.deep.equal([latest]);
+    const query = { farm: 'north', sensors: ['s'], metric: 'm', from: T0, to: T0 + HOUR, bucket: { ms: HOUR } };
+    const bucket = { ts: T0, last: 2, min: 2, max: 3, mean: 2.5, count: 2, received: T0 + 1 + SECOND };
+    expect(await store.history(query)).to.deep.equal([bucket]);
+
+    await store.write([reading(T0 + 1, { m: 4 }), reading(T0 + 0.001, { m: 5 })]);
+    for (const again of [false, true]) {
+      if (again) {
+        await store.close();
+        store = await openDuckdbStore(file);
+      }
+      expect(await everything(store)).to.deep.equal([
+        [T0, 'm', 3],
+        [T0 + 0.001, 'm', 5],
+        [T0 + 1, 'm', 4],
+      ]);
+    }
+    await store.close();
   });
 
   it('sorts on disk what does not fit its memory', async () => {

@@ -69,6 +69,22 @@ describe('InfluxDB: the store', function () {
     expect(JSON.stringify(await influx.query('', 'SHOW DATABASES'))).to.include(JSON.stringify(name));
   });
 
+  it('points that the last version wrote, in ms, are read as they are and keep their places', async () => {
+    const influx = await server();
+    const database = newDatabase();
+    const store = await open(influx.storeUrl(database));
+    const line = (ts: number, value: number) => `readings,farm=north,sensor=s m=${value},received=${ts + SECOND} ${ts}`;
+    const body = [line(T0, 1), line(T0 + 1, 2)].join('\n');
+    const written = await fetch(`${influx.url}/write?db=${database}&precision=ms`, { method: 'POST', body });
+    expect(written.status).to.equal(204);
+    await store.write([reading(T0 + 1, { m: 4 }), reading(T0 + 0.001, { m: 5 })]);
+    expect(await everything(store)).to.deep.equal([
+      [T0, 'm', 1],
+      [T0 + 0.001, 'm', 5],
+      [T0 + 1, 'm', 4],
+    ]);
+  });
+
   it('is unavailable when nobody listens, and a wrong address is refused without its secrets', async () => {
     await rejects(openInfluxStore(through(await freePort())), StoreUnavailable);
     for (const url of ['influx://u:secret@host', 'influx://u:secret@/db', 'http://u:secret@host/db', 'secret']) {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { BucketWidth, HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
 import { Closed, StoreRejected } from '../../core/errors.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
+import { instant } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type ChildScript, startChild } from './child-process.ts';
 import {
@@ -187,7 +188,8 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         ['an infinite value', reading(T0, { m: Number.POSITIVE_INFINITY })],
         ['no values', reading(T0, {})],
         ['a metric with the name of a column', reading(T0, { received: 1 })],
-        ['a broken time', reading(T0 + 0.5, { m: 1 })],
+        ['a time with a part of a microsecond', reading(T0 + 0.0005, { m: 1 }, { received: T0 })],
+        ['a receipt with a part of a microsecond', reading(T0, { m: 1 }, { received: T0 + 0.0005 })],
         ['a time before there were sensors', reading(12, { m: 1 })],
         ['a sensor id that ends in a backslash', reading(T0, { m: 1 }, { sensor: 'a\\' })],
         ['a farm with a line break', reading(T0, { m: 1 }, { farm: 'a\nb' })],
@@ -200,6 +202,81 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
           expect(store.state.is).to.equal('up');
         }
         await store.write([right]);
+      });
+    });
+
+    describe('instants', () => {
+      const whole = { farm: 'north', sensors: ['s'], ...ALL };
+      const subs = [0, 1, 123, 500, 999];
+
+      it('of one millisecond are values of their own, in order, and come back to the microsecond', async () => {
+        const years = [2000, 2025, 2026, 2199].map((year) => Date.UTC(year, 6, 1, 12, 34, 56, 789));
+        const written = years.flatMap((ms) => subs.map((sub, i) => reading(instant(ms, sub), { m: i })));
+        await store.write([...written].reverse());
+        const found = await collect(store.export({ ...whole, from: 0, to: Date.UTC(2300, 0) }));
+        expect(found.map(({ ts, value }) => [ts, value])).to.deep.equal(
+          written.map(({ ts, values }) => [ts, values.m]),
+        );
+      });
+
+      it('are equal in the same millisecond with the same count: the latest write of the two wins', async () => {
+        await store.write(subs.map((sub) => reading(instant(T0, sub), { m: sub })));
+        await store.write([reading(instant(T0, 123), { m: -1 }, { received: T0 + HOUR })]);
+        await store.write([reading(instant(T0, 123), { m: -2 }, { received: T0 + HOUR })]);
+        expect(await everything(store)).to.deep.equal([
+          [T0, 'm', 0],
+          [T0 + 0.001, 'm', 1],
+          [T0 + 0.123, 'm', -2],
+          [T0 + 0.5, 'm', 500],
+          [T0 + 0.999, 'm', 999],
+        ]);
+      });
+
+      it('decide which value is the latest, whatever came last, also after the store was opened again', async () => {
+        const latest = async () => (await store.latest('north')).map(({ ts, value }) => [ts, value]);
+        await store.write([reading(T0 + 0.5, { m: 1 })]);
+        await store.latest('north');
+        await store.write([reading(T0 + 0.999, { m: 2 }), reading(T0 + 0.001, { m: 3 }), reading(T0, { m: 4 })]);
+        expect(await latest()).to.deep.equal([[T0 + 0.999, 2]]);
+        await store.close();
+        store = await open();
+        expect(await latest()).to.deep.equal([[T0 + 0.999, 2]]);
+        await store.write([reading(T0 + 0.998, { m: 5 })]);
+        expect(await latest()).to.deep.equal([[T0 + 0.999, 2]]);
+      });
+
+      it('are each counted in their bucket, and the last of them is the last by its count', async () => {
+        await store.write(subs.toReversed().map((sub) => reading(instant(T0, sub), { m: 1_000 - sub })));
+        await store.write([reading(T0 - 0.001, { m: 7 }), reading(T0 + 1, { m: 8 })]);
+        const bucket = { ts: T0, last: 1, min: 1, max: 1_000, mean: 675.4, count: 5, received: T0 + SECOND };
+        expect(await history({ bucket: { ms: 1 } })).to.deep.equal([
+          { ts: T0 - 1, last: 7, min: 7, max: 7, mean: 7, count: 1, received: T0 - 1 + SECOND },
+          bucket,
+          { ts: T0 + 1, last: 8, min: 8, max: 8, mean: 8, count: 1, received: T0 + 1 + SECOND },
+        ]);
+        const midnight = { daysIn: 'UTC' };
+        expect((await history({ bucket: midnight })).map(({ ts, count, last }) => [ts, count, last])).to.deep.equal([
+          [T0 - DAY, 1, 7],
+          [T0, 6, 8],
+        ]);
+      });
+
+      it('belong to a range as their millisecond does', async () => {
+        await store.write([T0 - 0.001, T0, T0 + 0.999, T0 + 1].map((ts, i) => reading(ts, { m: i })));
+        const range = { from: T0, to: T0 + 1 };
+        expect((await collect(store.export({ ...whole, ...range }))).map(({ value }) => value)).to.deep.equal([1, 2]);
+        expect((await history({ ...range, bucket: { ms: MINUTE } })).map(({ count }) => count)).to.deep.equal([2]);
+        expect((await history({ ...range, bucket: { daysIn: 'UTC' } })).map(({ count }) => count)).to.deep.equal([2]);
+      });
+
+      it('are kept of a time of receipt only as whole milliseconds', async () => {
+        await store.write([reading(T0 + 0.25, { m: 1 }, { received: T0 + 0.25 })]);
+        const kept = [{ sensor: 's', metric: 'm', ts: T0 + 0.25, value: 1, received: T0 }];
+        expect(await store.latest('north')).to.deep.equal(kept);
+        expect(await collect(store.export(whole))).to.deep.equal(kept);
+        await store.close();
+        store = await open();
+        expect(await store.latest('north')).to.deep.equal(kept);
       });
     });
 
@@ -382,7 +459,7 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         ]);
       });
 
-      it('of values measured in the same ms takes the greatest as the last', async () => {
+      it('of values of the same instant takes the greatest as the last', async () => {
         for (const order of ['abc', 'bca', 'cab']) {
           const farm = `farm-${order}`;
           for (const sensor of order) {
@@ -732,8 +809,9 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
             const fresh = Array.from({ length: 50 }, () => {
               const metrics = Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(['a', 'b', 'c']));
               const values = Object.fromEntries(metrics.map((metric) => [metric, random() * 100 - 50]));
-              // Few enough times that many are hit again.
-              const ts = begin + Math.floor(random() * 300) * 7 * MINUTE;
+              // Few enough times that many are hit again, three in a millisecond.
+              const place = Math.floor(random() * 300);
+              const ts = instant(begin + Math.floor(place / 3) * 21 * MINUTE, [0, 1, 999][place % 3] ?? 0);
               const received = begin + Math.floor(random() * DAY);
               return reading(ts, values, { sensor: pick(['s', 't', 'u']), received });
             });

@@ -113,6 +113,45 @@ describe('loam import', function () {
     }
   });
 
+  it('of what Loam exported makes the same points again, also those of one millisecond', async () => {
+    const place = await Place.open();
+    const validate = createValidate({ registry: place.registry });
+    const { queue, store, live, dead } = place;
+    const openTrials = () => Promise.reject(new Error('no trial here'));
+    const worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
+    try {
+      const gateway = await place.gateway({ adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
+      await worker.start();
+      const times = [0, 0.001, 0.123, 0.999, 1, 1.5, 60_000.25].map((ms) => BEGIN + ms);
+      await store.write(
+        times.map((ts, i) => ({ farm: 'north', sensor: 's1', ts, received: ts, values: { moisture: i + 0.5 } })),
+      );
+      const cookie = await place.signIn(gateway, 'vera');
+      const path = '/api/farms/north/export.csv?sensor=s1&metric=moisture';
+      const range = `from=${BEGIN}&to=${BEGIN + 3_600_000}`;
+      const exported = await call(gateway.port, `${path}&${range}`, { headers: { cookie } });
+      const file = join(place.folder, 'exported.csv');
+      await writeFile(file, exported.text);
+      const stored = async (sensor: string) => {
+        const values: [number, number][] = [];
+        const query = { farm: 'north', sensors: [sensor], from: BEGIN, to: BEGIN + 3_600_000 };
+        for await (const { ts, value } of store.export(query)) values.push([ts, value]);
+        return values;
+      };
+      const expected = times.map((ts, i) => [ts, i + 0.5]);
+      for (const sensor of ['s1', 's2']) {
+        const where = { data: place.folder, url: gateway.url, farm: 'north', sensor };
+        expect(await importCommand(file, { ...where, time: 'measured', map: ['value=moisture'] })).to.equal(0);
+        await until('the points are there', async () => (await stored(sensor)).length === times.length);
+        await until('the queue is empty', async () => (await queue.depth()) === 0);
+        expect(await stored(sensor), sensor).to.deep.equal(expected);
+      }
+    } finally {
+      await worker.stop(5_000);
+      await place.close();
+    }
+  });
+
   it('shows a bar on a terminal and lines in a pipe, and waits with what it has while the queue takes nothing', async () => {
     const place = await Place.open();
     const queue = new Valve(place.queue);

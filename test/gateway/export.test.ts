@@ -121,6 +121,27 @@ metrics:
     });
   }
 
+  it('has six digits behind the second where a time of measurement is not a whole millisecond', async () => {
+    const late = begin + 24 * 60 * MINUTE;
+    const one = (ts: number, moisture: number) => ({
+      farm: 'north',
+      sensor: 'h1',
+      ts,
+      received: ts,
+      values: { moisture },
+    });
+    await place.store.write([one(late + 0.123, 1), one(late, 2), one(late + 0.999, 3), one(late + 1, 4)]);
+    const ask = await signedIn(await place.gateway());
+    const answer = await ask(`sensor=h1&from=${late}&to=${late + 2}`);
+    const rows: string[][] = parse(answer.text, { bom: true, from_line: 2 });
+    expect(rows.map(([, , , , , value, ...times]) => [value, ...times])).to.deep.equal([
+      ['2', '2026-03-30T01:00:00.000+02:00', '2026-03-30T01:00:00.000+02:00'],
+      ['1', '2026-03-30T01:00:00.000123+02:00', '2026-03-30T01:00:00.000+02:00'],
+      ['3', '2026-03-30T01:00:00.000999+02:00', '2026-03-30T01:00:00.000+02:00'],
+      ['4', '2026-03-30T01:00:00.001+02:00', '2026-03-30T01:00:00.001+02:00'],
+    ]);
+  });
+
   it('is refused to who may not see the farm, and for what is no question', async () => {
     const gateway = await place.gateway();
     const ask = await signedIn(gateway);

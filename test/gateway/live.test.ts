@@ -123,6 +123,25 @@ describe('live', () => {
     expect(seq).to.be.greaterThan(first.seq);
   });
 
+  it('tells every time in whole milliseconds', async () => {
+    const at = NOW + 0.123;
+    await place.store.write([reading({ ts: at, received: at, values: { moisture: 30 } })]);
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 7, farm: 'north' });
+    const [before] = snapshot.parse(await client.next('snapshot')).sensors;
+    expect(before).to.include({ since: NOW, lastSeen: NOW, skewMs: 0 });
+    expect(before?.values.moisture).to.deep.equal([NOW, 30]);
+
+    const later = NOW + 0.999;
+    await place.announce([reading({ ts: later, received: later, values: { moisture: 31.2 } })]);
+    const frame = rows.parse(await client.next('readings'));
+    expect(frame.rows).to.deep.equal([['s1', 'moisture', NOW, 31.2]]);
+    client.say({ type: 'subscribe', id: 8, farm: 'north' });
+    const [after] = snapshot.parse(await client.next('snapshot')).sensors;
+    expect(after).to.include({ since: NOW, lastSeen: NOW, skewMs: 0 });
+    expect(after?.values.moisture).to.deep.equal([NOW, 31.2]);
+  });
+
   it('shows in a snapshot what was announced and is not stored yet, also before anybody watched', async () => {
     await place.announce([reading({ ts: NOW, values: { moisture: 12 } })]);
     const late = await place.gateway();

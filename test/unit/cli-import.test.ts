@@ -52,6 +52,11 @@ describe('a CSV file of the past', () => {
     expect(iso('2024-07-01T00:00:00Z')).to.equal(Date.UTC(2024, 6, 1));
     expect(iso('1719792000')).to.equal(Date.UTC(2024, 6, 1));
     expect(iso('yesterday')).to.equal(undefined);
+    const micros = Date.UTC(2024, 6, 1) + 0.001;
+    expect(iso('2024-07-01T02:00:00.000001+02:00')).to.equal(micros);
+    expect(iso('2024-07-01T00:00:00.0000019Z')).to.equal(micros);
+    expect(iso('1719792000000.001')).to.equal(micros);
+    expect(iso('1719792000.000001')).to.equal(micros);
     expect(() => timeReader('UTC', 'HH:mm')).to.throw('YYYY');
   });
 
@@ -88,11 +93,11 @@ describe('a CSV file of the past', () => {
     ]);
   });
 
-  it('names what would overwrite a value of another line, also under another name of its metric, and cuts times to milliseconds', () => {
+  it('names what would overwrite a value of another line, also under another name of its metric, and rounds times to microseconds', () => {
     const now = Date.UTC(2024, 6, 1);
     const rows = [
       [2, now - 1_000, { soil_moisture: 20, n: 1 }],
-      [3, now - 1_000 + 0.5, { 'Soil moisture': 25, o: 2 }],
+      [3, now - 1_000 + 0.0003, { 'Soil moisture': 25, o: 2 }],
       [4, now - 1_000, { soil_moisture: 20 }],
     ] as const;
     const { readings, refused } = readRows(rows, {}, plainRules(), now);
@@ -102,6 +107,25 @@ describe('a CSV file of the past', () => {
       [-1_000, { soil_moisture: 20 }],
     ]);
     expect(refused.map(({ line, reason }) => [line, reason])).to.deep.equal([[3, 'double_time']]);
+  });
+
+  it('has values of their own in the microseconds of one millisecond', () => {
+    const now = Date.UTC(2024, 6, 1);
+    const rows = [
+      [2, now, { soil_moisture: 20 }],
+      [3, now + 0.001, { soil_moisture: 21 }],
+      [4, now + 0.999, { soil_moisture: 22 }],
+    ] as const;
+    const { readings, refused } = readRows(rows, {}, plainRules(), now);
+    expect(refused).to.deep.equal([]);
+    expect(readings.map(({ ts, values }) => [ts, values.soil_moisture])).to.deep.equal([
+      [now, 20],
+      [now + 0.001, 21],
+      [now + 0.999, 22],
+    ]);
+    const place = { farm: 'north', field: 'f1', sensor: 's1', topic: 'x', received: now };
+    const read = decodeImported({ ...place, payload: encodeImported(readings) });
+    expect(read.readings.map(({ ts, values }) => ({ ts, values }))).to.deep.equal(readings);
   });
 
   it('goes through the queue as it is, marked as no news', () => {
@@ -145,6 +169,15 @@ describe('lines of one time', () => {
     const times = timesOf(rows, rows.length * 30);
     expect(twice.filter((ts) => !times.has(ts))).to.deep.equal([]);
     expect(alone.filter((ts) => times.has(ts)).length).to.be.within(twice.length, twice.length + 100);
+  });
+
+  it('are none within one millisecond where each has its own microsecond', () => {
+    const places = scattered(1_000).map((at) => 1_719_792_000_000 + at / 1_000_000);
+    const times = timesOf(
+      places.map((ts, i) => row(i, ts, { t: i })),
+      places.length * 30,
+    );
+    expect(places.filter((ts) => times.has(ts)).length).to.be.below(20);
   });
 
   it('are none where each has another metric', () => {

@@ -44,6 +44,22 @@ describe('the fold of a tick', () => {
     expect([...fold.fields()]).to.deep.equal([]);
   });
 
+  it('tells times in whole milliseconds, and knows which value of one millisecond was the last', () => {
+    const fold = new TickFold();
+    fold.take('f1', of('s1', 1200.999, { m: 9 }));
+    fold.take('f1', of('s1', 1200.001, { m: 1 }));
+    fold.take('f1', of('s2', 1200.5, { m: 5 }));
+    expect([...fold.fields()]).to.deep.equal([
+      [
+        'f1',
+        [
+          ['s1', 'm', 1200, 9, 1, 9, 5, 2],
+          ['s2', 'm', 1200, 5],
+        ],
+      ],
+    ]);
+  });
+
   it('keeps the points of a backfill apart', () => {
     const fold = new TickFold();
     for (const ts of [1000, 61_000, 121_000]) fold.take('f1', of('s1', ts, { m: ts }));
@@ -171,6 +187,15 @@ describe('the newest values of a farm', () => {
     latest.put({ sensor: 's', ts: 20, received: 150 }, 'm', 3);
     latest.put({ sensor: 's', ts: 20, received: 120 }, 'm', 4);
     expect(latest.sensors.get('s')?.values.get('m')?.value).to.equal(3);
+  });
+
+  it('are told apart within a millisecond, and when the sensor was last seen is a whole one', () => {
+    const latest = new FarmLatest({ left: 10 });
+    for (const ts of [20.5, 20.999, 20.001]) latest.put({ sensor: 's', ts, received: ts }, 'm', ts);
+    expect(latest.sensors.get('s')?.values.get('m')?.value).to.equal(20.999);
+    expect(latest.sensors.get('s')).to.include({ lastSeen: 20, skewMs: 0 });
+    latest.put({ sensor: 's', ts: 21.25, received: 21.25 }, 'm', 1);
+    expect(latest.sensors.get('s')?.lastSeen).to.equal(21);
   });
 
   it('stay within their budget and give it back', () => {

@@ -4,6 +4,7 @@ import { EncodingInvalid, EncodingNewer, LoamError } from '../../core/errors.ts'
 import {
   type Batch,
   batchId,
+  changedBy,
   type DeadLetter,
   decodeBatch,
   decodeDead,
@@ -65,6 +66,15 @@ describe('batch encoding', () => {
     expect(decodeLive(old).readings).to.deep.equal([
       { farm: 'north', sensor: 's1', ts: received, received, values: { ec: 1 } },
     ]);
+  });
+
+  it('gives back instants, and the whole milliseconds that hold what an import changed', () => {
+    const of = (ts: number) => ({ farm: 'north', sensor: 's1', ts, received: ts, values: { ec: 1 } });
+    const readings = [of(received + 0.999), of(received - 7 + 0.001)];
+    expect(decodeLive(encodeLive({ id: 'b', readings })).readings).to.deep.equal(readings);
+    const changed = [{ farm: 'north', sensor: 's1', from: received - 7, to: received + 1 }];
+    expect(changedBy(readings)).to.deep.equal(changed);
+    expect(changedBy([...readings].reverse())).to.deep.equal(changed);
   });
 
   it('gives back a live entry', () => {

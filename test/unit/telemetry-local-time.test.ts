@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { readInstant } from '../../telemetry/clock.ts';
 import { localTimes } from '../../telemetry/local-time.ts';
 
 const at = (text: string) => Date.parse(text);
@@ -16,6 +17,14 @@ describe('local times', () => {
       expect(localTimes(zone)(at(instant))).to.equal(written);
       expect(at(written)).to.equal(at(instant));
     }
+  });
+
+  it('have three digits more where they are not whole milliseconds', () => {
+    const written = localTimes('Europe/Berlin');
+    const noon = at('2026-01-15T11:00:00.007Z');
+    expect(written(noon + 0.001)).to.equal('2026-01-15T12:00:00.007001+01:00');
+    expect(written(noon + 0.999)).to.equal('2026-01-15T12:00:00.007999+01:00');
+    for (const sub of [0.001, 0.5, 0.999]) expect(readInstant(written(noon + sub), 'UTC')).to.equal(noon + sub);
   });
 
   it('follow the clocks over a change, to and fro', () => {

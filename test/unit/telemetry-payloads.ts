@@ -30,10 +30,15 @@ metrics: [${metrics}]
 }
 
 /** What becomes of `payload`, bytes or a JSON value, on a topic of `form`. */
-export function decode(form: keyof typeof TOPICS, payload: unknown, by: SensorRules = rules()): Decoded {
+export function decode(
+  form: keyof typeof TOPICS,
+  payload: unknown,
+  by: SensorRules = rules(),
+  received = RECEIVED,
+): Decoded {
   const bytes = payload instanceof Uint8Array ? payload : new TextEncoder().encode(JSON.stringify(payload));
   const topic = TOPICS[form];
-  return decodePublish({ farm: 'north', field: 'f', sensor: 's1', topic, payload: bytes, received: RECEIVED }, by);
+  return decodePublish({ farm: 'north', field: 'f', sensor: 's1', topic, payload: bytes, received }, by);
 }
 
 /** An uplink as The Things Stack tells it. */

@@ -162,6 +162,21 @@ describe('clocks', () => {
     for (const [given, time] of cases) expect(readTime(given, 'Europe/Berlin'), String(given)).to.equal(time);
   });
 
+  it('of devices are whole milliseconds, those of receipts and what hangs on them keep the count of the receipt', () => {
+    const received = RECEIVED + 0.123;
+    const times = (payload: unknown, by = rules()) =>
+      decode('native', payload, by, received).readings.map(({ ts, deviceTs }) => [ts, deviceTs]);
+    expect(times({ ec: 1 })).to.deep.equal([[received, undefined]]);
+    expect(times({ ts: RECEIVED - 10 + 0.5, ec: 1 })).to.deep.equal([[RECEIVED - 10, undefined]]);
+    expect(times({ ts: '2026-05-01T10:00:00.123456Z', ec: 1 })).to.deep.equal([[noon + 123, undefined]]);
+    const lot = [1_000, 2_000, 5_000].map((ts) => ({ ts, ec: 1 }));
+    expect(times(lot, rules('clock: receipt'))).to.deep.equal([
+      [RECEIVED - 4_000 + 0.123, 1_000],
+      [RECEIVED - 3_000 + 0.123, 2_000],
+      [received, 5_000],
+    ]);
+  });
+
   it('of the farm count where a text names no zone', () => {
     const { readings } = decode('native', { ts: '2026-05-01T13:59', ec: 1 });
     expect(readings[0]?.ts).to.equal(Date.UTC(2026, 4, 1, 11, 59));

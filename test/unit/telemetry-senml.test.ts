@@ -157,6 +157,19 @@ describe('SenML: rules', () => {
     expect(resolved([{ n: 'a', v: 1, t: 2 ** 28 }])).to.deep.equal([{ n: 'a', t: 2 ** 28, v: 1 }]);
   });
 
+  it('times relative to now keep the count of the receipt, absolute ones are whole milliseconds', () => {
+    const pack = [
+      { n: 'ec', v: 1 },
+      { n: 'ec', v: 2, t: -60 },
+      { n: 'ec', v: 3, t: RECEIVED / 1_000 - 120 },
+    ];
+    const times = (by = rules()) =>
+      decode('native', pack, by, RECEIVED + 0.123).readings.map(({ ts }) => ts - RECEIVED);
+    expect(times()).to.deep.equal(
+      [RECEIVED + 0.123, RECEIVED - 60_000 + 0.123, RECEIVED - 120_000].map((ts) => ts - RECEIVED),
+    );
+  });
+
   it('base value and base sum are added', () => {
     const records = resolveSenml([{ bn: 'a', bv: 20, bs: 100, v: 1, s: 5 }, { n: 'b' }], NOW, new Refusals());
     expect(records.map(({ name, value, sum }) => ({ name, value, sum }))).to.deep.equal([

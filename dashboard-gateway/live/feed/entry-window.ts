@@ -1,3 +1,4 @@
+import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 
 /** The readings of one entry of the log. `at` is the latest receipt among them, Unix ms. */
@@ -139,8 +140,9 @@ function newest(entries: readonly WindowEntry[], limit: number): readonly Window
   return entries.slice(first);
 }
 
+/** When the last of the readings was received, whole Unix ms. */
 export function lastReceived(readings: readonly Reading[]): number {
   let last = 0;
   for (const { received } of readings) if (received > last) last = received;
-  return last;
+  return msOf(last);
 }

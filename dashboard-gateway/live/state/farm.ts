@@ -1,4 +1,5 @@
 import type { LatestValue } from '../../../backbone/ports/store.ts';
+import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry/registry.ts';
 import { DEFAULT_INTERVAL_S, type StateSince, stateSince } from '../../sensors/state.ts';
@@ -229,7 +230,8 @@ export class LiveFarm implements FarmNow {
     const is = this.sensorNow(sensor, now);
     this.assumeTold(sensor, is);
     const values: Record<string, [number, number]> = {};
-    for (const [metric, { ts, value }] of this.latest.sensors.get(sensor)?.values ?? []) values[metric] = [ts, value];
+    for (const [metric, { ts, value }] of this.latest.sensors.get(sensor)?.values ?? [])
+      values[metric] = [msOf(ts), value];
     return JSON.stringify({ sensor, field, name, ...is, values });
   }
 

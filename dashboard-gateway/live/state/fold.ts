@@ -1,3 +1,4 @@
+import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import type { FrameRow } from '../sockets/protocol.ts';
 
@@ -87,6 +88,8 @@ function join(row: FoldedRow, ts: number, value: number): void {
   row.count++;
 }
 
+/** Frames have whole ms: their readers compare times and need no more. */
 function toRow({ sensor, metric, ts, last, min, max, sum, count }: FoldedRow): FrameRow {
-  return count === 1 ? [sensor, metric, ts, last] : [sensor, metric, ts, last, min, max, sum / count, count];
+  const ms = msOf(ts);
+  return count === 1 ? [sensor, metric, ms, last] : [sensor, metric, ms, last, min, max, sum / count, count];
 }

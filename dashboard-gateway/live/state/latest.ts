@@ -1,7 +1,8 @@
+import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { clockSkew } from './status.ts';
 
-/** One metric's newest value. Times are Unix ms. */
+/** One metric's newest value. `ts` is an instant; `received` is Unix ms, of a live value with the count of its receipt. */
 export interface NewestValue {
   readonly ts: number;
   readonly value: number;
@@ -9,9 +10,9 @@ export interface NewestValue {
 }
 
 export interface SensorLatest {
-  /** When the last reading was received, Unix ms, whenever it was measured. */
+  /** When the last reading was received, whole Unix ms, whenever it was measured. */
   lastSeen: number;
-  /** The error of the sensor's clock, ms, by the reading received last that shows it; and when that was received. */
+  /** The error of the sensor's clock, ms, by the reading received last that shows it; and when that was received, an instant. */
   skewMs: number;
   skewAt: number;
   readonly values: Map<string, NewestValue>;
@@ -79,10 +80,10 @@ export class FarmLatest {
     const skewMs = clockSkew(of);
     let known = this.sensors.get(sensor);
     if (!known) {
-      known = { lastSeen: received, skewMs: 0, skewAt: 0, values: new Map() };
+      known = { lastSeen: msOf(received), skewMs: 0, skewAt: 0, values: new Map() };
       this.sensors.set(sensor, known);
     }
-    if (received > known.lastSeen) known.lastSeen = received;
+    known.lastSeen = Math.max(known.lastSeen, msOf(received));
     // When several readings came at once, the sensor had kept the older ones back; the newest shows its clock.
     if (skewMs !== undefined && (received > known.skewAt || (received === known.skewAt && skewMs > known.skewMs))) {
       known.skewMs = skewMs;

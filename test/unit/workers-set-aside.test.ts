@@ -1,0 +1,62 @@
+import { expect } from 'chai';
+import { replayMessage } from '../../dashboard-gateway/dead-letters/replay.ts';
+import { type Batch, decodeBatch, decodeDead, encodeDead } from '../../telemetry/batch.ts';
+import { parseRegistry } from '../../telemetry/registry.ts';
+import { telemetryTopic } from '../../telemetry/topic.ts';
+import { createValidate, rejectedByStore } from '../../workers/validate.ts';
+
+/** A receipt that is a whole millisecond, and one with a count. */
+const RECEIPTS = [Date.UTC(2026, 4, 1, 12), Date.UTC(2026, 4, 1, 12) + 0.123];
+
+const registry = parseRegistry(`
+farms: [{ id: north, name: North, timezone: Europe/Berlin }]
+sensors:
+  - { id: own, farm: north }
+  - { id: wrong, farm: north, clock: receipt }
+`);
+
+async function readingsOf(batch: Batch) {
+  const validate = createValidate({ registry: { current: () => registry, watch: () => () => {} } });
+  const { readings, dead } = await validate(batch, Date.now());
+  expect(dead).to.deep.equal([]);
+  return readings;
+}
+
+describe('a reading that the store refused', () => {
+  const lot = [1_000, 4_000].map((ts) => ({ ts, ec: ts / 1_000 }));
+  const senml = [
+    { n: 'ec', v: 1, t: -60 },
+    { n: 'ec', v: 2 },
+  ];
+  const cases: [what: string, sensor: string, payload: unknown][] = [
+    ['dated by its receipt', 'own', { ec: 1 }],
+    ['dated by its device', 'own', { ts: Date.UTC(2026, 4, 1, 11), ec: 1 }],
+    ['told to be a minute older than its receipt', 'own', senml],
+    ['of a device whose clock is not trusted', 'wrong', { ts: 7, ec: 1 }],
+    ['of a lot of such a device', 'wrong', lot],
+  ];
+  for (const [what, sensor, payload] of cases) {
+    it(`${what} is the same one when its dead letter is replayed`, async () => {
+      for (const received of RECEIPTS) {
+        const publish = {
+          farm: 'north',
+          field: '',
+          sensor,
+          topic: telemetryTopic('north', sensor),
+          payload: new TextEncoder().encode(JSON.stringify(payload)),
+          received,
+        };
+        const refused = await readingsOf({ id: 'b', publishes: [publish] });
+        expect(refused.length).to.be.greaterThan(0);
+        for (const reading of refused) {
+          const letter = decodeDead(encodeDead(rejectedByStore(reading, 'no', received + 1)));
+          const message = replayMessage(letter, 0, 'e', registry);
+          if (!(message instanceof Uint8Array)) throw new Error(message.why);
+          const again = await readingsOf(decodeBatch(message));
+          const identity = [{ farm: 'north', sensor, ts: reading.ts, values: reading.values }];
+          expect(again.map(({ farm, sensor, ts, values }) => ({ farm, sensor, ts, values }))).to.deep.equal(identity);
+        }
+      }
+    });
+  }
+});
