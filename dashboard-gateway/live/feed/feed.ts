@@ -22,9 +22,10 @@ export interface FeedListener {
 
 /** Hears of everything that is written to the store, also of batches that were announced before. */
 export interface WritesListener {
-  /** Following begins, perhaps anew: entries may have been missed. */
-  begin(): void;
-  wrote(entry: LiveEntry): void;
+  /** Following begins, perhaps anew: entries may have been missed. `epoch` names the run of offsets. */
+  begin(epoch: string): void;
+  /** The entry at `offset`; `isNews` is false for a batch that was announced before at another offset. */
+  wrote(entry: LiveEntry, offset: number, isNews: boolean): void;
 }
 
 /** The live log as readings: follows it, and drops batches that are announced a second time. */
@@ -43,7 +44,7 @@ export class LiveFeed extends Tail {
       begin: (epoch, offset) => {
         if (epoch !== known) seen.clear();
         known = epoch;
-        writes?.begin();
+        writes?.begin(epoch);
         listener.begin(epoch, offset);
       },
       take: (entries) => {
@@ -65,9 +66,9 @@ export class LiveFeed extends Tail {
   decode({ offset, body }: LogEntry, writes?: WritesListener): readonly Reading[] {
     try {
       const entry = decodeLive(body);
-      const { id, readings } = entry;
-      writes?.wrote(entry);
-      return this.seen.isNews(id, offset) ? readings : [];
+      const isNews = this.seen.isNews(entry.id, offset);
+      writes?.wrote(entry, offset, isNews);
+      return isNews ? entry.readings : [];
     } catch (error) {
       if (!(error instanceof EncodingInvalid)) throw error;
       // The entry is counted and skipped, since stopping here would stop every viewer for good.

@@ -1,0 +1,116 @@
+import type { Log } from '../../backbone/ports/log.ts';
+import { EncodingInvalid, explain } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { LiveEntry } from '../../telemetry/batch.ts';
+import { decodeEvent, liveEventId, offsetOfEvent, type RecordedEvent } from '../../telemetry/event.ts';
+import type { WritesListener } from '../live/feed/feed.ts';
+import { RecentValues } from './recent-values.ts';
+
+/** Readings that are remembered, over all farms: some 30 MB with four values each. */
+export const REMEMBERED_READINGS = 100_000;
+/** How many of the newest events are read at the start, and how many of them at a time. */
+const EVENTS_LOOKED_AT = 5_000;
+const EVENTS_AT_ONCE = 500;
+
+export interface OverwrittenOptions {
+  readonly events: Log;
+  readonly live: Log;
+  readonly write: (event: RecordedEvent) => void;
+  readonly logger: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Readings that are remembered; REMEMBERED_READINGS unless told. */
+  readonly limit?: number | undefined;
+}
+
+/**
+ * Hears every entry of the live log once, and makes an event of each value that another message brought under the same
+ * time shortly before.
+ *
+ * A gateway that starts reads the live log from a little before its head, so it sees entries that were looked at
+ * before. Their values are remembered, but an event that is in the event log already is not made again.
+ */
+export class OverwrittenValues implements WritesListener {
+  readonly counters = { unreadable: 0, newer: 0 };
+  private readonly options: OverwrittenOptions;
+  private readonly recent: RecentValues;
+  private epoch = '';
+  /** The offset of the last entry that was looked at. */
+  private last = -1;
+  /** Up to where the event log had events of the live log at the start. All before `offset` were written; of it, those in `ids`. */
+  private written: { epoch: string; offset: number; ids: Set<string> } | undefined;
+
+  constructor(options: OverwrittenOptions) {
+    this.options = options;
+    this.recent = new RecentValues(options.limit ?? REMEMBERED_READINGS);
+  }
+
+  /**
+   * Finds the newest event of the live log in the event log. To be called before the live log is followed. When a log
+   * cannot be read, events that are there already may be made again, with the same ids. Never rejects.
+   */
+  async start(): Promise<void> {
+    const { events, live, logger } = this.options;
+    try {
+      const { epoch } = await live.head();
+      const { first, next } = await events.head();
+      const written = { epoch, offset: -1, ids: new Set<string>() };
+      for (let from = Math.max(first, next - EVENTS_LOOKED_AT); from < next; ) {
+        const entries = await events.read({ offset: from }, EVENTS_AT_ONCE);
+        for (const { body } of entries) this.noteWritten(written, body);
+        from = (entries.at(-1)?.offset ?? next) + 1;
+      }
+      this.written = written;
+    } catch (error) {
+      logger.warn(`events that are written already may be written again: ${explain(error)}`);
+    }
+  }
+
+  begin(epoch: string): void {
+    if (epoch !== this.epoch) this.last = -1;
+    this.epoch = epoch;
+  }
+
+  wrote({ id: batch, readings }: LiveEntry, offset: number, isNews: boolean): void {
+    // Following may begin anew before entries that were looked at. A batch that came before changes nothing.
+    if (offset <= this.last || !isNews) return;
+    this.last = offset;
+    const source = { batch };
+    for (const [index, reading] of readings.entries()) {
+      for (const { metric, old, new: fresh, source: before } of this.recent.take(reading, source)) {
+        const id = liveEventId(this.epoch, offset, index, metric);
+        if (this.isWritten(id, offset)) continue;
+        const { farm, sensor, ts } = reading;
+        const about = { id, farm, sensor, metric, ts, old, new: fresh, oldBatch: before.batch, newBatch: batch };
+        this.options.write({ kind: 'overwritten', ...about, at: this.options.now(), origin: 'live' });
+      }
+    }
+  }
+
+  private isWritten(id: string, offset: number): boolean {
+    const { written } = this;
+    if (written?.epoch !== this.epoch) return false;
+    return offset < written.offset || written.ids.has(id);
+  }
+
+  private noteWritten(written: { epoch: string; offset: number; ids: Set<string> }, body: Uint8Array): void {
+    const id = this.read(body)?.id ?? '';
+    const offset = offsetOfEvent(id, written.epoch);
+    if (offset === undefined || offset < written.offset) return;
+    if (offset > written.offset) written.ids.clear();
+    written.offset = offset;
+    written.ids.add(id);
+  }
+
+  private read(body: Uint8Array): RecordedEvent | undefined {
+    try {
+      const event = decodeEvent(body);
+      if (event === undefined) this.counters.newer++;
+      return event;
+    } catch (error) {
+      if (!(error instanceof EncodingInvalid)) throw error;
+      this.counters.unreadable++;
+      return undefined;
+    }
+  }
+}
