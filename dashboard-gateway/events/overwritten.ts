@@ -6,8 +6,8 @@ import { decodeEvent, liveEventId, offsetOfEvent, type RecordedEvent } from '../
 import type { WritesListener } from '../live/feed/feed.ts';
 import { RecentValues } from './recent-values.ts';
 
-/** Readings that are remembered, over all farms: some 30 MB with four values each. */
-export const REMEMBERED_READINGS = 100_000;
+/** Values that are remembered, over all farms: 18 MB, and the ids of their batches. */
+export const REMEMBERED_VALUES = 2 ** 19;
 /** How many of the newest events are read at the start, and how many of them at a time. */
 const EVENTS_LOOKED_AT = 5_000;
 const EVENTS_AT_ONCE = 500;
@@ -19,7 +19,7 @@ export interface OverwrittenOptions {
   readonly logger: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Readings that are remembered; REMEMBERED_READINGS unless told. */
+  /** Values that are remembered; REMEMBERED_VALUES unless told. */
   readonly limit?: number | undefined;
 }
 
@@ -42,7 +42,7 @@ export class OverwrittenValues implements WritesListener {
 
   constructor(options: OverwrittenOptions) {
     this.options = options;
-    this.recent = new RecentValues(options.limit ?? REMEMBERED_READINGS);
+    this.recent = new RecentValues(options.limit ?? REMEMBERED_VALUES);
   }
 
   /**
@@ -75,13 +75,14 @@ export class OverwrittenValues implements WritesListener {
     // Following may begin anew before entries that were looked at. A batch that came before changes nothing.
     if (offset <= this.last || !isNews) return;
     this.last = offset;
-    const source = { batch };
+    if (readings.length === 0) return;
+    this.recent.begin(batch);
     for (const [index, reading] of readings.entries()) {
-      for (const { metric, old, new: fresh, source: before } of this.recent.take(reading, source)) {
+      for (const { metric, old, new: fresh, batch: before } of this.recent.take(reading)) {
         const id = liveEventId(this.epoch, offset, index, metric);
         if (this.isWritten(id, offset)) continue;
         const { farm, sensor, ts } = reading;
-        const about = { id, farm, sensor, metric, ts, old, new: fresh, oldBatch: before.batch, newBatch: batch };
+        const about = { id, farm, sensor, metric, ts, old, new: fresh, oldBatch: before, newBatch: batch };
         this.options.write({ kind: 'overwritten', ...about, at: this.options.now(), origin: 'live' });
       }
     }

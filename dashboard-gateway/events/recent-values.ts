@@ -1,118 +1,182 @@
+import { randomInt } from 'node:crypto';
+import { microsOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 
-type Values = Reading['values'];
-
-/** The entry of the live log that a value came in: one object for each entry, whose `batch` is the id of its batch. */
-export interface ValueSource {
-  readonly batch: string;
-}
-
-/** Another value of the same farm, sensor, metric and time came before, in `source`. */
+/** Another value of the same farm, sensor, metric and time came before, in `batch`. */
 export interface EarlierValue {
   readonly metric: string;
   readonly old: number;
   readonly new: number;
-  readonly source: ValueSource;
-}
-
-/** What is known under one time of one sensor. `sources` has those metrics that did not come in `source`. */
-interface Remembered {
-  readonly of: SensorTimes;
-  readonly ts: number;
-  readonly values: Values;
-  readonly source: ValueSource;
-  readonly sources: ReadonlyMap<string, ValueSource> | undefined;
-}
-
-interface SensorTimes {
-  readonly farm: string;
-  readonly sensor: string;
-  readonly byTime: Map<number, Remembered>;
+  readonly batch: string;
 }
 
 const NONE: readonly EarlierValue[] = [];
+const TWO_32 = 2 ** 32;
+/** What the link of a place says when a later value has replaced the one there. */
+const REPLACED = 0xffff_ffff;
+
+// A place is 32 bytes. These are the positions in it, by 4 bytes; the value takes the last 8 of them.
+const PLACE = 8;
+const READING = 0;
+const VALUE_1 = 1;
+const VALUE_2 = 2;
+const ENTRY = 3;
+const LINK = 4;
+const NUMBER = 3;
 
 /**
- * The values of the latest readings, by farm, sensor and time, over all farms: of at most `limit` readings, and older
- * ones are forgotten. It finds a value that differs from the one that came before under the same time.
+ * The latest values, at most `limit` of all farms together, by farm, sensor, time and metric; older ones are forgotten.
+ * It finds a value that differs from the one that came before under the same key.
  *
- * Every reading passes here. So what is kept of one is the reading's own `values`, found by its sensor's map of times;
- * metrics are compared only when a time comes again.
+ * Every value passes here, so nothing is allocated for one, and few places of memory are touched that are not in the
+ * processor's cache: a value has 32 bytes of one buffer, beside the other values of its reading, which are all in one
+ * bucket. Its key is a hash of 96 bits. Two keys of one hash would be taken for the same, which is not to be expected in
+ * the life of an installation. The hash begins with random numbers, so that nobody can choose ids for that.
  */
 export class RecentValues {
-  private readonly farms = new Map<string, Map<string, SensorTimes>>();
-  /** What was remembered, at its number modulo `limit`: the next one takes the place of the oldest. */
-  private readonly ring: Remembered[] = [];
   private readonly limit: number;
+  private readonly mask: number;
+  // A value's place is its number modulo `limit`: the next value takes the place of the oldest.
+  private readonly places: Uint32Array;
+  private readonly numbers: Float64Array;
+  /** The first place of each bucket's list, plus one; 0 for none. Links are the next place likewise. */
+  private readonly buckets: Uint32Array;
+  /** The batch of each entry, at the entry's number modulo `limit`: no more entries than values are remembered. */
+  private readonly batches: string[] = [];
+  private readonly seed1 = randomInt(TWO_32);
+  private readonly seed2 = randomInt(TWO_32);
+  private hash1 = 0;
+  private hash2 = 0;
   private next = 0;
+  private taken = 0;
+  private entry = 0;
 
+  /** `limit` is a power of two. */
   constructor(limit: number) {
     this.limit = limit;
+    this.mask = limit - 1;
+    const buffer = new ArrayBuffer(limit * PLACE * 4);
+    this.places = new Uint32Array(buffer);
+    this.numbers = new Float64Array(buffer);
+    this.buckets = new Uint32Array(limit);
   }
 
-  /** Remembers a reading, and answers which of its values differ from an earlier one. A batch that comes again has no news. */
-  take({ farm, sensor, ts, values }: Reading, source: ValueSource): readonly EarlierValue[] {
-    const of = this.timesOf(farm, sensor);
-    const before = of.byTime.get(ts);
+  /** The readings taken from now on are of one entry of the live log, with the id of its batch. */
+  begin(batch: string): void {
+    this.entry = (this.entry + 1) & this.mask;
+    this.batches[this.entry] = batch;
+  }
+
+  /** Remembers a reading's values, and answers which of them differ from an earlier one. A batch that comes again has no news. */
+  take({ farm, sensor, ts, values }: Reading): readonly EarlierValue[] {
+    let found: EarlierValue[] | undefined;
+    this.hash1 = this.seed1;
+    this.hash2 = this.seed2;
+    this.mix(farm);
+    this.mix(sensor);
+    const micros = microsOf(ts);
+    this.mixNumber(micros % TWO_32);
+    this.mixNumber(Math.floor(micros / TWO_32));
+    const { hash1, hash2 } = this;
+    const reading = finished(hash1, hash2);
+    for (const metric in values) {
+      const value = values[metric];
+      if (value === undefined) continue;
+      this.hash1 = hash1;
+      this.hash2 = hash2;
+      this.mix(metric);
+      const earlier = this.replace(reading, value);
+      if (earlier === undefined) continue;
+      found ??= [];
+      found.push({ metric, ...earlier, new: value });
+    }
+    return found ?? NONE;
+  }
+
+  /** Puts `value` under the key that was mixed; the earlier value when it was another one, of another message. */
+  private replace(reading: number, value: number): { old: number; batch: string } | undefined {
+    const value1 = finished(this.hash1, this.hash2);
+    const value2 = finished(this.hash2, this.hash1);
+    const before = this.unlink(reading, value1, value2);
     if (before === undefined) {
-      this.remember({ of, ts, values, source, sources: undefined });
-      return NONE;
+      this.place(reading, value1, value2, value);
+      return undefined;
     }
-    const earlier = differing(before, values, source);
-    this.remember(joined(before, values, source));
-    return earlier;
+    // It is read first: the place of the oldest value is taken next, and that may be this one.
+    const old = this.numbers[before * (PLACE / 2) + NUMBER] ?? value;
+    const entry = this.at(before, ENTRY);
+    this.place(reading, value1, value2, value);
+    return old === value || this.isSameAgain(entry) ? undefined : { old, batch: this.batches[entry] ?? '' };
   }
 
-  private timesOf(farm: string, sensor: string): SensorTimes {
-    let sensors = this.farms.get(farm);
-    if (sensors === undefined) {
-      sensors = new Map();
-      this.farms.set(farm, sensors);
+  /** Takes the value with this key out of its bucket's list, and answers its place; undefined when there is none. */
+  private unlink(reading: number, value1: number, value2: number): number | undefined {
+    const bucket = reading & this.mask;
+    let before = -1;
+    for (let link = this.buckets[bucket] ?? 0; link !== 0; ) {
+      const place = link - 1;
+      const following = this.at(place, LINK);
+      if (this.at(place, VALUE_1) === value1 && this.at(place, VALUE_2) === value2 && this.at(place, READING) === reading) {
+        if (before < 0) this.buckets[bucket] = following;
+        else this.places[before * PLACE + LINK] = following;
+        this.places[place * PLACE + LINK] = REPLACED;
+        return place;
+      }
+      before = place;
+      link = following;
     }
-    let times = sensors.get(sensor);
-    if (times === undefined) {
-      times = { farm, sensor, byTime: new Map() };
-      sensors.set(sensor, times);
+    return undefined;
+  }
+
+  private place(reading: number, value1: number, value2: number, value: number): void {
+    const { next, places } = this;
+    if (this.taken < this.limit) this.taken++;
+    else if (this.at(next, LINK) !== REPLACED) {
+      this.unlink(this.at(next, READING), this.at(next, VALUE_1), this.at(next, VALUE_2));
     }
-    return times;
+    const bucket = reading & this.mask;
+    const first = next * PLACE;
+    places[first + READING] = reading;
+    places[first + VALUE_1] = value1;
+    places[first + VALUE_2] = value2;
+    places[first + ENTRY] = this.entry;
+    places[first + LINK] = this.buckets[bucket] ?? 0;
+    this.numbers[next * (PLACE / 2) + NUMBER] = value;
+    this.buckets[bucket] = next + 1;
+    this.next = (next + 1) & this.mask;
   }
 
-  private remember(fresh: Remembered): void {
-    const oldest = this.ring[this.next];
-    fresh.of.byTime.set(fresh.ts, fresh);
-    this.ring[this.next] = fresh;
-    this.next = (this.next + 1) % this.limit;
-    if (oldest) this.forget(oldest);
+  private at(place: number, position: number): number {
+    return this.places[place * PLACE + position] ?? 0;
   }
 
-  private forget(oldest: Remembered): void {
-    const { farm, sensor, byTime } = oldest.of;
-    // A time that came again is remembered anew, and its first place in the ring means nothing any more.
-    if (byTime.get(oldest.ts) === oldest) byTime.delete(oldest.ts);
-    if (byTime.size > 0) return;
-    const sensors = this.farms.get(farm);
-    sensors?.delete(sensor);
-    if (sensors?.size === 0) this.farms.delete(farm);
+  /**
+   * Whether the batch of an earlier entry is delivered again now. A batch that is tried again in parts gives them ids
+   * that begin with its own and `#`. Two readings of one entry are of two publishes, so they are not the same.
+   */
+  private isSameAgain(entry: number): boolean {
+    if (entry === this.entry) return false;
+    return rootOf(this.batches[entry] ?? '') === rootOf(this.batches[this.entry] ?? '');
   }
-}
 
-function differing(before: Remembered, values: Values, source: ValueSource): readonly EarlierValue[] {
-  const found: EarlierValue[] = [];
-  for (const [metric, value] of Object.entries(values)) {
-    const old = ownValue(before.values, metric);
-    if (old === undefined || old === value) continue;
-    const from = before.sources?.get(metric) ?? before.source;
-    if (!isSameAgain(from, source)) found.push({ metric, old, new: value, source: from });
+  private mix(text: string): void {
+    let { hash1, hash2 } = this;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      hash1 = Math.imul(hash1 ^ code, 0x9e3779b1);
+      hash2 = Math.imul(hash2 ^ code, 0x5f356495);
+    }
+    // The end of a text counts too, so that the same letters cut elsewhere are another key.
+    this.hash1 = Math.imul(hash1 ^ (hash1 >>> 15) ^ 0x100, 0x9e3779b1);
+    this.hash2 = Math.imul(hash2 ^ (hash2 >>> 13) ^ 0x100, 0x5f356495);
   }
-  return found;
-}
 
-/**
- * Whether two entries of the log are of one batch, which was delivered twice. A batch that is tried again in parts has
- * its id and `#` at the beginning of the ids of the parts. Two readings in one entry are of two publishes.
- */
-function isSameAgain(before: ValueSource, now: ValueSource): boolean {
-  return before !== now && rootOf(before.batch) === rootOf(now.batch);
+  private mixNumber(number: number): void {
+    const hash1 = Math.imul(this.hash1 ^ number, 0x9e3779b1);
+    const hash2 = Math.imul(this.hash2 ^ number, 0x5f356495);
+    this.hash1 = hash1 ^ (hash1 >>> 15);
+    this.hash2 = hash2 ^ (hash2 >>> 13);
+  }
 }
 
 function rootOf(batch: string): string {
@@ -120,15 +184,8 @@ function rootOf(batch: string): string {
   return end < 0 ? batch : batch.slice(0, end);
 }
 
-/** The later values over the earlier ones. A sensor has few metrics, so this stays small however often a time comes. */
-function joined(before: Remembered, values: Values, source: ValueSource): Remembered {
-  const { of, ts } = before;
-  const others = Object.keys(before.values).filter((metric) => ownValue(values, metric) === undefined);
-  if (others.length === 0) return { of, ts, values, source, sources: undefined };
-  const sources = new Map(others.map((metric) => [metric, before.sources?.get(metric) ?? before.source]));
-  return { of, ts, values: { ...before.values, ...values }, source, sources };
-}
-
-function ownValue(values: Values, metric: string): number | undefined {
-  return Object.hasOwn(values, metric) ? values[metric] : undefined;
+/** Spreads what was mixed over all 32 bits. */
+function finished(hash: number, other: number): number {
+  const once = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b) ^ Math.imul(other ^ (other >>> 13), 0xc2b2ae35);
+  return (once ^ (once >>> 16)) >>> 0;
 }
