@@ -116,7 +116,11 @@ export class RecentValues {
     for (let link = this.buckets[bucket] ?? 0; link !== 0; ) {
       const place = link - 1;
       const following = this.at(place, LINK);
-      if (this.at(place, VALUE_1) === value1 && this.at(place, VALUE_2) === value2 && this.at(place, READING) === reading) {
+      if (
+        this.at(place, VALUE_1) === value1 &&
+        this.at(place, VALUE_2) === value2 &&
+        this.at(place, READING) === reading
+      ) {
         if (before < 0) this.buckets[bucket] = following;
         else this.places[before * PLACE + LINK] = following;
         this.places[place * PLACE + LINK] = REPLACED;
