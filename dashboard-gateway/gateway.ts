@@ -9,7 +9,7 @@ import { Networks } from '../core/networks.ts';
 import { withDeadline } from '../core/timing.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
-import { Events } from './events/events.ts';
+import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
 import { type Listening, listen } from './http/listen.ts';
 import type { Access } from './http/origin.ts';
@@ -88,7 +88,7 @@ export class Gateway implements Part {
   private readonly letters: DeadLetterService;
   private readonly bringers: Bringers;
   private readonly figures: Figures;
-  private readonly events: Events;
+  private readonly events: EventRecorder;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
@@ -115,7 +115,7 @@ export class Gateway implements Part {
     this.letters = new DeadLetterService({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
     const inLetters = (sensors: ReadonlySet<string>) => this.letters.bringers(sensors);
     this.bringers = new Bringers({ store: options.store, registry, inLetters });
-    this.events = new Events({ ...options, logger: log, now });
+    this.events = new EventRecorder({ ...options, logger: log, now });
     this.live = new Live({
       ...options,
       uws,

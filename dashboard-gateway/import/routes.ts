@@ -7,7 +7,7 @@ import type { RegistryView } from '../../telemetry/registry.ts';
 import { Rulebook } from '../../telemetry/rules.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { isUnit } from '../../telemetry/units.ts';
-import type { Events } from '../events/events.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id } from '../http/query.ts';
@@ -44,7 +44,7 @@ export interface ImportParts {
   readonly sessions: SignInSessions;
   readonly queue: Queue;
   readonly store: Store;
-  readonly events: Events;
+  readonly events: EventRecorder;
   /** Unix ms. */
   readonly now: () => number;
 }

@@ -5,7 +5,7 @@ import type { RecordedEvent } from '../../telemetry/event.ts';
 import { EventWriter } from './event-writer.ts';
 import { OverwrittenValues } from './overwritten.ts';
 
-export interface EventsOptions {
+export interface EventRecorderOptions {
   readonly events: Log;
   readonly live: Log;
   readonly metrics?: Metrics | undefined;
@@ -15,11 +15,11 @@ export interface EventsOptions {
 }
 
 /** What a gateway records in the event log: values that overwrite others, on the live log and by imports. */
-export class Events {
+export class EventRecorder {
   readonly overwritten: OverwrittenValues;
   private readonly writer: EventWriter;
 
-  constructor(options: EventsOptions) {
+  constructor(options: EventRecorderOptions) {
     const writer = new EventWriter(options.events, options.logger);
     this.writer = writer;
     this.overwritten = new OverwrittenValues({ ...options, write: (event) => writer.write(event) });
