@@ -153,7 +153,6 @@ export class Gateway implements Part {
     this.live.attach(this.app);
     this.http.attach(this.app);
     this.listening = await listen(this.loaded.uws, this.app, host, port);
-    await this.events.start();
     await this.live.start();
     await this.letters.start();
     this.figures.start();
@@ -211,6 +210,9 @@ export class Gateway implements Part {
 
 function allOf(...listeners: readonly WritesListener[]): WritesListener {
   return {
+    prepare: async (epoch) => {
+      for (const listener of listeners) await listener.prepare?.(epoch);
+    },
     begin: (epoch) => {
       for (const listener of listeners) listener.begin(epoch);
     },

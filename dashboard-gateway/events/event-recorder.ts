@@ -7,7 +7,6 @@ import { OverwrittenValues } from './overwritten.ts';
 
 export interface EventRecorderOptions {
   readonly events: Log;
-  readonly live: Log;
   readonly metrics?: Metrics | undefined;
   readonly logger: Logger;
   /** Unix ms. */
@@ -28,11 +27,6 @@ export class EventRecorder {
       unreadable: this.overwritten.counters.unreadable,
       newer: this.overwritten.counters.newer,
     }));
-  }
-
-  /** To be called before the live log is followed. Never rejects. */
-  start(): Promise<void> {
-    return this.overwritten.start();
   }
 
   /** Resolves when the events are in the log, or are counted as lost. */

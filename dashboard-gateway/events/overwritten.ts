@@ -1,6 +1,7 @@
 import type { Log } from '../../backbone/ports/log.ts';
 import { EncodingInvalid, explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { withDeadline } from '../../core/timing.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
 import { decodeEvent, liveEventId, offsetOfEvent, type RecordedEvent } from '../../telemetry/event.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
@@ -11,16 +12,21 @@ export const REMEMBERED_VALUES = 2 ** 19;
 /** How many of the newest events are read at the start, and how many of them at a time. */
 const EVENTS_LOOKED_AT = 5_000;
 const EVENTS_AT_ONCE = 500;
+const LOOK_MS = 5_000;
 
 export interface OverwrittenOptions {
   readonly events: Log;
-  readonly live: Log;
   readonly write: (event: RecordedEvent) => void;
   readonly logger: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Values that are remembered; REMEMBERED_VALUES unless told. */
-  readonly limit?: number | undefined;
+}
+
+/** Up to where the event log had events of the live log at the start. All before `offset` were written; of it, those in `ids`. */
+interface Written {
+  readonly epoch: string;
+  offset: number;
+  readonly ids: Set<string>;
 }
 
 /**
@@ -33,36 +39,23 @@ export interface OverwrittenOptions {
 export class OverwrittenValues implements WritesListener {
   readonly counters = { unreadable: 0, newer: 0 };
   private readonly options: OverwrittenOptions;
-  private readonly recent: RecentValues;
+  private readonly recent = new RecentValues(REMEMBERED_VALUES);
   private epoch = '';
   /** The offset of the last entry that was looked at. */
   private last = -1;
-  /** Up to where the event log had events of the live log at the start. All before `offset` were written; of it, those in `ids`. */
-  private written: { epoch: string; offset: number; ids: Set<string> } | undefined;
+  private written: Written | undefined;
 
   constructor(options: OverwrittenOptions) {
     this.options = options;
-    this.recent = new RecentValues(options.limit ?? REMEMBERED_VALUES);
   }
 
-  /**
-   * Finds the newest event of the live log in the event log. To be called before the live log is followed. When a log
-   * cannot be read, events that are there already may be made again, with the same ids. Never rejects.
-   */
-  async start(): Promise<void> {
-    const { events, live, logger } = this.options;
+  /** Finds the newest event of the live log in the event log. When that fails, events that are there may be made again, with the same ids. */
+  async prepare(epoch: string): Promise<void> {
+    if (this.written?.epoch === epoch) return;
     try {
-      const { epoch } = await live.head();
-      const { first, next } = await events.head();
-      const written = { epoch, offset: -1, ids: new Set<string>() };
-      for (let from = Math.max(first, next - EVENTS_LOOKED_AT); from < next; ) {
-        const entries = await events.read({ offset: from }, EVENTS_AT_ONCE);
-        for (const { body } of entries) this.noteWritten(written, body);
-        from = (entries.at(-1)?.offset ?? next) + 1;
-      }
-      this.written = written;
+      this.written = await withDeadline(this.newestWritten(epoch), LOOK_MS, 'the event log did not answer in time');
     } catch (error) {
-      logger.warn(`events that are written already may be written again: ${explain(error)}`);
+      this.options.logger.warn(`events that are written already may be written again: ${explain(error)}`);
     }
   }
 
@@ -94,7 +87,19 @@ export class OverwrittenValues implements WritesListener {
     return offset < written.offset || written.ids.has(id);
   }
 
-  private noteWritten(written: { epoch: string; offset: number; ids: Set<string> }, body: Uint8Array): void {
+  private async newestWritten(epoch: string): Promise<Written> {
+    const { events } = this.options;
+    const written = { epoch, offset: -1, ids: new Set<string>() };
+    const { first, next } = await events.head();
+    for (let from = Math.max(first, next - EVENTS_LOOKED_AT); from < next; ) {
+      const entries = await events.read({ offset: from }, EVENTS_AT_ONCE);
+      for (const { body } of entries) this.noteWritten(written, body);
+      from = (entries.at(-1)?.offset ?? next) + 1;
+    }
+    return written;
+  }
+
+  private noteWritten(written: Written, body: Uint8Array): void {
     const id = this.read(body)?.id ?? '';
     const offset = offsetOfEvent(id, written.epoch);
     if (offset === undefined || offset < written.offset) return;

@@ -1,10 +1,12 @@
 import { expect } from 'chai';
+import { openInfluxStore } from '../../backbone/influx/store.ts';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { EVENT_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { LogUnavailable, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { REMEMBERED_VALUES } from '../../dashboard-gateway/events/overwritten.ts';
+import { compareWithStore } from '../../dashboard-gateway/import/comparison.ts';
 import { batchId } from '../../telemetry/batch.ts';
 import { decodeEvent, encodeEvent, type RecordedEvent } from '../../telemetry/event.ts';
 import { instant } from '../../telemetry/instant.ts';
@@ -13,6 +15,7 @@ import { telemetryTopic } from '../../telemetry/topic.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import { Book, connectAs, FARMS, startBroker, Valve } from '../broker/harness.ts';
+import { influx } from '../services/influx.ts';
 import { until } from '../services/wait.ts';
 import { call, overlay, Place, problemCode, reading } from './harness.ts';
 
@@ -233,6 +236,18 @@ describe('the event log', function () {
     expect(await place.counted('loam_events_total', 'lost')).to.equal(100);
   });
 
+  it('keeps no gateway from starting, when it answers nothing or with an error', async () => {
+    const head = [() => Promise.reject(new LogUnavailable('away')), () => new Promise<never>(() => {})];
+    for (const [i, silentHead] of head.entries()) {
+      const gateway = await place.gateway({ events: overlay(place.events, { head: silentHead }) });
+      await place.announce([at(T + i, { moisture: 1 })]);
+      await place.announce([at(T + i, { moisture: 2 })]);
+      await until('an event', async () => (await recorded()).some(({ ts }) => ts === T + i));
+      await gateway.stop(5_000);
+      place.gateways.pop();
+    }
+  });
+
   it('misses a value that comes after as many others as are remembered', async function () {
     this.timeout(120_000);
     await place.gateway();
@@ -289,6 +304,25 @@ describe('the event log', function () {
         [2, T, { battery: 3.2 }],
       ] as const;
       expect(JSON.parse((await post(gateway.port, ada, rows)).text)).to.include({ overwritten: 2 });
+    });
+
+    it('has nothing of numbers that InfluxDB gives back as they were written', async () => {
+      const { storeUrl } = await influx();
+      const store = await openInfluxStore(storeUrl('compared'));
+      try {
+        const numbers = [0.1 + 0.2, 1 / 3, -0, 5e-324, 1.7976931348623157e308, 2 ** 53 + 2, -1.5e-7, 64.4];
+        const values = Object.fromEntries(numbers.map((number, i) => [`m${i}`, number]));
+        const readings = [{ ts: T, values }];
+        await store.write([at(T, values)]);
+        const given = { farm: 'north', sensor: 's1', batch: 'b', at: T };
+        const left = new AbortController().signal;
+        expect(await compareWithStore(store, { ...given, readings }, left)).to.deep.include({ overwritten: [] });
+        const other = [{ ts: T, values: { ...values, m7: 64.5 } }];
+        const { overwritten } = await compareWithStore(store, { ...given, readings: other }, left);
+        expect(overwritten.map((event) => [event.metric, event.old, event.new])).to.deep.equal([['m7', 64.4, 64.5]]);
+      } finally {
+        await store.close();
+      }
     });
 
     it('is not taken unseen: without the store it is refused, to be sent again', async () => {

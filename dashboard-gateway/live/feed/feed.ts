@@ -22,6 +22,8 @@ export interface FeedListener {
 
 /** Hears of everything that is written to the store, also of batches that were announced before. */
 export interface WritesListener {
+  /** Called before following begins, perhaps anew. Never rejects, and holds it up for some seconds at most. */
+  prepare?(epoch: string): Promise<void>;
   /** Following begins, perhaps anew: entries may have been missed. `epoch` names the run of offsets. */
   begin(epoch: string): void;
   /** The entry at `offset`; `isNews` is false for a batch that was announced before at another offset. */
@@ -41,6 +43,9 @@ export class LiveFeed extends Tail {
       log: live,
       name: 'live',
       entries: TAIL_ENTRIES,
+      prepare: async (epoch) => {
+        await writes?.prepare?.(epoch);
+      },
       begin: (epoch, offset) => {
         if (epoch !== known) seen.clear();
         known = epoch;
