@@ -11,7 +11,13 @@ import { HeldLines, RepeatedTimes, SecondHour } from './import-repeats.ts';
 import { type CsvRow, type RefusedLine, refusedLine, rowOf } from './import-rows.ts';
 import { type Options, settingsOf, text } from './options.ts';
 
-const importAnswer = z.object({ accepted: z.number(), refused: z.array(refusedLine) });
+// A gateway that is not upgraded yet does not compare.
+const importAnswer = z.object({
+  accepted: z.number(),
+  refused: z.array(refusedLine),
+  overwritten: z.number().default(0),
+  notCompared: z.number().default(0),
+});
 
 /** Lines in one request. */
 const CHUNK = 2_000;
@@ -34,11 +40,15 @@ export async function importCommand(path: string, options: Options): Promise<num
   const progress = new Progress(plan.shape.size);
   const report = new Report(text(options, 'report'), (line) => progress.tell(line));
   let accepted = 0;
+  let overwritten = 0;
+  let notCompared = 0;
   let rows: CsvRow[] = [];
   const send = async () => {
     if (rows.length === 0) return;
     const answer = await sendWithRetry(api, plan, rows, (why) => progress.waits(why));
     accepted += answer.accepted;
+    overwritten += answer.overwritten;
+    notCompared += answer.notCompared;
     for (const line of answer.refused) await report.add(line);
     rows = [];
   };
@@ -73,6 +83,8 @@ export async function importCommand(path: string, options: Options): Promise<num
     progress.end();
     await report.end();
     process.stdout.write(`${accepted} lines imported for ${plan.sensor}, ${report.count} refusals\n`);
+    if (overwritten > 0) process.stdout.write(`${overwritten} values overwrite others: the event log has both\n`);
+    if (notCompared > 0) process.stdout.write(`${notCompared} lines were not compared with what is stored\n`);
   }
   return report.count > 0 ? 1 : 0;
 }

@@ -43,7 +43,7 @@ export const SETTINGS = {
   ),
   log: setting(
     '--log <url>',
-    'live log, dead-letter log and commands log',
+    'live log, dead-letter log, event log and commands log',
     'lmdb:FOLDER or amqp://USER:PASSWORD@HOST',
     (data) => `lmdb:${join(data, 'log')}`,
   ),

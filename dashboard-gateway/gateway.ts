@@ -9,6 +9,7 @@ import { Networks } from '../core/networks.ts';
 import { withDeadline } from '../core/timing.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
+import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
 import { type Listening, listen } from './http/listen.ts';
 import type { Access } from './http/origin.ts';
@@ -37,6 +38,8 @@ export interface GatewayOptions {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
+  /** The event log, for values that overwrite others. */
+  readonly events: Log;
   /** The queue that replayed dead letters and imports are published to. */
   readonly queue: Queue;
   /** Commands to sensors. */
@@ -85,6 +88,7 @@ export class Gateway implements Part {
   private readonly letters: DeadLetterService;
   private readonly bringers: Bringers;
   private readonly figures: Figures;
+  private readonly events: EventRecorder;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
@@ -111,12 +115,13 @@ export class Gateway implements Part {
     this.letters = new DeadLetterService({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
     const inLetters = (sensors: ReadonlySet<string>) => this.letters.bringers(sensors);
     this.bringers = new Bringers({ store: options.store, registry, inLetters });
+    this.events = new EventRecorder({ ...options, logger: log, now });
     this.live = new Live({
       ...options,
       uws,
       sessions: this.sessions,
       access,
-      writes: allOf(this.history, heard, this.bringers),
+      writes: allOf(this.history, heard, this.bringers, this.events.overwritten),
       now,
       passed,
     });
@@ -165,6 +170,7 @@ export class Gateway implements Part {
     const quiet = Promise.all([this.live.stop(), this.letters.stop(), this.http.drain()]);
     try {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
+      await withDeadline(this.events.stop(), deadlineMs, 'events were still being written');
     } finally {
       this.live.close();
       this.history.close();
@@ -179,9 +185,9 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, bringers, now, passed } = this;
+    const { sessions, history, letters, figures, bringers, events, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, bringers, farmNow, now, passed });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, bringers, events, farmNow, now, passed });
   }
 
   private plan(head: RequestHead): RequestPlan {
@@ -204,11 +210,14 @@ export class Gateway implements Part {
 
 function allOf(...listeners: readonly WritesListener[]): WritesListener {
   return {
-    begin: () => {
-      for (const listener of listeners) listener.begin();
+    prepare: async (epoch) => {
+      for (const listener of listeners) await listener.prepare?.(epoch);
     },
-    wrote: (entry) => {
-      for (const listener of listeners) listener.wrote(entry);
+    begin: (epoch) => {
+      for (const listener of listeners) listener.begin(epoch);
+    },
+    wrote: (entry, offset, isNews) => {
+      for (const listener of listeners) listener.wrote(entry, offset, isNews);
     },
   };
 }

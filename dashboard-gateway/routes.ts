@@ -7,6 +7,7 @@ import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { commandRoutes } from './commands/routes.ts';
 import { deadLetterRoutes } from './dead-letters/routes.ts';
 import type { DeadLetterService } from './dead-letters/service.ts';
+import type { EventRecorder } from './events/event-recorder.ts';
 import { exportRoutes } from './export/routes.ts';
 import { farmRoutes } from './farms/routes.ts';
 import type { History } from './history/history.ts';
@@ -37,6 +38,7 @@ export interface RouteParts {
   readonly letters: DeadLetterService;
   readonly figures: Figures;
   readonly bringers: Bringers;
+  readonly events: EventRecorder;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */

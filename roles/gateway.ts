@@ -18,6 +18,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
   const store = await ports.store();
   const live = await ports.liveLog();
   const dead = await ports.deadLog();
+  const events = await ports.eventLog();
   const queue = await ports.queue();
   const commands = await ports.commands();
   const gateway = new Gateway({
@@ -33,6 +34,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     store,
     live,
     dead,
+    events,
     queue,
     commands,
     registry,

@@ -3,6 +3,7 @@ import { openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '..
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
+  EVENT_LOG_LIMITS,
   ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
@@ -79,6 +80,7 @@ export function portsOf(
   );
   const liveLog = once(() => openLogOf('live log', 'live', LIVE_LOG_LIMITS));
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
+  const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
   /**
    * Resolves with a function that opens the log of isolated attempts at its first call, because it is seldom needed. If
    * that fails, the next call tries again.
@@ -104,7 +106,18 @@ export function portsOf(
     countCommands(metrics, held);
     return held;
   });
-  return { spooled: spool !== undefined, registry, validate, queue, store, liveLog, deadLog, attemptsLog, commands };
+  return {
+    spooled: spool !== undefined,
+    registry,
+    validate,
+    queue,
+    store,
+    liveLog,
+    deadLog,
+    eventLog,
+    attemptsLog,
+    commands,
+  };
 }
 
 export type Ports = ReturnType<typeof portsOf>;

@@ -1,18 +1,22 @@
 import { z } from 'zod';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import type { Store } from '../../backbone/ports/store.ts';
 import { type Batch, batchId, encodeBatch } from '../../telemetry/batch.ts';
 import { encodeImported } from '../../telemetry/imported.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { Rulebook } from '../../telemetry/rules.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { isUnit } from '../../telemetry/units.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id } from '../http/query.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
+import { WorkLimit } from '../http/work-limit.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
+import { compareWithStore } from './comparison.ts';
 import { readRows } from './rows.ts';
 
 const MAX_IMPORT_BODY = 1024 ** 2;
@@ -21,6 +25,9 @@ export const MAX_IMPORT_ROWS = 5_000;
 const ROWS_OF_A_PUBLISH = 500;
 /** With more messages than this in the queue, an import is refused as `busy`: what sensors send now goes first. */
 const MOST_WAITING = 500;
+/** Comparisons with the store under way at once, and those that wait for their turn; further imports are refused as `busy`. */
+const MOST_COMPARING = 4;
+const MOST_WAIT_TO_COMPARE = 50;
 
 const name = z.string().min(1).max(200);
 const importBody = z.strictObject({
@@ -36,6 +43,8 @@ export interface ImportParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly queue: Queue;
+  readonly store: Store;
+  readonly events: EventRecorder;
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -44,9 +53,13 @@ export interface ImportParts {
  * `POST /api/farms/{farm}/import`: takes readings of the past, up to 5,000 rows at a time, through the queue of the
  * sensors' own readings. The answer is sent when the queue has them on disk. Importing readings twice makes the same
  * points again.
+ *
+ * Before that they are compared with the store. A value that overwrites another one is taken all the same, and is
+ * written to the event log once the queue has it: an import that failed has overwritten nothing.
  */
-export function importRoutes({ registry, sessions, queue, now }: ImportParts): Route[] {
+export function importRoutes({ registry, sessions, queue, store, events, now }: ImportParts): Route[] {
   const rulebook = new Rulebook();
+  const comparing = new WorkLimit(MOST_COMPARING, MOST_WAIT_TO_COMPARE);
   const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
     const { sensor, units, rows } = parseBody(importBody, request.body);
@@ -60,8 +73,15 @@ export function importRoutes({ registry, sessions, queue, now }: ImportParts): R
     for (let i = 0; i < readings.length; i += ROWS_OF_A_PUBLISH) {
       publishes.push({ ...place, payload: encodeImported(readings.slice(i, i + ROWS_OF_A_PUBLISH)) });
     }
-    if (publishes.length > 0) await queue.publish(encodeBatch({ id: batchId(), publishes, origin: 'import' }));
-    return json({ accepted: readings.length, refused }, { status: 202 });
+    const answer = { accepted: readings.length, refused };
+    if (publishes.length === 0) return json({ ...answer, overwritten: 0 }, { status: 202 });
+    const batch = batchId();
+    const given = { farm: farm.id, sensor, readings, batch, at: received };
+    const { overwritten, notCompared } = await comparing.run(() => compareWithStore(store, given, request.signal));
+    await queue.publish(encodeBatch({ id: batch, publishes, origin: 'import' }));
+    await events.imported(overwritten);
+    const compared = { overwritten: overwritten.length, ...(notCompared > 0 ? { notCompared } : {}) };
+    return json({ ...answer, ...compared }, { status: 202 });
   });
   return [{ method: 'POST', path: '/api/farms/{farm}/import', handler, maxBody: MAX_IMPORT_BODY }];
 }

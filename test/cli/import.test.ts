@@ -320,6 +320,33 @@ describe('loam import', function () {
     }
   });
 
+  it('says how many values overwrite others, when there are any', async () => {
+    const place = await Place.open();
+    try {
+      const reading = { farm: 'north', sensor: 's1', received: BEGIN };
+      const stored = Array.from({ length: 4 }, (_, i) => ({
+        ...reading,
+        ts: BEGIN + i * 60_000,
+        values: { moisture: 30 },
+      }));
+      await place.store.write(stored);
+      const { file, start } = await importing(place, new Valve(place.queue));
+      const rows = stored.map(({ ts }, i) => `${ts},${i < 2 ? 30 : 31}`);
+      await writeFile(file, `time,moisture\n${rows.join('\n')}\n`);
+      const running = start();
+      expect(await running.ended).to.equal(0);
+      expect(running.stdout).to.equal(
+        '4 lines imported for s1, 0 refusals\n2 values overwrite others: the event log has both\n',
+      );
+      await writeFile(file, `time,moisture\n${BEGIN + 86_400_000},30\n`);
+      const other = start();
+      expect(await other.ended).to.equal(0);
+      expect(other.stdout).to.equal('1 lines imported for s1, 0 refusals\n');
+    } finally {
+      await place.close();
+    }
+  });
+
   it('is refused to a viewer, on a farm that is not theirs and without a sign-in, and nothing is sent', async () => {
     const place = await Place.open();
     try {

@@ -10,6 +10,7 @@ import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
+  EVENT_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
@@ -178,6 +179,7 @@ export class Place {
   readonly folder: string;
   readonly live: Log;
   readonly dead: Log;
+  readonly events: Log;
   readonly queue: Queue;
   readonly store: Store;
   readonly commandsLog: Log;
@@ -189,7 +191,7 @@ export class Place {
 
   private constructor(
     folder: string,
-    [live, dead, commandsLog]: readonly [Log, Log, Log],
+    [live, dead, events, commandsLog]: readonly [Log, Log, Log, Log],
     queue: Queue,
     commands: Commands,
     store: Store,
@@ -200,6 +202,7 @@ export class Place {
     this.folder = folder;
     this.live = live;
     this.dead = dead;
+    this.events = events;
     this.queue = queue;
     this.store = store;
     this.registry = registry;
@@ -212,11 +215,12 @@ export class Place {
     const live = await openLmdbLog(folder, 'live', limits);
     const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
     const dead = await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
+    const events = await openLmdbLog(folder, 'events', EVENT_LOG_LIMITS);
     const queue = await openLmdbQueue(join(folder, 'queue'));
     const commandsLog = await openLmdbLog(folder, 'commands', COMMANDS_LOG_LIMITS);
     const commands = await Commands.open(commandsLog, silent);
     const registry = await RegistryFile.open(registryPath, silent);
-    return new Place(folder, [live, dead, commandsLog], queue, commands, store, registry);
+    return new Place(folder, [live, dead, events, commandsLog], queue, commands, store, registry);
   }
 
   /** A running gateway. */
@@ -227,6 +231,7 @@ export class Place {
       store: this.store,
       live: this.live,
       dead: this.dead,
+      events: this.events,
       commands: this.commands,
       queue: this.queue,
       metrics: this.metrics,
@@ -251,6 +256,7 @@ export class Place {
       this.registry.close();
       await this.live.close();
       await this.dead.close();
+      await this.events.close();
       await this.commands.close();
       await this.commandsLog.close();
       await this.queue.close();

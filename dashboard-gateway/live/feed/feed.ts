@@ -22,9 +22,12 @@ export interface FeedListener {
 
 /** Hears of everything that is written to the store, also of batches that were announced before. */
 export interface WritesListener {
-  /** Following begins, perhaps anew: entries may have been missed. */
-  begin(): void;
-  wrote(entry: LiveEntry): void;
+  /** Called before following begins, perhaps anew. Never rejects, and holds it up for some seconds at most. */
+  prepare?(epoch: string): Promise<void>;
+  /** Following begins, perhaps anew: entries may have been missed. `epoch` names the run of offsets. */
+  begin(epoch: string): void;
+  /** The entry at `offset`; `isNews` is false for a batch that was announced before at another offset. */
+  wrote(entry: LiveEntry, offset: number, isNews: boolean): void;
 }
 
 /** The live log as readings: follows it, and drops batches that are announced a second time. */
@@ -40,10 +43,13 @@ export class LiveFeed extends Tail {
       log: live,
       name: 'live',
       entries: TAIL_ENTRIES,
+      prepare: async (epoch) => {
+        await writes?.prepare?.(epoch);
+      },
       begin: (epoch, offset) => {
         if (epoch !== known) seen.clear();
         known = epoch;
-        writes?.begin();
+        writes?.begin(epoch);
         listener.begin(epoch, offset);
       },
       take: (entries) => {
@@ -65,9 +71,9 @@ export class LiveFeed extends Tail {
   decode({ offset, body }: LogEntry, writes?: WritesListener): readonly Reading[] {
     try {
       const entry = decodeLive(body);
-      const { id, readings } = entry;
-      writes?.wrote(entry);
-      return this.seen.isNews(id, offset) ? readings : [];
+      const isNews = this.seen.isNews(entry.id, offset);
+      writes?.wrote(entry, offset, isNews);
+      return isNews ? entry.readings : [];
     } catch (error) {
       if (!(error instanceof EncodingInvalid)) throw error;
       // The entry is counted and skipped, since stopping here would stop every viewer for good.

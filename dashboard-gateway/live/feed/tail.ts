@@ -12,6 +12,8 @@ export interface TailOptions {
   readonly name: string;
   /** How many offsets before the head to begin. */
   readonly entries: number;
+  /** What has to be known before following begins. Never rejects, and holds it up for some seconds at most. */
+  readonly prepare?: (epoch: string) => Promise<void>;
   /** Following begins; the next entry is after `offset`. Called again when it had to begin anew and entries may be missing. */
   readonly begin: (epoch: string, offset: number) => void;
   readonly take: (entries: readonly LogEntry[]) => void;
@@ -70,8 +72,9 @@ export class Tail {
   }
 
   private async follow(): Promise<Follower> {
-    const { log, entries, begin, take } = this.options;
+    const { log, entries, prepare, begin, take } = this.options;
     const { epoch, first, next } = await log.head();
+    await prepare?.(epoch);
     const from = Math.max(first, next - entries);
     // Before following: the handler may be called before `follow` resolves.
     begin(epoch, from - 1);

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { decode, packr } from './batch.ts';
+
+/**
+ * A value was written under a time that had another value of the same farm, sensor and metric before.
+ *
+ * - `id` is made from what the event is about, so two gateways that record the same event give it the same id.
+ * - `ts` is the instant that both values have (`telemetry/instant.ts`).
+ * - `oldBatch` is the batch that brought the old value; absent when the old value was read from the store. `newBatch` brought the new one.
+ * - `at` is when it was seen, Unix ms. `origin` is where the new value came from.
+ */
+export interface Overwritten {
+  readonly kind: 'overwritten';
+  readonly id: string;
+  readonly farm: string;
+  readonly sensor: string;
+  readonly metric: string;
+  readonly ts: number;
+  readonly old: number;
+  readonly new: number;
+  readonly oldBatch?: string;
+  readonly newBatch: string;
+  readonly at: number;
+  readonly origin: 'live' | 'import';
+}
+
+/** One entry of the event log, told apart by `kind`. An event may be there twice with one `id`: readers take the first. */
+export type RecordedEvent = Overwritten;
+
+/** The id of what the metric of the reading at `index` of an entry of the live log did. */
+export function liveEventId(epoch: string, offset: number, index: number, metric: string): string {
+  return `${epoch}:${offset}:${index}:${metric}`;
+}
+
+/** The id of what the metric of the reading at `index` of an imported batch did. */
+export function importEventId(batch: string, index: number, metric: string): string {
+  return `${batch}:${index}:${metric}`;
+}
+
+/** The offset of the entry of the live log of `epoch` that an event is about; undefined when it is about anything else. */
+export function offsetOfEvent(id: string, epoch: string): number | undefined {
+  if (!id.startsWith(`${epoch}:`)) return undefined;
+  const offset = /^(\d+):\d+:[^:]+$/.exec(id.slice(epoch.length + 1))?.[1];
+  return offset === undefined ? undefined : Number(offset);
+}
+
+const VERSION = 1;
+const text = z.string().max(1024);
+const overwritten = z.tuple([
+  z.literal(VERSION),
+  z.literal('overwritten'),
+  text,
+  text,
+  text,
+  text,
+  z.number(),
+  z.number(),
+  z.number(),
+  text.nullable(),
+  text,
+  z.number(),
+  z.enum(['live', 'import']),
+]);
+const versioned = z.tuple([z.int().min(1), text]).rest(z.unknown());
+const KINDS: ReadonlySet<string> = new Set<RecordedEvent['kind']>(['overwritten']);
+
+/** The bytes of an event, for the event log. */
+export function encodeEvent(event: RecordedEvent): Uint8Array {
+  const { kind, id, farm, sensor, metric, ts, old, oldBatch, newBatch, at, origin } = event;
+  const row: z.infer<typeof overwritten> = [
+    VERSION,
+    kind,
+    id,
+    farm,
+    sensor,
+    metric,
+    ts,
+    old,
+    event.new,
+    oldBatch ?? null,
+    newBatch,
+    at,
+    origin,
+  ];
+  return packr.pack(row);
+}
+
+/**
+ * The event in a message of the event log; undefined when a newer version of Loam wrote it, in another form or of a kind
+ * that this one does not know: readers skip and count it. Throws EncodingInvalid.
+ */
+export function decodeEvent(bytes: Uint8Array): RecordedEvent | undefined {
+  const [version, kind] = decode(versioned, bytes, 'event');
+  if (version > VERSION || !KINDS.has(kind)) return undefined;
+  const row = decode(overwritten, bytes, 'event');
+  const [, , id, farm, sensor, metric, ts, old, fresh, oldBatch, newBatch, at, origin] = row;
+  const event = { kind: row[1], id, farm, sensor, metric, ts, old, new: fresh, newBatch, at, origin };
+  return oldBatch === null ? event : { ...event, oldBatch };
+}
