@@ -30,8 +30,9 @@ const NUMBER = 3;
  *
  * Every value passes here, so nothing is allocated for one, and few places of memory are touched that are not in the
  * processor's cache: a value has 32 bytes of one buffer, beside the other values of its reading, which are all in one
- * bucket. Its key is a hash of 96 bits. Two keys of one hash would be taken for the same, which is not to be expected in
- * the life of an installation. The hash begins with random numbers, so that nobody can choose ids for that.
+ * bucket. Keys are compared by their hashes: 64 bits of farm, sensor and time, with the metric mixed in. Two keys of one
+ * hash would be taken for the same; at ten thousand readings a second that is to be expected once in some centuries. The
+ * hash begins with random numbers, so that nobody can choose ids for that.
  */
 export class RecentValues {
   private readonly limit: number;
