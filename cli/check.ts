@@ -45,7 +45,7 @@ async function checkRegistry(config: Config): Promise<string> {
   const registry = await openRegistry(config, silent);
   registry.close();
   const { farms, sensors, users } = registry.current();
-  return `${farms.size} farms, ${sensors.size} sensors, ${users.size} users`;
+  return `${farms.size} farms, ${sensors.length} sensors, ${users.size} users`;
 }
 
 async function checkPort(

@@ -174,8 +174,6 @@ function addSensors(loam: Command): void {
     'data',
     ...COMMON,
     ...MQTT,
-    'url',
-    'token',
   ])
     .requiredOption('--farm <farm>', 'farm it belongs to')
     .option('--field <field>', 'field it stands in')
@@ -186,19 +184,19 @@ function addSensors(loam: Command): void {
   withSettings(sensor.command('list').description('list the registered sensors'), ['data', ...COMMON]).action(
     later(async () => (await code.sensor()).listSensors),
   );
-  withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), [
-    'data',
-    ...COMMON,
-  ]).action(later(async () => (await code.sensor()).removeSensorCommand));
+  const farmOption = ['--farm <farm>', 'farm of the sensor; may be left out when one farm has this id'] as const;
+  withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), ['data', ...COMMON])
+    .option(...farmOption)
+    .action(later(async () => (await code.sensor()).removeSensorCommand));
   withSettings(
     sensor.command('send <id> <json>').description('send a command to a sensor; it is kept while the sensor sleeps'),
     RUNNING,
   )
-    .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
+    .option(...farmOption)
     .option('--ttl <seconds>', 'how long it is kept for a sensor that sleeps, at most 86400')
     .action(later(async () => (await code.sensorCommands()).sendCommand));
   withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
-    .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
+    .option(...farmOption)
     .action(later(async () => (await code.sensorCommands()).listCommands));
 }
 

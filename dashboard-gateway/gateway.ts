@@ -23,7 +23,6 @@ import { loadUws, type TemplatedApp } from './http/uws.ts';
 import type { WritesListener } from './live/feed/feed.ts';
 import { Live } from './live/live.ts';
 import { allRoutes } from './routes.ts';
-import { Bringers } from './sensors/bringers.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
 import { SignInSessions } from './sign-in/sessions.ts';
@@ -83,7 +82,6 @@ export class Gateway implements Part {
   private readonly live: Live;
   private readonly history: History;
   private readonly letters: DeadLetterService;
-  private readonly bringers: Bringers;
   private readonly figures: Figures;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
@@ -109,14 +107,12 @@ export class Gateway implements Part {
     this.figures = new Figures(options.metrics, heard, passed);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now, passed });
     this.letters = new DeadLetterService({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
-    const inLetters = (sensors: ReadonlySet<string>) => this.letters.bringers(sensors);
-    this.bringers = new Bringers({ store: options.store, registry, inLetters });
     this.live = new Live({
       ...options,
       uws,
       sessions: this.sessions,
       access,
-      writes: allOf(this.history, heard, this.bringers),
+      writes: allOf(this.history, heard),
       now,
       passed,
     });
@@ -179,9 +175,9 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, bringers, now, passed } = this;
+    const { sessions, history, letters, figures, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, bringers, farmNow, now, passed });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, farmNow, now, passed });
   }
 
   private plan(head: RequestHead): RequestPlan {

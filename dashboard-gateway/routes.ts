@@ -14,7 +14,6 @@ import { historyRoutes } from './history/routes.ts';
 import type { Route } from './http/router.ts';
 import { importRoutes } from './import/routes.ts';
 import type { FarmNow } from './live/state/status.ts';
-import type { Bringers } from './sensors/bringers.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import { sensorRoutes } from './sensors/routes.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
@@ -36,7 +35,6 @@ export interface RouteParts {
   readonly history: History;
   readonly letters: DeadLetterService;
   readonly figures: Figures;
-  readonly bringers: Bringers;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */

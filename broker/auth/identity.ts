@@ -10,9 +10,13 @@ export interface Identity {
   readonly secretHash?: string | undefined;
 }
 
+/** Why a certificate or what was sent beside it lets nobody in. Log lines use these words. */
+export type CertificateProblem = 'no_such_sensor' | 'ambiguous_common_name' | 'other_user_name';
+
 /**
- * The identity that the credentials belong to; undefined when they are wrong. Either username and password are the
- * sensor's id and its secret, or the username alone is the secret.
+ * The identity that the credentials belong to; undefined when they are wrong. Either the username is the sensor's id, or
+ * its farm and id as `farm/id`, and the password is its secret; or the username alone is the secret. Several farms may
+ * have a sensor of one id: then the secret decides, which no two sensors share.
  */
 export function identify(
   registry: Registry,
@@ -24,34 +28,46 @@ export function identify(
     const sensor = registry.sensorsBySecret.get(hashSecret(username));
     return sensor && identityOf(sensor);
   }
-  const sensor = registry.sensors.get(username);
-  if (sensor?.secret === undefined || !sameText(hashSecret(password.toString()), sensor.secret)) return undefined;
-  return identityOf(sensor);
+  const given = hashSecret(password.toString());
+  // Every candidate is compared: the time of an answer must not tell how many sensors were tried.
+  const [sensor] = sensorsNamed(registry, username).filter(({ secret }) => sameText(given, secret ?? ''));
+  return sensor && identityOf(sensor);
 }
 
 /**
- * The identity of a client whose certificate has the common name `name`: the sensor with that id. Its secret is not
- * asked for. The username must be absent, empty or the same id.
+ * The identity of a client whose certificate has the common name `name`: `farm/id`, or an id. An id means the only
+ * sensor that has it, or of several the one that the registry marks with `cn: id`. Its secret is not asked for. The
+ * username must be absent, empty, or name the same sensor.
  */
 export function identifyCertified(
   registry: Registry,
   name: string,
   username: string | undefined,
-): Identity | undefined {
-  const sensor = registry.sensors.get(name);
-  if (!sensor || (username !== undefined && username !== '' && username !== name)) return undefined;
-  return { sensor: sensor.id, farm: sensor.farm, role: sensor.role };
+): Identity | { readonly problem: CertificateProblem } {
+  const named = sensorsNamed(registry, name);
+  const sensor = named.length === 1 ? named[0] : named.find(({ cn }) => cn === 'id');
+  if (!sensor) return { problem: named.length === 0 ? 'no_such_sensor' : 'ambiguous_common_name' };
+  const { id, farm, role } = sensor;
+  if (username && username !== id && username !== `${farm}/${id}`) return { problem: 'other_user_name' };
+  return { sensor: id, farm, role };
 }
 
-/** Whether the sensor's secret, farm and role in the registry are still those of the identity. */
+/** Whether the sensor's secret and role in the registry are still those of the identity. */
 export function stillHolds(identity: Identity, registry: Registry): boolean {
-  const sensor = registry.sensors.get(identity.sensor);
+  const sensor = registry.sensor(identity.farm, identity.sensor);
   return (
     sensor !== undefined &&
     (identity.secretHash === undefined || sensor.secret === identity.secretHash) &&
-    sensor.farm === identity.farm &&
     sensor.role === identity.role
   );
+}
+
+/** The sensors that `id` or `farm/id` may mean. Neither a farm's id nor a sensor's has a "/". */
+function sensorsNamed(registry: Registry, name: string): readonly Sensor[] {
+  const slash = name.indexOf('/');
+  if (slash < 0) return registry.sensorsWithId(name);
+  const sensor = registry.sensor(name.slice(0, slash), name.slice(slash + 1));
+  return sensor ? [sensor] : [];
 }
 
 function identityOf(sensor: Sensor): Identity {

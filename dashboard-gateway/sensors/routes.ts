@@ -7,7 +7,6 @@ import {
   type Registry,
   type RegistryEditor,
   type RegistryView,
-  type Sensor,
   sensorSchema,
   UNASSIGNED,
 } from '../../telemetry/registry.ts';
@@ -19,11 +18,11 @@ import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import { type Caller, isTokenHolder, type SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
-import type { Bringers } from './bringers.ts';
 import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
 import { shownSensor } from './shown.ts';
 
-const newSensor = sensorSchema.omit({ farm: true, secret: true });
+/** Whom a certificate means is no matter of one farm: `cn` is set in the registry's file only. */
+const newSensor = sensorSchema.omit({ farm: true, secret: true, cn: true });
 /** A list of sensors is registered in one edit of the registry's file, because each edit reads and writes the whole file. */
 const newSensors = z
   .array(newSensor)
@@ -36,7 +35,6 @@ const description = newSensor.omit({ id: true });
 export interface SensorParts {
   readonly registry: RegistryView & RegistryEditor;
   readonly sessions: SignInSessions;
-  readonly bringers: Bringers;
   readonly mqtt: () => MqttEndpoint;
   readonly log: Logger;
 }
@@ -46,7 +44,7 @@ export interface SensorParts {
  * is checked against the text of the registry's file while that is locked, because the registry in memory may be a
  * second old.
  */
-export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: SensorParts): Route[] {
+export function sensorRoutes({ registry, sessions, mqtt, log }: SensorParts): Route[] {
   /** A route for admins of the farm, who change the registry's text. */
   const administer = (
     method: Route['method'],
@@ -57,7 +55,7 @@ export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: Sensor
     path,
     handler: signedIn(sessions, async (caller, request, { farm = '', sensor = '' }) => {
       visibleFarm(registry.current(), caller.user, farm, 'admin');
-      return act(new SensorChange({ registry, bringers, log, mqtt: mqtt() }, caller, request, farm, sensor));
+      return act(new SensorChange({ registry, log, mqtt: mqtt() }, caller, request, farm, sensor));
     }),
   });
   const one = '/api/farms/{farm}/sensors/{sensor}';
@@ -71,7 +69,7 @@ export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: Sensor
 
 /** One change that an admin asks for. */
 class SensorChange {
-  private readonly parts: Pick<SensorParts, 'registry' | 'bringers' | 'log'> & { readonly mqtt: MqttEndpoint };
+  private readonly parts: Pick<SensorParts, 'registry' | 'log'> & { readonly mqtt: MqttEndpoint };
   private readonly caller: Caller;
   private readonly request: Request;
   private readonly farm: string;
@@ -91,10 +89,9 @@ class SensorChange {
     const isList = body.trimStart().startsWith('[');
     const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
     const sensors = asked.map((sensor) => ({ ...sensor, secret: newSecret() }));
-    const elsewhere = await this.elsewhere(...sensors.map(({ id }) => id));
     await this.edit((text, current) => {
       for (const { id, field } of sensors) {
-        if (current.sensors.has(id) || elsewhere.has(id)) throw taken(id);
+        if (current.sensor(this.farm, id)) throw new HttpProblem('conflict', `the farm has a sensor "${id}" already`);
         this.refuseField(current, field);
       }
       const registered = sensors.map(({ id, secret, ...described }) => {
@@ -115,16 +112,13 @@ class SensorChange {
     const id = newSensor.shape.id.safeParse(this.sensor).data;
     if (id === undefined) throw new HttpProblem('not-found', 'no sensor can have this id');
     let isNew = false;
-    const elsewhere = await this.elsewhere(id);
     await this.edit((text, current) => {
-      const known = current.sensors.get(id);
-      if (known?.farm !== this.farm && (known !== undefined || elsewhere.has(id))) throw taken(id);
       this.refuseField(current, described.field);
-      isNew = known === undefined;
+      isNew = current.sensor(this.farm, id) === undefined;
       const { name, position, ...rest } = described;
       return isNew
         ? addSensor(text, { id, farm: this.farm, ...described })
-        : changeSensor(text, id, { ...rest, name, position });
+        : changeSensor(text, this.farm, id, { ...rest, name, position });
     });
     this.say(id, isNew ? 'sensor registered' : 'sensor changed');
     return json(this.shown(id), { status: isNew ? 201 : 200 });
@@ -134,7 +128,7 @@ class SensorChange {
     const secret = newSecret();
     await this.edit((text, current) => {
       this.requireOwnSensor(current);
-      return changeSensor(text, this.sensor, { secret: hashSecret(secret) });
+      return changeSensor(text, this.farm, this.sensor, { secret: hashSecret(secret) });
     });
     this.say(this.sensor, 'sensor has a new secret');
     return json({ ...this.shown(this.sensor), secret, connection: this.connection(this.sensor) });
@@ -143,21 +137,10 @@ class SensorChange {
   async remove() {
     await this.edit((text, current) => {
       this.requireOwnSensor(current);
-      return removeSensor(text, this.sensor);
+      return removeSensor(text, this.farm, this.sensor);
     });
     this.say(this.sensor, 'sensor removed');
     return noContent();
-  }
-
-  /**
-   * Those ids that another farm brings although they are not registered. Ids that are registered elsewhere are looked
-   * up too: neither the answer nor its duration may tell the two cases apart. Ids of this farm's own sensors are not
-   * looked up, so these can be changed without the store.
-   */
-  private async elsewhere(...ids: readonly string[]): Promise<ReadonlySet<string>> {
-    const { registry, bringers } = this.parts;
-    const strangers = ids.filter((id) => registry.current().sensors.get(id)?.farm !== this.farm);
-    return strangers.length === 0 ? new Set() : await bringers.elsewhere(this.farm, strangers);
   }
 
   private async edit(change: (text: string, current: Registry) => string): Promise<void> {
@@ -183,12 +166,12 @@ class SensorChange {
   }
 
   private requireOwnSensor(current: Registry): void {
-    if (current.sensors.get(this.sensor)?.farm === this.farm) return;
+    if (current.sensor(this.farm, this.sensor)) return;
     throw new HttpProblem('not-found', `the farm has no registered sensor "${this.sensor}"`);
   }
 
   private shown(id: string): { sensor: ReturnType<typeof shownSensor> } {
-    const sensor: Sensor | undefined = this.parts.registry.current().sensors.get(id);
+    const sensor = this.parts.registry.current().sensor(this.farm, id);
     if (sensor === undefined) throw new HttpProblem('conflict', `sensor "${id}" was removed in the meantime`);
     return { sensor: shownSensor(sensor) };
   }
@@ -200,8 +183,4 @@ class SensorChange {
   private say(sensor: string, what: string): void {
     this.parts.log.info({ farm: this.farm, sensor, by: this.caller.user.name }, what);
   }
-}
-
-function taken(id: string): HttpProblem {
-  return new HttpProblem('conflict', `there is a sensor "${id}" already; an id belongs to one farm`);
 }

@@ -5,7 +5,7 @@ import { DEFAULT_INTERVAL_S } from './state.ts';
 export type ShownSensor = Pick<Sensor, 'id' | 'field' | 'position' | 'interval' | 'role'> & { readonly name: string };
 
 /** A registered sensor as people see it. */
-export function shownSensor({ secret: _, farm: __, ...shown }: Sensor): ShownSensor {
+export function shownSensor({ secret: _, farm: __, cn: ___, ...shown }: Sensor): ShownSensor {
   return { ...shown, name: shown.name ?? shown.id };
 }
 

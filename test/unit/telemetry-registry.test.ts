@@ -46,7 +46,7 @@ describe('registry', () => {
     expect([...registry.farms.keys()]).to.deep.equal(['north', 'south']);
     expect(registry.fields.get('north')?.get('f1')?.crop).to.equal('apple');
     expect(registry.fields.get('south')?.get('f1')?.name).to.equal('Beans');
-    expect(registry.sensors.get('s1')).to.deep.equal({
+    expect(registry.sensor('north', 's1')).to.deep.equal({
       id: 's1',
       farm: 'north',
       field: 'f1',
@@ -64,7 +64,7 @@ describe('registry', () => {
 
   it('fills in what was left out', () => {
     const registry = parseRegistry(good);
-    expect(registry.sensors.get('s2')).to.deep.equal({
+    expect(registry.sensor('south', 's2')).to.deep.equal({
       id: 's2',
       farm: 'south',
       field: UNASSIGNED,
@@ -77,7 +77,7 @@ describe('registry', () => {
   it('may be empty, or lack any list', () => {
     for (const text of ['', '# nothing yet\n', '{}', 'farms: []']) {
       const registry = parseRegistry(text);
-      expect(registry.farms.size + registry.sensors.size + registry.users.size, text).to.equal(0);
+      expect(registry.farms.size + registry.sensors.length + registry.users.size, text).to.equal(0);
     }
   });
 
@@ -117,7 +117,7 @@ describe('a registry is refused with the line', () => {
     ['a polygon of two corners', 5, '  - { id: f1, farm: north, name: Orchard, polygon: [[52, 13], [52, 14]] }'],
     ['a farm that is there twice', 3, '  - { id: north, name: North again, timezone: UTC }'],
     ['a field that is there twice', 6, '  - { id: f1, farm: north, name: Beans }'],
-    ['a sensor that is there twice', 11, '  - { id: s1, farm: south }'],
+    ['a sensor that is there twice', 11, '  - { id: s1, farm: north }'],
     ['a metric that is there twice', 14, '  - { id: soil_moisture, label: Again }'],
     ['a user who is there twice', 17, '  - { name: ada, farms: {} }'],
     ['a secret that another sensor has', 11, `  - { id: gw, farm: north, secret: ${secret} }`],
