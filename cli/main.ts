@@ -117,19 +117,22 @@ function addRoles(loam: Command): void {
     ...MQTT_LISTENERS,
     'sources',
     ...HTTP,
+    'secretKey',
     ...OPS,
     'demo',
   ]);
   role('broker', 'run the MQTT broker alone', [
+    'data',
     ...everywhere,
     'spool',
     'spoolMb',
     ...MQTT_LISTENERS,
     'sources',
+    'secretKey',
     ...OPS,
   ]);
   role('worker', 'run one worker alone: validate, store, announce', [...everywhere, 'store', ...OPS]);
-  role('gateway', 'run the dashboard gateway alone', ['data', ...everywhere, 'store', ...HTTP, ...OPS]);
+  role('gateway', 'run the dashboard gateway alone', ['data', ...everywhere, 'store', ...HTTP, 'secretKey', ...OPS]);
 }
 
 function addLoadTests(loam: Command): void {
@@ -174,11 +177,13 @@ function addSensors(loam: Command): void {
     'data',
     ...COMMON,
     ...MQTT,
+    'secretKey',
   ])
     .requiredOption('--farm <farm>', 'farm it belongs to')
     .option('--field <field>', 'field it stands in')
     .option('--name <name>', 'name that people know it by')
     .option('--interval <seconds>', 'how often it is expected to report')
+    .option('--token <token>', 'the device’s own token, where it cannot be given a secret')
     .option('--bridge', 'it speaks for other sensors of its farm, as a LoRaWAN server does')
     .action(later(async () => (await code.sensor()).addSensorCommand));
   withSettings(sensor.command('list').description('list the registered sensors'), ['data', ...COMMON]).action(

@@ -6,6 +6,7 @@ import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
+import type { SecretKey } from '../core/secret-key.ts';
 import { withDeadline } from '../core/timing.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
@@ -47,6 +48,8 @@ export interface GatewayOptions {
   readonly trustedProxies?: Networks;
   /** Where sensors reach the broker, as the dashboard shows it. */
   readonly mqtt: () => MqttEndpoint;
+  /** Keeps tokens that devices came with. */
+  readonly secretKey: SecretKey;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
   /** A request with this bearer token is admin of every farm; for commands on the machine. Absent: no such token is accepted. */

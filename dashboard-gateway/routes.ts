@@ -3,6 +3,7 @@ import type { Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import type { SecretKey } from '../core/secret-key.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { commandRoutes } from './commands/routes.ts';
 import { deadLetterRoutes } from './dead-letters/routes.ts';
@@ -40,6 +41,7 @@ export interface RouteParts {
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly mqtt: () => MqttEndpoint;
+  readonly secretKey: SecretKey;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;

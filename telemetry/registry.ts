@@ -6,6 +6,7 @@ import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 import { metricReading, sensorReading } from './reading-rules.ts';
+import { keyedNames } from './registry-keyed.ts';
 import { type Source, sourceSchema } from './registry-sources.ts';
 
 /** The field of sensors that have none, such as unregistered ones that a bridge brings. */
@@ -48,6 +49,11 @@ export const sensorSchema = z.strictObject({
   secret: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex: make one with `loam sensor add`')
+    .optional(),
+  /** HMAC-SHA-256 of a token that the device came with, in hex, by the key LOAM_SECRET_KEY. */
+  token: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'not an HMAC in hex: make one with `loam sensor add --token`')
     .optional(),
   role: z.enum(['sensor', 'bridge']).default('sensor'),
   /** `id`: a certificate whose common name is the id alone means this sensor, though other farms have the same id. */
@@ -104,6 +110,10 @@ export interface Registry {
   sensorsWithId(id: string): readonly Sensor[];
   /** By SHA-256 of the secret, for sensors that send nothing but their secret. */
   readonly sensorsBySecret: ReadonlyMap<string, Sensor>;
+  /** By HMAC of the token, likewise. */
+  readonly sensorsByToken: ReadonlyMap<string, Sensor>;
+  /** What is of no use without LOAM_SECRET_KEY, by name: tokens, and values that begin with `sealed:`; at most 100. */
+  readonly keyed: readonly string[];
   /** The rates of sensors and bridges that have none of their own. */
   readonly rates: Rates;
   readonly metrics: ReadonlyMap<string, Metric>;
@@ -176,14 +186,10 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
     if (ofFarm.has(f.id)) refuse(['fields', i, 'id'], `"${f.id}" is there twice`);
     ofFarm.set(f.id, f);
   }
-  const sensorsBySecret = new Map<string, Sensor>();
   for (const [i, s] of sensors.entries()) {
     if (s.field !== UNASSIGNED && !fields.get(s.farm)?.has(s.field)) {
       refuse(['sensors', i, 'field'], `farm "${s.farm}" has no field "${s.field}"`);
     }
-    if (s.secret === undefined) continue;
-    if (sensorsBySecret.has(s.secret)) refuse(['sensors', i, 'secret'], 'another sensor has the same secret');
-    sensorsBySecret.set(s.secret, s);
   }
   for (const [i, u] of file.users.entries()) {
     for (const farmId of Object.keys(u.farms)) {
@@ -202,7 +208,9 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
     sensorsOfFarm: new Map([...byFarm].map(([farm, ofFarm]) => [farm, [...ofFarm.values()]])),
     sensor: (farm, id) => byFarm.get(farm)?.get(id),
     sensorsWithId: (id) => byId.get(id) ?? [],
-    sensorsBySecret,
+    sensorsBySecret: sensorsBy('secret', sensors, refuse),
+    sensorsByToken: sensorsBy('token', sensors, refuse),
+    keyed: keyedNames(file),
     rates: file.rates,
     metrics,
     users,
@@ -234,6 +242,17 @@ function sensorsById(sensors: readonly Sensor[], refuse: Refuse): Map<string, Se
     byId.set(sensor.id, [...alike, sensor]);
   }
   return byId;
+}
+
+function sensorsBy(key: 'secret' | 'token', sensors: readonly Sensor[], refuse: Refuse): Map<string, Sensor> {
+  const found = new Map<string, Sensor>();
+  for (const [i, sensor] of sensors.entries()) {
+    const hash = sensor[key];
+    if (hash === undefined) continue;
+    if (found.has(hash)) refuse(['sensors', i, key], `another sensor has the same ${key}`);
+    found.set(hash, sensor);
+  }
+  return found;
 }
 
 function unique<T>(list: string, items: readonly T[], key: (item: T) => string, refuse: Refuse): Map<string, T> {

@@ -27,6 +27,8 @@ export interface AdmissionParts {
   readonly log: Logger;
   readonly registry: RegistryView;
   readonly rights: Rights;
+  /** LOAM_SECRET_KEY, while there is one. */
+  readonly secretKey: () => string | undefined;
   readonly addresses: Addresses;
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
@@ -132,9 +134,9 @@ export class Admission {
     password: Buffer | undefined,
     certified: string | undefined,
   ): Identity | { readonly problem: CertificateProblem | 'wrong_credentials' } {
-    const { registry, log } = this.parts;
+    const { registry, log, secretKey } = this.parts;
     if (certified === undefined) {
-      return identify(registry.current(), username, password) ?? { problem: 'wrong_credentials' };
+      return identify(registry.current(), username, password, secretKey()) ?? { problem: 'wrong_credentials' };
     }
     const identity = identifyCertified(registry.current(), certified, username);
     if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(certified)) {

@@ -1,4 +1,4 @@
-import { hashSecret, sameText } from '../../core/secrets.ts';
+import { hashSecret, hashToken, sameText } from '../../core/secrets.ts';
 import type { Registry, Sensor } from '../../telemetry/registry.ts';
 
 /** The sensor or bridge that a connection belongs to, as it was in the registry when the client was let in. */
@@ -6,7 +6,7 @@ export interface Identity {
   readonly sensor: string;
   readonly farm: string;
   readonly role: Sensor['role'];
-  /** Absent when the client showed a certificate. */
+  /** What the registry keeps of the secret or token that the client showed. Absent when it showed a certificate. */
   readonly secretHash?: string | undefined;
 }
 
@@ -15,23 +15,35 @@ export type CertificateProblem = 'no_such_sensor' | 'ambiguous_common_name' | 'o
 
 /**
  * The identity that the credentials belong to; undefined when they are wrong. Either the username is the sensor's id, or
- * its farm and id as `farm/id`, and the password is its secret; or the username alone is the secret. Several farms may
- * have a sensor of one id: then the secret decides, which no two sensors share.
+ * its farm and id as `farm/id`, and the password is its secret or token; or the username alone is the secret or token.
+ * Several farms may have a sensor of one id: then the secret decides, which no two sensors share. `secretKey` is
+ * LOAM_SECRET_KEY; without it no token lets anybody in.
  */
 export function identify(
   registry: Registry,
   username: string | undefined,
   password: Buffer | undefined,
+  secretKey?: string,
 ): Identity | undefined {
   if (username === undefined) return undefined;
-  if (password === undefined || password.length === 0) {
-    const sensor = registry.sensorsBySecret.get(hashSecret(username));
-    return sensor && identityOf(sensor);
+  const isAlone = password === undefined || password.length === 0;
+  const shown = isAlone ? username : password.toString();
+  const secretHash = hashSecret(shown);
+  const tokenHash = secretKey === undefined ? undefined : hashToken(shown, secretKey);
+  if (isAlone) {
+    const bySecret = registry.sensorsBySecret.get(secretHash);
+    if (bySecret) return identityOf(bySecret, secretHash);
+    const byToken = tokenHash === undefined ? undefined : registry.sensorsByToken.get(tokenHash);
+    return byToken && identityOf(byToken, tokenHash);
   }
-  const given = hashSecret(password.toString());
-  // Every candidate is compared: the time of an answer must not tell how many sensors were tried.
-  const [sensor] = sensorsNamed(registry, username).filter(({ secret }) => sameText(given, secret ?? ''));
-  return sensor && identityOf(sensor);
+  // Every candidate is compared in both ways: the time of an answer must not tell what came near.
+  let found: Identity | undefined;
+  for (const sensor of sensorsNamed(registry, username)) {
+    const isSecret = sameText(secretHash, sensor.secret ?? '');
+    const isToken = sameText(tokenHash ?? 'no key', sensor.token ?? '');
+    if (isSecret || isToken) found = identityOf(sensor, isSecret ? secretHash : tokenHash);
+  }
+  return found;
 }
 
 /**
@@ -52,12 +64,12 @@ export function identifyCertified(
   return { sensor: id, farm, role };
 }
 
-/** Whether the sensor's secret and role in the registry are still those of the identity. */
+/** Whether the sensor's secret or token, and its role, are in the registry still those of the identity. */
 export function stillHolds(identity: Identity, registry: Registry): boolean {
   const sensor = registry.sensor(identity.farm, identity.sensor);
   return (
     sensor !== undefined &&
-    (identity.secretHash === undefined || sensor.secret === identity.secretHash) &&
+    (identity.secretHash === undefined || [sensor.secret, sensor.token].includes(identity.secretHash)) &&
     sensor.role === identity.role
   );
 }
@@ -70,6 +82,6 @@ function sensorsNamed(registry: Registry, name: string): readonly Sensor[] {
   return sensor ? [sensor] : [];
 }
 
-function identityOf(sensor: Sensor): Identity {
-  return { sensor: sensor.id, farm: sensor.farm, role: sensor.role, secretHash: sensor.secret };
+function identityOf({ id, farm, role }: Sensor, secretHash: string | undefined): Identity {
+  return { sensor: id, farm, role, secretHash };
 }

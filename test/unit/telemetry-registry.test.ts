@@ -81,6 +81,30 @@ describe('registry', () => {
     }
   });
 
+  it('takes one id in two farms, and finds each by its farm; at most one of an id is marked for certificates', () => {
+    const both = withLine(10, '    farm: south\n  - { id: s1, farm: south, cn: id }');
+    const registry = parseRegistry(both);
+    expect(registry.sensor('north', 's1')?.name).to.equal('Row 3');
+    expect(registry.sensor('south', 's1')).to.include({ farm: 'south', cn: 'id' });
+    expect(registry.sensor('south', 'gw')).to.equal(undefined);
+    expect(registry.sensor('nowhere', 's1')).to.equal(undefined);
+    expect(registry.sensorsWithId('s1').map(({ farm }) => farm)).to.deep.equal(['north', 'south']);
+    expect(registry.sensorsWithId('nobody')).to.deep.equal([]);
+    expect(refusal(both.replace('farm: north, field: f1,', 'farm: north, cn: id, field: f1,')).line).to.equal(11);
+    expect(refusal(withLine(11, '  - { id: gw, farm: north, cn: name }')).line).to.equal(11);
+  });
+
+  it('takes a token as an HMAC, once, and names all that needs LOAM_SECRET_KEY', () => {
+    const token = 'ef'.repeat(32);
+    const registry = parseRegistry(withLine(10, `    farm: south\n    token: ${token}\n    name: sealed:abc`));
+    expect(registry.sensorsByToken.get(token)?.id).to.equal('s2');
+    expect(registry.keyed).to.deep.equal(['the token of south/s2', 'sensors.1.name']);
+    expect(parseRegistry(good).keyed).to.deep.equal([]);
+    expect(refusal(withLine(11, '  - { id: gw, farm: north, token: the-token-itself-0123 }')).line).to.equal(11);
+    const twice = withLine(10, `    farm: south\n    token: ${token}`).replace('role: bridge', `token: ${token}`);
+    expect(refusal(twice).line).to.equal(12);
+  });
+
   it('has an empty list of sensors and fields for a farm that has none', () => {
     const registry = parseRegistry('farms: [{ id: north, name: North, timezone: UTC }]');
     expect(registry.sensorsOfFarm.get('north')).to.deep.equal([]);
