@@ -30,6 +30,8 @@ export interface BrokerOptions extends MqttListenersOptions {
   readonly queue: Queue;
   readonly registry: RegistryView;
   readonly log: Logger;
+  /** Tells LOAM_SECRET_KEY. Absent, or while there is none: no token lets anybody in. */
+  readonly secretKey?: () => string | undefined;
   readonly limits?: Partial<BrokerLimits>;
   /** Where refused publishes are kept, unless `onRefused` does something else with them. */
   readonly dead?: Log;
@@ -221,6 +223,7 @@ export class Broker implements Part {
       log,
       registry,
       rights,
+      secretKey: this.options.secretKey ?? (() => undefined),
       addresses: this.addresses,
       unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),

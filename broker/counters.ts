@@ -5,6 +5,8 @@ export interface BrokerCounters {
   /** Clients let in. */
   accepted: number;
   refusedCredentials: number;
+  /** Certificates refused because several farms have a sensor with the id that is their common name. */
+  refusedAmbiguous: number;
   /** Refusals of wrong credentials that were sent late, because their address had too many. */
   slowedCredentials: number;
   /** TLS handshakes that failed, and client certificates that the CA has not signed. */
@@ -55,6 +57,7 @@ export function newCounters(): BrokerCounters {
     connected: 0,
     accepted: 0,
     refusedCredentials: 0,
+    refusedAmbiguous: 0,
     slowedCredentials: 0,
     refusedTls: 0,
     refusedConnect: 0,

@@ -6,6 +6,7 @@ import { silent } from '../core/logger.ts';
 import { isThere, prepareDataFolder } from '../roles/data-folder.ts';
 import { refuseLost } from '../roles/first-registry.ts';
 import { opened, openRegistry, withoutSecrets } from '../roles/ports.ts';
+import { KeptSecretKey } from '../roles/secret-key.ts';
 import { type Options, settingsOf } from './options.ts';
 
 /** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. The exit code is 0 or 2. */
@@ -44,8 +45,9 @@ async function checkRegistry(config: Config): Promise<string> {
   }
   const registry = await openRegistry(config, silent);
   registry.close();
+  await KeptSecretKey.open(config, registry, silent);
   const { farms, sensors, users } = registry.current();
-  return `${farms.size} farms, ${sensors.size} sensors, ${users.size} users`;
+  return `${farms.size} farms, ${sensors.length} sensors, ${users.size} users`;
 }
 
 async function checkPort(

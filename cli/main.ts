@@ -117,19 +117,22 @@ function addRoles(loam: Command): void {
     ...MQTT_LISTENERS,
     'sources',
     ...HTTP,
+    'secretKey',
     ...OPS,
     'demo',
   ]);
   role('broker', 'run the MQTT broker alone', [
+    'data',
     ...everywhere,
     'spool',
     'spoolMb',
     ...MQTT_LISTENERS,
     'sources',
+    'secretKey',
     ...OPS,
   ]);
   role('worker', 'run one worker alone: validate, store, announce', [...everywhere, 'store', ...OPS]);
-  role('gateway', 'run the dashboard gateway alone', ['data', ...everywhere, 'store', ...HTTP, ...OPS]);
+  role('gateway', 'run the dashboard gateway alone', ['data', ...everywhere, 'store', ...HTTP, 'secretKey', ...OPS]);
 }
 
 function addLoadTests(loam: Command): void {
@@ -174,31 +177,31 @@ function addSensors(loam: Command): void {
     'data',
     ...COMMON,
     ...MQTT,
-    'url',
-    'token',
+    'secretKey',
   ])
     .requiredOption('--farm <farm>', 'farm it belongs to')
     .option('--field <field>', 'field it stands in')
     .option('--name <name>', 'name that people know it by')
     .option('--interval <seconds>', 'how often it is expected to report')
+    .option('--token <token>', 'the device’s own token, where it cannot be given a secret')
     .option('--bridge', 'it speaks for other sensors of its farm, as a LoRaWAN server does')
     .action(later(async () => (await code.sensor()).addSensorCommand));
   withSettings(sensor.command('list').description('list the registered sensors'), ['data', ...COMMON]).action(
     later(async () => (await code.sensor()).listSensors),
   );
-  withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), [
-    'data',
-    ...COMMON,
-  ]).action(later(async () => (await code.sensor()).removeSensorCommand));
+  const farmOption = ['--farm <farm>', 'farm of the sensor; may be left out when one farm has this id'] as const;
+  withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), ['data', ...COMMON])
+    .option(...farmOption)
+    .action(later(async () => (await code.sensor()).removeSensorCommand));
   withSettings(
     sensor.command('send <id> <json>').description('send a command to a sensor; it is kept while the sensor sleeps'),
     RUNNING,
   )
-    .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
+    .option(...farmOption)
     .option('--ttl <seconds>', 'how long it is kept for a sensor that sleeps, at most 86400')
     .action(later(async () => (await code.sensorCommands()).sendCommand));
   withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
-    .option('--farm <farm>', 'farm of the sensor, if it should not be looked for')
+    .option(...farmOption)
     .action(later(async () => (await code.sensorCommands()).listCommands));
 }
 

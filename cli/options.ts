@@ -28,3 +28,14 @@ export function positive(option: string, text: string): number {
   if (Number.isFinite(value) && value > 0) return value;
   throw new ConfigInvalid(option, `${option}: got ${JSON.stringify(text)}, allowed: a number greater than 0`);
 }
+
+/**
+ * The only farm of `having`, the farms that have a sensor `id`. Throws ConfigInvalid when there is none, or when there
+ * are several: then the command needs --farm.
+ */
+export function onlyFarm(id: string, having: readonly string[]): string {
+  const [farm] = having;
+  if (farm === undefined) throw new ConfigInvalid('<id>', `<id>: no farm has a sensor "${id}": loam sensor list`);
+  if (having.length === 1) return farm;
+  throw new ConfigInvalid('--farm', `--farm: is needed, for several farms have a sensor "${id}": ${having.join(', ')}`);
+}

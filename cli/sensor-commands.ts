@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ConfigInvalid } from '../core/errors.ts';
 import { Api } from './api.ts';
-import { type Options, positive, settingsOf, text } from './options.ts';
+import { type Options, onlyFarm, positive, settingsOf, text } from './options.ts';
 
 const farms = z.object({ farms: z.array(z.object({ id: z.string() })) });
 const sensors = z.object({ sensors: z.array(z.object({ id: z.string() })) });
@@ -49,14 +49,15 @@ export async function listCommands(id: string, options: Options): Promise<void> 
   }
 }
 
-/** The API path of a sensor's commands. Its id is enough without --farm, because a sensor belongs to one farm. */
+/** The API path of a sensor's commands. Without --farm, the sensor is that of the only farm that has one of this id. */
 async function pathOf(api: Api, id: string, options: Options): Promise<string> {
   const path = (farm: string) => `/api/farms/${encodeURIComponent(farm)}/sensors/${encodeURIComponent(id)}/commands`;
   const given = text(options, 'farm');
   if (given !== undefined) return path(given);
+  const having: string[] = [];
   for (const farm of (await api.call('/api/farms', farms)).farms) {
     const there = await api.call(`/api/farms/${encodeURIComponent(farm.id)}/sensors`, sensors);
-    if (there.sensors.some((sensor) => sensor.id === id)) return path(farm.id);
+    if (there.sensors.some((sensor) => sensor.id === id)) having.push(farm.id);
   }
-  throw new ConfigInvalid('<id>', `<id>: no farm has a sensor "${id}": loam sensor list`);
+  return path(onlyFarm(id, having));
 }

@@ -1,102 +1,101 @@
-import { z } from 'zod';
 import { editRegistryFile } from '../backbone/registry/file.ts';
 import type { Config } from '../core/config.ts';
-import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
+import { ConfigInvalid, explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashSecret, newSecret } from '../core/secrets.ts';
 import { openRegistry } from '../roles/ports.ts';
+import { KeptSecretKey } from '../roles/secret-key.ts';
+import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-token.ts';
+import { parseRegistry } from '../telemetry/registry.ts';
 import { addSensor, removeSensor } from '../telemetry/registry-edit.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
-import { Api } from './api.ts';
-import { type Options, positive, settingsOf, text } from './options.ts';
+import { type Options, onlyFarm, positive, settingsOf, text } from './options.ts';
 
 /**
  * `loam sensor add`: registers a sensor and prints its secret, which is not kept, and a line that publishes a reading.
+ * With --token the sensor signs in with that, and no secret is made.
  */
-export async function addSensorCommand(id: string, options: Options): Promise<void> {
+export async function addSensorCommand(id: string, { token: given, ...options }: Options): Promise<void> {
   const config = settingsOf(options);
+  const token = typeof given === 'string' ? given : undefined;
   const secret = newSecret();
+  const key = token === undefined ? '' : await keyFor(config, token);
   const farm = text(options, 'farm') ?? '';
   const field = text(options, 'field');
   const name = text(options, 'name');
   const interval = text(options, 'interval');
-  await refuseBroughtElsewhere(config, farm, id);
   await edit(config, (registry) =>
     addSensor(registry, {
       id,
       farm,
-      secret: hashSecret(secret),
+      ...(token === undefined ? { secret: hashSecret(secret) } : { token: keptOf(token, key, registry, { farm, id }) }),
       ...(field === undefined ? {} : { field }),
       ...(name === undefined ? {} : { name }),
       ...(interval === undefined ? {} : { interval: positive('--interval', interval) }),
       ...(options.bridge === true ? { role: 'bridge' } : {}),
     }),
   );
-  process.stdout.write(`Sensor ${id} is registered. Its secret is shown this once:
+  const says = token === undefined ? 'Its secret is shown this once:' : 'It signs in with its token:';
+  // A token may have characters that mean something in a shell.
+  const password = token === undefined ? secret : 'TOKEN';
+  process.stdout.write(`Sensor ${id} is registered. ${says}
 
   username  ${id}
-  password  ${secret}
+  password  ${password}
   topic     ${telemetryTopic(farm, id)}
 
 Try it:
-  mosquitto_pub -h ${config.mqttHost} -p ${config.mqttPort} -i ${id} -u ${id} -P ${secret} -q 1 \\
+  mosquitto_pub -h ${config.mqttHost} -p ${config.mqttPort} -i ${id} -u ${id} -P ${password} -q 1 \\
     -t ${telemetryTopic(farm, id)} -m '{"soil_moisture": 31.2}'
 `);
+}
+
+/** LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
+async function keyFor(config: Config, token: string): Promise<string> {
+  if (!isStrongToken(token)) throw refusedToken();
+  const registry = await openRegistry(config, silent);
+  registry.close();
+  return (await KeptSecretKey.open(config, registry, silent)).make();
+}
+
+/** What the registry keeps of a token. Throws ConfigInvalid for one that is weak or taken. */
+function keptOf(token: string, key: string, registry: string, owner: { farm: string; id: string }): string {
+  const kept = keptToken(parseRegistry(registry), token, key, owner);
+  if (kept === undefined) throw refusedToken();
+  return kept;
+}
+
+function refusedToken(): ConfigInvalid {
+  return new ConfigInvalid('--token', `--token: ${TOKEN_REFUSED}`);
 }
 
 /** `loam sensor list`: one line a sensor. */
 export async function listSensors(options: Options): Promise<void> {
   const registry = await openRegistry(settingsOf(options), silent);
   registry.close();
-  const sensors = [...registry.current().sensors.values()];
+  const sensors = registry.current().sensors;
   if (sensors.length === 0) process.stdout.write('No sensor is registered: loam sensor add --help\n');
   for (const s of sensors) process.stdout.write(`${[s.id, s.farm, s.field, s.role, s.name ?? ''].join('\t')}\n`);
 }
 
 /** `loam sensor remove`: takes a sensor out of the registry. What it measured stays in the store. */
 export async function removeSensorCommand(id: string, options: Options): Promise<void> {
-  await edit(settingsOf(options), (registry) => removeSensor(registry, id));
+  const given = text(options, 'farm');
+  await edit(settingsOf(options), (registry) => {
+    const having = parseRegistry(registry)
+      .sensorsWithId(id)
+      .map(({ farm }) => farm);
+    return removeSensor(registry, given ?? onlyFarm(id, having), id);
+  });
   process.stdout.write(`Sensor ${id} is removed and can no longer connect. Its readings stay.\n`);
 }
 
-const farms = z.object({ farms: z.array(z.object({ id: z.string() })) });
-const sensors = z.object({ sensors: z.array(z.object({ id: z.string() })) });
-/** How long to wait for a running Loam. If it does not answer, the sensor is added all the same. */
-const ASKED_MS = 10_000;
-
-/**
- * Rejects with ConfigInvalid when the running Loam knows the id in another farm: if it were registered here, the
- * readings that the other farm's bridge brings would be refused. When no Loam runs, or it refuses this command, this
- * cannot be checked.
- */
-async function refuseBroughtElsewhere(config: Config, farm: string, id: string): Promise<void> {
-  const signal = AbortSignal.timeout(ASKED_MS);
-  let elsewhere: { readonly id: string } | undefined;
-  try {
-    const api = await Api.open(config);
-    for (const other of (await api.call('/api/farms', farms, { signal })).farms) {
-      if (other.id === farm) continue;
-      const there = await api.call(`/api/farms/${encodeURIComponent(other.id)}/sensors`, sensors, { signal });
-      if (there.sensors.some((sensor) => sensor.id === id)) elsewhere ??= other;
-    }
-  } catch (error) {
-    if (!(error instanceof ConfigInvalid || error instanceof ApiRefused || signal.aborted)) throw error;
-    if (!(error instanceof ConfigInvalid)) {
-      process.stderr.write(`loam: whether another farm brings ${id} could not be told: ${explain(error)}\n`);
-    }
-  }
-  if (elsewhere === undefined) return;
-  throw new ConfigInvalid(
-    '<id>',
-    `<id>: farm "${elsewhere.id}" has or brings a sensor "${id}" already; an id belongs to one farm`,
-  );
-}
-
-/** Edits the registry's file. Rejects with ConfigInvalid, which names the file. */
+/** Edits the registry's file. Rejects with ConfigInvalid, which names the file, or with the one that `change` throws. */
 export async function edit(config: Config, change: (registry: string) => string): Promise<void> {
   try {
     await editRegistryFile(config.registry, change);
   } catch (cause) {
+    if (cause instanceof ConfigInvalid) throw cause;
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${config.registry}: ${explain(cause)}`, { cause });
   }
 }

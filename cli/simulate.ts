@@ -6,7 +6,7 @@ import { runLoad } from '../simulators/load/load.ts';
 import type { LoadReport } from '../simulators/load/report.ts';
 import { type BreakReport, runUntilBreak } from '../simulators/load/until-break.ts';
 import { reportPage } from '../simulators/report-page.ts';
-import { runScript, type SignIn } from '../simulators/run.ts';
+import { type RunOptions, runScript } from '../simulators/run.ts';
 import { type RunVerdict, tellVerdict, verdictOf } from '../simulators/verify.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
@@ -78,7 +78,7 @@ async function signInsOf(
   { script, secrets, alike, provision: isProvisioned, run: { url } }: SimulateOptions,
   view: View,
   signal: AbortSignal,
-): Promise<(id: string) => SignIn> {
+): Promise<RunOptions['signIn']> {
   if (alike) return () => alike;
   const known = await knownSecrets(config, secrets);
   if (isProvisioned) {
@@ -92,7 +92,7 @@ async function signInsOf(
 async function simulate(
   config: Config,
   options: SimulateOptions,
-  signIn: (id: string) => SignIn,
+  signIn: RunOptions['signIn'],
   view: View,
   signal: AbortSignal,
 ): Promise<RunOutcome> {
@@ -128,7 +128,7 @@ async function simulate(
 async function loadTest(
   options: SimulateOptions,
   load: NonNullable<SimulateOptions['load']>,
-  signIn: (id: string) => SignIn,
+  signIn: RunOptions['signIn'],
   view: View,
   signal: AbortSignal,
 ): Promise<RunOutcome> {

@@ -58,6 +58,7 @@ const SCHEMAS = {
   opsHost: host,
   opsPort: port,
   sessionKey: z.string().min(32),
+  secretKey: z.string().min(32),
   url: z.string().regex(/^https?:\/\/[^/?#\s]+\/?$/),
   token: z.string().regex(/^[\w.~+/=-]{32,2000}$/),
   sources: yesNo,
@@ -77,13 +78,14 @@ type Optional =
   | 'tlsKey'
   | 'tlsCa'
   | 'sessionKey'
+  | 'secretKey'
   | 'token'
   | 'httpsCert'
   | 'httpsKey'
   | 'mqttAddress';
 
 /**
- * Every setting with its value; optional ones may be undefined. `sessionKey` and `token` are then in the data folder.
+ * Every setting with its value; optional ones may be undefined. `sessionKey`, `secretKey` and `token` are then in the data folder.
  */
 export type Config = Omit<Plain, Optional> & { readonly [K in Optional]: Plain[K] | undefined };
 
@@ -132,6 +134,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     opsHost: value('opsHost'),
     opsPort: value('opsPort'),
     sessionKey: optional('sessionKey'),
+    secretKey: optional('secretKey'),
     url: value('url'),
     token: optional('token'),
     sources: value('sources'),
@@ -153,7 +156,7 @@ function parse<N extends SettingName>(name: N, text: string): Plain[N] {
   if (parsed.success) return parsed.data;
   const { variable, option, allowed } = SETTINGS[name];
   // A secret must not end up in a log.
-  const isSecret = name === 'sessionKey' || name === 'token';
+  const isSecret = name === 'sessionKey' || name === 'secretKey' || name === 'token';
   const shown = isSecret ? `${text.length} characters` : JSON.stringify(text);
   throw new ConfigInvalid(variable, `${variable} (${option.split(' ')[0]}): got ${shown}, allowed: ${allowed}`);
 }

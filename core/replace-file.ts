@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, lstat, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Owner and permissions of a file. */
@@ -24,6 +24,22 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   } catch (error) {
     await rm(next, { force: true });
     throw error;
+  }
+}
+
+/**
+ * Writes a whole new file in one step, with mode 0600 as `replaceFile` does. A file that is there already stays as it is,
+ * also when another process makes it at the same moment.
+ */
+export async function makeFile(path: string, text: string): Promise<void> {
+  const next = `${path}.${randomUUID()}.tmp`;
+  try {
+    await writeWhole(next, text, await ownershipOf(next));
+    await link(next, path);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    await rm(next, { force: true });
   }
 }
 

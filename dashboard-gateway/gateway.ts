@@ -6,6 +6,7 @@ import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
+import type { SecretKey } from '../core/secret-key.ts';
 import { withDeadline } from '../core/timing.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
@@ -24,7 +25,6 @@ import { loadUws, type TemplatedApp } from './http/uws.ts';
 import type { WritesListener } from './live/feed/feed.ts';
 import { Live } from './live/live.ts';
 import { allRoutes } from './routes.ts';
-import { Bringers } from './sensors/bringers.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
 import { SignInSessions } from './sign-in/sessions.ts';
@@ -51,6 +51,8 @@ export interface GatewayOptions {
   readonly trustedProxies?: Networks;
   /** Where sensors reach the broker, as the dashboard shows it. */
   readonly mqtt: () => MqttEndpoint;
+  /** Keeps tokens that devices came with. */
+  readonly secretKey: SecretKey;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
   /** A request with this bearer token is admin of every farm; for commands on the machine. Absent: no such token is accepted. */
@@ -86,7 +88,6 @@ export class Gateway implements Part {
   private readonly live: Live;
   private readonly history: History;
   private readonly letters: DeadLetterService;
-  private readonly bringers: Bringers;
   private readonly figures: Figures;
   private readonly events: EventRecorder;
   private readonly http: HttpServer;
@@ -113,15 +114,13 @@ export class Gateway implements Part {
     this.figures = new Figures(options.metrics, heard, passed);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now, passed });
     this.letters = new DeadLetterService({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
-    const inLetters = (sensors: ReadonlySet<string>) => this.letters.bringers(sensors);
-    this.bringers = new Bringers({ store: options.store, registry, inLetters });
     this.events = new EventRecorder({ ...options, logger: log, now });
     this.live = new Live({
       ...options,
       uws,
       sessions: this.sessions,
       access,
-      writes: allOf(this.history, heard, this.bringers, this.events.overwritten),
+      writes: allOf(this.history, heard, this.events.overwritten),
       now,
       passed,
     });
@@ -185,9 +184,9 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, bringers, events, now, passed } = this;
+    const { sessions, history, letters, figures, events, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, bringers, events, farmNow, now, passed });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, events, farmNow, now, passed });
   }
 
   private plan(head: RequestHead): RequestPlan {

@@ -3,6 +3,7 @@ import type { Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import type { SecretKey } from '../core/secret-key.ts';
 import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { commandRoutes } from './commands/routes.ts';
 import { deadLetterRoutes } from './dead-letters/routes.ts';
@@ -15,7 +16,6 @@ import { historyRoutes } from './history/routes.ts';
 import type { Route } from './http/router.ts';
 import { importRoutes } from './import/routes.ts';
 import type { FarmNow } from './live/state/status.ts';
-import type { Bringers } from './sensors/bringers.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import { sensorRoutes } from './sensors/routes.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
@@ -37,13 +37,13 @@ export interface RouteParts {
   readonly history: History;
   readonly letters: DeadLetterService;
   readonly figures: Figures;
-  readonly bringers: Bringers;
   readonly events: EventRecorder;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly mqtt: () => MqttEndpoint;
+  readonly secretKey: SecretKey;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;

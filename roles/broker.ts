@@ -15,11 +15,13 @@ import type { PreparedRole, RoleContext } from './context.ts';
  */
 export async function prepareBroker({ config, log, ports, metrics, addresses }: RoleContext): Promise<PreparedRole> {
   const registry = await ports.registry();
+  const key = await ports.secretKey();
   const queue = await ports.queue();
   const dead = await ports.deadLog();
   const commands = await ports.commands();
   const receipts = new Receipts({ log, metrics });
-  const broker = new Broker({ ...settings(config), queue, dead, registry, log, metrics, receipts });
+  const secretKey = () => key.current();
+  const broker = new Broker({ ...settings(config), queue, dead, registry, secretKey, log, metrics, receipts });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,

@@ -53,14 +53,20 @@ export async function commandToken(config: Config): Promise<string> {
   );
 }
 
-/** The files in which a gateway keeps its secrets from its first start on. */
+/** The files in which an installation keeps its secrets, from its first start or from their first need on. */
 export function keptSecrets(data: string): string[] {
-  return [join(data, ADMIN_TOKEN), join(data, SESSION_KEY)];
+  return [join(data, ADMIN_TOKEN), join(data, SESSION_KEY), join(data, SECRET_KEY)];
+}
+
+/** Where LOAM_SECRET_KEY is kept when it is not set. */
+export function secretKeyPath({ data }: Config): string {
+  return join(data, SECRET_KEY);
 }
 
 const ADMIN_TOKEN = 'admin-token';
 const SESSION_KEY = 'session-key';
-const SHORTEST_SECRET = 32;
+const SECRET_KEY = 'secret-key';
+export const SHORTEST_SECRET = 32;
 
 /** A secret in a file that only its owner can read; made when there is none. Rejects with ConfigInvalid. */
 async function keptSecret(config: Config, file: string, make: () => string): Promise<string> {

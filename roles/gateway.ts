@@ -15,6 +15,7 @@ export const WEB_FOLDER = fileURLToPath(new URL('dist/dashboard/', PACKAGE_ROOT)
 export async function prepareGateway(context: RoleContext): Promise<PreparedRole> {
   const { config, log, ports, metrics, addresses, health, firstSignIn } = context;
   const registry = await ports.registry();
+  const secretKey = await ports.secretKey();
   const store = await ports.store();
   const live = await ports.liveLog();
   const dead = await ports.deadLog();
@@ -27,6 +28,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     tls: tlsFiles(config),
     trustedProxies: config.trustedProxies,
     mqtt: () => mqttOf(context),
+    secretKey,
     sessionKey: await sessionKey(config),
     adminToken: await adminTokenIfKept(config, log),
     webFolder: WEB_FOLDER,

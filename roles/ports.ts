@@ -20,6 +20,7 @@ import type { Metrics } from '../core/metrics.ts';
 import { CodecFiles } from '../workers/codecs/codec-files.ts';
 import { createValidate, type Validate } from '../workers/validate.ts';
 import type { RunContext } from './run.ts';
+import { KeptSecretKey } from './secret-key.ts';
 
 /**
  * The ports of one process. Each is opened when the first role asks for it. The lifecycle closes it after everything
@@ -60,6 +61,7 @@ export function portsOf(
       async (held) => held.close(),
     ),
   );
+  const secretKey = once(async () => KeptSecretKey.open(config, await registry(), log));
   /** The function that makes readings of publishes, with the registry and the codecs beside it. */
   const validate = once(async (): Promise<Validate> => {
     const codecs = await hold('codecs', 'LOAM_REGISTRY', config.registry, async () => new CodecFiles(config.registry));
@@ -109,6 +111,7 @@ export function portsOf(
   return {
     spooled: spool !== undefined,
     registry,
+    secretKey,
     validate,
     queue,
     store,

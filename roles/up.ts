@@ -54,7 +54,7 @@ function adminWithoutPassword(registry: Registry): User | undefined {
 /** The demo sensors whose secrets are kept and which nobody has removed from the registry. */
 async function demoSensors(config: Config, registry: Registry) {
   const kept = (await readCredentials(demoSecretsPath(config))) ?? [];
-  return kept.filter((credential) => registry.sensors.has(credential.id));
+  return kept.filter((credential) => registry.sensor(credential.farm, credential.id));
 }
 
 /** An address at which a client on this machine reaches a server that listens on `host`. */

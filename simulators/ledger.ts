@@ -21,6 +21,7 @@ const MOST_READINGS = 5_000_000;
 
 /** Keeps when each reading of a run was due, acknowledged and seen. */
 export class Ledger {
+  /** By `sensorKey`. */
   readonly accounts = new Map<string, SensorAccount>();
   /** Readings beyond the limit, which are not kept. */
   overflow = 0;
@@ -44,15 +45,16 @@ export class Ledger {
   }
 
   /** A viewer was shown numbers `from` to `to` of a sensor. */
-  seen(sensor: string, from: number, to: number, at: number): void {
-    const account = this.accounts.get(sensor);
+  seen(farm: string, sensor: string, from: number, to: number, at: number): void {
+    const account = this.accounts.get(sensorKey(farm, sensor));
     for (let seq = from; account && seq <= to; seq++) {
       if (account.due.has(seq) && !account.seen.has(seq)) account.seen.set(seq, at);
     }
   }
 
   private accountOf(sensor: string, farm: string, qos: 0 | 1): SensorAccount {
-    const known = this.accounts.get(sensor);
+    const key = sensorKey(farm, sensor);
+    const known = this.accounts.get(key);
     if (known) return known;
     const fresh: SensorAccount = {
       farm,
@@ -63,7 +65,12 @@ export class Ledger {
       seen: new Map(),
       unreadable: 0,
     };
-    this.accounts.set(sensor, fresh);
+    this.accounts.set(key, fresh);
     return fresh;
   }
+}
+
+/** The key of a sensor in maps: two farms may have the same id. Neither a farm's id nor a sensor's has a "/". */
+export function sensorKey(farm: string, sensor: string): string {
+  return `${farm}/${sensor}`;
 }

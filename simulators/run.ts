@@ -35,8 +35,8 @@ export interface RunOptions {
   /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT` */
   readonly url: string;
   readonly script: Script;
-  /** What the connection with this id signs in with. */
-  readonly signIn: (id: string) => SignIn;
+  /** What a connection signs in with. */
+  readonly signIn: (line: DeviceConnection) => SignIn;
   /** When the run pretends to begin, Unix ms: the same start gives the same bytes. Absent: now. */
   readonly start?: number;
   /** How long the run lasts, ms; absent: until `signal`, or until the script has no more to send. */
@@ -127,8 +127,8 @@ export async function runScript(options: RunOptions): Promise<RunReport> {
   return { ...report, sensors, readings, duplicates, malformed, failed };
 }
 
-function newLink({ url, signIn, client }: RunOptions, { id }: DeviceConnection, links: number): Link {
-  const options: LinkOptions = { url, clientId: id, outbox: OUTBOX, ...signIn(id) };
+function newLink({ url, signIn, client }: RunOptions, line: DeviceConnection, links: number): Link {
+  const options: LinkOptions = { url, clientId: line.id, outbox: OUTBOX, ...signIn(line) };
   return (client ?? (links > MANY ? 'packet' : 'mqttjs')) === 'packet'
     ? new PacketLink(options)
     : new MqttJsLink(options);

@@ -1,5 +1,5 @@
 import { createHistogram } from 'node:perf_hooks';
-import type { Ledger, SensorAccount } from './ledger.ts';
+import { type Ledger, type SensorAccount, sensorKey } from './ledger.ts';
 import { type Latency, latencyOf } from './load/report.ts';
 
 /** One acknowledged reading that is neither stored nor a dead letter. */
@@ -47,9 +47,9 @@ export interface Dead {
 
 /** What was found at the receiver. */
 export interface Findings {
-  /** Sequence numbers in the store, by sensor. */
+  /** Sequence numbers in the store, by `sensorKey`. */
   readonly stored: ReadonlyMap<string, ReadonlySet<number>>;
-  /** Dead letters of this run, by sensor. */
+  /** Dead letters of this run, by `sensorKey`. */
   readonly deadLetters: ReadonlyMap<string, Dead> | undefined;
   /** How long some readings took from when they were due until the store had them, ms. */
   readonly storedMs: readonly number[];
@@ -64,15 +64,14 @@ const MOST_NAMED = 20;
  */
 export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Findings): RunVerdict {
   const accounts = [...ledger.accounts.values()];
-  const missing = accounts.flatMap((account) =>
-    missingOf(account, stored.get(account.sensor), deadLetters?.get(account.sensor)),
-  );
+  const storedOf = ({ farm, sensor }: SensorAccount) => stored.get(sensorKey(farm, sensor));
+  const deadOf = ({ farm, sensor }: SensorAccount) => deadLetters?.get(sensorKey(farm, sensor));
+  const missing = accounts.flatMap((account) => missingOf(account, storedOf(account), deadOf(account)));
   const sum = (of: (account: SensorAccount) => number) => accounts.reduce((total, account) => total + of(account), 0);
   const unreadable = sum((account) => account.unreadable);
-  const dead =
-    deadLetters && sum(({ sensor, unreadable }) => Math.min(unreadable, deadLetters.get(sensor)?.unreadable ?? 0));
+  const dead = deadLetters && sum((account) => Math.min(account.unreadable, deadOf(account)?.unreadable ?? 0));
   const unacknowledged = sum(({ qos, due, acknowledged }) => (qos === 1 ? due.size - acknowledged.size : 0));
-  const kept = ({ due, sensor }: SensorAccount) => [...due.keys()].filter((seq) => stored.get(sensor)?.has(seq));
+  const kept = (account: SensorAccount) => [...account.due.keys()].filter((seq) => storedOf(account)?.has(seq));
   const storedCount = sum((account) => kept(account).length);
   return {
     ok: missing.length === 0 && unacknowledged === 0 && ledger.overflow === 0 && (dead ?? unreadable) === unreadable,
@@ -81,9 +80,9 @@ export function verdictOf(ledger: Ledger, { stored, deadLetters, storedMs }: Fin
     stored: storedCount,
     seen: sum(({ seen }) => seen.size),
     unacknowledged,
-    refused: sum(({ sensor, acknowledged }) => {
-      const dead = deadLetters?.get(sensor)?.seqs;
-      return [...acknowledged.keys()].filter((seq) => dead?.has(seq)).length;
+    refused: sum((account) => {
+      const dead = deadOf(account)?.seqs;
+      return [...account.acknowledged.keys()].filter((seq) => dead?.has(seq)).length;
     }),
     missing: missing.slice(0, MOST_NAMED),
     missingCount: missing.length,

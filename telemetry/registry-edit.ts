@@ -1,4 +1,4 @@
-import { type Document, isMap, isSeq, parseDocument, YAMLSeq } from 'yaml';
+import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } from 'yaml';
 import { RegistryInvalid } from '../core/errors.ts';
 import type { Role, Sensor } from './registry.ts';
 
@@ -7,12 +7,12 @@ import type { Role, Sensor } from './registry.ts';
  * here: `parseRegistry` does that.
  */
 
-/** The registry with some more sensors. Throws RegistryInvalid when the id of one is taken. */
+/** The registry with some more sensors. Throws RegistryInvalid when the farm of one has a sensor with its id. */
 export function addSensor(text: string, ...sensors: (Partial<Sensor> & Pick<Sensor, 'id' | 'farm'>)[]): string {
   const document = read(text);
   for (const sensor of sensors) {
-    if (find(document, 'sensors', 'id', sensor.id) >= 0)
-      throw new RegistryInvalid(`there is a sensor "${sensor.id}" already`);
+    if (findSensor(document, sensor.farm, sensor.id) >= 0)
+      throw new RegistryInvalid(`farm "${sensor.farm}" has a sensor "${sensor.id}" already`);
     list(document, 'sensors').add(document.createNode(sensor));
   }
   return write(document);
@@ -20,16 +20,16 @@ export function addSensor(text: string, ...sensors: (Partial<Sensor> & Pick<Sens
 
 /**
  * The registry with some keys of a sensor changed; a key with the value undefined is removed. Throws RegistryInvalid
- * when there is no such sensor.
+ * when the farm has no such sensor.
  */
 export function changeSensor(
   text: string,
+  farm: string,
   id: string,
   changes: { readonly [K in keyof Sensor]?: Sensor[K] | undefined },
 ): string {
   const document = read(text);
-  const at = find(document, 'sensors', 'id', id);
-  if (at < 0) throw new RegistryInvalid(`there is no sensor "${id}"`);
+  const at = requireSensor(document, farm, id);
   for (const [key, value] of Object.entries(changes)) {
     if (value === undefined) document.deleteIn(['sensors', at, key]);
     else if (document.getIn(['sensors', at, key]) !== value)
@@ -38,9 +38,11 @@ export function changeSensor(
   return write(document);
 }
 
-/** The registry without the sensor. Throws RegistryInvalid when there is none of that id. */
-export function removeSensor(text: string, id: string): string {
-  return remove(text, 'sensors', 'id', id, `there is no sensor "${id}"`);
+/** The registry without the sensor. Throws RegistryInvalid when the farm has none of that id. */
+export function removeSensor(text: string, farm: string, id: string): string {
+  const document = read(text);
+  document.deleteIn(['sensors', requireSensor(document, farm, id)]);
+  return write(document);
 }
 
 /**
@@ -52,7 +54,7 @@ export function putUser(
   user: { name: string; password?: string; farms: Readonly<Record<string, Role>> },
 ): string {
   const document = read(text);
-  const at = find(document, 'users', 'name', user.name);
+  const at = findUser(document, user.name);
   if (at < 0) {
     list(document, 'users').add(document.createNode(user));
     return write(document);
@@ -65,7 +67,7 @@ export function putUser(
 /** The registry with another password hash for one user. Throws RegistryInvalid when there is no such user. */
 export function setPassword(text: string, name: string, password: string): string {
   const document = read(text);
-  const at = find(document, 'users', 'name', name);
+  const at = findUser(document, name);
   if (at < 0) throw new RegistryInvalid(`there is no user "${name}"`);
   document.setIn(['users', at, 'password'], password);
   return write(document);
@@ -73,7 +75,11 @@ export function setPassword(text: string, name: string, password: string): strin
 
 /** The registry without the user. Throws RegistryInvalid when there is none of that name. */
 export function removeUser(text: string, name: string): string {
-  return remove(text, 'users', 'name', name, `there is no user "${name}"`);
+  const document = read(text);
+  const at = findUser(document, name);
+  if (at < 0) throw new RegistryInvalid(`there is no user "${name}"`);
+  document.deleteIn(['users', at]);
+  return write(document);
 }
 
 function read(text: string): Document {
@@ -99,16 +105,22 @@ function list(document: Document, key: string): YAMLSeq {
   return made;
 }
 
-function find(document: Document, key: string, field: string, value: string): number {
-  const items = document.get(key);
-  if (!isSeq(items)) return -1;
-  return items.items.findIndex((item) => isMap(item) && item.get(field) === value);
+function requireSensor(document: Document, farm: string, id: string): number {
+  const at = findSensor(document, farm, id);
+  if (at < 0) throw new RegistryInvalid(`farm "${farm}" has no sensor "${id}"`);
+  return at;
 }
 
-function remove(text: string, key: string, field: string, value: string, absent: string): string {
-  const document = read(text);
-  const at = find(document, key, field, value);
-  if (at < 0) throw new RegistryInvalid(absent);
-  document.deleteIn([key, at]);
-  return write(document);
+function findSensor(document: Document, farm: string, id: string): number {
+  return find(document, 'sensors', (item) => item.get('id') === id && item.get('farm') === farm);
+}
+
+function findUser(document: Document, name: string): number {
+  return find(document, 'users', (item) => item.get('name') === name);
+}
+
+function find(document: Document, key: string, isIt: (item: YAMLMap) => boolean): number {
+  const items = document.get(key);
+  if (!isSeq(items)) return -1;
+  return items.items.findIndex((item) => isMap(item) && isIt(item));
 }

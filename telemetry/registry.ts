@@ -6,6 +6,7 @@ import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 import { metricReading, sensorReading } from './reading-rules.ts';
+import { keyedNames } from './registry-keyed.ts';
 import { type Source, sourceSchema } from './registry-sources.ts';
 
 /** The field of sensors that have none, such as unregistered ones that a bridge brings. */
@@ -49,7 +50,14 @@ export const sensorSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex: make one with `loam sensor add`')
     .optional(),
+  /** HMAC-SHA-256 of a token that the device came with, in hex, by the key LOAM_SECRET_KEY. */
+  token: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'not an HMAC in hex: make one with `loam sensor add --token`')
+    .optional(),
   role: z.enum(['sensor', 'bridge']).default('sensor'),
+  /** `id`: a certificate whose common name is the id alone means this sensor, though other farms have the same id. */
+  cn: z.literal('id').optional(),
   rate: rate.optional(),
   ...sensorReading,
 });
@@ -93,11 +101,19 @@ export interface Registry {
   readonly farms: ReadonlyMap<string, Farm>;
   /** By farm, then by field id. */
   readonly fields: ReadonlyMap<string, ReadonlyMap<string, Field>>;
-  /** By sensor id, which is unique over all farms because it is the MQTT username. */
-  readonly sensors: ReadonlyMap<string, Sensor>;
+  /** The sensors of all farms, in the order of the file. */
+  readonly sensors: readonly Sensor[];
   readonly sensorsOfFarm: ReadonlyMap<string, readonly Sensor[]>;
+  /** The farm's sensor with this id. An id is unique within its farm only. */
+  sensor(farm: string, id: string): Sensor | undefined;
+  /** The sensors of all farms that have this id. Only for who signs in and did not say in which farm. */
+  sensorsWithId(id: string): readonly Sensor[];
   /** By SHA-256 of the secret, for sensors that send nothing but their secret. */
   readonly sensorsBySecret: ReadonlyMap<string, Sensor>;
+  /** By HMAC of the token, likewise. */
+  readonly sensorsByToken: ReadonlyMap<string, Sensor>;
+  /** What is of no use without LOAM_SECRET_KEY, by name: tokens, and values that begin with `sealed:`; at most 100. */
+  readonly keyed: readonly string[];
   /** The rates of sensors and bridges that have none of their own. */
   readonly rates: Rates;
   readonly metrics: ReadonlyMap<string, Metric>;
@@ -160,7 +176,9 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
   const farms = unique('farms', file.farms, (f) => f.id, refuse);
   const metrics = unique('metrics', file.metrics, (m) => m.id, refuse);
   const users = unique('users', file.users, (u) => u.name, refuse);
-  const sensors = unique('sensors', file.sensors, (s) => s.id, refuse);
+  const { sensors } = file;
+  const byFarm = sensorsByFarm(file, refuse);
+  const byId = sensorsById(sensors, refuse);
 
   const fields = new Map(file.farms.map((f) => [f.id, new Map<string, Field>()]));
   for (const [i, f] of file.fields.entries()) {
@@ -168,17 +186,10 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
     if (ofFarm.has(f.id)) refuse(['fields', i, 'id'], `"${f.id}" is there twice`);
     ofFarm.set(f.id, f);
   }
-  const sensorsOfFarm = new Map(file.farms.map((f) => [f.id, [] as Sensor[]]));
-  const sensorsBySecret = new Map<string, Sensor>();
-  for (const [i, s] of file.sensors.entries()) {
-    const ofFarm = sensorsOfFarm.get(s.farm) ?? refuse(['sensors', i, 'farm'], `there is no farm "${s.farm}"`);
+  for (const [i, s] of sensors.entries()) {
     if (s.field !== UNASSIGNED && !fields.get(s.farm)?.has(s.field)) {
       refuse(['sensors', i, 'field'], `farm "${s.farm}" has no field "${s.field}"`);
     }
-    ofFarm.push(s);
-    if (s.secret === undefined) continue;
-    if (sensorsBySecret.has(s.secret)) refuse(['sensors', i, 'secret'], 'another sensor has the same secret');
-    sensorsBySecret.set(s.secret, s);
   }
   for (const [i, u] of file.users.entries()) {
     for (const farmId of Object.keys(u.farms)) {
@@ -190,7 +201,58 @@ function index(file: z.infer<typeof registryFile>, refuse: Refuse): Registry {
   for (const [i, source] of file.sources.entries()) {
     if (!farms.has(source.farm)) refuse(['sources', i, 'farm'], `there is no farm "${source.farm}"`);
   }
-  return { farms, fields, sensors, sensorsOfFarm, sensorsBySecret, rates: file.rates, metrics, users, sources };
+  return {
+    farms,
+    fields,
+    sensors,
+    sensorsOfFarm: new Map([...byFarm].map(([farm, ofFarm]) => [farm, [...ofFarm.values()]])),
+    sensor: (farm, id) => byFarm.get(farm)?.get(id),
+    sensorsWithId: (id) => byId.get(id) ?? [],
+    sensorsBySecret: sensorsBy('secret', sensors, refuse),
+    sensorsByToken: sensorsBy('token', sensors, refuse),
+    keyed: keyedNames(file),
+    rates: file.rates,
+    metrics,
+    users,
+    sources,
+  };
+}
+
+function sensorsByFarm(
+  { farms, sensors }: Pick<z.infer<typeof registryFile>, 'farms' | 'sensors'>,
+  refuse: Refuse,
+): Map<string, Map<string, Sensor>> {
+  const byFarm = new Map(farms.map(({ id }) => [id, new Map<string, Sensor>()]));
+  for (const [i, sensor] of sensors.entries()) {
+    const { id, farm } = sensor;
+    const ofFarm = byFarm.get(farm) ?? refuse(['sensors', i, 'farm'], `there is no farm "${farm}"`);
+    if (ofFarm.has(id)) refuse(['sensors', i], `farm "${farm}" has a sensor "${id}" twice`);
+    ofFarm.set(id, sensor);
+  }
+  return byFarm;
+}
+
+function sensorsById(sensors: readonly Sensor[], refuse: Refuse): Map<string, Sensor[]> {
+  const byId = new Map<string, Sensor[]>();
+  for (const [i, sensor] of sensors.entries()) {
+    const alike = byId.get(sensor.id) ?? [];
+    if (sensor.cn !== undefined && alike.some(({ cn }) => cn !== undefined)) {
+      refuse(['sensors', i, 'cn'], `another sensor "${sensor.id}" says so already`);
+    }
+    byId.set(sensor.id, [...alike, sensor]);
+  }
+  return byId;
+}
+
+function sensorsBy(key: 'secret' | 'token', sensors: readonly Sensor[], refuse: Refuse): Map<string, Sensor> {
+  const found = new Map<string, Sensor>();
+  for (const [i, sensor] of sensors.entries()) {
+    const hash = sensor[key];
+    if (hash === undefined) continue;
+    if (found.has(hash)) refuse(['sensors', i, key], `another sensor has the same ${key}`);
+    found.set(hash, sensor);
+  }
+  return found;
 }
 
 function unique<T>(list: string, items: readonly T[], key: (item: T) => string, refuse: Refuse): Map<string, T> {

@@ -54,9 +54,7 @@ export class Rulebook {
     const key = `${farm}/${sensor}`;
     const known = this.sensors.get(key);
     if (known && known.registry === registry) return known;
-    const described = registry?.sensors.get(sensor);
-    const own = described?.farm === farm ? described : undefined;
-    const rules = new Rules(farm, registry, this.aliases, own, known?.metrics);
+    const rules = new Rules(farm, registry, this.aliases, registry?.sensor(farm, sensor), known?.metrics);
     this.sensors.set(key, rules);
     return rules;
   }

@@ -11,7 +11,7 @@ import {
 import pLimit from 'p-limit';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import { instantOfMicros, msOf, subOf } from '../../telemetry/instant.ts';
-import type { Brought, Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
+import type { Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
 import { NewestValues } from './newest.ts';
 import type { RowColumns, Settings } from './protocol.ts';
@@ -64,12 +64,6 @@ export class Database {
   async latest(farm: string): Promise<LatestValue[]> {
     await this.loaded();
     return this.newest.of(farm);
-  }
-
-  /** As `latest`. */
-  async broughtBy(sensors: readonly string[]): Promise<Brought[]> {
-    await this.loaded();
-    return this.newest.broughtBy(sensors);
   }
 
   /** `leave(id)` ends the query, and then this rejects. */

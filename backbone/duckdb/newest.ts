@@ -1,4 +1,4 @@
-import type { Brought, LatestValue } from '../ports/store.ts';
+import type { LatestValue } from '../ports/store.ts';
 
 /**
  * The newest value of every metric of every sensor, kept in memory so that asking for it does not read years of data.
@@ -23,12 +23,6 @@ export class NewestValues {
 
   of(farm: string): LatestValue[] {
     return [...(this.farms.get(farm)?.values() ?? [])].flatMap((metrics) => [...metrics.values()]);
-  }
-
-  broughtBy(sensors: readonly string[]): Brought[] {
-    return [...this.farms].flatMap(([farm, known]) =>
-      sensors.filter((sensor) => known.has(sensor)).map((sensor) => ({ farm, sensor })),
-    );
   }
 
   private metricsOf(farm: string, sensor: string): Map<string, LatestValue> {

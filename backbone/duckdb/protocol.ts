@@ -1,6 +1,6 @@
 import { msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { Brought, ExportQuery, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
+import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 
 /** The messages between the store's thread and the rest of the process. */
 
@@ -27,7 +27,6 @@ export interface RowColumns {
 export type Ask =
   | { readonly is: 'write'; readonly rows: RowColumns }
   | { readonly is: 'latest'; readonly farm: string }
-  | { readonly is: 'broughtBy'; readonly sensors: readonly string[] }
   | { readonly is: 'history'; readonly query: HistoryQuery }
   /** Begins an export; the id of this request names it from then on. */
   | { readonly is: 'export'; readonly query: ExportQuery }
@@ -45,7 +44,6 @@ export interface StoreRequest {
 export type StoreAnswer =
   | { readonly is: 'done' }
   | { readonly is: 'values'; readonly values: LatestValue[] }
-  | { readonly is: 'brought'; readonly brought: Brought[] }
   | { readonly is: 'buckets'; readonly buckets: HistoryBucket[] };
 
 export type StoreReply =

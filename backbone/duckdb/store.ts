@@ -5,7 +5,7 @@ import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Disk, Disks } from '../files/disk.ts';
-import type { Brought, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
 import { movable, type Settings, toRows } from './protocol.ts';
 import { DuckdbThread } from './thread.ts';
@@ -105,10 +105,6 @@ class DuckdbStore implements Store {
 
   async latest(farm: string): Promise<LatestValue[]> {
     return (await this.unlessClosed(this.usable().call({ is: 'latest', farm }, 'values'))).values;
-  }
-
-  async broughtBy(sensors: readonly string[]): Promise<Brought[]> {
-    return (await this.unlessClosed(this.usable().call({ is: 'broughtBy', sensors }, 'brought'))).brought;
   }
 
   async history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]> {

@@ -27,8 +27,6 @@ async function answer(database: Database, { id, ask }: StoreRequest): Promise<St
       return { is: 'done' };
     case 'latest':
       return { is: 'values', values: await database.latest(ask.farm) };
-    case 'broughtBy':
-      return { is: 'brought', brought: await database.broughtBy(ask.sensors) };
     case 'history':
       return { is: 'buckets', buckets: await database.history(id, ask.query) };
     case 'export':

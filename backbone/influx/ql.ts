@@ -26,11 +26,6 @@ export function newest(farm: string, metric: string): string {
   return `SELECT last(${name(metric)}), ${name(RECEIVED)} FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} GROUP BY "sensor"`;
 }
 
-/** One series for each farm and sensor that has points. */
-export function bringers(sensors: readonly string[]): string {
-  return `SELECT last(${name(RECEIVED)}) FROM ${name(MEASUREMENT)} WHERE ${anyOf(sensors)} GROUP BY "farm", "sensor"`;
-}
-
 /** Two statements: the first and the last value of a range. */
 export function extent(query: HistoryQuery): string {
   const field = name(query.metric);

@@ -3,7 +3,7 @@ import type { ConnectionState } from '../../core/lifecycle.ts';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import { instantOfMicros, msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { Brought, Days, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+import type { Days, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { isMetric, isName, refuseUnstorable, refuseWidth, storable, type TimeRange } from '../ports/store-checks.ts';
 import { type InfluxAddress, parseInfluxUrl } from './address.ts';
 import { query as ask, InfiniteNumber, type ResultRows, versionOf } from './http.ts';
@@ -120,15 +120,6 @@ class InfluxStore implements Store {
           received: Number(received),
         })),
       );
-    });
-  }
-
-  broughtBy(sensors: readonly string[]): Promise<Brought[]> {
-    return this.read(async () => {
-      const names = sensors.filter(isName);
-      if (names.length === 0) return [];
-      const found = await this.rows(ql.bringers(names));
-      return found.map(({ tags: { farm = '', sensor = '' } }) => ({ farm, sensor }));
     });
   }
 

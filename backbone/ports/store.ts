@@ -66,12 +66,6 @@ export interface ExportQuery {
   readonly to: number;
 }
 
-/** A farm and a sensor of which the farm has readings. */
-export interface Brought {
-  readonly farm: string;
-  readonly sensor: string;
-}
-
 /** Time series of readings. Reads are right whether or not readings were written twice or out of order. */
 export interface Store {
   /**
@@ -83,8 +77,6 @@ export interface Store {
   write(readings: readonly Reading[]): Promise<void>;
   /** The newest value of every metric of every sensor of a farm. Rejects with StoreUnavailable. */
   latest(farm: string): Promise<LatestValue[]>;
-  /** Every farm that has readings of these sensors, of any time and in any order. Rejects with StoreUnavailable. */
-  broughtBy(sensors: readonly string[]): Promise<Brought[]>;
   /** Buckets in order of time. Rejects with StoreUnavailable, or, when `signal` ends the query, with its reason. */
   history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]>;
   /**

@@ -100,7 +100,7 @@ export class RegistryFile implements RegistryView, RegistryEditor {
       this.seen = text;
       this.registry = registry;
       this.refused = undefined;
-      this.log.info({ sensors: registry.sensors.size, users: registry.users.size }, 'registry reloaded');
+      this.log.info({ sensors: registry.sensors.length, users: registry.users.size }, 'registry reloaded');
       for (const listener of this.listeners) listener(registry);
     } catch (error) {
       const why = describeRegistryError(this.path, error);

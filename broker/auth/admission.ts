@@ -1,11 +1,12 @@
 import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
+import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../core/logger.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Addresses } from './addresses.ts';
-import { type Identity, identify, identifyCertified } from './identity.ts';
+import { type CertificateProblem, type Identity, identify, identifyCertified } from './identity.ts';
 import type { Rights } from './rights.ts';
 
 /** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */
@@ -26,6 +27,8 @@ export interface AdmissionParts {
   readonly log: Logger;
   readonly registry: RegistryView;
   readonly rights: Rights;
+  /** LOAM_SECRET_KEY, while there is one. */
+  readonly secretKey: () => string | undefined;
   readonly addresses: Addresses;
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
@@ -38,13 +41,15 @@ type AdmissionDecision =
       readonly in: false;
       readonly returnCode: number;
       readonly why: string;
-      readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedConnect';
+      readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedAmbiguous' | 'refusedConnect';
     };
 
 /** Decides which clients are let in: two hooks that the MQTT library calls for a CONNECT packet. Both always call back. */
 export class Admission {
   private readonly parts: AdmissionParts;
   private readonly connectPackets = new WeakMap<Client, ConnectPacket>();
+  /** Common names whose refusal was logged: a refused client comes back every few seconds. */
+  private readonly saidAmbiguous = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
 
   constructor(parts: AdmissionParts) {
     this.parts = parts;
@@ -88,8 +93,9 @@ export class Admission {
       else answer();
       return;
     }
-    // The identity is part of the id, so a client cannot take over another sensor's session. No sensor id has a "/".
-    client.id = `${judged.identity.sensor}/${client.id}`;
+    // The identity is part of the id, so a client cannot take over another sensor's session. Neither a farm's nor a
+    // sensor's id has a "/".
+    client.id = `${judged.identity.farm}/${judged.identity.sensor}/${client.id}`;
     counters.accepted += 1;
     // A client without a keepalive gets the longest one, so that a silent client is always closed in the end.
     admit(client, judged.identity, greeting?.keepalive || LONGEST_KEEPALIVE);
@@ -105,17 +111,14 @@ export class Admission {
     password: Buffer | undefined,
     certified: string | undefined,
   ): AdmissionDecision {
-    const { registry, unavailable } = this.parts;
-    if (unavailable()) {
+    if (this.parts.unavailable()) {
       const why = 'the queue refuses and there is no room for more publishers';
       return { in: false, returnCode: SERVER_UNAVAILABLE, why, count: 'refusedUnavailable' };
     }
-    const identity =
-      certified === undefined
-        ? identify(registry.current(), username, password)
-        : identifyCertified(registry.current(), certified, username);
-    if (!identity) {
-      return { in: false, returnCode: BAD_CREDENTIALS, why: 'wrong credentials', count: 'refusedCredentials' };
+    const identity = this.identityOf(username, password, certified);
+    if ('problem' in identity) {
+      const count = identity.problem === 'ambiguous_common_name' ? 'refusedAmbiguous' : 'refusedCredentials';
+      return { in: false, returnCode: BAD_CREDENTIALS, why: identity.problem, count };
     }
     if (!greeting || !clientIdAllowed(greeting)) {
       return { in: false, returnCode: IDENTIFIER_REJECTED, why: 'client id', count: 'refusedConnect' };
@@ -124,6 +127,26 @@ export class Admission {
       return { in: false, returnCode: NOT_AUTHORISED, why: 'will', count: 'refusedConnect' };
     }
     return { in: true, identity };
+  }
+
+  private identityOf(
+    username: string | undefined,
+    password: Buffer | undefined,
+    certified: string | undefined,
+  ): Identity | { readonly problem: CertificateProblem | 'wrong_credentials' } {
+    const { registry, log, secretKey } = this.parts;
+    if (certified === undefined) {
+      return identify(registry.current(), username, password, secretKey()) ?? { problem: 'wrong_credentials' };
+    }
+    const identity = identifyCertified(registry.current(), certified, username);
+    if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(certified)) {
+      this.saidAmbiguous.set(certified, true);
+      log.warn(
+        { event: 'connect_refused', why: identity.problem, commonName: certified },
+        'a certificate was refused: several farms have a sensor with this id, and none of them says `cn: id`',
+      );
+    }
+    return identity;
   }
 
   private willAllowed(identity: Identity, { will }: ConnectPacket): boolean {

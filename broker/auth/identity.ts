@@ -1,4 +1,4 @@
-import { hashSecret, sameText } from '../../core/secrets.ts';
+import { hashSecret, hashToken, sameText } from '../../core/secrets.ts';
 import type { Registry, Sensor } from '../../telemetry/registry.ts';
 
 /** The sensor or bridge that a connection belongs to, as it was in the registry when the client was let in. */
@@ -6,54 +6,82 @@ export interface Identity {
   readonly sensor: string;
   readonly farm: string;
   readonly role: Sensor['role'];
-  /** Absent when the client showed a certificate. */
+  /** What the registry keeps of the secret or token that the client showed. Absent when it showed a certificate. */
   readonly secretHash?: string | undefined;
 }
 
+/** Why a certificate or what was sent beside it lets nobody in. Log lines use these words. */
+export type CertificateProblem = 'no_such_sensor' | 'ambiguous_common_name' | 'other_user_name';
+
 /**
- * The identity that the credentials belong to; undefined when they are wrong. Either username and password are the
- * sensor's id and its secret, or the username alone is the secret.
+ * The identity that the credentials belong to; undefined when they are wrong. Either the username is the sensor's id, or
+ * its farm and id as `farm/id`, and the password is its secret or token; or the username alone is the secret or token.
+ * Several farms may have a sensor of one id: then the secret decides, which no two sensors share. `secretKey` is
+ * LOAM_SECRET_KEY; without it no token lets anybody in.
  */
 export function identify(
   registry: Registry,
   username: string | undefined,
   password: Buffer | undefined,
+  secretKey?: string,
 ): Identity | undefined {
   if (username === undefined) return undefined;
-  if (password === undefined || password.length === 0) {
-    const sensor = registry.sensorsBySecret.get(hashSecret(username));
-    return sensor && identityOf(sensor);
+  const isAlone = password === undefined || password.length === 0;
+  const shown = isAlone ? username : password.toString();
+  const secretHash = hashSecret(shown);
+  const tokenHash = secretKey === undefined ? undefined : hashToken(shown, secretKey);
+  if (isAlone) {
+    const bySecret = registry.sensorsBySecret.get(secretHash);
+    if (bySecret) return identityOf(bySecret, secretHash);
+    const byToken = tokenHash === undefined ? undefined : registry.sensorsByToken.get(tokenHash);
+    return byToken && identityOf(byToken, tokenHash);
   }
-  const sensor = registry.sensors.get(username);
-  if (sensor?.secret === undefined || !sameText(hashSecret(password.toString()), sensor.secret)) return undefined;
-  return identityOf(sensor);
+  // Every candidate is compared in both ways: the time of an answer must not tell what came near.
+  let found: Identity | undefined;
+  for (const sensor of sensorsNamed(registry, username)) {
+    const isSecret = sameText(secretHash, sensor.secret ?? '');
+    const isToken = sameText(tokenHash ?? 'no key', sensor.token ?? '');
+    if (isSecret || isToken) found = identityOf(sensor, isSecret ? secretHash : tokenHash);
+  }
+  return found;
 }
 
 /**
- * The identity of a client whose certificate has the common name `name`: the sensor with that id. Its secret is not
- * asked for. The username must be absent, empty or the same id.
+ * The identity of a client whose certificate has the common name `name`: `farm/id`, or an id. An id means the only
+ * sensor that has it, or of several the one that the registry marks with `cn: id`. Its secret is not asked for. The
+ * username must be absent, empty, or name the same sensor.
  */
 export function identifyCertified(
   registry: Registry,
   name: string,
   username: string | undefined,
-): Identity | undefined {
-  const sensor = registry.sensors.get(name);
-  if (!sensor || (username !== undefined && username !== '' && username !== name)) return undefined;
-  return { sensor: sensor.id, farm: sensor.farm, role: sensor.role };
+): Identity | { readonly problem: CertificateProblem } {
+  const named = sensorsNamed(registry, name);
+  const sensor = named.length === 1 ? named[0] : named.find(({ cn }) => cn === 'id');
+  if (!sensor) return { problem: named.length === 0 ? 'no_such_sensor' : 'ambiguous_common_name' };
+  const { id, farm, role } = sensor;
+  if (username && username !== id && username !== `${farm}/${id}`) return { problem: 'other_user_name' };
+  return { sensor: id, farm, role };
 }
 
-/** Whether the sensor's secret, farm and role in the registry are still those of the identity. */
+/** Whether the sensor's secret or token, and its role, are in the registry still those of the identity. */
 export function stillHolds(identity: Identity, registry: Registry): boolean {
-  const sensor = registry.sensors.get(identity.sensor);
+  const sensor = registry.sensor(identity.farm, identity.sensor);
   return (
     sensor !== undefined &&
-    (identity.secretHash === undefined || sensor.secret === identity.secretHash) &&
-    sensor.farm === identity.farm &&
+    (identity.secretHash === undefined || [sensor.secret, sensor.token].includes(identity.secretHash)) &&
     sensor.role === identity.role
   );
 }
 
-function identityOf(sensor: Sensor): Identity {
-  return { sensor: sensor.id, farm: sensor.farm, role: sensor.role, secretHash: sensor.secret };
+/** The sensors that `id` or `farm/id` may mean. Neither a farm's id nor a sensor's has a "/". */
+function sensorsNamed(registry: Registry, name: string): readonly Sensor[] {
+  const slash = name.indexOf('/');
+  if (slash < 0) return registry.sensorsWithId(name);
+  const sensor = registry.sensor(name.slice(0, slash), name.slice(slash + 1));
+  return sensor ? [sensor] : [];
+}
+
+function identityOf({ id, farm, role }: Sensor, secretHash: string | undefined): Identity {
+  return { sensor: id, farm, role, secretHash };
 }

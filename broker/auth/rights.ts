@@ -21,8 +21,8 @@ const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors
 
 /**
  * What an identity may do. A sensor publishes its own telemetry, on Loam's topic or on a topic of another system, and
- * subscribes to its own commands. A bridge does so for every sensor of its farm, and for unregistered sensors, up to a
- * limit for each farm.
+ * subscribes to its own commands. A bridge does so for every id under its own farm, whatever other farms have; of ids that
+ * its farm did not register, up to a limit for each farm.
  */
 export class Rights {
   private readonly registry: RegistryView;
@@ -39,9 +39,7 @@ export class Rights {
     if (!place || place.farm !== identity.farm) return NOT_AUTHORISED;
     const { farm, sensor } = place;
     if (identity.role === 'sensor' && sensor !== identity.sensor) return NOT_AUTHORISED;
-    const known = this.registry.current().sensors.get(sensor);
-    // A sensor id belongs to one farm, so a bridge of another farm cannot use it, not even under its own farm's topic.
-    if (known && known.farm !== farm) return NOT_AUTHORISED;
+    const known = this.registry.current().sensor(farm, sensor);
     if (!known && !this.admitUnregistered(farm, sensor)) return TOO_MANY_SENSORS;
     return { may: true, farm, field: known?.field ?? UNASSIGNED, sensor };
   }
@@ -54,17 +52,15 @@ export class Rights {
     if (!topic.startsWith(prefix) || !topic.endsWith(suffix)) return false;
     const sensor = topic.slice(prefix.length, -suffix.length);
     if (sensor === '+') return true;
-    const known = this.registry.current().sensors.get(sensor);
-    const isElsewhere = known !== undefined && known.farm !== identity.farm;
-    return !isElsewhere && parseTelemetryTopic(telemetryTopic(identity.farm, sensor)) !== undefined;
+    return parseTelemetryTopic(telemetryTopic(identity.farm, sensor)) !== undefined;
   }
 
   /** Forgets unregistered sensors that are registered now, and farms that are gone. */
   registryChanged(): void {
-    const { farms, sensors } = this.registry.current();
+    const registry = this.registry.current();
     for (const [farm, ids] of this.unregistered) {
-      if (!farms.has(farm)) this.unregistered.delete(farm);
-      for (const id of ids) if (sensors.has(id)) ids.delete(id);
+      if (!registry.farms.has(farm)) this.unregistered.delete(farm);
+      for (const id of ids) if (registry.sensor(farm, id)) ids.delete(id);
     }
   }
 

@@ -111,8 +111,8 @@ export class Downlink implements Part {
   }
 
   private receiver(farm: string, sensor: string): Subscriber | undefined {
-    const known = this.options.registry.current().sensors.get(sensor);
-    const hasSecret = known?.farm === farm && known.secret !== undefined;
+    const known = this.options.registry.current().sensor(farm, sensor);
+    const hasSecret = known?.secret !== undefined || known?.token !== undefined;
     const hearing = this.options.subscribers.hearing(farm, sensor);
     const own = hearing.find(({ identity }) => identity.sensor === sensor);
     // A sensor with a secret may connect by itself. Only a bridge that published for it or subscribed to it by name gets

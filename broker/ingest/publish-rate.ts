@@ -74,8 +74,10 @@ export class ReadPace {
 /** A bucket is kept after its sensor disconnects, so that connecting again does not fill it. At most so many are kept. */
 const MOST_BUCKETS = 50_000;
 
+type SensorKey = Pick<Identity, 'farm' | 'sensor'>;
+
 interface Owned {
-  readonly sensor: string;
+  readonly owner: SensorKey;
   readonly bucket: PublishBucket;
 }
 
@@ -88,22 +90,23 @@ export class PublishBuckets {
     this.registry = registry;
   }
 
-  of({ farm, sensor }: Identity): PublishBucket {
+  of({ farm, sensor }: SensorKey): PublishBucket {
     const key = `${farm}/${sensor}`;
     const known = this.buckets.get(key);
     if (known) return known.bucket;
-    const bucket = new PublishBucket(this.rateOf(sensor), performance.now());
-    this.buckets.set(key, { sensor, bucket });
+    const owner = { farm, sensor };
+    const bucket = new PublishBucket(this.rateOf(owner), performance.now());
+    this.buckets.set(key, { owner, bucket });
     return bucket;
   }
 
   /** Applies the rates of the registry, which may have changed, to all buckets. */
   registryChanged(): void {
-    for (const { sensor, bucket } of this.buckets.values()) bucket.change(this.rateOf(sensor));
+    for (const { owner, bucket } of this.buckets.values()) bucket.change(this.rateOf(owner));
   }
 
-  private rateOf(id: string): Rate {
-    const { sensors, rates } = this.registry.current();
-    return rateOf(sensors.get(id) ?? { role: 'sensor' }, rates);
+  private rateOf({ farm, sensor }: SensorKey): Rate {
+    const registry = this.registry.current();
+    return rateOf(registry.sensor(farm, sensor) ?? { role: 'sensor' }, registry.rates);
   }
 }

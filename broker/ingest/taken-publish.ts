@@ -25,6 +25,14 @@ export interface PublishConnection {
   destroy(error: Error): unknown;
 }
 
+/** Who takes the publishes of one client. */
+export interface PublishTaker {
+  /** Takes one publish. When it is done, it gives `room` (bytes) back to the budget and calls `settled`. */
+  take(publish: IncomingPublish, room: number): void;
+  /** The client's PUBREL: the exchange of a QoS 2 publish is over. */
+  release(messageId: number): void;
+}
+
 /** What became of a publish. `kept` also stands for one that was refused for good; `offence`: refused, and once too often. */
 export type TakenFate = 'kept' | 'dropped' | 'offence';
 

@@ -96,7 +96,10 @@ export class TakenPublishes implements TakenOwner {
    */
   take(connection: PublishConnection, incoming: IncomingPublish, room: number): void {
     const { budget, counters, mostQos2, receipts, offer } = this.parts;
-    if (connection !== this.connection) return budget.give(room);
+    if (connection !== this.connection) {
+      budget.give(room);
+      return;
+    }
     const { qos, messageId, payload } = incoming;
     counters.received += 1;
     const holder = qos === 0 ? undefined : this.byId[qos].get(messageId);

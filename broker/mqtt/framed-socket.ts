@@ -2,10 +2,11 @@ import { Duplex } from 'node:stream';
 import type { BrokerCounters } from '../counters.ts';
 import type { MemoryBudget } from '../ingest/memory-budget.ts';
 import { type PublishBucket, ReadPace } from '../ingest/publish-rate.ts';
+import type { PublishTaker } from '../ingest/taken-publish.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { IncomingConnection } from '../listeners/listener.ts';
 import { isBestEffort, isConnect, isDisconnect, isPublish, isPubrel, packetLength } from './frame.ts';
-import { type IncomingPublish, PublishReader } from './publish-packet.ts';
+import { PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
 import { AnswerWriter, endAfterLast, Pieces, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
 
@@ -16,14 +17,6 @@ export interface SharedParts {
   readonly budget: MemoryBudget;
   /** Whether the queue refuses at the moment. */
   readonly shut: () => boolean;
-}
-
-/** Who takes the publishes of one client. */
-export interface PublishTaker {
-  /** Takes one publish. When it is done, it gives `room` (bytes) back to the budget and calls `settled`. */
-  take(publish: IncomingPublish, room: number): void;
-  /** The client's PUBREL: the exchange of a QoS 2 publish is over. */
-  release(messageId: number): void;
 }
 
 /** `pass`: to the library. `take`, `release`: to the taker. `drop`: a QoS 0 publish without room while the queue refuses. */
@@ -60,7 +53,8 @@ export class FramedSocket extends Duplex {
   /** The client sent DISCONNECT: bytes behind it are ignored. */
   private disconnected = false;
   private inFlight = 0;
-  private waitingForRoomSince: number | undefined;
+  /** Since when a publish has been waiting for room in the budget, monotonic ms; undefined when none waits. Only read it. */
+  waitingSince: number | undefined;
   private flowing = false;
   private frozen = false;
   private blocked = false;
@@ -95,11 +89,6 @@ export class FramedSocket extends Duplex {
   settled(): void {
     this.inFlight -= 1;
     this.flowSoon();
-  }
-
-  /** Since when (monotonic ms) a publish has been waiting for room in the budget; undefined when none waits. */
-  get waitingSince(): number | undefined {
-    return this.waitingForRoomSince;
   }
 
   /** For how long (ms) no whole packet has come from the client; 0 while its socket is not read. `now` is monotonic. */
@@ -156,7 +145,7 @@ export class FramedSocket extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { budget } = this.shared;
     budget.cancelWait(this.flowWhenRoom);
-    this.waitingForRoomSince = undefined;
+    this.waitingSince = undefined;
     this.pace?.stop();
     this.dropBytes(this.pieces.size);
     if (error) this.socket.destroy();
@@ -181,7 +170,7 @@ export class FramedSocket extends Duplex {
   private socketClosed(): void {
     this.socketEnded = true;
     // A publish that still waits for room is dropped: its client has gone and can get no acknowledgement.
-    if (this.socket.errored || this.state !== 'open' || this.waitingForRoomSince !== undefined) this.destroy();
+    if (this.socket.errored || this.state !== 'open' || this.waitingSince !== undefined) this.destroy();
     else this.flow();
   }
 
@@ -271,11 +260,11 @@ export class FramedSocket extends Duplex {
         counters.droppedQos0 += 1;
         return 'drop';
       }
-      this.waitingForRoomSince ??= performance.now();
+      this.waitingSince ??= performance.now();
       budget.whenRoom(this.flowWhenRoom);
       return 'wait';
     }
-    this.waitingForRoomSince = undefined;
+    this.waitingSince = undefined;
     this.pace?.take(length);
     this.inFlight += 1;
     return 'take';

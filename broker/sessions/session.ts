@@ -1,5 +1,6 @@
 import type { Identity } from '../auth/identity.ts';
-import type { FramedSocket, PublishTaker } from '../mqtt/framed-socket.ts';
+import type { PublishTaker } from '../ingest/taken-publish.ts';
+import type { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { SessionState } from './session-state.ts';
 

@@ -1,5 +1,5 @@
 import type { LoadPlan } from '../../simulators/load/plan.ts';
-import type { SignIn } from '../../simulators/run.ts';
+import type { RunOptions } from '../../simulators/run.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import type { LoadSettings, SimulateOptions } from './options.ts';
 
@@ -13,18 +13,14 @@ const AHEAD_MS = 3_600_000;
 export function loadPlan(
   { script, run, forMs }: SimulateOptions,
   { rate, rampMs, inFlight, threads, qos }: LoadSettings,
-  signIn: (id: string) => SignIn,
+  signIn: RunOptions['signIn'],
 ): LoadPlan {
   return {
     url: run.url,
-    connections: script.lines.map(({ id, group, devices }) => ({
-      clientId: id,
-      ...signIn(id),
-      sensors: devices.map((device) => ({
-        farm: group.farm,
-        sensor: device.id,
-        topic: telemetryTopic(group.farm, device.id),
-      })),
+    connections: script.lines.map((line) => ({
+      clientId: line.id,
+      ...signIn(line),
+      sensors: line.devices.map(({ id, group: { farm } }) => ({ farm, sensor: id, topic: telemetryTopic(farm, id) })),
     })),
     pace: rate === undefined ? { loop: 'closed' } : { loop: 'open', rate, rampMs },
     qos,

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { dialWith, LiveClient } from '../../client/index.ts';
 import { ApiRefused } from '../../core/errors.ts';
 import { pause } from '../../core/timing.ts';
-import type { Ledger } from '../../simulators/ledger.ts';
+import { type Ledger, sensorKey } from '../../simulators/ledger.ts';
 import type { Dead, Findings } from '../../simulators/verify.ts';
 import type { Api } from '../api.ts';
 
@@ -62,8 +62,8 @@ export class Observer {
           if (metric !== 'seq') continue;
           // A row may fold several readings. If as many were folded as there are numbers from `min` to `max`, the
           // viewer saw all of these.
-          if (count === max - min + 1) this.ledger.seen(sensor, min, max, at);
-          else for (const seq of [min, last, max]) this.ledger.seen(sensor, seq, seq, at);
+          if (count === max - min + 1) this.ledger.seen(farm, sensor, min, max, at);
+          else for (const seq of [min, last, max]) this.ledger.seen(farm, sensor, seq, seq, at);
         }
       });
       client.watch(farm);
@@ -105,10 +105,10 @@ export class Observer {
     stored: ReadonlyMap<string, ReadonlySet<number>>,
     dead: ReadonlyMap<string, Dead> | undefined,
   ): boolean {
-    for (const { sensor, qos, acknowledged } of this.ledger.accounts.values()) {
-      const there = stored.get(sensor);
+    for (const [key, { qos, acknowledged }] of this.ledger.accounts) {
+      const there = stored.get(key);
       for (const seq of acknowledged.keys())
-        if (qos === 1 && !there?.has(seq) && !dead?.get(sensor)?.seqs.has(seq)) return false;
+        if (qos === 1 && !there?.has(seq) && !dead?.get(key)?.seqs.has(seq)) return false;
     }
     return true;
   }
@@ -118,15 +118,16 @@ export class Observer {
     for (let before = -1; before !== count(); await pause(1_000)) before = count();
   }
 
-  /** The sequence numbers that the store has of the run's sensors. */
+  /** The sequence numbers that the store has of the run's sensors, by `sensorKey`. */
   private async stored(): Promise<Map<string, Set<number>>> {
     const found = new Map<string, Set<number>>();
     for (const farm of this.farms) {
       for await (const { sensor, value } of this.rows(farm, this.since - BEFORE_MS, Date.now() + AFTER_MS)) {
-        if (!this.ledger.accounts.has(sensor)) continue;
-        const known = found.get(sensor) ?? new Set();
+        const key = sensorKey(farm, sensor);
+        if (!this.ledger.accounts.has(key)) continue;
+        const known = found.get(key) ?? new Set();
         known.add(value);
-        found.set(sensor, known);
+        found.set(key, known);
       }
     }
     return found;
@@ -172,7 +173,7 @@ export class Observer {
     return { farm: account.farm, sensor: account.sensor, seq, due };
   }
 
-  /** Dead letters since the run began, by sensor; undefined when this Loam has no dead letters to ask for. */
+  /** Dead letters since the run began, by `sensorKey`; undefined when this Loam has no dead letters to ask for. */
   private async deadLetters(): Promise<Map<string, Dead> | undefined> {
     const counts = new Map<string, { unreadable: number; seqs: Set<number> }>();
     try {
@@ -196,11 +197,12 @@ export class Observer {
       for (const { sensor, offset, cut, payload: listed } of fresh) {
         // The list has only the beginning of a long payload, such as a day's readings in one message.
         const payload = cut ? (await this.api.call(`${path}/${offset}`, deadLetter)).payload : listed;
-        const dead = counts.get(sensor) ?? { unreadable: 0, seqs: new Set() };
+        const key = sensorKey(farm, sensor);
+        const dead = counts.get(key) ?? { unreadable: 0, seqs: new Set() };
         const seqs = [...payload.matchAll(SEQ)].map(([, plain, senml]) => Number(plain ?? senml));
         for (const seq of seqs) dead.seqs.add(seq);
         if (seqs.length === 0) dead.unreadable += 1;
-        counts.set(sensor, dead);
+        counts.set(key, dead);
       }
       // The newest letters come first: a letter from before the run ends the search.
       before = fresh.length < letters.length || letters.length === 0 ? null : (next ?? null);

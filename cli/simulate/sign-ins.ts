@@ -4,9 +4,10 @@ import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
 import { pause } from '../../core/timing.ts';
 import { demoSecretsPath, readCredentials, simulatedSecretsPath, writeCredentials } from '../../roles/data-folder.ts';
 import type { DemoCredential } from '../../simulators/demo.ts';
+import { sensorKey } from '../../simulators/ledger.ts';
 import { PacketLink } from '../../simulators/links/packet.ts';
 import type { DeviceConnection } from '../../simulators/profile/devices.ts';
-import type { SignIn } from '../../simulators/run.ts';
+import type { RunOptions } from '../../simulators/run.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Api } from '../api.ts';
 
@@ -18,22 +19,22 @@ const registered = z.object({ sensor: z.object({ id: z.string() }), secret: z.st
 const AT_ONCE = 100;
 
 /**
- * The secrets of sensors that may be simulated, by id: those in `file`, or else those that the demo farm and
+ * The secrets of sensors that may be simulated, by `sensorKey`: those in `file`, or else those that the demo farm and
  * --provision left in the data folder.
  */
 export async function knownSecrets(config: Config, file: string | undefined): Promise<Map<string, DemoCredential>> {
   const paths = file === undefined ? [demoSecretsPath(config), simulatedSecretsPath(config)] : [file];
   const lists = await Promise.all(paths.map((path) => readCredentials(path)));
   if (file !== undefined && !lists[0]) throw new ConfigInvalid('--secrets', `--secrets: ${file} is not there`);
-  return new Map(lists.flatMap((list) => list ?? []).map((credential) => [credential.id, credential]));
+  return new Map(lists.flatMap((list) => list ?? []).map((one) => [keyOf(one), one]));
 }
 
 /** How each connection of `lines` signs in. Throws ConfigInvalid, which says what to do, when a secret is unknown. */
 export function signIns(
   lines: readonly DeviceConnection[],
   known: ReadonlyMap<string, DemoCredential>,
-): (id: string) => SignIn {
-  const unknown = lines.filter(({ id }) => !known.has(id));
+): RunOptions['signIn'] {
+  const unknown = lines.filter((line) => !known.has(lineKey(line)));
   if (unknown.length > 0) {
     const [first] = unknown;
     throw new ConfigInvalid(
@@ -42,9 +43,9 @@ export function signIns(
         '--provision registers the sensors of a profile with a running Loam, --username signs all in alike, and the first `loam up` writes the secrets of its demo farm',
     );
   }
-  return (id) => {
-    const found = known.get(id)?.secret;
-    return { username: id, ...(found === undefined ? {} : { password: found }) };
+  return (line) => {
+    const found = known.get(lineKey(line))?.secret;
+    return { username: line.id, ...(found === undefined ? {} : { password: found }) };
   };
 }
 
@@ -65,8 +66,8 @@ export async function provision(
 ): Promise<DemoCredential | undefined> {
   const there = new Map((await api.call('/api/farms', farms)).farms.map((farm) => [farm.id, farm.fields]));
   const path = simulatedSecretsPath(config);
-  const made = new Map(((await readCredentials(path)) ?? []).map((one) => [one.id, one]));
-  const missing = lines.filter(({ id }) => !known.has(id));
+  const made = new Map(((await readCredentials(path)) ?? []).map((one) => [keyOf(one), one]));
+  const missing = lines.filter((line) => !known.has(lineKey(line)));
   try {
     let done = 0;
     for (const farm of new Set(missing.map(({ group }) => group.farm))) {
@@ -79,8 +80,8 @@ export async function provision(
         const secrets = await register(api, farm, wanted);
         for (const { id, group } of lot) {
           const credential = { id, farm, secret: secretOf(id, secrets), kind: group.kind, seed: 0 };
-          known.set(id, credential);
-          made.set(id, credential);
+          known.set(keyOf(credential), credential);
+          made.set(keyOf(credential), credential);
         }
         done += lot.length;
         onProgress(done, missing.length);
@@ -90,7 +91,16 @@ export async function provision(
     // Also after a failure or a signal: the next run then registers only the rest.
     if (missing.length > 0) await writeCredentials(path, [...made.values()]);
   }
-  return known.get(missing.at(-1)?.id ?? '');
+  const last = missing.at(-1);
+  return last && known.get(lineKey(last));
+}
+
+function keyOf({ farm, id }: DemoCredential): string {
+  return sensorKey(farm, id);
+}
+
+function lineKey({ group, id }: DeviceConnection): string {
+  return sensorKey(group.farm, id);
 }
 
 const LET_IN_MS = 15_000;

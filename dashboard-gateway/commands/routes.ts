@@ -42,9 +42,8 @@ export interface CommandParts {
 export function commandRoutes({ registry, sessions, commands, farmNow, now }: CommandParts): Route[] {
   /** Throws HttpProblem `not-found`. A sensor of a bridge need not be registered, but then it must have reported. */
   const refuseUnknown = async (farm: string, sensor: string): Promise<void> => {
-    const known = registry.current().sensors.get(sensor);
-    if (known?.farm === farm) return;
-    if (!known && ID.test(sensor) && (await farmNow(farm)).sensorIds().has(sensor)) return;
+    if (registry.current().sensor(farm, sensor)) return;
+    if (ID.test(sensor) && (await farmNow(farm)).sensorIds().has(sensor)) return;
     throw new HttpProblem('not-found', `the farm has no sensor "${sensor}"`);
   };
 

@@ -129,15 +129,6 @@ export class DeadLetterIndex {
     return { counts, reasons: Object.fromEntries(reasons) };
   }
 
-  /**
-   * The farms that have letters of these sensors. A publish that the broker refused belongs to the client that sent it,
-   * whatever it was about.
-   */
-  *bringers(sensors: ReadonlySet<string>): Generator<{ readonly farm: string; readonly sensor: string }> {
-    for (const [farm, letters] of this.byFarm)
-      for (const { sensor } of letters) if (sensors.has(sensor)) yield { farm, sensor };
-  }
-
   /** Letters of all farms, by state. */
   totals(): Record<LetterState, number> {
     const totals = { open: 0, replayed: 0, discarded: 0 };

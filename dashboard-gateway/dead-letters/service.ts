@@ -141,11 +141,6 @@ export class DeadLetterService {
     });
   }
 
-  /** The farms that have letters of these sensors, as far as the index is made. */
-  bringers(sensors: ReadonlySet<string>): Iterable<{ readonly farm: string; readonly sensor: string }> {
-    return this.index.bringers(sensors);
-  }
-
   logNow(): LogNow {
     const { limits, now } = this.options;
     const kept = this.index.kept;

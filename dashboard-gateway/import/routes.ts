@@ -63,8 +63,8 @@ export function importRoutes({ registry, sessions, queue, store, events, now }: 
   const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
     const { sensor, units, rows } = parseBody(importBody, request.body);
-    const known = registry.current().sensors.get(sensor);
-    if (known?.farm !== farm.id) throw new HttpProblem('not-found', `the farm has no registered sensor "${sensor}"`);
+    const known = registry.current().sensor(farm.id, sensor);
+    if (!known) throw new HttpProblem('not-found', `the farm has no registered sensor "${sensor}"`);
     if ((await queue.depth()) > MOST_WAITING) throw retryLater('busy', 2, 'sensors’ own readings go first');
     const received = now();
     const { readings, refused } = readRows(rows, units, rulebook.of(farm.id, sensor, registry.current()), received);

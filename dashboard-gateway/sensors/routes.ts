@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { explain, RegistryInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { SecretKey } from '../../core/secret-key.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
+import { isStrongToken, keptToken, TOKEN_REFUSED } from '../../telemetry/brought-token.ts';
 import {
   parseRegistry,
   type Registry,
   type RegistryEditor,
   type RegistryView,
-  type Sensor,
   sensorSchema,
   UNASSIGNED,
 } from '../../telemetry/registry.ts';
@@ -19,11 +20,14 @@ import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import { type Caller, isTokenHolder, type SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
-import type { Bringers } from './bringers.ts';
 import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
 import { shownSensor } from './shown.ts';
 
-const newSensor = sensorSchema.omit({ farm: true, secret: true });
+/** Whom a certificate means is no matter of one farm: `cn` is set in the registry's file only. */
+const describedSensor = sensorSchema.omit({ farm: true, secret: true, token: true, cn: true });
+/** `token`: the device's own, which is kept in place of a secret that is made. What it must be is checked with the registry. */
+const token = z.string().optional();
+const newSensor = describedSensor.extend({ token });
 /** A list of sensors is registered in one edit of the registry's file, because each edit reads and writes the whole file. */
 const newSensors = z
   .array(newSensor)
@@ -31,13 +35,15 @@ const newSensors = z
   .max(100)
   .refine((all) => new Set(all.map(({ id }) => id)).size === all.length, 'an id is there twice');
 const MAX_LIST_BYTES = 64 * 1024;
-const description = newSensor.omit({ id: true });
+const description = describedSensor.omit({ id: true });
+const newToken = z.strictObject({ token });
 
 export interface SensorParts {
   readonly registry: RegistryView & RegistryEditor;
   readonly sessions: SignInSessions;
-  readonly bringers: Bringers;
   readonly mqtt: () => MqttEndpoint;
+  /** Keeps tokens that devices came with. */
+  readonly secretKey: SecretKey;
   readonly log: Logger;
 }
 
@@ -46,7 +52,7 @@ export interface SensorParts {
  * is checked against the text of the registry's file while that is locked, because the registry in memory may be a
  * second old.
  */
-export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: SensorParts): Route[] {
+export function sensorRoutes({ registry, sessions, mqtt, secretKey, log }: SensorParts): Route[] {
   /** A route for admins of the farm, who change the registry's text. */
   const administer = (
     method: Route['method'],
@@ -57,7 +63,7 @@ export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: Sensor
     path,
     handler: signedIn(sessions, async (caller, request, { farm = '', sensor = '' }) => {
       visibleFarm(registry.current(), caller.user, farm, 'admin');
-      return act(new SensorChange({ registry, bringers, log, mqtt: mqtt() }, caller, request, farm, sensor));
+      return act(new SensorChange({ registry, log, secretKey, mqtt: mqtt() }, caller, request, farm, sensor));
     }),
   });
   const one = '/api/farms/{farm}/sensors/{sensor}';
@@ -71,7 +77,7 @@ export function sensorRoutes({ registry, sessions, bringers, mqtt, log }: Sensor
 
 /** One change that an admin asks for. */
 class SensorChange {
-  private readonly parts: Pick<SensorParts, 'registry' | 'bringers' | 'log'> & { readonly mqtt: MqttEndpoint };
+  private readonly parts: Pick<SensorParts, 'registry' | 'secretKey' | 'log'> & { readonly mqtt: MqttEndpoint };
   private readonly caller: Caller;
   private readonly request: Request;
   private readonly farm: string;
@@ -90,21 +96,22 @@ class SensorChange {
     const { body } = this.request;
     const isList = body.trimStart().startsWith('[');
     const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
-    const sensors = asked.map((sensor) => ({ ...sensor, secret: newSecret() }));
-    const elsewhere = await this.elsewhere(...sensors.map(({ id }) => id));
+    const sensors = asked.map(({ token, ...described }) => ({ described, by: signInBy(token) }));
+    const key = await this.keyFor(...asked);
     await this.edit((text, current) => {
-      for (const { id, field } of sensors) {
-        if (current.sensors.has(id) || elsewhere.has(id)) throw taken(id);
+      const registered = sensors.map(({ described, by }) => {
+        const { id, field, ...rest } = described;
+        if (current.sensor(this.farm, id)) throw new HttpProblem('conflict', `the farm has a sensor "${id}" already`);
         this.refuseField(current, field);
-      }
-      const registered = sensors.map(({ id, secret, ...described }) => {
-        return { id, farm: this.farm, ...described, secret: hashSecret(secret) };
+        return { id, farm: this.farm, field, ...rest, ...keptOf(by, current, key, { farm: this.farm, id }) };
       });
+      const tokens = registered.flatMap(({ token }) => token ?? []);
+      if (new Set(tokens).size < tokens.length) throw refusedToken();
       return addSensor(text, ...registered);
     });
-    const answers = sensors.map(({ id, secret }) => {
+    const answers = sensors.map(({ described: { id }, by }) => {
       this.say(id, 'sensor added');
-      return { ...this.shown(id), secret, connection: this.connection(id) };
+      return this.withSecret(id, by);
     });
     return created(isList ? answers : answers[0]);
   }
@@ -112,52 +119,57 @@ class SensorChange {
   /** Changes a sensor's description. A sensor of a bridge that is not registered yet is registered by this; it needs no secret. */
   async describe() {
     const described = parseBody(description, this.request.body);
-    const id = newSensor.shape.id.safeParse(this.sensor).data;
+    const id = describedSensor.shape.id.safeParse(this.sensor).data;
     if (id === undefined) throw new HttpProblem('not-found', 'no sensor can have this id');
     let isNew = false;
-    const elsewhere = await this.elsewhere(id);
     await this.edit((text, current) => {
-      const known = current.sensors.get(id);
-      if (known?.farm !== this.farm && (known !== undefined || elsewhere.has(id))) throw taken(id);
       this.refuseField(current, described.field);
-      isNew = known === undefined;
+      isNew = current.sensor(this.farm, id) === undefined;
       const { name, position, ...rest } = described;
       return isNew
         ? addSensor(text, { id, farm: this.farm, ...described })
-        : changeSensor(text, id, { ...rest, name, position });
+        : changeSensor(text, this.farm, id, { ...rest, name, position });
     });
     this.say(id, isNew ? 'sensor registered' : 'sensor changed');
     return json(this.shown(id), { status: isNew ? 201 : 200 });
   }
 
+  /** Gives a sensor a new secret, or the token in the body, in place of the secret or token that it had. */
   async replaceSecret() {
-    const secret = newSecret();
+    const { body } = this.request;
+    const given = body.trim() === '' ? {} : parseBody(newToken, body);
+    const by = signInBy(given.token);
+    const key = await this.keyFor(given);
     await this.edit((text, current) => {
       this.requireOwnSensor(current);
-      return changeSensor(text, this.sensor, { secret: hashSecret(secret) });
+      const { secret, token } = keptOf(by, current, key, { farm: this.farm, id: this.sensor });
+      return changeSensor(text, this.farm, this.sensor, { secret, token });
     });
-    this.say(this.sensor, 'sensor has a new secret');
-    return json({ ...this.shown(this.sensor), secret, connection: this.connection(this.sensor) });
+    this.say(this.sensor, `sensor has a new ${by.token === undefined ? 'secret' : 'token'}`);
+    return json(this.withSecret(this.sensor, by));
   }
 
   async remove() {
     await this.edit((text, current) => {
       this.requireOwnSensor(current);
-      return removeSensor(text, this.sensor);
+      return removeSensor(text, this.farm, this.sensor);
     });
     this.say(this.sensor, 'sensor removed');
     return noContent();
   }
 
-  /**
-   * Those ids that another farm brings although they are not registered. Ids that are registered elsewhere are looked
-   * up too: neither the answer nor its duration may tell the two cases apart. Ids of this farm's own sensors are not
-   * looked up, so these can be changed without the store.
-   */
-  private async elsewhere(...ids: readonly string[]): Promise<ReadonlySet<string>> {
-    const { registry, bringers } = this.parts;
-    const strangers = ids.filter((id) => registry.current().sensors.get(id)?.farm !== this.farm);
-    return strangers.length === 0 ? new Set() : await bringers.elsewhere(this.farm, strangers);
+  /** LOAM_SECRET_KEY, when one of `given` has a token; otherwise it is not needed. */
+  private async keyFor(...given: readonly { readonly token?: string | undefined }[]): Promise<string> {
+    const tokens = given.flatMap(({ token }) => token ?? []);
+    if (tokens.length === 0) return '';
+    if (!tokens.every(isStrongToken)) throw refusedToken();
+    try {
+      return await this.parts.secretKey.make();
+    } catch (error) {
+      // Why may name other farms' sensors.
+      this.parts.log.error(`no token can be kept: ${explain(error)}`);
+      throw retryLater('registry-unavailable', 60, 'LOAM_SECRET_KEY is missing; the log of this gateway says more');
+    }
   }
 
   private async edit(change: (text: string, current: Registry) => string): Promise<void> {
@@ -183,14 +195,18 @@ class SensorChange {
   }
 
   private requireOwnSensor(current: Registry): void {
-    if (current.sensors.get(this.sensor)?.farm === this.farm) return;
+    if (current.sensor(this.farm, this.sensor)) return;
     throw new HttpProblem('not-found', `the farm has no registered sensor "${this.sensor}"`);
   }
 
   private shown(id: string): { sensor: ReturnType<typeof shownSensor> } {
-    const sensor: Sensor | undefined = this.parts.registry.current().sensors.get(id);
+    const sensor = this.parts.registry.current().sensor(this.farm, id);
     if (sensor === undefined) throw new HttpProblem('conflict', `sensor "${id}" was removed in the meantime`);
     return { sensor: shownSensor(sensor) };
+  }
+
+  private withSecret(id: string, { secret }: SignInBy) {
+    return { ...this.shown(id), ...(secret === undefined ? {} : { secret }), connection: this.connection(id) };
   }
 
   private connection(id: string) {
@@ -202,6 +218,23 @@ class SensorChange {
   }
 }
 
-function taken(id: string): HttpProblem {
-  return new HttpProblem('conflict', `there is a sensor "${id}" already; an id belongs to one farm`);
+/** What a sensor signs in with: a secret that is made here, or its own token. */
+type SignInBy =
+  | { readonly secret: string; readonly token?: never }
+  | { readonly secret?: never; readonly token: string };
+
+function signInBy(token: string | undefined): SignInBy {
+  return token === undefined ? { secret: newSecret() } : { token };
+}
+
+/** What the registry keeps of it. Throws HttpProblem for a token that is weak or taken. */
+function keptOf(by: SignInBy, current: Registry, key: string, owner: { farm: string; id: string }) {
+  if (by.token === undefined) return { secret: hashSecret(by.secret) };
+  const token = keptToken(current, by.token, key, owner);
+  if (token === undefined) throw refusedToken();
+  return { token };
+}
+
+function refusedToken(): HttpProblem {
+  return new HttpProblem('invalid-request', TOKEN_REFUSED);
 }

@@ -1,11 +1,11 @@
 import { type Registry, type Sensor, UNASSIGNED } from '../../telemetry/registry.ts';
 import { DEFAULT_INTERVAL_S } from './state.ts';
 
-/** A sensor as people see it, without the hash of its secret, which only the broker needs. */
+/** A sensor as people see it, without what only the broker needs: the hash of its secret or token, and whether a certificate's name means it. */
 export type ShownSensor = Pick<Sensor, 'id' | 'field' | 'position' | 'interval' | 'role'> & { readonly name: string };
 
 /** A registered sensor as people see it. */
-export function shownSensor({ secret: _, farm: __, ...shown }: Sensor): ShownSensor {
+export function shownSensor({ secret: _, token: __, farm: ___, cn: ____, ...shown }: Sensor): ShownSensor {
   return { ...shown, name: shown.name ?? shown.id };
 }
 

@@ -108,26 +108,6 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         expect(await store.latest('north')).to.deep.equal([]);
       });
 
-      it('tells every farm that has readings of a sensor, also after it was opened again', async () => {
-        const far = T0 - 5_000 * DAY;
-        await store.write([
-          reading(T0, { m: 1 }),
-          reading(far, { m: 1 }, { farm: 'south' }),
-          reading(T0, { n: 1 }, { farm: 'south', sensor: "it's" }),
-          reading(T0, { n: 1 }, { farm: 'west', sensor: 'other' }),
-        ]);
-        const brought = async () => {
-          const found = await store.broughtBy(['s', "it's", 'nobody']);
-          return found.map(({ farm, sensor }) => `${farm}/${sensor}`).sort();
-        };
-        const both = ['north/s', "south/it's", 'south/s'];
-        expect(await brought()).to.deep.equal(both);
-        expect(await store.broughtBy([])).to.deep.equal([]);
-        await store.close();
-        store = await open();
-        expect(await brought()).to.deep.equal(both);
-      });
-
       it('takes 64 metrics in one reading', async () => {
         const values = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`metric_${i}`, i + 0.5]));
         await store.write([reading(T0, values)]);
@@ -882,7 +862,6 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         await rejects(store.write([reading(T0, { m: 1 })]), Closed);
         await rejects(store.write([]), Closed);
         await rejects(store.latest('north'), Closed);
-        await rejects(store.broughtBy(['s']), Closed);
         await rejects(history({ bucket: { ms: SECOND } }), Closed);
         await rejects(history({ sensors: [], bucket: { ms: SECOND } }), Closed);
         await rejects(everything(store), Closed);

@@ -100,10 +100,8 @@ describe('fairness between sensors', () => {
   });
 
   it('rates are the sensor’s own, else those of its kind in the registry, else the usual ones', () => {
-    const { sensors, rates } = parseRegistry(
-      `${SLOW}rates: { sensor: { messages: 7, bytes: 5000 }, bridge: { burst: 2 } }\n`,
-    );
-    const of = (id: string) => rateOf(sensors.get(id) ?? { role: 'sensor' }, rates);
+    const registry = parseRegistry(`${SLOW}rates: { sensor: { messages: 7, bytes: 5000 }, bridge: { burst: 2 } }\n`);
+    const of = (id: string) => rateOf(registry.sensor('north', id) ?? { role: 'sensor' }, registry.rates);
     expect(of('a1')).to.deep.equal({ messages: 1, bytes: 5_000, burst: 3 });
     expect(of('a2')).to.deep.equal({ messages: 7, bytes: 5_000, burst: 10 });
     expect(of('gate')).to.deep.equal({ messages: 20_000, bytes: 20_000_000, burst: 2 });

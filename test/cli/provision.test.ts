@@ -35,7 +35,7 @@ describe('loam simulate --provision', () => {
     told.length = 0;
     return provision(by, config, linesIn(farm, count), known, (done, of) => told.push([done, of]), never);
   };
-  const sensor = (id: string) => place.registry.current().sensors.get(id);
+  const sensor = (id: string) => place.registry.current().sensor('north', id);
 
   it('registers, a hundred at a time, those whose secret is not known, and keeps their secrets', async () => {
     const known = new Map<string, DemoCredential>();
@@ -56,9 +56,9 @@ describe('loam simulate --provision', () => {
     const before = sensor('probe-1')?.secret;
     const known = new Map<string, DemoCredential>();
     await provisioned(2, known);
-    expect([...known.keys()]).to.deep.equal(['probe-1', 'probe-2']);
+    expect([...known.keys()]).to.deep.equal(['north/probe-1', 'north/probe-2']);
     expect(sensor('probe-1')?.secret).to.not.equal(before);
-    expect(sensor('probe-1')?.secret).to.equal(hashSecret(known.get('probe-1')?.secret ?? ''));
+    expect(sensor('probe-1')?.secret).to.equal(hashSecret(known.get('north/probe-1')?.secret ?? ''));
   });
 
   it('says which farms there are when the profile’s is none', async () => {

@@ -29,6 +29,7 @@ import { complaint } from './asyncapi.ts';
 import { checkAnswer } from './openapi.ts';
 
 export const PASSWORD = 'correct horse battery';
+export const SECRET_KEY = 's'.repeat(43);
 export const SESSION_KEY = 'k'.repeat(43);
 // One hash for all: making one takes its time on purpose.
 const passwordHash = hashPassword(PASSWORD);
@@ -237,6 +238,7 @@ export class Place {
       metrics: this.metrics,
       registry: this.registry,
       sessionKey: SESSION_KEY,
+      secretKey: { current: () => SECRET_KEY, make: async () => SECRET_KEY },
       webFolder: join(this.folder, 'web'),
       health: () => gateway.health(),
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),

@@ -74,7 +74,7 @@ ${lines.map(({ id, role }) => `  - { id: ${id}, farm: demo, role: ${role}, secre
     options = {
       url: `mqtt://127.0.0.1:${broker.port}`,
       script: profileScript(PROFILE),
-      signIn: (id) => ({ username: id, password: `secret-${id}` }),
+      signIn: ({ id }) => ({ username: id, password: `secret-${id}` }),
       forMs: 3_000,
     };
   });
@@ -133,7 +133,10 @@ ${lines.map(({ id, role }) => `  - { id: ${id}, farm: demo, role: ${role}, secre
   }
 
   it('says whose credentials are refused', async () => {
-    const signIn = (id: string) => ({ username: id, password: id === 'flap-2' ? 'wrong' : `secret-${id}` });
+    const signIn = ({ id }: { readonly id: string }) => ({
+      username: id,
+      password: id === 'flap-2' ? 'wrong' : `secret-${id}`,
+    });
     for (const client of ['mqttjs', 'packet'] as const) {
       const error = await runScript({ ...options, client, signIn }).catch((e: unknown) => e);
       expect(error).to.be.instanceOf(CredentialsRefused);

@@ -47,6 +47,7 @@ describe('config', () => {
       spool: undefined,
       spoolMb: 1_024,
       sessionKey: undefined,
+      secretKey: undefined,
       url: 'http://127.0.0.1:8080',
       token: undefined,
       demo: true,
@@ -79,6 +80,7 @@ describe('config', () => {
     expect(loadConfig({}, { LOAM_MQTT_PORT: '', LOAM_SESSION_KEY: '' })).to.include({
       mqttPort: 1883,
       sessionKey: undefined,
+      secretKey: undefined,
     });
   });
 
@@ -127,6 +129,7 @@ describe('a wrong value of a setting', () => {
     opsHost: ['*'],
     opsPort: ['off'],
     sessionKey: ['k'.repeat(31)],
+    secretKey: ['k'.repeat(31)],
     url: ['127.0.0.1:8080', 'ftp://h', 'http://h/api', 'http://'],
     token: ['t'.repeat(31), 'ä'.repeat(40), `${'t'.repeat(40)}\n`],
     sources: ['yes', '1', 'TRUE'],
@@ -142,7 +145,8 @@ describe('a wrong value of a setting', () => {
           expect(error.message).to.include(variable);
           expect(error.message).to.include(option.split(' ')[0]);
           expect(error.message).to.include(allowed);
-          if (name !== 'sessionKey' && name !== 'token') expect(error.message).to.include(JSON.stringify(value));
+          if (name !== 'sessionKey' && name !== 'secretKey' && name !== 'token')
+            expect(error.message).to.include(JSON.stringify(value));
         }
       });
     }
@@ -150,7 +154,8 @@ describe('a wrong value of a setting', () => {
 
   it('never shows a session key or a token', () => {
     const key = 'a short secret';
-    for (const name of ['sessionKey', 'token']) expect(refusal({ [name]: key }).message).to.not.include(key);
+    for (const name of ['sessionKey', 'secretKey', 'token'])
+      expect(refusal({ [name]: key }).message).to.not.include(key);
   });
 });
 

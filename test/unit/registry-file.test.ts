@@ -43,7 +43,7 @@ describe('the registry file', () => {
       .to.contain('# our farm')
       .and.to.contain('# the old one')
       .and.to.contain('id: s1');
-    await editRegistryFile(path, (text) => removeSensor(text, 's1'));
+    await editRegistryFile(path, (text) => removeSensor(text, 'north', 's1'));
     expect(await readFile(path, 'utf8'))
       .to.contain('# the old one')
       .and.not.to.contain('s1');
@@ -60,7 +60,7 @@ describe('the registry file', () => {
     await Promise.all(Array.from({ length: 20 }, (_, i) => editRegistryFile(path, add(`s${i}`))));
     const file = await RegistryFile.open(path, silent);
     file.close();
-    expect(file.current().sensors.size).to.equal(20);
+    expect(file.current().sensors.length).to.equal(20);
   });
 
   it('tells its watchers of a change that somebody else wrote', async () => {
@@ -68,11 +68,11 @@ describe('the registry file', () => {
     try {
       let told = 0;
       file.watch((registry) => {
-        told = registry.sensors.size;
+        told = registry.sensors.length;
       });
       await editRegistryFile(path, add('s1'));
       await until('the watcher is told', () => told === 1);
-      expect(file.current().sensors.has('s1')).to.equal(true);
+      expect(file.current().sensor('north', 's1') !== undefined).to.equal(true);
     } finally {
       file.close();
     }
@@ -85,7 +85,7 @@ describe('the registry file', () => {
     const half = whole.slice(0, whole.lastIndexOf('  - '));
     const file = await RegistryFile.open(path, silent);
     const told: number[] = [];
-    file.watch((registry) => told.push(registry.sensors.size));
+    file.watch((registry) => told.push(registry.sensors.length));
     try {
       // Each for half a second: some polls, one a second, see one of them, and none sees the same again.
       for (let i = 0; i < 5; i++) {
@@ -233,7 +233,7 @@ describe('the registry file', () => {
   it('refuses a second sensor of the same id and the removal of one that is not there', async () => {
     await editRegistryFile(path, add('s1'));
     expect(await rejection(editRegistryFile(path, add('s1')))).to.be.instanceOf(RegistryInvalid);
-    expect(() => removeSensor(TEXT, 's9')).to.throw(RegistryInvalid);
+    expect(() => removeSensor(TEXT, 'north', 's9')).to.throw(RegistryInvalid);
     expect(() => removeUser(TEXT, 'anna')).to.throw(RegistryInvalid);
     expect(() => setPassword(TEXT, 'anna', 'x')).to.throw(RegistryInvalid);
   });

@@ -177,17 +177,17 @@ describe('the demo farm', () => {
   it('is a registry with one farm of four fields and twelve sensors, and no users', () => {
     expect([...registry.farms.keys()]).to.deep.equal(['demo']);
     expect(registry.fields.get('demo')?.size).to.equal(4);
-    expect(registry.sensors.size).to.equal(12);
+    expect(registry.sensors.length).to.equal(12);
     expect(registry.users.size).to.equal(0);
   });
 
   it('knows the secret of every sensor', () => {
-    for (const { id, secret } of credentials) expect(registry.sensors.get(id)?.secret).to.equal(hashSecret(secret));
-    expect(credentials.map(({ id }) => id)).to.have.members([...registry.sensors.keys()]);
+    for (const { id, secret } of credentials) expect(registry.sensor('demo', id)?.secret).to.equal(hashSecret(secret));
+    expect(credentials.map(({ id }) => id)).to.have.members(registry.sensors.map(({ id }) => id));
   });
 
   it('has every sensor inside its field', () => {
-    for (const sensor of registry.sensors.values()) {
+    for (const sensor of registry.sensors) {
       const polygon = registry.fields.get('demo')?.get(sensor.field)?.polygon ?? [];
       expect(isInside(sensor.position ?? [0, 0], polygon), sensor.id).to.equal(true);
     }

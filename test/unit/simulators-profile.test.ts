@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { ConfigInvalid } from '../../core/errors.ts';
-import { Ledger } from '../../simulators/ledger.ts';
+import { Ledger, sensorKey } from '../../simulators/ledger.ts';
 import { linesOf } from '../../simulators/profile/devices.ts';
 import { type Profile, parseProfile, sensorsOf } from '../../simulators/profile/schema.ts';
 import { firstSeq, linkChangesOf, type Sending, sendingsOf } from '../../simulators/profile/stream.ts';
@@ -200,6 +200,7 @@ function never(): never {
 describe('the account of a run', () => {
   const line = linesOf(profileOf('count: 1'))[0] ?? never();
   const device = line.devices[0] ?? never();
+  const key = sensorKey(device.group.farm, device.id);
   const sending = (seq: number, kind: Sending['kind'] = 'reading'): Sending => ({
     at: 0,
     topic: 't',
@@ -215,12 +216,12 @@ describe('the account of a run', () => {
       ledger.acknowledged(device, sending(seq), 100 + seq);
     }
     ledger.acknowledged(device, sending(0, 'malformed'), 1);
-    ledger.seen(device.id, 1, 2, 150);
+    ledger.seen(device.group.farm, device.id, 1, 2, 150);
     return ledger;
   }
   const found = (seqs: number[], dead: number | undefined, refused: number[] = []) => ({
-    stored: new Map([[device.id, new Set(seqs)]]),
-    deadLetters: dead === undefined ? undefined : new Map([[device.id, { unreadable: dead, seqs: new Set(refused) }]]),
+    stored: new Map([[key, new Set(seqs)]]),
+    deadLetters: dead === undefined ? undefined : new Map([[key, { unreadable: dead, seqs: new Set(refused) }]]),
     storedMs: [],
   });
 

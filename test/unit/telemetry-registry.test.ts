@@ -46,7 +46,7 @@ describe('registry', () => {
     expect([...registry.farms.keys()]).to.deep.equal(['north', 'south']);
     expect(registry.fields.get('north')?.get('f1')?.crop).to.equal('apple');
     expect(registry.fields.get('south')?.get('f1')?.name).to.equal('Beans');
-    expect(registry.sensors.get('s1')).to.deep.equal({
+    expect(registry.sensor('north', 's1')).to.deep.equal({
       id: 's1',
       farm: 'north',
       field: 'f1',
@@ -64,7 +64,7 @@ describe('registry', () => {
 
   it('fills in what was left out', () => {
     const registry = parseRegistry(good);
-    expect(registry.sensors.get('s2')).to.deep.equal({
+    expect(registry.sensor('south', 's2')).to.deep.equal({
       id: 's2',
       farm: 'south',
       field: UNASSIGNED,
@@ -77,8 +77,32 @@ describe('registry', () => {
   it('may be empty, or lack any list', () => {
     for (const text of ['', '# nothing yet\n', '{}', 'farms: []']) {
       const registry = parseRegistry(text);
-      expect(registry.farms.size + registry.sensors.size + registry.users.size, text).to.equal(0);
+      expect(registry.farms.size + registry.sensors.length + registry.users.size, text).to.equal(0);
     }
+  });
+
+  it('takes one id in two farms, and finds each by its farm; at most one of an id is marked for certificates', () => {
+    const both = withLine(10, '    farm: south\n  - { id: s1, farm: south, cn: id }');
+    const registry = parseRegistry(both);
+    expect(registry.sensor('north', 's1')?.name).to.equal('Row 3');
+    expect(registry.sensor('south', 's1')).to.include({ farm: 'south', cn: 'id' });
+    expect(registry.sensor('south', 'gw')).to.equal(undefined);
+    expect(registry.sensor('nowhere', 's1')).to.equal(undefined);
+    expect(registry.sensorsWithId('s1').map(({ farm }) => farm)).to.deep.equal(['north', 'south']);
+    expect(registry.sensorsWithId('nobody')).to.deep.equal([]);
+    expect(refusal(both.replace('farm: north, field: f1,', 'farm: north, cn: id, field: f1,')).line).to.equal(11);
+    expect(refusal(withLine(11, '  - { id: gw, farm: north, cn: name }')).line).to.equal(11);
+  });
+
+  it('takes a token as an HMAC, once, and names all that needs LOAM_SECRET_KEY', () => {
+    const token = 'ef'.repeat(32);
+    const registry = parseRegistry(withLine(10, `    farm: south\n    token: ${token}\n    name: sealed:abc`));
+    expect(registry.sensorsByToken.get(token)?.id).to.equal('s2');
+    expect(registry.keyed).to.deep.equal(['the token of south/s2', 'sensors.1.name']);
+    expect(parseRegistry(good).keyed).to.deep.equal([]);
+    expect(refusal(withLine(11, '  - { id: gw, farm: north, token: the-token-itself-0123 }')).line).to.equal(11);
+    const twice = withLine(10, `    farm: south\n    token: ${token}`).replace('role: bridge', `token: ${token}`);
+    expect(refusal(twice).line).to.equal(12);
   });
 
   it('has an empty list of sensors and fields for a farm that has none', () => {
@@ -117,7 +141,7 @@ describe('a registry is refused with the line', () => {
     ['a polygon of two corners', 5, '  - { id: f1, farm: north, name: Orchard, polygon: [[52, 13], [52, 14]] }'],
     ['a farm that is there twice', 3, '  - { id: north, name: North again, timezone: UTC }'],
     ['a field that is there twice', 6, '  - { id: f1, farm: north, name: Beans }'],
-    ['a sensor that is there twice', 11, '  - { id: s1, farm: south }'],
+    ['a sensor that is there twice', 11, '  - { id: s1, farm: north }'],
     ['a metric that is there twice', 14, '  - { id: soil_moisture, label: Again }'],
     ['a user who is there twice', 17, '  - { name: ada, farms: {} }'],
     ['a secret that another sensor has', 11, `  - { id: gw, farm: north, secret: ${secret} }`],

@@ -29,7 +29,6 @@ function sticky(store: Store): Store & { stick(how: 'silent' | 'away' | 'not'): 
       return new Promise<void>(() => {});
     },
     latest: (farm: string) => store.latest(farm),
-    broughtBy: (sensors: readonly string[]) => store.broughtBy(sensors),
     history: (query: Parameters<Store['history']>[0]) => store.history(query),
     export: (query: Parameters<Store['export']>[0]) => store.export(query),
     get state() {

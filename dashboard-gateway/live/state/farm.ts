@@ -162,8 +162,7 @@ export class LiveFarm implements FarmNow {
 
   /** A sensor's field now, by the registry. */
   fieldOf(sensor: string): string {
-    const known = this.options.registry.current().sensors.get(sensor);
-    return known?.farm === this.id ? known.field : UNASSIGNED;
+    return this.options.registry.current().sensor(this.id, sensor)?.field ?? UNASSIGNED;
   }
 
   /** Those of `sensors` whose status differs from the one told last; from now on the new one counts as told. */
@@ -211,9 +210,8 @@ export class LiveFarm implements FarmNow {
     const byField = new Map<string, string[]>();
     for (const sensor of this.sensorIds()) {
       const field = this.fieldOf(sensor);
-      const known = registry.sensors.get(sensor);
-      const name = known?.farm === this.id ? known.name : undefined;
-      const text = this.snapshotOf(sensor, field, name ?? sensor, now);
+      const name = registry.sensor(this.id, sensor)?.name ?? sensor;
+      const text = this.snapshotOf(sensor, field, name, now);
       const ofField = byField.get(field);
       if (ofField) ofField.push(text);
       else byField.set(field, [text]);
@@ -273,8 +271,7 @@ export class LiveFarm implements FarmNow {
   }
 
   private standingOf(sensor: string, lastSeen: number | undefined, now: number): StateSince {
-    const known = this.options.registry.current().sensors.get(sensor);
-    const interval = known?.farm === this.id ? known.interval : DEFAULT_INTERVAL_S;
+    const interval = this.options.registry.current().sensor(this.id, sensor)?.interval ?? DEFAULT_INTERVAL_S;
     return stateSince(lastSeen, interval * 1000, now);
   }
 }
