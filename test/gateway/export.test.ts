@@ -140,6 +140,11 @@ metrics:
       ['3', '2026-03-30T01:00:00.000999+02:00', '2026-03-30T01:00:00.000+02:00'],
       ['4', '2026-03-30T01:00:00.001+02:00', '2026-03-30T01:00:00.001+02:00'],
     ]);
+
+    const gateway = await place.gateway();
+    const path = `/api/farms/north/history?sensor=h1&metric=moisture&from=${late}&to=${late + 60_000}&points=60`;
+    const history = await call(gateway.port, path, { headers: { cookie: await place.signIn(gateway, 'vera') } });
+    expect(JSON.parse(history.text).rows, 'each is counted').to.deep.equal([[late, 4, 1, 4, 2.5, 4]]);
   });
 
   it('is refused to who may not see the farm, and for what is no question', async () => {
