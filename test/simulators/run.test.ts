@@ -6,7 +6,7 @@ import { Broker } from '../../broker/broker.ts';
 import { BrokerUnreachable, CredentialsRefused } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
-import { Ledger } from '../../simulators/ledger.ts';
+import { Ledger, sensorKey } from '../../simulators/ledger.ts';
 import { MqttJsLink } from '../../simulators/links/mqttjs.ts';
 import { PacketLink } from '../../simulators/links/packet.ts';
 import { linesOf } from '../../simulators/profile/devices.ts';
@@ -56,12 +56,13 @@ ${lines.map(({ id, role }) => `  - { id: ${id}, farm: demo, role: ${role}, secre
       async ({ body }) => {
         for (const publish of decodeBatch(body).publishes) {
           const { readings } = decodePublish(publish, plainRules());
-          const own = stored.get(publish.sensor) ?? new Set();
-          stored.set(publish.sensor, own);
+          const key = sensorKey(publish.farm, publish.sensor);
+          const own = stored.get(key) ?? new Set();
+          stored.set(key, own);
           for (const { values } of readings) own.add(values.seq ?? 0);
           if (readings.length > 0) continue;
-          const letters = dead.get(publish.sensor) ?? { unreadable: 0, seqs: new Set() };
-          dead.set(publish.sensor, letters);
+          const letters = dead.get(key) ?? { unreadable: 0, seqs: new Set() };
+          dead.set(key, letters);
           const [, seq] = /"seq":(\d+)/.exec(Buffer.from(publish.payload).toString()) ?? [];
           if (seq === undefined) letters.unreadable += 1;
           else letters.seqs.add(Number(seq));

@@ -170,7 +170,13 @@ describe('compose.yaml', () => {
 
   it('takes every secret from .env, and does not start without one', async () => {
     const text = await projectFile('compose.yaml');
-    for (const secret of ['RABBITMQ_PASSWORD', 'INFLUX_PASSWORD', 'INFLUX_TOKEN', 'LOAM_SESSION_KEY']) {
+    for (const secret of [
+      'RABBITMQ_PASSWORD',
+      'INFLUX_PASSWORD',
+      'INFLUX_TOKEN',
+      'LOAM_SESSION_KEY',
+      'LOAM_SECRET_KEY',
+    ]) {
       for (const [use] of text.matchAll(new RegExp(`\\$\\{${secret}[^}]*\\}`, 'g'))) expect(use).to.include(':?');
       const refused = await compose((variables) => ({ ...variables, [secret]: '' })).then(
         () => false,
