@@ -4,14 +4,16 @@ import type { Publisher } from './publish-batcher.ts';
 
 /** Where a publish stands. `TakenPublishes` says what leads from one state to the next. */
 export type PublishState =
-  /** It is on its way to the queue, or to the dead letters. `room` are the bytes that it holds of the memory budget. */
-  | { readonly is: 'taken'; readonly room: number }
+  /** It is on its way to the queue, or to the dead letters, and holds its room in the memory budget. */
+  | { readonly is: 'taken' }
   /** It is durable, and may be acknowledged when those before it have been. */
   | { readonly is: 'kept' }
   /** Its PUBACK or PUBREC was written. */
   | { readonly is: 'acknowledged' }
   /** It was given up. It is never acknowledged. */
   | { readonly is: 'dropped' };
+
+const TAKEN: PublishState = { is: 'taken' };
 
 /** The connection that a publish came on, as far as acknowledgements need it. `FramedSocket` is one. */
 export interface PublishConnection {
@@ -50,7 +52,9 @@ export class TakenPublish implements Publisher {
   readonly topic: string;
   /** Its receipt, an instant. */
   readonly received: number;
-  state: PublishState;
+  /** Bytes that it holds of the memory budget while it is `taken`. */
+  readonly room: number;
+  state: PublishState = TAKEN;
   /** When it came, or came again, monotonic ms. */
   since: number;
   /** The connection on which it came last. */
@@ -76,7 +80,7 @@ export class TakenPublish implements Publisher {
     this.received = received;
     this.length = payload.length;
     this.bytes = payload;
-    this.state = { is: 'taken', room };
+    this.room = room;
     this.since = performance.now();
   }
 

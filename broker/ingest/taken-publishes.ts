@@ -50,6 +50,7 @@ export class TakenPublishes implements TakenOwner {
   private readonly parts: TakingParts;
   /** Whether the session outlives its connection (clean=0). */
   private readonly isLasting: boolean;
+  /** By packet id: publishes with QoS 2 until their PUBREL, and those with QoS 1 of a session that goes on. */
   private readonly byId = { 1: new Map<number, TakenPublish>(), 2: new Map<number, TakenPublish>() };
   /** Of the connection, in the order in which they came: those that are not acknowledged. */
   private pending: TakenPublish[] = [];
@@ -95,30 +96,27 @@ export class TakenPublishes implements TakenOwner {
    * that is not the session's any more is not taken: it gets no acknowledgement.
    */
   take(connection: PublishConnection, incoming: IncomingPublish, room: number): void {
-    const { budget, counters, mostQos2, receipts, offer } = this.parts;
+    const { budget, counters, receipts, offer } = this.parts;
     if (connection !== this.connection) {
       budget.give(room);
       return;
     }
-    const { qos, messageId, payload } = incoming;
     counters.received += 1;
-    const holder = qos === 0 ? undefined : this.byId[qos].get(messageId);
+    const holder = this.holderOf(incoming);
     const before = holder && this.isSame(holder, incoming, connection) ? holder : undefined;
     if (before && before.state.is !== 'dropped') {
       budget.give(room);
       this.takeAgain(before, connection);
       return;
     }
-    if (qos === 2 && !holder && this.byId[2].size >= mostQos2) {
+    if (incoming.qos === 2 && !holder && !this.mayBegin(connection)) {
       budget.give(room);
-      counters.malformed += 1;
-      connection.destroy(new Error('too many publishes without their PUBREL'));
       return;
     }
     const publish = new TakenPublish(this, connection, incoming, before?.received ?? receipts.next(), room);
-    if (qos !== 0) this.hold(publish, this.byId[qos]);
+    this.hold(publish);
     this.pending.push(publish);
-    offer(publish, payload);
+    offer(publish, incoming.payload);
   }
 
   /** A PUBREL: the packet id is free. It is answered also when the id is unknown [MQTT-4.3.3-2]. */
@@ -132,16 +130,35 @@ export class TakenPublishes implements TakenOwner {
   settled(publish: TakenPublish, fate: TakenFate): void {
     const { state, connection } = publish;
     if (state.is !== 'taken') return;
-    this.parts.budget.give(state.room);
+    this.parts.budget.give(publish.room);
     publish.state = fate === 'kept' ? KEPT : DROPPED;
     if (connection !== this.connection) publish.forgetBytes();
     else if (fate === 'offence') this.closeOffender(connection);
     else this.acknowledgeInOrder(connection);
   }
 
-  private hold(publish: TakenPublish, held: Map<number, TakenPublish>): void {
-    held.set(publish.messageId, publish);
-    if (publish.qos === 2 || held.size <= MOST_HELD) return;
+  /** The publish under the packet id of `incoming` that it may be a copy of. This is asked of every publish, so most are not looked for. */
+  private holderOf({ qos, dup, messageId }: IncomingPublish): TakenPublish | undefined {
+    if (qos === 2 || (qos === 1 && this.isLasting)) return this.byId[qos].get(messageId);
+    if (qos === 0 || !dup) return undefined;
+    return this.pending.find((publish) => publish.qos === 1 && publish.messageId === messageId);
+  }
+
+  /** Whether there is room for one more publish with QoS 2; otherwise the connection is closed. */
+  private mayBegin(connection: PublishConnection): boolean {
+    const { counters, mostQos2 } = this.parts;
+    if (this.byId[2].size < mostQos2) return true;
+    counters.malformed += 1;
+    connection.destroy(new Error('too many publishes without their PUBREL'));
+    return false;
+  }
+
+  private hold(publish: TakenPublish): void {
+    const { qos, messageId } = publish;
+    if (qos === 2) this.byId[2].set(messageId, publish);
+    if (qos !== 1 || !this.isLasting) return;
+    const held = this.byId[1].set(messageId, publish);
+    if (held.size <= MOST_HELD) return;
     const [oldest] = held.keys();
     if (oldest !== undefined) held.delete(oldest);
   }
@@ -181,8 +198,7 @@ export class TakenPublishes implements TakenOwner {
     const isFirst = publish.state.is === 'kept';
     publish.state = ACKNOWLEDGED;
     if (qos === 2) publish.forgetBytes();
-    else if (!this.isLasting) this.forget(publish);
-    else if (isFirst) this.remember(publish);
+    else if (this.isLasting && isFirst) this.remember(publish);
   }
 
   private remember(publish: TakenPublish): void {
