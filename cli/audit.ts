@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { z } from 'zod';
 import { ConfigInvalid, explain } from '../core/errors.ts';
-import { readPromises } from '../simulators/load/promises.ts';
+import { readPromises } from '../simulators/load/acknowledged-readings.ts';
 import { readInstant } from '../telemetry/clock.ts';
 import { Api } from './api.ts';
 import { type Audit, type AuditedPromise, compare, type Stored } from './audit-compare.ts';

@@ -1,5 +1,5 @@
 import type { LiveClient } from './client.ts';
-import { dialWith, type Line, type LineHandlers } from './line.ts';
+import { dialWith, type Line, type LineHandlers } from './connection.ts';
 
 /** Dials the gateway that served this page. */
 export const dialGateway: (handlers: LineHandlers) => Line = dialWith(

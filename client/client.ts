@@ -1,8 +1,7 @@
 import { retryDelay } from './backoff.ts';
-import { Unexpected } from './check.ts';
+import type { Line, LineHandlers } from './connection.ts';
 import { Events, type LiveState } from './events.ts';
 import { HeldMessages } from './held.ts';
-import type { Line, LineHandlers } from './line.ts';
 import {
   type Position,
   parseServerMessage,
@@ -11,6 +10,7 @@ import {
   subscribeMessage,
   unsubscribeMessage,
 } from './messages.ts';
+import { Unexpected } from './shape-checks.ts';
 import { LineWatchdog } from './watchdog.ts';
 
 /** How long a new connection may take to bring its first snapshot or tick. */

@@ -1,6 +1,6 @@
 import { retryDelay } from './backoff.ts';
 import type { LiveClient } from './client.ts';
-import { Doubts } from './doubts.ts';
+import { Doubts } from './doubtful-buckets.ts';
 import type { Row } from './messages.ts';
 import { type HistoryAnswer, Series } from './series.ts';
 

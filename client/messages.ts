@@ -1,4 +1,4 @@
-import { finite, isRecord, list, listOf, oneOf, optional, record, text, Unexpected } from './check.ts';
+import { finite, isRecord, list, listOf, oneOf, optional, record, text, Unexpected } from './shape-checks.ts';
 
 export const SUBPROTOCOL = 'loam.v1';
 export const SENSOR_STATES = ['online', 'late', 'offline', 'never'] as const;

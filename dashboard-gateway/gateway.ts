@@ -29,7 +29,7 @@ import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
 import { SignInSessions } from './sign-in/sessions.ts';
 import { Figures } from './system/figures.ts';
-import { Heard } from './system/heard.ts';
+import { Heard } from './system/last-minute.ts';
 
 export interface GatewayOptions {
   readonly host: string;

@@ -15,7 +15,7 @@ import type { History } from './history/history.ts';
 import { historyRoutes } from './history/routes.ts';
 import type { Route } from './http/router.ts';
 import { importRoutes } from './import/routes.ts';
-import type { FarmNow } from './live/state/status.ts';
+import type { FarmNow } from './live/state/sensor-status.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import { sensorRoutes } from './sensors/routes.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';

@@ -1,5 +1,5 @@
 import { defineConfig } from 'vite';
-import { compressed } from './compressed.ts';
+import { compressed } from './vite-compress.ts';
 
 export default defineConfig({
   root: import.meta.dirname,

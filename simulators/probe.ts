@@ -1,6 +1,6 @@
+import { blockedMoistureAt, drippedMoistureAt, tunnelAirAt } from './polytunnel.ts';
 import { noise, smoothNoise } from './random.ts';
 import { Climate, type Soil, SoilWater, soilTemperatureAt } from './soil.ts';
-import { blockedMoistureAt, drippedMoistureAt, tunnelAirAt } from './tunnel.ts';
 import { clamp, type FarmPlace, HOUR_MS, rainAt, weatherAt } from './weather.ts';
 
 /**

@@ -5,7 +5,7 @@ import { readYaml, YamlBroken, type YamlFile } from '../core/yaml.ts';
 import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
-import { metricReading, sensorReading } from './reading-rules.ts';
+import { metricReading, sensorReading } from './reading-rules-schema.ts';
 import { keyedNames } from './registry-keyed.ts';
 import { type Source, sourceSchema } from './registry-sources.ts';
 

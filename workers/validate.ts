@@ -12,7 +12,7 @@ import { decodeImported } from '../telemetry/imported.ts';
 import { subOf } from '../telemetry/instant.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { RegistryView } from '../telemetry/registry.ts';
-import { Rulebook } from '../telemetry/rules.ts';
+import { Rulebook } from '../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import type { Codecs } from './codecs/codec.ts';
 

@@ -4,7 +4,7 @@ import { EncodingInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';
-import { type DeadMark, encodeMark } from '../../telemetry/dead-mark.ts';
+import { type DeadMark, encodeMark } from '../../telemetry/dead-letter-mark.ts';
 import type { Log } from '../ports/log.ts';
 import { DeadFollower } from './follower.ts';
 import { DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaAccount, type QuotaOptions, usedOf } from './quota.ts';

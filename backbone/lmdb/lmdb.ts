@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Disk, Disks, Use } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
-import { FileRoom, fillLockFile, type SizeChange } from './room.ts';
+import { FileRoom, fillLockFile, type SizeChange } from './file-room.ts';
 
 /** What an environment uses besides its LMDB file. `letGo` releases all of it. */
 interface EnvironmentResources {

@@ -4,7 +4,7 @@ import { Closed, explain, type LoamError, LogUnavailable, Trimmed, UnknownEpoch 
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition } from '../ports/log.ts';
-import { type Declaration, declare } from './declare.ts';
+import { type Declaration, declare } from './ensure-queue.ts';
 import { ANSWER_MS, RabbitConnection, stateOf } from './link.ts';
 import { RabbitFollower } from './log-follower.ts';
 import { type Survey, survey } from './log-survey.ts';

@@ -4,7 +4,7 @@ import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { pause, withDeadline } from '../../core/timing.ts';
 import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type QueueLimits } from '../ports/queue.ts';
 import { closeChannel, ignoreError } from './channel.ts';
-import { type Declaration, declare } from './declare.ts';
+import { type Declaration, declare } from './ensure-queue.ts';
 import { ANSWER_MS, RabbitConnection, stateOf } from './link.ts';
 import { ConfirmPublisher } from './publisher.ts';
 import { RabbitConsumer } from './queue-consumer.ts';

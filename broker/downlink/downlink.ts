@@ -9,7 +9,7 @@ import type { RegistryView } from '../../telemetry/registry.ts';
 import { commandsTopic } from '../../telemetry/topic.ts';
 import type { Sent } from '../sessions/session-state.ts';
 import type { Subscriber, Subscribers } from '../sessions/subscribers.ts';
-import { Claims } from './claims.ts';
+import { Claims } from './command-claims.ts';
 
 const SWEEP_MS = 1_000;
 /** Most waiting sensors that are tried again when one command was settled: enough to keep a session busy. */

@@ -9,7 +9,7 @@ import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import type { FarmNow } from '../live/state/status.ts';
+import type { FarmNow } from '../live/state/sensor-status.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 

@@ -1,6 +1,6 @@
 import { EncodingInvalid } from '../../core/errors.ts';
 import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
-import { type DeadAct, type DeadMark, decodeMark } from '../../telemetry/dead-mark.ts';
+import { type DeadAct, type DeadMark, decodeMark } from '../../telemetry/dead-letter-mark.ts';
 
 export type LetterState = 'open' | DeadAct;
 

@@ -8,12 +8,12 @@ import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
-import type { DeadAct, DeadMark } from '../../telemetry/dead-mark.ts';
+import type { DeadAct, DeadMark } from '../../telemetry/dead-letter-mark.ts';
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/feed/tail.ts';
 import { DeadLetterIndex, type Filter, type IndexedLetter, type Summary } from './letter-index.ts';
-import { replayMessage } from './replay.ts';
+import { replayMessage } from './replay-message.ts';
 import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';
 
 const LOOK_MS = 30_000;

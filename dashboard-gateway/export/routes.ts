@@ -5,7 +5,7 @@ import { parseQuery } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
-import type { FarmNow } from '../live/state/status.ts';
+import type { FarmNow } from '../live/state/sensor-status.ts';
 import { type ShownSensor, sensorsOf } from '../sensors/shown.ts';
 import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';

@@ -1,7 +1,7 @@
 import type { RegistryView } from '../../telemetry/registry.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import type { FarmNow } from '../live/state/status.ts';
+import type { FarmNow } from '../live/state/sensor-status.ts';
 import { endpointFor, type MqttEndpoint } from '../sensors/mqtt-endpoint.ts';
 import { sensorsOf } from '../sensors/shown.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';

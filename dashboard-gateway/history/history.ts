@@ -8,8 +8,8 @@ import { WorkLimit } from '../http/work-limit.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 import { type BucketRow, chooseCut, type HistoryCut, toRow, wholeBuckets } from './buckets.ts';
 import { type AnswerSubject, HistoryCache } from './cache.ts';
-import { SharedQueries } from './flights.ts';
 import { LateWrites } from './late-writes.ts';
+import { SharedQueries } from './shared-queries.ts';
 
 const MAX_RUNNING = 8;
 const MAX_WAITING = 200;

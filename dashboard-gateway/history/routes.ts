@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import type { RegistryView } from '../../telemetry/registry.ts';
-import { unitOf } from '../../telemetry/rules.ts';
+import { unitOf } from '../../telemetry/sensor-rules.ts';
 import { parseQuery } from '../http/parse.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import type { FarmNow } from '../live/state/status.ts';
+import type { FarmNow } from '../live/state/sensor-status.ts';
 import { sensorsOf } from '../sensors/shown.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';

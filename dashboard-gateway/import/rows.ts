@@ -4,7 +4,7 @@ import { Doubles } from '../../telemetry/formats/doubles.ts';
 import { Values } from '../../telemetry/formats/values.ts';
 import { instantOfMicros, microsOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/rules.ts';
+import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/sensor-rules.ts';
 
 /** One line of a file: its number, the time of measurement (Unix ms, with up to three digits behind the point), and its values by the names that the caller has for them. */
 export type ImportRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];

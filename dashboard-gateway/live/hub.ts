@@ -17,7 +17,7 @@ import { frames } from './sockets/protocol.ts';
 import { Slowness } from './sockets/slowness.ts';
 import type { Subscription, Viewer } from './sockets/viewer.ts';
 import { LiveFarm } from './state/farm.ts';
-import type { FarmNow } from './state/status.ts';
+import type { FarmNow } from './state/sensor-status.ts';
 
 /** Readings kept of all farms, for farms that are not watched yet; about as many as LiveFeed begins behind the head. */
 const RECENT_READINGS = 50_000;

@@ -13,7 +13,7 @@ import { LiveHub } from './hub.ts';
 import { showLive } from './metrics.ts';
 import { LiveSockets } from './sockets/sockets.ts';
 import { RefusedCounts } from './state/refused-counts.ts';
-import type { FarmNow } from './state/status.ts';
+import type { FarmNow } from './state/sensor-status.ts';
 
 const SPEED_CHECK_MS = 100;
 const CHECK_MS = 1_000;

@@ -1,5 +1,5 @@
 import { type Registry, type Sensor, UNASSIGNED } from '../../telemetry/registry.ts';
-import { DEFAULT_INTERVAL_S } from './state.ts';
+import { DEFAULT_INTERVAL_S } from './sensor-state.ts';
 
 /** A sensor as people see it, without what only the broker needs: the hash of its secret or token, and whether a certificate's name means it. */
 export type ShownSensor = Pick<Sensor, 'id' | 'field' | 'position' | 'interval' | 'role'> & { readonly name: string };

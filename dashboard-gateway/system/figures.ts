@@ -1,5 +1,5 @@
 import type { Metrics } from '../../core/metrics.ts';
-import type { Heard } from './heard.ts';
+import type { Heard } from './last-minute.ts';
 
 /** One number for people. `label` says what it is, in plain words. */
 export interface Figure {

@@ -1,4 +1,4 @@
-import { record, text } from '../../client/check.ts';
+import { record, text } from '../../client/shape-checks.ts';
 import { farmPath } from './gateway.ts';
 import { call } from './http.ts';
 import type { Corner } from './shapes.ts';

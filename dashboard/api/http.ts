@@ -1,4 +1,4 @@
-import { isRecord } from '../../client/check.ts';
+import { isRecord } from '../../client/shape-checks.ts';
 import { ApiProblem } from './problem.ts';
 
 const TIME_LIMIT_MS = 20_000;

@@ -1,4 +1,4 @@
-import { finite, flag, listOf, oneOf, optional, record, text } from '../../client/check.ts';
+import { finite, flag, listOf, oneOf, optional, record, text } from '../../client/shape-checks.ts';
 import { farmPath } from './gateway.ts';
 import { call } from './http.ts';
 

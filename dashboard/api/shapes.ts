@@ -1,6 +1,6 @@
-import { finite, flag, list, listOf, oneOf, optional, record, text } from '../../client/check.ts';
 import { type Condition, condition, SENSOR_STATES, type SensorState } from '../../client/messages.ts';
 import type { HistoryAnswer, HistoryRow } from '../../client/series.ts';
+import { finite, flag, list, listOf, oneOf, optional, record, text } from '../../client/shape-checks.ts';
 
 /** What the gateway answers, as far as this app uses it. Times are Unix ms unless said otherwise. */
 export interface Me {

@@ -1,4 +1,4 @@
-import { flag, list, listOf, optional, record, text } from '../../client/check.ts';
+import { flag, list, listOf, optional, record, text } from '../../client/shape-checks.ts';
 import { call, callAnyway } from './http.ts';
 import { ApiProblem } from './problem.ts';
 

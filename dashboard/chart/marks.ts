@@ -1,7 +1,7 @@
 import type uPlot from 'uplot';
 import { midnights } from '../format/zone.ts';
-import type { Frame } from './frame.ts';
 import type { Palette } from './palette.ts';
+import type { Frame } from './plot-content.ts';
 
 const DAY_MS = 86_400_000;
 /** Over a longer range the days' borders would be a grid of their own. */

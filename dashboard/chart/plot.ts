@@ -2,9 +2,9 @@ import 'uplot/dist/uPlot.min.css';
 import uPlot from 'uplot';
 import { axisLabels } from '../format/time.ts';
 import { formatValue } from '../format/value.ts';
-import { align, type Frame, MAIN } from './frame.ts';
 import { drawAbove, drawBehind } from './marks.ts';
 import { type Palette, readPalette } from './palette.ts';
+import { align, type Frame, MAIN } from './plot-content.ts';
 import { LEAST_PX, pans, Steer } from './steer.ts';
 
 export interface PlotOptions {

@@ -1,8 +1,8 @@
 import { createHistogram, type EventLoopUtilization, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { PromiseLines } from './acknowledged-readings.ts';
 import { MqttConnection } from './connection.ts';
 import { type Message, Numbering, Payloads, publishPacket } from './messages.ts';
 import type { FullPlan } from './plan.ts';
-import { PromiseLines } from './promises.ts';
 import { Schedule } from './schedule.ts';
 
 /** Counts since the start. */

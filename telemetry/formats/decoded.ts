@@ -1,5 +1,5 @@
 import type { Reading } from '../reading.ts';
-import type { SensorRules } from '../rules.ts';
+import type { SensorRules } from '../sensor-rules.ts';
 
 /** What a payload's decoder knows besides its bytes. `received` is an instant. */
 export interface PayloadContext {

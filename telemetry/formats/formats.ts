@@ -1,5 +1,5 @@
 import type { Publish } from '../batch.ts';
-import type { SensorRules } from '../rules.ts';
+import type { SensorRules } from '../sensor-rules.ts';
 import { type PublishForm, parsePublishTopic } from '../topic.ts';
 import { takeChirpstack } from './chirpstack.ts';
 import { type Decoded, type FoundReadings, type PayloadContext, Refusals } from './decoded.ts';

@@ -1,7 +1,7 @@
 import { type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
-import { Leaves } from './leaves.ts';
 import { takeItems } from './native.ts';
+import { Leaves } from './nested-values.ts';
 import { takeTime } from './times.ts';
 
 const TS: ReadonlySet<string> = new Set(['ts']);

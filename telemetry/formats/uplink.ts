@@ -1,7 +1,7 @@
 import type { Reading } from '../reading.ts';
 import { child, type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
-import { Leaves } from './leaves.ts';
+import { Leaves } from './nested-values.ts';
 import { settleTimes, takeTime } from './times.ts';
 
 /** Where makers' decoders put the readings that a device kept while it had no network, and what they call the time of each. */

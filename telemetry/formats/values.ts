@@ -1,5 +1,5 @@
 import { MAX_METRICS_PER_READING, MAX_METRICS_PER_SENSOR } from '../reading.ts';
-import type { MetricRule, NameProblem, SensorRules } from '../rules.ts';
+import type { MetricRule, NameProblem, SensorRules } from '../sensor-rules.ts';
 import { type Conversion, conversion, convert, isUnit } from '../units.ts';
 import { child, kind, quote, type Refusals } from './decoded.ts';
 

@@ -6,7 +6,7 @@ import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { type DeadLetter, decodeBatch, encodeBatch, encodeDead } from '../../telemetry/batch.ts';
-import { decodeMark } from '../../telemetry/dead-mark.ts';
+import { decodeMark } from '../../telemetry/dead-letter-mark.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { listening } from '../workers/bench.ts';

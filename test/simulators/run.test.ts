@@ -15,7 +15,7 @@ import { profileScript, type RunOptions, runScript } from '../../simulators/run.
 import { type Dead, verdictOf } from '../../simulators/verify.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
-import { plainRules } from '../../telemetry/rules.ts';
+import { plainRules } from '../../telemetry/sensor-rules.ts';
 import { Book } from '../broker/harness.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 

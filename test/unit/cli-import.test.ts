@@ -9,7 +9,7 @@ import { ConfigInvalid } from '../../core/errors.ts';
 import { readRows } from '../../dashboard-gateway/import/rows.ts';
 import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
 import { decodeImported, encodeImported } from '../../telemetry/imported.ts';
-import { plainRules } from '../../telemetry/rules.ts';
+import { plainRules } from '../../telemetry/sensor-rules.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
 async function read(text: string): Promise<{ lines: CsvLine[]; columns: readonly string[]; delimiter: string }> {

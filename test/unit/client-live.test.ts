@@ -4,8 +4,8 @@ import { expect } from 'chai';
 import { WebSocket, WebSocketServer } from 'ws';
 import { retryDelay } from '../../client/backoff.ts';
 import { LiveClient, type LiveClientOptions, SESSION_ENDED } from '../../client/client.ts';
+import { dialWith } from '../../client/connection.ts';
 import type { LiveState } from '../../client/events.ts';
-import { dialWith } from '../../client/line.ts';
 import type { ServerMessage } from '../../client/messages.ts';
 import { until } from '../services/wait.ts';
 

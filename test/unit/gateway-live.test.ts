@@ -7,8 +7,8 @@ import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
 import { Slowness } from '../../dashboard-gateway/live/sockets/slowness.ts';
 import { TickFold } from '../../dashboard-gateway/live/state/fold.ts';
 import { FarmLatest } from '../../dashboard-gateway/live/state/latest.ts';
-import { clockSkew, statusOf } from '../../dashboard-gateway/live/state/status.ts';
-import { stateSince } from '../../dashboard-gateway/sensors/state.ts';
+import { clockSkew, statusOf } from '../../dashboard-gateway/live/state/sensor-status.ts';
+import { stateSince } from '../../dashboard-gateway/sensors/sensor-state.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 
 describe('a sensor’s state', () => {

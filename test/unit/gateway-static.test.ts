@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { compressedForms } from '../../dashboard/compressed.ts';
+import { compressedForms } from '../../dashboard/vite-compress.ts';
 import type { Request } from '../../dashboard-gateway/http/request.ts';
 import { StaticApp } from '../../dashboard-gateway/http/static.ts';
 import { temporaryFolder } from '../services/wait.ts';

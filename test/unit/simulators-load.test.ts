@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { createHistogram } from 'node:perf_hooks';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { type Promised, PromiseLines, readPromises } from '../../simulators/load/acknowledged-readings.ts';
 import { Numbering, Payloads } from '../../simulators/load/messages.ts';
 import { completePlan, type LoadPlan, partOf } from '../../simulators/load/plan.ts';
-import { type Promised, PromiseLines, readPromises } from '../../simulators/load/promises.ts';
 import { generatorOf } from '../../simulators/load/report.ts';
 import { Schedule } from '../../simulators/load/schedule.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
-import { plainRules } from '../../telemetry/rules.ts';
+import { plainRules } from '../../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { temporaryFolder } from '../services/wait.ts';
 

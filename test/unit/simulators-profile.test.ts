@@ -10,7 +10,7 @@ import { firstSeq, linkChangesOf, type Sending, sendingsOf } from '../../simulat
 import { reportPage } from '../../simulators/report-page.ts';
 import { verdictOf } from '../../simulators/verify.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
-import { plainRules } from '../../telemetry/rules.ts';
+import { plainRules } from '../../telemetry/sensor-rules.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 
 const folder = fileURLToPath(new URL('../../simulators/profiles/', import.meta.url));

@@ -6,7 +6,7 @@ import { decodePublish } from '../../telemetry/formats/formats.ts';
 import { metricName } from '../../telemetry/formats/metric-name.ts';
 import { MAX_READINGS } from '../../telemetry/formats/native.ts';
 import { MAX_TS, METRIC_NAME, MIN_TS } from '../../telemetry/reading.ts';
-import { plainRules } from '../../telemetry/rules.ts';
+import { plainRules } from '../../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { code, projectFile, tableRows } from './house-table.ts';
 

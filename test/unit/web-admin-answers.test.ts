@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Unexpected } from '../../client/check.ts';
+import { Unexpected } from '../../client/shape-checks.ts';
 import { readLetters } from '../../dashboard/api/letters.ts';
 import { readSystem } from '../../dashboard/api/system.ts';
 import { reasonInWords } from '../../dashboard/views/dead-letters/reasons.ts';

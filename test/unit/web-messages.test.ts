@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { Unexpected } from '../../client/check.ts';
 import { Latest } from '../../client/latest.ts';
 import { parseServerMessage, type ServerMessage } from '../../client/messages.ts';
+import { Unexpected } from '../../client/shape-checks.ts';
 import { readFarms, readHistory, readMe, readSensors } from '../../dashboard/api/shapes.ts';
 
 const parse = (message: unknown) => parseServerMessage(JSON.stringify(message));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { replayMessage } from '../../dashboard-gateway/dead-letters/replay.ts';
+import { replayMessage } from '../../dashboard-gateway/dead-letters/replay-message.ts';
 import { type Batch, decodeBatch, decodeDead, encodeDead } from '../../telemetry/batch.ts';
 import { parseRegistry } from '../../telemetry/registry.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ID } from '../../../telemetry/reading.ts';
-import type { SensorStatus } from '../state/status.ts';
+import type { SensorStatus } from '../state/sensor-status.ts';
 
 export const SUBPROTOCOL = 'loam.v1';
 export const MAX_MESSAGE_BYTES = 16 * 1024;

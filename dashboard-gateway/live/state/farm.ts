@@ -2,13 +2,13 @@ import type { LatestValue } from '../../../backbone/ports/store.ts';
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry/registry.ts';
-import { DEFAULT_INTERVAL_S, type StateSince, stateSince } from '../../sensors/state.ts';
+import { DEFAULT_INTERVAL_S, type StateSince, stateSince } from '../../sensors/sensor-state.ts';
 import { PHASES } from '../clock.ts';
 import type { EntryWindow } from '../feed/entry-window.ts';
 import { LIVE, type Need, type Subscription } from '../sockets/viewer.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
-import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, urgentKey } from './status.ts';
+import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, urgentKey } from './sensor-status.ts';
 
 export interface FarmOptions {
   readonly registry: RegistryView;

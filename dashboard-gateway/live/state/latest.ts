@@ -1,6 +1,6 @@
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
-import { clockSkew } from './status.ts';
+import { clockSkew } from './sensor-status.ts';
 
 /** One metric's newest value. `ts` is an instant; `received` is Unix ms, of a live value with the count of its receipt. */
 export interface NewestValue {

@@ -1,5 +1,5 @@
 import type { Reading } from '../../../telemetry/reading.ts';
-import type { StateSince } from '../../sensors/state.ts';
+import type { StateSince } from '../../sensors/sensor-state.ts';
 
 type ReadingTimes = Pick<Reading, 'ts' | 'received' | 'deviceTs' | 'backfill'>;
 

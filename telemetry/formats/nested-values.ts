@@ -1,4 +1,4 @@
-import type { SensorRules } from '../rules.ts';
+import type { SensorRules } from '../sensor-rules.ts';
 import { child, quote, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { quantityIn } from './quantity.ts';
