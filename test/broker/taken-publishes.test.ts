@@ -4,6 +4,7 @@ import type { Packet } from 'mqtt-packet';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
+import { pause } from '../../core/timing.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { RawClient, startBroker, topicOf, Valve } from './harness.ts';
@@ -43,6 +44,10 @@ class Sensor {
       if (exchange.released) client.send({ cmd: 'pubrel', messageId: exchange.id });
       else this.send(exchange.qos, exchange.payload, exchange.id, true);
     }
+  }
+
+  get isClosed(): boolean {
+    return this.client?.closed ?? true;
   }
 
   /** Ends the connection without a word. The broker may not have noticed when the next one comes. */
@@ -117,83 +122,137 @@ const STEPS = [
   'refuse',
   'accept',
 ] as const;
-const LINES = ['come back', 'take over', 'read', 'wait'] as const;
+const LINES = ['come back', 'take over', 'read', 'wait', 'time out', 'restart'] as const;
 type Step = (typeof STEPS)[number] | (typeof LINES)[number];
+/** A client whose publish is not confirmed for so long is closed. */
+const HOLD_MS = 100;
 
-/** One step in the life of a sensor, its connection, and the queue. */
-async function take(step: Step, sensor: Sensor, valve: Valve, broker: Broker): Promise<void> {
-  switch (step) {
-    case 'publish 0':
-      return sensor.publish(0);
-    case 'publish 1':
-      return sensor.publish(1);
-    case 'publish 2':
-      return sensor.publish(2);
-    case 'hold':
-      return valve.hold();
-    case 'let one go':
-      return valve.letGoOldest();
-    case 'let go reversed':
-      return valve.letGo('reversed');
-    case 'refuse':
-      return valve.refuse('unavailable');
-    case 'accept':
-      return valve.accept();
-    case 'come back':
-      sensor.drop();
-      return await sensor.connect(broker);
-    case 'take over':
-      sensor.read();
-      return await sensor.connect(broker);
-    case 'read':
-      return sensor.read();
-    case 'wait':
-      // Long enough for a batch to leave, and for its confirm to come.
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      return sensor.read();
+/** A sensor, its broker, and the queue behind it. */
+class World {
+  readonly sensor = new Sensor();
+  readonly queue: Queue;
+  readonly valve: Valve;
+  broker: Broker;
+  restarts = 0;
+
+  private constructor(queue: Queue, valve: Valve, broker: Broker) {
+    this.queue = queue;
+    this.valve = valve;
+    this.broker = broker;
   }
-}
 
-async function live(steps: readonly Step[]): Promise<{ sensor: Sensor; kept: Publish[]; sentAgain: number }> {
-  const queue = await openLmdbQueue(await temporaryFolder());
-  const valve = new Valve(queue);
-  const broker = await startBroker(valve);
-  const sensor = new Sensor();
-  try {
-    await sensor.connect(broker);
-    for (const step of steps) await take(step, sensor, valve, broker);
-    valve.accept();
-    valve.letGo();
-    await sensor.connect(broker);
-    await until('every exchange is over', () => {
-      sensor.read();
-      return sensor.unfinished.size === 0;
+  static async open(): Promise<World> {
+    const queue = await openLmdbQueue(await temporaryFolder());
+    const valve = new Valve(queue);
+    return new World(queue, valve, await startBroker(valve, { limits: { holdMs: HOLD_MS } }));
+  }
+
+  async take(step: Step): Promise<void> {
+    const { sensor, valve } = this;
+    switch (step) {
+      case 'publish 0':
+        return sensor.publish(0);
+      case 'publish 1':
+        return sensor.publish(1);
+      case 'publish 2':
+        return sensor.publish(2);
+      case 'hold':
+        return valve.hold();
+      case 'let one go':
+        return valve.letGoOldest();
+      case 'let go reversed':
+        return valve.letGo('reversed');
+      case 'refuse':
+        return valve.refuse('unavailable');
+      case 'accept':
+        return valve.accept();
+      case 'come back':
+        sensor.drop();
+        return await sensor.connect(this.broker);
+      case 'take over':
+        sensor.read();
+        return await sensor.connect(this.broker);
+      case 'read':
+        return sensor.read();
+      case 'wait':
+        // Long enough for a batch to leave, and for its confirm to come.
+        await pause(10);
+        return sensor.read();
+      case 'time out':
+        // Long enough for a client to be closed whose publish is not confirmed, and for what nobody waits for to be dropped.
+        await pause(2 * HOLD_MS);
+        sensor.read();
+        return await sensor.connect(this.broker);
+      case 'restart':
+        return await this.restart();
+    }
+  }
+
+  /** A broker that is restarted knows no session. */
+  async restart(): Promise<void> {
+    await this.broker.stop(50);
+    this.sensor.read();
+    this.restarts += 1;
+    this.broker = await startBroker(this.valve, { limits: { holdMs: HOLD_MS } });
+    await this.sensor.connect(this.broker);
+  }
+
+  /** Lets everything come to its end. */
+  async settle(): Promise<void> {
+    this.valve.accept();
+    this.valve.letGo();
+    await this.sensor.connect(this.broker);
+    await until('every exchange is over', async () => {
+      this.sensor.read();
+      // The queue may take a moment to be tried again: a client that was held too long meanwhile is closed, and comes back.
+      if (this.sensor.isClosed) await this.sensor.connect(this.broker);
+      return this.sensor.unfinished.size === 0;
     });
-    await until('nothing is on its way', () => broker.held.publishes === 0);
-    return { sensor, kept: await contents(queue), sentAgain: broker.counters.sentAgain };
-  } finally {
-    sensor.end();
-    await broker.stop(2_000);
-    await queue.close();
+    await until('nothing is on its way', () => this.broker.held.publishes === 0);
+  }
+
+  async close(): Promise<void> {
+    this.sensor.end();
+    await this.broker.stop(2_000);
+    await this.queue.close();
   }
 }
 
-describe('the publishes of a session, in any order of publish, confirm, refusal, reconnect, takeover and resend', function () {
+async function live(steps: readonly Step[]) {
+  const world = await World.open();
+  try {
+    await world.sensor.connect(world.broker);
+    for (const step of steps) await world.take(step);
+    await world.settle();
+    const { sensor, restarts, broker } = world;
+    return { sensor, restarts, kept: await contents(world.queue), sentAgain: broker.counters.sentAgain };
+  } finally {
+    await world.close();
+  }
+}
+
+describe('the publishes of a session, in any order of publish, confirm, refusal, time-out, reconnect, takeover, resend and restart', function () {
   this.timeout(120_000);
-  const step = fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom<Step>('publish 1', 'publish 2', 'publish 0') },
-    { weight: 5, arbitrary: fc.constantFrom<Step>(...STEPS.slice(3), ...LINES) },
-  );
+  const anyOf = (lines: readonly Step[]) =>
+    fc.oneof(
+      { weight: 6, arbitrary: fc.constantFrom<Step>('publish 1', 'publish 2', 'publish 0') },
+      { weight: 5, arbitrary: fc.constantFrom<Step>(...STEPS.slice(3), ...lines) },
+    );
+  const copiesIn = (kept: readonly Publish[]) => {
+    const copies = new Map<string, Publish[]>();
+    for (const publish of kept) {
+      const payload = Buffer.from(publish.payload).toString();
+      copies.set(payload, [...(copies.get(payload) ?? []), publish]);
+    }
+    return copies;
+  };
 
   it('are acknowledged in their order, kept once, and each under a receipt of its own', async () => {
+    const step = anyOf(LINES.filter((line) => line !== 'restart'));
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         const { sensor, kept } = await live(steps);
-        const copies = new Map<string, Publish[]>();
-        for (const publish of kept) {
-          const payload = Buffer.from(publish.payload).toString();
-          copies.set(payload, [...(copies.get(payload) ?? []), publish]);
-        }
+        const copies = copiesIn(kept);
         for (const { qos, payload } of sensor.published) {
           const count = copies.get(payload)?.length ?? 0;
           if (qos === 0) expect(count, `${payload} at QoS 0`).to.be.at.most(1);
@@ -202,11 +261,26 @@ describe('the publishes of a session, in any order of publish, confirm, refusal,
         expect(new Set(kept.map(({ received }) => received)).size).to.equal(kept.length);
         // The first receipt stays, however often a publish is sent again: so receipts are in the order of the first sending.
         const asked = sensor.published.filter(({ qos }) => qos !== 0).map(({ payload }) => payload);
-        expect(asked.map((payload) => copies.get(payload)?.[0]?.received ?? 0)).to.deep.equal(
-          asked.map((payload) => copies.get(payload)?.[0]?.received ?? 0).sort((a, b) => a - b),
-        );
+        const receipts = asked.map((payload) => copies.get(payload)?.[0]?.received ?? 0);
+        expect(receipts).to.deep.equal([...receipts].sort((a, b) => a - b));
       }),
-      { numRuns: 40 },
+      { numRuns: 30 },
+    );
+  });
+
+  it('are all kept when the broker is restarted among them, which knows no session then', async () => {
+    const step = anyOf([...LINES, 'restart', 'restart']);
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
+        const { sensor, kept, restarts } = await live(steps);
+        const copies = copiesIn(kept);
+        for (const { qos, payload } of sensor.published) {
+          const count = copies.get(payload)?.length ?? 0;
+          expect(count, payload).to.be.within(qos === 0 ? 0 : 1, 1 + restarts);
+        }
+        for (const payload of sensor.acknowledged) expect(copies.has(payload), payload).to.equal(true);
+      }),
+      { numRuns: 15 },
     );
   });
 
