@@ -43,7 +43,7 @@ export interface Message {
 }
 
 /** Who measures, by whose clock, and under which metric's name. */
-export interface Place {
+export interface MeasuringSensor {
   readonly farm: FarmId;
   readonly sensor: string;
   readonly metric: string;
@@ -61,23 +61,23 @@ export class Measurements {
   private count = 0;
 
   /** A message that is about to be sent. */
-  message(form: Form, place: Place, qos: Qos): Message {
-    const { farm, sensor } = place;
-    const { measured, content } = this.contentOf(form, place);
+  message(form: Form, by: MeasuringSensor, qos: Qos): Message {
+    const { farm, sensor } = by;
+    const { measured, content } = this.contentOf(form, by);
     const common = { farm, sensor, qos, topic: topicOf(form, farm, sensor), sentAt: Date.now() };
     return { ...common, payload: JSON.stringify(content), measured };
   }
 
   /** A value with a time of its own, whatever clock the sensor has. */
-  timed({ farm, sensor, metric }: Place): Measured & { readonly ts: number } {
+  timed({ farm, sensor, metric }: MeasuringSensor): Measured & { readonly ts: number } {
     return { metric, value: this.value(), ts: this.time(`${farm}/${sensor}`), agoMs: 0 };
   }
 
-  private contentOf(form: Form, place: Place): { measured: readonly Measured[]; content: unknown } {
-    const { metric, clock } = place;
-    if (form.includes('list')) return this.listOf(form, place);
+  private contentOf(form: Form, by: MeasuringSensor): { measured: readonly Measured[]; content: unknown } {
+    const { metric, clock } = by;
+    if (form.includes('list')) return this.listOf(form, by);
     const value = this.value();
-    const told = form.endsWith('timed') ? this.time(`${place.farm}/${place.sensor}`) : undefined;
+    const told = form.endsWith('timed') ? this.time(`${by.farm}/${by.sensor}`) : undefined;
     const agoMs = form === 'senml ago' && clock === 'device' ? MINUTE : 0;
     const measured = [{ metric, value, ts: clock === 'device' ? told : undefined, agoMs }];
     switch (form) {
@@ -86,14 +86,12 @@ export class Measurements {
         return { measured, content: { ts: this.written(told ?? 0), values: { [metric]: value } } };
       case 'senml':
         return { measured, content: [{ n: metric, v: value }] };
-      case 'senml timed':
-        return {
-          measured,
-          content: [
-            { bn: 'farm/probe/', bt: (told ?? 0) / 1_000 },
-            { n: metric, v: value },
-          ],
-        };
+      case 'senml timed': {
+        // A base time and a time since then, both with ms: their sum is not an exact number.
+        const since = (this.count * 7_919) % MINUTE;
+        const base = { bn: 'farm/probe/', bt: ((told ?? 0) - since) / 1_000 };
+        return { measured, content: [base, { n: metric, t: since / 1_000, v: value }] };
+      }
       case 'senml ago':
         return { measured, content: [{ n: metric, t: -MINUTE / 1_000, v: value }] };
       case 'uplink':
@@ -108,7 +106,7 @@ export class Measurements {
   }
 
   /** Three values with times; in ThingsBoard's form one more without. */
-  private listOf(form: Form, { farm, sensor, metric, clock }: Place) {
+  private listOf(form: Form, { farm, sensor, metric, clock }: MeasuringSensor) {
     // Far enough from the times of other lists that no two values have the same one.
     const newest = this.time(`${farm}/${sensor}`);
     const timed = SPANS.map((agoMs): Measured & { told: number } => {

@@ -20,21 +20,22 @@ import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Gateway } from '../../dashboard-gateway/gateway.ts';
-import { decodeDead } from '../../telemetry/batch.ts';
+import { decodeBatch, decodeDead } from '../../telemetry/batch.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import type { MosquittoServer } from '../services/mosquitto.ts';
 import { type Proxy as Line, startProxy } from '../services/proxy.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { FaultyQueue, type QueueFaults } from './faulty-queue.ts';
+import { type Faults, FaultyQueue, faultyStore } from './faults.ts';
 import { BOTH_FARMS, type FarmId, type StoredValue } from './measurements.ts';
 import { ResendingSensor } from './resending-sensor.ts';
 
 const TOKEN = 't'.repeat(43);
 const HOUR = 3_600_000;
+export const NO_FAULTS: Readonly<Faults> = { refused: 0, unconfirmed: 0, redelivered: 0, unwritten: 0 };
 
 /** What a run is on. `openQueue` gives each part that uses the queue its own view of it, as if it were a process. */
-export interface Servers {
+export interface Surroundings {
   readonly openQueue: () => Promise<Queue>;
   readonly store: Store;
   readonly mosquitto: MosquittoServer;
@@ -73,8 +74,8 @@ const secretOf = (farm: FarmId, id: string) => hashSecret(`secret-${farm}-${id}`
  * gateway, all with one queue and one store, and a Mosquitto that the sources take readings from.
  */
 export class TwoFarms {
-  readonly faults: QueueFaults = { refused: 0, unconfirmed: 0, redelivered: 0 };
-  private readonly servers: Servers;
+  readonly faults: Faults = { ...NO_FAULTS };
+  private readonly surroundings: Surroundings;
   private readonly logs: { readonly live: Log; readonly dead: Log; readonly events: Log; readonly commands: Log };
   private readonly folder: string;
   private readonly registry: RegistryFile;
@@ -83,6 +84,8 @@ export class TwoFarms {
   private readonly metrics = new Metrics();
   private readonly sensors = new Map<string, ResendingSensor>();
   private readonly queues: Queue[] = [];
+  /** How often each payload is in a message that the queue has taken. */
+  private readonly kept = new Map<string, number>();
   private readonly ends: (() => Promise<unknown>)[] = [];
   private brokers: readonly Broker[] = [];
   private gateway: Gateway | undefined;
@@ -90,17 +93,23 @@ export class TwoFarms {
   private worker: { readonly worker: Worker; readonly queue: Queue } | undefined;
   private trials: Log | undefined;
 
-  private constructor(folder: string, servers: Servers, line: Line, registry: RegistryFile, logs: TwoFarms['logs']) {
+  private constructor(
+    folder: string,
+    surroundings: Surroundings,
+    line: Line,
+    registry: RegistryFile,
+    logs: TwoFarms['logs'],
+  ) {
     this.folder = folder;
-    this.servers = servers;
+    this.surroundings = surroundings;
     this.line = line;
     this.registry = registry;
     this.logs = logs;
   }
 
-  static async open(servers: Servers): Promise<TwoFarms> {
+  static async open(surroundings: Surroundings): Promise<TwoFarms> {
     const folder = await temporaryFolder();
-    const line = await startProxy(servers.mosquitto.port);
+    const line = await startProxy(surroundings.mosquitto.port);
     await writeFile(`${folder}/registry.yaml`, registryOf(line.port));
     const registry = await RegistryFile.open(`${folder}/registry.yaml`, silent);
     const logs = {
@@ -109,7 +118,7 @@ export class TwoFarms {
       events: await openLmdbLog(folder, 'events', EVENT_LOG_LIMITS),
       commands: await openLmdbLog(folder, 'commands', COMMANDS_LOG_LIMITS),
     };
-    const farms = new TwoFarms(folder, servers, line, registry, logs);
+    const farms = new TwoFarms(folder, surroundings, line, registry, logs);
     await farms.start();
     return farms;
   }
@@ -137,6 +146,12 @@ export class TwoFarms {
     this.line.restore();
   }
 
+  /** Resolves when the queue has taken the payload so many times: then Loam has acknowledged it to Mosquitto, or is about to. */
+  async keeps(payload: string, times: number): Promise<void> {
+    const isKept = () => (this.kept.get(payload) ?? 0) >= times;
+    await until(`${payload} is in the queue`, isKept, { timeoutMs: 30_000, everyMs: 5 });
+  }
+
   /** Imports rows of one sensor. Resolves when they were taken; what is refused for the moment is asked for again. */
   async import(farm: FarmId, sensor: string, rows: readonly [number, Record<string, number>][]): Promise<void> {
     const body = JSON.stringify({ sensor, rows: rows.map(([ts, values], i) => [i + 1, ts, values]) });
@@ -158,6 +173,12 @@ export class TwoFarms {
     await this.startWorker();
   }
 
+  /** Resolves when no broker is held up by the queue. */
+  async takePublishes(): Promise<void> {
+    const isOpen = () => this.brokers.every((broker) => broker.health().every(({ ok }) => ok));
+    await until('the brokers have seen that the queue is back', isOpen);
+  }
+
   /** Whether nothing waits in the queue. */
   async isWorkedOff(): Promise<boolean> {
     const [queue] = this.queues;
@@ -166,7 +187,7 @@ export class TwoFarms {
 
   /** Every value of both farms. */
   async stored(): Promise<StoredValue[]> {
-    const { store } = this.servers;
+    const { store } = this.surroundings;
     const found: StoredValue[] = [];
     for (const farm of BOTH_FARMS) {
       const sensors = [...new Set((await store.latest(farm)).map(({ sensor }) => sensor))];
@@ -191,11 +212,11 @@ export class TwoFarms {
     for (const queue of [...this.queues]) await this.closeQueue(queue);
     for (const log of [...Object.values(this.logs), this.trials]) await log?.close();
     await this.line.close();
-    await this.servers.close();
+    await this.surroundings.close();
   }
 
   private async start(): Promise<void> {
-    const { registry, metrics, servers } = this;
+    const { registry, metrics, surroundings } = this;
     const { live, dead, events } = this.logs;
     const [queue, second] = [await this.openQueue(), await this.openQueue()];
     const receipts = new Receipts({ log: silent });
@@ -212,7 +233,7 @@ export class TwoFarms {
       live,
       events,
       commands,
-      store: servers.store,
+      store: surroundings.store,
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),
       secretKey: { current: () => undefined, make: async () => TOKEN },
       sessionKey: TOKEN,
@@ -223,7 +244,7 @@ export class TwoFarms {
     this.gateway = gateway;
     await this.begin(gateway);
     await this.startWorker();
-    const other = await mqtt.connectAsync(servers.mosquitto.url, { reconnectPeriod: 0 });
+    const other = await mqtt.connectAsync(surroundings.mosquitto.url, { reconnectPeriod: 0 });
     this.other = other;
     this.ends.push(() => other.endAsync(true));
     await until('the sources are connected', () => sources.health().every(({ ok }) => ok));
@@ -242,15 +263,22 @@ export class TwoFarms {
       this.trials ??= await openLmdbLog(this.folder, 'trials', ISOLATION_LOG_LIMITS);
       return this.trials;
     };
-    const { store } = this.servers;
+    const store = faultyStore(this.surroundings.store, this.faults);
     const validate = createValidate({ registry });
     const worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
     this.worker = { worker, queue };
     await worker.start();
   }
 
+  private keep(body: Uint8Array): void {
+    for (const publish of decodeBatch(body).publishes) {
+      const payload = Buffer.from(publish.payload).toString();
+      this.kept.set(payload, (this.kept.get(payload) ?? 0) + 1);
+    }
+  }
+
   private async openQueue(): Promise<Queue> {
-    const queue = new FaultyQueue(await this.servers.openQueue(), this.faults);
+    const queue = new FaultyQueue(await this.surroundings.openQueue(), this.faults, (body) => this.keep(body));
     this.queues.push(queue);
     return queue;
   }

@@ -1,25 +1,41 @@
 import type { Consumer, Handler, Queue } from '../../backbone/ports/queue.ts';
-import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
+import type { Store } from '../../backbone/ports/store.ts';
+import { QueueFull, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
+import { overlay } from '../gateway/harness.ts';
 
-/** What goes wrong at the queue: so many messages are refused, kept without a confirm, or delivered again. */
-export interface QueueFaults {
+/** What goes wrong at the queue and the store, and how often. */
+export interface Faults {
   /** The next so many publishes are refused, and nothing is kept. */
   refused: number;
   /** The next so many are kept, but their confirms are lost: whoever published them does so again. */
   unconfirmed: number;
   /** The next so many deliveries are worked off, but the acknowledgement is lost: they come again. */
   redelivered: number;
+  /** The next so many writes to the store fail, and nothing is kept. */
+  unwritten: number;
 }
 
-/** A real queue with faults, which all parts that use it share. */
+/** A real store with faults. */
+export function faultyStore(store: Store, faults: Faults): Store {
+  const write: Store['write'] = async (readings) => {
+    if (faults.unwritten === 0) return await store.write(readings);
+    faults.unwritten -= 1;
+    throw new StoreUnavailable('away');
+  };
+  return overlay(store, { write });
+}
+
+/** A real queue with faults, which all parts that use it share. `onKept` is told the body of every message that the queue has. */
 export class FaultyQueue implements Queue {
   private readonly inner: Queue;
-  private readonly faults: QueueFaults;
+  private readonly faults: Faults;
+  private readonly onKept: (body: Uint8Array) => void;
 
-  constructor(inner: Queue, faults: QueueFaults) {
+  constructor(inner: Queue, faults: Faults, onKept: (body: Uint8Array) => void) {
     this.inner = inner;
     this.faults = faults;
+    this.onKept = onKept;
   }
 
   async publish(body: Uint8Array): Promise<void> {
@@ -28,6 +44,7 @@ export class FaultyQueue implements Queue {
       throw new QueueFull('at its limit');
     }
     await this.inner.publish(body);
+    this.onKept(body);
     if (this.faults.unconfirmed === 0) return;
     this.faults.unconfirmed -= 1;
     throw new QueueUnavailable('away, after it has kept the message');
