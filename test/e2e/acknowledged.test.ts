@@ -13,7 +13,7 @@ import { temporaryFolder, until } from '../services/wait.ts';
 import type { Faults } from './faults.ts';
 import { Account, BOTH_FARMS, type FarmId, FORMS, type Form, Measurements, type Qos } from './measurements.ts';
 import { LINES, type Line } from './resending-sensor.ts';
-import { CLOCKS, NO_FAULTS, type SensorId, type Surroundings, TwoFarms } from './two-farms.ts';
+import { clockOf, NO_FAULTS, type SensorId, type Surroundings, TwoFarms } from './two-farms.ts';
 
 /** How messages come in. `second` ones come to another broker on the same queue; `source`: to a broker that is not Loam's. */
 const ENTRANCES = ['id', 'farm/id', 'bridge', 'second', 'second bridge', 'source', 'import'] as const;
@@ -114,7 +114,7 @@ const stepOf = (sendings: readonly Sending[], fault: Step['fault'] = {}, replace
 const EVERYTHING: readonly Step[] = [
   stepOf([...onBoth({ count: 300 }), ...onBoth({ entrance: 'bridge', count: 300, qos: 0 })]),
   ...FORMS.flatMap((form, i) => [
-    stepOf([...onBoth({ form, qos: i % 2 === 0 ? 1 : 2 }), ...onBoth({ form, sensor: 'r1' })]),
+    stepOf([...onBoth({ form, qos: i % 2 === 0 ? 1 : 2 }), ...onBoth({ form, sensor: i % 2 === 0 ? 'r1' : 'a2' })]),
   ]),
   stepOf([...onBoth({ entrance: 'second' }), ...onBoth({ entrance: 'second bridge', sensor: 'x1', qos: 2 })]),
   stepOf([...onBoth({ entrance: 'source', line: 'cut at once' }), ...onBoth({ entrance: 'import' })]),
@@ -131,7 +131,7 @@ async function send(farms: TwoFarms, account: Account, measurements: Measurement
   const { farm, sensor, entrance, form, qos, count, copies, line } = given;
   // Two brokers' receipts differ with a high probability only, which is documented. Each has a metric of its own, so that chance fails no test.
   const metric = entrance.startsWith('second') ? 'beside' : 'first';
-  const by = { farm, sensor, metric, clock: CLOCKS[sensor] };
+  const by = { farm, sensor, metric, clock: clockOf(farm, sensor) };
   if (entrance === 'import') {
     const measured = Array.from({ length: count }, () => measurements.timed(by));
     const message = { farm, sensor, qos: 1, topic: '', payload: '', measured, sentAt: Date.now() } as const;

@@ -1,3 +1,5 @@
+import type { ClockPolicy } from '../../telemetry/clock.ts';
+
 /** What sensors send in `acknowledged.test.ts`, and the account of it that the store is compared with. */
 
 export const BOTH_FARMS = ['north', 'south'] as const;
@@ -47,7 +49,7 @@ export interface MeasuringSensor {
   readonly farm: FarmId;
   readonly sensor: string;
   readonly metric: string;
-  readonly clock: 'device' | 'receipt';
+  readonly clock: ClockPolicy;
 }
 
 const MINUTE = 60_000;

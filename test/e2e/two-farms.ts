@@ -21,6 +21,7 @@ import { Metrics } from '../../core/metrics.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { decodeBatch, decodeDead } from '../../telemetry/batch.ts';
+import type { ClockPolicy } from '../../telemetry/clock.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import type { MosquittoServer } from '../services/mosquitto.ts';
@@ -42,17 +43,23 @@ export interface Surroundings {
   close(): Promise<void>;
 }
 
-/** The sensors that both farms have, by their clocks. `x1` is in no registry: a bridge, or another broker, brings it. */
-export const CLOCKS = { a1: 'device', a2: 'device', r1: 'receipt', x1: 'device' } as const;
-export type SensorId = keyof typeof CLOCKS;
-export const REGISTERED = ['a1', 'a2', 'r1'] as const satisfies readonly SensorId[];
+/** The sensors that both farms have. `x1` is in no registry: a bridge, or another broker, brings it. */
+export type SensorId = (typeof REGISTERED)[number] | 'x1';
+const REGISTERED = ['a1', 'a2', 'r1'] as const;
+
+/** Whose clock dates a sensor's readings. The two that are called `a2` differ in it. */
+export function clockOf(farm: FarmId, sensor: SensorId): ClockPolicy {
+  return sensor === 'r1' || (sensor === 'a2' && farm === 'south') ? 'receipt' : 'device';
+}
 
 let runs = 0;
 
 function registryOf(sourcePort: number): string {
   runs += 1;
   const sensors = BOTH_FARMS.flatMap((farm) => [
-    ...REGISTERED.map((id) => `{ id: ${id}, farm: ${farm}, clock: ${CLOCKS[id]}, secret: ${secretOf(farm, id)} }`),
+    ...REGISTERED.map(
+      (id) => `{ id: ${id}, farm: ${farm}, clock: ${clockOf(farm, id)}, secret: ${secretOf(farm, id)} }`,
+    ),
     `{ id: gate, farm: ${farm}, role: bridge, secret: ${secretOf(farm, 'gate')} }`,
   ]);
   const sources = BOTH_FARMS.map((farm) => {
