@@ -123,8 +123,8 @@ const EVERYTHING: readonly Step[] = [
   stepOf(onBoth({ form: 'native timed', copies: 2 }), { unconfirmed: 2 }, true),
   stepOf(onBoth({ count: 3 }), { unwritten: 1 }, true),
   stepOf(onBoth({ line: 'cut at once' }), { refused: 2 }),
-  stepOf(onBoth({ line: 'cut after an acknowledgement' }), { unconfirmed: 3 }),
-  stepOf(onBoth({ qos: 0, count: 30 }), { refused: 1 }),
+  stepOf(onBoth({ line: 'cut for a while' }), { unconfirmed: 4 }),
+  stepOf(onBoth({ qos: 0, count: 30 })),
 ];
 
 async function send(farms: TwoFarms, account: Account, measurements: Measurements, given: Sending): Promise<void> {
@@ -174,8 +174,7 @@ async function complaintsAfter(steps: readonly Step[], surroundings: Surrounding
       const sent = sendings.map((given) => send(farms, account, measurements, given));
       await Promise.all([...sent, ...(replaced ? [farms.replaceWorker()] : [])]);
     }
-    Object.assign(farms.faults, NO_FAULTS);
-    await farms.takePublishes();
+    await refuseOnlyQos0(farms, account, measurements);
     for (const given of onBoth({ count: 1, qos: 0 })) await send(farms, account, measurements, given);
     // Nothing is away any more, so these, too, must be there, though nobody acknowledges them.
     for (const message of account.messages.slice(-2)) message.acknowledgedAt = Date.now();
@@ -186,7 +185,17 @@ async function complaintsAfter(steps: readonly Step[], surroundings: Surrounding
   }
 }
 
-/** What is wrong when all is right, or when nothing has changed for a while (ms). */
+/** The queue refuses a publish of QoS 0. Resolves when the broker is open again, without a publish of QoS 1 or 2 that was tried again. */
+async function refuseOnlyQos0(farms: TwoFarms, account: Account, measurements: Measurements): Promise<void> {
+  Object.assign(farms.faults, NO_FAULTS);
+  await farms.takePublishes();
+  farms.faults.refused = 1;
+  for (const given of onBoth({ count: 1, qos: 0 }).slice(0, 1)) await send(farms, account, measurements, given);
+  await until('it is refused', () => farms.faults.refused === 0);
+  await farms.takePublishes();
+}
+
+/** What is wrong when all is right, or when nothing has changed for a while. */
 async function complaintsWhenSettled(farms: TwoFarms, account: Account): Promise<string[]> {
   let wrong: string[] = [];
   let changedAt = performance.now();

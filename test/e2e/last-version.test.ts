@@ -26,8 +26,8 @@ import { LoamProcess, run } from './loam-process.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-/** When the last version was stopped. */
-const STOPPED = Date.now() - 10 * MINUTE;
+/** When the last version was stopped: within a minute, so that what came then is in one bucket of a history. */
+const STOPPED = Math.floor(Date.now() / MINUTE) * MINUTE - 10 * MINUTE + 500;
 const TOKEN = 't'.repeat(43);
 const PASSWORD = 'correct horse battery';
 
@@ -71,7 +71,8 @@ const LAST = oldBatch('last', [
 const QUEUE = [
   LAST,
   oldBatch('empty', []),
-  oldBatch('imported', [publishOf('s1', [timed(19, STOPPED - 30 * HOUR)], STOPPED)], 'import'),
+  // An import keeps the times of its file, whatever clock the sensor has.
+  oldBatch('imported', [publishOf('t1', [timed(19, STOPPED - 30 * HOUR)], STOPPED, 'south')], 'import'),
   oldBatch('replayed', [publishOf('s1', { moisture: 20 }, STOPPED - 5 * HOUR)], 'replay'),
   // It was delivered before, and its acknowledgement was lost with the process.
   LAST,
@@ -86,7 +87,7 @@ const QUEUED: readonly [string, string, number, number][] = [
   ['north', 'x1', 16, STOPPED + 4],
   ['south', 't1', 17, STOPPED + 5 - 500],
   ['south', 't1', 18, STOPPED + 5],
-  ['north', 's1', 19, STOPPED - 30 * HOUR],
+  ['south', 't1', 19, STOPPED - 30 * HOUR],
   ['north', 's1', 20, STOPPED - 5 * HOUR],
 ];
 const STORED: readonly [string, string, number, number][] = [
@@ -176,7 +177,7 @@ describe('what the last version left behind', function () {
       `/api/farms/north/history?sensor=s1&metric=moisture&from=${STOPPED - 100 * HOUR}&to=${Date.now()}&points=5000`,
       z.object({ rows: z.array(z.array(z.number())) }),
     );
-    expect(history.rows.map(([, last]) => last)).to.deep.equal([1, 3, 19, 20, 15, 14, 13, 12]);
+    expect(history.rows.map(([, last]) => last)).to.deep.equal([1, 3, 20, 15, 14, 13, 12]);
     expect(history.rows.at(-1)?.[5], 'two values in the last bucket').to.equal(2);
 
     const env = { LOAM_DATA: data, LOAM_URL: url };

@@ -1,10 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Packet } from 'mqtt-packet';
 import { RawClient } from '../broker/harness.ts';
 import { until } from '../services/wait.ts';
 import type { Message } from './measurements.ts';
 
+/** Longer than the broker keeps publishes that it cannot pass on, and that no client waits for. */
+const AWAY_MS = 200;
+
 /** What happens to the connection while messages are on their way. */
-export const LINES = ['whole', 'cut at once', 'cut after an acknowledgement', 'taken over'] as const;
+export const LINES = ['whole', 'cut at once', 'cut after an acknowledgement', 'cut for a while', 'taken over'] as const;
 export type Line = (typeof LINES)[number];
 
 export interface SignIn {
@@ -43,6 +47,7 @@ export class ResendingSensor {
     client.send(...messages.map((message) => this.begin(message)));
     if (line === 'cut after an acknowledgement') await this.acknowledgement(messages);
     if (line.startsWith('cut')) client.end();
+    if (line === 'cut for a while') await delay(AWAY_MS);
     if (line !== 'whole') await this.connect();
     const pings = this.client?.of('pingresp').length ?? 0;
     this.client?.send({ cmd: 'pingreq' });

@@ -174,7 +174,9 @@ export class TwoFarms {
 
   /** The worker gives back what it has in hand almost at once, and another one takes its place. */
   async replaceWorker(): Promise<void> {
-    const { worker } = this;
+    const { worker, faults } = this;
+    // At the worst moment: when its write has failed, and it has not tried again. There may be nothing to write, too.
+    await until('a write fails', () => faults.unwritten === 0, { timeoutMs: 500, everyMs: 2 }).catch(() => {});
     await worker?.worker.stop(2);
     if (worker) await this.closeQueue(worker.queue);
     await this.startWorker();
