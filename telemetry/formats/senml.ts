@@ -1,5 +1,5 @@
 import { isOfOurTime } from '../clock.ts';
-import { instant, msOf, subOf } from '../instant.ts';
+import { instant, instantOfMicros, msOf, subOf } from '../instant.ts';
 import { type Draft, type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { metricName } from './metric-name.ts';
@@ -68,7 +68,8 @@ export function takeSenml(payload: unknown, context: PayloadContext, refusals: R
  */
 function timeOf({ time, isRelative }: SenmlRecord, received: number): number | undefined {
   if (time === undefined) return undefined;
-  const ms = Math.floor(time * 1000);
+  // The time may be a sum of seconds, which is off by a little: without rounding, one in ten would be a millisecond early.
+  const ms = msOf(instantOfMicros(Math.round(time * 1_000_000)));
   return isRelative ? instant(ms, subOf(received)) : ms;
 }
 

@@ -170,6 +170,16 @@ describe('SenML: rules', () => {
     );
   });
 
+  it('times are told to the millisecond also as the sum of two numbers, and relative to now', () => {
+    const spans = Array.from({ length: 1_000 }, (_, i) => i * 61 + 1);
+    const timesOf = (records: readonly object[]) => decode('native', records).readings.map(({ ts }) => ts - RECEIVED);
+    const base = { bn: 'probe:', bt: (RECEIVED - 99_877) / 1_000 };
+    const since = spans.map((ms) => ({ n: 'count', t: ms / 1_000, v: ms }));
+    expect(timesOf([base, ...since])).to.deep.equal(spans.map((ms) => ms - 99_877));
+    const ago = spans.map((ms) => ({ n: 'count', t: -ms / 1_000, v: ms }));
+    expect(timesOf(ago)).to.deep.equal(spans.map((ms) => -ms));
+  });
+
   it('base value and base sum are added', () => {
     const records = resolveSenml([{ bn: 'a', bv: 20, bs: 100, v: 1, s: 5 }, { n: 'b' }], NOW, new Refusals());
     expect(records.map(({ name, value, sum }) => ({ name, value, sum }))).to.deep.equal([
