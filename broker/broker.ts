@@ -214,6 +214,7 @@ export class Broker implements Part {
       onRefused,
       offenders: new Offenders(limits.refusedPublishes),
       mostQos2: limits.sessionQos2,
+      known: { count: 0, most: limits.knownPublishes },
       onBrought: (bridge, farm, sensor) => sessions.subscribers.brought(bridge, farm, sensor),
     });
     this.publishing = publishing;

@@ -44,6 +44,11 @@ export interface BrokerLimits {
   readonly sessionCommands: number;
   /** Most QoS 2 publishes of one session without their PUBREL. A client that begins one more is closed. */
   readonly sessionQos2: number;
+  /**
+   * Most publishes that all sessions together know by their packet ids: QoS 2 without PUBREL, and QoS 1 that was unacknowledged when a
+   * connection ended. At the limit a client that begins one more with QoS 2 is closed, and one with QoS 1 is not known when it is sent again.
+   */
+  readonly knownPublishes: number;
   /** Most publishes a minute that a sensor has no right to. Each further one in that minute closes its connection. */
   readonly refusedPublishes: number;
   /** Most unregistered sensors of a farm that its bridges may publish for. Publishes of one more are refused. */
@@ -73,6 +78,7 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   sessionSubscriptions: 1_000,
   sessionCommands: 16,
   sessionQos2: 1_000,
+  knownPublishes: 200_000,
   refusedPublishes: 100,
   unregisteredSensors: 1_000,
 };

@@ -66,7 +66,7 @@ export class KeptSecretKey implements SecretKey {
     const path = secretKeyPath(this.config);
     let problem: unknown = 'it is not there';
     try {
-      const text = await readIfThere(path);
+      const text = (await readIfThere(path))?.trim();
       if (text !== undefined && text.length >= SHORTEST_SECRET) {
         this.key = text;
         return;
@@ -90,7 +90,7 @@ export class KeptSecretKey implements SecretKey {
     try {
       // When another process was quicker, its key counts.
       await makeFile(path, newSecret() + newSecret());
-      const kept = await readIfThere(path);
+      const kept = (await readIfThere(path))?.trim();
       if (kept !== undefined && kept.length >= SHORTEST_SECRET) return kept;
       throw new Error(`it has fewer than ${SHORTEST_SECRET} characters`);
     } catch (cause) {

@@ -43,8 +43,12 @@ export interface PipelineParts {
 /** A message that was delivered more often than this is tried alone. */
 const MAX_SHARED_DELIVERIES = 3;
 
-/** How long a batch of a newer version is kept before it goes back to the queue. */
+/** How long a batch of a newer version is kept before it goes back to the queue: so many at once for long, others only briefly. */
 const NEWER_PAUSE_MS = 5_000;
+const NEWER_SHORT_PAUSE_MS = 200;
+const MOST_NEWER_HELD = 32;
+/** So long after the last one it is said that the queue has such batches. */
+const NEWER_KNOWN_MS = 30_000;
 const SAY_NEWER_AGAIN_MS = 60_000;
 
 /**
@@ -66,6 +70,8 @@ export class Pipeline {
   private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate };
   private readonly inHand = new Set<{ readonly oldest: number }>();
   private saidNewerAt = Number.NEGATIVE_INFINITY;
+  private sawNewerAt = Number.NEGATIVE_INFINITY;
+  private newerHeld = 0;
   private readonly giveUps = new Set<(error: Error) => void>();
 
   constructor(parts: PipelineParts) {
@@ -119,7 +125,11 @@ export class Pipeline {
   }
 
   health(): Health[] {
-    return Object.values(this.outageGates).map((gate) => gate.health());
+    const gates = Object.values(this.outageGates).map((gate) => gate.health());
+    if (performance.now() - this.sawNewerAt > NEWER_KNOWN_MS) return gates;
+    const why = 'it has batches of a newer version of Loam, which wait for a newer worker';
+    // The worker does all other work.
+    return [...gates, { name: 'queue messages', ok: false, optional: true, why }];
   }
 
   /**
@@ -167,7 +177,8 @@ export class Pipeline {
 
   /**
    * A batch that a newer version wrote goes back to the queue, for a worker of that version: never to the dead letters. Other messages
-   * go on meanwhile; the pause keeps this one from going round and round.
+   * go on meanwhile. The pause keeps this one from going round and round; it is short for most of them, so that many do not take all places
+   * of a worker.
    */
   private async giveBackNewer(): Promise<never> {
     const { counters, log } = this.parts;
@@ -179,7 +190,11 @@ export class Pipeline {
         'the queue has batches of a newer version of Loam: they wait for a newer worker',
       );
     }
-    await pause(NEWER_PAUSE_MS, this.stopping.signal);
+    this.sawNewerAt = performance.now();
+    this.newerHeld += 1;
+    const isOneOfMany = this.newerHeld > MOST_NEWER_HELD;
+    await pause(isOneOfMany ? NEWER_SHORT_PAUSE_MS : NEWER_PAUSE_MS, this.stopping.signal);
+    this.newerHeld -= 1;
     throw new EncodingNewer('the batch is of a newer version of Loam');
   }
 

@@ -16,6 +16,8 @@ export type PublishVerdict =
   | { readonly may: true; readonly farm: string; readonly field: string; readonly sensor: string }
   | { readonly may: false; readonly reason: RefusedReason };
 
+/** Characters of a topic. A longer one belongs to no sensor, and no batch could carry it; a dead letter keeps this much of it. */
+export const MOST_TOPIC = 1024;
 const NOT_AUTHORISED: PublishVerdict = { may: false, reason: 'not_authorised' };
 const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors' };
 
@@ -35,6 +37,7 @@ export class Rights {
   }
 
   publish(identity: Identity, topic: string): PublishVerdict {
+    if (topic.length > MOST_TOPIC) return NOT_AUTHORISED;
     const place = this.placeOf(identity, topic);
     if (!place || place.farm !== identity.farm) return NOT_AUTHORISED;
     const { farm, sensor } = place;

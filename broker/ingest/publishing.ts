@@ -3,7 +3,7 @@ import type { Publish } from '../../telemetry/batch.ts';
 import { UNASSIGNED } from '../../telemetry/registry.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Offenders } from '../auth/offenders.ts';
-import type { RefusedReason, Rights } from '../auth/rights.ts';
+import { MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
@@ -11,7 +11,7 @@ import type { MemoryBudget } from './memory-budget.ts';
 import type { PublishBatcher, Publisher } from './publish-batcher.ts';
 import type { Receipts } from './receipts.ts';
 import type { TakenFate } from './taken-publish.ts';
-import { TakenPublishes } from './taken-publishes.ts';
+import { type KnownPublishes, TakenPublishes } from './taken-publishes.ts';
 
 /** Called with every publish that is refused. Its PUBACK is sent when the promise resolves. Must not throw or reject. */
 export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;
@@ -29,13 +29,12 @@ export interface PublishingParts {
   readonly onBrought: (bridge: SessionState, farm: string, sensor: string) => void;
   /** Most QoS 2 publishes of a session without their PUBREL. */
   readonly mostQos2: number;
+  readonly known: KnownPublishes;
 }
 
 /** The topic of a will inside the MQTT library, once Loam has taken it. No client may subscribe to it. */
 const INTERNAL_TOPIC = 'taken';
 const NOTHING = Buffer.alloc(0);
-/** Longer topics are never valid in Loam; a dead letter keeps this much of them. */
-const MOST_TOPIC = 1024;
 
 type Callback = (error?: Error | null) => void;
 
@@ -63,9 +62,9 @@ export class Publishing {
 
   /** What takes the publishes of a new session. */
   takenBy(session: SessionState): TakenPublishes {
-    const { counters, budget, receipts, mostQos2 } = this.parts;
+    const { counters, budget, receipts, mostQos2, known } = this.parts;
     const offer = this.offer.bind(this, session);
-    return new TakenPublishes({ counters, budget, receipts, mostQos2, holdsQos0: false, offer }, !session.clean);
+    return new TakenPublishes({ counters, budget, receipts, mostQos2, known, holdsQos0: false, offer }, !session.clean);
   }
 
   /** The library's hook for publishes: of clients only wills come to it, for all else is taken before it. */

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { createHash } from 'node:crypto';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { Publisher } from './publish-batcher.ts';
 
@@ -49,7 +49,8 @@ export class TakenPublish implements Publisher {
   readonly qos: 0 | 1 | 2;
   /** 0 with QoS 0. */
   readonly messageId: number;
-  readonly topic: string;
+  /** Empty once its bytes are forgotten. */
+  topic: string;
   /** Its receipt, an instant. */
   readonly received: number;
   /** Bytes that it holds of the memory budget while it is `taken`. */
@@ -60,10 +61,9 @@ export class TakenPublish implements Publisher {
   /** The connection on which it came last. */
   connection: PublishConnection;
   private readonly owner: TakenOwner;
-  private readonly length: number;
-  /** Forgotten when the publish is acknowledged; its checksum stays. */
+  /** Forgotten when the publish is acknowledged; its digest stays. */
   private bytes: Buffer | undefined;
-  private checksum = 0;
+  private digest = '';
 
   constructor(
     owner: TakenOwner,
@@ -78,7 +78,6 @@ export class TakenPublish implements Publisher {
     this.messageId = messageId;
     this.topic = topic;
     this.received = received;
-    this.length = payload.length;
     this.bytes = payload;
     this.room = room;
     this.since = performance.now();
@@ -103,14 +102,21 @@ export class TakenPublish implements Publisher {
   }
 
   hasBytesOf({ qos, topic, payload }: IncomingPublish): boolean {
-    if (this.qos !== qos || this.topic !== topic || this.length !== payload.length) return false;
-    return this.bytes ? this.bytes.equals(payload) : this.checksum === crc32(payload);
+    if (this.qos !== qos) return false;
+    if (!this.bytes) return this.digest === digestOf(topic, payload);
+    return this.topic === topic && this.bytes.equals(payload);
   }
 
-  /** Keeps only what is needed to recognise it when it is sent again. The payload is a part of a larger piece of memory. */
+  /** Keeps only what is needed to recognise it when it is sent again: a topic is long, and the payload is a part of a larger piece of memory. */
   forgetBytes(): void {
     if (!this.bytes) return;
-    this.checksum = crc32(this.bytes);
+    this.digest = digestOf(this.topic, this.bytes);
     this.bytes = undefined;
+    this.topic = '';
   }
+}
+
+/** 96 bits of SHA-256: nobody finds two publishes that have the same. */
+function digestOf(topic: string, payload: Buffer): string {
+  return createHash('sha256').update(topic).update('\0').update(payload).digest('base64').slice(0, 16);
 }

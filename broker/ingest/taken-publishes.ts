@@ -9,6 +9,8 @@ export interface TakingParts {
   /** Where publishes have their room. */
   readonly budget: Pick<MemoryBudget, 'give'>;
   readonly receipts: Receipts;
+  /** Counts the publishes that sessions know by their ids, over all sessions. */
+  readonly known: KnownPublishes;
   /** Most QoS 2 publishes without their PUBREL. A client that begins one more is closed. */
   readonly mostQos2: number;
   /** Whether publishes with QoS 0 wait for a queue that is away, too; otherwise they are dropped. */
@@ -17,13 +19,17 @@ export interface TakingParts {
   readonly offer: (publish: TakenPublish, payload: Buffer) => void;
 }
 
-/** Acknowledged publishes with QoS 1 that a session (clean=0) remembers, to recognise them when they are sent again. */
-const MOST_REMEMBERED = 32;
+/** How many publishes all sessions together know by their packet ids, some 250 bytes each, and how many they may. */
+export interface KnownPublishes {
+  count: number;
+  readonly most: number;
+}
+
 /**
- * Publishes with QoS 1 that a session knows by their ids: more than a client's window and what is remembered. Beyond it the oldest is no longer
- * recognised when it is sent again; it is acknowledged all the same.
+ * Publishes with QoS 1 of earlier connections that a session knows: more than a client's window. Beyond it the oldest is no longer recognised
+ * when it is sent again.
  */
-const MOST_HELD = 512;
+const MOST_LEFT = 512;
 const ACKNOWLEDGED = { is: 'acknowledged' } as const;
 const KEPT = { is: 'kept' } as const;
 const DROPPED = { is: 'dropped' } as const;
@@ -38,24 +44,24 @@ const DROPPED = { is: 'dropped' } as const;
  * - A publish that is given up becomes `dropped`. With QoS 0 nobody waits for it. With QoS 1 and 2 its connection has ended, or is about
  *   to be closed, and the client sends it again.
  *
- * When a connection ends, no acknowledgement is sent for what came on it. A session that goes on (clean=0) keeps its publishes.
- * The client then sends some of them again, with the same packet id. What has the same bytes as a publish under that id is that publish, with
- * its first receipt, and its acknowledgement goes to the new connection; only a `dropped` one is offered to the queue again. What has other bytes
- * is another publish: an id that is used too early must not cost a reading.
- *
- * With QoS 1 the DUP flag is asked for as well where the id may be in use again rightly: on the same connection, and when PUBACK was sent. A
- * PUBACK may be lost with its connection, so the last 32 acknowledged publishes of a session that goes on are remembered.
+ * When a connection ends, no acknowledgement is sent for what came on it. A session that goes on (clean=0) keeps what is not acknowledged.
+ * The client then sends that again, with the same packet id and the DUP flag [MQTT-3.3.1-1]. What has the same bytes as the publish under that id is
+ * that publish: it keeps its first receipt, and its acknowledgement goes to the new connection. Only a `dropped` one is offered to the queue again.
+ * What has other bytes, or no DUP flag, is another publish, whatever its id: some clients use one id for all their publishes, and an id
+ * that is used too early must not cost a reading. For the same reason a PUBACK ends what is known of a publish [MQTT-4.3.2-2].
  */
 export class TakenPublishes implements TakenOwner {
   private readonly parts: TakingParts;
   /** Whether the session outlives its connection (clean=0). */
   private readonly isLasting: boolean;
-  /** By packet id: publishes with QoS 2 until their PUBREL, and those with QoS 1 of a session that goes on. */
-  private readonly byId = { 1: new Map<number, TakenPublish>(), 2: new Map<number, TakenPublish>() };
   /** Of the connection, in the order in which they came: those that are not acknowledged. */
   private pending: TakenPublish[] = [];
-  private remembered: TakenPublish[] = [];
+  /** By packet id, those with QoS 1 that earlier connections left unacknowledged. */
+  private readonly left = new Map<number, TakenPublish>();
+  /** By packet id, those with QoS 2 until their PUBREL. */
+  private readonly unreleased = new Map<number, TakenPublish>();
   private connection: PublishConnection | undefined;
+  private counted = 0;
 
   constructor(parts: TakingParts, isLasting: boolean) {
     this.parts = parts;
@@ -72,8 +78,19 @@ export class TakenPublishes implements TakenOwner {
   end(connection: PublishConnection): void {
     if (connection !== this.connection) return;
     this.connection = undefined;
-    for (const publish of this.pending) if (publish.state.is !== 'taken') publish.forgetBytes();
+    for (const publish of this.pending) {
+      if (publish.state.is !== 'taken') publish.forgetBytes();
+      if (publish.qos === 1 && this.isLasting) this.leave(publish);
+    }
     this.pending = [];
+    this.count();
+  }
+
+  /** The session has ended: nothing of it is known any more. */
+  clear(): void {
+    this.left.clear();
+    this.unreleased.clear();
+    this.count();
   }
 
   /** Since when the oldest publish waits for its acknowledgement, monotonic ms; undefined when none does. */
@@ -102,19 +119,21 @@ export class TakenPublishes implements TakenOwner {
       return;
     }
     counters.received += 1;
-    const holder = this.holderOf(incoming);
-    const before = holder && this.isSame(holder, incoming, connection) ? holder : undefined;
+    const before = incoming.dup ? this.sentBefore(incoming) : undefined;
     if (before && before.state.is !== 'dropped') {
       budget.give(room);
       this.takeAgain(before, connection);
       return;
     }
-    if (incoming.qos === 2 && !holder && !this.mayBegin(connection)) {
+    if (incoming.qos === 2 && !this.mayBegin(connection, incoming.messageId)) {
       budget.give(room);
       return;
     }
     const publish = new TakenPublish(this, connection, incoming, before?.received ?? receipts.next(), room);
-    this.hold(publish);
+    if (publish.qos === 2) {
+      this.unreleased.set(publish.messageId, publish);
+      this.count();
+    }
     this.pending.push(publish);
     offer(publish, incoming.payload);
   }
@@ -122,7 +141,8 @@ export class TakenPublishes implements TakenOwner {
   /** A PUBREL: the packet id is free. It is answered also when the id is unknown [MQTT-4.3.3-2]. */
   release(connection: PublishConnection, messageId: number): void {
     if (connection !== this.connection) return;
-    this.byId[2].delete(messageId);
+    this.unreleased.delete(messageId);
+    this.count();
     connection.complete(messageId);
   }
 
@@ -137,30 +157,34 @@ export class TakenPublishes implements TakenOwner {
     else this.acknowledgeInOrder(connection);
   }
 
-  /** The publish under the packet id of `incoming` that it may be a copy of. This is asked of every publish, so most are not looked for. */
-  private holderOf({ qos, dup, messageId }: IncomingPublish): TakenPublish | undefined {
-    if (qos === 2 || (qos === 1 && this.isLasting)) return this.byId[qos].get(messageId);
-    if (qos === 0 || !dup) return undefined;
-    return this.pending.find((publish) => publish.qos === 1 && publish.messageId === messageId);
+  /** The publish that `incoming` is sent again for; undefined when none is known. */
+  private sentBefore(incoming: IncomingPublish): TakenPublish | undefined {
+    const { qos, messageId } = incoming;
+    const isIt = (publish: TakenPublish | undefined) =>
+      publish?.messageId === messageId && publish.hasBytesOf(incoming);
+    const holder = (qos === 2 ? this.unreleased : this.left).get(messageId);
+    if (isIt(holder)) return holder;
+    return qos === 1 ? this.pending.find(isIt) : undefined;
+  }
+
+  private leave(publish: TakenPublish): void {
+    const { left } = this;
+    // The map keeps the order of insertion: without this an id that is used again would keep its old place.
+    left.delete(publish.messageId);
+    if (this.parts.known.count >= this.parts.known.most) return;
+    left.set(publish.messageId, publish);
+    const [oldest] = left.keys();
+    if (left.size > MOST_LEFT && oldest !== undefined) left.delete(oldest);
   }
 
   /** Whether there is room for one more publish with QoS 2; otherwise the connection is closed. */
-  private mayBegin(connection: PublishConnection): boolean {
-    const { counters, mostQos2 } = this.parts;
-    if (this.byId[2].size < mostQos2) return true;
+  private mayBegin(connection: PublishConnection, messageId: number): boolean {
+    const { counters, mostQos2, known } = this.parts;
+    if (this.unreleased.has(messageId)) return true;
+    if (this.unreleased.size < mostQos2 && known.count < known.most) return true;
     counters.malformed += 1;
     connection.destroy(new Error('too many publishes without their PUBREL'));
     return false;
-  }
-
-  private hold(publish: TakenPublish): void {
-    const { qos, messageId } = publish;
-    if (qos === 2) this.byId[2].set(messageId, publish);
-    if (qos !== 1 || !this.isLasting) return;
-    const held = this.byId[1].set(messageId, publish);
-    if (held.size <= MOST_HELD) return;
-    const [oldest] = held.keys();
-    if (oldest !== undefined) held.delete(oldest);
   }
 
   private closeOffender(connection: PublishConnection): void {
@@ -169,18 +193,12 @@ export class TakenPublishes implements TakenOwner {
     connection.destroy(new Error('too many publishes without a right'));
   }
 
-  private isSame(holder: TakenPublish, incoming: IncomingPublish, connection: PublishConnection): boolean {
-    if (!holder.hasBytesOf(incoming)) return false;
-    if (holder.qos === 2) return true;
-    // On one connection only the DUP flag tells a publish that is sent again from another one under an id that is used too early.
-    if (holder.connection === connection) return incoming.dup && holder.state.is !== 'acknowledged';
-    return incoming.dup || holder.state.is !== 'acknowledged';
-  }
-
   private takeAgain(publish: TakenPublish, connection: PublishConnection): void {
     this.parts.counters.sentAgain += 1;
     publish.connection = connection;
     publish.since = performance.now();
+    if (publish.qos === 1) this.left.delete(publish.messageId);
+    this.count();
     this.pending.push(publish);
     this.acknowledgeInOrder(connection);
   }
@@ -189,26 +207,16 @@ export class TakenPublishes implements TakenOwner {
     for (let next = this.pending[0]; next?.mayBeAcknowledged; next = this.pending[0]) {
       this.pending.shift();
       connection.settled();
-      if (next.qos !== 0) this.acknowledge(next, next.qos, connection);
+      if (next.qos === 0) continue;
+      connection.acknowledge(next.qos, next.messageId);
+      next.state = ACKNOWLEDGED;
+      if (next.qos === 2) next.forgetBytes();
     }
   }
 
-  private acknowledge(publish: TakenPublish, qos: 1 | 2, connection: PublishConnection): void {
-    connection.acknowledge(qos, publish.messageId);
-    const isFirst = publish.state.is === 'kept';
-    publish.state = ACKNOWLEDGED;
-    if (qos === 2) publish.forgetBytes();
-    else if (this.isLasting && isFirst) this.remember(publish);
-  }
-
-  private remember(publish: TakenPublish): void {
-    publish.forgetBytes();
-    this.remembered.push(publish);
-    const oldest = this.remembered.length > MOST_REMEMBERED ? this.remembered.shift() : undefined;
-    if (oldest) this.forget(oldest);
-  }
-
-  private forget(publish: TakenPublish): void {
-    if (this.byId[1].get(publish.messageId) === publish) this.byId[1].delete(publish.messageId);
+  private count(): void {
+    const now = this.left.size + this.unreleased.size;
+    this.parts.known.count += now - this.counted;
+    this.counted = now;
   }
 }

@@ -93,6 +93,7 @@ export class SessionState {
   end(): void {
     for (const messageId of [...this.outgoing.keys()]) this.finish(messageId, 'lost');
     this.subscriptions.clear();
+    this.taken.clear();
   }
 
   private freeId(): number {

@@ -8,7 +8,7 @@ import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/re
 import type { Source as Description } from '../../telemetry/registry-sources.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { RefusedPublishes } from '../auth/refusals.ts';
-import { Rights } from '../auth/rights.ts';
+import { MOST_TOPIC, Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
 import { PublishBatcher } from '../ingest/publish-batcher.ts';
 import { Receipts } from '../ingest/receipts.ts';
@@ -50,6 +50,7 @@ export class Sources implements Part {
   private readonly refusals: RefusedPublishes;
   private readonly batcher: PublishBatcher;
   private readonly receipts: Receipts;
+  private readonly known = { count: 0, most: DEFAULT_BROKER_LIMITS.knownPublishes };
   private readonly count: (source: string, event: string) => void;
   private unwatch = () => {};
   private pruner: NodeJS.Timeout | undefined;
@@ -126,8 +127,12 @@ export class Sources implements Part {
   private takenBy(description: Description): TakenPublishes {
     const { receipts, counts: counters } = this;
     const offer = (publish: TakenPublish, payload: Buffer) => this.offer(description, publish, payload);
+    const { known } = this;
     // `SourceConnection` bounds what is on its way. The session at the source outlives every connection.
-    return new TakenPublishes({ counters, budget: UNBOUNDED, receipts, mostQos2: 0, holdsQos0: true, offer }, true);
+    return new TakenPublishes(
+      { counters, budget: UNBOUNDED, receipts, mostQos2: 0, known, holdsQos0: true, offer },
+      true,
+    );
   }
 
   private offer({ id, farm }: Description, publish: TakenPublish, payload: Buffer): void {
@@ -158,7 +163,5 @@ export class Sources implements Part {
 const UNBOUNDED = { give: () => {} };
 /** The same limit as for a sensor's packet. */
 const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.packetBytes;
-/** Longer topics are never valid in Loam; a dead letter keeps this much of them. */
-const MOST_TOPIC = 1024;
 const TOO_LARGE = { may: false, reason: 'too_large' } as const;
 const NOT_AUTHORISED = { may: false, reason: 'not_authorised' } as const;

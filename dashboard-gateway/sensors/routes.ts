@@ -185,7 +185,8 @@ class SensorChange {
     } catch (error) {
       if (!(error instanceof RegistryInvalid)) throw error;
       this.parts.log.error(`the registry cannot be changed: ${explain(error)}`);
-      throw retryLater('registry-unavailable', 5, explain(error));
+      // What is wrong with it may be about other farms, so it is said in the log alone.
+      throw retryLater('registry-unavailable', 5, 'the registry cannot be changed at the moment; the log says why');
     }
   }
 

@@ -111,7 +111,13 @@ export class Book implements RegistryView {
 
 /** For a session whose publishes nobody looks at. */
 export function takenByNobody(): TakenPublishes {
-  const parts = { counters: newCounters(), receipts: new Receipts({ log: silent }), mostQos2: 1, holdsQos0: false };
+  const parts = {
+    counters: newCounters(),
+    receipts: new Receipts({ log: silent }),
+    mostQos2: 1,
+    holdsQos0: false,
+    known: { count: 0, most: 1 },
+  };
   return new TakenPublishes({ ...parts, budget: { give: () => {} }, offer: () => {} }, true);
 }
 

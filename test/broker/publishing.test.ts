@@ -43,6 +43,7 @@ describe('a publish that is given up while its client is still connected', () =>
       offenders: new Offenders(1),
       onBrought: () => {},
       mostQos2: 1,
+      known: { count: 0, most: 1 },
     });
     const state = new SessionState('a1/x', identity, true, (of) => publishing.takenBy(of));
     const session = new Session(state, framedSocket, 60_000, 60_000);

@@ -184,6 +184,20 @@ describe('who the broker lets in, and what they may do', () => {
       for (const topic of [chirpstack, ttn]) await publish(client, topic.replace('a1', 'a2'));
       expect(refused.map(({ reason }) => reason)).to.deep.equal(Array(2).fill('not_authorised'));
     });
+    it('to a topic that no batch can carry is refused alone: what others publish beside it is kept', async () => {
+      const [long, other] = [await mqttAs('a1'), await mqttAs('b1')];
+      for (const form of ['v3/X/devices/a1/up', 'application/X/device/a1/event/up']) {
+        const topic = form.replace('X', 'x'.repeat(1_100));
+        await Promise.all([
+          long.publishAsync(topic, '{}', { qos: 1 }),
+          other.publishAsync(topicOf('b1', 'south'), '{"n":1}', { qos: 1 }),
+        ]);
+        expect(refused.pop()).to.deep.include({ reason: 'not_authorised' });
+      }
+      const kept = await takeOut(queue, 2);
+      expect(kept.map(({ farm }) => farm)).to.deep.equal(['south', 'south']);
+    });
+
     it('to the broker’s own $SYS topics reaches nobody: it would disconnect others', async () => {
       const victim = await mqttAs('a2', { clientId: 'victim' });
       const client = await mqttAs('a1');

@@ -24,6 +24,8 @@ interface Exchange {
 class Sensor {
   readonly published: { readonly qos: Qos; readonly payload: string }[] = [];
   readonly acknowledged = new Set<string>();
+  /** How often each was sent. */
+  readonly sent = new Map<string, number>();
   readonly unfinished = new Map<number, Exchange>();
   private client: RawClient | undefined;
   private seen = 0;
@@ -96,6 +98,7 @@ class Sensor {
 
   private send(qos: Qos, payload: string, messageId: number, dup: boolean): void {
     if (qos !== 0) this.awaited.push(messageId);
+    this.sent.set(payload, (this.sent.get(payload) ?? 0) + 1);
     const publish = { cmd: 'publish', topic: topicOf('a1'), payload, qos, dup, retain: false } as const;
     this.client?.send(qos === 0 ? publish : { ...publish, messageId });
   }
@@ -256,7 +259,9 @@ describe('the publishes of a session, in any order of publish, confirm, refusal,
         for (const { qos, payload } of sensor.published) {
           const count = copies.get(payload)?.length ?? 0;
           if (qos === 0) expect(count, `${payload} at QoS 0`).to.be.at.most(1);
-          else expect(count, `${payload} at QoS ${qos}`).to.equal(1);
+          // With QoS 1 a PUBACK that is lost with its connection makes a second one, as MQTT has it.
+          else
+            expect(count, `${payload} at QoS ${qos}`).to.be.within(1, qos === 2 ? 1 : (sensor.sent.get(payload) ?? 0));
         }
         expect(new Set(kept.map(({ received }) => received)).size).to.equal(kept.length);
         // The first receipt stays, however often a publish is sent again: so receipts are in the order of the first sending.
@@ -272,11 +277,11 @@ describe('the publishes of a session, in any order of publish, confirm, refusal,
     const step = anyOf([...LINES, 'restart', 'restart']);
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
-        const { sensor, kept, restarts } = await live(steps);
+        const { sensor, kept } = await live(steps);
         const copies = copiesIn(kept);
         for (const { qos, payload } of sensor.published) {
           const count = copies.get(payload)?.length ?? 0;
-          expect(count, payload).to.be.within(qos === 0 ? 0 : 1, 1 + restarts);
+          expect(count, payload).to.be.within(qos === 0 ? 0 : 1, Math.max(sensor.sent.get(payload) ?? 0, 1));
         }
         for (const payload of sensor.acknowledged) expect(copies.has(payload), payload).to.equal(true);
       }),
@@ -344,29 +349,73 @@ describe('the publishes of a session, in any order of publish, confirm, refusal,
       });
     }
 
-    it('is known by its DUP flag when its PUBACK was lost with the connection', async () => {
+    it('is another publish once PUBACK was sent, also with the DUP flag: some clients use one id for all [MQTT-4.3.2-2]', async () => {
       const first = await connect();
       send(first, false);
       await acknowledged(first);
+      send(first, true);
+      await acknowledged(first, 2);
       await leave(first);
       const second = await connect();
       send(second, true);
       await acknowledged(second);
-      expect(await contents(queue)).to.have.length(1);
-    });
-
-    it('is another publish without the DUP flag, once PUBACK was sent: some clients use one id for all', async () => {
-      const first = await connect();
-      send(first, false);
-      await acknowledged(first);
-      send(first, false);
-      await acknowledged(first, 2);
-      await leave(first);
-      const second = await connect();
-      send(second, false);
-      await acknowledged(second);
       const receipts = (await contents(queue)).map(({ received }) => received);
       expect(new Set(receipts).size).to.equal(3);
+    });
+
+    for (const qos of [1, 2] as const) {
+      it(`is another publish without the DUP flag, at QoS ${qos}: a client that sleeps may begin with the same id each time`, async () => {
+        valve.hold();
+        const first = await connect();
+        send(first, false, qos);
+        await until('it is on its way', () => valve.heldNow === 1);
+        await leave(first);
+        valve.pass();
+        const second = await connect();
+        send(second, false, qos);
+        await acknowledged(second);
+        valve.letGo();
+        const receipts = (await contents(queue)).map(({ received }) => received);
+        expect(new Set(receipts).size).to.equal(2);
+      });
+    }
+
+    it('is another publish when it has other bytes, however like they look', async () => {
+      const first = await connect();
+      const begin = (client: RawClient, payload: string, dup: boolean) =>
+        client.send({ cmd: 'publish', topic: topicOf('a1'), payload, qos: 2, dup, retain: false, messageId: 1 });
+      // These two have the same CRC-32.
+      begin(first, '{"crc":58062682}', false);
+      await acknowledged(first);
+      await leave(first);
+      const second = await connect();
+      begin(second, '{"crc":43687437}', true);
+      await acknowledged(second);
+      expect(await contents(queue)).to.have.length(2);
+    });
+
+    it('is no longer known past a limit over all sessions, where a client that begins one more with QoS 2 is closed', async () => {
+      await broker.stop(1_000);
+      broker = await startBroker(valve, { limits: { knownPublishes: 3 } });
+      const client = await connect();
+      for (let messageId = 1; messageId <= 4; messageId++) {
+        client.send({
+          cmd: 'publish',
+          topic: topicOf('a1'),
+          payload: '1',
+          qos: 2,
+          dup: false,
+          retain: false,
+          messageId,
+        });
+        await until('an answer', () => client.of('pubrec').length === messageId || client.closed);
+      }
+      await until('the socket is closed', () => client.closed);
+      // The session that goes on still counts; when it ends, there is room again.
+      const next = await connect(true);
+      send(next, false, 2);
+      await acknowledged(next);
+      expect(await contents(queue)).to.have.length(4);
     });
 
     it('has another receipt in another session, for that one knows nothing of it', async () => {

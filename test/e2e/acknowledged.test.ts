@@ -39,10 +39,7 @@ interface Step {
   readonly replaced: boolean;
 }
 
-/**
- * A session remembers the last 32 messages that it acknowledged. An older one whose acknowledgement was lost, and which is sent again,
- * becomes a second point; that is documented. So only so many are sent at once where a connection is cut, each in up to two copies.
- */
+/** So many messages are sent at once where a connection is cut, each in up to two copies. */
 const MOST_SENT_AGAIN = 12;
 
 /** Only these sign in as themselves. */
@@ -52,14 +49,12 @@ const OWN: readonly Entrance[] = ['id', 'farm/id', 'second'];
 function possible(sending: Sending): Sending {
   const { entrance, form, sensor, line, count } = sending;
   const isOwn = OWN.includes(entrance);
-  // Of a source, the acknowledgements of the sending before may be lost as well.
-  const most = entrance === 'source' ? MOST_SENT_AGAIN / 2 : MOST_SENT_AGAIN;
   const isBrought = !isOwn && entrance !== 'import';
   return {
     ...sending,
     sensor: isBrought || sensor !== 'x1' ? sensor : 'a1',
     form: isOwn || !form.startsWith('thingsboard') ? form : 'native',
-    count: line === 'whole' && entrance !== 'source' ? count : Math.min(count, most),
+    count: line === 'whole' && entrance !== 'source' ? count : Math.min(count, MOST_SENT_AGAIN),
   };
 }
 
@@ -146,10 +141,13 @@ async function send(farms: TwoFarms, account: Account, measurements: Measurement
   const messages = Array.from({ length: count }, () => measurements.message(form, by, qos)).flatMap((message) =>
     Array.from({ length: copies }, () => ({ ...message })),
   );
-  account.add(messages);
   if (entrance === 'source') {
+    account.addOfSource(messages);
     const sent = messages.map(({ topic, payload }) => farms.elsewhere.publishAsync(topic, payload, { qos }));
-    if (line !== 'whole') farms.cutSources();
+    if (line !== 'whole') {
+      farms.cutSources();
+      account.sourcesCut();
+    }
     await Promise.all(sent);
     if (qos === 0) return;
     for (const message of messages) {
@@ -158,6 +156,7 @@ async function send(farms: TwoFarms, account: Account, measurements: Measurement
     }
     return;
   }
+  account.add(messages);
   const id = entrance.endsWith('bridge') ? 'gate' : sensor;
   const username = entrance === 'farm/id' ? `${farm}/${id}` : id;
   await farms.client(entrance.startsWith('second') ? 1 : 0, farm, id, username).publish(messages, line);
@@ -216,7 +215,8 @@ const SETTLED_MS = 3_000;
 const RUNS = { endOnFailure: true };
 const rule = (open: () => Promise<Surroundings>) =>
   fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 10 }), async (steps) => {
-    expect(await complaintsAfter(steps, await open())).to.deep.equal([]);
+    const complaints = await complaintsAfter(steps, await open());
+    expect(complaints, complaints.slice(0, 3).join('; ')).to.deep.equal([]);
   });
 
 describe('what was acknowledged is stored with its values, once, and under its own farm', function () {

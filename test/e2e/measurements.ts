@@ -42,6 +42,8 @@ export interface Message {
   readonly measured: readonly Measured[];
   readonly sentAt: number;
   acknowledgedAt?: number;
+  /** How often it may have been sent with QoS 1 after an acknowledgement that was lost with its connection; absent: never. */
+  sentAgain?: number;
 }
 
 /** Who measures, by whose clock, and under which metric's name. */
@@ -168,14 +170,27 @@ const CLOCK_MS = 5;
 
 /**
  * All that was sent. An acknowledged message is one point for each of its values, and so is every other message without
- * a time of its own. The same value at the same time of its own is one point, however often it is sent. What was not
- * acknowledged is there once at most.
+ * a time of its own; with QoS 1 it may be one more for each acknowledgement that was lost. The same value at the same time of
+ * its own is one point, however often it is sent. What was not acknowledged is there once at most.
  */
 export class Account {
   readonly messages: Message[] = [];
 
+  private readonly bySources: Message[] = [];
+
   add(messages: readonly Message[]): void {
     this.messages.push(...messages);
+  }
+
+  /** These come through another broker. It acknowledges them by itself, and sends them again when the line to it is cut. */
+  addOfSource(messages: readonly Message[]): void {
+    this.add(messages);
+    this.bySources.push(...messages);
+  }
+
+  /** The lines to the other broker were cut: acknowledgements may be lost, also those of what came before. */
+  sourcesCut(): void {
+    for (const message of this.bySources) message.sentAgain = (message.sentAgain ?? 0) + 1;
   }
 
   /** What is wrong with the stored values, one line each; nothing when all is as it must be. */
@@ -204,14 +219,15 @@ export class Account {
     for (const message of this.messages) {
       const { sentAt, acknowledgedAt } = message;
       const least = acknowledgedAt === undefined ? 0 : 1;
+      const latest = message.sentAgain || acknowledgedAt === undefined ? Date.now() : acknowledgedAt;
       for (const measured of message.measured) {
         const key = keyOf(message.farm, { ...measured, sensor: message.sensor });
         const one = expected.get(key) ?? { least: 0, most: 0, ts: measured.ts, from: Number.POSITIVE_INFINITY, to: 0 };
         const isTimed = measured.ts !== undefined;
         one.least = isTimed ? Math.max(one.least, least) : one.least + least;
-        one.most = isTimed ? 1 : one.most + 1;
+        one.most = isTimed ? 1 : one.most + 1 + (message.sentAgain ?? 0);
         one.from = Math.min(one.from, measured.ts ?? sentAt - measured.agoMs - CLOCK_MS);
-        one.to = Math.max(one.to, measured.ts ?? (acknowledgedAt ?? Date.now()) - measured.agoMs + CLOCK_MS);
+        one.to = Math.max(one.to, measured.ts ?? latest - measured.agoMs + CLOCK_MS);
         expected.set(key, one);
       }
     }

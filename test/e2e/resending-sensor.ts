@@ -87,6 +87,9 @@ export class ResendingSensor {
     if (this.client) this.retired.push(this.client);
     this.client = client;
     this.seen = 0;
+    for (const { message } of this.unfinished.values()) {
+      if (message.qos === 1) message.sentAgain = (message.sentAgain ?? 0) + 1;
+    }
     const again = [...this.unfinished].map(
       ([id, { message, released }]): Packet =>
         released ? { cmd: 'pubrel', messageId: id } : packetOf(message, id, true),

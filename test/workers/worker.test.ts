@@ -166,6 +166,7 @@ describe('a worker', function () {
       const count = /loam_worker_newer_batches_total (\d+)/.exec(await metrics.text())?.[1];
       return Number(count) >= 2;
     });
+    expect(worker.health().find(({ name }) => name === 'queue messages')).to.include({ ok: false, optional: true });
     await worker.stop(5_000);
     expect(await letters()).to.deep.equal([]);
     const taken: Uint8Array[] = [];
