@@ -14,7 +14,7 @@ export const TOKEN_REFUSED =
   'a token has 20 to 128 characters, none of them a space, and must be hard to guess: give another one';
 
 const LENGTH = /^[^\s\p{C}\p{Z}]{20,128}$/u;
-const LEAST_DIFFERENT = 6;
+const LEAST_DIFFERENT = 5;
 /** A token that repeats so few characters again and again has no more in it than these. */
 const LONGEST_REPEATED = 8;
 /** The share of neighbours that are equal or follow each other (`aaa`, `123`, `cba`); by chance it is a quarter at most. */

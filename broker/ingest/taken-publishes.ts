@@ -47,7 +47,7 @@ const DROPPED = { is: 'dropped' } as const;
  * When a connection ends, no acknowledgement is sent for what came on it. A session that goes on (clean=0) keeps what is not acknowledged.
  * The client then sends that again, with the same packet id and the DUP flag [MQTT-3.3.1-1]. What has the same bytes as the publish under that id is
  * that publish: it keeps its first receipt, and its acknowledgement goes to the new connection. Only a `dropped` one is offered to the queue again.
- * What has other bytes, or no DUP flag, is another publish, whatever its id: some clients use one id for all their publishes, and an id
+ * What has other bytes, or no DUP flag (but for QoS 2 on one connection), is another publish, whatever its id: some clients use one id for all their publishes, and an id
  * that is used too early must not cost a reading. For the same reason a PUBACK ends what is known of a publish [MQTT-4.3.2-2].
  */
 export class TakenPublishes implements TakenOwner {
@@ -119,7 +119,7 @@ export class TakenPublishes implements TakenOwner {
       return;
     }
     counters.received += 1;
-    const before = incoming.dup ? this.sentBefore(incoming) : undefined;
+    const before = this.sentBefore(incoming, connection);
     if (before && before.state.is !== 'dropped') {
       budget.give(room);
       this.takeAgain(before, connection);
@@ -157,14 +157,19 @@ export class TakenPublishes implements TakenOwner {
     else this.acknowledgeInOrder(connection);
   }
 
-  /** The publish that `incoming` is sent again for; undefined when none is known. */
-  private sentBefore(incoming: IncomingPublish): TakenPublish | undefined {
-    const { qos, messageId } = incoming;
+  /** The publish that `incoming` is sent again for; undefined when none is known. It is asked for every publish, so most are not looked for. */
+  private sentBefore(incoming: IncomingPublish, connection: PublishConnection): TakenPublish | undefined {
+    const { qos, dup, messageId } = incoming;
     const isIt = (publish: TakenPublish | undefined) =>
       publish?.messageId === messageId && publish.hasBytesOf(incoming);
-    const holder = (qos === 2 ? this.unreleased : this.left).get(messageId);
-    if (isIt(holder)) return holder;
-    return qos === 1 ? this.pending.find(isIt) : undefined;
+    if (qos === 2) {
+      const holder = this.unreleased.get(messageId);
+      // Before its PUBREL an id cannot be in use again on one connection, with or without the DUP flag [MQTT-4.3.3-2].
+      return (dup || holder?.connection === connection) && isIt(holder) ? holder : undefined;
+    }
+    if (qos === 0 || !dup) return undefined;
+    const holder = this.left.get(messageId);
+    return isIt(holder) ? holder : this.pending.find(isIt);
   }
 
   private leave(publish: TakenPublish): void {

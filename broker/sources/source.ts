@@ -96,6 +96,7 @@ export class SourceClient {
       this.down = why;
       await pause(FIRST_PAUSE_MS + backoff(attempt, FIRST_PAUSE_MS, MOST_PAUSE_MS), signal);
     }
+    this.taken.clear();
     this.down = 'stopped';
   }
 
@@ -107,7 +108,10 @@ export class SourceClient {
     client.handleMessage = (packet, callback) => this.receive(connection, packet, callback);
     client.once('connect', ({ sessionPresent }) => {
       // The source has forgotten the session, so its packet ids begin anew: none of them stands for an earlier publish.
-      if (!sessionPresent) this.taken = this.parts.takenBy();
+      if (!sessionPresent) {
+        this.taken.clear();
+        this.taken = this.parts.takenBy();
+      }
       this.taken.begin(connection);
     });
     const end = () => client.end(true);

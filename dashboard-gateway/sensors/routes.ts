@@ -185,9 +185,14 @@ class SensorChange {
     } catch (error) {
       if (!(error instanceof RegistryInvalid)) throw error;
       this.parts.log.error(`the registry cannot be changed: ${explain(error)}`);
-      // What is wrong with it may be about other farms, so it is said in the log alone.
-      throw retryLater('registry-unavailable', 5, 'the registry cannot be changed at the moment; the log says why');
+      throw retryLater('registry-unavailable', 5, this.withoutOtherFarms(explain(error)));
     }
+  }
+
+  /** What is wrong with the registry may be about other farms: then it is said in the log alone. */
+  private withoutOtherFarms(why: string): string {
+    const others = [...this.parts.registry.current().farms.keys()].filter((farm) => farm !== this.farm);
+    return others.some((farm) => why.includes(`"${farm}"`)) ? 'the log of the gateway says why' : why;
   }
 
   private refuseField(current: Registry, field: string): void {
