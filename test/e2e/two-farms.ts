@@ -27,7 +27,7 @@ import { Worker } from '../../workers/worker.ts';
 import type { MosquittoServer } from '../services/mosquitto.ts';
 import { type Proxy as Line, startProxy } from '../services/proxy.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { type Faults, FaultyQueue, faultyStore } from './faults.ts';
+import { type Faults, faultyQueue, faultyStore } from './faults.ts';
 import { BOTH_FARMS, type FarmId, type StoredValue } from './measurements.ts';
 import { ResendingSensor } from './resending-sensor.ts';
 
@@ -287,7 +287,7 @@ export class TwoFarms {
   }
 
   private async openQueue(): Promise<Queue> {
-    const queue = new FaultyQueue(await this.surroundings.openQueue(), this.faults, (body) => this.keep(body));
+    const queue = faultyQueue(await this.surroundings.openQueue(), this.faults, (body) => this.keep(body));
     this.queues.push(queue);
     return queue;
   }
