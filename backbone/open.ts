@@ -26,6 +26,12 @@ export async function openQueue(url: string, disks?: Disks): Promise<Queue> {
   }
 }
 
+/** Opens the slow queue beside the queue at `url`. Rejects as `openQueue`. */
+export async function openSlowQueue(url: string, disks?: Disks): Promise<Queue> {
+  if (!isEmbedded(url)) return await (await import('./rabbitmq/queue.ts')).openRabbitQueue(url, { name: 'loam.slow' });
+  return await openQueue(`${url}/slow`, disks);
+}
+
 /**
  * Opens the queue at `url` behind a spool at `lmdb:FOLDER` of at most `maxBytes`. Resolves also while the queue cannot be reached.
  * Rejects with QueueUnavailable when the spool cannot be opened.

@@ -34,6 +34,7 @@ const SCHEMAS = {
     .regex(/^\d{1,7}$/)
     .transform(Number)
     .refine((n) => n >= 1 && n <= 1_000_000),
+  decodeMs: count,
   mqttHost: host,
   mqttPort: port,
   mqttsPort: port,
@@ -115,6 +116,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     store: value('store'),
     spool: optional('spool'),
     spoolMb: value('spoolMb'),
+    decodeMs: value('decodeMs'),
     mqttHost: value('mqttHost'),
     mqttPort: value('mqttPort'),
     mqttsPort: optional('mqttsPort'),

@@ -137,6 +137,11 @@ export class FarmCounter {
   add(all: Iterable<{ readonly farm: string }>): void {
     const counts = new Map<string, number>();
     for (const { farm } of all) counts.set(farm, (counts.get(farm) ?? 0) + 1);
+    this.addCounts(counts);
+  }
+
+  /** Adds so many for each farm. */
+  addCounts(counts: ReadonlyMap<string, number>): void {
     for (const [farm, count] of counts) this.counter.inc({ farm: this.farms.of(farm) }, count);
   }
 }

@@ -64,6 +64,12 @@ export const SETTINGS = {
     'a whole number from 1 to 1000000',
     '1024',
   ),
+  decodeMs: setting(
+    '--decode-ms <milliseconds>',
+    'most time that decoding one publish may take; what takes longer is tried apart from the others',
+    'a whole number from 1 to 9999999',
+    '1000',
+  ),
   mqttHost: setting('--mqtt-host <host>', 'where the broker listens', HOST, '127.0.0.1'),
   mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, '1883'),
   mqttsPort: setting('--mqtts-port <port>', 'port of MQTT over TLS; off when left out', PORT),

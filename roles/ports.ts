@@ -1,5 +1,5 @@
 import { Commands } from '../backbone/commands/commands.ts';
-import { openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
+import { openLog, openLogLate, openQueue, openSlowQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -17,8 +17,6 @@ import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
-import { CodecFiles } from '../workers/codecs/codec-files.ts';
-import { createValidate, type Validate } from '../workers/validate.ts';
 import type { RunContext } from './run.ts';
 import { KeptSecretKey } from './secret-key.ts';
 
@@ -62,11 +60,6 @@ export function portsOf(
     ),
   );
   const secretKey = once(async () => KeptSecretKey.open(config, await registry(), log));
-  /** The function that makes readings of publishes, with the registry and the codecs beside it. */
-  const validate = once(async (): Promise<Validate> => {
-    const codecs = await hold('codecs', 'LOAM_REGISTRY', config.registry, async () => new CodecFiles(config.registry));
-    return createValidate({ registry: await registry(), codecs });
-  });
   const queue = once(async (): Promise<Queue> => {
     if (spool === undefined)
       return await hold('queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue, disks));
@@ -77,6 +70,10 @@ export function portsOf(
     metrics.gauge('loam_spool_messages', 'Messages that wait in the spool for the queue', () => spooled.spooled);
     return spooled;
   });
+  /** Where workers leave publishes that need a codec or too much time. */
+  const slowQueue = once(
+    (): Promise<Queue> => hold('slow queue', 'LOAM_QUEUE', config.queue, () => openSlowQueue(config.queue, disks)),
+  );
   const store = once(
     (): Promise<Store> => hold('store', 'LOAM_STORE', config.store, () => openStore(config.store, disks)),
   );
@@ -112,8 +109,8 @@ export function portsOf(
     spooled: spool !== undefined,
     registry,
     secretKey,
-    validate,
     queue,
+    slowQueue,
     store,
     liveLog,
     deadLog,

@@ -1,15 +1,36 @@
+import { dirname, resolve } from 'node:path';
+import type { BudgetGroup } from '../workers/work-budget.ts';
 import { Worker } from '../workers/worker.ts';
 import type { PreparedRole, RoleContext } from './context.ts';
 
-/** The worker role: takes messages from the queue, and writes their readings to the store and the live log. */
-export async function prepareWorker({ log, ports, metrics }: RoleContext): Promise<PreparedRole> {
+/**
+ * The worker role: takes messages from the queue and from the slow queue, and writes their readings to the store and the live log.
+ */
+export async function prepareWorker({ log, ports, metrics, config }: RoleContext): Promise<PreparedRole> {
   const registry = await ports.registry();
-  const validate = await ports.validate();
-  const store = await ports.store();
-  const live = await ports.liveLog();
-  const dead = await ports.deadLog();
-  const openTrials = await ports.attemptsLog();
+  const group: BudgetGroup = new Set();
+  const common = {
+    registry,
+    store: await ports.store(),
+    live: await ports.liveLog(),
+    dead: await ports.deadLog(),
+    openTrials: await ports.attemptsLog(),
+    decodeMs: config.decodeMs,
+    group,
+    log,
+    metrics,
+  };
   const queue = await ports.queue();
-  const worker = new Worker({ queue, store, live, dead, openTrials, validate, log, metrics });
-  return { parts: [worker], health: () => [...worker.health(), registry.health()] };
+  const slow = await ports.slowQueue();
+  const slowWorker = new Worker({
+    ...common,
+    isSlow: true,
+    queue: slow,
+    codecFolder: dirname(resolve(config.registry)),
+  });
+  const worker = new Worker({ ...common, queue, slow });
+  return {
+    parts: [slowWorker, worker],
+    health: () => [...worker.health(), ...slowWorker.health(), registry.health()],
+  };
 }

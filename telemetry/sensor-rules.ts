@@ -3,7 +3,7 @@ import { CATALOGUE, MAKERS_NAMES } from './catalogue.ts';
 import type { ClockPolicy } from './clock.ts';
 import { metricName } from './formats/metric-name.ts';
 import { MAX_METRICS_PER_SENSOR, RESERVED_METRICS } from './reading.ts';
-import type { Registry, Sensor } from './registry.ts';
+import type { ReadingRegistry, SensorReading } from './reading-registry.ts';
 import { type Conversion, conversion, UNCHANGED } from './units.ts';
 
 /** How a value is read that one sensor sends under one name. */
@@ -38,14 +38,14 @@ const MOST_SPELLINGS = 256;
 
 /** The registry as decoders need it: how names, units and times of each sensor are read. */
 export class Rulebook {
-  private registry: Registry | undefined;
+  private registry: ReadingRegistry | undefined;
   private aliases: ReadonlyMap<string, string> = new Map();
   private readonly sensors = new LRUCache<string, Rules>({ max: MOST_SENSORS });
 
   /**
    * The rules of a sensor of a farm, by the registry in force. An unregistered sensor has the farm's zone and defaults.
    */
-  of(farm: string, sensor: string, registry: Registry | undefined): SensorRules {
+  of(farm: string, sensor: string, registry: ReadingRegistry | undefined): SensorRules {
     if (registry !== this.registry) {
       this.registry = registry;
       this.aliases = aliasesOf(registry);
@@ -61,7 +61,7 @@ export class Rulebook {
 }
 
 /** The unit that a metric is kept in: the registry's, else the catalogue's; empty when it has none or it is unknown. */
-export function unitOf(registry: Registry | undefined, metric: string): string {
+export function unitOf(registry: ReadingRegistry | undefined, metric: string): string {
   return registry?.metrics.get(metric)?.unit ?? CATALOGUE.get(metric)?.unit ?? '';
 }
 
@@ -72,21 +72,21 @@ export function plainRules(zone = 'UTC'): SensorRules {
 }
 
 class Rules implements SensorRules {
-  readonly registry: Registry | undefined;
+  readonly registry: ReadingRegistry | undefined;
   readonly clock: ClockPolicy;
   readonly zone: string;
   readonly codec: string | undefined;
   /** Every metric that the sensor has sent, at most `MAX_METRICS_PER_SENSOR`. */
   readonly metrics: Set<string>;
   private readonly aliases: ReadonlyMap<string, string>;
-  private readonly sensor: Sensor | undefined;
+  private readonly sensor: SensorReading | undefined;
   private readonly spellings = new Map<string, MetricRule | NameProblem>();
 
   constructor(
     farm: string,
-    registry: Registry | undefined,
+    registry: ReadingRegistry | undefined,
     aliases: ReadonlyMap<string, string>,
-    sensor: Sensor | undefined,
+    sensor: SensorReading | undefined,
     metrics: Set<string> | undefined,
   ) {
     this.registry = registry;
@@ -159,7 +159,7 @@ function plausibleIn(
   return a === undefined || b === undefined ? undefined : [Math.min(a, b), Math.max(a, b)];
 }
 
-function aliasesOf(registry: Registry | undefined): ReadonlyMap<string, string> {
+function aliasesOf(registry: ReadingRegistry | undefined): ReadonlyMap<string, string> {
   const metrics = [...(registry?.metrics.values() ?? [])];
   return new Map(metrics.flatMap(({ id, aliases = [] }) => aliases.map((alias) => [alias, id] as const)));
 }

@@ -28,10 +28,13 @@ export class WorkerCounters {
   private readonly folded: Histogram;
   private readonly toStore: Histogram;
   private readonly toLog: Histogram;
+  private readonly apart: FarmCounter;
+  private readonly threads: Counter;
   private readonly farms = new LabelValues();
   private readonly reasons = new LabelValues();
 
-  constructor(metrics: Metrics, queue: Queue, { oldest, held }: WorkerGauges) {
+  /** `queue` is the worker's. The gauges of a worker on the slow queue have names of their own; the counters of both are the same. */
+  constructor(metrics: Metrics, queue: Queue, { oldest, held }: WorkerGauges, isSlow: boolean) {
     this.messages = metrics.counter('loam_worker_messages_total', 'Queue messages that were worked off');
     this.restarts = metrics.counter('loam_worker_restarts_total', 'Times that a worker stood still and started over');
     this.newerBatches = metrics.counter(
@@ -54,23 +57,52 @@ export class WorkerCounters {
     this.folded = metrics.histogram('loam_store_write_readings', 'Readings in a write', { buckets: FOLD_SIZES });
     this.toStore = metrics.histogram('loam_received_to_stored_seconds', 'From the broker until a message was done');
     this.toLog = metrics.histogram('loam_received_to_announced_seconds', 'From the broker until it is in the live log');
-    metrics.gauge('loam_queue_depth', 'Messages that wait in the queue or are being worked on', () => queue.depth());
-    metrics.gauge('loam_oldest_unstored_seconds', 'Age of the oldest publish in hand', () => {
+    this.apart = new FarmCounter(
+      metrics,
+      'loam_publishes_left_apart_total',
+      'Publishes handed to the slow queue: they need a codec, or more time',
+    );
+    this.threads = metrics.counter(
+      'loam_decode_threads_lost_total',
+      'Decode threads that were ended, or ended by themselves',
+    );
+    const age = () => {
       const received = oldest();
       return received === undefined ? 0 : secondsSince(received);
-    });
-    metrics.gauge('loam_worker_held_readings', 'Readings in hand', held);
+    };
+    if (isSlow) {
+      metrics.gauge('loam_slow_queue_depth', 'Messages that wait in the slow queue or are being worked on', () =>
+        queue.depth(),
+      );
+      metrics.gauge('loam_slow_oldest_unstored_seconds', 'Age of the oldest publish in hand that was left apart', age);
+    } else {
+      metrics.gauge('loam_queue_depth', 'Messages that wait in the queue or are being worked on', () => queue.depth());
+      metrics.gauge('loam_oldest_unstored_seconds', 'Age of the oldest publish in hand', age);
+      metrics.gauge('loam_worker_held_readings', 'Readings in hand', held);
+    }
   }
 
   /** These publishes came for a second time or more. */
-  again(publishes: readonly Publish[]): void {
-    this.duplicates.add(publishes);
+  again(publishes: ReadonlyMap<string, number>): void {
+    this.duplicates.addCounts(publishes);
   }
 
-  /** These publishes are done, their readings are in the store. `received` is when the oldest was received, Unix ms. */
-  done(publishes: readonly Publish[], readings: readonly Reading[], received: number): void {
+  /** A queue message was worked off. */
+  message(): void {
     this.messages.inc();
-    this.publishes.add(publishes);
+  }
+
+  leftApart(publishes: readonly Publish[]): void {
+    this.apart.add(publishes);
+  }
+
+  lostThread(): void {
+    this.threads.inc();
+  }
+
+  /** So many publishes of each farm are done, their readings are in the store. `received` is when the oldest was received, Unix ms. */
+  done(publishes: ReadonlyMap<string, number>, readings: readonly Reading[], received: number): void {
+    this.publishes.addCounts(publishes);
     this.readings.add(readings);
     this.toStore.observe(secondsSince(received));
   }

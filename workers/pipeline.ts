@@ -1,41 +1,34 @@
 import type { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
 import type { Log } from '../backbone/ports/log.ts';
-import type { Delivery } from '../backbone/ports/queue.ts';
+import type { Delivery, Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
-import { EncodingInvalid, EncodingNewer, explain } from '../core/errors.ts';
+import { explain, QueueFull } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
-import { pause } from '../core/timing.ts';
-import { isLate } from '../telemetry/backfill.ts';
-import {
-  type Batch,
-  changedBy,
-  type DeadLetter,
-  decodeBatch,
-  encodeLive,
-  isNewer,
-  type LiveEntry,
-} from '../telemetry/batch.ts';
-import type { Reading } from '../telemetry/reading.ts';
+import { changedBy, type DeadLetter, decodeBatch, encodeLive, isNewer } from '../telemetry/batch.ts';
 import type { WorkerCounters } from './counters.ts';
+import type { DecodedBatch, Decoder } from './decoding/decoder.ts';
 import { Fold } from './fold.ts';
-import { OutageGate } from './outage-gate.ts';
+import { NewerBatches } from './newer-batches.ts';
+import { isOutage, OutageGate } from './outage-gate.ts';
 import { PoisonIsolation } from './poison-isolation.ts';
-import { rejectedByStore, unreadable, type Validate } from './validate.ts';
-import { WorkBudget, type WorkLimits } from './work-budget.ts';
+import { rejectedByStore } from './validate.ts';
+import type { WorkBudget } from './work-budget.ts';
 
 export interface PipelineParts {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
+  /** Where publishes go that the decoder leaves apart; a decoder that leaves none apart needs no slow queue. */
+  readonly slow?: Queue | undefined;
   /** Writes dead letters to `dead`, within quotas. */
   readonly letters: DeadLetters;
   /** Opens the log `trials`, where isolated attempts are recorded, when it is needed for the first time. */
   readonly openTrials: () => Promise<Log>;
   readonly log: Logger;
   readonly counters: WorkerCounters;
-  readonly validate: Validate;
-  readonly holding: WorkLimits;
+  readonly decoder: Decoder;
+  readonly holding: WorkBudget;
   /** Called after every write, every append to the live log and every message that ended. */
   readonly progressed: () => void;
 }
@@ -43,23 +36,17 @@ export interface PipelineParts {
 /** A message that was delivered more often than this is tried alone. */
 const MAX_SHARED_DELIVERIES = 3;
 
-/** How long a batch of a newer version is kept before it goes back to the queue: so many at once for long, others only briefly. */
-const NEWER_PAUSE_MS = 5_000;
-const NEWER_SHORT_PAUSE_MS = 200;
-const MOST_NEWER_HELD = 32;
-/** So long after the last one it is said that the queue has such batches. */
-const NEWER_KNOWN_MS = 30_000;
-const SAY_NEWER_AGAIN_MS = 60_000;
-
 /**
- * What a worker does with queue messages:
+ * The way of a queue message through a worker:
  *
- * 1. A message waits for room and is unpacked. Every publish in it becomes readings, or a dead letter with the reason.
- * 2. Readings go to the live log at once, and to the store in one write with those of other messages. Dead letters go
- *    to their log. While one of the three is away, the message stays at work and waits.
- * 3. When all three have it on disk, and only then, the message is done.
+ * 1. It waits for room (`WorkBudget`), and is decoded in a thread (`Decoder`). Every publish in it becomes readings, or a dead letter with the
+ *    reason, or is left to the slow queue.
+ * 2. Readings go to the live log at once, and to the store in one write with those of other messages (`Fold`). Dead letters
+ *    go to their log, and what is left apart to the slow queue. While one of them is away, the message stays at work and waits (`OutageGate`).
+ * 3. When all have it on disk, and only then, the message is done.
  *
- * A message that was delivered too often may have killed workers: it is tried alone, part by part (`PoisonIsolation`).
+ * A message that was delivered too often may have killed workers: it is tried alone, part by part (`PoisonIsolation`). One of a newer
+ * version goes back to the queue.
  */
 export class Pipeline {
   private readonly parts: PipelineParts;
@@ -67,22 +54,22 @@ export class Pipeline {
   private readonly holding: WorkBudget;
   private readonly fold: Fold;
   private readonly isolation: PoisonIsolation;
-  private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate };
+  private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate; slow?: OutageGate };
   private readonly inHand = new Set<{ readonly oldest: number }>();
-  private saidNewerAt = Number.NEGATIVE_INFINITY;
-  private sawNewerAt = Number.NEGATIVE_INFINITY;
-  private newerHeld = 0;
+  private readonly newer: NewerBatches;
   private readonly giveUps = new Set<(error: Error) => void>();
 
   constructor(parts: PipelineParts) {
-    const { store, live, dead, log, counters } = parts;
+    const { store, live, dead, slow, log, counters, openTrials, holding } = parts;
     const { signal } = this.stopping;
     this.parts = parts;
-    this.holding = new WorkBudget(parts.holding);
+    this.holding = holding;
+    this.newer = new NewerBatches(log, signal);
     this.outageGates = {
       store: new OutageGate('store', store, log, signal),
       live: new OutageGate('live log', live, log, signal),
       dead: new OutageGate('dead-letter log', dead, log, signal),
+      ...(slow && { slow: new OutageGate('slow queue', slow, log, signal) }),
     };
     this.fold = new Fold({
       store,
@@ -93,14 +80,7 @@ export class Pipeline {
         parts.progressed();
       },
     });
-    this.isolation = new PoisonIsolation({
-      open: parts.openTrials,
-      log,
-      signal,
-      work: (part) => this.processBatch(part, () => {}),
-      setAside: (letters) => this.setAside(letters),
-      portGates: Object.values(this.outageGates),
-    });
+    this.isolation = new PoisonIsolation({ open: openTrials, log, signal });
   }
 
   /** How many messages are at work. */
@@ -112,9 +92,9 @@ export class Pipeline {
     return this.holding.held;
   }
 
-  /** Whether the store, the live log or the dead-letter log is known to be away. */
+  /** Whether something that messages go to is known to be away, or the thread that decodes is not up yet. */
   get waits(): boolean {
-    return Object.values(this.outageGates).some((gate) => gate.isAway);
+    return this.parts.decoder.isStarting || Object.values(this.outageGates).some((gate) => gate.isAway);
   }
 
   /** When the oldest publish at work was received, Unix ms; undefined when there is none. */
@@ -126,10 +106,10 @@ export class Pipeline {
 
   health(): Health[] {
     const gates = Object.values(this.outageGates).map((gate) => gate.health());
-    if (performance.now() - this.sawNewerAt > NEWER_KNOWN_MS) return gates;
-    const why = 'it has batches of a newer version of Loam, which wait for a newer worker';
-    // The worker does all other work.
-    return [...gates, { name: 'queue messages', ok: false, optional: true, why }];
+    const { trouble } = this.parts.decoder;
+    if (trouble !== undefined) gates.push({ name: 'decoding', ok: false, why: `no thread can be started: ${trouble}` });
+    const newer = this.newer.health();
+    return newer ? [...gates, newer] : gates;
   }
 
   /**
@@ -150,24 +130,34 @@ export class Pipeline {
   /** Gives up every message at work, also one that waits for an outage to end or is stuck. All go back to the queue. */
   giveUp(why: string): void {
     this.stopping.abort();
+    this.holding.leaveGroup();
+    void this.parts.decoder.close();
     for (const reject of this.giveUps) reject(new Error(why));
     this.giveUps.clear();
   }
 
   private async process(delivery: Delivery): Promise<void> {
     const { counters, log } = this.parts;
-    if (isNewer(delivery.body)) return await this.giveBackNewer();
-    const alone = delivery.attempt > MAX_SHARED_DELIVERIES;
-    const place = await this.holding.enter(delivery.body.length, alone);
+    const { body, attempt } = delivery;
+    if (isNewer(body)) {
+      counters.newer();
+      return await this.newer.giveBack();
+    }
+    const alone = attempt > MAX_SHARED_DELIVERIES;
+    const place = await this.holding.enter(body.length, alone);
     try {
-      if (alone) return await this.isolation.tryAlone(delivery.body);
-      const batch = this.read(delivery.body);
-      if (!batch) return await this.setAside([unreadable(delivery.body, Date.now())]);
-      if (delivery.attempt > 1) counters.again(batch.publishes);
-      await this.processBatch(batch, place.counted);
+      if (alone) return await this.tryAlone(body);
+      // On the slow queue a message may wait long for one publish: there only the prefetch is the limit.
+      if (!this.parts.slow) place.counted(0);
+      for await (const decoded of this.parts.decoder.decode(body)) {
+        place.counted(decoded.readings.length);
+        if (attempt > 1) counters.again(decoded.publishes);
+        await this.finish(decoded);
+      }
+      counters.message();
     } catch (error) {
       if (!this.stopping.signal.aborted) {
-        log.warn({ attempt: delivery.attempt }, `a queue message failed and will be tried again: ${explain(error)}`);
+        log.warn({ attempt }, `a queue message failed and will be tried again: ${explain(error)}`);
       }
       throw error;
     } finally {
@@ -175,71 +165,62 @@ export class Pipeline {
     }
   }
 
-  /**
-   * A batch that a newer version wrote goes back to the queue, for a worker of that version: never to the dead letters. Other messages
-   * go on meanwhile. The pause keeps this one from going round and round; it is short for most of them, so that many do not take all places
-   * of a worker.
-   */
-  private async giveBackNewer(): Promise<never> {
-    const { counters, log } = this.parts;
-    counters.newer();
-    if (performance.now() - this.saidNewerAt > SAY_NEWER_AGAIN_MS) {
-      this.saidNewerAt = performance.now();
-      log.error(
-        { event: 'newer_batch' },
-        'the queue has batches of a newer version of Loam: they wait for a newer worker',
-      );
-    }
-    this.sawNewerAt = performance.now();
-    this.newerHeld += 1;
-    const isOneOfMany = this.newerHeld > MOST_NEWER_HELD;
-    await pause(isOneOfMany ? NEWER_SHORT_PAUSE_MS : NEWER_PAUSE_MS, this.stopping.signal);
-    this.newerHeld -= 1;
-    throw new EncodingNewer('the batch is of a newer version of Loam');
-  }
-
-  private read(body: Uint8Array): Batch | undefined {
+  /** Works on a message that came too often, part by part as `PoisonIsolation` says, with nothing else at work. */
+  private async tryAlone(body: Uint8Array): Promise<void> {
+    const isolated = await this.isolation.of(body);
+    // An attempt that is cut off may not await it; its rejection reaches the calls below.
+    const interrupt = () => void isolated.interrupted().catch(() => {});
+    const unwatch = Object.values(this.outageGates).map((gate) => gate.whenAway(interrupt));
     try {
-      return decodeBatch(body);
-    } catch (error) {
-      if (!(error instanceof EncodingInvalid)) throw error;
-      this.parts.log.error(`a queue message cannot be read and is set aside: ${explain(error)}`);
-      return undefined;
+      for (let verdict = await isolated.next(); verdict; verdict = await isolated.next()) {
+        if (verdict.is === 'poison') {
+          await this.setAside([verdict.letter]);
+          continue;
+        }
+        try {
+          for await (const decoded of this.parts.decoder.decode(body, verdict.part)) await this.finish(decoded);
+          await isolated.done();
+        } catch (error) {
+          if (this.stopping.signal.aborted || isOutage(error)) {
+            await isolated.interrupted();
+            throw error;
+          }
+          isolated.failed(error);
+        }
+      }
+      this.parts.counters.message();
+    } finally {
+      for (const stop of unwatch) stop();
     }
   }
 
-  private async processBatch(batch: Batch, counted: (readings: number) => void): Promise<void> {
-    const { publishes, origin } = batch;
-    const now = Date.now();
-    const { readings: found, dead, skipped } = await this.parts.validate(batch, now);
-    const readings = origin === 'replay' ? asBackfill(found, now) : found;
-    counted(readings.length);
-    this.parts.counters.skipped(skipped);
-    // A replayed publish was received long ago, but has not waited since: its receipt must not count as its age.
-    const begun = origin === 'replay' ? [] : publishes;
-    const held = { oldest: begun.reduce((oldest, { received }) => Math.min(oldest, received), now) };
+  /** Resolves when everything that became of a message, or of a part of one, is on disk. */
+  private async finish(decoded: DecodedBatch): Promise<void> {
+    const { readings, dead, apart, publishes, oldest = Date.now(), skipped } = decoded;
+    const { counters } = this.parts;
+    counters.skipped(skipped);
+    const held = { oldest };
     this.inHand.add(held);
     try {
-      await Promise.all([this.storeAndAnnounce(batch, readings, held.oldest), this.setAside(dead)]);
-      this.parts.counters.done(publishes, readings, held.oldest);
+      await Promise.all([this.storeAndAnnounce(decoded, oldest), this.setAside(dead), this.leaveApart(apart)]);
+      counters.done(publishes, readings, oldest);
     } finally {
       this.inHand.delete(held);
     }
   }
 
   /** An import is no news. Its readings are not announced, only the ranges that it changed, once the store has them. */
-  private async storeAndAnnounce({ id, origin }: Batch, readings: readonly Reading[], received: number): Promise<void> {
+  private async storeAndAnnounce({ id, origin, readings, live }: DecodedBatch, received: number): Promise<void> {
+    if (readings.length === 0) return;
     if (origin !== 'import') {
-      await Promise.all([this.announce({ id, readings }, received), this.fold.write(readings)]);
+      await Promise.all([this.announce(live, received), this.fold.write(readings)]);
     } else {
       await this.fold.write(readings);
-      await this.announce({ id, readings: [], changed: changedBy(readings) }, received);
+      await this.announce(encodeLive({ id, readings: [], changed: changedBy(readings) }), received);
     }
   }
 
-  private async announce(live: LiveEntry, received: number): Promise<void> {
-    if (live.readings.length === 0 && !live.changed?.length) return;
-    const entry = encodeLive(live);
+  private async announce(entry: Uint8Array, received: number): Promise<void> {
     await this.outageGates.live.until(() => this.parts.live.append(entry));
     this.parts.counters.announced(received);
     this.parts.progressed();
@@ -251,14 +232,41 @@ export class Pipeline {
     await Promise.all(kept.map((letter) => this.outageGates.dead.until(() => dead.append(letter))));
     counters.setAside(letters);
   }
+
+  /** Hands publishes to the slow queue. When that is full, they become dead letters: whoever needs no codec must not wait for those who do. */
+  private async leaveApart(messages: readonly Uint8Array[]): Promise<void> {
+    for (const message of messages) {
+      const { publishes } = decodeBatch(message);
+      try {
+        await this.publishApart(message);
+        this.parts.counters.leftApart(publishes);
+      } catch (error) {
+        if (!(error instanceof SlowQueueFull)) throw error;
+        const at = Date.now();
+        await this.setAside(publishes.map((publish) => ({ publish, ...SLOW_QUEUE_FULL, at })));
+      }
+    }
+  }
+
+  /** Rejects with SlowQueueFull, and when the worker is stopped in an outage of the slow queue. */
+  private async publishApart(message: Uint8Array): Promise<void> {
+    const { slow } = this.parts;
+    const gate = this.outageGates.slow;
+    if (!slow || !gate) throw new Error('publishes were left to a slow queue, and there is none');
+    await gate.until(async () => {
+      try {
+        await slow.publish(message);
+      } catch (error) {
+        throw error instanceof QueueFull ? new SlowQueueFull(error.message, { cause: error }) : error;
+      }
+    });
+  }
 }
 
-/**
- * Marks the readings of a replay that are old by now as backfill. One without a time of its own is dated by its
- * receipt, so comparing it with its receipt would never show that it is old.
- */
-function asBackfill(readings: readonly Reading[], now: number): readonly Reading[] {
-  return readings.map((reading) =>
-    isLate({ ts: reading.ts, received: now }) ? { ...reading, backfill: true } : reading,
-  );
-}
+/** No outage: to wait for it would hold up everybody. */
+class SlowQueueFull extends Error {}
+
+const SLOW_QUEUE_FULL = {
+  reason: 'slow_queue_full',
+  explanation: 'it needs a codec, or time, and the slow queue is full: replay it when that has emptied',
+};

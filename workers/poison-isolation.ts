@@ -1,34 +1,39 @@
 import type { Log } from '../backbone/ports/log.ts';
-import { EncodingInvalid, explain } from '../core/errors.ts';
+import { explain } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import { type Batch, type DeadLetter, decodeBatch, type Publish } from '../telemetry/batch.ts';
+import type { DeadLetter, Publish } from '../telemetry/batch.ts';
+import type { PublishRange } from './decoding/decoder.ts';
 import { IsolationLog, unitOf } from './isolation-log.ts';
-import { isOutage, OutageGate } from './outage-gate.ts';
+import { OutageGate } from './outage-gate.ts';
+import { readable } from './readable.ts';
 import { unreadable } from './validate.ts';
+
+/** A unit that ended this many attempts in failure or death, with nothing else at work, is poison. */
+const MOST_DEATHS = 2;
+
+/** What is to be done next with a message that is tried alone. */
+export type Verdict =
+  /** Work on these publishes now. That they are tried is on disk. */
+  | { readonly is: 'try'; readonly part: PublishRange }
+  /** Nobody can work on it: set it aside. */
+  | { readonly is: 'poison'; readonly letter: DeadLetter };
+
+/** A part of a message that waits to be tried; `reading` is the unpacking of the message. */
+type IsolationUnit = PublishRange | 'reading';
 
 export interface PoisonIsolationParts {
   /** Opens the log `trials`, where isolated attempts are recorded. Rejects with LogUnavailable. */
   readonly open: () => Promise<Log>;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** Does the work of some publishes of a queue message, under a batch id of their own. */
-  readonly work: (part: Batch) => Promise<void>;
-  readonly setAside: (letters: readonly DeadLetter[]) => Promise<void>;
-  /** Outage gates of the ports that work may have to wait for. */
-  readonly portGates: readonly OutageGate[];
 }
 
-/** A unit that ended this many attempts in failure or death, with nothing else at work, is poison. */
-const MOST_DEATHS = 2;
-
 /**
- * Tries queue messages that were delivered too often. Each is tried alone: then no other message can be the cause of a
+ * Says what to do with queue messages that were delivered too often. Each is tried alone: then no other message can be the cause of a
  * death.
  *
  * The whole message is tried first. When it has failed, or killed a worker, twice, its halves are tried one after the
- * other, then their halves, until a single publish is left and set aside. All other publishes are worked off. When an
- * outage begins during an attempt, the attempt is recorded as ended: a worker that is stopped while it waits has not
- * died.
+ * other, then their halves, until a single publish is left and set aside. All other publishes are worked off.
  */
 export class PoisonIsolation {
   private readonly parts: PoisonIsolationParts;
@@ -38,75 +43,11 @@ export class PoisonIsolation {
     this.parts = parts;
   }
 
-  /** Resolves when every publish was worked off or set aside. The caller has nothing else at work meanwhile. */
-  async tryAlone(body: Uint8Array): Promise<void> {
-    const read: { batch: Batch | undefined } = { batch: undefined };
-    const isPoison = await this.attemptAlone(unitOf(body, 0, 0), async () => {
-      read.batch = readable(body);
-    });
-    const { batch } = read;
-    if (isPoison || !batch) return await this.parts.setAside([unreadable(body, Date.now())]);
-    this.parts.log.debug({ batch: batch.id }, 'a queue message came too often and is tried alone');
-    await this.tryPart(body, batch, 0, batch.publishes.length);
-  }
-
-  private async tryPart(body: Uint8Array, batch: Batch, from: number, to: number): Promise<void> {
-    // A broker sends an empty batch to learn whether the queue takes messages. It has no publish to try.
-    if (from === to) return;
-    const publishes = batch.publishes.slice(from, to);
-    const id = publishes.length === batch.publishes.length ? batch.id : `${batch.id}#${from}-${to}`;
-    const isPoison = await this.attemptAlone(unitOf(body, from, to), () =>
-      this.parts.work({ ...batch, id, publishes }),
-    );
-    if (!isPoison) return;
-    const [only] = publishes;
-    if (publishes.length === 1 && only) return await this.parts.setAside([poison(only, Date.now())]);
-    const middle = from + Math.ceil((to - from) / 2);
-    await this.tryPart(body, batch, from, middle);
-    await this.tryPart(body, batch, middle, to);
-  }
-
-  /**
-   * Does `work`, at most `MOST_DEATHS` times over the lives of all workers. Resolves with true when no attempt came to
-   * its end, and rejects when a port is away or the worker is stopped.
-   */
-  private async attemptAlone(unit: string, work: () => Promise<void>): Promise<boolean> {
-    const { trials, outageGate } = await this.openedLog();
-    for (;;) {
-      let deaths = 0;
-      await outageGate.until(async () => {
-        deaths = await trials.deaths(unit);
-      });
-      if (deaths >= MOST_DEATHS) return true;
-      await outageGate.until(() => trials.begun(unit));
-      let ended: Promise<void> | undefined;
-      const end = () => {
-        ended ??= outageGate.until(() => trials.ended(unit));
-        return ended;
-      };
-      // A rejection reaches the `await end()` below. An attempt that is cut off may not await it, so it is ignored
-      // here.
-      const recordEnd = () => void end().catch(() => {});
-      const unwatch = this.parts.portGates.map((other) => other.whenAway(recordEnd));
-      try {
-        await work();
-        await end();
-        return false;
-      } catch (error) {
-        if (this.parts.signal.aborted || isOutage(error)) {
-          await end();
-          throw error;
-        }
-        this.parts.log.error(`part of a queue message fails alone, too: ${explain(error)}`);
-      } finally {
-        for (const stop of unwatch) stop();
-      }
-    }
-  }
-
-  private openedLog(): Promise<{ trials: IsolationLog; outageGate: OutageGate }> {
+  /** Begins with a message. The caller has nothing else at work until `next` has said that all is done. */
+  async of(body: Uint8Array): Promise<Isolated> {
     this.opened ??= this.open();
-    return this.opened;
+    const { trials, outageGate } = await this.opened;
+    return new Isolated(body, trials, outageGate, this.parts.log);
   }
 
   private async open(): Promise<{ trials: IsolationLog; outageGate: OutageGate }> {
@@ -122,12 +63,90 @@ export class PoisonIsolation {
   }
 }
 
-function readable(body: Uint8Array): Batch | undefined {
-  try {
-    return decodeBatch(body);
-  } catch (error) {
-    if (!(error instanceof EncodingInvalid)) throw error;
+/** One message that is tried alone. After each verdict to try, call `done`, `failed` or `interrupted`. */
+export class Isolated {
+  private readonly body: Uint8Array;
+  private readonly trials: IsolationLog;
+  private readonly outageGate: OutageGate;
+  private readonly log: Logger;
+  private publishes: readonly Publish[] = [];
+  private readonly waiting: IsolationUnit[] = ['reading'];
+  private tried: { readonly unit: string; ended: Promise<void> | undefined } | undefined;
+
+  constructor(body: Uint8Array, trials: IsolationLog, outageGate: OutageGate, log: Logger) {
+    this.body = body;
+    this.trials = trials;
+    this.outageGate = outageGate;
+    this.log = log;
+  }
+
+  /** The next verdict; undefined when every publish was worked off or set aside. Rejects when the worker is stopped while the log is away. */
+  async next(): Promise<Verdict | undefined> {
+    for (let unit = this.waiting.shift(); unit !== undefined; unit = this.waiting.shift()) {
+      if (unit === 'reading') {
+        const letter = await this.read();
+        if (letter) return { is: 'poison', letter };
+        continue;
+      }
+      const part = unit;
+      // A broker sends an empty batch to learn whether the queue takes messages. It has no publish to try.
+      if (part.from === part.to) continue;
+      if (await this.mayTry(unitOf(this.body, part.from, part.to))) {
+        this.waiting.unshift(part);
+        return { is: 'try', part };
+      }
+      const only = this.publishes[part.from];
+      if (only && part.to - part.from === 1) return { is: 'poison', letter: poison(only, Date.now()) };
+      const middle = part.from + Math.ceil((part.to - part.from) / 2);
+      this.waiting.unshift({ from: part.from, to: middle }, { from: middle, to: part.to });
+    }
     return undefined;
+  }
+
+  /** The part was worked off. */
+  async done(): Promise<void> {
+    this.waiting.shift();
+    await this.interrupted();
+  }
+
+  /** The part failed. It stays as it is in the log, like one that killed a worker, and is tried again or divided. */
+  failed(error: unknown): void {
+    this.log.error(`part of a queue message fails alone, too: ${explain(error)}`);
+    this.tried = undefined;
+  }
+
+  /**
+   * The attempt ends without a verdict, because an outage began or the worker is stopped: a worker that is stopped while it waits has not
+   * died. Calling it again has no further effect.
+   */
+  async interrupted(): Promise<void> {
+    const { tried } = this;
+    if (!tried) return;
+    tried.ended ??= this.outageGate.until(() => this.trials.ended(tried.unit));
+    await tried.ended;
+  }
+
+  /** Unpacks the message, as an attempt of its own. Resolves with its dead letter when it cannot be. */
+  private async read(): Promise<DeadLetter | undefined> {
+    if (!(await this.mayTry(unitOf(this.body, 0, 0)))) return unreadable(this.body, Date.now());
+    const batch = readable(this.body);
+    await this.interrupted();
+    if (!batch) return unreadable(this.body, Date.now());
+    this.publishes = batch.publishes;
+    this.waiting.push({ from: 0, to: batch.publishes.length });
+    return undefined;
+  }
+
+  /** Resolves with true when the begin of the attempt is on disk; with false when earlier ones, over the lives of all workers, were enough. */
+  private async mayTry(unit: string): Promise<boolean> {
+    let deaths = 0;
+    await this.outageGate.until(async () => {
+      deaths = await this.trials.deaths(unit);
+    });
+    if (deaths >= MOST_DEATHS) return false;
+    await this.outageGate.until(() => this.trials.begun(unit));
+    this.tried = { unit, ended: undefined };
+    return true;
   }
 }
 

@@ -11,7 +11,7 @@ import { takeCodecData } from '../telemetry/formats/uplink.ts';
 import { decodeImported } from '../telemetry/imported.ts';
 import { subOf } from '../telemetry/instant.ts';
 import type { Reading } from '../telemetry/reading.ts';
-import type { RegistryView } from '../telemetry/registry.ts';
+import type { ReadingRegistry } from '../telemetry/reading-registry.ts';
 import { Rulebook } from '../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import type { Codecs } from './codecs/codec.ts';
@@ -22,47 +22,63 @@ const MAX_EXPLANATION = 2_000;
 export interface Validated {
   readonly readings: Reading[];
   readonly dead: DeadLetter[];
+  /** Publishes that were not read here. */
+  readonly apart: Publish[];
+  /** How many publishes of the batch this is about: all, or the first of them. */
+  taken: number;
   /** How many texts and nulls other systems sent among their values. They are no measurements. */
-  readonly skipped: number;
-}
-
-/** Makes readings of raw publishes. Never throws or rejects: what is not understood becomes a dead letter. `now` is Unix ms. */
-export type Validate = (batch: Batch, now: number) => Validated | Promise<Validated>;
-
-export interface ValidatorParts {
-  /** Names, units, clocks and codecs of sensors. Without it, only what Loam knows by itself is used. */
-  readonly registry?: RegistryView | undefined;
-  /** Without it, bytes that need a codec become dead letters. */
-  readonly codecs?: Codecs | undefined;
-}
-
-/** Makes a `Validate`. Its result is a promise only when a publish has to go through a codec. */
-export function createValidate({ registry, codecs }: ValidatorParts = {}): Validate {
-  const rulebook = new Rulebook();
-  return (batch, now) => {
-    const outcome: ValidationOutcome = { readings: [], dead: [], skipped: 0 };
-    const waiting: Promise<void>[] = [];
-    const current = registry?.current();
-    for (const publish of batch.publishes) {
-      const rules = rulebook.of(publish.farm, publish.sensor, current);
-      const decoded = batch.origin === 'import' ? decodeImported(publish) : decodePublish(publish, rules);
-      add(outcome, publish, decoded, now);
-      if (!decoded.bytes) continue;
-      const context = { farm: publish.farm, sensor: publish.sensor, received: publish.received, rules };
-      const done = throughCodec(decoded.bytes, context, codecs).then((read) => add(outcome, publish, read, now));
-      waiting.push(done);
-    }
-    return waiting.length === 0 ? outcome : Promise.all(waiting).then(() => outcome);
-  };
-}
-
-interface ValidationOutcome {
-  readonly readings: Reading[];
-  readonly dead: DeadLetter[];
   skipped: number;
 }
 
-function add(outcome: ValidationOutcome, publish: Publish, { readings, refused, skipped }: Decoded, now: number): void {
+/**
+ * Makes readings of raw publishes. Never throws: what is not understood becomes a dead letter. `now` is Unix ms. `begins` is called before each
+ * publish, with its place in the batch.
+ */
+export type Validate = (batch: Batch, now: number, begins?: (place: number) => void) => Validated;
+
+export interface ValidatorParts {
+  /** Names, units, clocks and codecs of sensors. Without it, only what Loam knows by itself is used. */
+  readonly registry?: { current(): ReadingRegistry | undefined } | undefined;
+  /** Without it, publishes that need a codec are left `apart`. */
+  readonly codecs?: Codecs | undefined;
+  /** Sensors, as `farm/id`, whose publishes are left `apart` unread. */
+  readonly apart?: ReadonlySet<string> | undefined;
+  /** With so many readings no further publish of the batch is taken. A publish may have 10,000. */
+  readonly mostReadings?: number | undefined;
+}
+
+/** Makes a `Validate`. */
+export function createValidate(parts: ValidatorParts = {}): Validate {
+  const { registry, codecs, apart, mostReadings = Number.POSITIVE_INFINITY } = parts;
+  const rulebook = new Rulebook();
+  return (batch, now, begins) => {
+    const outcome: Validated = { readings: [], dead: [], apart: [], taken: 0, skipped: 0 };
+    const current = registry?.current();
+    for (const [place, publish] of batch.publishes.entries()) {
+      if (outcome.readings.length >= mostReadings) break;
+      begins?.(place);
+      outcome.taken += 1;
+      const { farm, sensor, received } = publish;
+      if (apart?.size && apart.has(`${farm}/${sensor}`)) {
+        outcome.apart.push(publish);
+        continue;
+      }
+      const rules = rulebook.of(farm, sensor, current);
+      const decoded = batch.origin === 'import' ? decodeImported(publish) : decodePublish(publish, rules);
+      if (decoded.bytes && rules.codec !== undefined && !codecs) {
+        outcome.apart.push(publish);
+        continue;
+      }
+      add(outcome, publish, decoded, now);
+      if (decoded.bytes) {
+        add(outcome, publish, throughCodec(decoded.bytes, { farm, sensor, received, rules }, codecs), now);
+      }
+    }
+    return outcome;
+  };
+}
+
+function add(outcome: Validated, publish: Publish, { readings, refused, skipped }: Decoded, now: number): void {
   for (const reading of readings) outcome.readings.push(reading);
   outcome.skipped += skipped;
   const [first] = refused;
@@ -71,11 +87,7 @@ function add(outcome: ValidationOutcome, publish: Publish, { readings, refused, 
   outcome.dead.push({ publish, reason: first.reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now });
 }
 
-async function throughCodec(
-  uplink: UplinkBytes,
-  context: PayloadContext,
-  codecs: Codecs | undefined,
-): Promise<Decoded> {
+function throughCodec(uplink: UplinkBytes, context: PayloadContext, codecs: Codecs | undefined): Decoded {
   const { codec } = context.rules;
   if (codec === undefined || !codecs) {
     return refused({
@@ -85,7 +97,7 @@ async function throughCodec(
     });
   }
   const { bytes, fPort, at = context.received } = uplink;
-  const outcome = await codecs.decode(codec, { bytes, fPort, recvTime: at });
+  const outcome = codecs.decode(codec, { bytes, fPort, recvTime: at });
   if ('why' in outcome) return refused({ reason: 'codec_failed', path: codec, explanation: outcome.why });
   const refusals = new Refusals();
   const { readings, skipped } = takeCodecData(outcome.data, uplink, context, refusals);

@@ -7,6 +7,8 @@ export interface WatchdogParts {
   readonly waits: () => boolean;
   /** How many messages wait in the queue; rejects when that cannot be known. */
   readonly pending: () => Promise<number>;
+  /** What it is called in `/readyz`. */
+  readonly name: string;
   /** Called once each time the worker has stood still for too long, with what was seen. */
   readonly stalled: (why: string) => void;
 }
@@ -50,7 +52,8 @@ export class Watchdog {
   }
 
   health(): Health {
-    return this.why === undefined ? { name: 'worker', ok: true } : { name: 'worker', ok: false, why: this.why };
+    const { name } = this.parts;
+    return this.why === undefined ? { name, ok: true } : { name, ok: false, why: this.why };
   }
 
   private beat(): void {

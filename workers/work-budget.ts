@@ -13,6 +13,9 @@ export interface WorkSlot {
   leave(): void;
 }
 
+/** The budgets of one process. A message that is tried alone must be alone in the process, or it is blamed for another's fault. */
+export type BudgetGroup = Set<WorkBudget>;
+
 interface WaitingMessage {
   readonly bytes: number;
   readonly alone: boolean;
@@ -25,6 +28,7 @@ interface WaitingMessage {
  */
 export class WorkBudget {
   private readonly limits: WorkLimits;
+  private readonly group: BudgetGroup;
   private readonly line: WaitingMessage[] = [];
   private counting = false;
   private alone = false;
@@ -32,8 +36,15 @@ export class WorkBudget {
   private readings = 0;
   private bytes = 0;
 
-  constructor(limits: WorkLimits) {
+  constructor(limits: WorkLimits, group: BudgetGroup = new Set()) {
     this.limits = limits;
+    this.group = group.add(this);
+  }
+
+  /** For a budget whose messages were given up: its group waits for them no longer. */
+  leaveGroup(): void {
+    this.group.delete(this);
+    for (const budget of this.group) budget.pump();
   }
 
   /** How many messages are at work. */
@@ -47,7 +58,7 @@ export class WorkBudget {
   }
 
   /**
-   * Resolves when there is room. With `alone`, resolves when nothing else is at work, and nothing else is let in until
+   * Resolves when there is room. With `alone`, resolves when nothing else is at work in the group, and nothing else is let in until
    * the message leaves.
    */
   enter(bytes: number, alone = false): Promise<WorkSlot> {
@@ -79,6 +90,7 @@ export class WorkBudget {
         this.readings -= readings;
         if (alone) this.alone = false;
         this.pump();
+        for (const other of this.group) other.pump();
       },
     };
     return place;
@@ -97,7 +109,10 @@ export class WorkBudget {
 
   private hasRoomFor(next: WaitingMessage): boolean {
     if (this.counting || this.alone) return false;
-    if (next.alone) return this.inside === 0;
+    const others = [...this.group].filter((budget) => budget !== this);
+    if (next.alone) return this.inside === 0 && others.every((budget) => budget.inside === 0);
+    // One that waits to be alone would wait for ever if others were let in.
+    if (others.some((budget) => budget.alone || budget.line[0]?.alone)) return false;
     return this.readings < this.limits.readings && this.bytes < this.limits.bytes;
   }
 }

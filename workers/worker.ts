@@ -5,14 +5,24 @@ import type { Store } from '../backbone/ports/store.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
+import type { RegistryView } from '../telemetry/registry.ts';
 import { WorkerCounters } from './counters.ts';
+import { BatchDecoder } from './decoding/batch-decoder.ts';
+import type { Decoder } from './decoding/decoder.ts';
+import { PublishDecoder } from './decoding/publish-decoder.ts';
 import { Pipeline } from './pipeline.ts';
-import { createValidate, type Validate } from './validate.ts';
 import { Watchdog } from './watchdog.ts';
-import type { WorkLimits } from './work-budget.ts';
+import { type BudgetGroup, WorkBudget, type WorkLimits } from './work-budget.ts';
 
 export interface WorkerOptions {
   readonly queue: Queue;
+  /**
+   * The slow queue: publishes are left to it that need a codec or too much time. Without it the worker decodes everything itself, which is
+   * what the worker on the slow queue does.
+   */
+  readonly slow?: Queue | undefined;
+  /** Whether this is the worker on the slow queue: it has names of its own in health and metrics. */
+  readonly isSlow?: boolean;
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
@@ -24,33 +34,39 @@ export interface WorkerOptions {
   /** Most unacknowledged queue messages, at work or waiting for room. With `holding` it bounds a worker's memory. */
   readonly prefetch?: number;
   readonly holding?: WorkLimits;
-  /** Makes readings of publishes. The default reads them without a registry and without codecs. */
-  readonly validate?: Validate;
+  /** How payloads are to be read. Without it, only what Loam knows by itself is used. */
+  readonly registry?: RegistryView | undefined;
+  /** Where the codecs are that the registry names. */
+  readonly codecFolder?: string | undefined;
+  /** The time limit for decoding one publish, ms. */
+  readonly decodeMs?: number;
+  /** Wraps the decoder, for tests. */
+  readonly decodedBy?: (decoder: Decoder) => Decoder;
+  /** The budgets of the workers in this process. */
+  readonly group?: BudgetGroup;
   /** Time between two checks of the watchdog, ms. After thirty checks without progress the worker starts over. */
   readonly beatMs?: number;
 }
 
 const PREFETCH = 128;
+/** The worker on the slow queue decodes publish by publish: more messages would only wait in it. */
+const SLOW_PREFETCH = 16;
+const DECODE_MS = 1_000;
 /** Room for two full writes under way, one being gathered, and some to spare. */
 const HOLDING: WorkLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
 
 /**
- * One worker. What it does with each queue message:
- *
- * 1. The queue delivers a batch of raw publishes. `WorkBudget` bounds how many messages are at work at once.
- * 2. Every publish becomes readings, or a dead letter with the reason (`validate`).
- * 3. Readings go to the live log at once, and to the store in one write with those of other messages (`Fold`). Dead
- *    letters go to their log. While one of the three is away, the worker keeps the message at work and waits
- *    (`OutageGate`).
- * 4. When all three have it on disk, and only then, the message is acknowledged.
+ * One worker: it takes messages from its queue and sends each on its way (`Pipeline`), at most so many at once (`WorkBudget`).
  *
  * A worker that dies at any point leaves its messages in the queue, and another worker does them again. That is
- * harmless: the store's writes are idempotent, and readers of the live log drop a batch id that they have seen. A
- * message that keeps killing workers is divided until the publish that does it is found (`PoisonIsolation`). A worker
+ * harmless: the store's writes are idempotent, and readers of the live log drop a batch id that they have seen. A worker
  * that stands still without a reason starts over (`Watchdog`).
+ *
+ * A process has two: one on the queue, which decodes whole messages fast, and one on the slow queue, for publishes that need a codec or too
+ * much time. So whoever needs a codec never holds up who does not.
  */
 export class Worker implements Part {
-  readonly name = 'worker';
+  readonly name: string;
   private readonly options: WorkerOptions;
   private readonly counters: WorkerCounters;
   private readonly watchdog: Watchdog;
@@ -60,14 +76,19 @@ export class Worker implements Part {
 
   constructor(options: WorkerOptions) {
     this.options = options;
-    this.counters = new WorkerCounters(options.metrics ?? new Metrics(), options.queue, {
-      oldest: () => this.pipeline.oldest,
-      held: () => this.pipeline.heldReadings,
-    });
+    this.name = options.isSlow ? 'slow worker' : 'worker';
+    const gauges = { oldest: () => this.pipeline.oldest, held: () => this.pipeline.heldReadings };
+    this.counters = new WorkerCounters(
+      options.metrics ?? new Metrics(),
+      options.queue,
+      gauges,
+      options.isSlow ?? false,
+    );
     this.letters = new DeadLetters(options.dead, { logger: options.log, metrics: options.metrics });
     this.pipeline = this.newPipeline();
     this.watchdog = new Watchdog(
       {
+        name: this.name,
         holds: () => this.pipeline.holds,
         waits: () => this.pipeline.waits || options.queue.state.is !== 'up',
         pending: () => options.queue.depth(),
@@ -79,7 +100,7 @@ export class Worker implements Part {
 
   async start(): Promise<void> {
     await this.letters.start();
-    const prefetch = this.options.prefetch ?? PREFETCH;
+    const { prefetch = this.options.isSlow ? SLOW_PREFETCH : PREFETCH } = this.options;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();
   }
@@ -98,7 +119,8 @@ export class Worker implements Part {
   }
 
   health(): Health[] {
-    return [healthOf('queue', this.options.queue.state), ...this.pipeline.health(), this.watchdog.health()];
+    const { isSlow, queue } = this.options;
+    return [healthOf(isSlow ? 'slow queue' : 'queue', queue.state), ...this.pipeline.health(), this.watchdog.health()];
   }
 
   private work(delivery: Delivery): Promise<void> {
@@ -115,18 +137,28 @@ export class Worker implements Part {
   }
 
   private newPipeline(): Pipeline {
-    const { store, live, dead, log, openTrials, validate = createValidate(), holding = HOLDING } = this.options;
+    const { store, live, dead, slow, log, openTrials, holding = HOLDING, group } = this.options;
     return new Pipeline({
       store,
       live,
       dead,
+      slow,
       letters: this.letters,
       openTrials,
       log,
       counters: this.counters,
-      validate,
-      holding,
+      decoder: this.newDecoder(),
+      holding: new WorkBudget(holding, group),
       progressed: () => this.watchdog.progressed(),
     });
+  }
+
+  private newDecoder(): Decoder {
+    const { slow, registry, codecFolder, log, decodeMs: limitMs = DECODE_MS, decodedBy } = this.options;
+    const progressed = () => this.watchdog.progressed();
+    const lost = () => this.counters.lostThread();
+    const parts = { registry, codecFolder, log, limitMs, progressed, lost };
+    const decoder = slow ? new BatchDecoder(parts) : new PublishDecoder(parts);
+    return decodedBy?.(decoder) ?? decoder;
   }
 }

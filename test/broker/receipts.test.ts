@@ -7,7 +7,6 @@ import type { Broker } from '../../broker/broker.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
 import { silent } from '../../core/logger.ts';
 import { isInstant, msOf } from '../../telemetry/instant.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { Workbench } from '../workers/bench.ts';
 import { Book, FARMS, publishPacket, RawClient, startBroker, takeOut, topicOf, Valve } from './harness.ts';
@@ -101,7 +100,7 @@ describe('readings without a time of their own', () => {
   async function stored(yaml: string, payloads: readonly string[], topic = topicOf('a1')): Promise<number[]> {
     const registry = new Book(yaml);
     broker = await startBroker(bench.queue, { registry });
-    await bench.work(store, silent, { validate: createValidate({ registry }) });
+    await bench.work(store, silent, { registry });
     const client = new RawClient(broker.port);
     clients.push(client);
     client.greet('a1');

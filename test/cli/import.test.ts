@@ -8,7 +8,6 @@ import { silent } from '../../core/logger.ts';
 import { adminToken } from '../../roles/data-folder.ts';
 import { decodeBatch, decodeLive } from '../../telemetry/batch.ts';
 import { decodeImported } from '../../telemetry/imported.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import { Valve } from '../broker/harness.ts';
 import { LoamProcess } from '../e2e/loam-process.ts';
@@ -50,10 +49,9 @@ describe('loam import', function () {
 
   it('takes a logger’s file with its units and clocks, tells bad lines by their numbers, and twice is once', async () => {
     const place = await Place.open();
-    const validate = createValidate({ registry: place.registry });
     const { queue, store, live, dead } = place;
     const openTrials = () => Promise.reject(new Error('no trial here'));
-    const worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
+    const worker = new Worker({ queue, store, live, dead, openTrials, registry: place.registry, log: silent });
     try {
       const gateway = await place.gateway({ adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
       await worker.start();
@@ -115,10 +113,9 @@ describe('loam import', function () {
 
   it('of what Loam exported makes the same points again, also those of one millisecond', async () => {
     const place = await Place.open();
-    const validate = createValidate({ registry: place.registry });
     const { queue, store, live, dead } = place;
     const openTrials = () => Promise.reject(new Error('no trial here'));
-    const worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
+    const worker = new Worker({ queue, store, live, dead, openTrials, registry: place.registry, log: silent });
     try {
       const gateway = await place.gateway({ adminToken: await adminToken(loadConfig({ data: place.folder }, {})) });
       await worker.start();

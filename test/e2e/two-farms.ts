@@ -22,7 +22,6 @@ import { hashSecret } from '../../core/secrets.ts';
 import { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { decodeBatch, decodeDead } from '../../telemetry/batch.ts';
 import type { ClockPolicy } from '../../telemetry/clock.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import type { MosquittoServer } from '../services/mosquitto.ts';
 import { type Proxy as Line, startProxy } from '../services/proxy.ts';
@@ -273,8 +272,7 @@ export class TwoFarms {
       return this.trials;
     };
     const store = faultyStore(this.surroundings.store, this.faults);
-    const validate = createValidate({ registry });
-    const worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
+    const worker = new Worker({ queue, store, live, dead, openTrials, registry, log: silent });
     this.worker = { worker, queue };
     await worker.start();
   }

@@ -12,7 +12,6 @@ import { decodeEvent, encodeEvent, type RecordedEvent } from '../../telemetry/ev
 import { instant } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import { Book, connectAs, FARMS, startBroker, Valve } from '../broker/harness.ts';
 import { influx } from '../services/influx.ts';
@@ -82,8 +81,7 @@ describe('the event log', function () {
       const registry = new Book(FARMS);
       broker = await startBroker(queue, { registry });
       const openTrials = () => Promise.reject(new Error('no trial here'));
-      const validate = createValidate({ registry });
-      worker = new Worker({ queue, store, live, dead, openTrials, validate, log: silent });
+      worker = new Worker({ queue, store, live, dead, openTrials, registry, log: silent });
       await worker.start();
     });
 

@@ -7,7 +7,6 @@ import { Downlink } from '../../broker/downlink/downlink.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
 import { topicOf } from '../broker/harness.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -60,7 +59,7 @@ describe('two farms with the same ids, from the broker to the API', function () 
       live,
       dead,
       openTrials,
-      validate: createValidate({ registry }),
+      registry,
       log: silent,
       metrics,
     });

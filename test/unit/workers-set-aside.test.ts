@@ -16,7 +16,7 @@ sensors:
 `);
 
 async function readingsOf(batch: Batch) {
-  const validate = createValidate({ registry: { current: () => registry, watch: () => () => {} } });
+  const validate = createValidate({ registry: { current: () => registry } });
   const { readings, dead } = await validate(batch, Date.now());
   expect(dead).to.deep.equal([]);
   return readings;

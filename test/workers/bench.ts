@@ -7,8 +7,9 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { type DeadLetter, decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { type DeadLetter, decodeBatch, decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
+import { type Decoder, WHOLE } from '../../workers/decoding/decoder.ts';
 import { Worker, type WorkerOptions } from '../../workers/worker.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
@@ -43,9 +44,27 @@ export function consumedBy(queue: Queue, consume: Queue['consume']): Queue {
   };
 }
 
-/** A worker's surroundings: queue and logs in LMDB, with the store that a test brings. */
+/** A decoder that calls `before` first, with the message and the publishes in it that are to be decoded. */
+export function wrapped(decoder: Decoder, before: (body: Uint8Array, publishes: readonly Publish[]) => void): Decoder {
+  return {
+    decode: async function* (body, part = WHOLE) {
+      before(body, decodeBatch(body).publishes.slice(part.from, part.to));
+      yield* decoder.decode(body, part);
+    },
+    get trouble() {
+      return decoder.trouble;
+    },
+    get isStarting() {
+      return decoder.isStarting;
+    },
+    close: () => decoder.close(),
+  };
+}
+
+/** A worker's surroundings: queues and logs in LMDB, with the store that a test brings. */
 export class Workbench {
   readonly queue: Queue;
+  readonly slow: Queue;
   readonly live: Log;
   readonly dead: Log;
   readonly metrics = new Metrics();
@@ -53,9 +72,10 @@ export class Workbench {
   private trials: Log | undefined;
   private readonly workers: Worker[] = [];
 
-  private constructor(folder: string, queue: Queue, live: Log, dead: Log) {
+  private constructor(folder: string, [queue, slow]: readonly [Queue, Queue], live: Log, dead: Log) {
     this.folder = folder;
     this.queue = queue;
+    this.slow = slow;
     this.live = live;
     this.dead = dead;
   }
@@ -64,13 +84,23 @@ export class Workbench {
     const folder = await temporaryFolder();
     return new Workbench(
       folder,
-      await openLmdbQueue(`${folder}/queue`),
+      [await openLmdbQueue(`${folder}/queue`), await openLmdbQueue(`${folder}/queue/slow`)],
       await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS),
       await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS),
     );
   }
 
+  /** Starts the worker on the queue. */
   async work(store: Store, log: Logger, over: Partial<WorkerOptions> = {}): Promise<Worker> {
+    return await this.start(store, log, { slow: this.slow, ...over });
+  }
+
+  /** Starts the worker on the slow queue. */
+  async workSlowly(store: Store, log: Logger, over: Partial<WorkerOptions> = {}): Promise<Worker> {
+    return await this.start(store, log, { isSlow: true, queue: this.slow, ...over });
+  }
+
+  private async start(store: Store, log: Logger, over: Partial<WorkerOptions>): Promise<Worker> {
     const { queue, live, dead, metrics } = this;
     const openTrials = async () => {
       this.trials ??= await openLmdbLog(`${this.folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
@@ -87,7 +117,8 @@ export class Workbench {
   }
 
   emptied(timeoutMs = 15_000): Promise<unknown> {
-    return until('the queue is empty', async () => (await this.queue.depth()) === 0, { timeoutMs });
+    const depths = async () => (await this.queue.depth()) + (await this.slow.depth());
+    return until('the queues are empty', async () => (await depths()) === 0, { timeoutMs });
   }
 
   async letters(): Promise<DeadLetter[]> {
@@ -102,7 +133,7 @@ export class Workbench {
 
   async close(): Promise<void> {
     for (const worker of this.workers) await worker.stop(2_000);
-    for (const part of [this.queue, this.live, this.dead, this.trials]) await part?.close();
+    for (const part of [this.queue, this.slow, this.live, this.dead, this.trials]) await part?.close();
   }
 }
 

@@ -3,14 +3,13 @@ import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { silent } from '../../core/logger.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { Worker } from '../../workers/worker.ts';
+import { wrapped } from './bench.ts';
 
 /**
  * A worker in a process of its own, on the embedded parts in the folder that it is given. Some payloads end the process at once, as a
  * fault in native code would. It exits with 0 when the queue is empty.
  */
-const validate = createValidate();
 const [folder = ''] = process.argv.slice(2);
 const queue = await openLmdbQueue(`${folder}/queue`);
 const store = await openDuckdbStore(`${folder}/readings.duckdb`);
@@ -23,11 +22,10 @@ const worker = new Worker({
   dead,
   openTrials: () => openLmdbLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS),
   log: silent,
-  validate: (batch, ...others) => {
-    if (batch.publishes.some(({ payload }) => Buffer.from(payload).includes('kills')))
-      process.kill(process.pid, 'SIGKILL');
-    return validate(batch, ...others);
-  },
+  decodedBy: (decoder) =>
+    wrapped(decoder, (_, publishes) => {
+      if (publishes.some(({ payload }) => Buffer.from(payload).includes('kills'))) process.kill(process.pid, 'SIGKILL');
+    }),
 });
 await worker.start();
 while ((await queue.depth()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));

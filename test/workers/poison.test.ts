@@ -10,11 +10,10 @@ import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
-import { createValidate } from '../../workers/validate.ts';
 import { deleteQueue } from '../backbone/rabbitmq-help.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { listening, numberedPublish, storedSeqs, Workbench } from './bench.ts';
+import { listening, numberedPublish, storedSeqs, Workbench, wrapped } from './bench.ts';
 
 const CHILD = fileURLToPath(new URL('./child-worker.ts', import.meta.url));
 
@@ -83,13 +82,12 @@ describe('a queue message that kills workers', function () {
         const innocent = [0, 1, 2, 3, 4, 5, 6].map((i) => numberedPublish('s1', i));
         await queue.publish(encodeBatch({ id: 'bad', publishes: [...innocent, guilty('s2')] }));
         await queue.publish(encodeBatch({ id: 'good', publishes: [numberedPublish('s1', 7)] }));
-        const validate = createValidate();
         await bench.work(store, log, {
           queue,
-          validate: (batch, ...others) => {
-            if (batch.publishes.some(({ sensor }) => sensor === 's2')) throw new TypeError('a fault in the code');
-            return validate(batch, ...others);
-          },
+          decodedBy: (decoder) =>
+            wrapped(decoder, (_, publishes) => {
+              if (publishes.some(({ sensor }) => sensor === 's2')) throw new TypeError('a fault in the code');
+            }),
         });
         await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 60_000 });
         expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([0, 1, 2, 3, 4, 5, 6, 7]);
@@ -112,12 +110,11 @@ describe('a queue message that kills workers', function () {
     try {
       await bench.publish('empty', []);
       await bench.publish('good', [numberedPublish('s1', 7)]);
-      const validate = createValidate();
       await bench.work(store, log, {
-        validate: (batch, ...others) => {
-          if (batch.publishes.length === 0) throw new TypeError('a fault in the code');
-          return validate(batch, ...others);
-        },
+        decodedBy: (decoder) =>
+          wrapped(decoder, (_, publishes) => {
+            if (publishes.length === 0) throw new TypeError('a fault in the code');
+          }),
       });
       await bench.emptied(30_000);
       expect([...(await storedSeqs(store, 's1')).keys()]).to.deep.equal([7]);

@@ -4,12 +4,11 @@ import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { silent } from '../../core/logger.ts';
-import { encodeBatch } from '../../telemetry/batch.ts';
-import { createValidate } from '../../workers/validate.ts';
+import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { numberedPublish, storedSeqs } from './bench.ts';
+import { numberedPublish, storedSeqs, wrapped } from './bench.ts';
 
 describe('four workers on one RabbitMQ queue', function () {
   this.timeout(120_000);
@@ -23,7 +22,6 @@ describe('four workers on one RabbitMQ queue', function () {
     const dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
     const queues = await Promise.all([0, 1, 2, 3].map(() => openRabbitQueue(url, { name, settleMs: 0 })));
     const counts = queues.map(() => 0);
-    const validate = createValidate();
     const workers = queues.map(
       (queue, i) =>
         new Worker({
@@ -34,10 +32,10 @@ describe('four workers on one RabbitMQ queue', function () {
           openTrials: () => Promise.reject(new Error('nothing comes that often')),
           log: silent,
           prefetch: 16,
-          validate: (batch, now) => {
-            counts[i] = (counts[i] ?? 0) + batch.publishes.length;
-            return validate(batch, now);
-          },
+          decodedBy: (decoder) =>
+            wrapped(decoder, (body) => {
+              counts[i] = (counts[i] ?? 0) + decodeBatch(body).publishes.length;
+            }),
         }),
     );
     try {

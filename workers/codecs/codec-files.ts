@@ -1,15 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { explain } from '../../core/errors.ts';
-import {
-  CODEC_LIMITS,
-  type CodecInput,
-  type CodecLimits,
-  type CodecOutcome,
-  type Codecs,
-  MAX_CODEC_BYTES,
-} from './codec.ts';
-import { CodecThread } from './codec-thread.ts';
+import { type CodecInput, type CodecOutcome, type Codecs, MAX_CODEC_BYTES } from './codec.ts';
+import type { Sandbox } from './sandbox.ts';
 
 /** For this long a file counts as unchanged and is not looked at again, ms. */
 const TRUST_MS = 2_000;
@@ -23,43 +16,42 @@ interface KnownFile {
   looked: number;
 }
 
-/** The codecs in files beside the registry. A changed file is read again within seconds: mend it, then replay. */
+/**
+ * The codecs in files beside the registry. A changed file is read again within seconds: mend it, then replay. Files are read without giving
+ * way: only a decode thread waits.
+ */
 export class CodecFiles implements Codecs {
   private readonly folder: string;
-  private readonly thread: CodecThread;
+  private readonly sandbox: Sandbox;
   private readonly known = new Map<string, KnownFile>();
 
-  /** `registry` is the path of the registry's file. */
-  constructor(registry: string, limits: CodecLimits = CODEC_LIMITS) {
-    this.folder = dirname(resolve(registry));
-    this.thread = new CodecThread(limits);
+  /** `folder` is the registry's. */
+  constructor(folder: string, sandbox: Sandbox) {
+    this.folder = folder;
+    this.sandbox = sandbox;
   }
 
-  async decode(file: string, input: CodecInput): Promise<CodecOutcome> {
+  decode(file: string, input: CodecInput): CodecOutcome {
     let codec: KnownFile;
     try {
-      codec = await this.read(file);
+      codec = this.read(file);
     } catch (error) {
       return { why: `the codec ${file} cannot be read: ${explain(error)}` };
     }
-    return await this.thread.run(codec.source, input);
+    return this.sandbox.run(codec.source, input);
   }
 
-  close(): Promise<void> {
-    return this.thread.close();
-  }
-
-  private async read(file: string): Promise<KnownFile> {
+  private read(file: string): KnownFile {
     const known = this.known.get(file);
     if (known && performance.now() - known.looked < TRUST_MS) return known;
     const path = resolve(this.folder, file);
-    const { mtimeMs: changed, size } = await stat(path);
+    const { mtimeMs: changed, size } = statSync(path);
     if (known?.changed === changed && known.size === size) {
       known.looked = performance.now();
       return known;
     }
     if (size > MAX_CODEC_BYTES) throw new Error(`it has more than ${MAX_CODEC_BYTES} bytes`);
-    const source = await readFile(path, 'utf8');
+    const source = readFileSync(path, 'utf8');
     if (this.known.size >= MOST_FILES) this.known.clear();
     const read = { changed, size, source, looked: performance.now() };
     this.known.set(file, read);

@@ -10,8 +10,8 @@ export type CodecOutcome = { readonly data: unknown } | { readonly why: string }
 
 /** Runs the codecs that the registry names. */
 export interface Codecs {
-  /** Never rejects. `file` is relative to the registry's folder. */
-  decode(file: string, input: CodecInput): Promise<CodecOutcome>;
+  /** Never throws. `file` is relative to the registry's folder. */
+  decode(file: string, input: CodecInput): CodecOutcome;
 }
 
 /** Limits on one run of a codec. */
@@ -21,8 +21,6 @@ export interface CodecLimits {
    * function. Time is not the limit, because it depends on how busy the machine is.
    */
   readonly steps: number;
-  /** A run without an answer after this long is at something that no step interrupts. Its thread is ended, ms. */
-  readonly hangMs: number;
   readonly memoryBytes: number;
   readonly stackBytes: number;
   /** Longest answer, as JSON, in UTF-16 code units. */
@@ -31,7 +29,6 @@ export interface CodecLimits {
 
 export const CODEC_LIMITS: CodecLimits = {
   steps: 500,
-  hangMs: 30_000,
   memoryBytes: 32 * 1024 ** 2,
   stackBytes: 256 * 1024,
   answerBytes: 64 * 1024,
@@ -39,13 +36,3 @@ export const CODEC_LIMITS: CodecLimits = {
 
 /** Largest codec file, bytes. */
 export const MAX_CODEC_BYTES = 1024 ** 2;
-
-/** A job for the codec thread; `CodecAnswer` is its answer. */
-export interface CodecJob {
-  readonly id: number;
-  /** The codec's text. */
-  readonly source: string;
-  readonly input: CodecInput;
-}
-
-export type CodecAnswer = { readonly ready: true } | { readonly id: number; readonly outcome: CodecOutcome };

@@ -20,6 +20,9 @@ const WORDS: Readonly<Record<string, string>> = {
   over_quota: 'More than are kept of one sensor',
   store_refused: 'The store did not take it',
   codec_failed: 'The codec failed on it',
+  decoding_failed: 'It took too long to read, or stopped the reader',
+  decoding_paused: 'The sensor’s others took too long to read',
+  slow_queue_full: 'Too many others waited for a codec',
 };
 
 /** A reason in words; for a reason that this version does not know, its code. */

@@ -1,0 +1,137 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { EncodingInvalid, explain } from '../../core/errors.ts';
+import { isLate } from '../../telemetry/backfill.ts';
+import { type Batch, decodeBatch, encodeBatch, encodeLive } from '../../telemetry/batch.ts';
+import type { Reading } from '../../telemetry/reading.ts';
+import { type ReadingRegistry, readingRegistryOf } from '../../telemetry/reading-registry.ts';
+import { CODEC_LIMITS } from '../codecs/codec.ts';
+import { CodecFiles } from '../codecs/codec-files.ts';
+import { Sandbox } from '../codecs/sandbox.ts';
+import { createValidate } from '../validate.ts';
+import {
+  type DecodedInThread,
+  type DecodeJob,
+  type DecodeSettings,
+  type FromThread,
+  type JobOutcome,
+  PACKING,
+  PLACE,
+  STEPS,
+  type ToThread,
+  UNPACKING,
+} from './thread-messages.ts';
+
+/**
+ * The thread that decodes: everything that looks into a payload runs here, so that nothing in a payload can stop the process. It may be
+ * ended at any moment.
+ */
+const settings: DecodeSettings = workerData;
+const progress = new Int32Array(settings.progress);
+const sandbox = settings.codecFolder === undefined ? undefined : await Sandbox.open(CODEC_LIMITS);
+const codecs =
+  sandbox && settings.codecFolder !== undefined ? new CodecFiles(settings.codecFolder, sandbox) : undefined;
+let registry: ReadingRegistry | undefined;
+/** With more readings than these, the rest of a message is another part: memory has to be bounded, whatever is in a message. */
+const MOST_READINGS = 20_000;
+
+const validate = createValidate({
+  mostReadings: MOST_READINGS,
+  registry: { current: () => registry },
+  codecs,
+  apart: new Set(settings.apart),
+});
+
+parentPort?.on('message', (message: ToThread) => {
+  if ('rules' in message) {
+    registry = readingRegistryOf(message.rules);
+    return;
+  }
+  const outcome = outcomeOf(message);
+  // The main thread counts only steps: without this one it would take the time until its next look for a hang.
+  Atomics.add(progress, STEPS, 1);
+  const answer: FromThread = { id: message.id, outcome };
+  parentPort?.postMessage(answer, outcome.is === 'decoded' ? [...buffersOf(outcome)] : []);
+});
+const ready: FromThread = { ready: true };
+parentPort?.postMessage(ready);
+
+function outcomeOf(job: DecodeJob): JobOutcome {
+  enter(UNPACKING);
+  try {
+    return decode(job);
+  } catch (error) {
+    const place = Atomics.load(progress, PLACE);
+    if (place === UNPACKING && error instanceof EncodingInvalid) return { is: 'unreadable' };
+    return { is: 'failed', why: explain(error), place };
+  }
+}
+
+function decode({ body, from, to }: DecodeJob): DecodedInThread {
+  const begun = performance.now();
+  const now = Date.now();
+  const whole = decodeBatch(body);
+  const asked = partOf(whole, from, to);
+  const { readings: found, dead, apart, taken, skipped } = validate(asked, now, (place) => enter(from + place));
+  enter(PACKING);
+  const batch = taken === asked.publishes.length ? asked : partOf(whole, from, from + taken);
+  const { id, origin, publishes } = batch;
+  const readings = origin === 'replay' ? asBackfill(found, now) : found;
+  const left = new Set(apart);
+  const done = left.size === 0 ? publishes : publishes.filter((publish) => !left.has(publish));
+  return {
+    is: 'decoded',
+    batch: id,
+    rest: from + taken < Math.min(to, whole.publishes.length) ? from + taken : undefined,
+    origin,
+    // A copy that fits: the packer's buffer is larger than what it packs, and is used again.
+    live: new Uint8Array(encodeLive({ id, readings })),
+    dead,
+    apart: apart.length === 0 ? undefined : encodedApart(batch, apart),
+    publishes: countByFarm(done),
+    // A replayed publish was received long ago, but has not waited since: its receipt must not count as its age.
+    oldest: origin === 'replay' || publishes.length === 0 ? undefined : oldestOf(publishes),
+    skipped,
+    ms: performance.now() - begun,
+  };
+}
+
+function enter(place: number): void {
+  Atomics.store(progress, PLACE, place);
+  Atomics.add(progress, STEPS, 1);
+}
+
+/** Publishes `from` to `to` of a batch. A part is a batch of its own, with the same id each time that it is divided in this way. */
+function partOf(batch: Batch, from: number, to: number): Batch {
+  const publishes = batch.publishes.slice(from, to);
+  if (publishes.length === batch.publishes.length) return batch;
+  return { ...batch, id: `${batch.id}#${from}-${from + publishes.length}`, publishes };
+}
+
+function encodedApart(batch: Batch, publishes: Batch['publishes']): Uint8Array {
+  return new Uint8Array(encodeBatch({ ...batch, id: `${batch.id}#apart`, publishes }));
+}
+
+/**
+ * Marks the readings of a replay that are old by now as backfill. One without a time of its own is dated by its
+ * receipt, so comparing it with its receipt would never show that it is old.
+ */
+function asBackfill(readings: readonly Reading[], now: number): readonly Reading[] {
+  return readings.map((reading) =>
+    isLate({ ts: reading.ts, received: now }) ? { ...reading, backfill: true } : reading,
+  );
+}
+
+function countByFarm(publishes: Batch['publishes']): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { farm } of publishes) counts.set(farm, (counts.get(farm) ?? 0) + 1);
+  return counts;
+}
+
+function oldestOf(publishes: Batch['publishes']): number {
+  return publishes.reduce((oldest, { received }) => Math.min(oldest, received), Number.POSITIVE_INFINITY);
+}
+
+/** What is handed over to the main thread instead of being copied. */
+function* buffersOf({ live, apart }: DecodedInThread): Iterable<ArrayBuffer> {
+  for (const bytes of [live, apart]) if (bytes?.buffer instanceof ArrayBuffer) yield bytes.buffer;
+}
