@@ -14,7 +14,7 @@ import type { CodecLimits } from './codec.ts';
 import { InstanceState, type Snapshot } from './instance-state.ts';
 
 /** What a run gave: its result when that is a text (otherwise `text` is undefined), or `why` there is none. */
-export type Ran = { readonly text: string | undefined } | { readonly why: string };
+export type EngineAnswer = { readonly text: string | undefined } | { readonly why: string };
 
 /** Bytes of a page of WebAssembly's memory, and the pages that the engine has for itself. */
 const PAGE = 64 * 1024;
@@ -33,11 +33,11 @@ const CLOCK = 'p';
 export class Engine {
   private readonly state: InstanceState;
   private readonly context: QuickJSContext;
-  private readonly clock: Clock;
+  private readonly clock: EngineClock;
   private readonly answerBytes: number;
   private stepsLeft = Number.POSITIVE_INFINITY;
 
-  private constructor({ quickjs, state, clock }: Parts, limits: CodecLimits) {
+  private constructor({ quickjs, state, clock }: EngineParts, limits: CodecLimits) {
     this.state = state;
     this.clock = clock;
     this.answerBytes = limits.answerBytes;
@@ -68,12 +68,12 @@ export class Engine {
   }
 
   /** Runs a script, for at most `steps` steps. Never throws. */
-  evaluate(code: string, name: string, steps: number): Ran {
+  evaluate(code: string, name: string, steps: number): EngineAnswer {
     return this.run(steps, () => this.context.evalCode(code, name, { type: 'global' }));
   }
 
   /** Calls what `define` gave with a text, for at most `steps` steps. Never throws. */
-  call(defined: QuickJSHandle, text: string, steps: number): Ran {
+  call(defined: QuickJSHandle, text: string, steps: number): EngineAnswer {
     const { context } = this;
     return this.run(steps, () => context.callFunction(defined, context.undefined, context.newString(text)));
   }
@@ -87,7 +87,7 @@ export class Engine {
     this.state.restore(snapshot);
   }
 
-  private run(steps: number, work: () => ReturnType<QuickJSContext['evalCode']>): Ran {
+  private run(steps: number, work: () => ReturnType<QuickJSContext['evalCode']>): EngineAnswer {
     this.stepsLeft = steps;
     try {
       const result = work();
@@ -99,7 +99,7 @@ export class Engine {
     }
   }
 
-  private textOf(value: QuickJSHandle): Ran {
+  private textOf(value: QuickJSHandle): EngineAnswer {
     const { context } = this;
     if (context.typeof(value) !== 'string') return { text: undefined };
     if (context.getNumber(context.getProp(value, 'length')) > this.answerBytes) {
@@ -109,7 +109,7 @@ export class Engine {
   }
 }
 
-interface Clock {
+interface EngineClock {
   reads: number;
   /**
    * Random numbers begin with the time at which the engine was made. It is told that this was always at the same moment,
@@ -118,13 +118,13 @@ interface Clock {
   isStopped: boolean;
 }
 
-interface Parts {
+interface EngineParts {
   readonly quickjs: QuickJSWASMModule;
   readonly state: InstanceState;
-  readonly clock: Clock;
+  readonly clock: EngineClock;
 }
 
-async function instantiate(memoryBytes: number): Promise<Parts> {
+async function instantiate(memoryBytes: number): Promise<EngineParts> {
   // The engine's own limit counts allocations, not their size: only a limit on all memory bounds arrays and texts.
   const pages = ENGINE_PAGES + Math.ceil(memoryBytes / PAGE);
   const wasmMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
@@ -151,7 +151,7 @@ async function instantiate(memoryBytes: number): Promise<Parts> {
   return { quickjs, state, clock };
 }
 
-function withClock(imports: WebAssembly.Imports, clock: Clock): WebAssembly.Imports {
+function withClock(imports: WebAssembly.Imports, clock: EngineClock): WebAssembly.Imports {
   const tell = imports[IMPORTS]?.[CLOCK];
   if (typeof tell !== 'function') throw new Error('the engine for codecs is of another build: it has no clock');
   const counted = () => {
