@@ -80,6 +80,7 @@ export const REASONS = [
   'unknown_version',
   'unknown_field',
   'not_an_uplink',
+  'uplink_too_long',
   'no_codec',
   'codec_failed',
   'more_refused',

@@ -1,5 +1,5 @@
 import type { Reading } from '../reading.ts';
-import { child, type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
+import { child, type Draft, type FoundReadings, kind, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { Leaves } from './nested-values.ts';
 import { settleTimes, takeTime } from './times.ts';
@@ -10,6 +10,11 @@ const NOT_NOW: ReadonlySet<string> = new Set([HISTORY]);
 const TIMES = ['timestamp', 'time', 'ts'] as const;
 const NO_VALUES: ReadonlySet<string> = new Set(TIMES);
 const MOST_HISTORY = 1_000;
+
+/** No LoRaWAN frame carries more bytes: its length is told in one. */
+const MOST_BYTES = 255;
+/** Base64 of so many bytes has 340 characters. Three times that, as line breaks may be among them, are not even read. */
+const MOST_BASE64 = 1_024;
 
 /** What a network server says of an uplink, whichever one it is. */
 export interface Uplink {
@@ -24,19 +29,32 @@ export interface Uplink {
   readonly radio: Readonly<Record<string, number>>;
 }
 
-/** Readings that a network server decoded, or bytes for a codec, or only radio values when the device sent no data. */
+/**
+ * Readings that a network server decoded, or bytes for a codec, or only radio values when the device sent no data.
+ * More bytes than an uplink can have are refused: what came is no uplink, and codecs are written for short ones.
+ */
 export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Refusals): FoundReadings {
   const { at, decoded, path, data, fPort, radio } = uplink;
   if (isObject(decoded) && Object.keys(decoded).length > 0) {
     return draftsOf(decoded, path, { at, radio }, context, refusals);
   }
-  const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : undefined;
+  const bytes = typeof data === 'string' ? bytesOf(data) : undefined;
+  if (bytes === 'too long') {
+    refusals.add('uplink_too_long', '$', `a LoRaWAN uplink has at most ${MOST_BYTES} bytes`);
+    return NOTHING;
+  }
   if (bytes && bytes.length > 0) {
     const port = typeof fPort === 'number' && Number.isInteger(fPort) ? fPort : 0;
     return { drafts: [], skipped: 0, bytes: { bytes, fPort: port, at, radio } };
   }
   if (Object.keys(radio).length === 0) refusals.add('no_values', '$', 'the uplink carries no data');
   return { drafts: Object.keys(radio).length > 0 ? [{ at, path: '$', values: radio }] : [], skipped: 0 };
+}
+
+function bytesOf(base64: string): Uint8Array | 'too long' {
+  if (base64.length > MOST_BASE64) return 'too long';
+  const bytes = Buffer.from(base64, 'base64');
+  return bytes.length > MOST_BYTES ? 'too long' : bytes;
 }
 
 interface Reception {

@@ -103,6 +103,23 @@ describe('uplinks', () => {
     expect(other.bytes).to.deep.equal(bytes);
   });
 
+  it('of more bytes than LoRaWAN carries reach no codec, unless the network server decoded them', () => {
+    const base64 = (length: number) => Buffer.alloc(length, 7).toString('base64');
+    const texts = [base64(256), base64(48_000), `${base64(255)}${'\n'.repeat(1_000)}`, '='.repeat(2_000)];
+    for (const [form, uplink] of [
+      ['ttn', (data: string, decoded?: object) => ttnUplink({ frm_payload: data, decoded_payload: decoded })],
+      ['chirpstack', (data: string, decoded?: object) => chirpstackUplink({ data, object: decoded })],
+    ] as const) {
+      for (const text of texts) {
+        const { readings, refused, bytes } = decode(form, uplink(text));
+        expect([readings, bytes]).to.deep.equal([[], undefined]);
+        expect(refused.map(({ reason }) => reason)).to.deep.equal(['uplink_too_long']);
+        expect(decode(form, uplink(text, { ec: 1 })).readings.map(({ values }) => values.ec)).to.deep.equal([1]);
+      }
+      expect(decode(form, uplink(base64(255))).bytes?.bytes).to.deep.equal(Buffer.alloc(255, 7));
+    }
+  });
+
   it('without data tell how they were received', () => {
     const { readings } = decode('ttn', ttnUplink({ last_battery_percentage: { f_cnt: 1, value: 87.5 } }));
     expect(readings.map(({ values }) => values)).to.deep.equal([{ rssi: -97, snr: 6.25, battery_level: 87.5 }]);

@@ -140,12 +140,13 @@ describe('codecs', function () {
     expect(outcomes).to.deep.equal([{ data: { n: 1 } }, { why: 'Error: three' }, { data: { n: 1 } }]);
   });
 
-  it('have one limit on steps for reading the file and decoding', async () => {
+  it('have a limit on steps to read the file, and the same again to decode', async () => {
     const turns = (count: number) => `for (var i = 0; i < ${count}; i++);`;
-    const both = (count: number) =>
-      `${turns(count)} function decodeUplink() { ${turns(count)} return { data: { a: 1 } }; }`;
-    expect(await run(both(80_000))).to.deep.equal({ a: 1 });
-    expect(await run(both(180_000))).to.equal('it took too long');
+    const both = (reading: number, decoding: number) =>
+      `${turns(reading)} function decodeUplink() { ${turns(decoding)} return { data: { a: 1 } }; }`;
+    expect(await run(both(180_000, 180_000))).to.deep.equal({ a: 1 });
+    expect(await run(both(360_000, 0))).to.equal('the codec cannot be read: it took too long');
+    expect(await run(both(0, 360_000))).to.equal('it took too long');
   });
 
   it('have a limit on memory, whatever it is spent on', async () => {

@@ -17,8 +17,8 @@ export interface Codecs {
 /** Limits on one run of a codec. */
 export interface CodecLimits {
   /**
-   * Most steps to read the file and decode one uplink. A step is some ten thousand turns of a loop or calls of a
-   * function. Time is not the limit, because it depends on how busy the machine is.
+   * Most steps to read the file, and as many again to decode one uplink. A step is some ten thousand turns of a loop or
+   * calls of a function. Time is not the limit, because it depends on how busy the machine is.
    */
   readonly steps: number;
   readonly memoryBytes: number;
@@ -36,3 +36,9 @@ export const CODEC_LIMITS: CodecLimits = {
 
 /** Largest codec file, bytes. */
 export const MAX_CODEC_BYTES = 1024 ** 2;
+
+/**
+ * Most bytes that a codec is given at once. Codecs are written for messages of radios; many take time that grows with the
+ * square of the length, in builtins that no step interrupts.
+ */
+export const MAX_INPUT_BYTES = 16 * 1024;

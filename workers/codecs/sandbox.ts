@@ -1,42 +1,41 @@
-import base from '@jitl/quickjs-wasmfile-release-sync';
-import {
-  newQuickJSWASMModuleFromVariant,
-  newVariant,
-  type QuickJSContext,
-  type QuickJSWASMModule,
-} from 'quickjs-emscripten-core';
+import { LRUCache } from 'lru-cache';
+import type { QuickJSHandle } from 'quickjs-emscripten-core';
 import { z } from 'zod';
-import type { CodecInput, CodecLimits, CodecOutcome } from './codec.ts';
+import { type CodecInput, type CodecLimits, type CodecOutcome, MAX_INPUT_BYTES } from './codec.ts';
+import { asText, Engine } from './engine.ts';
+import type { Snapshot } from './instance-state.ts';
+import { readPrelude } from './prelude.ts';
 
 /**
- * The code that runs after the codec's own text and calls it. `decodeUplink` is the LoRa Alliance's payload codec API
- * (TS013). Network servers called `Decode` or `Decoder` before that, and makers still publish such codecs.
+ * Calls the codec. `decodeUplink` is the LoRa Alliance's payload codec API (TS013). Network servers called `Decode` or
+ * `Decoder` before that, and makers still publish such codecs.
  */
-const CALL = `(function (input) {
-  input.recvTime = new Date(input.recvTime);
-  if (typeof decodeUplink === 'function') return JSON.stringify(decodeUplink(input));
-  if (typeof Decode === 'function') return JSON.stringify({ data: Decode(input.fPort, input.bytes, {}) });
-  if (typeof Decoder === 'function') return JSON.stringify({ data: Decoder(input.bytes, input.fPort) });
-  throw new Error('the file has no function decodeUplink');
-})`;
+const CALL = `(function () {
+  const { parse } = JSON;
+  const Time = Date;
+  return function (text) {
+    const input = parse(text);
+    input.recvTime = new Time(input.recvTime);
+    if (typeof decodeUplink === 'function') return JSON.stringify(decodeUplink(input));
+    if (typeof Decode === 'function') return JSON.stringify({ data: Decode(input.fPort, input.bytes, {}) });
+    if (typeof Decoder === 'function') return JSON.stringify({ data: Decoder(input.bytes, input.fPort) });
+    throw new Error('the file has no function decodeUplink');
+  };
+})()`;
 
-declare global {
-  // Node's types lack `WebAssembly.Memory`. The types of browsers have it, but with all their other globals.
-  namespace WebAssembly {
-    class Memory {
-      constructor(pages: { readonly initial: number; readonly maximum: number });
-      readonly buffer: ArrayBuffer;
-      grow(pages: number): number;
-    }
-  }
-}
+/**
+ * So many codecs are kept as they were read, in so many bytes; a codec that is not among them is read again. One that alone
+ * would take the place of many is read for each uplink.
+ */
+const MOST_CODECS = 128;
+const MOST_BYTES = 64 * 1024 ** 2;
+const LARGEST_BYTES = 8 * 1024 ** 2;
 
-/** Bytes of a page of WebAssembly's memory, and the pages that the engine begins with. */
-const PAGE = 64 * 1024;
-const ENGINE_PAGES = 256;
+/** The state after a codec's file was read, or why it cannot be read. */
+type Codec = { readonly snapshot: Snapshot } | { readonly why: string };
 
-/** Codecs may write to a console; what they write is dropped. */
-const CONSOLE = 'globalThis.console = { log() {}, info() {}, warn() {}, error() {}, debug() {} };';
+/** Objects in objects of an answer. Who goes through it uses the stack for each. */
+const MOST_LEVELS = 100;
 
 const answerSchema = z.looseObject({ data: z.unknown().optional(), errors: z.array(z.unknown()).optional() });
 
@@ -44,90 +43,78 @@ const answerSchema = z.looseObject({ data: z.unknown().optional(), errors: z.arr
  * A second JavaScript engine, inside WebAssembly, for codecs that other people wrote. They have no files, sockets,
  * timers or objects of Loam, and limits on steps and memory.
  *
- * Each uplink has an engine of its own, which reads the codec's file anew: variables, changed builtins and pending
- * promises end with it. Makers' decoders keep cursors and buffers in globals, and one file decodes for many sensors.
+ * A codec's file is read once. Each uplink begins with the state after that: variables, changed builtins and pending
+ * promises of the one before are gone. Makers' decoders keep cursors and buffers in globals, and one file decodes for
+ * many sensors. All codecs share one engine, which is put into the state of the codec whose turn it is.
  */
 export class Sandbox {
-  private readonly quickjs: QuickJSWASMModule;
+  private readonly engine: Engine;
   private readonly limits: CodecLimits;
+  private readonly callCodec: QuickJSHandle;
+  /** The state in which no codec was read yet. */
+  private readonly empty: Snapshot;
+  private readonly codecs = new LRUCache<string, Codec>({
+    max: MOST_CODECS,
+    maxSize: MOST_BYTES,
+    maxEntrySize: LARGEST_BYTES,
+    sizeCalculation: (codec, source) => 2 * source.length + 1_000 + ('snapshot' in codec ? size(codec.snapshot) : 0),
+  });
 
-  private constructor(quickjs: QuickJSWASMModule, limits: CodecLimits) {
-    this.quickjs = quickjs;
+  private constructor(engine: Engine, prelude: string, limits: CodecLimits) {
+    this.engine = engine;
     this.limits = limits;
+    engine.define(prelude);
+    this.callCodec = engine.define(CALL);
+    this.empty = engine.snapshot();
   }
 
+  /** Rejects when a package that it needs is missing or of another version. */
   static async open(limits: CodecLimits): Promise<Sandbox> {
-    // The engine's own limit counts allocations, not their size: only a limit on all memory bounds arrays and texts.
-    const maximum = ENGINE_PAGES + Math.ceil(limits.memoryBytes / PAGE);
-    const wasmMemory = new WebAssembly.Memory({ initial: ENGINE_PAGES, maximum });
-    // The package's types describe its CommonJS form, where the default export is one level deeper.
-    const variant = newVariant('default' in base ? base.default : base, { wasmMemory });
-    return new Sandbox(await newQuickJSWASMModuleFromVariant(variant), limits);
+    const [engine, prelude] = await Promise.all([Engine.open(limits), readPrelude()]);
+    return new Sandbox(engine, prelude, limits);
   }
 
-  /** Runs the codec `source` on one uplink. Never throws, unless the engine itself is broken. */
-  run(source: string, input: CodecInput): CodecOutcome {
-    const runtime = this.quickjs.newRuntime();
-    runtime.setMemoryLimit(this.limits.memoryBytes);
-    runtime.setMaxStackSize(this.limits.stackBytes);
-    // Reading the file and decoding are one run: the limit is on both together.
-    runtime.setInterruptHandler(atMost(this.limits.steps));
-    const context = runtime.newContext();
-    try {
-      return outcomeOf(context, source, input, this.limits.answerBytes);
-    } finally {
-      context.dispose();
-      runtime.dispose();
+  /** Runs the codec `source` on one uplink. Never throws. */
+  run(source: string, { bytes, fPort, recvTime }: CodecInput): CodecOutcome {
+    if (bytes.length > MAX_INPUT_BYTES) {
+      return { why: `${bytes.length} bytes are too many for a codec: it is given at most ${MAX_INPUT_BYTES}` };
     }
+    const codec = this.begin(source);
+    if ('why' in codec) return codec;
+    const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime });
+    const ran = this.engine.call(this.callCodec, input, this.limits.steps);
+    if ('why' in ran) return ran;
+    return ran.text === undefined ? { why: 'the codec gave no answer' } : answered(ran.text);
+  }
+
+  /** Puts the engine into the state after the codec was read. */
+  private begin(source: string): Codec {
+    const known = this.codecs.get(source);
+    if (known) {
+      if ('snapshot' in known) this.engine.restore(known.snapshot);
+      return known;
+    }
+    this.engine.restore(this.empty);
+    const reads = this.engine.clockReads;
+    const read = this.engine.evaluate(source, 'codec.js', this.limits.steps);
+    const codec =
+      'why' in read ? { why: `the codec cannot be read: ${read.why}` } : { snapshot: this.engine.snapshot() };
+    // What was made of the time when the file was read would be of that time for ever.
+    if (this.engine.clockReads === reads) this.codecs.set(source, codec);
+    return codec;
   }
 }
 
-/** Makes an interrupt handler that ends a run after `steps` steps. */
-function atMost(steps: number): () => boolean {
-  let left = steps;
-  return () => {
-    left -= 1;
-    return left < 0;
-  };
+function size({ variables, heap }: Snapshot): number {
+  return variables.length + heap.length;
 }
 
-function outcomeOf(
-  context: QuickJSContext,
-  source: string,
-  { bytes, fPort, recvTime }: CodecInput,
-  answerBytes: number,
-): CodecOutcome {
-  const read = evaluate(context, `${CONSOLE}\n${source}\n;globalThis.__call = ${CALL};`, 'codec.js');
-  if ('why' in read) return { why: `the codec cannot be read: ${read.why}` };
-  const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime });
-  const ran = evaluate(context, `__call(${input})`, 'uplink.js');
-  if ('why' in ran) return ran;
-  return ran.text === undefined ? { why: 'the codec gave no answer' } : answered(ran.text, answerBytes);
-}
-
-/** Runs `code`: gives its result when that is a text (otherwise `text` is undefined), or `why` it threw. */
-function evaluate(
-  context: QuickJSContext,
-  code: string,
-  name: string,
-): { readonly text: string | undefined } | { readonly why: string } {
-  const result = context.evalCode(code, name);
-  if (result.error) {
-    const why = said(context.dump(result.error));
-    result.error.dispose();
-    return { why };
-  }
-  const text = context.typeof(result.value) === 'string' ? context.getString(result.value) : undefined;
-  result.value.dispose();
-  return { text };
-}
-
-function answered(text: string, answerBytes: number): CodecOutcome {
-  if (text.length > answerBytes) return { why: `the codec's answer has more than ${answerBytes} bytes` };
+function answered(text: string): CodecOutcome {
   const answer = answerSchema.safeParse(parsed(text));
   if (!answer.success) return { why: 'the codec gave no object' };
+  if (isDeeper(answer.data, MOST_LEVELS)) return { why: `the codec's answer has more than ${MOST_LEVELS} levels` };
   const { data, errors = [] } = answer.data;
-  if (errors.length > 0) return { why: `the codec says: ${errors.map(String).join('; ').slice(0, 500)}` };
+  if (errors.length > 0) return { why: `the codec says: ${errors.map(asText).join('; ').slice(0, 500)}` };
   return { data };
 }
 
@@ -140,10 +127,7 @@ function parsed(text: string): unknown {
   }
 }
 
-const thrown = z.object({ name: z.string().optional(), message: z.string() });
-
-function said(error: unknown): string {
-  const known = thrown.safeParse(error);
-  const text = known.success ? `${known.data.name ?? 'Error'}: ${known.data.message}` : String(error);
-  return text.replace('InternalError: interrupted', 'it took too long').slice(0, 500);
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
 }

@@ -19,6 +19,7 @@ const WORDS: Readonly<Record<string, string>> = {
   unreadable_batch: 'A message in the queue that cannot be read',
   over_quota: 'More than are kept of one sensor',
   store_refused: 'The store did not take it',
+  uplink_too_long: 'Longer than a LoRaWAN uplink can be',
   codec_failed: 'The codec failed on it',
   decoding_failed: 'It took too long to read, or stopped the reader',
   decoding_paused: 'The sensor’s others took too long to read',
