@@ -19,16 +19,16 @@ const path = z
   .min(1)
   .transform((p) => resolve(p));
 const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
-const url = (...schemes: string[]) => z.string().regex(new RegExp(`^(${schemes.join('|')}):.+`));
+const queueUrl = z.string().regex(/^(lmdb|amqps?):.+/);
 
 /** What each setting takes. */
 const SCHEMAS = {
   data: path,
   registry: path,
-  queue: url('lmdb', 'amqp', 'amqps'),
-  log: url('lmdb', 'amqp', 'amqps'),
-  store: url('duckdb', 'influx', 'influxs'),
-  spool: url('lmdb'),
+  queue: queueUrl,
+  log: queueUrl,
+  store: z.string().regex(/^(duckdb|influxs?):.+/),
+  spool: z.string().regex(/^lmdb:.+/),
   spoolMb: z
     .string()
     .regex(/^\d{1,7}$/)

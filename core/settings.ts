@@ -22,7 +22,8 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 function setting(option: string, help: string, allowed: string, fallback?: Setting['fallback']): Setting {
-  const variable = `LOAM_${option.replace(/^--/, '').replace(/ .*$/, '').replaceAll('-', '_').toUpperCase()}`;
+  const [name = ''] = option.slice('--'.length).split(' ', 1);
+  const variable = `LOAM_${name.replaceAll('-', '_').toUpperCase()}`;
   return { variable, option, help, allowed, ...(fallback === undefined ? {} : { fallback }) };
 }
 

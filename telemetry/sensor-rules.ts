@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { CATALOGUE, MAKERS_NAMES } from './catalogue.ts';
 import type { ClockPolicy } from './clock.ts';
-import { metricName } from './formats/metric-name.ts';
+import { MAX_GIVEN, metricName } from './formats/metric-name.ts';
 import { MAX_METRICS_PER_SENSOR, RESERVED_METRICS } from './reading.ts';
 import type { ReadingRegistry, SensorReading } from './reading-registry.ts';
 import { type Conversion, conversion, UNCHANGED } from './units.ts';
@@ -99,10 +99,12 @@ class Rules implements SensorRules {
   }
 
   ruleOf(given: string): MetricRule | NameProblem {
+    // To look a text up is to read the whole of it.
+    if (given.length > MAX_GIVEN) return 'bad_name';
     const known = this.spellings.get(given);
     if (known !== undefined) return known;
     const rule = this.find(given);
-    if (this.spellings.size < MOST_SPELLINGS && given.length <= 256) this.spellings.set(given, rule);
+    if (this.spellings.size < MOST_SPELLINGS) this.spellings.set(given, rule);
     return rule;
   }
 

@@ -15,7 +15,11 @@ export function parseJson(payload: Uint8Array, refusals: Refusals): { readonly v
   try {
     return { value: JSON.parse(text) };
   } catch (error) {
-    refusals.add('not_json', '$', `the payload is not JSON: ${explain(error).slice(0, 200)}`);
+    // The message shows some of the payload, and may begin or end in the middle of a surrogate pair.
+    const message = explain(error)
+      .slice(0, 200)
+      .replace(/\p{Cs}/gu, '');
+    refusals.add('not_json', '$', `the payload is not JSON: ${message}`);
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { METRIC_NAME } from '../reading.ts';
 
-/** Longer names cannot become a metric's and are not worth folding. */
-const MAX_GIVEN = 256;
+/** Longer names cannot become a metric's: they are neither folded nor looked up. */
+export const MAX_GIVEN = 256;
 
 /**
  * The metric that a sensor means by `given`, or undefined when no metric can have that name.
@@ -11,8 +11,8 @@ const MAX_GIVEN = 256;
  * and runs of anything but a-z and 0-9 become one `_`, or none at either end (`Temp. (°C)` → `temp_c`).
  */
 export function metricName(given: string): string | undefined {
-  if (METRIC_NAME.test(given)) return given;
   if (given.length > MAX_GIVEN) return undefined;
+  if (METRIC_NAME.test(given)) return given;
   const folded = given
     .normalize('NFKD')
     .replace(/\p{M}+/gu, '')

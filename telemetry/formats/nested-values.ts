@@ -1,6 +1,7 @@
 import type { SensorRules } from '../sensor-rules.ts';
 import { child, quote, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
+import { MAX_GIVEN } from './metric-name.ts';
 import { quantityIn } from './quantity.ts';
 import { Values } from './values.ts';
 
@@ -42,7 +43,7 @@ export class Leaves {
       if (this.left <= 0) return;
       if (except?.has(key)) continue;
       const inner = Array.isArray(given) ? `${path}[${key}]` : child(path, key);
-      this.take(name === '' ? key : `${name}_${key}`, value, inner, depth);
+      this.take(joined(name, key), value, inner, depth);
     }
   }
 
@@ -86,6 +87,15 @@ export class Leaves {
     if (!Number.isFinite(value)) this.refusals.add('not_finite', path, 'the number is too large');
     else if (!this.values.add(name, value, unit, () => path, isOfText)) this.left = 0;
   }
+}
+
+/**
+ * The name of what is called `key` in something called `name`. A name that is too long for a metric already stays as it
+ * is: made longer for each of a thousand values, it would be copied as often.
+ */
+function joined(name: string, key: string): string {
+  if (name === '') return key;
+  return name.length > MAX_GIVEN ? name : `${name}_${key}`;
 }
 
 interface MeasuredObject {

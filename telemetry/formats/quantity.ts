@@ -6,22 +6,19 @@ export interface Quantity {
   readonly unit: string | undefined;
 }
 
-/** Longer texts are no quantities, and no pattern is tried on them. */
+/** Longer texts are no quantities, whatever is in them, and no pattern is tried on them. */
 const MOST_QUANTITY = 64;
 
-// In each of these patterns a character can belong to one part only, so the time of a match is linear in the text.
-const NUMBER = /^[+\-−–]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+\-−]?\d{1,4}(?!\d))?/;
+const NUMBER = /^[+\-−–]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+\-−]?\d{1,4})?/;
 const GROUPED = /^[+\-−–]?\d[\d.,]*/;
 const DECIMAL_COMMA = /^[+\-−–]?\d+(?:\.\d{3})*,\d+$/;
 const COMMA_OF_THOUSANDS = /^[+\-−–]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$/;
 /** Other spellings, read only before a known unit: `1 013.2`, `1'013,2`, `1.000.000`, `1.2·10³`, `1.2x10^3`. */
-const OTHERWISE = new RegExp(
-  [
-    String.raw`^[+\-−–]?\d{1,3}(?:[ '’\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?![\d.,:])`,
-    String.raw`^[+\-−–]?\d{1,3}(?:\.\d{3}){2,}(?![\d.,:])`,
-    String.raw`^[+\-−–]?\d+(?:[.,]\d+)?\s?[x×·*]\s?10(?:\^?[+\-−]?\d{1,2}|[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)`,
-  ].join('|'),
-);
+const OTHERWISE = [
+  /^[+\-−–]?\d{1,3}(?:[ '’\u00a0\u202f]\d{3})+(?:[.,]\d+)?/,
+  /^[+\-−–]?\d{1,3}(?:\.\d{3}){2,}/,
+  /^[+\-−–]?\d+(?:[.,]\d+)?\s?[x×·*]\s?10(?:\^?[+\-−]?\d{1,2}|[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)/,
+] as const;
 const INVISIBLE = /[\u200b-\u200f\u2060\ufeff]/g;
 /** A serial number such as `241408E4`. Real exponents have one digit before them, decimals, or a sign. */
 const SERIAL = /^\d{2,}[eE]\d+$/;
@@ -34,13 +31,11 @@ const HEX = /^(?:(?:0x)?[\da-f]+|[\da-f]{2}(?:[ :-][\da-f]{2}){2,})$/i;
  * Undefined: another text, such as a date, a version, an address, a serial number or a sentence.
  */
 export function quantityIn(text: string): Quantity | 'comma' | undefined {
-  if (text.length > 2 * MOST_QUANTITY) return undefined;
+  if (text.length > MOST_QUANTITY) return undefined;
   const given = text.replace(INVISIBLE, '').trim();
-  if (given.length > MOST_QUANTITY) return undefined;
-  const otherwise = OTHERWISE.exec(given)?.[0];
-  if (otherwise !== undefined && isUnit(bare(given.slice(otherwise.length)))) return 'comma';
   const number = NUMBER.exec(given)?.[0];
   if (number === undefined) return undefined;
+  if (isWrittenOtherwise(given)) return 'comma';
   const grouped = GROUPED.exec(given)?.[0] ?? '';
   if (DECIMAL_COMMA.test(grouped) || COMMA_OF_THOUSANDS.test(grouped)) {
     return isWithUnit(given, grouped) ? 'comma' : undefined;
@@ -48,6 +43,14 @@ export function quantityIn(text: string): Quantity | 'comma' | undefined {
   if (!isWithUnit(given, number)) return undefined;
   const unit = bare(given.slice(number.length));
   return { number: Number(number.replace(/[−–]/g, '-')), unit: unit === '' ? undefined : unit };
+}
+
+function isWrittenOtherwise(given: string): boolean {
+  for (const spelling of OTHERWISE) {
+    const number = spelling.exec(given)?.[0];
+    if (number !== undefined) return isUnit(bare(given.slice(number.length)));
+  }
+  return false;
 }
 
 /** Whether `number` in a text is followed by nothing, a unit that Loam knows, or what looks like a unit. */
@@ -77,7 +80,8 @@ function bare(rest: string): string {
 function looksLikeUnit(unit: string, isGlued: boolean): boolean {
   if (unit.length > MOST_UNIT || unit.startsWith('(')) return false;
   const bare = unit.replace(/[()]/g, '');
-  return isGlued ? GLUED.test(bare) : APART.test(bare) && bare.split(/\s/).length <= MOST_WORDS;
+  if (isGlued) return (bare.startsWith('/') ? bare.slice(1) : bare).split(BETWEEN).every((part) => FACTOR.test(part));
+  return APART.test(bare) && bare.split(/\s/).length <= MOST_WORDS;
 }
 
 const MOST_UNIT = 32;
@@ -85,19 +89,17 @@ const MOST_WORDS = 3;
 /** From this length on, hex digits are not read as a number with the unit A, C, d or F. */
 const LONG_HEX = 8;
 
-/** No units: a.m. and p.m., ordinals, factors, and what follows the number of a version. */
-const NO_UNIT = /^(?:[ap]\.?m|st|nd|rd|th|x|(?:[ab]|rc|alpha|beta|dev|pre|rev)\d?)$/i;
+/** No units: a.m. and p.m., ordinals, factors, months, and what follows the number of a version. */
+const NO_UNIT =
+  /^(?:[ap]\.?m|st|nd|rd|th|x|(?:[ab]|rc|alpha|beta|dev|pre|rev)\d?|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)$/i;
 const NETWORK = /^[2-5]G$/;
 
-const LETTER = String.raw`[\p{L}%‰°º℃℉]`;
-const RAISED = '[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉]';
-
 /** A unit after a space or decimals: `inHg`, `mm H2O`, `µg m⁻³`, `/min`. Two digits in a row are of a serial number. */
-const APART = new RegExp(
-  String.raw`^(?:/ ?)?${LETTER}(?:${LETTER}|${RAISED}|[\^·⋅*/−-]|\d(?!\d)|\.(?=[\p{L}-])|\s(?=\p{L}))*$`,
-  'u',
-);
+const APART = /^(?:\/ ?)?[\p{L}%‰°º℃℉](?:\d?(?:[\p{L}%‰°º℃℉⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉^·⋅*/−-]|\.[\p{L}-]|\s\p{L}))*\d?$/u;
 
-/** A unit directly after a whole number, as in serial numbers: its digits may only be powers of a length or a time. */
-const FACTOR = String.raw`(?:(?:[cdkm]?m|ft|in|yd|s|h)\^?[-−]?[1-4]|${LETTER}+${RAISED}*)`;
-const GLUED = new RegExp(String.raw`^/?${FACTOR}(?:[·⋅*/.\s]${FACTOR})*$`, 'u');
+/**
+ * A part of a unit directly after a whole number, as in serial numbers: its digits may only be powers of a length or a
+ * time.
+ */
+const FACTOR = /^(?:(?:[cdkm]?m|ft|in|yd|s|h)\^?[-−]?[1-4]|[\p{L}%‰°º℃℉]+[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉]*)$/u;
+const BETWEEN = /[·⋅*/.\s]/;

@@ -116,7 +116,7 @@ function resolve(
     refusals.add('no_values', path, given > 1 ? 'a record has one value' : 'a record has a value or a sum');
     return undefined;
   }
-  const name = base.bn + (typeof n === 'string' ? n : '');
+  const name = nameOf(base.bn, typeof n === 'string' ? n : '');
   if (name.length > MOST_NAME || !NAME.test(name)) {
     refusals.add('bad_name', path, `${quote(name)} is no SenML name of up to ${MOST_NAME} characters`);
     return undefined;
@@ -135,6 +135,11 @@ function resolve(
     ...(sum === undefined ? {} : { sum }),
     path,
   };
+}
+
+/** A base name that is too long by itself is not copied for every record that it is the base of. */
+function nameOf(bn: string, n: string): string {
+  return bn.length > MOST_NAME ? bn : bn + n;
 }
 
 function timeOf(bt: number | undefined, t: number | undefined, now: number): Pick<SenmlRecord, 'time' | 'isRelative'> {

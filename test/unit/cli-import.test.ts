@@ -58,6 +58,20 @@ describe('a CSV file of the past', () => {
     expect(iso('1719792000000.001')).to.equal(micros);
     expect(iso('1719792000.000001')).to.equal(micros);
     expect(() => timeReader('UTC', 'HH:mm')).to.throw('YYYY');
+    expect(() => timeReader('UTC', 'DD.MM.YYYY DD')).to.throw('DD is in it twice');
+    const glued = timeReader('UTC', 'DDMMYYYY');
+    const days = ['01072024', '172024', '1172024', '1122024'].map(glued);
+    expect(days).to.deep.equal([
+      Date.UTC(2024, 6, 1),
+      Date.UTC(2024, 6, 1),
+      Date.UTC(2024, 6, 11),
+      Date.UTC(2024, 1, 11),
+    ]);
+    const odd = timeReader('UTC', '[DD] MM*(YYYY)?.ss');
+    expect(odd('[1] 7*(2024)?.59')).to.equal(Date.UTC(2024, 6, 1, 0, 0, 59));
+    for (const other of ['1 7*(2024)?.59', '[1] 7(2024).59', '[1] 7*(2024)?x59', '[1] 7*(2024)?.59 ']) {
+      expect(odd(other), other).to.equal(undefined);
+    }
   });
 
   it('has numbers with a point, or a comma', () => {

@@ -364,6 +364,16 @@ describe('native payload: hostile bytes', () => {
     expect(new TextDecoder().decode(new TextEncoder().encode(text))).to.equal(text);
   });
 
+  it('keeps what it says of text that is not JSON well-formed, wherever that is cut', () => {
+    const seeds = '🌱'.repeat(50);
+    const texts = Array.from({ length: 20 }, (_, at) => `{"${seeds}${'a'.repeat(at)}":x${'a'.repeat(at)}${seeds}}`);
+    for (const text of [...texts, `[${seeds}]`]) {
+      const [refusal] = decodeText(text).refused;
+      expect(refusal?.reason).to.equal('not_json');
+      expect(refusal?.explanation).not.to.match(/\p{Cs}/u);
+    }
+  });
+
   it('answers any bytes with readings, refusals or both', () => {
     // A fixed generator, so that a failure comes again.
     let state = 42;

@@ -64,6 +64,10 @@ describe('a text', () => {
         '2026-05-01T12:00:00Z',
         '20260501T120000',
         '1 May 2026',
+        '31 Dec',
+        '1 may',
+        '3 Sept.',
+        '12. January',
         '12:30',
         '12:30:15',
         '1h30m',
@@ -110,6 +114,8 @@ describe('a text', () => {
     expect(said(digits)).to.equal(`${Number(digits)}|`);
     expect(said(`${digits}1`)).to.equal(undefined);
     expect(said(`0.${'0'.repeat(60)}1 V`)).to.equal(undefined);
+    expect(said('12.5 °C'.padEnd(64))).to.equal('12.5|°C');
+    for (const filling of [' ', '\u200b', '\u00a0']) expect(said('12.5 °C'.padEnd(65, filling))).to.equal(undefined);
     expect(numberReader(false)(digits)).to.equal(Number(digits));
     expect(numberReader(false)(`${digits}1`)).to.equal(undefined);
     const date = '2024-07-01T00:00:00';
@@ -158,6 +164,22 @@ describe('work on what others wrote', () => {
     }
     const { refused } = decode('native', [{ bn: 'ec', bu: 'µ'.repeat(16_000), v: 1 }, ...records]);
     expect(new Set(refused.map(({ reason }) => reason))).to.deep.equal(new Set(['wrong_unit', 'more_refused']));
+  });
+
+  it('grows with its length and no faster: a long name that is part of the name of many values', function () {
+    this.timeout(20_000);
+    // Copied for each of them, it takes minutes.
+    const long = 'a'.repeat(16 * 1024 ** 2);
+    const records = Array.from({ length: 9_000 }, (_, i) => ({ n: `m${i}`, v: 1 }));
+    const values = Object.fromEntries(records.map(({ n }) => [n, 1]));
+    for (const decoded of [
+      decode('native', [{ bn: long, ...records[0] }, ...records]),
+      decode('ttn', ttnUplink({ decoded_payload: { [long]: values } })),
+    ]) {
+      expect(decoded.readings).to.deep.equal([]);
+      expect(new Set(decoded.refused.map(({ reason }) => reason))).to.include('bad_name');
+      expect(decoded.refused[0]?.explanation).to.match(/^"a{64}…" /);
+    }
   });
 
   it('grows with its length and no faster: the text of an error', () => {
