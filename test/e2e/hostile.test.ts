@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -8,6 +9,7 @@ import { Api } from '../../cli/api.ts';
 import { SUBPROTOCOL } from '../../client/messages.ts';
 import { loadConfig } from '../../core/config.ts';
 import { hashSecret } from '../../core/secrets.ts';
+import { pause } from '../../core/timing.ts';
 import { LiveClient } from '../gateway/harness.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 import { LoamProcess } from './loam-process.ts';
@@ -44,6 +46,7 @@ const BOMBS = [
 describe('while one farm sends what takes very long to read, with loam up', function () {
   this.timeout(180_000);
   let env: Record<string, string>;
+  let folder: { data: string; url: string };
   let loam: LoamProcess;
   let api: Api;
   let port: number;
@@ -65,14 +68,18 @@ describe('while one farm sends what takes very long to read, with loam up', func
       LOAM_URL: url,
     };
     port = mqttPort;
-    loam = new LoamProcess(['up', '--no-demo'], env);
-    await loam.says(/Open http/);
-    api = await Api.open(loadConfig({ data, url }, {}));
+    folder = { data, url };
   });
 
-  after(async () => {
-    for (const client of clients) await client.endAsync(true);
-    await loam?.stop();
+  beforeEach(async () => {
+    loam = new LoamProcess(['up', '--no-demo'], env);
+    await loam.says(/Open http/);
+    api = await Api.open(loadConfig(folder, {}));
+  });
+
+  afterEach(async () => {
+    for (const client of clients.splice(0)) await client.endAsync(true);
+    await loam.stop();
   });
 
   async function signedIn(username: string): Promise<MqttClient> {
@@ -143,6 +150,39 @@ describe('while one farm sends what takes very long to read, with loam up', func
         timeoutMs: 120_000,
       },
     );
+    expect(await loam.stop()).to.equal(0);
+  });
+
+  it('a machine that is busy, or a process that is stopped for a while, makes no dead letter of anything', async () => {
+    const honest = await signedIn('honest');
+    const network = await signedIn('network');
+    const before = (await api.call('/api/farms/south/dead-letters?state=all', letters)).letters.length;
+    const busy = Array.from({ length: 6 }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
+    const first = Date.now() - 3_600_000;
+    try {
+      for (let round = 0; round < 4; round++) {
+        const sent: Promise<unknown>[] = [];
+        for (let i = 0; i < 50; i++) {
+          const items = Array.from({ length: 500 }, (_, k) => ({ ts: first + (round * 50 + i) * 1_000 + k, busy: i }));
+          sent.push(honest.publishAsync('farms/south/sensors/honest/telemetry', JSON.stringify(items), { qos: 1 }));
+          sent.push(network.publishAsync('application/7/device/coded/event/up', uplink('coded', i + 1), { qos: 1 }));
+        }
+        await Promise.all(sent);
+        loam.child.kill('SIGSTOP');
+        await pause(2_500);
+        loam.child.kill('SIGCONT');
+      }
+    } finally {
+      for (const one of busy) one.kill('SIGKILL');
+    }
+    const count = async () => {
+      const query = `sensor=honest&metric=busy&points=2&from=${first - 1_000}&to=${first + 3_600_000}`;
+      const { rows } = await api.call(`/api/farms/south/history?${query}`, history);
+      return rows.reduce((sum, row) => sum + (row[5] ?? 0), 0);
+    };
+    await until('every reading is stored', async () => (await count()) === 4 * 50 * 500, { timeoutMs: 100_000 });
+    const after = (await api.call('/api/farms/south/dead-letters?state=all', letters)).letters.length;
+    expect(after - before).to.equal(0);
     expect(await loam.stop()).to.equal(0);
   });
 });
