@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import mqtt, { type MqttClient } from 'mqtt';
 import { openLmdbLog } from '../../backbone/lmdb/log.ts';
@@ -125,6 +127,19 @@ describe('two farms with the same ids, from the broker to the API', function () 
     await say(north, 'north', DEVICE, { one_more: 1 });
     await until('north’s next is too much', async () => (await read('north', '/dead-letters')).letters.length === 1);
     expect((await read('south', '/dead-letters')).letters).to.deep.equal([]);
+  });
+
+  it('one’s mistake in the registry stops edits, and says to the other’s admin only that it is not theirs', async () => {
+    const file = join(place.folder, 'registry.yaml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace('sensors:\n', 'sensors:\n  - { id: s1, farm: south, field: g1 }\n'));
+    const answers = [];
+    for (const farm of FARMS) answers.push(await ask(farm, '/sensors/new', 'PUT', {}));
+    expect(answers.map(({ status }) => status)).to.deep.equal([503, 503]);
+    const [north, south] = answers.map((answer) => answer.text);
+    expect(south).to.include('farm \\"south\\" has a sensor \\"s1\\" twice');
+    expect(north).to.include('the log of the gateway says why').and.not.include('south');
+    await writeFile(file, text);
   });
 
   it('each sees its own: list, live, history, export', async () => {
