@@ -226,6 +226,12 @@ export function decodeLive(bytes: Uint8Array): LiveEntry {
   return { id, readings, changed: changed.map(([farm, sensor, from, to]) => ({ farm, sensor, from, to })) };
 }
 
+/** The readings in a live entry that this process packed itself: unlike `decodeLive`, which takes twice as long, it checks nothing. */
+export function readingsOfOwn(entry: Uint8Array): Reading[] {
+  const [, , rows]: [number, string, ReadingRow[]] = packr.unpack(entry);
+  return rows.map(fromReadingRow);
+}
+
 /** The bytes of a dead letter, for the dead-letter log. */
 export function encodeDead({ publish, reason, explanation, at, writer }: DeadLetter): Uint8Array {
   const letter = [BATCH_VERSION, toRow(publish), reason, explanation, at];

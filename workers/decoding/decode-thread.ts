@@ -8,6 +8,7 @@ import { type PublishRange, WHOLE } from './decoder.ts';
 import {
   type DecodeSettings,
   type FromThread,
+  INPUT_BYTES,
   type JobOutcome,
   PLACE,
   STEPS,
@@ -59,6 +60,7 @@ export class DecodeThread {
   private readonly unwatch: (() => void) | undefined;
   private readonly jobs: PendingJob[] = [];
   private progress = new Int32Array(new SharedArrayBuffer(8));
+  private input = new Uint8Array(new SharedArrayBuffer(0));
   private worker: Worker | undefined;
   private isReady = false;
   private isClosed = false;
@@ -90,6 +92,7 @@ export class DecodeThread {
     if (this.isClosed || this.worker || this.starting) return;
     this.isReady = false;
     this.progress = new Int32Array(new SharedArrayBuffer(8));
+    this.input = new Uint8Array(new SharedArrayBuffer(INPUT_BYTES));
     const worker = this.newWorker();
     this.worker = worker;
     // The thread alone must not keep the process alive.
@@ -115,8 +118,8 @@ export class DecodeThread {
       this.lastId += 1;
       const job = { id: this.lastId, body, part, resolve, reject };
       this.jobs.push(job);
-      if (this.isReady) this.post(job);
-      else this.start();
+      if (!this.isReady) this.start();
+      else if (this.jobs.length === 1) this.post();
       this.looking ??= setInterval(() => this.look(), this.options.limitMs / LOOKS).unref();
     });
   }
@@ -134,9 +137,9 @@ export class DecodeThread {
 
   private newWorker(): Worker {
     const { codecFolder, apart } = this.options;
-    const { buffer } = this.progress;
-    if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError('the progress is not shared');
-    const settings: DecodeSettings = { progress: buffer, codecFolder, apart: apart?.() ?? [] };
+    const { buffer: progress } = this.progress;
+    const { buffer: input } = this.input;
+    const settings: DecodeSettings = { progress, input, codecFolder, apart: apart?.() ?? [] };
     const resourceLimits = { maxOldGenerationSizeMb: MOST_HEAP_MB };
     return new Worker(ENTRY, { execArgv: [], name: 'decode', resourceLimits, workerData: settings });
   }
@@ -150,7 +153,7 @@ export class DecodeThread {
     this.looksWithoutStep = 0;
     const rules = this.rules();
     if (rules) this.send({ rules });
-    for (const job of this.jobs) this.post(job);
+    this.post();
   }
 
   private rules(): ReadingRegistryData | undefined {
@@ -158,7 +161,15 @@ export class DecodeThread {
     return registry && readingDataOf(registry);
   }
 
-  private post({ id, body, part }: PendingJob): void {
+  /** Gives the first job to the thread. The next one follows when it is done: there is one place for a message. */
+  private post(): void {
+    const [first] = this.jobs;
+    if (!first) return;
+    const { id, body, part } = first;
+    if (body.length <= INPUT_BYTES) {
+      this.input.set(body);
+      return this.send({ id, body: body.length, ...part });
+    }
     // A copy of its own: a part of a larger buffer would be copied with the whole of it.
     const copy = new Uint8Array(body);
     this.worker?.postMessage({ id, body: copy, ...part } satisfies ToThread, [copy.buffer]);
@@ -190,6 +201,7 @@ export class DecodeThread {
     if (this.jobs[0]?.id !== id) return;
     this.looksWithoutStep = 0;
     this.jobs.shift()?.resolve(outcome);
+    this.post();
     this.options.progressed?.();
   }
 

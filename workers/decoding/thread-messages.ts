@@ -2,10 +2,15 @@ import type { DeadLetter, Origin } from '../../telemetry/batch.ts';
 import type { ReadingRegistryData } from '../../telemetry/reading-registry.ts';
 import type { PublishRange } from './decoder.ts';
 
+/** Room for the message that the thread is to decode, bytes. A larger one is sent to it. */
+export const INPUT_BYTES = 1024 ** 2;
+
 /** What a decode thread is started with. */
 export interface DecodeSettings {
   /** Two 32-bit integers that say how far the thread is: `PLACE` and `STEPS`. They can be read when it hangs, and after it has ended. */
   readonly progress: SharedArrayBuffer;
+  /** Where the main thread puts the message: memory that is used again costs a tenth of memory that is new for each message. */
+  readonly input: SharedArrayBuffer;
   /** The folder of the codecs. Without it, publishes that need a codec are left to the slow queue. */
   readonly codecFolder: string | undefined;
   /** Sensors, as `farm/id`, whose publishes are left to the slow queue unread. */
@@ -25,7 +30,8 @@ export type ToThread = { readonly rules: ReadingRegistryData } | DecodeJob;
 
 export interface DecodeJob extends PublishRange {
   readonly id: number;
-  readonly body: Uint8Array;
+  /** The message, or how many bytes of `input` it is. */
+  readonly body: Uint8Array | number;
 }
 
 /** `DecodedBatch` as it comes from the thread: its readings are in `live` only. */

@@ -13,6 +13,7 @@ import {
   type DecodeJob,
   type DecodeSettings,
   type FromThread,
+  INPUT_BYTES,
   type JobOutcome,
   PACKING,
   PLACE,
@@ -30,6 +31,9 @@ const progress = new Int32Array(settings.progress);
 const sandbox = settings.codecFolder === undefined ? undefined : await Sandbox.open(CODEC_LIMITS);
 const codecs =
   sandbox && settings.codecFolder !== undefined ? new CodecFiles(settings.codecFolder, sandbox) : undefined;
+const input = new Uint8Array(settings.input);
+// Text decoders do not take shared memory.
+const copied = new Uint8Array(INPUT_BYTES);
 let registry: ReadingRegistry | undefined;
 /** With more readings than these, the rest of a message is another part: memory has to be bounded, whatever is in a message. */
 const MOST_READINGS = 20_000;
@@ -69,7 +73,7 @@ function outcomeOf(job: DecodeJob): JobOutcome {
 function decode({ body, from, to }: DecodeJob): DecodedInThread {
   const begun = performance.now();
   const now = Date.now();
-  const whole = decodeBatch(body);
+  const whole = decodeBatch(typeof body === 'number' ? fromInput(body) : body);
   const asked = partOf(whole, from, to);
   const { readings: found, dead, apart, taken, skipped } = validate(asked, now, (place) => enter(from + place));
   enter(PACKING);
@@ -93,6 +97,11 @@ function decode({ body, from, to }: DecodeJob): DecodedInThread {
     skipped,
     ms: performance.now() - begun,
   };
+}
+
+function fromInput(bytes: number): Uint8Array {
+  copied.set(input.subarray(0, bytes));
+  return copied.subarray(0, bytes);
 }
 
 function enter(place: number): void {
