@@ -7,7 +7,7 @@ export interface WorkLimits {
 
 /** One queue message's place among those at work. */
 export interface WorkSlot {
-  /** Says how many readings the message has. Until then no other message is let in. */
+  /** Says how many readings the message has. Until then it is reckoned by its bytes. */
   counted(readings: number): void;
   /** Gives the place back. */
   leave(): void;
@@ -15,6 +15,12 @@ export interface WorkSlot {
 
 /** The budgets of one process. A message that is tried alone must be alone in the process, or it is blamed for another's fault. */
 export type BudgetGroup = Set<WorkBudget>;
+
+/**
+ * No reading takes fewer bytes of a message than this. Messages are decoded in a thread, several at once: until one is counted, it counts as many
+ * readings as it could have.
+ */
+const LEAST_BYTES = 8;
 
 interface WaitingMessage {
   readonly bytes: number;
@@ -30,7 +36,6 @@ export class WorkBudget {
   private readonly limits: WorkLimits;
   private readonly group: BudgetGroup;
   private readonly line: WaitingMessage[] = [];
-  private counting = false;
   private alone = false;
   private inside = 0;
   private readings = 0;
@@ -52,7 +57,7 @@ export class WorkBudget {
     return this.inside;
   }
 
-  /** How many readings are at work. */
+  /** How many readings are at work, those of messages that are not counted yet reckoned by their bytes. */
   get held(): number {
     return this.readings;
   }
@@ -69,21 +74,19 @@ export class WorkBudget {
   }
 
   private place(bytes: number, alone: boolean): WorkSlot {
-    let readings = 0;
+    let readings = mostReadings(bytes);
     let counted = false;
     let left = false;
     const place: WorkSlot = {
       counted: (count) => {
         if (counted || left) return;
         counted = true;
+        this.readings += count - readings;
         readings = count;
-        this.readings += count;
-        this.counting = false;
         this.pump();
       },
       leave: () => {
         if (left) return;
-        place.counted(0);
         left = true;
         this.inside -= 1;
         this.bytes -= bytes;
@@ -99,20 +102,24 @@ export class WorkBudget {
   private pump(): void {
     for (let next = this.line[0]; next && this.hasRoomFor(next); next = this.line[0]) {
       this.line.shift();
-      this.counting = true;
       this.alone = next.alone;
       this.inside += 1;
       this.bytes += next.bytes;
+      this.readings += mostReadings(next.bytes);
       next.letIn();
     }
   }
 
   private hasRoomFor(next: WaitingMessage): boolean {
-    if (this.counting || this.alone) return false;
+    if (this.alone) return false;
     const others = [...this.group].filter((budget) => budget !== this);
     if (next.alone) return this.inside === 0 && others.every((budget) => budget.inside === 0);
     // One that waits to be alone would wait for ever if others were let in.
     if (others.some((budget) => budget.alone || budget.line[0]?.alone)) return false;
     return this.readings < this.limits.readings && this.bytes < this.limits.bytes;
   }
+}
+
+function mostReadings(bytes: number): number {
+  return Math.ceil(bytes / LEAST_BYTES);
 }

@@ -18,7 +18,8 @@ describe('what a worker holds', () => {
     first.counted(60);
     const second = await enter(holding, inside, 'b', 1);
     second.counted(60);
-    void enter(holding, inside, 'c', 1);
+    // Until it is counted, it is reckoned as 50 readings.
+    void enter(holding, inside, 'c', 400);
     void enter(holding, inside, 'd', 1);
     await turn();
     expect(inside).to.deep.equal(['a', 'b']);
@@ -41,10 +42,10 @@ describe('what a worker holds', () => {
     expect(inside).to.deep.equal(['large', 'next']);
   });
 
-  it('is counted before the next one is let in: a message is large only once it is unpacked', async () => {
+  it('is reckoned by the bytes of a message until it is counted: it is large only once it is unpacked', async () => {
     const holding = new WorkBudget({ readings: 10, bytes: 1e9 });
     const inside: string[] = [];
-    const first = await enter(holding, inside, 'a', 1);
+    const first = await enter(holding, inside, 'a', 80);
     void enter(holding, inside, 'b', 1);
     await turn();
     expect(inside).to.deep.equal(['a']);
@@ -54,6 +55,13 @@ describe('what a worker holds', () => {
     first.leave();
     await turn();
     expect(inside).to.deep.equal(['a', 'b']);
+    const second = await enter(holding, inside, 'c', 64);
+    void enter(holding, inside, 'd', 1);
+    await turn();
+    expect(inside).to.deep.equal(['a', 'b', 'c']);
+    second.counted(2);
+    await turn();
+    expect(inside).to.deep.equal(['a', 'b', 'c', 'd']);
   });
 
   it('can be one message alone: it waits for all others to leave, and keeps those after it out', async () => {

@@ -8,9 +8,10 @@ import { type PublishRange, WHOLE } from './decoder.ts';
 import {
   type DecodeSettings,
   type FromThread,
-  INPUT_BYTES,
   type JobOutcome,
   PLACE,
+  PLACE_BYTES,
+  PLACES,
   STEPS,
   type ToThread,
 } from './thread-messages.ts';
@@ -64,6 +65,8 @@ export class DecodeThread {
   private worker: Worker | undefined;
   private isReady = false;
   private isClosed = false;
+  /** So many of `jobs`, the first ones, are with the thread. */
+  private posted = 0;
   private lastId = 0;
   private seenSteps = 0;
   private looksWithoutStep = 0;
@@ -92,7 +95,7 @@ export class DecodeThread {
     if (this.isClosed || this.worker || this.starting) return;
     this.isReady = false;
     this.progress = new Int32Array(new SharedArrayBuffer(8));
-    this.input = new Uint8Array(new SharedArrayBuffer(INPUT_BYTES));
+    this.input = new Uint8Array(new SharedArrayBuffer(PLACES * PLACE_BYTES));
     const worker = this.newWorker();
     this.worker = worker;
     // The thread alone must not keep the process alive.
@@ -118,8 +121,8 @@ export class DecodeThread {
       this.lastId += 1;
       const job = { id: this.lastId, body, part, resolve, reject };
       this.jobs.push(job);
-      if (!this.isReady) this.start();
-      else if (this.jobs.length === 1) this.post();
+      if (this.isReady) this.post();
+      else this.start();
       this.looking ??= setInterval(() => this.look(), this.options.limitMs / LOOKS).unref();
     });
   }
@@ -161,18 +164,20 @@ export class DecodeThread {
     return registry && readingDataOf(registry);
   }
 
-  /** Gives the first job to the thread. The next one follows when it is done: there is one place for a message. */
+  /** Gives jobs to the thread while there are places for their messages. */
   private post(): void {
-    const [first] = this.jobs;
-    if (!first) return;
-    const { id, body, part } = first;
-    if (body.length <= INPUT_BYTES) {
-      this.input.set(body);
-      return this.send({ id, body: body.length, ...part });
+    for (let job = this.jobs[this.posted]; job && this.posted < PLACES; job = this.jobs[this.posted]) {
+      this.posted += 1;
+      const { id, body, part } = job;
+      if (body.length <= PLACE_BYTES) {
+        this.input.set(body, (id % PLACES) * PLACE_BYTES);
+        this.send({ id, body: body.length, ...part });
+      } else {
+        // A copy of its own: a part of a larger buffer would be copied with the whole of it.
+        const copy = new Uint8Array(body);
+        this.worker?.postMessage({ id, body: copy, ...part } satisfies ToThread, [copy.buffer]);
+      }
     }
-    // A copy of its own: a part of a larger buffer would be copied with the whole of it.
-    const copy = new Uint8Array(body);
-    this.worker?.postMessage({ id, body: copy, ...part } satisfies ToThread, [copy.buffer]);
   }
 
   private send(message: ToThread): void {
@@ -201,6 +206,7 @@ export class DecodeThread {
     if (this.jobs[0]?.id !== id) return;
     this.looksWithoutStep = 0;
     this.jobs.shift()?.resolve(outcome);
+    this.posted -= 1;
     this.post();
     this.options.progressed?.();
   }
@@ -231,6 +237,7 @@ export class DecodeThread {
     this.starting = undefined;
     this.worker = undefined;
     this.isReady = false;
+    this.posted = 0;
     this.looksWithoutStep = 0;
   }
 }

@@ -2,14 +2,16 @@ import type { DeadLetter, Origin } from '../../telemetry/batch.ts';
 import type { ReadingRegistryData } from '../../telemetry/reading-registry.ts';
 import type { PublishRange } from './decoder.ts';
 
-/** Room for the message that the thread is to decode, bytes. A larger one is sent to it. */
-export const INPUT_BYTES = 1024 ** 2;
+/** So many messages may be with the thread at once, so that it does not wait for the main thread between two. */
+export const PLACES = 4;
+/** Room for each of them, bytes. A larger message is sent. */
+export const PLACE_BYTES = 256 * 1024;
 
 /** What a decode thread is started with. */
 export interface DecodeSettings {
   /** Two 32-bit integers that say how far the thread is: `PLACE` and `STEPS`. They can be read when it hangs, and after it has ended. */
   readonly progress: SharedArrayBuffer;
-  /** Where the main thread puts the message: memory that is used again costs a tenth of memory that is new for each message. */
+  /** `PLACES` times `PLACE_BYTES`, where the main thread puts messages: memory that is used again costs a tenth of memory that is new for each message. */
   readonly input: SharedArrayBuffer;
   /** The folder of the codecs. Without it, publishes that need a codec are left to the slow queue. */
   readonly codecFolder: string | undefined;
@@ -30,7 +32,7 @@ export type ToThread = { readonly rules: ReadingRegistryData } | DecodeJob;
 
 export interface DecodeJob extends PublishRange {
   readonly id: number;
-  /** The message, or how many bytes of `input` it is. */
+  /** The message, or how many bytes of its place in `input` it is: place `id % PLACES`. */
   readonly body: Uint8Array | number;
 }
 

@@ -13,10 +13,11 @@ import {
   type DecodeJob,
   type DecodeSettings,
   type FromThread,
-  INPUT_BYTES,
   type JobOutcome,
   PACKING,
   PLACE,
+  PLACE_BYTES,
+  PLACES,
   STEPS,
   type ToThread,
   UNPACKING,
@@ -33,7 +34,7 @@ const codecs =
   sandbox && settings.codecFolder !== undefined ? new CodecFiles(settings.codecFolder, sandbox) : undefined;
 const input = new Uint8Array(settings.input);
 // Text decoders do not take shared memory.
-const copied = new Uint8Array(INPUT_BYTES);
+const copied = new Uint8Array(PLACE_BYTES);
 let registry: ReadingRegistry | undefined;
 /** With more readings than these, the rest of a message is another part: memory has to be bounded, whatever is in a message. */
 const MOST_READINGS = 20_000;
@@ -70,10 +71,10 @@ function outcomeOf(job: DecodeJob): JobOutcome {
   }
 }
 
-function decode({ body, from, to }: DecodeJob): DecodedInThread {
+function decode({ id: jobId, body, from, to }: DecodeJob): DecodedInThread {
   const begun = performance.now();
   const now = Date.now();
-  const whole = decodeBatch(typeof body === 'number' ? fromInput(body) : body);
+  const whole = decodeBatch(typeof body === 'number' ? fromInput(jobId % PLACES, body) : body);
   const asked = partOf(whole, from, to);
   const { readings: found, dead, apart, taken, skipped } = validate(asked, now, (place) => enter(from + place));
   enter(PACKING);
@@ -99,8 +100,9 @@ function decode({ body, from, to }: DecodeJob): DecodedInThread {
   };
 }
 
-function fromInput(bytes: number): Uint8Array {
-  copied.set(input.subarray(0, bytes));
+function fromInput(place: number, bytes: number): Uint8Array {
+  const begin = place * PLACE_BYTES;
+  copied.set(input.subarray(begin, begin + bytes));
   return copied.subarray(0, bytes);
 }
 
