@@ -55,7 +55,7 @@ describe('what a worker holds', () => {
     first.leave();
     await turn();
     expect(inside).to.deep.equal(['a', 'b']);
-    const second = await enter(holding, inside, 'c', 64);
+    const second = await enter(holding, inside, 'c', 80);
     void enter(holding, inside, 'd', 1);
     await turn();
     expect(inside).to.deep.equal(['a', 'b', 'c']);
