@@ -3,6 +3,7 @@ import { explain } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
+import { Damages } from './damage.ts';
 
 /** The size of a file system, and how much of it this process's user can still write, in bytes. */
 export interface Room {
@@ -49,6 +50,8 @@ export class NoRoom extends Error {
  * reserve is left.
  */
 export class Disks {
+  /** What was found damaged in the files there. */
+  readonly damages: Damages;
   private readonly disks = new Map<number, Disk>();
   private readonly log: Logger | undefined;
   private readonly readRoom: ReadRoom;
@@ -57,6 +60,7 @@ export class Disks {
   constructor({ log, readRoom = statRoom }: { log?: Logger; readRoom?: ReadRoom } = {}) {
     this.log = log;
     this.readRoom = readRoom;
+    this.damages = new Damages(log);
   }
 
   /** The file system of a folder, which has to exist. Rejects with the file system's error. */
@@ -70,16 +74,18 @@ export class Disks {
   /** A check for `/readyz`; none when no file system is in use. `isOptional`: the process can do its work without a disk. */
   health(isOptional = false): Health[] {
     const used = this.used();
-    if (used.length === 0) return [];
+    if (used.length === 0) return this.damages.health();
     const whys = used.flatMap(({ why }) => why ?? []);
     const optional = isOptional ? { optional: true as const } : {};
     return [
       { name: 'disk', ok: whys.length === 0, ...(whys.length === 0 ? {} : { why: whys.join('; ') }), ...optional },
+      ...this.damages.health(),
     ];
   }
 
   /** Registers the metrics: the room on the file system that has the least, and the refusals on all. */
   count(metrics: Metrics): void {
+    this.damages.count(metrics);
     const least = () => this.used().sort((a, b) => (a.room?.free ?? Infinity) - (b.room?.free ?? Infinity))[0];
     metrics.gauge('loam_disk_free_bytes', 'What is free where Loam keeps its files', () => least()?.room?.free);
     metrics.gauge('loam_disk_reserve_bytes', 'What of it is kept free', () => least()?.reserve);

@@ -1,0 +1,291 @@
+import { join } from 'node:path';
+import { closeQuietly, type NewFile, type ReadFile, writeWhole } from './files.ts';
+import {
+  BLOCK_BYTES,
+  decodeIndex,
+  decodeRecord,
+  emptySummary,
+  encodeEnd,
+  encodeHeader,
+  encodeRecords,
+  type Footer,
+  type FoundRecord,
+  indexOf,
+  NOTE,
+  RECORD_BYTES,
+  type SegmentHeader,
+  type SegmentRecord,
+  type Summary,
+  sizeAt,
+  sizeOf,
+} from './format.ts';
+import { scan } from './scan.ts';
+import type { LostRecord, Place, ReadRecords, Wanted } from './wanted.ts';
+
+/** Most bytes that are read at once, unless one record is longer. */
+const SPAN_BYTES = 2 ** 20;
+
+interface Span {
+  readonly at: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * One segment file, as far as its records are confirmed: what it holds, where in the file, and whether more may be
+ * written to it.
+ */
+export class Segment {
+  readonly path: string;
+  header: SegmentHeader;
+  summary: Summary;
+  private readonly place: Place;
+  /** The CRC of the index in the file. While there is none, `places` is in memory. */
+  private indexCrc: number | undefined;
+  private places: number[] | undefined;
+  private written: NewFile | undefined;
+  private reading: ReadFile | undefined;
+
+  private constructor(place: Place, path: string, header: SegmentHeader, summary: Summary) {
+    this.place = place;
+    this.path = path;
+    this.header = header;
+    this.summary = summary;
+  }
+
+  /** A segment with a footer: what that says. */
+  static closed(place: Place, path: string, header: SegmentHeader, footer: Footer): Segment {
+    const segment = new Segment(place, path, header, footer);
+    segment.indexCrc = footer.indexCrc;
+    return segment;
+  }
+
+  /** A segment without a footer that is not written to any more: the records that were found in it, which end at `end`. */
+  static unfinished(
+    place: Place,
+    path: string,
+    header: SegmentHeader,
+    { records, end, next }: { records: readonly FoundRecord[]; end: number; next: number },
+  ): Segment {
+    const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
+    segment.places = [];
+    for (const record of records) segment.add([record], record.at);
+    segment.summary = { ...segment.summary, end };
+    return segment;
+  }
+
+  /**
+   * Makes a segment of these records, in one step: after a crash all of it is there, or nothing. It replaces the segment
+   * that has its name. With `close` it gets its footer, otherwise more can be written to it. `next`: later records have
+   * this number or a higher one. Rejects with the file system's error. Then nothing of it is left, unless the file
+   * system refuses that too, and a segment that was to be replaced is there as before.
+   */
+  static async create(
+    place: Place,
+    name: string,
+    header: SegmentHeader,
+    records: readonly SegmentRecord[],
+    { close = false, next = header.first, replace = false } = {},
+  ): Promise<Segment> {
+    const path = join(place.folder, name);
+    const temporary = `${path}.tmp`;
+    const file = await place.files.create(temporary);
+    const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
+    segment.places = [];
+    segment.add(records, BLOCK_BYTES);
+    let made = temporary;
+    try {
+      const parts = [encodeHeader(header), encodeRecords(records, header.marker, BLOCK_BYTES)];
+      if (close) parts.push(segment.end());
+      await writeWhole(file, Buffer.concat(parts), 0);
+      await file.sync();
+      await place.files.rename(temporary, path);
+      made = path;
+      await place.files.syncFolder(place.folder);
+    } catch (error) {
+      // What replaced an older one of the same content is as good, whether or not its name is on disk.
+      if (!(replace && made === path)) {
+        closeQuietly(file);
+        await place.files.remove(made).catch(() => {});
+        throw error;
+      }
+    }
+    if (close) closeQuietly(file);
+    else segment.written = file;
+    return segment;
+  }
+
+  get isEmpty(): boolean {
+    return this.summary.count === 0;
+  }
+
+  /** How many bytes the file takes, as far as they count. */
+  get fileBytes(): number {
+    return this.summary.end + (this.indexCrc === undefined ? 0 : indexOf(this.summary).length + BLOCK_BYTES);
+  }
+
+  get isWritable(): boolean {
+    return this.written !== undefined;
+  }
+
+  /**
+   * Writes the records and syncs them. When it rejects, with the file system's error, the records do not count, and
+   * nothing may be written to this segment any more.
+   */
+  async append(records: readonly SegmentRecord[]): Promise<void> {
+    const { written } = this;
+    if (written === undefined) throw new Error(`${this.path} is closed`);
+    const { end } = this.summary;
+    await writeWhole(written, encodeRecords(records, this.header.marker, end), end);
+    await written.sync();
+    this.add(records, end);
+  }
+
+  /**
+   * Writes index and footer, and nothing after them. Rejects with the file system's error: then the segment is only
+   * without them, and the next start reads it whole.
+   */
+  async close(): Promise<void> {
+    const { written } = this;
+    if (written === undefined) return;
+    try {
+      await writeWhole(written, this.end(), this.summary.end);
+      await written.sync();
+    } catch (error) {
+      this.indexCrc = undefined;
+      throw error;
+    } finally {
+      this.giveUp();
+    }
+  }
+
+  /** Nothing more is written to the file. What is confirmed stays readable. */
+  giveUp(): void {
+    if (this.written) closeQuietly(this.written);
+    this.written = undefined;
+  }
+
+  /** Gives back what is only kept to read faster. */
+  letGo(): void {
+    if (this.reading) closeQuietly(this.reading);
+    this.reading = undefined;
+    if (this.indexCrc !== undefined && this.written === undefined) this.places = undefined;
+  }
+
+  /** Opens the file for reading, so that it stays readable whatever its name becomes. Throws the file system's error. */
+  hold(): void {
+    this.index();
+    this.file();
+  }
+
+  /** Where each record begins: `[i]` is of number `summary.first + i`; 0: not there. Throws the file system's error. */
+  index(): readonly number[] {
+    this.places ??= this.indexInFile() ?? this.indexByReading();
+    return this.places;
+  }
+
+  /** Throws the file system's error when the file cannot be opened. */
+  read({ from, to, limit, mostBytes, wanted }: Wanted): ReadRecords {
+    const places = this.index();
+    const { first, last, end } = this.summary;
+    const records: SegmentRecord[] = [];
+    const lost: LostRecord[] = [];
+    let bytes = 0;
+    let span: Span = { at: 0, bytes: Buffer.alloc(0) };
+    const behind = Math.min(last, to) - first + 1;
+    for (let i = Math.max(0, from - first); i < behind && records.length < limit && bytes < mostBytes; i++) {
+      const at = places[i] ?? 0;
+      const number = first + i;
+      if (at === 0 || !wanted(number)) continue;
+      try {
+        // One record beyond what is wanted costs less than to ask for each.
+        const most = limit === 1 ? BLOCK_BYTES : Math.min(SPAN_BYTES, mostBytes - bytes);
+        span = this.spanWith(span, at, Math.min(most, end - at));
+        const record = decodeRecord(span.bytes, at - span.at, this.header.marker);
+        if (record?.number !== number) lost.push({ number, at, bytes: bodyBytes(places, i, end) });
+        else {
+          records.push(record);
+          bytes += record.size;
+        }
+      } catch (cause) {
+        lost.push({ number, at, bytes: bodyBytes(places, i, end), cause });
+      }
+    }
+    return { records, lost };
+  }
+
+  /** Takes over what `other` knows: the file was written anew under the same name. */
+  become(other: Segment): void {
+    this.letGo();
+    this.header = other.header;
+    this.summary = other.summary;
+    this.indexCrc = other.indexCrc;
+    this.places = other.places;
+    this.letGo();
+  }
+
+  /** The last span when it has the record at `at` whole; else one that begins there. */
+  private spanWith(span: Span, at: number, wantedBytes: number): Span {
+    const size = at < span.at ? undefined : sizeAt(span.bytes, at - span.at);
+    if (size !== undefined && at - span.at + size <= span.bytes.length) return span;
+    const bytes = this.file().read(at, wantedBytes);
+    const needed = sizeAt(bytes, 0) ?? 0;
+    if (needed <= bytes.length || at + needed > this.summary.end) return { at, bytes };
+    return { at, bytes: this.file().read(at, needed) };
+  }
+
+  private indexInFile(): number[] | undefined {
+    const { at, length } = indexOf(this.summary);
+    return this.indexCrc === undefined ? undefined : decodeIndex(this.file().read(at, length), this.indexCrc);
+  }
+
+  /** The index of a file whose own one is damaged. From then on it is in memory. */
+  private indexByReading(): number[] {
+    const { summary, header, path, place } = this;
+    const { records, holes } = scan(this.file().read(0, summary.end), header.marker, summary);
+    const { at, length } = indexOf(summary);
+    place.report.damaged({ file: path, at, bytes: length, records: 0, what: 'the index is damaged' });
+    for (const hole of holes) place.report.damaged({ file: path, ...hole, what: 'records are damaged' });
+    const found = Segment.unfinished(place, path, header, { records, end: summary.end, next: summary.next });
+    this.summary = found.summary;
+    this.indexCrc = undefined;
+    return found.places ?? [];
+  }
+
+  private file(): ReadFile {
+    if (this.written) return this.written;
+    this.reading ??= this.place.files.open(this.path);
+    return this.reading;
+  }
+
+  private add(records: readonly SegmentRecord[], at: number): void {
+    const places = this.places ?? [];
+    let { first, last, next, count, bytes, oldest, newest, end } = this.summary;
+    end = at;
+    for (const { number, time, body } of records) {
+      if (number !== NOTE) {
+        if (count === 0) first = number;
+        while (places.length < number - first) places.push(0);
+        places.push(end);
+        oldest = count === 0 ? time : Math.min(oldest, time);
+        count += 1;
+        last = number;
+        bytes += body.length;
+        next = Math.max(next, number + 1);
+      }
+      newest = Math.max(newest, time);
+      end += sizeOf(body.length);
+    }
+    this.summary = { first, last, next, count, bytes, oldest, newest, end };
+  }
+
+  private end(): Buffer {
+    const { bytes, indexCrc } = encodeEnd(this.header.marker, this.summary, this.places ?? []);
+    this.indexCrc = indexCrc;
+    return bytes;
+  }
+}
+
+function bodyBytes(places: readonly number[], index: number, end: number): number {
+  const next = places.slice(index + 1).find((place) => place > 0) ?? end;
+  return next - (places[index] ?? 0) - RECORD_BYTES;
+}
