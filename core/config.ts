@@ -25,10 +25,10 @@ const url = (...schemes: string[]) => z.string().regex(new RegExp(`^(${schemes.j
 const SCHEMAS = {
   data: path,
   registry: path,
-  queue: url('lmdb', 'amqp', 'amqps'),
-  log: url('lmdb', 'amqp', 'amqps'),
+  queue: url('file', 'lmdb', 'amqp', 'amqps'),
+  log: url('file', 'lmdb', 'amqp', 'amqps'),
   store: url('duckdb', 'influx', 'influxs'),
-  spool: url('lmdb'),
+  spool: url('file', 'lmdb'),
   spoolMb: z
     .string()
     .regex(/^\d{1,7}$/)

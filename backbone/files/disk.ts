@@ -23,6 +23,9 @@ export type Use = keyof typeof SHARES;
 /** The reserve, which is kept free: 64 MB, or an eighth of a small file system. */
 const MOST_RESERVE = 64e6;
 const SMALLEST_PART = 1 / 8;
+/** What a file may be long of a kind of which there are many: this part of a file system, but not less than 256 kB. */
+const FILE_PART = 1 / 64;
+const SMALLEST_FILE = 256 * 1_024;
 /** `isLow` ends only when this many times the reserve is free, so that it does not change all the time. */
 const CALM = 1.25;
 
@@ -53,7 +56,7 @@ export class Disks {
   /** What was found damaged in the files there. */
   readonly damages: Damages;
   private readonly disks = new Map<number, Disk>();
-  private readonly log: Logger | undefined;
+  readonly log: Logger | undefined;
   private readonly readRoom: ReadRoom;
 
   /** Without `log` nothing is logged. `readRoom` is statfs unless it is given. */
@@ -140,6 +143,12 @@ export class Disk {
   /** In bytes; 0 while the size of the file system is unknown. */
   get reserve(): number {
     return Math.min(MOST_RESERVE, (this.room?.total ?? 0) * SMALLEST_PART);
+  }
+
+  /** At most `most`, and at most a small part of the file system: so large may a file be of which it has many. */
+  partFor(most: number): number {
+    const total = this.room?.total ?? 0;
+    return total === 0 ? most : Math.min(most, Math.max(SMALLEST_FILE, Math.ceil(total * FILE_PART)));
   }
 
   /** What is wrong, for a person; undefined when nothing is. */

@@ -2,6 +2,8 @@ import { mkdir, open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Disk, Disks } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
+import type { Contents } from '../take-over/child.ts';
+import { SEGMENTS, takeOver } from '../take-over/take-over.ts';
 import { DISK_FILES } from './files.ts';
 import type { Place } from './wanted.ts';
 
@@ -12,14 +14,11 @@ export interface OwnedFolder extends Place {
   release(): Promise<void>;
 }
 
-/** Where the segments lie in the folder that a URL names. */
-const SEGMENTS = 'segments';
-
 /**
- * Takes a folder for this process, making it when it is not there. Rejects with FolderInUse, FolderNotLockable, NoRoom,
- * or the file system's error.
+ * Takes a folder for this process, making it when it is not there, and takes over what an earlier version left in it.
+ * Rejects with FolderInUse, FolderNotLockable, NoRoom, TakeOverFailed, or the file system's error.
  */
-export async function ownFolder(folder: string, disks: Disks): Promise<OwnedFolder> {
+export async function ownFolder(folder: string, contents: Contents, disks: Disks): Promise<OwnedFolder> {
   const firstMade = await mkdir(folder, { recursive: true });
   const unlock = await lockFolder(folder);
   try {
@@ -31,9 +30,9 @@ export async function ownFolder(folder: string, disks: Disks): Promise<OwnedFold
     };
     try {
       await disk.assertRoom('done');
-      const segments = join(folder, SEGMENTS);
-      await mkdir(segments, { recursive: true });
+      await takeOver(folder, contents, disks.log);
       await syncFolders(folder, firstMade);
+      const segments = join(folder, SEGMENTS);
       return { files: DISK_FILES, folder: segments, report: disks.damages, disk, release };
     } catch (error) {
       endUse();

@@ -45,7 +45,11 @@ export class LogFile {
    * Opens the log, gives a new one its epoch, and trims. Rejects with NoRoom, OtherFormat, or the file system's error.
    */
   static async open(place: LogPlace, limits: LogLimits): Promise<LogFile> {
-    const file = new LogFile(await Segments.open(place, optionsFor(place, limits)), limits);
+    const { name, segmentBytes } = segmentsOf(limits);
+    const file = new LogFile(
+      await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk: place.disk }),
+      limits,
+    );
     try {
       await file.commit([], 'done');
       return file;
@@ -113,7 +117,7 @@ export class LogFile {
   }
 }
 
-export function optionsFor({ disk }: LogPlace, { maxBytes }: LogLimits) {
-  const segmentBytes = Math.min(MOST_SEGMENT_BYTES, Math.ceil(maxBytes / PARTS_OF_BYTES));
-  return { name: 'entries', segmentBytes, disk };
+/** The name of a log's segments, and how long they become. */
+export function segmentsOf({ maxBytes }: LogLimits) {
+  return { name: 'entries', segmentBytes: Math.min(MOST_SEGMENT_BYTES, Math.ceil(maxBytes / PARTS_OF_BYTES)) };
 }

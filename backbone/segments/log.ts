@@ -5,7 +5,7 @@ import { Disks } from '../files/disk.ts';
 import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition } from '../ports/log.ts';
 import { type OwnedFolder, ownFolder } from './folder.ts';
 import { GroupCommit } from './group-commit.ts';
-import { LogFile } from './log-file.ts';
+import { LogFile, segmentsOf } from './log-file.ts';
 import { FileFollower, type Followed } from './log-follower.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
@@ -21,8 +21,9 @@ const LOOK_MS = 3_600_000;
  */
 export async function openFileLog(dir: string, name: string, limits: LogLimits, disks = new Disks()): Promise<Log> {
   const path = join(dir, name);
+  const contents = { is: 'log', ...segmentsOf(limits), onlyCopy: limits.onlyCopy ?? false } as const;
   try {
-    const folder = await ownFolder(path, disks);
+    const folder = await ownFolder(path, contents, disks);
     try {
       return new FileLog(folder, await LogFile.open(folder, limits), limits);
     } catch (error) {

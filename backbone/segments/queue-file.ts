@@ -17,6 +17,7 @@ export interface StoredMessage {
   readonly body: Uint8Array;
 }
 
+export const MESSAGES = 'messages';
 export const QUEUE_SEGMENT_BYTES = 32 * 2 ** 20;
 /** Segments may take twice what is not done, and so many segments more. Beyond that they are made smaller. */
 const SPARE_SEGMENTS = 4;
@@ -70,7 +71,7 @@ export class QueueFile {
   static async open(place: QueuePlace): Promise<QueueFile> {
     const { disk, segmentBytes } = place;
     const { marks, all } = await QueueMarks.open(place, disk);
-    const segments = await Segments.open(place, { name: 'messages', segmentBytes, disk });
+    const segments = await Segments.open(place, { name: MESSAGES, segmentBytes, disk });
     const file = new QueueFile(place, segments, marks, all);
     try {
       await file.recover();

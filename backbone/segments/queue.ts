@@ -5,7 +5,9 @@ import { type Consumer, DEFAULT_QUEUE_LIMITS, type Handler, type Queue, type Que
 import { type OwnedFolder, ownFolder } from './folder.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Dispatcher } from './queue-dispatcher.ts';
-import { QUEUE_SEGMENT_BYTES, type QueueChange, QueueFile } from './queue-file.ts';
+import { MESSAGES, QUEUE_SEGMENT_BYTES, type QueueChange, QueueFile } from './queue-file.ts';
+
+const CONTENTS = { is: 'queue', name: MESSAGES, segmentBytes: QUEUE_SEGMENT_BYTES, onlyCopy: false } as const;
 
 /** Most bytes that may wait for the disk in memory; beyond it `publish` refuses as at the queue's own limit. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;
@@ -22,9 +24,11 @@ export async function openFileQueue(
   disks = new Disks(),
 ): Promise<Queue> {
   try {
-    const folder = await ownFolder(dir, disks);
+    const folder = await ownFolder(dir, CONTENTS, disks);
     try {
-      return new FileQueue(folder, await QueueFile.open({ ...folder, segmentBytes: QUEUE_SEGMENT_BYTES }), limits);
+      const segmentBytes = folder.disk.partFor(QUEUE_SEGMENT_BYTES);
+      const file = await QueueFile.open({ ...folder, segmentBytes });
+      return new FileQueue(folder, file, limits, segmentBytes);
     } catch (error) {
       await folder.release();
       throw error;
@@ -54,11 +58,11 @@ class FileQueue implements Queue {
   private pendingBytes = 0;
   private closing: Promise<void> | undefined;
 
-  constructor(folder: OwnedFolder, file: QueueFile, limits: QueueLimits) {
+  constructor(folder: OwnedFolder, file: QueueFile, limits: QueueLimits, segmentBytes: number) {
     this.folder = folder;
     this.file = file;
     this.limits = limits;
-    this.incoming = new GroupCommit((bodies) => this.add(bodies), { mostBytes: QUEUE_SEGMENT_BYTES / 2 });
+    this.incoming = new GroupCommit((bodies) => this.add(bodies), { mostBytes: segmentBytes / 2 });
     this.outcomes = new GroupCommit((changes) => this.mark(changes));
     this.dispatcher = new Dispatcher(file, this.outcomes);
     for (const { connection } of [this.incoming, this.outcomes]) connection.watch(() => this.tell());

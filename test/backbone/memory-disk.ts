@@ -92,6 +92,27 @@ export class MemoryDisk implements Files {
     return after;
   }
 
+  /** The disk after the process was killed now: what that process still does reaches another one. */
+  killed(): MemoryDisk {
+    const after = new MemoryDisk();
+    const inodes = new Map<Inode, Inode>();
+    const copy = (inode: Inode): Inode => {
+      const known = inodes.get(inode) ?? {
+        durable: Buffer.from(inode.durable),
+        seen: Buffer.from(inode.seen),
+        unsynced: [...inode.unsynced],
+      };
+      inodes.set(inode, known);
+      return known;
+    };
+    for (const [path, inode] of this.names) after.names.set(path, copy(inode));
+    for (const [path, inode] of this.durableNames) after.durableNames.set(path, copy(inode));
+    after.changes = this.changes.map((change) =>
+      change.map(({ path, inode }) => ({ path, inode: inode && copy(inode) })),
+    );
+    return after;
+  }
+
   /** Changes bytes on the disk, behind everybody's back. */
   damage(path: string, at: number, length: number): void {
     const inode = this.inode(path);
