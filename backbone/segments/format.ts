@@ -95,9 +95,9 @@ export function decodeHeader(bytes: Buffer): SegmentHeader | undefined {
 }
 
 /** The index and the footer of a segment. `places[i]` is where the record `summary.first + i` begins; 0: not there. */
-export function encodeEnd(marker: number, summary: Summary, places: readonly number[]) {
+export function encodeEnd(marker: number, summary: Summary, places: ArrayLike<number>) {
   const index = Buffer.alloc(places.length * BYTES_PER_PLACE);
-  for (const [i, place] of places.entries()) index.writeUInt32LE(place, i * BYTES_PER_PLACE);
+  for (let i = 0; i < places.length; i++) index.writeUInt32LE(places[i] ?? 0, i * BYTES_PER_PLACE);
   const indexCrc = crc32(index);
   return { bytes: Buffer.concat([index, encodeBlock(FOOTER_WORD, { ...summary, marker, indexCrc })]), indexCrc };
 }
@@ -110,9 +110,11 @@ export function decodeFooter(bytes: Buffer): Footer | undefined {
 }
 
 /** The places in an index; undefined when its CRC is wrong. */
-export function decodeIndex(bytes: Buffer, crc: number): number[] | undefined {
+export function decodeIndex(bytes: Buffer, crc: number): Uint32Array | undefined {
   if (crc32(bytes) !== crc) return undefined;
-  return Array.from({ length: bytes.length / BYTES_PER_PLACE }, (_, i) => bytes.readUInt32LE(i * BYTES_PER_PLACE));
+  return Uint32Array.from({ length: bytes.length / BYTES_PER_PLACE }, (_, i) =>
+    bytes.readUInt32LE(i * BYTES_PER_PLACE),
+  );
 }
 
 /** Where the index begins and how long it is, behind records that end at `end`. */

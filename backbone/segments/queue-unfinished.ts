@@ -150,7 +150,7 @@ export class Unfinished {
 }
 
 /** Undefined when the file system does not give it: then nobody knows how many of the segment's messages are done. */
-function indexOf(segment: Segment): readonly number[] | undefined {
+function indexOf(segment: Segment): ArrayLike<number> | undefined {
   try {
     return segment.index();
   } catch {

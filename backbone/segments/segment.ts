@@ -39,9 +39,10 @@ export class Segment {
   header: SegmentHeader;
   summary: Summary;
   private readonly place: Place;
-  /** The CRC of the index in the file. While there is none, `places` is in memory. */
+  /** The CRC of the index in the file. While there is none, `built` is there. */
   private indexCrc: number | undefined;
-  private places: number[] | undefined;
+  private built: number[] | undefined;
+  private fromFile: Uint32Array | undefined;
   private written: NewFile | undefined;
   private reading: ReadFile | undefined;
 
@@ -67,7 +68,7 @@ export class Segment {
     { records, end, next }: { records: readonly FoundRecord[]; end: number; next: number },
   ): Segment {
     const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
-    segment.places = [];
+    segment.built = [];
     for (const record of records) segment.add([record], record.at);
     segment.summary = { ...segment.summary, end };
     return segment;
@@ -90,7 +91,7 @@ export class Segment {
     const temporary = `${path}.tmp`;
     const file = await place.files.create(temporary);
     const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
-    segment.places = [];
+    segment.built = [];
     segment.add(records, BLOCK_BYTES);
     let made = temporary;
     try {
@@ -168,7 +169,8 @@ export class Segment {
   letGo(): void {
     if (this.reading) closeQuietly(this.reading);
     this.reading = undefined;
-    if (this.indexCrc !== undefined && this.written === undefined) this.places = undefined;
+    if (this.indexCrc !== undefined && this.written === undefined) this.built = undefined;
+    this.fromFile = undefined;
   }
 
   /** Opens the file for reading, so that it stays readable whatever its name becomes. Throws the file system's error. */
@@ -178,9 +180,12 @@ export class Segment {
   }
 
   /** Where each record begins: `[i]` is of number `summary.first + i`; 0: not there. Throws the file system's error. */
-  index(): readonly number[] {
-    this.places ??= this.indexInFile() ?? this.indexByReading();
-    return this.places;
+  index(): ArrayLike<number> {
+    if (this.built) return this.built;
+    this.fromFile ??= this.indexInFile();
+    if (this.fromFile) return this.fromFile;
+    this.built = this.indexByReading();
+    return this.built;
   }
 
   /** Throws the file system's error when the file cannot be opened. */
@@ -219,7 +224,7 @@ export class Segment {
     this.header = other.header;
     this.summary = other.summary;
     this.indexCrc = other.indexCrc;
-    this.places = other.places;
+    this.built = other.built;
     this.letGo();
   }
 
@@ -233,7 +238,7 @@ export class Segment {
     return { at, bytes: this.file().read(at, needed) };
   }
 
-  private indexInFile(): number[] | undefined {
+  private indexInFile(): Uint32Array | undefined {
     const { at, length } = indexOf(this.summary);
     return this.indexCrc === undefined ? undefined : decodeIndex(this.file().read(at, length), this.indexCrc);
   }
@@ -248,7 +253,7 @@ export class Segment {
     const found = Segment.unfinished(place, path, header, { records, end: summary.end, next: summary.next });
     this.summary = found.summary;
     this.indexCrc = undefined;
-    return found.places ?? [];
+    return found.built ?? [];
   }
 
   private file(): ReadFile {
@@ -258,7 +263,7 @@ export class Segment {
   }
 
   private add(records: readonly SegmentRecord[], at: number): void {
-    const places = this.places ?? [];
+    const places = this.built ?? [];
     let { first, last, next, count, bytes, oldest, newest, end } = this.summary;
     end = at;
     for (const { number, time, body } of records) {
@@ -279,13 +284,14 @@ export class Segment {
   }
 
   private end(): Buffer {
-    const { bytes, indexCrc } = encodeEnd(this.header.marker, this.summary, this.places ?? []);
+    const { bytes, indexCrc } = encodeEnd(this.header.marker, this.summary, this.built ?? []);
     this.indexCrc = indexCrc;
     return bytes;
   }
 }
 
-function bodyBytes(places: readonly number[], index: number, end: number): number {
-  const next = places.slice(index + 1).find((place) => place > 0) ?? end;
-  return next - (places[index] ?? 0) - RECORD_BYTES;
+function bodyBytes(places: ArrayLike<number>, index: number, end: number): number {
+  let next = index + 1;
+  while (next < places.length && places[next] === 0) next += 1;
+  return (places[next] ?? end) - (places[index] ?? 0) - RECORD_BYTES;
 }

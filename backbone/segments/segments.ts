@@ -15,7 +15,7 @@ export interface SegmentsOptions {
 }
 
 /** Most segments of which a file is open for reading, and the index in memory. */
-const MOST_READ = 16;
+const MOST_READ = 8;
 /** Most damaged records that are named: each is read again and again. */
 const MOST_REPORTED = 10_000;
 

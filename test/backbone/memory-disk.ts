@@ -16,6 +16,8 @@ interface Inode {
   /** As every reader sees it. */
   seen: Buffer;
   unsynced: { readonly at: number; readonly bytes: Buffer }[];
+  /** A write or sync of it went wrong. */
+  failed?: boolean;
 }
 
 /** Names that change in one step; without an inode the name is gone. */
@@ -25,8 +27,8 @@ const SECTOR = 512;
 
 /**
  * A disk in memory. It counts calls that change something, and makes one of them fail. When the power is cut, it keeps
- * what was synced, and of everything else what a random number says: of writes any sectors, of names a beginning of the
- * changes. After a sync that failed, a later one does not write what the failed one was to write, as on Linux.
+ * what was synced, and of everything else what a random number says: of writes any sectors, of changes of names any, or
+ * the first ones. After a sync that failed, a later one does not write what the failed one was to write, as on Linux.
  */
 export class MemoryDisk implements Files {
   private readonly names = new Map<string, Inode>();
@@ -38,8 +40,8 @@ export class MemoryDisk implements Files {
   fault: { readonly at: number; readonly is: Fault; readonly lasting: boolean } | undefined;
   /** Called before each call that changes something. */
   onCall: (call: number) => void = () => {};
-  /** Syncs that do nothing and succeed, for a test of the test. */
-  liesAboutSync = false;
+  /** How often a file was written to after a write or sync of it had gone wrong. */
+  writesAfterFailure = 0;
 
   async list(folder: string): Promise<readonly string[]> {
     return [...this.names.keys()].filter((path) => dirname(path) === folder).map((path) => basename(path));
@@ -71,7 +73,6 @@ export class MemoryDisk implements Files {
 
   async syncFolder(_folder: string): Promise<void> {
     this.call(() => {
-      if (this.liesAboutSync) return;
       for (const change of this.changes.splice(0)) keep(this.durableNames, change);
     });
   }
@@ -80,8 +81,11 @@ export class MemoryDisk implements Files {
   cut(random: () => number): MemoryDisk {
     const after = new MemoryDisk();
     const names = new Map(this.durableNames);
+    const isInOrder = random() < 0.5;
     const steps = Math.floor(random() * (this.changes.length + 1));
-    for (const change of this.changes.slice(0, steps)) keep(names, change);
+    for (const [i, change] of this.changes.entries()) {
+      if (isInOrder ? i < steps : random() < 0.5) keep(names, change);
+    }
     const inodes = new Map<Inode, Inode>();
     for (const [path, inode] of names) {
       const cut = inodes.get(inode) ?? cutInode(inode, random);
@@ -137,6 +141,8 @@ export class MemoryDisk implements Files {
       read: (position, length) => Buffer.from(inode.seen.subarray(position, position + length)),
       close: () => {},
       write: async (bytes, position) => {
+        if (inode.failed) this.writesAfterFailure += 1;
+        inode.failed ||= this.goesWrong() !== undefined;
         const isShort = this.goesWrong() === 'is short';
         const written = isShort ? Math.floor(bytes.length / 2) : bytes.length;
         const put = () => write(inode, Buffer.from(bytes.subarray(0, written)), position);
@@ -147,12 +153,12 @@ export class MemoryDisk implements Files {
         return written;
       },
       sync: async () => {
-        const unsynced = inode.unsynced;
-        if (this.goesWrong() !== undefined) inode.unsynced = [];
+        const { unsynced } = inode;
+        inode.failed ||= this.goesWrong() !== undefined;
+        if (inode.failed) inode.unsynced = [];
         this.call(() => {
-          inode.unsynced = this.liesAboutSync ? unsynced : [];
-          for (const { at, bytes } of this.liesAboutSync ? [] : unsynced)
-            inode.durable = patched(inode.durable, at, bytes);
+          inode.unsynced = [];
+          for (const { at, bytes } of unsynced) inode.durable = patched(inode.durable, at, bytes);
         });
       },
     };

@@ -84,6 +84,21 @@ describe('damage in segments', () => {
     expect(again.read()).to.deep.equal([...texts(0, 29), 'new']);
   });
 
+  it('of a write of several records that never ended, what is behind its first hole is not read', async () => {
+    const { segments } = await openOn(disk);
+    await segments.append(
+      ['a', 'b', 'c'].map((text) => Buffer.from(text.padEnd(BODY))),
+      1,
+      'work',
+    );
+    segments.close();
+    const last = disk.paths().at(-1) ?? '';
+    disk.damage(last, disk.bytes(last).indexOf('b'.padEnd(BODY)), 1);
+    const again = await openOn(disk);
+    expect(again.read()).to.deep.equal([...texts(0, 30), 'a']);
+    expect([again.damages, again.torn]).to.deep.equal([[], [2 * (32 + BODY)]]);
+  });
+
   it('a damaged header, footer or index costs no record and is named', async () => {
     for (const [place, what] of [
       [20, 'header'],

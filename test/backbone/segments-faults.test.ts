@@ -194,6 +194,7 @@ for (const subject of [segments, queue, log]) {
             const story = new Story();
             disk.fault = { at, is: fault, lasting };
             await subject.act(disk, story, 1);
+            expect(disk.writesAfterFailure, `call ${at}`).to.equal(0);
             for (let seed = 0; seed < CUTS; seed++) {
               await expectWhole(disk.cut(randomOf(at * 100 + seed)), story, `call ${at}, then cut, ${seed}`);
             }
