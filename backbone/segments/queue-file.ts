@@ -22,6 +22,8 @@ export const QUEUE_SEGMENT_BYTES = 32 * 2 ** 20;
 /** Segments may take twice what is not done, and so many segments more. Beyond that they are made smaller. */
 const SPARE_SEGMENTS = 4;
 const RETRY_MS = 1_000;
+/** So much longer the file of marks is made at once. */
+const MARKS_AHEAD = 128 * 1_024;
 
 /**
  * The queue on disk: the messages in segments, by sequence number, and what became of them in a file of marks.
@@ -70,7 +72,7 @@ export class QueueFile {
   /** Rejects with NoRoom, OtherFormat, ZodError when another version wrote the marks, or the file system's error. */
   static async open(place: QueuePlace): Promise<QueueFile> {
     const { disk, segmentBytes } = place;
-    const { marks, all } = await QueueMarks.open(place, disk);
+    const { marks, all } = await QueueMarks.open(place, disk, Math.min(MARKS_AHEAD, segmentBytes / 16));
     const segments = await Segments.open(place, { name: MESSAGES, segmentBytes, disk });
     const file = new QueueFile(place, segments, marks, all);
     try {

@@ -44,26 +44,28 @@ const RENEW_TIMES = 4;
 export class QueueMarks {
   private readonly place: Place;
   private readonly disk: Disk;
+  private readonly ahead: number;
   private active: Segment | undefined;
   private older: number[];
   private lastId: number;
   private renewAt = RENEW_BYTES;
 
-  private constructor(place: Place, disk: Disk, ids: readonly number[]) {
+  private constructor(place: Place, disk: Disk, ids: readonly number[], ahead: number) {
     this.place = place;
     this.disk = disk;
+    this.ahead = ahead;
     this.older = [...ids];
     this.lastId = ids.at(-1) ?? 0;
   }
 
   /**
-   * Reads the marks; damage is reported. Nothing is written until the first `write`. Rejects with ZodError when another
+   * Reads the marks; damage is reported. The file is made longer by `ahead` bytes at once. Nothing is written until the first `write`. Rejects with ZodError when another
    * version wrote them, or with the file system's error.
    */
-  static async open(place: Place, disk: Disk): Promise<{ marks: QueueMarks; all: AllMarks }> {
+  static async open(place: Place, disk: Disk, ahead = 0): Promise<{ marks: QueueMarks; all: AllMarks }> {
     const { ids, unfinished } = await namesIn(place, NAME);
     for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
-    const marks = new QueueMarks(place, disk, ids);
+    const marks = new QueueMarks(place, disk, ids, ahead);
     for (const id of ids.toReversed()) {
       const all = readMarks(place, join(place.folder, segmentName(NAME, id)));
       if (all !== undefined) return { marks, all };
@@ -116,7 +118,7 @@ export class QueueMarks {
     const header = { format: 1, marker: randomInt(1, 2 ** 32), id, first: 0 } as const;
     const all = { newest, handedOut, attempts: [...attempts], done: [...done] };
     const records = [recordOf(0, all), recordOf(1, changes)];
-    const begun = await Segment.create(this.place, segmentName(NAME, id), header, records);
+    const begun = await Segment.create(this.place, segmentName(NAME, id), header, records, { ahead: this.ahead });
     this.active = begun;
     this.renewAt = Math.max(RENEW_BYTES, RENEW_TIMES * begun.fileBytes);
     await this.removeOlder();
@@ -139,7 +141,7 @@ function recordOf(number: number, value: unknown): SegmentRecord {
 
 /** Undefined when the file does not begin with everything, after that was reported. */
 function readMarks(place: Place, path: string): AllMarks | undefined {
-  const bytes = readAll(place.files.open(path));
+  const bytes = withoutZeros(readAll(place.files.open(path)));
   const header = decodeHeader(bytes.subarray(0, BLOCK_BYTES));
   const { records, holes, end, torn } = scan(bytes, header?.marker ?? 0);
   const [first, ...others] = records;
@@ -167,6 +169,13 @@ function readMarks(place: Place, path: string): AllMarks | undefined {
     }
   }
   return { newest, handedOut, attempts, done };
+}
+
+/** The file is longer than its records, which end in letters. */
+function withoutZeros(bytes: Buffer): Buffer {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  return bytes.subarray(0, end);
 }
 
 function readAll(file: ReadFile): Buffer {

@@ -44,6 +44,9 @@ export class Segment {
   private built: number[] | undefined;
   private fromFile: Uint32Array | undefined;
   private written: NewFile | undefined;
+  private ahead = 0;
+  /** Of the file, with the zeros ahead. */
+  private length = 0;
   private reading: ReadFile | undefined;
 
   private constructor(place: Place, path: string, header: SegmentHeader, summary: Summary) {
@@ -77,7 +80,8 @@ export class Segment {
   /**
    * Makes a segment of these records, in one step: after a crash all of it is there, or nothing. It replaces the segment
    * that has its name. With `close` it gets its footer, otherwise more can be written to it. `next`: later records have
-   * this number or a higher one. Rejects with the file system's error. Then nothing of it is left, unless the file
+   * this number or a higher one. With `ahead` the file is made longer by so many zeros at once: a sync is cheaper where
+   * the length of the file stays the same. Rejects with the file system's error. Then nothing of it is left, unless the file
    * system refuses that too, and a segment that was to be replaced is there as before.
    */
   static async create(
@@ -85,7 +89,7 @@ export class Segment {
     name: string,
     header: SegmentHeader,
     records: readonly SegmentRecord[],
-    { close = false, next = header.first, replace = false } = {},
+    { close = false, next = header.first, replace = false, ahead = 0 } = {},
   ): Promise<Segment> {
     const path = join(place.folder, name);
     const temporary = `${path}.tmp`;
@@ -93,10 +97,12 @@ export class Segment {
     const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
     segment.built = [];
     segment.add(records, BLOCK_BYTES);
+    segment.ahead = ahead;
+    segment.length = segment.summary.end + ahead;
     let made = temporary;
     try {
       const parts = [encodeHeader(header), encodeRecords(records, header.marker, BLOCK_BYTES)];
-      if (close) parts.push(segment.end());
+      parts.push(close ? segment.end() : Buffer.alloc(ahead));
       await writeWhole(file, Buffer.concat(parts), 0);
       await file.sync();
       await place.files.rename(temporary, path);
@@ -136,8 +142,11 @@ export class Segment {
     const { written } = this;
     if (written === undefined) throw new Error(`${this.path} is closed`);
     const { end } = this.summary;
-    await writeWhole(written, encodeRecords(records, this.header.marker, end), end);
+    const bytes = encodeRecords(records, this.header.marker, end);
+    const isLonger = end + bytes.length > this.length;
+    await writeWhole(written, isLonger ? Buffer.concat([bytes, Buffer.alloc(this.ahead)]) : bytes, end);
     await written.sync();
+    if (isLonger) this.length = end + bytes.length + this.ahead;
     this.add(records, end);
   }
 

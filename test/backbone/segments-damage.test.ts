@@ -211,7 +211,7 @@ describe('damage in segments', () => {
       for (const sequence of [1, 2, 3]) await queue.mark([{ is: 'done', sequence, bytes: BODY, attempts: 1 }], 0, 0);
       await queue.close();
       const marks = disk.paths().find((each) => each.includes('marks')) ?? '';
-      for (let place = 0; place < disk.bytes(marks).length; place += 13) {
+      for (let place = 0; place < Math.min(2_500, disk.bytes(marks).length); place += 13) {
         const damaged = await filled();
         const one = await queueOn(damaged);
         for (const sequence of [1, 2, 3])
