@@ -126,9 +126,20 @@ export function sizeOf(bodyBytes: number): number {
   return RECORD_BYTES + bodyBytes;
 }
 
-/** Records one after the other, to be written at `group` of the segment with this marker. */
-export function encodeRecords(records: readonly SegmentRecord[], marker: number, group: number): Buffer {
-  const bytes = Buffer.allocUnsafe(records.reduce((sum, { body }) => sum + sizeOf(body.length), 0));
+/** How many bytes the records take. */
+export function sizeOfAll(records: readonly SegmentRecord[]): number {
+  return records.reduce((sum, { body }) => sum + sizeOf(body.length), 0);
+}
+
+/** Records one after the other, to be written at `group` of the segment with this marker; in `into` when they fit. */
+export function encodeRecords(
+  records: readonly SegmentRecord[],
+  marker: number,
+  group: number,
+  into: Buffer = Buffer.alloc(0),
+): Buffer {
+  const size = sizeOfAll(records);
+  const bytes = size <= into.length ? into.subarray(0, size) : Buffer.allocUnsafe(size);
   let at = 0;
   for (const { number, time, body } of records) {
     const end = at + sizeOf(body.length);
@@ -158,11 +169,6 @@ export function decodeRecord(bytes: Buffer, at: number, marker: number): FoundRe
     time: bytes.readDoubleLE(at + 24),
     body: bytes.subarray(at + RECORD_BYTES, at + size),
   };
-}
-
-/** How many bytes the record at `at` says that it has, whether or not it is whole; undefined when its head is not there. */
-export function sizeAt(bytes: Buffer, at: number): number | undefined {
-  return at + RECORD_BYTES > bytes.length ? undefined : sizeOf(bytes.readUInt32LE(at + 8));
 }
 
 function encodeBlock(word: string, value: unknown): Buffer {

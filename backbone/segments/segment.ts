@@ -3,7 +3,6 @@ import { closeQuietly, type NewFile, type ReadFile, writeWhole } from './files.t
 import {
   BLOCK_BYTES,
   decodeIndex,
-  decodeRecord,
   emptySummary,
   encodeEnd,
   encodeHeader,
@@ -12,23 +11,17 @@ import {
   type FoundRecord,
   indexOf,
   NOTE,
-  RECORD_BYTES,
   type SegmentHeader,
   type SegmentRecord,
   type Summary,
-  sizeAt,
   sizeOf,
 } from './format.ts';
+import { readRecords } from './read-records.ts';
 import { scan } from './scan.ts';
-import type { LostRecord, Place, ReadRecords, Wanted } from './wanted.ts';
+import type { Place, ReadRecords, Wanted } from './wanted.ts';
 
-/** Most bytes that are read at once, unless one record is longer. */
-const SPAN_BYTES = 2 ** 20;
-
-interface Span {
-  readonly at: number;
-  readonly bytes: Buffer;
-}
+/** Most bytes of a write that is put together in memory that is kept. */
+const SCRATCH_BYTES = 2 ** 21;
 
 /**
  * One segment file, as far as its records are confirmed: what it holds, where in the file, and whether more may be
@@ -44,6 +37,7 @@ export class Segment {
   private built: number[] | undefined;
   private fromFile: Uint32Array | undefined;
   private written: NewFile | undefined;
+  private buffer: Buffer | undefined;
   private ahead = 0;
   /** Of the file, with the zeros ahead. */
   private length = 0;
@@ -142,8 +136,8 @@ export class Segment {
     const { written } = this;
     if (written === undefined) throw new Error(`${this.path} is closed`);
     const { end } = this.summary;
-    const bytes = encodeRecords(records, this.header.marker, end);
-    const isLonger = end + bytes.length > this.length;
+    const bytes = encodeRecords(records, this.header.marker, end, this.scratch());
+    const isLonger = this.ahead > 0 && end + bytes.length > this.length;
     await writeWhole(written, isLonger ? Buffer.concat([bytes, Buffer.alloc(this.ahead)]) : bytes, end);
     await written.sync();
     if (isLonger) this.length = end + bytes.length + this.ahead;
@@ -172,6 +166,7 @@ export class Segment {
   giveUp(): void {
     if (this.written) closeQuietly(this.written);
     this.written = undefined;
+    this.buffer = undefined;
   }
 
   /** Gives back what is only kept to read faster. */
@@ -198,33 +193,9 @@ export class Segment {
   }
 
   /** Throws the file system's error when the file cannot be opened. */
-  read({ from, to, limit, mostBytes, wanted }: Wanted): ReadRecords {
+  read(wanted: Wanted): ReadRecords {
     const places = this.index();
-    const { first, last, end } = this.summary;
-    const records: SegmentRecord[] = [];
-    const lost: LostRecord[] = [];
-    let bytes = 0;
-    let span: Span = { at: 0, bytes: Buffer.alloc(0) };
-    const behind = Math.min(last, to) - first + 1;
-    for (let i = Math.max(0, from - first); i < behind && records.length < limit && bytes < mostBytes; i++) {
-      const at = places[i] ?? 0;
-      const number = first + i;
-      if (at === 0 || !wanted(number)) continue;
-      try {
-        // One record beyond what is wanted costs less than to ask for each.
-        const most = limit === 1 ? BLOCK_BYTES : Math.min(SPAN_BYTES, mostBytes - bytes);
-        span = this.spanWith(span, at, Math.min(most, end - at));
-        const record = decodeRecord(span.bytes, at - span.at, this.header.marker);
-        if (record?.number !== number) lost.push({ number, at, bytes: bodyBytes(places, i, end) });
-        else {
-          records.push(record);
-          bytes += record.size;
-        }
-      } catch (cause) {
-        lost.push({ number, at, bytes: bodyBytes(places, i, end), cause });
-      }
-    }
-    return { records, lost };
+    return readRecords({ file: this.file(), places, summary: this.summary, marker: this.header.marker }, wanted);
   }
 
   /** Takes over what `other` knows: the file was written anew under the same name. */
@@ -235,16 +206,6 @@ export class Segment {
     this.indexCrc = other.indexCrc;
     this.built = other.built;
     this.letGo();
-  }
-
-  /** The last span when it has the record at `at` whole; else one that begins there. */
-  private spanWith(span: Span, at: number, wantedBytes: number): Span {
-    const size = at < span.at ? undefined : sizeAt(span.bytes, at - span.at);
-    if (size !== undefined && at - span.at + size <= span.bytes.length) return span;
-    const bytes = this.file().read(at, wantedBytes);
-    const needed = sizeAt(bytes, 0) ?? 0;
-    if (needed <= bytes.length || at + needed > this.summary.end) return { at, bytes };
-    return { at, bytes: this.file().read(at, needed) };
   }
 
   private indexInFile(): Uint32Array | undefined {
@@ -263,6 +224,12 @@ export class Segment {
     this.summary = found.summary;
     this.indexCrc = undefined;
     return found.built ?? [];
+  }
+
+  /** Used again for each write, of which there is one at a time: buffers of this size are costly to collect. */
+  private scratch(): Buffer {
+    this.buffer ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    return this.buffer;
   }
 
   private file(): ReadFile {
@@ -297,10 +264,4 @@ export class Segment {
     this.indexCrc = indexCrc;
     return bytes;
   }
-}
-
-function bodyBytes(places: ArrayLike<number>, index: number, end: number): number {
-  let next = index + 1;
-  while (next < places.length && places[next] === 0) next += 1;
-  return (places[next] ?? end) - (places[index] ?? 0) - RECORD_BYTES;
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Disk, Use } from '../files/disk.ts';
 import { deniedFor } from './files.ts';
-import { NOTE, type SegmentRecord, sizeOf } from './format.ts';
+import { NOTE, type SegmentRecord, sizeOf, sizeOfAll } from './format.ts';
 import { loadSegments, segmentName } from './load.ts';
 import { Segment } from './segment.ts';
 import { EVERYTHING, type LostRecord, type Place, type ReadRecords, type Wanted } from './wanted.ts';
@@ -119,7 +119,7 @@ export class Segments {
     await disk.assertRoom(use);
     const records = bodies.map((body, i) => ({ number: this.unused + i, time, body }));
     this.unused += records.length;
-    const bytes = records.reduce((sum, { body }) => sum + sizeOf(body.length), 0);
+    const bytes = sizeOfAll(records);
     const { active } = this;
     const isFull = active !== undefined && !active.isEmpty && (anew || active.fileBytes + bytes > segmentBytes);
     await deniedFor(disk, use, async () => {

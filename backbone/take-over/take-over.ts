@@ -51,7 +51,7 @@ export async function takeOver(folder: string, contents: Contents, log?: Logger)
   }
   if (found !== 'folder') {
     await mkdir(old);
-    await writeFile(join(old, 'README'), NOTE);
+    await writeFile(join(old, 'README'), NOTE, { flush: true });
   }
   await mkdir(join(folder, SEGMENTS), { recursive: true });
   await sync(folder);
