@@ -62,9 +62,9 @@ const summarySchema = z.object({
   /** Where the records end in the file. */
   end: z.number(),
 });
-export type Summary = z.infer<typeof summarySchema>;
+export type SegmentSummary = z.infer<typeof summarySchema>;
 
-export function emptySummary(first: number): Summary {
+export function emptySummary(first: number): SegmentSummary {
   return { first, last: first - 1, next: first, count: 0, bytes: 0, oldest: 0, newest: 0, end: BLOCK_BYTES };
 }
 
@@ -95,7 +95,7 @@ export function decodeHeader(bytes: Buffer): SegmentHeader | undefined {
 }
 
 /** The index and the footer of a segment. `places[i]` is where the record `summary.first + i` begins; 0: not there. */
-export function encodeEnd(marker: number, summary: Summary, places: ArrayLike<number>) {
+export function encodeEnd(marker: number, summary: SegmentSummary, places: ArrayLike<number>) {
   const index = Buffer.alloc(places.length * BYTES_PER_PLACE);
   for (let i = 0; i < places.length; i++) index.writeUInt32LE(places[i] ?? 0, i * BYTES_PER_PLACE);
   const indexCrc = crc32(index);
@@ -118,7 +118,7 @@ export function decodeIndex(bytes: Buffer, crc: number): Uint32Array | undefined
 }
 
 /** Where the index begins and how long it is, behind records that end at `end`. */
-export function indexOf({ first, last, end }: Summary): { readonly at: number; readonly length: number } {
+export function indexOf({ first, last, end }: SegmentSummary): { readonly at: number; readonly length: number } {
   return { at: end, length: (last - first + 1) * BYTES_PER_PLACE };
 }
 

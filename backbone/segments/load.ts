@@ -10,13 +10,13 @@ import {
   type SegmentHeader,
 } from './format.ts';
 import { type Scanned, scan } from './scan.ts';
-import { Segment } from './segment.ts';
+import { SegmentFile } from './segment-file.ts';
 import type { Place } from './wanted.ts';
 
 export interface Loaded {
-  readonly closed: Segment[];
+  readonly closed: SegmentFile[];
   /** The last segment, when it can be written on. */
-  readonly active: Segment | undefined;
+  readonly active: SegmentFile | undefined;
 }
 
 /** A segment's file before its records are looked at. */
@@ -59,7 +59,7 @@ export async function loadSegments(place: Place, name: string): Promise<Loaded> 
   const { ids, unfinished } = await namesIn(place, name);
   for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
   const found = ids.flatMap((id) => headerOf(place, name, id, id === ids.at(-1)) ?? []);
-  const closed: Segment[] = [];
+  const closed: SegmentFile[] = [];
   for (const [i, file] of found.entries()) {
     const isLast = i === found.length - 1;
     const segment = await load(place, name, file, { after: found[i + 1]?.header, isLast, before: closed.at(-1) });
@@ -86,8 +86,8 @@ async function load(
   place: Place,
   name: string,
   { id, path, header }: FoundFile,
-  { after, isLast, before }: { after: SegmentHeader | undefined; isLast: boolean; before: Segment | undefined },
-): Promise<Segment | undefined> {
+  { after, isLast, before }: { after: SegmentHeader | undefined; isLast: boolean; before: SegmentFile | undefined },
+): Promise<SegmentFile | undefined> {
   const isFollowed = after?.previous?.id === id;
   const followed = isFollowed ? { end: after.previous?.end, last: after.first - 1 } : {};
   let read: { known: SegmentHeader; footer?: Footer; scanned?: Scanned };
@@ -107,7 +107,7 @@ async function load(
   if (header === undefined) {
     place.report.damaged({ file: path, at: 0, bytes: BLOCK_BYTES, records: 0, what: 'the header is damaged' });
   }
-  if (footer) return Segment.closed(place, path, known, footer);
+  if (footer) return SegmentFile.closed(place, path, known, footer);
   if (scanned === undefined) return undefined;
   return await finished(place, name, path, known, scanned, isLast, header !== undefined);
 }
@@ -121,16 +121,16 @@ async function finished(
   { records, holes, end, torn }: Scanned,
   isLast: boolean,
   isWhole: boolean,
-): Promise<Segment> {
+): Promise<SegmentFile> {
   for (const hole of holes) place.report.damaged({ file: path, ...hole, what: 'records are damaged' });
   if (torn > 0) place.report.torn(path, end, torn);
   // What is cut off may have been confirmed, if its bytes were damaged after that. So its numbers are not given again.
   const last = records.findLast(({ number }) => number >= 0)?.number ?? header.first - 1;
   const next = last + 1 + Math.ceil(torn / RECORD_BYTES);
-  const unfinished = () => Segment.unfinished(place, path, header, { records, end, next });
+  const unfinished = () => SegmentFile.unfinished(place, path, header, { records, end, next });
   if (holes.length > 0 || !isWhole) return unfinished();
   const options = { close: !isLast || torn > 0, next, replace: true };
-  return await Segment.create(place, segmentName(name, header.id), header, records, options).catch(unfinished);
+  return await SegmentFile.create(place, segmentName(name, header.id), header, records, options).catch(unfinished);
 }
 
 /** Footer and records have the marker, too; what else a damaged header said is not needed to read them. */
@@ -138,7 +138,7 @@ function guessedHeader(
   id: number,
   file: ReadFile,
   footer: Footer | undefined,
-  before: Segment | undefined,
+  before: SegmentFile | undefined,
 ): SegmentHeader {
   const start = file.read(BLOCK_BYTES, RECORD_BYTES);
   const marker = footer?.marker ?? (start.length === RECORD_BYTES ? start.readUInt32LE(0) : 0);

@@ -1,7 +1,7 @@
 import type { Disk } from '../files/disk.ts';
 import { type AllMarks, QueueMarks } from './queue-marks.ts';
 import { Unfinished } from './queue-unfinished.ts';
-import type { Segment } from './segment.ts';
+import type { SegmentFile } from './segment-file.ts';
 import { Segments } from './segments.ts';
 import { EVERYTHING, type LostRecord, type Place } from './wanted.ts';
 
@@ -246,15 +246,15 @@ export class QueueFile {
     }
   }
 
-  private finished(): Segment | undefined {
+  private finished(): SegmentFile | undefined {
     return this.segments.finished.find((segment) => this.unfinished.of(segment).messages === 0);
   }
 
   /** The segment that has most to gain, when all take too much. Then there is one with more done than not. */
-  private wasteful(): Segment | undefined {
+  private wasteful(): SegmentFile | undefined {
     const taken = this.segments.all().reduce((sum, { fileBytes }) => sum + fileBytes, 0);
     if (taken <= 2 * this.bytes + SPARE_SEGMENTS * this.segmentBytes) return undefined;
-    const gain = (segment: Segment) => segment.summary.bytes - this.unfinished.of(segment).bytes;
+    const gain = (segment: SegmentFile) => segment.summary.bytes - this.unfinished.of(segment).bytes;
     const [most] = [...this.segments.finished].sort((a, b) => gain(b) - gain(a));
     return most && gain(most) > most.summary.bytes / 2 ? most : undefined;
   }

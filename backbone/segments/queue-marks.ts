@@ -6,7 +6,7 @@ import { deniedFor, type ReadFile } from './files.ts';
 import { BLOCK_BYTES, decodeHeader, type SegmentRecord } from './format.ts';
 import { namesIn, segmentName } from './load.ts';
 import { scan } from './scan.ts';
-import { Segment } from './segment.ts';
+import { SegmentFile } from './segment-file.ts';
 import type { Place } from './wanted.ts';
 
 /** What changes at once: the mark `handedOut`, messages that are done, and attempts of messages that failed. */
@@ -45,7 +45,7 @@ export class QueueMarks {
   private readonly place: Place;
   private readonly disk: Disk;
   private readonly ahead: number;
-  private active: Segment | undefined;
+  private active: SegmentFile | undefined;
   private older: number[];
   private lastId: number;
   private renewAt = RENEW_BYTES;
@@ -92,7 +92,7 @@ export class QueueMarks {
     this.active?.giveUp();
   }
 
-  private async append(active: Segment, changes: MarkChanges): Promise<void> {
+  private async append(active: SegmentFile, changes: MarkChanges): Promise<void> {
     try {
       await active.append([recordOf(active.summary.next, changes)]);
     } catch (error) {
@@ -102,7 +102,7 @@ export class QueueMarks {
     }
   }
 
-  private async renew(active: Segment, changes: MarkChanges, all: () => AllMarks): Promise<void> {
+  private async renew(active: SegmentFile, changes: MarkChanges, all: () => AllMarks): Promise<void> {
     try {
       await this.begin(all(), changes);
       active.giveUp();
@@ -118,7 +118,7 @@ export class QueueMarks {
     const header = { format: 1, marker: randomInt(1, 2 ** 32), id, first: 0 } as const;
     const all = { newest, handedOut, attempts: [...attempts], done: [...done] };
     const records = [recordOf(0, all), recordOf(1, changes)];
-    const begun = await Segment.create(this.place, segmentName(NAME, id), header, records, { ahead: this.ahead });
+    const begun = await SegmentFile.create(this.place, segmentName(NAME, id), header, records, { ahead: this.ahead });
     this.active = begun;
     this.renewAt = Math.max(RENEW_BYTES, RENEW_TIMES * begun.fileBytes);
     await this.removeOlder();

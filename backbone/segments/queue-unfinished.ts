@@ -1,5 +1,5 @@
 import { RECORD_BYTES } from './format.ts';
-import type { Segment } from './segment.ts';
+import type { SegmentFile } from './segment-file.ts';
 import type { Segments } from './segments.ts';
 
 /** What is not done of one segment's messages. */
@@ -13,7 +13,7 @@ interface Open {
 /** Which of a queue's messages are not done, by segment: a bit for each, and exact sums. */
 export class Unfinished {
   private readonly segments: Segments;
-  private readonly opens = new Map<Segment, Open>();
+  private readonly opens = new Map<SegmentFile, Open>();
   /** Messages that could not be read; they are left alone until the next start. */
   private readonly skipped = new Set<number>();
   messages = 0;
@@ -24,7 +24,7 @@ export class Unfinished {
     this.segments = segments;
     const all = segments.all();
     for (const segment of all) this.opens.set(segment, { done: new Uint8Array(0), messages: 0, bytes: 0 });
-    const touched = new Set<Segment>();
+    const touched = new Set<SegmentFile>();
     for (const [from, to] of done) {
       for (const segment of all) {
         const [first, last] = [Math.max(from, segment.header.first), Math.min(to, segment.summary.last)];
@@ -84,12 +84,12 @@ export class Unfinished {
   }
 
   /** How many messages of a segment are not done, and their bytes. */
-  of(segment: Segment): { readonly messages: number; readonly bytes: number } {
+  of(segment: SegmentFile): { readonly messages: number; readonly bytes: number } {
     return this.openOf(segment);
   }
 
   /** To be called when the segment is gone. */
-  forget(segment: Segment): void {
+  forget(segment: SegmentFile): void {
     this.opens.delete(segment);
   }
 
@@ -108,7 +108,7 @@ export class Unfinished {
     }
   }
 
-  private count(segment: Segment, isTouched: boolean): void {
+  private count(segment: SegmentFile, isTouched: boolean): void {
     const { count, bytes, first, last, end } = segment.summary;
     const open = this.openOf(segment);
     const places = isTouched || count < last - first + 1 ? indexOf(segment) : undefined;
@@ -136,11 +136,11 @@ export class Unfinished {
     this.bytes += bytes;
   }
 
-  private segmentOf(number: number): Segment | undefined {
+  private segmentOf(number: number): SegmentFile | undefined {
     return this.segments.all().find(({ summary }) => summary.first <= number && number <= summary.last);
   }
 
-  private openOf(segment: Segment): Open {
+  private openOf(segment: SegmentFile): Open {
     const known = this.opens.get(segment);
     if (known !== undefined) return known;
     const open = { done: new Uint8Array(0), messages: 0, bytes: 0 };
@@ -150,7 +150,7 @@ export class Unfinished {
 }
 
 /** Undefined when the file system does not give it: then nobody knows how many of the segment's messages are done. */
-function indexOf(segment: Segment): ArrayLike<number> | undefined {
+function indexOf(segment: SegmentFile): ArrayLike<number> | undefined {
   try {
     return segment.index();
   } catch {

@@ -1,11 +1,11 @@
 import type { ReadFile } from './files.ts';
-import { decodeRecord, type FoundRecord, RECORD_BYTES, type SegmentRecord, type Summary } from './format.ts';
-import type { LostRecord, ReadRecords, Wanted } from './wanted.ts';
+import { decodeRecord, type FoundRecord, RECORD_BYTES, type SegmentRecord, type SegmentSummary } from './format.ts';
+import type { LostRecord, ReadRecords, WantedRecords } from './wanted.ts';
 
 /** Most bytes that are read at once, unless one record is longer. */
 const SPAN_BYTES = 2 ** 20;
 
-interface Span {
+interface ReadSpan {
   readonly at: number;
   readonly bytes: Buffer;
 }
@@ -14,14 +14,14 @@ interface Span {
 export interface Indexed {
   readonly file: ReadFile;
   readonly places: ArrayLike<number>;
-  readonly summary: Summary;
+  readonly summary: SegmentSummary;
   readonly marker: number;
 }
 
 /** The records that are wanted. Those that lie one behind the other are read at once. */
 export function readRecords(
   { file, places, summary, marker }: Indexed,
-  { from, to, limit, mostBytes, wanted }: Wanted,
+  { from, to, limit, mostBytes, wanted }: WantedRecords,
 ): ReadRecords {
   const { first, last, end } = summary;
   const behind = Math.min(last, to) - first + 1;
@@ -33,10 +33,10 @@ export function readRecords(
   const records: SegmentRecord[] = [];
   const lost: LostRecord[] = [];
   let bytes = 0;
-  let span: Span = { at: 0, bytes: Buffer.alloc(0) };
+  let span: ReadSpan = { at: 0, bytes: Buffer.alloc(0) };
 
   /** As many of the wanted records as lie together from `index` on. */
-  const spanFrom = (index: number): Span => {
+  const spanFrom = (index: number): ReadSpan => {
     const at = places[index] ?? 0;
     let spanEnd = endOf(index);
     for (let next = index + 1, count = records.length + 1; next < behind && count < limit; next++, count++) {

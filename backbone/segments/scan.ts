@@ -7,7 +7,7 @@ export interface Hole {
   readonly records: number;
 }
 
-interface Known {
+interface KnownRecords {
   readonly end?: number | undefined;
   readonly first?: number | undefined;
   readonly last?: number | undefined;
@@ -31,7 +31,7 @@ export interface Scanned {
  * it was synced: if it is before `end`, or before the place where the last write began. Otherwise it is what a write
  * left that never ended (its pages may reach the disk in any order), and nothing from there on was confirmed.
  */
-export function scan(bytes: Buffer, marker: number, { end, first, last }: Known = {}): Scanned {
+export function scan(bytes: Buffer, marker: number, { end, first, last }: KnownRecords = {}): Scanned {
   const limited = end === undefined ? bytes : bytes.subarray(0, end);
   const records: FoundRecord[] = [];
   const gaps: { readonly at: number; readonly bytes: number }[] = [];
@@ -70,7 +70,7 @@ function nextRecord(bytes: Buffer, from: number, marker: number): FoundRecord | 
   return undefined;
 }
 
-function missing(records: readonly FoundRecord[], at: number, { first, last }: Known): number {
+function missing(records: readonly FoundRecord[], at: number, { first, last }: KnownRecords): number {
   const next = records.find((record) => record.at > at && record.number >= 0)?.number ?? (last ?? -1) + 1;
   const before = records.findLast((record) => record.at < at && record.number >= 0)?.number ?? (first ?? next - 1) - 1;
   return Math.max(1, next - before - 1);

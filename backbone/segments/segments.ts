@@ -3,8 +3,8 @@ import type { Disk, Use } from '../files/disk.ts';
 import { deniedFor } from './files.ts';
 import { NOTE, type SegmentRecord, sizeOf, sizeOfAll } from './format.ts';
 import { loadSegments, segmentName } from './load.ts';
-import { Segment } from './segment.ts';
-import { EVERYTHING, type LostRecord, type Place, type ReadRecords, type Wanted } from './wanted.ts';
+import { SegmentFile } from './segment-file.ts';
+import { EVERYTHING, type LostRecord, type Place, type ReadRecords, type WantedRecords } from './wanted.ts';
 
 export interface SegmentsOptions {
   /** What the files' names begin with. */
@@ -49,11 +49,11 @@ const MOST_REPORTED = 10_000;
 export class Segments {
   private readonly place: Place;
   private readonly options: SegmentsOptions;
-  private readonly closed: Segment[];
-  private readonly recent: Segment[] = [];
-  private readonly held = new Set<Segment>();
+  private readonly closed: SegmentFile[];
+  private readonly recent: SegmentFile[] = [];
+  private readonly held = new Set<SegmentFile>();
   private readonly reported = new Set<number>();
-  private active: Segment | undefined;
+  private active: SegmentFile | undefined;
   private lastId: number;
   /** No record has this number or a higher one. */
   private unused: number;
@@ -62,7 +62,7 @@ export class Segments {
   /** Goes into the header of every segment that is begun from now on; as the last segment that has one says. */
   epoch: string | undefined;
 
-  private constructor(place: Place, options: SegmentsOptions, closed: Segment[], active: Segment | undefined) {
+  private constructor(place: Place, options: SegmentsOptions, closed: SegmentFile[], active: SegmentFile | undefined) {
     this.place = place;
     this.options = options;
     this.closed = closed;
@@ -84,17 +84,17 @@ export class Segments {
   }
 
   /** Every segment, the oldest first. The last one may be the one that is written to. */
-  all(): readonly Segment[] {
+  all(): readonly SegmentFile[] {
     return this.active ? [...this.closed, this.active] : this.closed;
   }
 
   /** The segments that are not written to, the oldest first. */
-  get finished(): readonly Segment[] {
+  get finished(): readonly SegmentFile[] {
     return this.closed;
   }
 
   /** The one that is written to. */
-  get last(): Segment | undefined {
+  get last(): SegmentFile | undefined {
     return this.active;
   }
 
@@ -143,7 +143,7 @@ export class Segments {
    * The records that are wanted. One that cannot be read is left out, after `onLost` was told. Throws the file system's
    * error when the file with the first of them cannot be opened.
    */
-  read(wanted: Wanted, onLost: (lost: LostRecord) => void = () => {}): SegmentRecord[] {
+  read(wanted: WantedRecords, onLost: (lost: LostRecord) => void = () => {}): SegmentRecord[] {
     const all = this.all();
     const found: SegmentRecord[] = [];
     let { limit, mostBytes } = wanted;
@@ -166,7 +166,7 @@ export class Segments {
   }
 
   /** Removes a finished segment. Resolves when it is gone also after a power cut; rejects with the file system's error. */
-  async drop(segment: Segment): Promise<void> {
+  async drop(segment: SegmentFile): Promise<void> {
     await this.place.files.remove(segment.path);
     await this.place.files.syncFolder(this.place.folder);
     const index = this.closed.indexOf(segment);
@@ -179,7 +179,7 @@ export class Segments {
    * left out, after `onLost` was told. Rejects with NoRoom or the file system's error; then the segment is as it was.
    */
   async shrink(
-    segment: Segment,
+    segment: SegmentFile,
     use: Use,
     wanted: (number: number) => boolean,
     onLost: (lost: LostRecord) => void,
@@ -196,7 +196,7 @@ export class Segments {
       const { header } = segment;
       segment.become(
         await deniedFor(disk, use, () =>
-          Segment.create(this.place, segmentName(name, header.id), header, records, options),
+          SegmentFile.create(this.place, segmentName(name, header.id), header, records, options),
         ),
       );
       for (const one of lost) {
@@ -219,7 +219,7 @@ export class Segments {
     for (const segment of this.all()) segment.letGo();
   }
 
-  private async write(active: Segment, records: readonly SegmentRecord[]): Promise<void> {
+  private async write(active: SegmentFile, records: readonly SegmentRecord[]): Promise<void> {
     try {
       await active.append(records);
     } catch (error) {
@@ -244,7 +244,7 @@ export class Segments {
     const before = this.closed.at(-1);
     this.lastId += 1;
     const { name } = this.options;
-    this.active = await Segment.create(
+    this.active = await SegmentFile.create(
       this.place,
       segmentName(name, this.lastId),
       {
@@ -260,7 +260,7 @@ export class Segments {
     );
   }
 
-  private readOf(segment: Segment, wanted: Wanted, isLater: boolean): ReadRecords {
+  private readOf(segment: SegmentFile, wanted: WantedRecords, isLater: boolean): ReadRecords {
     this.touch(segment);
     try {
       return segment.read(wanted);
@@ -271,7 +271,7 @@ export class Segments {
     }
   }
 
-  private reportLost({ path }: Segment, { number, at, bytes, cause }: LostRecord): void {
+  private reportLost({ path }: SegmentFile, { number, at, bytes, cause }: LostRecord): void {
     if (this.reported.has(number) || this.reported.size >= MOST_REPORTED) return;
     this.reported.add(number);
     const what = cause === undefined ? `record ${number} is damaged` : `record ${number} cannot be read (${cause})`;
@@ -279,7 +279,7 @@ export class Segments {
   }
 
   /** Keeps the number of files and indexes in memory small. */
-  private touch(segment: Segment): void {
+  private touch(segment: SegmentFile): void {
     if (this.recent.at(-1) === segment) return;
     const index = this.recent.indexOf(segment);
     if (index >= 0) this.recent.splice(index, 1);

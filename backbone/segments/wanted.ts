@@ -1,16 +1,16 @@
 import type { Damage } from '../files/damage.ts';
-import type { Files } from './files.ts';
+import type { FileSystem } from './files.ts';
 import type { SegmentRecord } from './format.ts';
 
 /** Where segments are, and who is told of damage in them. */
 export interface Place {
-  readonly files: Files;
+  readonly files: FileSystem;
   readonly folder: string;
   readonly report: { damaged(damage: Damage): void; torn(file: string, at: number, bytes: number): void };
 }
 
 /** Records with a number `from` one `to` another, both included, for which `wanted` is true. */
-export interface Wanted {
+export interface WantedRecords {
   readonly from: number;
   readonly to: number;
   readonly limit: number;
@@ -34,7 +34,7 @@ export interface LostRecord {
   readonly cause?: unknown;
 }
 
-export const EVERYTHING: Wanted = {
+export const EVERYTHING: WantedRecords = {
   from: 0,
   to: Number.POSITIVE_INFINITY,
   limit: Number.POSITIVE_INFINITY,

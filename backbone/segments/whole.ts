@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { type SegmentRecord, sizeOf } from './format.ts';
 import { segmentName } from './load.ts';
-import { Segment } from './segment.ts';
+import { SegmentFile } from './segment-file.ts';
 import type { Place } from './wanted.ts';
 
 export interface WholeOptions {
@@ -25,7 +25,7 @@ export async function writeWholeSegments(
 ): Promise<number> {
   let id = 0;
   let begin = first;
-  let before: Segment | undefined;
+  let before: SegmentFile | undefined;
   let waiting: SegmentRecord[] = [];
   let bytes = 0;
   let count = 0;
@@ -39,7 +39,7 @@ export async function writeWholeSegments(
       ...(before && { previous: { id: before.header.id, end: before.summary.end } }),
       ...(epoch !== undefined && { epoch }),
     };
-    before = await Segment.create(place, segmentName(name, id), header, waiting, { close: true, next: after });
+    before = await SegmentFile.create(place, segmentName(name, id), header, waiting, { close: true, next: after });
     begin = after;
     waiting = [];
     bytes = 0;

@@ -124,7 +124,7 @@ const queue: Subject = {
 const log: Subject = {
   name: 'a log',
   async act(disk, story, run) {
-    const limits = { maxAgeMs: 3_600_000, maxBytes: 16 * SEGMENT_BYTES, onlyCopy: true };
+    const limits = { maxAgeMs: 3_600_000, maxBytes: 40 * SEGMENT_BYTES, onlyCopy: true };
     const opened = await LogFile.open(placeOn(disk), limits).catch(() => undefined);
     if (opened === undefined) return;
     const add = (...texts: string[]) => bearing(story.add(texts, (bodies) => opened.commit(bodies)));
@@ -138,7 +138,7 @@ const log: Subject = {
     opened.close();
   },
   async look(disk) {
-    const limits = { maxAgeMs: 3_600_000, maxBytes: 16 * SEGMENT_BYTES, onlyCopy: true };
+    const limits = { maxAgeMs: 3_600_000, maxBytes: 40 * SEGMENT_BYTES, onlyCopy: true };
     const place = placeOn(disk);
     const opened = await LogFile.open(place, limits);
     const entries = opened.read(opened.first, 1_000);
@@ -180,6 +180,8 @@ for (const subject of [segments, queue, log]) {
         }
       };
       await subject.act(disk, story, 1);
+      // And once more on what is there then.
+      await subject.act(disk, story, 3);
       expect(cuts.length).to.be.greaterThan(300);
       for (const cut of cuts) await expectWhole(cut.disk, cut.story, cut.what);
     });

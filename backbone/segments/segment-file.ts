@@ -13,12 +13,12 @@ import {
   NOTE,
   type SegmentHeader,
   type SegmentRecord,
-  type Summary,
+  type SegmentSummary,
   sizeOf,
 } from './format.ts';
 import { readRecords } from './read-records.ts';
 import { scan } from './scan.ts';
-import type { Place, ReadRecords, Wanted } from './wanted.ts';
+import type { Place, ReadRecords, WantedRecords } from './wanted.ts';
 
 /** Most bytes of a write that is put together in memory that is kept. */
 const SCRATCH_BYTES = 2 ** 21;
@@ -27,10 +27,10 @@ const SCRATCH_BYTES = 2 ** 21;
  * One segment file, as far as its records are confirmed: what it holds, where in the file, and whether more may be
  * written to it.
  */
-export class Segment {
+export class SegmentFile {
   readonly path: string;
   header: SegmentHeader;
-  summary: Summary;
+  summary: SegmentSummary;
   private readonly place: Place;
   /** The CRC of the index in the file. While there is none, `built` is there. */
   private indexCrc: number | undefined;
@@ -43,7 +43,7 @@ export class Segment {
   private length = 0;
   private reading: ReadFile | undefined;
 
-  private constructor(place: Place, path: string, header: SegmentHeader, summary: Summary) {
+  private constructor(place: Place, path: string, header: SegmentHeader, summary: SegmentSummary) {
     this.place = place;
     this.path = path;
     this.header = header;
@@ -51,8 +51,8 @@ export class Segment {
   }
 
   /** A segment with a footer: what that says. */
-  static closed(place: Place, path: string, header: SegmentHeader, footer: Footer): Segment {
-    const segment = new Segment(place, path, header, footer);
+  static closed(place: Place, path: string, header: SegmentHeader, footer: Footer): SegmentFile {
+    const segment = new SegmentFile(place, path, header, footer);
     segment.indexCrc = footer.indexCrc;
     return segment;
   }
@@ -63,8 +63,8 @@ export class Segment {
     path: string,
     header: SegmentHeader,
     { records, end, next }: { records: readonly FoundRecord[]; end: number; next: number },
-  ): Segment {
-    const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
+  ): SegmentFile {
+    const segment = new SegmentFile(place, path, header, { ...emptySummary(header.first), next });
     segment.built = [];
     for (const record of records) segment.add([record], record.at);
     segment.summary = { ...segment.summary, end };
@@ -84,11 +84,11 @@ export class Segment {
     header: SegmentHeader,
     records: readonly SegmentRecord[],
     { close = false, next = header.first, replace = false, ahead = 0 } = {},
-  ): Promise<Segment> {
+  ): Promise<SegmentFile> {
     const path = join(place.folder, name);
     const temporary = `${path}.tmp`;
     const file = await place.files.create(temporary);
-    const segment = new Segment(place, path, header, { ...emptySummary(header.first), next });
+    const segment = new SegmentFile(place, path, header, { ...emptySummary(header.first), next });
     segment.built = [];
     segment.add(records, BLOCK_BYTES);
     segment.ahead = ahead;
@@ -193,13 +193,13 @@ export class Segment {
   }
 
   /** Throws the file system's error when the file cannot be opened. */
-  read(wanted: Wanted): ReadRecords {
+  read(wanted: WantedRecords): ReadRecords {
     const places = this.index();
     return readRecords({ file: this.file(), places, summary: this.summary, marker: this.header.marker }, wanted);
   }
 
   /** Takes over what `other` knows: the file was written anew under the same name. */
-  become(other: Segment): void {
+  become(other: SegmentFile): void {
     this.letGo();
     this.header = other.header;
     this.summary = other.summary;
@@ -220,7 +220,7 @@ export class Segment {
     const { at, length } = indexOf(summary);
     place.report.damaged({ file: path, at, bytes: length, records: 0, what: 'the index is damaged' });
     for (const hole of holes) place.report.damaged({ file: path, ...hole, what: 'records are damaged' });
-    const found = Segment.unfinished(place, path, header, { records, end: summary.end, next: summary.next });
+    const found = SegmentFile.unfinished(place, path, header, { records, end: summary.end, next: summary.next });
     this.summary = found.summary;
     this.indexCrc = undefined;
     return found.built ?? [];
