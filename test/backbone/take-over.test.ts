@@ -161,6 +161,28 @@ describe('what an earlier version kept in LMDB files', function () {
     expect((await readdir(folder)).filter((name) => name.startsWith('segments'))).to.deep.equal([]);
   });
 
+  it('where the package lmdb is missing the start says what to install, and goes on when it is there', async () => {
+    await writeOldQueue(folder, QUEUE);
+    const hook = `export const resolve = (name, context, next) => {
+      if (name === 'lmdb') throw Object.assign(new Error('no lmdb'), { code: 'ERR_MODULE_NOT_FOUND' });
+      return next(name, context);
+    };`;
+    const url = (script: string) => `data:text/javascript,${encodeURIComponent(script)}`;
+    const register = url(`import { register } from 'node:module'; register(${JSON.stringify(url(hook))});`);
+    const before = process.env.NODE_OPTIONS;
+    process.env.NODE_OPTIONS = `--import=${register}`;
+    try {
+      const error = await rejection(openFileQueue(folder));
+      expect(String(error instanceof Error && error.cause)).to.include('npm install --no-save lmdb@');
+    } finally {
+      if (before === undefined) delete process.env.NODE_OPTIONS;
+      else process.env.NODE_OPTIONS = before;
+    }
+    const queue = await openFileQueue(folder);
+    expect(await deliveries(queue)).to.deep.equal(DELIVERED);
+    await queue.close();
+  });
+
   it('an earlier version that is started by mistake refuses the folder, before and after there was an old file', async () => {
     await (await openFileQueue(join(folder, 'new'))).close();
     await writeOldQueue(join(folder, 'taken'), QUEUE);
