@@ -11,13 +11,16 @@ import type { SpooledQueue } from './spool/spool.ts';
  * The one place that turns a URL into an adapter. It loads only the adapter in use: an installation with RabbitMQ and
  * InfluxDB does not need the libraries of the embedded adapters, and the other way round. `disks` are the file systems
  * that the process keeps files on: embedded adapters leave a reserve free there.
+ *
+ * `lmdb:FOLDER` is what an earlier version called `file:FOLDER`, and means the same.
  */
 
-/** Opens the queue at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with QueueUnavailable. */
+/** Opens the queue at `file:FOLDER` or `amqp[s]://…`. Rejects with QueueUnavailable. */
 export async function openQueue(url: string, disks?: Disks): Promise<Queue> {
   switch (scheme(url)) {
+    case 'file':
     case 'lmdb':
-      return await (await import('./lmdb/queue.ts')).openLmdbQueue(rest(url), undefined, disks);
+      return await (await import('./segments/queue.ts')).openFileQueue(rest(url), undefined, disks);
     case 'amqp':
     case 'amqps':
       return await (await import('./rabbitmq/queue.ts')).openRabbitQueue(url);
@@ -33,7 +36,7 @@ export async function openSlowQueue(url: string, disks?: Disks): Promise<Queue> 
 }
 
 /**
- * Opens the queue at `url` behind a spool at `lmdb:FOLDER` of at most `maxBytes`. Resolves also while the queue cannot be reached.
+ * Opens the queue at `url` behind a spool at `file:FOLDER` of at most `maxBytes`. Resolves also while the queue cannot be reached.
  * Rejects with QueueUnavailable when the spool cannot be opened.
  */
 export async function openSpooledQueue(
@@ -55,11 +58,12 @@ export function openLogLate(url: string, name: string, limits: LogLimits, disks?
   return new LateLog(() => openLog(url, name, limits, disks));
 }
 
-/** Opens the log `name` at `lmdb:FOLDER` or `amqp[s]://…`. Rejects with LogUnavailable. */
+/** Opens the log `name` at `file:FOLDER` or `amqp[s]://…`. Rejects with LogUnavailable. */
 export async function openLog(url: string, name: string, limits: LogLimits, disks?: Disks): Promise<Log> {
   switch (scheme(url)) {
+    case 'file':
     case 'lmdb':
-      return await (await import('./lmdb/log.ts')).openLmdbLog(rest(url), name, limits, disks);
+      return await (await import('./segments/log.ts')).openFileLog(rest(url), name, limits, disks);
     case 'amqp':
     case 'amqps':
       return await (await import('./rabbitmq/log.ts')).openRabbitLog(url, name, limits);
@@ -83,7 +87,7 @@ export async function openStore(url: string, disks?: Disks): Promise<Store> {
 
 /** Whether an adapter's files belong to one process, so that separate roles cannot share them. */
 export function isEmbedded(url: string): boolean {
-  return ['lmdb', 'duckdb'].includes(scheme(url));
+  return ['file', 'lmdb', 'duckdb'].includes(scheme(url));
 }
 
 function scheme(url: string): string {

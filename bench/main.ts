@@ -5,6 +5,7 @@ import { endAll } from '../test/services/cleanup.ts';
 import { connections } from './connections.ts';
 import { dashboard } from './dashboard.ts';
 import { decode } from './decode.ts';
+import { durable } from './durable.ts';
 import { encoding } from './encoding.ts';
 import { endToEnd } from './end-to-end.ts';
 import { fanOut } from './fan-out.ts';
@@ -28,6 +29,7 @@ const benches: readonly Benchmark[] = [
   history,
   connections,
   decode,
+  durable,
   encoding,
   dashboard,
   generator,

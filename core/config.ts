@@ -19,7 +19,7 @@ const path = z
   .min(1)
   .transform((p) => resolve(p));
 const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
-const queueUrl = z.string().regex(/^(lmdb|amqps?):.+/);
+const queueUrl = z.string().regex(/^(file|lmdb|amqps?):.+/);
 
 /** What each setting takes. */
 const SCHEMAS = {
@@ -28,7 +28,7 @@ const SCHEMAS = {
   queue: queueUrl,
   log: queueUrl,
   store: z.string().regex(/^(duckdb|influxs?):.+/),
-  spool: z.string().regex(/^lmdb:.+/),
+  spool: z.string().regex(/^(file|lmdb):.+/),
   spoolMb: z
     .string()
     .regex(/^\d{1,7}$/)

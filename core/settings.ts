@@ -39,14 +39,14 @@ export const SETTINGS = {
   queue: setting(
     '--queue <url>',
     'work queue between broker and workers',
-    'lmdb:FOLDER or amqp://USER:PASSWORD@HOST',
-    (data) => `lmdb:${join(data, 'queue')}`,
+    'file:FOLDER or amqp://USER:PASSWORD@HOST',
+    (data) => `file:${join(data, 'queue')}`,
   ),
   log: setting(
     '--log <url>',
     'live log, dead-letter log, event log and commands log',
-    'lmdb:FOLDER or amqp://USER:PASSWORD@HOST',
-    (data) => `lmdb:${join(data, 'log')}`,
+    'file:FOLDER or amqp://USER:PASSWORD@HOST',
+    (data) => `file:${join(data, 'log')}`,
   ),
   store: setting(
     '--store <url>',
@@ -57,7 +57,7 @@ export const SETTINGS = {
   spool: setting(
     '--spool <url>',
     'where a broker keeps messages, on its own disk, while the queue cannot be reached',
-    'lmdb:FOLDER',
+    'file:FOLDER',
   ),
   spoolMb: setting(
     '--spool-mb <megabytes>',

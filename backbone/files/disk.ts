@@ -3,6 +3,7 @@ import { explain } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
+import { Damages } from './damage.ts';
 
 /** The size of a file system, and how much of it this process's user can still write, in bytes. */
 export interface Room {
@@ -22,6 +23,9 @@ export type Use = keyof typeof SHARES;
 /** The reserve, which is kept free: 64 MB, or an eighth of a small file system. */
 const MOST_RESERVE = 64e6;
 const SMALLEST_PART = 1 / 8;
+/** What a file may be long of a kind of which there are many: this part of a file system, but not less than 256 kB. */
+const FILE_PART = 1 / 64;
+const SMALLEST_FILE = 256 * 1_024;
 /** `isLow` ends only when this many times the reserve is free, so that it does not change all the time. */
 const CALM = 1.25;
 
@@ -49,14 +53,17 @@ export class NoRoom extends Error {
  * reserve is left.
  */
 export class Disks {
+  /** What was found damaged in the files there. */
+  readonly damages: Damages;
   private readonly disks = new Map<number, Disk>();
-  private readonly log: Logger | undefined;
+  readonly log: Logger | undefined;
   private readonly readRoom: ReadRoom;
 
   /** Without `log` nothing is logged. `readRoom` is statfs unless it is given. */
   constructor({ log, readRoom = statRoom }: { log?: Logger; readRoom?: ReadRoom } = {}) {
     this.log = log;
     this.readRoom = readRoom;
+    this.damages = new Damages(log);
   }
 
   /** The file system of a folder, which has to exist. Rejects with the file system's error. */
@@ -70,16 +77,18 @@ export class Disks {
   /** A check for `/readyz`; none when no file system is in use. `isOptional`: the process can do its work without a disk. */
   health(isOptional = false): Health[] {
     const used = this.used();
-    if (used.length === 0) return [];
+    if (used.length === 0) return this.damages.health();
     const whys = used.flatMap(({ why }) => why ?? []);
     const optional = isOptional ? { optional: true as const } : {};
     return [
       { name: 'disk', ok: whys.length === 0, ...(whys.length === 0 ? {} : { why: whys.join('; ') }), ...optional },
+      ...this.damages.health(),
     ];
   }
 
   /** Registers the metrics: the room on the file system that has the least, and the refusals on all. */
   count(metrics: Metrics): void {
+    this.damages.count(metrics);
     const least = () => this.used().sort((a, b) => (a.room?.free ?? Infinity) - (b.room?.free ?? Infinity))[0];
     metrics.gauge('loam_disk_free_bytes', 'What is free where Loam keeps its files', () => least()?.room?.free);
     metrics.gauge('loam_disk_reserve_bytes', 'What of it is kept free', () => least()?.reserve);
@@ -134,6 +143,12 @@ export class Disk {
   /** In bytes; 0 while the size of the file system is unknown. */
   get reserve(): number {
     return Math.min(MOST_RESERVE, (this.room?.total ?? 0) * SMALLEST_PART);
+  }
+
+  /** At most `most`, and at most a small part of the file system: so large may a file be of which it has many. */
+  partFor(most: number): number {
+    const total = this.room?.total ?? 0;
+    return total === 0 ? most : Math.min(most, Math.max(SMALLEST_FILE, Math.ceil(total * FILE_PART)));
   }
 
   /** What is wrong, for a person; undefined when nothing is. */

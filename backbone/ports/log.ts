@@ -36,7 +36,7 @@ export interface Follower {
  */
 export interface Log {
   /**
-   * Resolves when the entry survives a crash of any process. An LMDB log has it on disk by then. Of a RabbitMQ stream a
+   * Resolves when the entry survives a crash of any process. A log in files has it on disk by then. Of a RabbitMQ stream a
    * majority of the servers has written it, and no server has synced it (docs/rabbitmq.md). Entries are kept in the
    * order in which their appends began. Rejects with LogUnavailable.
    */
@@ -66,10 +66,10 @@ export interface Log {
 
 export interface LogLimits {
   readonly maxAgeMs: number;
-  /** Most bytes kept, approximately: a RabbitMQ stream is trimmed by whole segments. */
+  /** Most bytes kept, approximately: logs are trimmed by whole segments. */
   readonly maxBytes: number;
   /**
-   * The log holds the only copy of its entries. An LMDB log then does not trim by the machine's clock, which may be
+   * The log holds the only copy of its entries. A log in files then does not trim by the machine's clock, which may be
    * wrong: the age of an entry is how long the log has been open since. (The server trims a RabbitMQ stream, by the
    * server's clock.)
    */

@@ -19,7 +19,7 @@ export interface Consumer {
   /**
    * For a consumer that stands still: gives its unacknowledged messages back to the queue, for any consumer, and
    * consumes anew. Handlers at work keep their places in the prefetch until they end, but their acknowledgements no
-   * longer count. An LMDB queue has the consumers of one process only, so there nothing is given back.
+   * longer count. A queue in files has the consumers of one process only, so there nothing is given back.
    */
   restart(): void;
 }

@@ -3,8 +3,8 @@ import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Disks } from '../files/disk.ts';
-import { openLmdbQueue } from '../lmdb/queue.ts';
 import type { Consumer, Delivery, Handler, Queue } from '../ports/queue.ts';
+import { openFileQueue } from '../segments/queue.ts';
 
 export interface SpoolOptions {
   /** The spool's folder. It belongs to one process at a time. */
@@ -23,12 +23,12 @@ const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 
 /**
- * Opens a queue for a network line that breaks: an LMDB queue on this machine in front of the far one. Resolves also
+ * Opens a queue for a network line that breaks: a queue on this machine in front of the far one. Resolves also
  * when the far queue cannot be reached. Rejects with QueueUnavailable when the spool itself cannot be opened.
  */
 export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
   const { dir, maxBytes, disks } = options;
-  const near = await openLmdbQueue(dir, { maxMessages: Number.MAX_SAFE_INTEGER, maxBytes }, disks);
+  const near = await openFileQueue(dir, { maxMessages: Number.MAX_SAFE_INTEGER, maxBytes }, disks);
   return await SpooledQueue.open(near, options);
 }
 

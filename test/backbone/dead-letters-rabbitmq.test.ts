@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import { OVER_QUOTA } from '../../backbone/dead-letters/quota.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.ts';
@@ -22,7 +22,7 @@ describe('RabbitMQ: dead letters', () => {
     const name = randomUUID();
     const open = () => openRabbitLog(url, name, DEAD_LOG_LIMITS, { prefix: 'test.', settleMs: 0 });
     const logs = [await open(), await open()];
-    const queue = await openLmdbQueue(await temporaryFolder());
+    const queue = await openFileQueue(await temporaryFolder());
     const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };
     const desks = logs.map(
       (dead) =>

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { DeadLetters, type DeadLettersOptions } from '../../backbone/dead-letters/dead-letters.ts';
 import { OVER_QUOTA } from '../../backbone/dead-letters/quota.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { LateLog } from '../../backbone/ports/late-log.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';
@@ -27,7 +27,7 @@ describe('the quota of dead letters, on a real log', () => {
   const writers: DeadLetters[] = [];
 
   beforeEach(async () => {
-    log = await openLmdbLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
+    log = await openFileLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
     metrics = new Metrics();
     now = 1_764_000_000_000;
   });
@@ -139,7 +139,7 @@ describe('the quota of dead letters, on a real log', () => {
 
   it('goes on with a log that was away, from where it was', async () => {
     const folder = await temporaryFolder();
-    const open = () => openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
+    const open = () => openFileLog(folder, 'dead', DEAD_LOG_LIMITS);
     // Before the tries begin: only one may have the folder open.
     const there = await open();
     await there.append(encodeDead({ ...letter('s1'), at: now, writer: 'worker/another' }));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { GroupCommit } from '../../backbone/lmdb/group-commit.ts';
+import { GroupCommit } from '../../backbone/segments/group-commit.ts';
 import { until } from '../services/wait.ts';
 import { rejection } from './numbered.ts';
 

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { expect } from 'chai';
 import mqtt from 'mqtt';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { locateTool, type Tool } from '../services/install.ts';
@@ -48,7 +48,7 @@ describe('clients that other people wrote', function () {
     const certificate = await writePapers(folder, await signed('localhost', authorities), authorities);
     caFile = certificate.ca ?? '';
     ca = authorities.cert;
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     const { cert, key } = certificate;
     const registry = new Book(FARMS);
     broker = new Broker({

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { connectAs, publishPacket, RawClient, startBroker, takeOut, topicOf, Valve } from './harness.ts';
 
 const QUEUES: Record<string, () => Promise<Queue>> = {
-  LMDB: async () => openLmdbQueue(await temporaryFolder()),
+  files: async () => openFileQueue(await temporaryFolder()),
   RabbitMQ: async () => openRabbitQueue((await rabbit()).url, { name: `broker-test-${process.pid}` }),
 };
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Consumer, Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker, BrokerOptions } from '../../broker/broker.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -27,7 +27,7 @@ export class Place {
   }
 
   static async open(options: Partial<Pick<BrokerOptions, 'limits' | 'registry'>> = {}): Promise<Place> {
-    const queue = await openLmdbQueue(await temporaryFolder());
+    const queue = await openFileQueue(await temporaryFolder());
     const kept: Publish[] = [];
     const consumer = await queue.consume(async ({ body }) => void kept.push(...decodeBatch(body).publishes), {
       prefetch: 1,

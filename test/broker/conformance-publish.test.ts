@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { COMMANDS, Place } from './conformance-place.ts';
 import { startBroker, topicOf, Valve } from './harness.ts';
@@ -72,7 +72,7 @@ describe('MQTT 3.1.1 conformance: PUBLISH and wills', () => {
       expect(place.payloads('in order ')).to.deep.equal(ids.map((id) => `in order ${id}`));
     });
     it('that cannot be kept now is not acknowledged: its connection is closed [MQTT-4.8.0-2]', async () => {
-      const inner = await openLmdbQueue(await temporaryFolder());
+      const inner = await openFileQueue(await temporaryFolder());
       const valve = new Valve(inner);
       const broker = await startBroker(valve);
       const peer = new Peer(broker.port);

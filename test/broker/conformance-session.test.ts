@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -20,10 +20,10 @@ describe('MQTT 3.1.1 conformance: sessions and what is sent to clients', () => {
   let station: Station;
 
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
   });
   beforeEach(async () => {
-    log = await openLmdbLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
+    log = await openFileLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
     all = new Stations(queue, log);
     station = await all.start({ alone: true });
   });
@@ -131,7 +131,7 @@ describe('MQTT 3.1.1 conformance: WebSocket', () => {
   let broker: Broker;
 
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     const registry = new Book(FARMS);
     broker = new Broker({ host: '127.0.0.1', port: 0, wsPort: 0, queue, registry, log: silent });
     await broker.start();

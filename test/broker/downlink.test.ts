@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { COMMANDS_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitLog } from '../../backbone/rabbitmq/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import type { Command } from '../../telemetry/command.ts';
 import { rabbit } from '../services/rabbitmq.ts';
@@ -14,10 +14,10 @@ import { registryOf, topicOf } from './harness.ts';
 import { DISCONNECT, publish } from './mqtt-bytes.ts';
 
 let serial = 0;
-/** Each gives a log that is there for the first time, as a function that opens it: a stream anew for each broker, LMDB's once for its process. */
+/** Each gives a log that is there for the first time, as a function that opens it: a stream anew for each broker, files once for their process. */
 const logs: Readonly<Record<string, () => Promise<() => Promise<Log>>>> = {
-  LMDB: async () => {
-    const log = await openLmdbLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
+  files: async () => {
+    const log = await openFileLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
     return async () => log;
   },
   'a RabbitMQ stream': async () => {
@@ -36,7 +36,7 @@ for (const [name, openLog] of Object.entries(logs)) {
     let all: Stations;
 
     before(async () => {
-      queue = await openLmdbQueue(await temporaryFolder());
+      queue = await openFileQueue(await temporaryFolder());
     });
     beforeEach(async () => {
       const open = await openLog();
@@ -176,10 +176,10 @@ describe('commands to sensors', () => {
   let all: Stations;
   const rightNow = Date.now;
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
   });
   beforeEach(async () => {
-    log = await openLmdbLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
+    log = await openFileLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
     all = new Stations(queue, log);
   });
   afterEach(async () => {

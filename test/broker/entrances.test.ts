@@ -7,8 +7,8 @@ import { expect } from 'chai';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import mqttPacket from 'mqtt-packet';
 import { WebSocket } from 'ws';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
@@ -24,7 +24,7 @@ describe('the broker’s other ways in', () => {
   const clients: { end(force?: boolean): unknown }[] = [];
 
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     ca = await authority();
     server = await signed('broker', ca);
   });

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { PublishBucket } from '../../broker/ingest/publish-rate.ts';
 import { silent } from '../../core/logger.ts';
@@ -23,7 +23,7 @@ describe('fairness between sensors', () => {
   const clients: RawClient[] = [];
 
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
   });
   afterEach(async () => {
     for (const client of clients.splice(0)) client.end();
@@ -111,7 +111,7 @@ describe('fairness between sensors', () => {
     let dead: Log;
 
     beforeEach(async () => {
-      dead = await openLmdbLog(await temporaryFolder(), 'dead', { maxAgeMs: 3_600_000, maxBytes: 10_000_000 });
+      dead = await openFileLog(await temporaryFolder(), 'dead', { maxAgeMs: 3_600_000, maxBytes: 10_000_000 });
     });
     afterEach(() => dead.close());
 

@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import mqttPacket from 'mqtt-packet';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Consumer, Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { BrokerLimits } from '../../broker/limits.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
@@ -38,7 +38,7 @@ describe('the broker among hostile clients', function () {
 
   beforeEach(async () => {
     kept.clear();
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     consumer = await queue.consume(
       async ({ body }) => {
         for (const { sensor, payload } of decodeBatch(body).publishes) {

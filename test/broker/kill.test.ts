@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { compare } from '../../cli/audit-compare.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
@@ -37,16 +37,16 @@ const connections: LoadConnection[] = SENSORS.map((sensor) => ({
 
 interface Place {
   readonly env: Record<string, string>;
-  /** Opens the queue here, once the child is gone: LMDB files belong to one process. */
+  /** Opens the queue here, once the child is gone: its files belong to one process. */
   open(): Promise<Queue>;
   /** Lets what was sent and not confirmed be lost, as it is when a machine dies and not a process alone; then `kill` is called. */
   kill?(kill: () => Promise<void>): Promise<void>;
 }
 
 const PLACES: Record<string, () => Promise<Place>> = {
-  LMDB: async () => {
+  files: async () => {
     const folder = await temporaryFolder();
-    return { env: { CHILD_QUEUE: folder }, open: () => openLmdbQueue(folder) };
+    return { env: { CHILD_QUEUE: folder }, open: () => openFileQueue(folder) };
   },
   RabbitMQ: async () => {
     const { url } = await rabbit();
@@ -150,8 +150,8 @@ async function drained(queue: Queue): Promise<Store> {
   const folder = await temporaryFolder();
   const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
   const [live, dead] = [
-    await openLmdbLog(folder, 'live', LIVE_LOG_LIMITS),
-    await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS),
+    await openFileLog(folder, 'live', LIVE_LOG_LIMITS),
+    await openFileLog(folder, 'dead', DEAD_LOG_LIMITS),
   ];
   const openTrials = () => Promise.reject(new Error('no message comes so often'));
   const worker = new Worker({ queue, store, live, dead, openTrials, log: silent });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import pino from 'pino';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker, BrokerOptions } from '../../broker/broker.ts';
 import { DecidedDisks } from '../backbone/disk-room.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -13,7 +13,7 @@ describe('the broker while the queue refuses', () => {
   const clients: RawClient[] = [];
 
   beforeEach(async () => {
-    valve = new Valve(await openLmdbQueue(await temporaryFolder()));
+    valve = new Valve(await openFileQueue(await temporaryFolder()));
     lines = [];
   });
   afterEach(async () => {
@@ -163,7 +163,7 @@ describe('the broker while the queue refuses', () => {
     const decided = new DecidedDisks();
     decided.free = 41e6;
     await valve.close();
-    valve = new Valve(await openLmdbQueue(await temporaryFolder(), undefined, decided.disks));
+    valve = new Valve(await openFileQueue(await temporaryFolder(), undefined, decided.disks));
     await start();
     const client = await connect(60);
     for (let id = 1; id <= 20; id++) client.publish(topicOf('a1'), `{"n":${id}}`, id);

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Offenders } from '../../broker/auth/offenders.ts';
 import { Rights } from '../../broker/auth/rights.ts';
 import { newCounters } from '../../broker/counters.ts';
@@ -19,7 +19,7 @@ import { Book, FARMS, topicOf, Valve } from './harness.ts';
 
 describe('a publish that is given up while its client is still connected', () => {
   it('is not acknowledged, whereas one that the queue has is', async () => {
-    const valve = new Valve(await openLmdbQueue(await temporaryFolder()));
+    const valve = new Valve(await openFileQueue(await temporaryFolder()));
     const counters = newCounters();
     const metrics = new Metrics();
     const batcher = new PublishBatcher(valve, limits, counters, silent, metrics);

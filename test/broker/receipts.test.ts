@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
 import { silent } from '../../core/logger.ts';
@@ -20,7 +20,7 @@ describe('the times of receipt of one sensor', () => {
   const clients: RawClient[] = [];
 
   beforeEach(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
   });
   afterEach(async () => {
     for (const client of clients.splice(0)) client.end();

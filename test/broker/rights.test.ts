@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { MqttClient } from 'mqtt';
 import mqttPacket, { type IConnectPacket, type QoS } from 'mqtt-packet';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Publish } from '../../telemetry/batch.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -26,7 +26,7 @@ describe('who the broker lets in, and what they may do', () => {
   const clients: (MqttClient | RawClient)[] = [];
 
   beforeEach(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     book = new Book(FARMS);
     refused = [];
     broker = await startBroker(queue, {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { COMMANDS_LOG_LIMITS, DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { identify } from '../../broker/auth/identity.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { Sources } from '../../broker/sources/sources.ts';
@@ -47,7 +47,7 @@ describe('two farms with the same ids, at the broker', () => {
   const clients: (MqttClient | RawClient)[] = [];
 
   beforeEach(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     book = new Book(farms());
     refused.length = 0;
   });
@@ -286,7 +286,7 @@ describe('two farms with the same ids, at the broker', () => {
   });
 
   it('commands go to the sensor of the farm that they are for, or to its bridge', async () => {
-    const log: Log = await openLmdbLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
+    const log: Log = await openFileLog(await temporaryFolder(), 'commands', COMMANDS_LOG_LIMITS);
     const stations = new Stations(queue, log);
     stations.book.change(farms());
     try {
@@ -317,7 +317,7 @@ describe('two farms with the same ids, at the broker', () => {
 
   it('a source brings any id under its own farm', async () => {
     const mosquitto = await startMosquitto();
-    const dead = await openLmdbLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
+    const dead = await openFileLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
     const described = ON_BOTH.map(
       (farm) =>
         `  - { id: from-${farm}, farm: ${farm}, url: "${mosquitto.url}", topics: ["farms/${farm}/#", "v3/${farm}/#", "wrong/${farm}/#"] }\n`,

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { newCounters } from '../../broker/counters.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
@@ -18,7 +18,7 @@ describe('sessions and the commands sent through them', () => {
   const clients: RawClient[] = [];
 
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
   });
   afterEach(async () => {
     for (const client of clients.splice(0)) client.end();

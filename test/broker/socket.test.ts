@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import mqttPacket from 'mqtt-packet';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
@@ -16,7 +16,7 @@ describe('the broker at the socket', () => {
   const clients: RawClient[] = [];
 
   before(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
   });
   beforeEach(async () => {
     broker = await startBroker(queue, { limits: { connections: 20 } });

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
 import { Sources, type SourcesOptions } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
@@ -38,9 +38,9 @@ describe('sources: readings from other brokers', function () {
   after(() => mosquitto.close());
   beforeEach(async () => {
     serial += 1;
-    inner = await openLmdbQueue(await temporaryFolder());
+    inner = await openFileQueue(await temporaryFolder());
     queue = new Valve(inner);
-    dead = await openLmdbLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
+    dead = await openFileLog(await temporaryFolder(), 'dead', DEAD_LOG_LIMITS);
     kept.length = 0;
     await inner.consume(async ({ body }) => void kept.push(...decodeBatch(body).publishes), { prefetch: 1 });
   });
@@ -339,7 +339,7 @@ describe('sources: readings from other brokers', function () {
   });
 
   it('from a second Loam are refused by it, which is said and counted and harms no other; the connection itself works, with its secrets', async () => {
-    const otherQueue = await openLmdbQueue(await temporaryFolder());
+    const otherQueue = await openFileQueue(await temporaryFolder());
     const loam = await startBroker(otherQueue);
     const url = `mqtt://127.0.0.1:${loam.port}`;
     const folder = await temporaryFolder();

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Packet } from 'mqtt-packet';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { pause } from '../../core/timing.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
@@ -145,7 +145,7 @@ class World {
   }
 
   static async open(): Promise<World> {
-    const queue = await openLmdbQueue(await temporaryFolder());
+    const queue = await openFileQueue(await temporaryFolder());
     const valve = new Valve(queue);
     return new World(queue, valve, await startBroker(valve, { limits: { holdMs: HOLD_MS } }));
   }
@@ -304,7 +304,7 @@ describe('the publishes of a session, in any order of publish, confirm, refusal,
     const clients: RawClient[] = [];
 
     beforeEach(async () => {
-      queue = await openLmdbQueue(await temporaryFolder());
+      queue = await openFileQueue(await temporaryFolder());
       valve = new Valve(queue);
       broker = await startBroker(valve);
     });

@@ -71,7 +71,7 @@ users: []
   return { registry, connections };
 }
 
-/** `loam up` on LMDB and DuckDB, with `count` sensors. `rates`: as in ServersOptions. */
+/** `loam up` on its own files and DuckDB, with `count` sensors. `rates`: as in ServersOptions. */
 export async function embeddedStage(count: number, rates?: string): Promise<Stage> {
   const folder = await temporaryFolder();
   const { registry, connections } = await farmOf(folder, count, rates);

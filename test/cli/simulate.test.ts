@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Book, startBroker, Valve } from '../broker/harness.ts';
@@ -27,7 +27,7 @@ describe('loam simulate', function () {
     env = { LOAM_DATA: folder };
     await writeFile(join(folder, 'profile.yaml'), PROFILE);
     await secrets((id) => `secret-${id}`);
-    valve = new Valve(await openLmdbQueue(join(folder, 'queue')));
+    valve = new Valve(await openFileQueue(join(folder, 'queue')));
     broker = await startBroker(valve, { registry: new Book(REGISTRY) });
   });
   afterEach(async () => {

@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { overlay } from '../gateway/harness.ts';
 import { influx } from '../services/influx.ts';
 import { type MosquittoServer, startMosquitto } from '../services/mosquitto.ts';
@@ -231,7 +231,7 @@ describe('what was acknowledged is stored with its values, once, and under its o
 
   async function embedded(): Promise<Surroundings> {
     const folder = await temporaryFolder();
-    const queue = await openLmdbQueue(`${folder}/queue`);
+    const queue = await openFileQueue(`${folder}/queue`);
     const store = await openDuckdbStore(`${folder}/readings.duckdb`);
     // The file is one process's: all parts share the queue, and only the end closes it.
     const shared = overlay(queue, { close: async () => {} });

@@ -4,9 +4,9 @@ import { parse } from 'csv-parse/sync';
 import { connectAsync } from 'mqtt';
 import { z } from 'zod';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Api } from '../../cli/api.ts';
 import { loadConfig } from '../../core/config.ts';
 import { hashPassword, hashSecret } from '../../core/secrets.ts';
@@ -224,7 +224,7 @@ describe('what the last version left behind', function () {
 
     expect(await loam.stop('SIGTERM')).to.equal(0);
     expect(loam.stdout + loam.stderr).not.to.match(/"level":(50|60)/);
-    const queue = await openLmdbQueue(`${data}/queue`);
+    const queue = await openFileQueue(`${data}/queue`);
     expect(await queue.depth()).to.equal(0);
     await queue.close();
   });

@@ -1,14 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { Packr } from 'msgpackr';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { writeOldLog, writeOldQueue } from '../backbone/lmdb-files.ts';
 
 /**
  * Messages and files as the last version wrote them: queue messages and dead letters of version 1, whose receipts are
- * whole ms, and a DuckDB file without the column `sub`. They are written out here, because this version's own functions write what is new.
- * The LMDB files around the messages have not changed.
+ * whole ms, in LMDB files, and a DuckDB file without the column `sub`. They are written out here, because this version's own functions write what is new.
  */
 
 const { pack } = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
@@ -100,15 +97,19 @@ export async function writeOldFolder(data: string, given: OldFolder): Promise<nu
   await writeFile(`${data}/admin-token`, given.adminToken, { mode: 0o600 });
   await writeFile(`${data}/session-key`, 'k'.repeat(86), { mode: 0o600 });
   await writeStore(`${data}/readings.duckdb`, given.rows);
-  const queue = await openLmdbQueue(`${data}/queue`);
-  for (const message of given.queue) await queue.publish(message);
-  await queue.close();
-  const live = await openLmdbLog(`${data}/log`, 'live', LIVE_LOG_LIMITS);
-  for (const entry of given.live) await live.append(entry);
-  await live.close();
-  const dead = await openLmdbLog(`${data}/log`, 'dead', DEAD_LOG_LIMITS);
-  for (const letter of given.letters) await dead.append(letter);
-  const offsets = (await dead.read('first', given.letters.length)).map(({ offset }) => offset);
-  await dead.close();
-  return offsets;
+  const numbered = (bodies: readonly Uint8Array[], first: number) =>
+    bodies.map((body, i) => [first + i, body] as const);
+  await writeOldQueue(`${data}/queue`, { messages: numbered(given.queue, 1), attempts: [], handedOut: 0 });
+  const log = { first: 0, written: Date.now(), marks: [] };
+  const live = numbered(given.live, 0);
+  await writeOldLog(`${data}/log/live`, { ...log, epoch: 'old live', next: live.length, entries: live });
+  const letters = numbered(given.letters, 0);
+  await writeOldLog(`${data}/log/dead`, {
+    ...log,
+    epoch: 'old dead',
+    next: letters.length,
+    lived: 0,
+    entries: letters,
+  });
+  return letters.map(([offset]) => offset);
 }

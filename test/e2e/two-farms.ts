@@ -1,7 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import mqtt, { type MqttClient } from 'mqtt';
 import { Commands } from '../../backbone/commands/commands.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -13,6 +12,7 @@ import {
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { RegistryFile } from '../../backbone/registry/file.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
 import { Broker } from '../../broker/broker.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
 import { Sources } from '../../broker/sources/sources.ts';
@@ -119,10 +119,10 @@ export class TwoFarms {
     await writeFile(`${folder}/registry.yaml`, registryOf(line.port));
     const registry = await RegistryFile.open(`${folder}/registry.yaml`, silent);
     const logs = {
-      live: await openLmdbLog(folder, 'live', LIVE_LOG_LIMITS),
-      dead: await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS),
-      events: await openLmdbLog(folder, 'events', EVENT_LOG_LIMITS),
-      commands: await openLmdbLog(folder, 'commands', COMMANDS_LOG_LIMITS),
+      live: await openFileLog(folder, 'live', LIVE_LOG_LIMITS),
+      dead: await openFileLog(folder, 'dead', DEAD_LOG_LIMITS),
+      events: await openFileLog(folder, 'events', EVENT_LOG_LIMITS),
+      commands: await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS),
     };
     const farms = new TwoFarms(folder, surroundings, line, registry, logs);
     await farms.start();
@@ -268,7 +268,7 @@ export class TwoFarms {
     const { registry } = this;
     const { live, dead } = this.logs;
     const openTrials = async () => {
-      this.trials ??= await openLmdbLog(this.folder, 'trials', ISOLATION_LOG_LIMITS);
+      this.trials ??= await openFileLog(this.folder, 'trials', ISOLATION_LOG_LIMITS);
       return this.trials;
     };
     const store = faultyStore(this.surroundings.store, this.faults);

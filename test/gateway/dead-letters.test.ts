@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
@@ -325,8 +325,8 @@ describe('the list of dead letters of a small log', () => {
   const big = () => letter({ payload: Buffer.alloc(2_000, 'x') });
 
   it('warns before anything is trimmed, and counts what was trimmed while it was open', async () => {
-    const dead = await openLmdbLog(await temporaryFolder(), 'dead', limits);
-    const queue = await openLmdbQueue(await temporaryFolder());
+    const dead = await openFileLog(await temporaryFolder(), 'dead', limits);
+    const queue = await openFileQueue(await temporaryFolder());
     const { log, lines } = listening();
     const metrics = new Metrics();
     const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { EVENT_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { LogUnavailable, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
@@ -177,7 +177,7 @@ describe('the event log', function () {
 
   it('has an event of two gateways twice, with one id', async () => {
     await place.gateway();
-    const other = await openLmdbLog(place.folder, 'events-of-another', EVENT_LOG_LIMITS);
+    const other = await openFileLog(place.folder, 'events-of-another', EVENT_LOG_LIMITS);
     try {
       await place.gateway({ events: other });
       await place.announce([at(T, { moisture: 1, battery: 3 }), at(T + 1, { moisture: 1 })]);

@@ -5,8 +5,6 @@ import { WebSocket } from 'ws';
 import { z } from 'zod';
 import { Commands } from '../../backbone/commands/commands.ts';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -18,6 +16,8 @@ import {
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { RegistryFile } from '../../backbone/registry/file.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { hashPassword } from '../../core/secrets.ts';
@@ -213,12 +213,12 @@ export class Place {
     const folder = await temporaryFolder();
     const registryPath = join(folder, 'registry.yaml');
     await writeFile(registryPath, await registryText());
-    const live = await openLmdbLog(folder, 'live', limits);
+    const live = await openFileLog(folder, 'live', limits);
     const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
-    const dead = await openLmdbLog(folder, 'dead', DEAD_LOG_LIMITS);
-    const events = await openLmdbLog(folder, 'events', EVENT_LOG_LIMITS);
-    const queue = await openLmdbQueue(join(folder, 'queue'));
-    const commandsLog = await openLmdbLog(folder, 'commands', COMMANDS_LOG_LIMITS);
+    const dead = await openFileLog(folder, 'dead', DEAD_LOG_LIMITS);
+    const events = await openFileLog(folder, 'events', EVENT_LOG_LIMITS);
+    const queue = await openFileQueue(join(folder, 'queue'));
+    const commandsLog = await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS);
     const commands = await Commands.open(commandsLog, silent);
     const registry = await RegistryFile.open(registryPath, silent);
     return new Place(folder, [live, dead, events, commandsLog], queue, commands, store, registry);

@@ -2,8 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import mqtt, { type MqttClient } from 'mqtt';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { ISOLATION_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
 import { Broker } from '../../broker/broker.ts';
 import { Downlink } from '../../broker/downlink/downlink.ts';
 import { silent } from '../../core/logger.ts';
@@ -53,7 +53,7 @@ describe('two farms with the same ids, from the broker to the API', function () 
     await broker.start();
     downlink = new Downlink({ commands, subscribers: broker.subscribers, registry, log: silent, alone: true });
     await downlink.start();
-    trials = await openLmdbLog(await temporaryFolder(), 'trials', ISOLATION_LOG_LIMITS);
+    trials = await openFileLog(await temporaryFolder(), 'trials', ISOLATION_LOG_LIMITS);
     const openTrials = async () => trials;
     worker = new Worker({
       queue,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { BrokerUnreachable, CredentialsRefused } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
@@ -37,7 +37,7 @@ ${SENSORS.map((id) => `  - { id: ${id}, farm: north, secret: ${hashSecret(`secre
   let came: string[];
 
   beforeEach(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     came = [];
     await queue.consume(
       async ({ body }) => {

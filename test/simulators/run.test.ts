@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net';
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { BrokerUnreachable, CredentialsRefused } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
@@ -50,7 +50,7 @@ ${lines.map(({ id, role }) => `  - { id: ${id}, farm: demo, role: ${role}, secre
   let dead: Map<string, Dead & { unreadable: number; seqs: Set<number> }>;
 
   beforeEach(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     [stored, dead] = [new Map(), new Map()];
     await queue.consume(
       async ({ body }) => {

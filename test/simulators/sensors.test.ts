@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { DemoSensors } from '../../simulators/demo.ts';
@@ -25,7 +25,7 @@ describe('simulated sensors', () => {
   let taken: Publish[];
 
   beforeEach(async () => {
-    queue = await openLmdbQueue(await temporaryFolder());
+    queue = await openFileQueue(await temporaryFolder());
     port = await freePort();
     taken = [];
     await queue.consume(

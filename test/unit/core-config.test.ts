@@ -23,8 +23,8 @@ describe('config', () => {
     expect(loadConfig({}, {})).to.deep.equal({
       data,
       registry: join(data, 'registry.yaml'),
-      queue: `lmdb:${join(data, 'queue')}`,
-      log: `lmdb:${join(data, 'log')}`,
+      queue: `file:${join(data, 'queue')}`,
+      log: `file:${join(data, 'log')}`,
       store: `duckdb:${join(data, 'readings.duckdb')}`,
       mqttHost: '127.0.0.1',
       mqttPort: 1883,
@@ -60,7 +60,7 @@ describe('config', () => {
   it('keeps everything in the data folder that is set, wherever that was said', () => {
     for (const config of [loadConfig({}, { LOAM_DATA: '/var/loam' }), loadConfig({ data: '/var/loam' }, {})]) {
       expect(config.registry).to.equal('/var/loam/registry.yaml');
-      expect(config.queue).to.equal('lmdb:/var/loam/queue');
+      expect(config.queue).to.equal('file:/var/loam/queue');
       expect(config.store).to.equal('duckdb:/var/loam/readings.duckdb');
     }
   });
@@ -106,9 +106,9 @@ describe('a wrong value of a setting', () => {
   const wrong: Record<SettingName, string[]> = {
     data: [],
     registry: [],
-    queue: ['rabbit', 'amqp:', 'http://h', 'lmdb', 'LMDB:x', ' lmdb:x'],
+    queue: ['rabbit', 'amqp:', 'http://h', 'file', 'FILE:x', ' file:x'],
     log: ['duckdb:x', 'kafka://h'],
-    store: ['lmdb:x', 'influx', 'http://h:8086'],
+    store: ['file:x', 'influx', 'http://h:8086'],
     spool: ['amqp://x', 'spool'],
     spoolMb: ['0', '1000001', '1.5', 'x'],
     decodeMs: ['0', '10000000', '1.5', 'x'],

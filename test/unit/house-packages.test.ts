@@ -3,13 +3,20 @@ import { z } from 'zod';
 import { code, projectFile, tableRows } from './house-table.ts';
 
 const versions = z.record(z.string(), z.string());
-const manifest = z.object({ version: z.string(), dependencies: versions, devDependencies: versions });
+const manifest = z.object({
+  version: z.string(),
+  dependencies: versions,
+  optionalDependencies: versions,
+  devDependencies: versions,
+});
 
 const REGISTRY = 'https://registry.npmjs.org/';
 
 async function direct(): Promise<Record<string, string>> {
-  const { dependencies, devDependencies } = manifest.parse(JSON.parse(await projectFile('package.json')));
-  return { ...dependencies, ...devDependencies };
+  const { dependencies, optionalDependencies, devDependencies } = manifest.parse(
+    JSON.parse(await projectFile('package.json')),
+  );
+  return { ...dependencies, ...optionalDependencies, ...devDependencies };
 }
 
 const entry = z.object({

@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream';
 import pino from 'pino';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeBatch, decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
@@ -61,7 +61,7 @@ export function wrapped(decoder: Decoder, before: (body: Uint8Array, publishes: 
   };
 }
 
-/** A worker's surroundings: queues and logs in LMDB, with the store that a test brings. */
+/** A worker's surroundings: queues and logs in files, with the store that a test brings. */
 export class Workbench {
   readonly queue: Queue;
   readonly slow: Queue;
@@ -84,9 +84,9 @@ export class Workbench {
     const folder = await temporaryFolder();
     return new Workbench(
       folder,
-      [await openLmdbQueue(`${folder}/queue`), await openLmdbQueue(`${folder}/queue/slow`)],
-      await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS),
-      await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS),
+      [await openFileQueue(`${folder}/queue`), await openFileQueue(`${folder}/queue/slow`)],
+      await openFileLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS),
+      await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS),
     );
   }
 
@@ -103,7 +103,7 @@ export class Workbench {
   private async start(store: Store, log: Logger, over: Partial<WorkerOptions>): Promise<Worker> {
     const { queue, live, dead, metrics } = this;
     const openTrials = async () => {
-      this.trials ??= await openLmdbLog(`${this.folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
+      this.trials ??= await openFileLog(`${this.folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
       return this.trials;
     };
     const worker = new Worker({ queue, store, live, dead, openTrials, log, metrics, ...over });

@@ -1,7 +1,7 @@
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Worker } from '../../workers/worker.ts';
 import { wrapped } from './bench.ts';
@@ -11,16 +11,16 @@ import { wrapped } from './bench.ts';
  * fault in native code would. It exits with 0 when the queue is empty.
  */
 const [folder = ''] = process.argv.slice(2);
-const queue = await openLmdbQueue(`${folder}/queue`);
+const queue = await openFileQueue(`${folder}/queue`);
 const store = await openDuckdbStore(`${folder}/readings.duckdb`);
-const live = await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
-const dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+const live = await openFileLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
+const dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
 const worker = new Worker({
   queue,
   store,
   live,
   dead,
-  openTrials: () => openLmdbLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS),
+  openTrials: () => openFileLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS),
   log: silent,
   decodedBy: (decoder) =>
     wrapped(decoder, (_, publishes) => {

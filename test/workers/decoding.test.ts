@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { parseRegistry, type RegistryView } from '../../telemetry/registry.ts';
@@ -168,7 +168,7 @@ describe('decoding', function () {
   });
 
   it('sets aside what finds no room in the slow queue, and does not wait for it', async () => {
-    const full = await openLmdbQueue(join(codecFolder, 'full'), { maxMessages: 1, maxBytes: 1e9 });
+    const full = await openFileQueue(join(codecFolder, 'full'), { maxMessages: 1, maxBytes: 1e9 });
     try {
       await bench.work(store, silent, { registry, slow: full });
       for (const i of [1, 2, 3]) await bench.publish(`m${i}`, [uplink('counts', i), numberedPublish('s1', i)]);

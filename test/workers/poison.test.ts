@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { deleteQueue } from '../backbone/rabbitmq-help.ts';
 import { rabbit } from '../services/rabbitmq.ts';
@@ -33,7 +33,7 @@ describe('a queue message that kills workers', function () {
 
   it('is taken apart over some of their lives until the guilty publish stands alone; all others are stored', async () => {
     const folder = await temporaryFolder();
-    const queue = await openLmdbQueue(`${folder}/queue`);
+    const queue = await openFileQueue(`${folder}/queue`);
     const innocent = (from: number) => [0, 1, 2].map((i) => numberedPublish('s1', from + i));
     await queue.publish(encodeBatch({ id: 'before', publishes: innocent(0) }));
     await queue.publish(encodeBatch({ id: 'bad', publishes: [...innocent(10), guilty('s2')] }));
@@ -49,7 +49,7 @@ describe('a queue message that kills workers', function () {
     expect(lives).to.have.length.of.at.most(3 + 3 * 2 + 1);
 
     const store = await openDuckdbStore(`${folder}/readings.duckdb`);
-    const dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+    const dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
     try {
       expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([0, 1, 2, 10, 11, 12, 20, 21, 22, 30]);
       const letters = (await dead.read('first', 100)).map((entry) => decodeDead(entry.body));
@@ -64,7 +64,7 @@ describe('a queue message that kills workers', function () {
   const name = `test.${randomUUID()}`;
   const queues: Record<string, { open: () => Promise<Queue>; remove: () => Promise<void> }> = {
     embedded: {
-      open: async () => openLmdbQueue(`${await temporaryFolder()}/queue`),
+      open: async () => openFileQueue(`${await temporaryFolder()}/queue`),
       remove: async () => {},
     },
     RabbitMQ: {

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
 import { silent } from '../../core/logger.ts';
 import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
@@ -18,8 +18,8 @@ describe('four workers on one RabbitMQ queue', function () {
     const name = `shared.${process.pid}`;
     const folder = await temporaryFolder();
     const store = await openDuckdbStore(`${folder}/readings.duckdb`);
-    const live = await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
-    const dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+    const live = await openFileLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
+    const dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
     const queues = await Promise.all([0, 1, 2, 3].map(() => openRabbitQueue(url, { name, settleMs: 0 })));
     const counts = queues.map(() => 0);
     const workers = queues.map(

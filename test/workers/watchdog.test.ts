@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
 import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Consumer, Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
@@ -63,8 +63,8 @@ describe('a worker that stands still', function () {
 
   beforeEach(async () => {
     const folder = await temporaryFolder();
-    live = await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
-    dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+    live = await openFileLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
+    dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
     store = sticky(await openDuckdbStore(`${folder}/readings.duckdb`));
     open.push(live, dead, store);
   });

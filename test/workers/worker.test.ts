@@ -4,11 +4,11 @@ import { Packr } from 'msgpackr';
 import pino from 'pino';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { decodeDead, decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
@@ -55,9 +55,9 @@ describe('a worker', function () {
 
   beforeEach(async () => {
     folder = await temporaryFolder();
-    queue = await openLmdbQueue(`${folder}/queue`);
-    live = await openLmdbLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
-    dead = await openLmdbLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+    queue = await openFileQueue(`${folder}/queue`);
+    live = await openFileLog(`${folder}/log`, 'live', LIVE_LOG_LIMITS);
+    dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
     store = await openDuckdbStore(`${folder}/readings.duckdb`);
     opened.push(queue, live, dead, store);
   });
@@ -67,7 +67,7 @@ describe('a worker', function () {
   });
 
   const openTrials = async () => {
-    const trials = await openLmdbLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
+    const trials = await openFileLog(`${folder}/log`, 'trials', ISOLATION_LOG_LIMITS);
     opened.push(trials);
     return trials;
   };

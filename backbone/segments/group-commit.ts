@@ -32,6 +32,9 @@ export class GroupCommit<Change> {
   private readonly commit: (changes: readonly Change[]) => Promise<void>;
   private readonly limits: GroupCommitLimits;
   private waiting: PendingWrite<Change>[] = [];
+  private waiters: { readonly after: number; readonly resolve: () => void }[] = [];
+  private addedChanges = 0;
+  private settledChanges = 0;
   private running: Promise<void> | undefined;
   private due = false;
   private retry: NodeJS.Timeout | undefined;
@@ -54,6 +57,7 @@ export class GroupCommit<Change> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ change, bytes, resolve, reject });
       this.waitingBytes += bytes;
+      this.addedChanges += 1;
       this.start();
     });
   }
@@ -62,6 +66,13 @@ export class GroupCommit<Change> {
   commitSoon(): void {
     this.due = true;
     this.start();
+  }
+
+  /** Resolves when every change that was added before is settled. */
+  settled(): Promise<void> {
+    if (this.settledChanges === this.addedChanges) return Promise.resolve();
+    const after = this.addedChanges;
+    return new Promise((resolve) => this.waiters.push({ after, resolve }));
   }
 
   /** Resolves when every change that was added is settled. After that no retry is made. */
@@ -112,6 +123,9 @@ export class GroupCommit<Change> {
     } finally {
       clearTimeout(deadline);
       this.late = undefined;
+      this.settledChanges += group.length;
+      for (const { after, resolve } of this.waiters) if (after <= this.settledChanges) resolve();
+      this.waiters = this.waiters.filter(({ after }) => after > this.settledChanges);
     }
   }
 

@@ -147,7 +147,7 @@ export class Dispatcher {
   private isHeldBack(): boolean {
     const [next] = this.returned;
     if (next !== undefined) return next.sequence > this.file.handedOut;
-    return this.pausing.size < MOST_PAUSING && this.file.newest > Math.max(this.file.handedOut, this.cursor);
+    return this.pausing.size < MOST_PAUSING && this.file.waitsBehind(Math.max(this.file.handedOut, this.cursor));
   }
 
   /** Gives a message to the consumer with the most room, so that work is spread. */

@@ -16,7 +16,7 @@ export interface Followed {
 type EntryHandler = (entries: readonly LogEntry[]) => void | Promise<void>;
 
 /** Reads a log from an offset on, for one handler: reads, hands over, waits for the handler, reads on; at the end waits for more. */
-export class LmdbFollower implements Follower {
+export class FileFollower implements Follower {
   readonly ended: Promise<void>;
   private readonly log: Followed;
   private readonly handler: EntryHandler;

@@ -3,9 +3,10 @@ import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { Disks } from '../files/disk.ts';
 import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition } from '../ports/log.ts';
+import { type OwnedFolder, ownFolder } from './folder.ts';
 import { GroupCommit } from './group-commit.ts';
-import { LogFile } from './log-file.ts';
-import { type Followed, LmdbFollower } from './log-follower.ts';
+import { LogFile, segmentsOf } from './log-file.ts';
+import { FileFollower, type Followed } from './log-follower.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;
@@ -18,25 +19,34 @@ const LOOK_MS = 3_600_000;
  *
  * While `disks` has less room than half its reserve, `append` rejects with LogUnavailable, and the log is down.
  */
-export async function openLmdbLog(dir: string, name: string, limits: LogLimits, disks = new Disks()): Promise<Log> {
-  const folder = join(dir, name);
+export async function openFileLog(dir: string, name: string, limits: LogLimits, disks = new Disks()): Promise<Log> {
+  const path = join(dir, name);
+  const contents = { is: 'log', ...segmentsOf(limits), onlyCopy: limits.onlyCopy ?? false } as const;
   try {
-    return new LmdbLog(await LogFile.open(folder, limits, disks), limits);
+    const folder = await ownFolder(path, contents, disks);
+    try {
+      return new FileLog(folder, await LogFile.open(folder, limits), limits);
+    } catch (error) {
+      await folder.release();
+      throw error;
+    }
   } catch (cause) {
-    throw new LogUnavailable(`the log in ${folder} cannot be opened`, { cause });
+    throw new LogUnavailable(`the log in ${path} cannot be opened`, { cause });
   }
 }
 
-/** The log on one machine: a file, the transactions that add to it and trim it, and its followers. */
-class LmdbLog implements Log, Followed {
+/** The log on one machine: a file, the writes that add to it and trim it, and its followers. */
+class FileLog implements Log, Followed {
+  private readonly folder: OwnedFolder;
   private readonly file: LogFile;
   private readonly commits: GroupCommit<Uint8Array>;
-  private readonly followers = new Set<LmdbFollower>();
+  private readonly followers = new Set<FileFollower>();
   private readonly looker: NodeJS.Timeout | undefined;
   private growing = signal();
   private closing: Promise<void> | undefined;
 
-  constructor(file: LogFile, { onlyCopy }: LogLimits) {
+  constructor(folder: OwnedFolder, file: LogFile, { onlyCopy }: LogLimits) {
+    this.folder = folder;
     this.file = file;
     this.commits = new GroupCommit((bodies) => this.commit(bodies));
     if (onlyCopy) this.looker = setInterval(() => this.commits.commitSoon(), LOOK_MS).unref();
@@ -71,7 +81,7 @@ class LmdbLog implements Log, Followed {
     this.assertOpen();
     const offset = this.offsetOf(from);
     this.assertKept(offset);
-    const follower = new LmdbFollower(this, offset, handler);
+    const follower = new FileFollower(this, offset, handler);
     this.followers.add(follower);
     const forget = () => void this.followers.delete(follower);
     follower.ended.then(forget, forget);
@@ -98,7 +108,8 @@ class LmdbLog implements Log, Followed {
   }
 
   private async commit(bodies: readonly Uint8Array[]): Promise<void> {
-    await this.file.commit(bodies);
+    if (bodies.length > 0) await this.file.commit(bodies);
+    else await this.file.look();
     const { give } = this.growing;
     this.growing = signal();
     give();
@@ -127,7 +138,8 @@ class LmdbLog implements Log, Followed {
     clearInterval(this.looker);
     await Promise.all([...this.followers].map((follower) => follower.stop()));
     await this.commits.end();
-    await this.file.close();
+    this.file.close();
+    await this.folder.release();
   }
 
   private assertOpen(): void {

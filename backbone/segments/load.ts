@@ -1,0 +1,159 @@
+import { join } from 'node:path';
+import type { ReadFile } from './files.ts';
+import {
+  BLOCK_BYTES,
+  decodeFooter,
+  decodeHeader,
+  type Footer,
+  OtherFormat,
+  RECORD_BYTES,
+  type SegmentHeader,
+} from './format.ts';
+import { type Scanned, scan } from './scan.ts';
+import { SegmentFile } from './segment-file.ts';
+import type { Place } from './wanted.ts';
+
+export interface Loaded {
+  readonly closed: SegmentFile[];
+  /** The last segment, when it can be written on. */
+  readonly active: SegmentFile | undefined;
+}
+
+/** A segment's file before its records are looked at. */
+interface FoundFile {
+  readonly id: number;
+  readonly path: string;
+  readonly header: SegmentHeader | undefined;
+}
+
+const DIGITS = 12;
+const ENDING = '.seg';
+
+export function segmentName(name: string, id: number): string {
+  return `${name}-${String(id).padStart(DIGITS, '0')}${ENDING}`;
+}
+
+/** The ids of the segments of this name, in order, and what was begun and never became one. */
+export async function namesIn(
+  { files, folder }: Place,
+  name: string,
+): Promise<{ ids: number[]; unfinished: string[] }> {
+  const pattern = new RegExp(`^${name}-(\\d{${DIGITS}})\\${ENDING}(\\.tmp)?$`);
+  const ids: number[] = [];
+  const unfinished: string[] = [];
+  for (const each of await files.list(folder)) {
+    const match = pattern.exec(each);
+    if (match === null) continue;
+    if (match[2] === undefined) ids.push(Number(match[1]));
+    else unfinished.push(each);
+  }
+  return { ids: ids.sort((a, b) => a - b), unfinished };
+}
+
+/**
+ * Finds the segments of this name in their folder. Of a segment without a footer all records are read, and it is
+ * replaced by a synced copy; where that is refused, as on a full disk, it stays as it is. Damage and torn writes are
+ * reported. Rejects with OtherFormat, or the file system's error when the folder or the last segment cannot be read.
+ */
+export async function loadSegments(place: Place, name: string): Promise<Loaded> {
+  const { ids, unfinished } = await namesIn(place, name);
+  for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
+  const found = ids.flatMap((id) => headerOf(place, name, id, id === ids.at(-1)) ?? []);
+  const closed: SegmentFile[] = [];
+  for (const [i, file] of found.entries()) {
+    const isLast = i === found.length - 1;
+    const segment = await load(place, name, file, { after: found[i + 1]?.header, isLast, before: closed.at(-1) });
+    if (segment === undefined) continue;
+    if (isLast && segment.isWritable) return { closed, active: segment };
+    closed.push(segment);
+  }
+  return { closed, active: undefined };
+}
+
+/** Undefined when the file cannot be read, after that was reported. The last one must be readable, for the numbers in it. */
+function headerOf(place: Place, name: string, id: number, isLast: boolean): FoundFile | undefined {
+  const path = join(place.folder, segmentName(name, id));
+  try {
+    return { id, path, header: reading(place, path, (file) => decodeHeader(file.read(0, BLOCK_BYTES))) };
+  } catch (error) {
+    if (isLast || error instanceof OtherFormat) throw error;
+    reportUnreadable(place, path, error);
+    return undefined;
+  }
+}
+
+async function load(
+  place: Place,
+  name: string,
+  { id, path, header }: FoundFile,
+  { after, isLast, before }: { after: SegmentHeader | undefined; isLast: boolean; before: SegmentFile | undefined },
+): Promise<SegmentFile | undefined> {
+  const isFollowed = after?.previous?.id === id;
+  const followed = isFollowed ? { end: after.previous?.end, last: after.first - 1 } : {};
+  let read: { known: SegmentHeader; footer?: Footer; scanned?: Scanned };
+  try {
+    read = reading(place, path, (file) => {
+      const footer = decodeFooter(file.read(Math.max(0, file.size - BLOCK_BYTES), BLOCK_BYTES));
+      const known = header ?? guessedHeader(id, file, footer, before);
+      if (footer?.marker === known.marker) return { known, footer };
+      return { known, scanned: scan(file.read(0, file.size), known.marker, { ...followed, first: header?.first }) };
+    });
+  } catch (error) {
+    if (isLast) throw error;
+    reportUnreadable(place, path, error);
+    return undefined;
+  }
+  const { known, footer, scanned } = read;
+  if (header === undefined) {
+    place.report.damaged({ file: path, at: 0, bytes: BLOCK_BYTES, records: 0, what: 'the header is damaged' });
+  }
+  if (footer) return SegmentFile.closed(place, path, known, footer);
+  if (scanned === undefined) return undefined;
+  return await finished(place, name, path, known, scanned, isLast, header !== undefined);
+}
+
+/** What becomes of a segment without a footer. */
+async function finished(
+  place: Place,
+  name: string,
+  path: string,
+  header: SegmentHeader,
+  { records, holes, end, torn }: Scanned,
+  isLast: boolean,
+  isWhole: boolean,
+): Promise<SegmentFile> {
+  for (const hole of holes) place.report.damaged({ file: path, ...hole, what: 'records are damaged' });
+  if (torn > 0) place.report.torn(path, end, torn);
+  // What is cut off may have been confirmed, if its bytes were damaged after that. So its numbers are not given again.
+  const last = records.findLast(({ number }) => number >= 0)?.number ?? header.first - 1;
+  const next = last + 1 + Math.ceil(torn / RECORD_BYTES);
+  const unfinished = () => SegmentFile.unfinished(place, path, header, { records, end, next });
+  if (holes.length > 0 || !isWhole) return unfinished();
+  const options = { close: !isLast || torn > 0, next, replace: true };
+  return await SegmentFile.create(place, segmentName(name, header.id), header, records, options).catch(unfinished);
+}
+
+/** Footer and records have the marker, too; what else a damaged header said is not needed to read them. */
+function guessedHeader(
+  id: number,
+  file: ReadFile,
+  footer: Footer | undefined,
+  before: SegmentFile | undefined,
+): SegmentHeader {
+  const start = file.read(BLOCK_BYTES, RECORD_BYTES);
+  const marker = footer?.marker ?? (start.length === RECORD_BYTES ? start.readUInt32LE(0) : 0);
+  return { format: 1, marker, id, first: before?.summary.next ?? 0 };
+}
+
+function reading<T>({ files }: Place, path: string, read: (file: ReadFile) => T): T {
+  const file = files.open(path);
+  try {
+    return read(file);
+  } finally {
+    file.close();
+  }
+}
+
+function reportUnreadable(place: Place, file: string, error: unknown): void {
+  place.report.damaged({ file, at: 0, bytes: 0, records: 1, what: `it cannot be read (${error})` });
+}

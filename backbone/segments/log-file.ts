@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import type { Disk, Use } from '../files/disk.ts';
+import type { LogEntry, LogLimits } from '../ports/log.ts';
+import { Segments } from './segments.ts';
+import { EVERYTHING, type Place } from './wanted.ts';
+
+/** Where a log is. */
+export interface LogPlace extends Place {
+  readonly disk: Disk;
+}
+
+/** A segment has this part of what the log may keep, in bytes and in time: so much too much, or too little, is kept. */
+const PARTS_OF_BYTES = 16;
+const PARTS_OF_AGE = 64;
+const MOST_SEGMENT_BYTES = 32 * 2 ** 20;
+
+/**
+ * The log on disk: entries in segments, numbered by offset. The header of each segment has the epoch, so trimming cannot
+ * lose it. There is always a segment, also when all entries are trimmed: the offsets go on from there.
+ *
+ * Trimming drops whole segments. The machine's clock tells which entries are too old. With `onlyCopy` it is not used, for
+ * it may be wrong by decades, and what it would remove cannot be restored. The time of an entry is then how long the log
+ * had been open in all: the monotonic clock counts while it is open, and the entries keep the sum.
+ */
+export class LogFile {
+  private readonly segments: Segments;
+  private readonly limits: LogLimits;
+  private readonly openedAt = performance.now();
+  /** How long the log had been open before this opening, ms, as far as it was written down. */
+  private readonly livedBefore: number;
+  /** The oldest offset that may be read. While segments are dropped, it is ahead of them. */
+  first: number;
+  readonly epoch: string;
+
+  private constructor(segments: Segments, limits: LogLimits) {
+    this.segments = segments;
+    this.limits = limits;
+    this.livedBefore = Math.max(0, ...segments.all().map(({ summary }) => summary.newest));
+    this.first = segments.first;
+    segments.epoch ??= randomUUID();
+    this.epoch = segments.epoch;
+  }
+
+  /**
+   * Opens the log, gives a new one its epoch, and trims. Rejects with NoRoom, OtherFormat, or the file system's error.
+   */
+  static async open(place: LogPlace, limits: LogLimits): Promise<LogFile> {
+    const { name, segmentBytes } = segmentsOf(limits);
+    const file = new LogFile(
+      await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk: place.disk }),
+      limits,
+    );
+    try {
+      await file.commit([], 'done');
+      return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** Greater than every entry's offset. */
+  get next(): number {
+    return this.segments.next;
+  }
+
+  /** Entries from `offset` on: at most `limit`, and none after the one with which they reach `mostBytes`. */
+  read(offset: number, limit: number, mostBytes = Number.POSITIVE_INFINITY): LogEntry[] {
+    const found = this.segments.read({ ...EVERYTHING, from: offset, limit, mostBytes });
+    return found.map(({ number, body }) => ({ offset: number, body }));
+  }
+
+  /** Appends in one write, and drops segments that are too old or too much. Rejects when nothing of it counts. */
+  async commit(bodies: readonly Uint8Array[], use: Use = 'work'): Promise<void> {
+    const now = this.now();
+    const { last } = this.segments;
+    const anew = last !== undefined && last.summary.oldest <= now - this.limits.maxAgeMs / PARTS_OF_AGE;
+    await this.segments.append(bodies, now, use, {
+      anew: anew && (bodies.length > 0 || this.isOld(last.summary.newest)),
+    });
+    await this.trim();
+  }
+
+  /** With `onlyCopy`: writes down how long the log has been open, and trims. Rejects as `commit` does. */
+  async look(): Promise<void> {
+    await this.commit([]);
+    if (this.limits.onlyCopy) await this.segments.note(this.now(), 'work');
+  }
+
+  close(): void {
+    this.segments.close();
+  }
+
+  private async trim(): Promise<void> {
+    for (;;) {
+      const [oldest, next] = this.segments.all();
+      if (oldest === undefined || next === undefined || oldest === this.segments.last) return;
+      const bytes = this.segments.all().reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+      if (bytes <= this.limits.maxBytes && !this.isOld(oldest.summary.newest)) return;
+      // Set before: a reader must not be promised an entry that is being removed.
+      this.first = next.header.first;
+      // The entries are on disk in any case. What cannot be removed now is removed after a later append.
+      const isGone = await this.segments.drop(oldest).then(
+        () => true,
+        () => false,
+      );
+      if (!isGone) return;
+    }
+  }
+
+  private isOld(time: number): boolean {
+    return time < this.now() - this.limits.maxAgeMs;
+  }
+
+  private now(): number {
+    return this.limits.onlyCopy ? this.livedBefore + performance.now() - this.openedAt : Date.now();
+  }
+}
+
+/** The name of a log's segments, and how long they become. */
+export function segmentsOf({ maxBytes }: LogLimits) {
+  return { name: 'entries', segmentBytes: Math.min(MOST_SEGMENT_BYTES, Math.ceil(maxBytes / PARTS_OF_BYTES)) };
+}
