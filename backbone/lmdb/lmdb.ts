@@ -1,6 +1,7 @@
-import { mkdir, open as openFile } from 'node:fs/promises';
+import { open as openFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { makeFolder } from '../../core/make-folder.ts';
 import type { Disk, Disks, Use } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
 import { FileRoom, fillLockFile, type SizeChange } from './file-room.ts';
@@ -40,7 +41,7 @@ export class Environment {
    * has to be moved. Rejects with FolderInUse, FolderNotLockable, NoRoom, or the error of the file system or of LMDB.
    */
   static async open(folder: string, expectedBytes: number, disks: Disks): Promise<Environment> {
-    const firstMade = await mkdir(folder, { recursive: true });
+    const firstMade = await makeFolder(folder);
     const unlock = await lockFolder(folder);
     const undo = [unlock];
     try {
