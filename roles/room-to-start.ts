@@ -43,7 +43,7 @@ export async function startWithRoom(
       // If a part failed to start, the lifecycle has stopped already. This is for a failure between the parts.
       await lifecycle.stop(STOP_MS);
       if (!isForWantOfRoom(error)) throw error;
-      await waiting.because(explain(error));
+      await waiting.because((await shortage(running)) ?? explain(error));
     }
     const isShort = await untilThereIsRoom(running, waiting, stopped.signal);
     if (!isShort) await pause(FIRST_PAUSE_MS + backoff(failures, FIRST_PAUSE_MS, MOST_PAUSE_MS), stopped.signal);

@@ -13,7 +13,7 @@ import {
   type Use,
 } from './file-system.ts';
 import { LOCK_FILE } from './folder-lock.ts';
-import { FolderGone, HeldFolder } from './held-folder.ts';
+import { FolderGone, goneInWords, HeldFolder } from './held-folder.ts';
 import { type Reserve, USUAL_RESERVE } from './reserve.ts';
 
 export { FolderGone, NoRoom, type ReadRoom, type Room, type Use };
@@ -150,7 +150,8 @@ export class Disk {
 
   /** The error for a write that the last look does not allow, counted as a refusal; undefined when it is allowed. */
   refusal(use: Use): NoRoom | FolderGone | undefined {
-    return this.held?.why === undefined ? this.fileSystem.refusal(use) : new FolderGone(this.held.why);
+    const gone = this.held?.gone;
+    return gone === undefined ? this.fileSystem.refusal(use) : new FolderGone(goneInWords([gone]));
   }
 
   /**

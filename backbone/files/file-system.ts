@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { HeldFolder } from './held-folder.ts';
+import { goneInWords, type HeldFolder } from './held-folder.ts';
 import { levelOf, type Reserve, reserveOf } from './reserve.ts';
 
 /** What this process's user can have of a file system, and how much of it is still free, in bytes. */
@@ -171,8 +171,8 @@ export class FileSystem {
   }
 
   private get whyGone(): string | undefined {
-    const gone = [...this.held].flatMap(({ why }) => why ?? []);
-    return gone.length === 0 ? undefined : [...new Set(gone)].join('; ');
+    const paths = new Set([...this.held].flatMap(({ gone }) => gone ?? []));
+    return paths.size === 0 ? undefined : goneInWords([...paths]);
   }
 
   private refuses(use: Use): string | undefined {
@@ -238,7 +238,7 @@ export class FileSystem {
     const gone = this.whyGone ?? '';
     if (gone === this.gone) return;
     this.gone = gone;
-    if (gone !== '') this.options.log?.error({ event: 'folder_gone' }, `${gone}; until then nothing is taken`);
+    if (gone !== '') this.options.log?.error({ event: 'folder_gone' }, `${gone}; until then nothing is written there`);
     else this.options.log?.info({ event: 'folder_back' }, 'every folder is in its place again');
   }
 }

@@ -10,6 +10,11 @@ export class FolderGone extends Error {
   }
 }
 
+/** What is wrong with paths that lead elsewhere now, and what to do, for a person. */
+export function goneInWords(paths: readonly string[]): string {
+  return `${paths.join(', ')}: deleted, moved away or replaced while Loam runs; put back what was there, or restart Loam to go on with what is there now`;
+}
+
 /** One place on a file system, however its name changes. */
 interface Inode {
   readonly dev: bigint;
@@ -22,7 +27,6 @@ interface Inode {
  * written is gone with them, or is in a folder that the next start does not look into. So it must not be acknowledged.
  */
 export class HeldFolder {
-  private readonly folder: string;
   private readonly held: ReadonlyMap<string, Inode>;
   /** Open as long as it is held: otherwise a new folder could be given the number of the deleted one. */
   private readonly handle: number;
@@ -30,7 +34,6 @@ export class HeldFolder {
 
   /** `files` are names in the folder; those that are not there are not watched. Throws the file system's error. */
   constructor(folder: string, files: readonly string[]) {
-    this.folder = folder;
     this.handle = openSync(folder, 'r');
     this.held = new Map(
       [folder, ...files.map((file) => join(folder, file))].flatMap((path) => {
@@ -40,12 +43,9 @@ export class HeldFolder {
     );
   }
 
-  /** What is wrong, for a person; undefined when nothing is. As of the last `look`. */
-  get why(): string | undefined {
-    if (this.lost === undefined) return undefined;
-    const what =
-      this.lost === this.folder ? `the folder ${this.folder}` : `${this.lost}, which Loam has open in that folder,`;
-    return `${what} was deleted, moved away or replaced while Loam runs: put the right one back, or restart Loam to go on with what is there now`;
+  /** The path that no longer leads to what was opened, the folder's or a file's; undefined when all do. As of the last `look`. */
+  get gone(): string | undefined {
+    return this.lost;
   }
 
   /** Looks where the paths lead now. Never rejects: where nobody can tell, nothing is refused. */

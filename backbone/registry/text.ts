@@ -7,6 +7,7 @@ export async function readRegistryText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') throw new RegistryInvalid('is not there');
     throw new RegistryInvalid('cannot be read', { cause });
   }
 }

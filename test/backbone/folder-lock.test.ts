@@ -45,6 +45,17 @@ describe('the lock of a folder', () => {
     expect(await Promise.all(racers.map(({ ended }) => ended))).to.deep.equal(racers.map(() => 0));
   });
 
+  it('of an edit is one process’s at a time, although its file comes and goes: no edit of several is lost', async () => {
+    await writeFile(join(folder, 'count'), '0');
+    const rounds = 250;
+    const editors = await Promise.all(
+      Array.from({ length: PROCESSES }, () => start({ TASK: 'count', ROUNDS: String(rounds) })),
+    );
+    expect(await Promise.all(editors.map(({ ended }) => ended))).to.deep.equal(editors.map(() => 0));
+    expect(await readFile(join(folder, 'count'), 'utf8')).to.equal(String(PROCESSES * rounds));
+    expect(await readdir(folder)).to.deep.equal(['count']);
+  });
+
   it('is free when its holder was killed, although a process that the holder started lives on', async () => {
     for (let round = 0; round < 3; round++) {
       const holder = await start({ TASK: 'hold' });

@@ -71,7 +71,7 @@ describe('the data folder of a running Loam', function () {
       const answer = await readyz();
       return answer.status === 503 && answer;
     });
-    expect(named.text).to.include(`the folder ${queue} was deleted, moved away or replaced`);
+    expect(named.text).to.include(`${queue}: deleted, moved away or replaced`);
     const message = await heldBack(2);
     expect((await readyz()).status).to.equal(503);
     expect(message.isAcknowledged).to.equal(false);
