@@ -1,11 +1,14 @@
+import { Disks } from '../backbone/files/disk.ts';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
+import { lastGoodPath } from '../backbone/registry/last-good.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { isThere, prepareDataFolder } from '../roles/data-folder.ts';
 import { refuseLost } from '../roles/first-registry.ts';
-import { opened, openRegistry, withoutSecrets } from '../roles/ports.ts';
+import { opened, readRegistryOnce, withoutSecrets } from '../roles/ports.ts';
+import { embeddedFolders, pathOf } from '../roles/room-to-start.ts';
 import { KeptSecretKey } from '../roles/secret-key.ts';
 import { type Options, settingsOf } from './options.ts';
 
@@ -15,6 +18,7 @@ export async function checkCommand(options: Options): Promise<void> {
   const results = [
     await line('settings', async () => 'every value is allowed'),
     await line('data folder', () => checkFolder(config)),
+    await line('disk', () => checkRoom(config)),
     await line('registry', () => checkRegistry(config)),
     await line('queue', () => checkPort('LOAM_QUEUE', config.queue, () => openQueue(config.queue))),
     await line('log', () => checkPort('LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS))),
@@ -38,13 +42,27 @@ async function checkFolder(config: Config): Promise<string> {
   return `${config.data} can be written`;
 }
 
+async function checkRoom(config: Config): Promise<string> {
+  const folders = [
+    config.data,
+    ...embeddedFolders(config),
+    ...(config.spool === undefined ? [] : [pathOf(config.spool)]),
+  ];
+  const told = await new Disks({ reserve: config.diskReserve }).told(folders);
+  const low = told.filter(({ isLow }) => isLow);
+  const text = (low.length > 0 ? low : told).map(({ text }) => text).join('; ');
+  if (low.length > 0) throw new Error(text);
+  return text;
+}
+
 async function checkRegistry(config: Config): Promise<string> {
-  if (!(await isThere(config.registry))) {
+  if (!(await isThere(config.registry)) && !(await isThere(lastGoodPath(config.registry)))) {
     await refuseLost(config);
     return `${config.registry} is not there yet; \`loam up\` writes one`;
   }
-  const registry = await openRegistry(config, silent);
-  registry.close();
+  const registry = await readRegistryOnce(config, silent);
+  const { why } = registry.health();
+  if (why !== undefined) throw new Error(why);
   await KeptSecretKey.open(config, registry, silent);
   const { farms, sensors, users } = registry.current();
   return `${farms.size} farms, ${sensors.length} sensors, ${users.size} users`;

@@ -114,6 +114,7 @@ function addRoles(loam: Command): void {
     'data',
     ...everywhere,
     'store',
+    'diskReserve',
     ...MQTT_LISTENERS,
     'sources',
     ...HTTP,
@@ -126,6 +127,7 @@ function addRoles(loam: Command): void {
     ...everywhere,
     'spool',
     'spoolMb',
+    'diskReserve',
     ...MQTT_LISTENERS,
     'sources',
     'secretKey',
@@ -163,6 +165,8 @@ function addSetUp(loam: Command): void {
     'queue',
     'log',
     'store',
+    'spool',
+    'diskReserve',
   ]).action(later(async () => (await code.check()).checkCommand));
 
   withSettings(

@@ -10,7 +10,8 @@ export async function runRole(name: RoleName | 'up', options: Options): Promise<
   const config = settingsOf(options);
   const log = createLogger(config.logLevel);
   for (const variable of unknownVariables()) log.warn(`${variable} is set but is no setting of Loam: misspelt?`);
-  await runUntilSignal({ name, config, log, disks: new Disks({ log }) }, async (lifecycle, running) => {
+  const disks = new Disks({ log, reserve: config.diskReserve });
+  await runUntilSignal({ name, config, log, disks }, async (lifecycle, running) => {
     // Only `loam up` has the demo sensors.
     if (name === 'up') await (await import('../roles/up.ts')).startUp(lifecycle, running);
     else await (await import('../roles/roles.ts')).startRole(name, lifecycle, running);

@@ -1,15 +1,15 @@
-import { editRegistryFile } from '../backbone/registry/file.ts';
+import { editRegistryFile } from '../backbone/registry/edit.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashSecret, newSecret } from '../core/secrets.ts';
-import { openRegistry } from '../roles/ports.ts';
 import { KeptSecretKey } from '../roles/secret-key.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-token.ts';
 import { parseRegistry } from '../telemetry/registry.ts';
 import { addSensor, removeSensor } from '../telemetry/registry-edit.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import { type Options, onlyFarm, positive, settingsOf, text } from './options.ts';
+import { registryInForce } from './registry.ts';
 
 /**
  * `loam sensor add`: registers a sensor and prints its secret, which is not kept, and a line that publishes a reading.
@@ -53,8 +53,7 @@ Try it:
 /** LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
 async function keyFor(config: Config, token: string): Promise<string> {
   if (!isStrongToken(token)) throw refusedToken();
-  const registry = await openRegistry(config, silent);
-  registry.close();
+  const registry = await registryInForce(config);
   return (await KeptSecretKey.open(config, registry, silent)).make();
 }
 
@@ -71,8 +70,7 @@ function refusedToken(): ConfigInvalid {
 
 /** `loam sensor list`: one line a sensor. */
 export async function listSensors(options: Options): Promise<void> {
-  const registry = await openRegistry(settingsOf(options), silent);
-  registry.close();
+  const registry = await registryInForce(settingsOf(options));
   const sensors = registry.current().sensors;
   if (sensors.length === 0) process.stdout.write('No sensor is registered: loam sensor add --help\n');
   for (const s of sensors) process.stdout.write(`${[s.id, s.farm, s.field, s.role, s.name ?? ''].join('\t')}\n`);

@@ -1,12 +1,11 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { ConfigInvalid } from '../core/errors.ts';
-import { silent } from '../core/logger.ts';
 import { hashPassword } from '../core/secrets.ts';
-import { openRegistry } from '../roles/ports.ts';
 import { EVERY_FARM, parseRegistry, ROLES, type Role, type User } from '../telemetry/registry.ts';
 import { putUser, removeUser } from '../telemetry/registry-edit.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { registryInForce } from './registry.ts';
 import { edit } from './sensor.ts';
 
 const SHORTEST_PASSWORD = 10;
@@ -52,8 +51,7 @@ function changedRoles(
 
 /** `loam user list`: one line a user, with the role on each farm. */
 export async function listUsers(options: Options): Promise<void> {
-  const registry = await openRegistry(settingsOf(options), silent);
-  registry.close();
+  const registry = await registryInForce(settingsOf(options));
   const users = [...registry.current().users.values()];
   if (users.length === 0) process.stdout.write('Nobody can sign in yet: loam user add --help\n');
   for (const user of users) {

@@ -21,6 +21,19 @@ const path = z
 const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
 const queueUrl = z.string().regex(/^(file|lmdb|amqps?):.+/);
 
+const BYTES = { MB: 1e6, GB: 1e9 } as const;
+
+/** A share of a disk, as 2%, or a size, as 500MB. */
+const diskRoom = z.string().transform((text, context): { readonly share: number } | { readonly bytes: number } => {
+  const [, number, unit] = /^(\d{1,7}(?:\.\d{1,3})?)(%|MB|GB)$/.exec(text) ?? [];
+  const amount = Number(number);
+  if (unit === '%' && amount >= 1 && amount <= 50) return { share: amount / 100 };
+  const bytes = unit === 'MB' || unit === 'GB' ? amount * BYTES[unit] : 0;
+  if (bytes >= 16e6 && bytes <= 1e15) return { bytes };
+  context.addIssue({ code: 'custom' });
+  return z.NEVER;
+});
+
 /** What each setting takes. */
 const SCHEMAS = {
   data: path,
@@ -35,6 +48,7 @@ const SCHEMAS = {
     .transform(Number)
     .refine((n) => n >= 1 && n <= 1_000_000),
   decodeMs: count,
+  diskReserve: diskRoom,
   mqttHost: host,
   mqttPort: port,
   mqttsPort: port,
@@ -117,6 +131,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     spool: optional('spool'),
     spoolMb: value('spoolMb'),
     decodeMs: value('decodeMs'),
+    diskReserve: value('diskReserve'),
     mqttHost: value('mqttHost'),
     mqttPort: value('mqttPort'),
     mqttsPort: optional('mqttsPort'),

@@ -1,3 +1,5 @@
+import { messageOf } from './system-error.ts';
+
 /**
  * Every error that one part of Loam tells another about. `docs/errors.md` lists each code; a test keeps that list complete.
  *
@@ -192,7 +194,7 @@ export class Closed extends LoamError {
 /** The text of anything thrown, with its causes, on one line. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const own = error.message || error.name;
+  const own = messageOf(error);
   const cause = error.cause === undefined ? '' : explain(error.cause);
   const text = cause && !own.includes(cause) ? `${own}: ${cause}` : own;
   // A pattern with white space on both sides of the line feed would take quadratic time on a long run of it.

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, link, lstat, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { UNFINISHED } from './system-error.ts';
 
 /** Owner and permissions of a file. */
 interface FileOwnership {
@@ -12,19 +13,20 @@ interface FileOwnership {
 /**
  * Writes a whole file in one step: after a crash all of the new text is there, or nothing of it. A replaced file keeps
  * its owner, group and mode, so that its readers can still read it when another user edited it. A new file has mode
- * 0600; when root makes it, it gets the owner of its folder. Rejects, and leaves everything as it was, when that is not
- * allowed.
+ * 0600; when root makes it, it gets the owner of its folder. With `like` the file gets the owner, group and mode of that
+ * file instead. Resolves when the text is on disk. Rejects, and leaves everything as it was, when it cannot be written
+ * or cannot be given its owner.
  */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const ownership = await ownershipOf(path);
-  const next = `${path}.${randomUUID()}.tmp`;
+export async function replaceFile(path: string, text: string, like = path): Promise<void> {
+  const next = unfinished(path);
   try {
-    await writeWhole(next, text, ownership);
+    await writeWhole(next, text, await ownershipOf(like));
     await rename(next, path);
   } catch (error) {
-    await rm(next, { force: true });
+    await removeUnfinished(next);
     throw error;
   }
+  await syncFolderOf(path);
 }
 
 /**
@@ -32,14 +34,48 @@ export async function replaceFile(path: string, text: string): Promise<void> {
  * also when another process makes it at the same moment.
  */
 export async function makeFile(path: string, text: string): Promise<void> {
-  const next = `${path}.${randomUUID()}.tmp`;
+  const next = unfinished(path);
   try {
     await writeWhole(next, text, await ownershipOf(next));
     await link(next, path);
+    await syncFolderOf(path);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   } finally {
-    await rm(next, { force: true });
+    await removeUnfinished(next);
+  }
+}
+
+/**
+ * Removes from a folder what a process left there that ended while it wrote a file. What is younger than `olderThanMs`
+ * stays: another process may be writing it. Never rejects: what cannot be removed does no harm.
+ */
+export async function removeLeftovers(folder: string, olderThanMs: number): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    if (name.replace(UNFINISHED, '') === name) continue;
+    const path = join(folder, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isFile() && Date.now() - found.mtimeMs >= olderThanMs) await removeUnfinished(path);
+  }
+}
+
+function unfinished(path: string): string {
+  return `${path}.${randomUUID()}.tmp`;
+}
+
+/** Never rejects: the error that came before says more than the one of a removal. */
+async function removeUnfinished(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => {});
+}
+
+/** A power cut takes back a name that was given, unless the folder is written too. Where folders cannot be, it is left. */
+async function syncFolderOf(path: string): Promise<void> {
+  const folder = await open(dirname(path), 'r').catch(() => undefined);
+  try {
+    await folder?.sync().catch(() => {});
+  } finally {
+    await folder?.close();
   }
 }
 

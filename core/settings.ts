@@ -71,6 +71,12 @@ export const SETTINGS = {
     'a whole number from 1 to 9999999',
     '1000',
   ),
+  diskReserve: setting(
+    '--disk-reserve <room>',
+    'what is kept free on each disk; sensors wait while less is left',
+    'a share from 1% to 50%, of which 64MB are the least, or a size from 16MB to 1000000GB, as 500MB',
+    '2%',
+  ),
   mqttHost: setting('--mqtt-host <host>', 'where the broker listens', HOST, '127.0.0.1'),
   mqttPort: setting('--mqtt-port <port>', 'MQTT port', PORT, '1883'),
   mqttsPort: setting('--mqtts-port <port>', 'port of MQTT over TLS; off when left out', PORT),

@@ -1,8 +1,10 @@
-import { access, constants, lstat, mkdir, readFile } from 'node:fs/promises';
+import { access, constants, lstat, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { lockBy } from '../backbone/files/folder-lock.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
+import { makeFolder } from '../core/make-folder.ts';
 import { replaceFile } from '../core/replace-file.ts';
 import { newSecret } from '../core/secrets.ts';
 import type { DemoCredential } from '../simulators/demo.ts';
@@ -14,10 +16,22 @@ const credentials = z.array(
 /** Makes the data folder where it is missing. Rejects with ConfigInvalid when it cannot be made or written. */
 export async function prepareDataFolder(config: Config): Promise<void> {
   try {
-    await mkdir(config.data, { recursive: true, mode: 0o700 });
+    await makeFolder(config.data, 0o700);
     await access(config.data, constants.W_OK);
   } catch (cause) {
     throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: cannot write to ${config.data}: ${explain(cause)}`, { cause });
+  }
+}
+
+/**
+ * Takes the data folder for `loam up`, which shares it with no other `loam up`; resolves with the function that gives it
+ * back. Roles in processes of their own keep only their secrets there, and may share it. Rejects with ConfigInvalid.
+ */
+export async function lockDataFolder({ data }: Config): Promise<() => Promise<void>> {
+  try {
+    return await lockBy(join(data, DATA_LOCK), data);
+  } catch (cause) {
+    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: ${explain(cause)}`, { cause });
   }
 }
 
@@ -63,6 +77,8 @@ export function secretKeyPath({ data }: Config): string {
   return join(data, SECRET_KEY);
 }
 
+/** Not the lock file of a folder with an embedded part: that may be the data folder itself. */
+export const DATA_LOCK = 'loam.lock';
 const ADMIN_TOKEN = 'admin-token';
 const SESSION_KEY = 'session-key';
 const SECRET_KEY = 'secret-key';
@@ -86,7 +102,7 @@ async function keptSecret(config: Config, file: string, make: () => string): Pro
 /** Writes a new registry file. Rejects with ConfigInvalid when it cannot be written. */
 export async function createRegistry(config: Config, text: string): Promise<void> {
   try {
-    await mkdir(dirname(config.registry), { recursive: true });
+    await makeFolder(dirname(config.registry));
     await replaceFile(config.registry, text);
   } catch (cause) {
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: cannot write ${config.registry}: ${explain(cause)}`, {

@@ -1,11 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
 import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
+import { lastGoodPath } from '../backbone/registry/last-good.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';
 import { putUser } from '../telemetry/registry-edit.ts';
-import { createRegistry, demoSecretsPath, isThere, keptSecrets, writeCredentials } from './data-folder.ts';
+import { createRegistry, DATA_LOCK, demoSecretsPath, isThere, keptSecrets, writeCredentials } from './data-folder.ts';
 import { opened } from './ports.ts';
 
 const EMPTY = `# Loam's registry: farms, fields, sensors, metrics and users. Saved changes are taken up within seconds.
@@ -30,7 +31,7 @@ const ADMIN = { name: 'admin', farms: { '*': 'admin' } } as const;
  * before.
  */
 export async function ensureRegistry(config: Config): Promise<boolean> {
-  if (await isThere(config.registry)) return false;
+  if ((await isThere(config.registry)) || (await isThere(lastGoodPath(config.registry)))) return false;
   await refuseLost(config);
   if (!config.demo) {
     await createRegistry(config, emptyRegistry());
@@ -82,10 +83,10 @@ async function evidenceOfEarlierRun({ data, queue, log, store }: Config): Promis
   return undefined;
 }
 
-/** Whether `path` is a file, or a folder that is not empty. */
+/** Whether `path` is a file, or a folder with more in it than the lock that this start has made. */
 async function holdsSomething(path: string): Promise<boolean> {
   try {
-    return (await readdir(path)).length > 0;
+    return (await readdir(path)).some((name) => name !== DATA_LOCK);
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
     if (code === 'ENOENT') return false;

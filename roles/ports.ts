@@ -11,7 +11,8 @@ import {
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
-import { describeRegistryError, RegistryFile } from '../backbone/registry/file.ts';
+import { RegistryFile } from '../backbone/registry/file.ts';
+import { describeRegistryError } from '../backbone/registry/text.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { Lifecycle } from '../core/lifecycle.ts';
@@ -124,8 +125,17 @@ export type Ports = ReturnType<typeof portsOf>;
 
 /** Opens the registry's file. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */
 export async function openRegistry(config: Config, log: Logger): Promise<RegistryFile> {
+  return await namingTheFile(config, RegistryFile.open(config.registry, log));
+}
+
+/** The registry that is in force, for a look: it is not watched. Rejects as `openRegistry` does. */
+export async function readRegistryOnce(config: Config, log: Logger): Promise<RegistryFile> {
+  return await namingTheFile(config, RegistryFile.read(config.registry, log));
+}
+
+async function namingTheFile(config: Config, reading: Promise<RegistryFile>): Promise<RegistryFile> {
   try {
-    return await RegistryFile.open(config.registry, log);
+    return await reading;
   } catch (cause) {
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${describeRegistryError(config.registry, cause)}`, {
       cause,

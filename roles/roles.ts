@@ -4,11 +4,13 @@ import { ConfigInvalid } from '../core/errors.ts';
 import type { Lifecycle } from '../core/lifecycle.ts';
 import { processMetrics } from '../core/metrics.ts';
 import { OpsServer } from '../core/ops-server.ts';
+import { removeLeftovers } from '../core/replace-file.ts';
 import { SETTINGS } from '../core/settings.ts';
 import { prepareBroker } from './broker.ts';
 import type { PreparedRole, RoleContext, RoleName } from './context.ts';
 import { prepareGateway } from './gateway.ts';
 import { portsOf } from './ports.ts';
+import { assertRoomToStart } from './room-to-start.ts';
 import type { RunContext } from './run.ts';
 import { prepareWorker } from './worker.ts';
 
@@ -30,11 +32,16 @@ const ROLES: Readonly<Record<RoleName, ProcessRole>> = {
   worker: { prepare: prepareWorker, shares: ['queue', 'log', 'store'] },
   broker: { prepare: prepareBroker, shares: ['queue', 'log'], spools: true },
 };
+/** A file that was being written for so long is nobody's any more. */
+const LEFTOVER_MS = 60_000;
 export const EVERY_ROLE: readonly RoleName[] = ['gateway', 'worker', 'broker'];
 
 /** `loam gateway`, `loam worker` or `loam broker`: one role in a process of its own. Rejects with ConfigInvalid. */
 export async function startRole(name: RoleName, lifecycle: Lifecycle, running: RunContext): Promise<void> {
   needServers(name, running.config);
+  // Another process may have the same data folder, and be writing in it.
+  await removeLeftovers(running.config.data, LEFTOVER_MS);
+  await assertRoomToStart(running);
   const context = contextOf(lifecycle, running, [name]);
   await startRoles(context);
   running.log.info(Object.assign({}, ...context.prepared.map(({ says }) => says?.())), `${name} is ready`);

@@ -1,8 +1,9 @@
 import type { Disks } from '../backbone/files/disk.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
-import { Lifecycle } from '../core/lifecycle.ts';
+import type { Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
+import { startWithRoom } from './room-to-start.ts';
 
 const DRAIN_MS = 9_000;
 /** When npm runs Loam, one Ctrl-C arrives twice: from the terminal, and passed on by npm. */
@@ -20,25 +21,18 @@ export interface RunContext {
 export type StartRole = (lifecycle: Lifecycle, running: RunContext) => Promise<void>;
 
 /**
- * Runs a role until SIGTERM or SIGINT, then drains it and exits 0; a second signal exits at once.
- * A signal during the start takes effect after the start. Rejects when the start fails; all started parts are stopped
- * by then.
+ * Runs a role until SIGTERM or SIGINT, then drains it and exits 0; a second signal exits at once. While a disk has no
+ * room to start, it waits. A signal takes effect in that time, but otherwise after the start. Rejects when the start
+ * fails; all started parts are stopped by then.
  */
 export async function runUntilSignal(running: RunContext, start: StartRole): Promise<void> {
   const { log, name } = running;
-  const lifecycle = new Lifecycle(log);
   const asked = firstSignal(log);
   exitOnUnexpectedError(log);
-  try {
-    await start(lifecycle, running);
-  } catch (error) {
-    // If a part failed to start, the lifecycle has stopped already. This is for a failure between the parts.
-    await lifecycle.stop(DRAIN_MS);
-    throw error;
-  }
+  const lifecycle = await startWithRoom(running, start, asked);
   const signal = await asked;
   log.info({ signal }, `${name} is stopping: finishing what was taken`);
-  await lifecycle.stop(DRAIN_MS);
+  await lifecycle?.stop(DRAIN_MS);
   log.info(`${name} has stopped`);
   process.exit(0);
 }

@@ -1,17 +1,26 @@
 import type { Config } from '../core/config.ts';
 import type { Lifecycle } from '../core/lifecycle.ts';
+import { removeLeftovers } from '../core/replace-file.ts';
 import { createFirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import { DemoSensors } from '../simulators/demo.ts';
 import type { Registry, User } from '../telemetry/registry.ts';
-import { demoSecretsPath, prepareDataFolder, readCredentials } from './data-folder.ts';
+import { demoSecretsPath, lockDataFolder, prepareDataFolder, readCredentials } from './data-folder.ts';
 import { ensureRegistry } from './first-registry.ts';
 import { contextOf, EVERY_ROLE, startRoles } from './roles.ts';
+import { assertRoomToStart } from './room-to-start.ts';
 import type { RunContext } from './run.ts';
 
 /** `loam up`: every role in one process, and for an easy first start the demo farm and a link that signs in. */
 export async function startUp(lifecycle: Lifecycle, running: RunContext): Promise<void> {
   const { config, log } = running;
   await prepareDataFolder(config);
+  await lifecycle.hold(
+    'data folder',
+    () => lockDataFolder(config),
+    (release) => release(),
+  );
+  await removeLeftovers(config.data, 0);
+  await assertRoomToStart(running);
   const isFirstStart = await ensureRegistry(config);
   const context = contextOf(lifecycle, running, EVERY_ROLE);
   const registry = await context.ports.registry();

@@ -1,10 +1,12 @@
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { makeFolder } from '../../core/make-folder.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Disk, Disks } from '../files/disk.ts';
+import { lockBy } from '../files/folder-lock.ts';
 import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
 import { movable, type Settings, toRows } from './protocol.ts';
@@ -29,33 +31,35 @@ export interface DuckdbOptions {
  * of the last version has no `sub`, and gets it when it is opened.
  */
 export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
-  const settings = { file: await claim(file), memoryLimitMb: options.memoryLimitMb ?? 256 };
+  const { path, release } = await claim(file);
+  const settings = { file: path, memoryLimitMb: options.memoryLimitMb ?? 256 };
   try {
-    const disk = await (options.disks ?? new Disks()).at(dirname(settings.file));
+    const disk = await (options.disks ?? new Disks()).at(dirname(path));
+    // What DuckDB had moved out of its memory when it was ended.
+    await rm(`${path}.tmp`, { recursive: true, force: true });
     const thread = new DuckdbThread(settings);
     await thread.opened;
-    return new DuckdbStore(settings, thread, disk);
+    return new DuckdbStore(settings, thread, disk, release);
   } catch (error) {
-    claimed.delete(settings.file);
+    await release();
     throw error;
   }
 }
 
-// The file's lock keeps other processes out, but not a second opening by this one.
-const claimed = new Set<string>();
-
-async function claim(file: string): Promise<string> {
+/**
+ * Takes the file for this store alone, by a lock of its own: DuckDB's keeps out neither a second opening by this process
+ * nor another process while DuckDB is started again.
+ */
+async function claim(file: string): Promise<{ path: string; release: () => Promise<void> }> {
   const path = resolve(file);
-  let real: string;
   try {
-    await mkdir(dirname(path), { recursive: true });
-    real = join(await realpath(dirname(path)), basename(path));
+    await makeFolder(dirname(path));
+    const real = join(await realpath(dirname(path)), basename(path));
+    const release = await lockBy(`${real}.lock`, real);
+    return { path: real, release };
   } catch (cause) {
-    throw new StoreUnavailable(`the folder of ${path} cannot be used: ${explain(cause)}`, { cause });
+    throw new StoreUnavailable(`${path} cannot be used: ${explain(cause)}`, { cause });
   }
-  if (claimed.has(real)) throw new StoreUnavailable(`${real} is in use by this process already`);
-  claimed.add(real);
-  return real;
 }
 
 /**
@@ -72,12 +76,14 @@ class DuckdbStore implements Store {
   private readonly endUse: () => void;
   private readonly closing = new AbortController();
   private readonly living: Promise<void>;
+  private readonly release: () => Promise<void>;
   private closed: Promise<void> | undefined;
 
-  constructor(settings: Settings, thread: DuckdbThread, disk: Disk) {
+  constructor(settings: Settings, thread: DuckdbThread, disk: Disk, release: () => Promise<void>) {
     this.settings = settings;
     this.disk = disk;
-    this.endUse = disk.hold();
+    this.release = release;
+    this.endUse = disk.hold([basename(settings.file)]);
     this.thread = thread;
     this.living = this.live(thread);
   }
@@ -170,8 +176,8 @@ class DuckdbStore implements Store {
     await Promise.allSettled(this.writes);
     await this.thread?.close();
     await this.living;
-    claimed.delete(this.settings.file);
     this.endUse();
+    await this.release();
     this.watched.set({ is: 'closed' });
   }
 

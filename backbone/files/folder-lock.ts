@@ -1,11 +1,11 @@
 import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { explain } from '../../core/errors.ts';
-import { takeSocket } from './folder-lock-socket.ts';
 
-/** A folder that another process, or another part of this one, has open. */
+/** A folder or file that another process, or another part of this one, has open. */
 export class FolderInUse extends Error {
   constructor(folder: string, holder: string) {
     super(`${folder} is in use by ${holder}`);
@@ -24,7 +24,8 @@ export class FolderNotLockable extends Error {
   }
 }
 
-const FILE = 'folder.lock';
+/** The file in a locked folder. */
+export const LOCK_FILE = 'folder.lock';
 const MOST_HOLDER_BYTES = 300;
 
 /**
@@ -38,45 +39,48 @@ const MOST_HOLDER_BYTES = 300;
  * people only.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
-  const file = openLockFile(folder);
+  const release = await lockBy(join(folder, LOCK_FILE), folder);
+  if (!(await isEarlierVersionAt(folder))) return release;
+  await release();
+  throw new FolderInUse(folder, 'a process of an earlier version');
+}
+
+/**
+ * Takes `what`, a folder or a file, for this process alone, as `lockFolder` does, by the lock of the file `lockFile`.
+ */
+export async function lockBy(lockFile: string, what: string): Promise<() => Promise<void>> {
+  const file = openLockFile(lockFile, what);
   let isLocked = true;
   const unlock = () => {
     if (isLocked) closeSync(file);
     isLocked = false;
   };
   try {
-    lock(folder, file);
-    // Versions up to 0.1 lock a socket and do not know this file. Taking the socket too keeps us out while one of them
-    // runs, and keeps them out while we run.
-    const giveSocketBack = await takeSocket(folder);
-    if (giveSocketBack === undefined) throw new FolderInUse(folder, 'a process of an earlier version');
-    return async () => {
-      await giveSocketBack();
-      unlock();
-    };
+    lock(what, file);
   } catch (error) {
     unlock();
     throw error;
   }
+  return async () => unlock();
 }
 
 /** A plain file descriptor, closed only by us: the garbage collector closes a FileHandle that is no longer referenced. */
-function openLockFile(folder: string): number {
+function openLockFile(lockFile: string, what: string): number {
   try {
-    return openSync(join(folder, FILE), constants.O_RDWR | constants.O_CREAT, 0o644);
+    return openSync(lockFile, constants.O_RDWR | constants.O_CREAT, 0o644);
   } catch (cause) {
-    throw new FolderNotLockable(folder, cause);
+    throw new FolderNotLockable(what, cause);
   }
 }
 
-function lock(folder: string, file: number): void {
+function lock(what: string, file: number): void {
   let isOurs: boolean;
   try {
     isOurs = tryLock(file);
   } catch (cause) {
-    throw new FolderNotLockable(folder, cause);
+    throw new FolderNotLockable(what, cause);
   }
-  if (!isOurs) throw new FolderInUse(folder, holderIn(file));
+  if (!isOurs) throw new FolderInUse(what, holderIn(file));
   try {
     ftruncateSync(file);
     writeSync(file, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`, 0);
@@ -91,3 +95,24 @@ function holderIn(file: number): string {
   const text = buffer.toString('utf8', 0, readSync(file, buffer, 0, MOST_HOLDER_BYTES, 0));
   return /^process [^\n\p{Cc}]+/u.exec(text)?.[0] ?? 'another process';
 }
+
+/**
+ * Whether somebody listens on the socket by which versions up to 0.1 show that they use a folder: they do not know the
+ * lock. A refused connection, or no socket, means that nobody does. After any other error a process may be there: too
+ * busy to answer, or one that we have no right to connect to.
+ */
+function isEarlierVersionAt(folder: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(join(folder, 'lock'));
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(!NOBODY_THERE.has(error.code ?? ''));
+    });
+  });
+}
+
+/** EINVAL: the path is too long for a socket, so that those versions had none there. */
+const NOBODY_THERE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EINVAL', 'ENAMETOOLONG']);

@@ -1,5 +1,6 @@
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolder } from '../../core/make-folder.ts';
 import type { Disk, Disks } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
 import type { Contents } from '../take-over/child.ts';
@@ -19,7 +20,7 @@ export interface OwnedFolder extends Place {
  * Rejects with FolderInUse, FolderNotLockable, NoRoom, TakeOverFailed, or the file system's error.
  */
 export async function ownFolder(folder: string, contents: Contents, disks: Disks): Promise<OwnedFolder> {
-  const firstMade = await mkdir(folder, { recursive: true });
+  const firstMade = await makeFolder(folder);
   const unlock = await lockFolder(folder);
   try {
     const disk = await disks.at(folder);

@@ -6,6 +6,8 @@ import { ApiProblem } from './problem.ts';
 export interface Dependency {
   readonly name: string;
   readonly ok: boolean;
+  /** Work goes on when it is not ok. */
+  readonly optional: boolean;
   readonly why: string | undefined;
 }
 
@@ -50,6 +52,7 @@ function readPart(value: unknown, path: string): Dependency {
   return {
     name: text(part.name, `${path}.name`),
     ok: flag(part.ok, `${path}.ok`),
+    optional: optional(part.optional, `${path}.optional`, flag) ?? false,
     why: optional(part.why, `${path}.why`, text),
   };
 }

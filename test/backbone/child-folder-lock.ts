@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { existsSync, writeSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { lockForEdit } from '../../backbone/files/edit-lock.ts';
 import { FolderInUse, lockFolder } from '../../backbone/files/folder-lock.ts';
 import { until } from '../services/wait.ts';
 import { given } from './child-tasks.ts';
@@ -16,6 +17,9 @@ switch (given('TASK')) {
     break;
   case 'take':
     await (await lockFolder(folder))();
+    break;
+  case 'count':
+    await count(join(folder, 'count'), Number(given('ROUNDS')));
     break;
   default:
     throw new Error('unknown TASK');
@@ -35,6 +39,17 @@ async function race(signals: string, rounds: number): Promise<void> {
     print(`${round} ${giveBack ? 'got' : 'refused'}`);
     await until('the end of the round', () => existsSync(join(signals, `end-${round}`)), { timeoutMs: 60_000 });
     await giveBack?.();
+  }
+}
+
+/** Adds one to the number in a file, so many times, by an edit that takes two steps. */
+async function count(file: string, rounds: number): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const release = await lockForEdit(file, 50_000);
+    if (release === undefined) throw new Error('no lock in time');
+    const before = Number(readFileSync(file, 'utf8'));
+    writeFileSync(file, String(before + 1));
+    release();
   }
 }
 

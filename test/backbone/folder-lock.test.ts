@@ -1,4 +1,4 @@
-import { link, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -43,6 +43,17 @@ describe('the lock of a folder', () => {
       await writeFile(join(signals, `end-${round}`), '');
     }
     expect(await Promise.all(racers.map(({ ended }) => ended))).to.deep.equal(racers.map(() => 0));
+  });
+
+  it('of an edit is one process’s at a time, although its file comes and goes: no edit of several is lost', async () => {
+    await writeFile(join(folder, 'count'), '0');
+    const rounds = 250;
+    const editors = await Promise.all(
+      Array.from({ length: PROCESSES }, () => start({ TASK: 'count', ROUNDS: String(rounds) })),
+    );
+    expect(await Promise.all(editors.map(({ ended }) => ended))).to.deep.equal(editors.map(() => 0));
+    expect(await readFile(join(folder, 'count'), 'utf8')).to.equal(String(PROCESSES * rounds));
+    expect(await readdir(folder)).to.deep.equal(['count']);
   });
 
   it('is free when its holder was killed, although a process that the holder started lives on', async () => {
@@ -91,24 +102,25 @@ describe('the lock of a folder', () => {
 
   it('takes a folder that an earlier version has left with its socket, and refuses one where that version runs', async () => {
     await leaveDeadSocket(folder);
-    const giveBack = await lockFolder(folder);
-    await giveBack();
+    await (await lockFolder(folder))();
+    await rm(join(folder, 'lock'));
     const earlier = createServer((connection) => connection.destroy());
     await new Promise<void>((resolve) => earlier.listen(join(folder, 'lock'), resolve));
-    expect(await rejection(lockFolder(folder))).to.be.instanceOf(FolderInUse);
+    for (let round = 0; round < 2; round++) {
+      const refusal = await rejection(lockFolder(folder));
+      expect(refusal).to.be.instanceOf(FolderInUse);
+      expect(String(refusal)).to.include('an earlier version');
+    }
     await new Promise((resolve) => earlier.close(resolve));
     await (await lockFolder(folder))();
   });
 
-  it('keeps out an earlier version that is started now: its socket answers', async () => {
-    await leaveDeadSocket(folder);
-    const giveBack = await lockFolder(folder);
-    const late = createServer();
-    const refusal = await new Promise<NodeJS.ErrnoException>((resolve) => {
-      late.once('error', resolve);
-      late.listen(join(folder, 'lock'));
-    });
-    expect(refusal.code).to.equal('EADDRINUSE');
+  it('is no socket: the folder gets one file, and can be longer than the path of a socket', async () => {
+    const deep = join(folder, 'x'.repeat(120));
+    await mkdir(deep);
+    const giveBack = await lockFolder(deep);
+    expect(await readdir(deep)).to.deep.equal(['folder.lock']);
+    expect((await stat(join(deep, 'folder.lock'))).isFile()).to.equal(true);
     await giveBack();
   });
 
@@ -153,6 +165,7 @@ async function said(children: readonly Child[], beginning: string, count = 1): P
 /** What is left of a process that listened on the folder's socket and was killed. */
 async function leaveDeadSocket(folder: string): Promise<void> {
   const server = createServer();
+  await rm(join(folder, 'lock'), { force: true });
   await new Promise<void>((resolve) => server.listen(join(folder, 'live'), resolve));
   await link(join(folder, 'live'), join(folder, 'lock'));
   await new Promise((resolve) => server.close(resolve));

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { run } from '../e2e/loam-process.ts';
+import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
 
 describe('loam up, when something is wrong at the start', function () {
@@ -54,6 +54,45 @@ describe('loam up, when something is wrong at the start', function () {
     env.LOAM_DATA = join(file, 'data');
     await refusesToStart('LOAM_DATA', file);
   });
+
+  it('says that a second one has the data folder, which the first goes on with, and exits 2', async () => {
+    const first = new LoamProcess(['up'], env);
+    try {
+      await first.says(/Loam is running/);
+      for (const other of [{}, { LOAM_STORE: `duckdb:${join(await temporaryFolder(), 'other.duckdb')}` }]) {
+        Object.assign(env, other);
+        await refusesToStart('LOAM_DATA', String(env.LOAM_DATA), `in use by process ${first.child.pid} on `);
+      }
+      const elsewhere = join(await temporaryFolder(), 'data');
+      Object.assign(env, {
+        LOAM_STORE: `duckdb:${join(String(env.LOAM_DATA), 'readings.duckdb')}`,
+        LOAM_DATA: elsewhere,
+      });
+      expect((await run(['init'], env)).code).to.equal(0);
+      await refusesToStart('LOAM_STORE', 'readings\\.duckdb is in use by process');
+    } finally {
+      expect(await first.stop()).to.equal(0);
+    }
+  });
+
+  const places: [what: string, setting: string, value: string][] =
+    process.platform === 'linux'
+      ? [
+          ['a folder that can never be made', 'LOAM_DATA', '/proc/x'],
+          ['a folder that can only be read', 'LOAM_DATA', '/proc'],
+          ['a file', 'LOAM_DATA', '/proc/version'],
+          ['a folder under a file', 'LOAM_DATA', '/proc/version/data'],
+          ['a queue in a folder that can never be made', 'LOAM_QUEUE', 'lmdb:/proc/x'],
+          ['a log in a folder that can never be made', 'LOAM_LOG', 'lmdb:/proc/x'],
+          ['a store in a folder that can never be made', 'LOAM_STORE', 'duckdb:/proc/x/readings.duckdb'],
+        ]
+      : [];
+  for (const [what, setting, value] of places) {
+    it(`says in one line that ${setting} is ${what}, and exits 2`, async () => {
+      env[setting] = value;
+      await refusesToStart(setting, '/proc');
+    });
+  }
 
   it('closes what it opened and exits 2 when something fails between two parts', async () => {
     expect((await run(['init'], env)).code).to.equal(0);

@@ -114,6 +114,36 @@ describe('the registry of loam', function () {
     }
   });
 
+  it('that was good once is in force over a restart when it is emptied or lost, and every place says so', async () => {
+    await mkdir(data, { recursive: true });
+    await writeFile(path, FARMS);
+    env.LOAM_OPS_PORT = String(await freePort());
+    for (const lose of [() => writeFile(path, ''), () => rm(path)]) {
+      const good = new LoamProcess(['up'], env);
+      await good.says(/Loam is running/);
+      expect(await good.stop()).to.equal(0);
+      await lose();
+      const checked = await run(['check'], env);
+      expect(checked.code).to.equal(2);
+      expect(checked.stdout).to.match(/FAILED {2}registry: .*the last good registry stays in force/);
+      const listed = await run(['sensor', 'list'], env);
+      expect(listed.stdout).to.match(/^sb\tsouth/);
+      expect(listed.stderr).to.include('the last good registry stays in force').and.include(path);
+      const again = new LoamProcess(['up'], env);
+      try {
+        await again.says(/"event":"registry_refused".*the last good registry stays in force/);
+        await again.says(/Loam is running/);
+        const answer = await fetch(`http://127.0.0.1:${env.LOAM_OPS_PORT}/readyz`);
+        expect(answer.status).to.equal(200);
+        expect(await answer.text()).to.match(/"name":"registry","ok":false,"why":"[^"]*in force","optional":true/);
+        await writeFile(path, FARMS);
+        await again.says(/the registry is again what it was/);
+      } finally {
+        await again.stop('SIGKILL');
+      }
+    }
+  });
+
   it('that is emptied or gone while Loam runs leaves everybody in, and is named in /readyz until it is mended', async () => {
     await mkdir(data, { recursive: true });
     await writeFile(path, FARMS);

@@ -263,6 +263,22 @@ describe('the dashboard, through the whole stack', function () {
     expect(await page.locator('[data-part]').count()).to.be.above(2);
   });
 
+  it('System: a part that work goes on without needs a look, and is not called broken', async () => {
+    const parts = [
+      { name: 'queue', ok: true },
+      { name: 'disk', ok: false, optional: true, why: '82 % of the file system are in use' },
+    ];
+    await page.route('**/api/system', (route) => route.fulfill({ json: { parts, figures: [] } }));
+    await open('/system');
+    await page.getByText('Every part works; 1 needs a look').waitFor();
+    const disk = page.locator('[data-part="disk"]');
+    expect(await disk.textContent())
+      .to.include('Disk')
+      .and.include('Needs a look: 82 %')
+      .and.not.include('Not working');
+    await page.unroute('**/api/system');
+  });
+
   it('Account: units and colours are this browser’s, at once and after a reload', async () => {
     await open('/account');
     await page.getByLabel('Imperial (°F, in)').check();

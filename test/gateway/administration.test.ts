@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { replaceFile } from '../../backbone/registry/file.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
+import { replaceFile } from '../../core/replace-file.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { encodeDead } from '../../telemetry/batch.ts';

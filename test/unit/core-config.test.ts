@@ -26,6 +26,7 @@ describe('config', () => {
       queue: `file:${join(data, 'queue')}`,
       log: `file:${join(data, 'log')}`,
       store: `duckdb:${join(data, 'readings.duckdb')}`,
+      diskReserve: { share: 0.02 },
       mqttHost: '127.0.0.1',
       mqttPort: 1883,
       mqttsPort: undefined,
@@ -98,6 +99,9 @@ describe('config', () => {
     expect(loadConfig({ mqttHost: '::', httpHost: 'farm-1.example_x.org' }, {}).mqttHost).to.equal('::');
     expect(loadConfig({ sessionKey: 'k'.repeat(32) }, {}).sessionKey).to.have.length(32);
     expect(loadConfig({ demo: 'false', logLevel: 'silent' }, {})).to.include({ demo: false, logLevel: 'silent' });
+    expect(loadConfig({ diskReserve: '1%' }, {}).diskReserve).to.deep.equal({ share: 0.01 });
+    expect(loadConfig({ diskReserve: '16MB' }, {}).diskReserve).to.deep.equal({ bytes: 16e6 });
+    expect(loadConfig({ diskReserve: '2.5GB' }, {}).diskReserve).to.deep.equal({ bytes: 2.5e9 });
     expect(loadConfig({ store: 'influxs://h:8086/loam?org=o&token=t' }, {}).store).to.match(/token=t$/);
   });
 });
@@ -112,6 +116,7 @@ describe('a wrong value of a setting', () => {
     spool: ['amqp://x', 'spool'],
     spoolMb: ['0', '1000001', '1.5', 'x'],
     decodeMs: ['0', '10000000', '1.5', 'x'],
+    diskReserve: ['0.5%', '51%', '15MB', '1TB', '500', '-1GB', '1e3MB', '5 %', '1000001GB', 'MB', '%'],
     mqttHost: ['a b', 'mqtt://h', 'h/x', '[::1]'],
     mqttPort: ['65536', '-1', '1.5', '1e3', 'x', ' 1', '0x10', '٣'],
     mqttsPort: ['on'],

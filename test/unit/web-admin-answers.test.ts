@@ -43,13 +43,21 @@ describe('web: dead letters', () => {
 describe('web: the system', () => {
   it('is read with its parts and figures; a figure that is not known is left out', () => {
     const system = readSystem({
-      ...{ version: '0.1.0', startedAt: 1000, parts: [{ name: 'store', ok: false, why: 'away' }] },
+      version: '0.1.0',
+      startedAt: 1000,
+      parts: [
+        { name: 'store', ok: false, why: 'away' },
+        { name: 'disk', ok: false, optional: true, why: '82 % are in use' },
+      ],
       figures: [
         { id: 'rate', label: 'Readings a second', value: 12.5, unit: '/s' },
         { id: 'lag', label: 'Lag', value: null, unit: 'ms' },
       ],
     });
-    expect(system.parts).to.deep.equal([{ name: 'store', ok: false, why: 'away' }]);
+    expect(system.parts).to.deep.equal([
+      { name: 'store', ok: false, optional: false, why: 'away' },
+      { name: 'disk', ok: false, optional: true, why: '82 % are in use' },
+    ]);
     expect(system.figures).to.deep.equal([{ label: 'Readings a second', value: 12.5, unit: '/s' }]);
     expect(system.startedAt).to.equal(1000);
   });

@@ -1,7 +1,7 @@
 import { type Dependency, getSystem, type ShownFigure, type System } from '../../api/system.ts';
 import { formatMoment } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
-import { countOf } from '../../format/words.ts';
+import { countOf, type Tone } from '../../format/words.ts';
 import { locale, slowNow } from '../../state/device.ts';
 import { connection, live } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
@@ -54,27 +54,32 @@ function Version({ system: { version, startedAt } }: { system: System }) {
 
 function Parts({ parts }: { parts: readonly Dependency[] }) {
   const shown = merged(parts);
-  const down = shown.filter((part) => !part.ok);
-  const tone = down.length === 0 ? 'fine' : 'offline';
+  const down = shown.filter((part) => toneOf(part) === 'offline');
+  const unwell = shown.filter((part) => toneOf(part) === 'late');
+  const tone = down.length > 0 ? 'offline' : unwell.length > 0 ? 'late' : 'fine';
   return (
     <section aria-labelledby="parts">
       <h2 class={`headline headline-${tone}`} id="parts">
         <ToneIcon tone={tone} />
-        {down.length === 0 ? 'Every part works' : `${down.length} of ${shown.length} parts not working`}
+        {summary(down.length, unwell.length, shown.length)}
       </h2>
       <ul class="parts">
         {shown.map((part) => {
           const { name, what, without } = partInWords(part.name);
           return (
-            <li key={part.name} class={`panel edge-${part.ok ? 'fine' : 'offline'}`} data-part={part.name}>
+            <li key={part.name} class={`panel edge-${toneOf(part)}`} data-part={part.name}>
               <h3>
-                <ToneIcon tone={part.ok ? 'fine' : 'offline'} />
+                <ToneIcon tone={toneOf(part)} />
                 {name}
               </h3>
               <p class="quiet">{what}</p>
               {!part.ok && (
                 <p>
-                  <b>Not working{part.why ? `: ${part.why}.` : '.'}</b> {without}
+                  <b>
+                    {part.optional ? 'Needs a look' : 'Not working'}
+                    {part.why ? `: ${part.why}.` : '.'}
+                  </b>{' '}
+                  {without}
                 </p>
               )}
             </li>
@@ -85,12 +90,23 @@ function Parts({ parts }: { parts: readonly Dependency[] }) {
   );
 }
 
+function toneOf({ ok, optional }: Dependency): Tone {
+  return ok ? 'fine' : optional ? 'late' : 'offline';
+}
+
+function summary(down: number, unwell: number, all: number): string {
+  if (down > 0) return `${down} of ${all} parts not working`;
+  return unwell === 0 ? 'Every part works' : `Every part works; ${countOf(unwell, 'needs', 'need')} a look`;
+}
+
 /** Several roles in one process each report what they share: people need each part once, in its worst state. */
 function merged(parts: readonly Dependency[]): Dependency[] {
   const byName = new Map<string, Dependency>();
   for (const part of parts) {
     const { name } = partInWords(part.name);
-    if (byName.get(name)?.ok !== false) byName.set(name, part);
+    const before = byName.get(name);
+    const isWorse = before === undefined || before.ok || (before.optional && toneOf(part) === 'offline');
+    if (isWorse) byName.set(name, part);
   }
   return [...byName.values()];
 }

@@ -52,6 +52,14 @@ const PARTS: readonly (readonly [RegExp, DependencyWords])[] = [
     { name: 'Worker', what: 'Reads, checks and stores what came in.', without: 'Readings wait in the queue.' },
   ],
   [
+    /disk/,
+    {
+      name: 'Disk',
+      what: 'Where Loam keeps its files on this machine.',
+      without: 'When too little is left, sensors are held; they keep their readings and send them again.',
+    },
+  ],
+  [
     /registry/,
     {
       name: 'Registry',

@@ -1,0 +1,72 @@
+import { closeSync, openSync, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** A folder that is kept open is no longer what its path leads to. Nothing was written. */
+export class FolderGone extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'FolderGone';
+  }
+}
+
+/** What is wrong with paths that lead elsewhere now, and what to do, for a person. */
+export function goneInWords(paths: readonly string[]): string {
+  return `${paths.join(', ')}: deleted, moved away or replaced while Loam runs; put back what was there, or restart Loam to go on with what is there now`;
+}
+
+/** One place on a file system, however its name changes. */
+interface Inode {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+/**
+ * A folder in use, and files in it, whose paths have to go on leading to what was opened. When somebody deletes the
+ * folder, moves it away, puts another one in its place or unmounts it, open files can still be written, but what is
+ * written is gone with them, or is in a folder that the next start does not look into. So it must not be acknowledged.
+ */
+export class HeldFolder {
+  private readonly held: ReadonlyMap<string, Inode>;
+  /** Open as long as it is held: otherwise a new folder could be given the number of the deleted one. */
+  private readonly handle: number;
+  private lost: string | undefined;
+
+  /** `files` are names in the folder; those that are not there are not watched. Throws the file system's error. */
+  constructor(folder: string, files: readonly string[]) {
+    this.handle = openSync(folder, 'r');
+    this.held = new Map(
+      [folder, ...files.map((file) => join(folder, file))].flatMap((path) => {
+        const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+        return found === undefined ? [] : [[path, found] as const];
+      }),
+    );
+  }
+
+  /** The path that no longer leads to what was opened, the folder's or a file's; undefined when all do. As of the last `look`. */
+  get gone(): string | undefined {
+    return this.lost;
+  }
+
+  /** Looks where the paths lead now. Never rejects: where nobody can tell, nothing is refused. */
+  async look(): Promise<void> {
+    const looked = await Promise.all(
+      [...this.held].map(async ([path, was]) => ((await isAt(path, was)) ? [] : [path])),
+    );
+    [this.lost] = looked.flat();
+  }
+
+  close(): void {
+    closeSync(this.handle);
+  }
+}
+
+async function isAt(path: string, { dev, ino }: Inode): Promise<boolean> {
+  try {
+    const found = await stat(path, { bigint: true });
+    return found.dev === dev && found.ino === ino;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    return code !== 'ENOENT' && code !== 'ENOTDIR';
+  }
+}
