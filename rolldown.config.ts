@@ -1,7 +1,7 @@
 import type { RolldownOptions } from 'rolldown';
 
 /** What is started as a program or as a thread: nobody imports it. */
-const ENTRIES = ['cli/main', 'backbone/duckdb/worker', 'simulators/load/thread', 'workers/codecs/thread'];
+const ENTRIES = ['cli/main', 'backbone/duckdb/main', 'simulators/load/thread', 'workers/codecs/thread'];
 
 /**
  * Loam's server side as plain JavaScript in `dist/`, a file for each of ours at the same place, so that a line in a stack trace is found without

@@ -1,5 +1,5 @@
 import { Commands } from '../backbone/commands/commands.ts';
-import { openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
+import { isEmbedded, openLog, openLogLate, openQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -14,7 +14,7 @@ import type { Store } from '../backbone/ports/store.ts';
 import { describeRegistryError, RegistryFile } from '../backbone/registry/file.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
-import type { Lifecycle } from '../core/lifecycle.ts';
+import type { Health, Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { CodecFiles } from '../workers/codecs/codec-files.ts';
@@ -77,10 +77,28 @@ export function portsOf(
     metrics.gauge('loam_spool_messages', 'Messages that wait in the spool for the queue', () => spooled.spooled);
     return spooled;
   });
-  const store = once(
-    (): Promise<Store> => hold('store', 'LOAM_STORE', config.store, () => openStore(config.store, disks)),
-  );
-  const liveLog = once(() => openLogOf('live log', 'live', LIVE_LOG_LIMITS));
+  /** What an embedded store needs of the live log, and what it misses there. */
+  const ofStore: { neededFrom?: number; gap?: string } = {};
+  const liveLog = once(() => {
+    const pinned = isEmbedded(config.store) ? { pinned: () => ofStore.neededFrom } : {};
+    return openLogOf('live log', 'live', { ...LIVE_LOG_LIMITS, ...pinned });
+  });
+  const store = once(async (): Promise<Store> => {
+    if (!isEmbedded(config.store))
+      return await hold('store', 'LOAM_STORE', config.store, () => openStore(config.store));
+    const live = {
+      log: await liveLog(),
+      needs: (offset: number) => {
+        ofStore.neededFrom = offset;
+      },
+      gap: (why: string) => {
+        ofStore.gap = why;
+      },
+    };
+    return await hold('store', 'LOAM_STORE', config.store, () =>
+      openStore(config.store, { disks, live, log, metrics }),
+    );
+  });
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
   const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
   /**
@@ -108,8 +126,12 @@ export function portsOf(
     countCommands(metrics, held);
     return held;
   });
+  /** Readings that may be missing in the store: said until the next start. Everything works. */
+  const gaps = (): Health[] =>
+    ofStore.gap === undefined ? [] : [{ name: 'store gap', ok: false, optional: true, why: ofStore.gap }];
   return {
     spooled: spool !== undefined,
+    gaps,
     registry,
     secretKey,
     validate,

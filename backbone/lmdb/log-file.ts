@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Database } from 'lmdb';
 import { z } from 'zod';
 import type { Disks, Use } from '../files/disk.ts';
-import type { LogEntry, LogLimits } from '../ports/log.ts';
+import { type LogEntry, type LogLimits, MOST_PINNED } from '../ports/log.ts';
 import { Environment } from './lmdb.ts';
 import { Ages } from './log-ages.ts';
 
@@ -108,9 +108,12 @@ export class LogFile {
     let bytes = this.state.bytes + values.reduce((sum, value) => sum + value.length, 0);
     const look = this.ages?.look(begin);
     const removed: number[] = [];
+    const { maxBytes, pinned } = this.limits;
+    const neededFrom = pinned ? (pinned() ?? 0) : Number.POSITIVE_INFINITY;
     for (const { key, value } of this.table.getRange({ start: this.state.first, limit: trimStep })) {
       const isOld = look ? key < look.oldBefore : value.readDoubleBE(0) < now - this.limits.maxAgeMs;
-      if (bytes <= this.limits.maxBytes && !isOld) break;
+      if (bytes <= maxBytes && !isOld) break;
+      if (key >= neededFrom && bytes <= maxBytes * MOST_PINNED) break;
       removed.push(key);
       bytes -= value.length;
     }

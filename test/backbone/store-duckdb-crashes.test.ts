@@ -1,0 +1,236 @@
+import { randomBytes } from 'node:crypto';
+import { cp, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { Log } from '../../backbone/ports/log.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
+import { overlay } from '../gateway/harness.ts';
+import { temporaryFolder, until } from '../services/wait.ts';
+import { startChild } from './child-process.ts';
+import { DuckdbPlace, duckdbProcessOf, fileIn } from './duckdb-place.ts';
+import { numbered } from './store-readings.ts';
+import { rejects } from './store-suite.ts';
+
+/** The times of the readings of batches that are not in the store. */
+async function missing(place: DuckdbPlace, numbers: Iterable<number>): Promise<number[]> {
+  const there = await place.times();
+  return [...numbers].flatMap((number) => numbered(number)).flatMap(({ ts }) => (there.has(ts) ? [] : [ts]));
+}
+
+const writer = (folder: string) => ({ script: 'child-duckdb.ts', env: { FOLDER: folder } });
+
+/** Overwrites bytes of a file. */
+async function garble(path: string, at: number, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.write(bytes, 0, bytes.length, at);
+  } finally {
+    await file.close();
+  }
+}
+
+describe('DuckDB in a process of its own', function () {
+  this.timeout(240_000);
+  const places: DuckdbPlace[] = [];
+
+  afterEach(async () => {
+    for (const place of places.splice(0)) await place.close();
+  });
+
+  async function opened(folder: string, over?: (live: Log) => Log): Promise<DuckdbPlace> {
+    const place = await DuckdbPlace.open(folder, over);
+    places.push(place);
+    return place;
+  }
+
+  describe('whatever became of its own log', () => {
+    /** Folders of a process that was killed under load, and what it had acknowledged. */
+    let killed: string;
+    let acknowledged: number[];
+
+    before(async () => {
+      killed = await temporaryFolder();
+      const child = await startChild(writer(killed));
+      await child.printed(60);
+      await child.kill();
+      acknowledged = child.lines().map(Number);
+    });
+
+    const cuts = Array.from({ length: 12 }, (_, i) => [
+      `cut to ${i}/12 of its length`,
+      async (wal: string) => truncate(wal, Math.floor(((await stat(wal)).size * i) / 12)),
+    ]) satisfies [string, (wal: string) => Promise<void>][];
+    const damages: [string, (wal: string) => Promise<void>][] = [
+      ['untouched', async () => {}],
+      ...cuts,
+      ['without its last 7 bytes', async (wal) => truncate(wal, (await stat(wal)).size - 7)],
+      ['with zeros behind it', async (wal) => writeFile(wal, new Uint8Array(65_536), { flag: 'a' })],
+      ['with random bytes behind it', async (wal) => writeFile(wal, randomBytes(4_096), { flag: 'a' })],
+      ['garbled at its beginning', (wal) => garble(wal, 0, randomBytes(64))],
+      ['garbled at its 100th byte', (wal) => garble(wal, 100, randomBytes(4))],
+      ['garbled in the middle', async (wal) => garble(wal, (await stat(wal)).size >> 1, randomBytes(64))],
+      ['all random bytes', async (wal) => writeFile(wal, randomBytes((await stat(wal)).size))],
+      ['gone', (wal) => rm(wal)],
+    ];
+
+    it('every reading that was acknowledged is there, and the number that was written again is known', async () => {
+      for (const [name, damage] of damages) {
+        const folder = await temporaryFolder();
+        await cp(killed, folder, { recursive: true });
+        await damage(`${fileIn(folder)}.wal`);
+        const place = await DuckdbPlace.open(folder);
+        try {
+          expect(await missing(place, [...acknowledged, 1_000_000]), name).to.deep.equal([]);
+          expect(await place.events('rewritten'), name).to.be.greaterThan(0);
+          expect(place.gaps, name).to.deep.equal([]);
+        } finally {
+          await place.close();
+        }
+      }
+    });
+  });
+
+  it('killed under load it comes back again and again, and everything that was acknowledged is there', async () => {
+    const folder = await temporaryFolder();
+    const place = await opened(folder);
+    const acknowledged: number[] = [];
+    let next = 0;
+    let isOver = false;
+    const lane = async () => {
+      while (!isOver) {
+        const number = next++;
+        await place.take(numbered(number));
+        acknowledged.push(number);
+      }
+    };
+    const lanes = Promise.all(Array.from({ length: 4 }, lane));
+    for (const withoutWal of [false, true, true]) {
+      const before = acknowledged.length;
+      await until('twenty more', () => acknowledged.length > before + 20, { timeoutMs: 60_000 });
+      await place.crash({ withoutWal });
+      await rejects(place.store.latest('north'), StoreUnavailable);
+      await place.up();
+    }
+    isOver = true;
+    await lanes;
+    expect(await missing(place, acknowledged)).to.deep.equal([]);
+    expect(await place.events('restarted')).to.be.at.least(3);
+    expect(await place.events('rewritten')).to.be.greaterThan(0);
+  });
+
+  it('a checkpoint never stands behind an entry whose readings it does not have', async () => {
+    const folder = await temporaryFolder();
+    let meanwhile = async () => {};
+    // While a checkpoint asks for the end of the log, another entry comes.
+    const place = await opened(folder, (live) =>
+      overlay(live, {
+        head: async () => {
+          const hook = meanwhile;
+          meanwhile = async () => {};
+          await hook();
+          return await live.head();
+        },
+      }),
+    );
+    await place.take(numbered(1));
+    let over: (() => void) | undefined;
+    meanwhile = async () => {
+      over = place.store.announcing?.();
+      await place.announce(numbered(2));
+    };
+    await place.write(numbered(3), { checkpointed: true });
+    await place.write(numbered(2));
+    over?.();
+    await place.crash({ withoutWal: true });
+    expect(await missing(place, [1, 2, 3])).to.deep.equal([]);
+  });
+
+  it('a write that is not announced resolves when a checkpoint has it', async () => {
+    const folder = await temporaryFolder();
+    const place = await opened(folder);
+    const imports = Array.from({ length: 6 }, (_, number) =>
+      place.store.write(numbered(number), { checkpointed: true }),
+    );
+    await Promise.all(imports);
+    await place.crash({ withoutWal: true });
+    expect(await missing(place, [0, 1, 2, 3, 4, 5])).to.deep.equal([]);
+    expect(await place.events('rewritten')).to.equal(0);
+  });
+
+  it('after a stop nothing is written again, and the log is needed from its end on', async () => {
+    const folder = await temporaryFolder();
+    const first = await DuckdbPlace.open(folder);
+    for (let number = 0; number < 5; number += 1) await first.take(numbered(number));
+    await first.close();
+    const place = await opened(folder);
+    expect(await missing(place, [0, 1, 2, 3, 4])).to.deep.equal([]);
+    expect(await place.events('rewritten')).to.equal(0);
+    expect(place.neededFrom).to.equal((await place.live.head()).next);
+  });
+
+  it('what the log lost while it was needed is said, and DuckDB’s own log is used as far as it goes', async () => {
+    const folder = await temporaryFolder();
+    const child = await startChild(writer(folder));
+    await child.printed(40);
+    await child.kill();
+    await rm(join(folder, 'log'), { recursive: true });
+    const place = await opened(folder);
+    expect(await missing(place, child.lines().map(Number))).to.deep.equal([]);
+    expect(place.gaps).to.have.length(1);
+  });
+
+  it('a file that is gone is made anew, and gets what the log has', async () => {
+    const folder = await temporaryFolder();
+    const first = await DuckdbPlace.open(folder);
+    for (let number = 0; number < 5; number += 1) await first.take(numbered(number));
+    await first.close();
+    await rm(fileIn(folder));
+    const place = await opened(folder);
+    expect(await missing(place, [0, 1, 2, 3, 4])).to.deep.equal([]);
+    expect(await place.events('rewritten')).to.equal(50);
+  });
+
+  for (const [name, damage] of [
+    ['its beginning', (file: string) => garble(file, 0, randomBytes(4_096))],
+    ['its data', async (file: string) => garble(file, 12_288, randomBytes((await stat(file)).size - 12_288))],
+    ['all of it: it is empty', (file: string) => truncate(file, 0)],
+  ] satisfies [string, (file: string) => Promise<void>][]) {
+    it(`a file that is damaged at ${name} is named, and nothing is done to it; another one is taken without a restart`, async () => {
+      const folder = await temporaryFolder();
+      const file = fileIn(folder);
+      const first = await DuckdbPlace.open(folder);
+      for (let number = 0; number < 5; number += 1) await first.take(numbered(number));
+      await first.close();
+      await damage(file);
+      const place = await opened(folder);
+      await until('it to be down', async () => {
+        if (place.store.state.is !== 'down') await place.store.latest('north').catch(() => {});
+        return place.store.state.is === 'down';
+      });
+      const { state } = place.store;
+      expect(state.is === 'down' && state.why).to.contain(`${file} is damaged`);
+      const damaged = await readFile(file);
+      await rejects(place.store.write(numbered(6)), StoreUnavailable);
+      await rejects(place.store.latest('north'), StoreUnavailable);
+      expect(await readFile(file)).to.deep.equal(damaged);
+      await rename(file, `${file}.damaged`);
+      expect(await missing(place, [0, 1, 2, 3, 4])).to.deep.equal([]);
+    });
+  }
+
+  it('it ends with its owner, however that ends, and not by a signal of the terminal', async () => {
+    const folder = await temporaryFolder();
+    const child = await startChild(writer(folder));
+    await child.printed(1);
+    const id = await duckdbProcessOf(fileIn(folder));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(id, signal);
+    const before = child.lines().length;
+    await child.printed(before + 10);
+    expect(await duckdbProcessOf(fileIn(folder))).to.equal(id);
+    await child.kill();
+    await until('its end', async () => {
+      const ids = await duckdbProcessOf(fileIn(folder)).catch(() => undefined);
+      return ids === undefined;
+    });
+  });
+});
