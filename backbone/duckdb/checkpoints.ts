@@ -70,7 +70,7 @@ export class Checkpoints {
     return this.next;
   }
 
-  /** Takes one when something was written since the last. Never rejects. */
+  /** Takes the last one, at a stop. Never rejects. */
   async takeLast(): Promise<void> {
     this.stop();
     await this.take().catch((error) => this.say(error));

@@ -18,7 +18,7 @@ const WAL_PARTS = ['.wal', '.wal.checkpoint', '.wal.recovery'];
 const ASIDE = '.unreadable';
 
 /** How long a file may be in use at the start, ms: the process of a Loam that was just killed needs a moment to end. */
-const LONGEST_IN_USE_MS = 3_000;
+const LONGEST_IN_USE_MS = 5_000;
 const LOOK_AGAIN_MS = 100;
 
 /**

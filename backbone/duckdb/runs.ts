@@ -242,7 +242,7 @@ export class Runs {
     const before = this.why;
     this.why = isDamage(why) ? damaged(file, why) : why;
     if (wasUp || this.why !== before) {
-      this.parts.log?.error({ event: 'store_down', file }, `DuckDB is not available and is started again: ${this.why}`);
+      this.parts.log?.error({ event: 'store_down', file }, `DuckDB is not available: ${this.why}`);
     }
     this.watched.set({ is: 'down', since: Date.now(), why: this.why });
   }

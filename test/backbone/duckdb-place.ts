@@ -13,6 +13,11 @@ import type { Reading } from '../../telemetry/reading.ts';
 import { until } from '../services/wait.ts';
 import { everything } from './store-readings.ts';
 
+export interface PlaceOptions {
+  readonly over?: (live: Log) => Log;
+  readonly maxBytes?: number;
+}
+
 /** A DuckDB store and its live log in one folder, used as a worker uses them. */
 export class DuckdbPlace {
   readonly folder: string;
@@ -30,9 +35,12 @@ export class DuckdbPlace {
     this.store = store;
   }
 
-  /** `over`: the live log as the store sees it. */
-  static async open(folder: string, over: (live: Log) => Log = (live) => live): Promise<DuckdbPlace> {
-    const live = await openLmdbLog(join(folder, 'log'), 'live', LIVE_LOG_LIMITS);
+  /** `over`: the live log as the store sees it. The log is kept as long as `maxBytes` allows, whatever the store needs. */
+  static async open(
+    folder: string,
+    { over = (live) => live, maxBytes = LIVE_LOG_LIMITS.maxBytes }: PlaceOptions = {},
+  ): Promise<DuckdbPlace> {
+    const live = await openLmdbLog(join(folder, 'log'), 'live', { ...LIVE_LOG_LIMITS, maxBytes });
     const metrics = new Metrics();
     const heard: { place?: DuckdbPlace; needed?: number; gaps: string[] } = { gaps: [] };
     const store = await openDuckdbStore(fileIn(folder), {

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { cp, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect } from 'chai';
-import type { Log } from '../../backbone/ports/log.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { overlay } from '../gateway/harness.ts';
+import { output } from '../services/process.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
-import { DuckdbPlace, duckdbProcessOf, fileIn } from './duckdb-place.ts';
+import { DuckdbPlace, duckdbProcessOf, fileIn, type PlaceOptions } from './duckdb-place.ts';
 import { numbered } from './store-readings.ts';
 import { rejects } from './store-suite.ts';
 
@@ -18,6 +18,14 @@ async function missing(place: DuckdbPlace, numbers: Iterable<number>): Promise<n
 }
 
 const writer = (folder: string) => ({ script: 'child-duckdb.ts', env: { FOLDER: folder } });
+
+/** A process that takes batches into `folder` and is killed after some; resolves to those that it acknowledged. */
+async function writeAndKill(folder: string, count: number): Promise<number[]> {
+  const child = await startChild(writer(folder));
+  await until('some batches', () => child.lines().length >= count, { timeoutMs: 120_000 });
+  await child.kill();
+  return child.lines().map(Number);
+}
 
 /** Overwrites bytes of a file. */
 async function garble(path: string, at: number, bytes: Uint8Array): Promise<void> {
@@ -37,8 +45,8 @@ describe('DuckDB in a process of its own', function () {
     for (const place of places.splice(0)) await place.close();
   });
 
-  async function opened(folder: string, over?: (live: Log) => Log): Promise<DuckdbPlace> {
-    const place = await DuckdbPlace.open(folder, over);
+  async function opened(folder: string, options?: PlaceOptions): Promise<DuckdbPlace> {
+    const place = await DuckdbPlace.open(folder, options);
     places.push(place);
     return place;
   }
@@ -50,10 +58,7 @@ describe('DuckDB in a process of its own', function () {
 
     before(async () => {
       killed = await temporaryFolder();
-      const child = await startChild(writer(killed));
-      await child.printed(60);
-      await child.kill();
-      acknowledged = child.lines().map(Number);
+      acknowledged = await writeAndKill(killed, 40);
     });
 
     const cuts = Array.from({ length: 12 }, (_, i) => [
@@ -73,21 +78,18 @@ describe('DuckDB in a process of its own', function () {
       ['gone', (wal) => rm(wal)],
     ];
 
-    it('every reading that was acknowledged is there, and the number that was written again is known', async () => {
-      for (const [name, damage] of damages) {
+    for (const [name, damage] of damages) {
+      it(`every reading that was acknowledged is there: ${name}`, async () => {
         const folder = await temporaryFolder();
-        await cp(killed, folder, { recursive: true });
+        // Without a lock of an earlier version's kind, a socket.
+        await cp(killed, folder, { recursive: true, filter: (path) => basename(path) !== 'lock' });
         await damage(`${fileIn(folder)}.wal`);
-        const place = await DuckdbPlace.open(folder);
-        try {
-          expect(await missing(place, [...acknowledged, 1_000_000]), name).to.deep.equal([]);
-          expect(await place.events('rewritten'), name).to.be.greaterThan(0);
-          expect(place.gaps, name).to.deep.equal([]);
-        } finally {
-          await place.close();
-        }
-      }
-    });
+        const place = await opened(folder);
+        expect(await missing(place, [...acknowledged, 1_000_000])).to.deep.equal([]);
+        expect(await place.events('rewritten')).to.be.greaterThan(0);
+        expect(place.gaps).to.deep.equal([]);
+      });
+    }
   });
 
   it('killed under load it comes back again and again, and everything that was acknowledged is there', async () => {
@@ -122,7 +124,7 @@ describe('DuckDB in a process of its own', function () {
     const folder = await temporaryFolder();
     let meanwhile = async () => {};
     // While a checkpoint asks for the end of the log, another entry comes.
-    const place = await opened(folder, (live) =>
+    const over: PlaceOptions['over'] = (live) =>
       overlay(live, {
         head: async () => {
           const hook = meanwhile;
@@ -130,17 +132,17 @@ describe('DuckDB in a process of its own', function () {
           await hook();
           return await live.head();
         },
-      }),
-    );
+      });
+    const place = await opened(folder, { over });
     await place.take(numbered(1));
-    let over: (() => void) | undefined;
+    let end: (() => void) | undefined;
     meanwhile = async () => {
-      over = place.store.announcing?.();
+      end = place.store.announcing?.();
       await place.announce(numbered(2));
     };
     await place.write(numbered(3), { checkpointed: true });
     await place.write(numbered(2));
-    over?.();
+    end?.();
     await place.crash({ withoutWal: true });
     expect(await missing(place, [1, 2, 3])).to.deep.equal([]);
   });
@@ -170,12 +172,21 @@ describe('DuckDB in a process of its own', function () {
 
   it('what the log lost while it was needed is said, and DuckDB’s own log is used as far as it goes', async () => {
     const folder = await temporaryFolder();
-    const child = await startChild(writer(folder));
-    await child.printed(40);
-    await child.kill();
+    const acknowledged = await writeAndKill(folder, 30);
     await rm(join(folder, 'log'), { recursive: true });
     const place = await opened(folder);
-    expect(await missing(place, child.lines().map(Number))).to.deep.equal([]);
+    expect(await missing(place, acknowledged)).to.deep.equal([]);
+    expect(place.gaps).to.have.length(1);
+  });
+
+  it('what was trimmed from the log while it was needed is said, and the rest is written again', async () => {
+    const folder = await temporaryFolder();
+    const place = await opened(folder, { maxBytes: 20_000 });
+    for (let number = 0; number < 60; number += 1) await place.take(numbered(number));
+    const { first, next } = await place.live.head();
+    expect(first).to.be.within(1, next - 5);
+    await place.crash({ withoutWal: true });
+    expect(await missing(place, [57, 58, 59])).to.deep.equal([]);
     expect(place.gaps).to.have.length(1);
   });
 
@@ -218,10 +229,22 @@ describe('DuckDB in a process of its own', function () {
     });
   }
 
+  it('when it can write nothing more it is away for that long, and everything that was acknowledged is there', async () => {
+    const folder = await temporaryFolder();
+    const place = await opened(folder);
+    await place.take(numbered(0));
+    // No file may grow: as on a full disk, a write is refused by the system.
+    await output('prlimit', ['--pid', String(await duckdbProcessOf(fileIn(folder))), '--fsize=0']);
+    await rejects(place.store.write(numbered(1)), StoreUnavailable);
+    await Promise.all([place.take(numbered(1)), place.take(numbered(2))]);
+    expect(await missing(place, [0, 1, 2])).to.deep.equal([]);
+    expect(await place.events('restarted')).to.be.at.least(1);
+  });
+
   it('it ends with its owner, however that ends, and not by a signal of the terminal', async () => {
     const folder = await temporaryFolder();
     const child = await startChild(writer(folder));
-    await child.printed(1);
+    await until('a batch', () => child.lines().length > 0, { timeoutMs: 120_000 });
     const id = await duckdbProcessOf(fileIn(folder));
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(id, signal);
     const before = child.lines().length;

@@ -98,18 +98,20 @@ describe('DuckDB: the store', function () {
     await store.close();
   });
 
-  it('a disk that fails a sync is unavailable for that write; the database is opened anew and the write repeated', async () => {
-    const file = await newFile();
-    const failing = ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:when=8'];
-    const { stdout, code } = await runTraced(child(file), { TASK: 'insist' }, failing);
-    expect(code).to.equal(0);
-    const lines = stdout.trim().split('\n');
-    expect(lines.filter((line) => line.endsWith('unavailable'))).to.have.length.of.at.least(1);
-    expect(lines.filter((line) => line.endsWith('durable'))).to.have.length(10);
-    const store = await openDuckdbStore(file);
-    expect(await everything(store)).to.have.length(200);
-    await store.close();
-  });
+  for (const call of ['fsync:error=EIO:when=8', 'pwrite64:error=EIO:when=40']) {
+    it(`a disk that fails (${call}) is unavailable for that write; the database is opened anew and the write repeated`, async () => {
+      const file = await newFile();
+      const failing = ['-e', 'trace=fsync,pwrite64', '-e', `inject=${call}`];
+      const { stdout, code } = await runTraced(child(file), { TASK: 'insist' }, failing);
+      expect(code).to.equal(0);
+      const lines = stdout.trim().split('\n');
+      expect(lines.filter((line) => line.endsWith('unavailable'))).to.have.length.of.at.least(1);
+      expect(lines.filter((line) => line.endsWith('durable'))).to.have.length(10);
+      const store = await openDuckdbStore(file);
+      expect(await everything(store)).to.have.length(200);
+      await store.close();
+    });
+  }
 
   it('the latest write wins across checkpoints and restarts', async () => {
     const file = await newFile();
