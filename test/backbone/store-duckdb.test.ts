@@ -98,10 +98,11 @@ describe('DuckDB: the store', function () {
     await store.close();
   });
 
-  for (const call of ['fsync:error=EIO:when=8', 'pwrite64:error=EIO:when=40']) {
-    it(`a disk that fails (${call}) is unavailable for that write; the database is opened anew and the write repeated`, async () => {
+  for (const fault of ['fsync:error=EIO:when=8', 'write:error=EIO:when=5', 'write:error=ENOSPC:when=5']) {
+    it(`a disk that fails (${fault}) is unavailable for that write; the database is opened anew and the write repeated`, async () => {
       const file = await newFile();
-      const failing = ['-e', 'trace=fsync,pwrite64', '-e', `inject=${call}`];
+      // Of each process, and only where it is about DuckDB's own log.
+      const failing = ['-P', `${file}.wal`, '-e', 'trace=fsync,write', '-e', `inject=${fault}`];
       const { stdout, code } = await runTraced(child(file), { TASK: 'insist' }, failing);
       expect(code).to.equal(0);
       const lines = stdout.trim().split('\n');
