@@ -33,7 +33,7 @@ export interface RunsParts {
 }
 
 /** A run in which the database can be used. */
-export interface Run {
+export interface DatabaseRun {
   readonly process: DuckdbProcess;
   readonly checkpoints: Checkpoints;
 }
@@ -58,7 +58,7 @@ export class Runs {
   private readonly writes = new Set<Promise<unknown>>();
   private readonly announcements = new Set<Promise<void>>();
   private readonly events = { restarted: 0, checkpoints: 0, checkpoints_failed: 0, rewritten: 0, left_out: 0 };
-  private run: Run | undefined;
+  private run: DatabaseRun | undefined;
   private why = 'it is being opened';
   private checkpointAt: number | undefined;
 
@@ -83,7 +83,7 @@ export class Runs {
   }
 
   /** The run to work with. Throws Closed, and StoreUnavailable while there is none. */
-  current(): Run {
+  current(): DatabaseRun {
     if (this.closing.signal.aborted) throw new Closed('the store');
     if (this.run) return this.run;
     throw new StoreUnavailable(`DuckDB is not available: ${this.why}`);

@@ -8,7 +8,7 @@ import { output } from '../services/process.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
 import { DuckdbPlace, duckdbProcessOf, fileIn, type PlaceOptions } from './duckdb-place.ts';
-import { numbered } from './store-readings.ts';
+import { numbered, reading, seeded, T0 } from './store-readings.ts';
 import { rejects } from './store-suite.ts';
 
 /** The times of the readings of batches that are not in the store. */
@@ -203,7 +203,7 @@ describe('DuckDB in a process of its own', function () {
 
   for (const [name, damage] of [
     ['its beginning', (file: string) => garble(file, 0, randomBytes(4_096))],
-    ['its data', async (file: string) => garble(file, 12_288, randomBytes((await stat(file)).size - 12_288))],
+    ['its blocks', async (file: string) => garble(file, 12_288, randomBytes((await stat(file)).size - 12_288))],
     ['all of it: it is empty', (file: string) => truncate(file, 0)],
   ] satisfies [string, (file: string) => Promise<void>][]) {
     it(`a file that is damaged at ${name} is named, and nothing is done to it; another one is taken without a restart`, async () => {
@@ -228,6 +228,25 @@ describe('DuckDB in a process of its own', function () {
       expect(await missing(place, [0, 1, 2, 3, 4])).to.deep.equal([]);
     });
   }
+
+  it('a block that is damaged is named when a question meets it, and the store is not opened again with it', async () => {
+    const folder = await temporaryFolder();
+    const file = fileIn(folder);
+    const first = await DuckdbPlace.open(folder);
+    const values = seeded(1);
+    const many = Array.from({ length: 100_000 }, (_, i) => reading(T0 + i, { a: values(), b: values() }));
+    await first.store.write(many, { checkpointed: true });
+    await first.close();
+    const { size } = await stat(file);
+    await garble(file, size >> 1, randomBytes(4_096));
+    const place = await opened(folder);
+    expect(place.store.state.is).to.equal('up');
+    const down = new Promise((resolve) => place.store.watch(resolve));
+    await rejects(place.store.latest('north'), StoreUnavailable);
+    await down;
+    expect(place.store.state.is === 'down' && place.store.state.why).to.contain(`${file} is damaged`);
+    expect(await place.events('restarted')).to.equal(0);
+  });
 
   it('when it can write nothing more it is away for that long, and everything that was acknowledged is there', async () => {
     const folder = await temporaryFolder();
