@@ -3,7 +3,7 @@ import type { RolldownOptions } from 'rolldown';
 /** What is started as a program or as a thread: nobody imports it. */
 const ENTRIES = [
   'cli/main',
-  'backbone/duckdb/worker',
+  'backbone/duckdb/main',
   'backbone/take-over/child',
   'simulators/load/thread',
   'workers/decoding/thread',

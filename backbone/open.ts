@@ -1,5 +1,6 @@
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import type { DuckdbOptions } from './duckdb/store.ts';
 import type { Disks } from './files/disk.ts';
 import { LateLog } from './ports/late-log.ts';
 import type { Log, LogLimits } from './ports/log.ts';
@@ -72,11 +73,11 @@ export async function openLog(url: string, name: string, limits: LogLimits, disk
   }
 }
 
-/** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. */
-export async function openStore(url: string, disks?: Disks): Promise<Store> {
+/** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. `options` are for the first. */
+export async function openStore(url: string, options: DuckdbOptions = {}): Promise<Store> {
   switch (scheme(url)) {
     case 'duckdb':
-      return await (await import('./duckdb/store.ts')).openDuckdbStore(rest(url), disks === undefined ? {} : { disks });
+      return await (await import('./duckdb/store.ts')).openDuckdbStore(rest(url), options);
     case 'influx':
     case 'influxs':
       return await (await import('./influx/store.ts')).openInfluxStore(url);

@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url';
+
 /**
  * What to start a `Worker` from so that it runs the TypeScript module at `module`, with `execArgv: []`.
  *
@@ -12,4 +14,10 @@ export function threadEntry(module: URL): URL {
       register();
       await import(${JSON.stringify(module.href)});`)}`,
   );
+}
+
+/** What to start Node with so that it runs the TypeScript module at `module` as a program: its options, and the file. */
+export function programEntry(module: URL): readonly string[] {
+  if (import.meta.url.endsWith('.js')) return [fileURLToPath(module).replace(/\.ts$/, '.js')];
+  return ['--import', import.meta.resolve('tsx/esm'), fileURLToPath(module)];
 }

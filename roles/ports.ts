@@ -1,5 +1,13 @@
 import { Commands } from '../backbone/commands/commands.ts';
-import { openLog, openLogLate, openQueue, openSlowQueue, openSpooledQueue, openStore } from '../backbone/open.ts';
+import {
+  isEmbedded,
+  openLog,
+  openLogLate,
+  openQueue,
+  openSlowQueue,
+  openSpooledQueue,
+  openStore,
+} from '../backbone/open.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -15,7 +23,7 @@ import { RegistryFile } from '../backbone/registry/file.ts';
 import { describeRegistryError } from '../backbone/registry/text.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
-import type { Lifecycle } from '../core/lifecycle.ts';
+import type { Health, Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { RunContext } from './run.ts';
@@ -75,10 +83,28 @@ export function portsOf(
   const slowQueue = once(
     (): Promise<Queue> => hold('slow queue', 'LOAM_QUEUE', config.queue, () => openSlowQueue(config.queue, disks)),
   );
-  const store = once(
-    (): Promise<Store> => hold('store', 'LOAM_STORE', config.store, () => openStore(config.store, disks)),
-  );
-  const liveLog = once(() => openLogOf('live log', 'live', LIVE_LOG_LIMITS));
+  /** What an embedded store needs of the live log, and what it misses there. */
+  const ofStore: { neededFrom?: number; gap?: string } = {};
+  const liveLog = once(() => {
+    const pinned = isEmbedded(config.store) ? { pinned: () => ofStore.neededFrom } : {};
+    return openLogOf('live log', 'live', { ...LIVE_LOG_LIMITS, ...pinned });
+  });
+  const store = once(async (): Promise<Store> => {
+    if (!isEmbedded(config.store))
+      return await hold('store', 'LOAM_STORE', config.store, () => openStore(config.store));
+    const live = {
+      log: await liveLog(),
+      needs: (offset: number) => {
+        ofStore.neededFrom = offset;
+      },
+      gap: (why: string) => {
+        ofStore.gap = why;
+      },
+    };
+    return await hold('store', 'LOAM_STORE', config.store, () =>
+      openStore(config.store, { disks, live, log, metrics }),
+    );
+  });
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
   const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
   /**
@@ -106,8 +132,12 @@ export function portsOf(
     countCommands(metrics, held);
     return held;
   });
+  /** Readings that may be missing in the store: said until the next start. Everything works. */
+  const gaps = (): Health[] =>
+    ofStore.gap === undefined ? [] : [{ name: 'store gap', ok: false, optional: true, why: ofStore.gap }];
   return {
     spooled: spool !== undefined,
+    gaps,
     registry,
     secretKey,
     queue,

@@ -58,7 +58,11 @@ export function contextOf(lifecycle: Lifecycle, running: RunContext, names: read
   );
   const prepared: PreparedRole[] = [];
   // A disk that holds only a spool is optional: while the queue can be reached, a broker works without that disk.
-  const health = () => [...prepared.flatMap((role) => role.health()), ...running.disks.health(ports.spooled)];
+  const health = () => [
+    ...prepared.flatMap((role) => role.health()),
+    ...running.disks.health(ports.spooled),
+    ...ports.gaps(),
+  ];
   return { ...running, lifecycle, names, ports, metrics, prepared, health, addresses: {} };
 }
 

@@ -24,7 +24,7 @@ const FAST_MS = 2_500;
 const FEWEST_READINGS = 100;
 
 export interface FoldParts {
-  readonly store: Store;
+  readonly store: Pick<Store, 'write'>;
   readonly outageGate: OutageGate;
   /** Keeps a reading that the store refuses for good. */
   readonly setAside: (reading: Reading, explanation: string) => Promise<void>;

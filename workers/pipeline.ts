@@ -6,6 +6,7 @@ import { explain, QueueFull } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { changedBy, type DeadLetter, decodeBatch, encodeLive, isNewer } from '../telemetry/batch.ts';
+import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import type { DecodedBatch, Decoder } from './decoding/decoder.ts';
 import { Fold } from './fold.ts';
@@ -53,6 +54,7 @@ export class Pipeline {
   private readonly stopping = new AbortController();
   private readonly holding: WorkBudget;
   private readonly fold: Fold;
+  private readonly importFold: Fold;
   private readonly isolation: PoisonIsolation;
   private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate; slow?: OutageGate };
   private readonly inHand = new Set<{ readonly oldest: number }>();
@@ -71,15 +73,19 @@ export class Pipeline {
       dead: new OutageGate('dead-letter log', dead, log, signal),
       ...(slow && { slow: new OutageGate('slow queue', slow, log, signal) }),
     };
-    this.fold = new Fold({
+    const foldParts = {
       store,
       outageGate: this.outageGates.store,
-      setAside: (reading, explanation) => this.setAside([rejectedByStore(reading, explanation, Date.now())]),
-      wrote: (readings, seconds) => {
+      setAside: (reading: Reading, explanation: string) =>
+        this.setAside([rejectedByStore(reading, explanation, Date.now())]),
+      wrote: (readings: number, seconds: number) => {
         counters.wrote(readings, seconds);
         parts.progressed();
       },
-    });
+    };
+    this.fold = new Fold(foldParts);
+    // The live log does not have the readings of an import: nobody could write them again after a crash of the store.
+    this.importFold = new Fold({ ...foldParts, store: { write: (all) => store.write(all, { checkpointed: true }) } });
     this.isolation = new PoisonIsolation({ open: openTrials, log, signal });
   }
 
@@ -213,9 +219,14 @@ export class Pipeline {
   private async storeAndAnnounce({ id, origin, readings, live }: DecodedBatch, received: number): Promise<void> {
     if (readings.length === 0) return;
     if (origin !== 'import') {
-      await Promise.all([this.announce(live, received), this.fold.write(readings)]);
+      const announced = this.parts.store.announcing?.();
+      try {
+        await Promise.all([this.announce(live, received), this.fold.write(readings)]);
+      } finally {
+        announced?.();
+      }
     } else {
-      await this.fold.write(readings);
+      await this.importFold.write(readings);
       await this.announce(encodeLive({ id, readings: [], changed: changedBy(readings) }), received);
     }
   }

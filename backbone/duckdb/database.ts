@@ -14,8 +14,21 @@ import { instantOfMicros, msOf, subOf } from '../../telemetry/instant.ts';
 import type { Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
 import { NewestValues } from './newest.ts';
-import type { RowColumns, Settings } from './protocol.ts';
-import { ADD_SUB, CREATE, dailyHistory, extent, fixedHistory, NEWEST, type Statement, TABLE } from './sql.ts';
+import type { KeptPlace, OpenedFile, RowColumns, Settings } from './protocol.ts';
+import {
+  ADD_SUB,
+  CREATE,
+  CREATE_PLACE,
+  dailyHistory,
+  extent,
+  FIND_PLACE,
+  FIND_TABLE,
+  fixedHistory,
+  keepPlace,
+  NEWEST,
+  type Statement,
+  TABLE,
+} from './sql.ts';
 
 const COLUMNS = [VARCHAR, VARCHAR, VARCHAR, BIGINT, DOUBLE, BIGINT, SMALLINT];
 const CHUNK = 2048;
@@ -26,9 +39,13 @@ const MAX_READS = 2;
 /** The open database: one connection that writes, one for each read. */
 export class Database {
   readonly exports: Exports;
+  /** What was in the file when it was opened. */
+  readonly found: OpenedFile;
   private readonly instance: DuckDBInstance;
   private readonly writer: DuckDBConnection;
   private readonly turns = pLimit({ concurrency: MAX_READS, rejectOnClear: true });
+  /** Writes and checkpoints, one after the other: a checkpoint has all that was asked for before it. */
+  private readonly writing = pLimit(1);
   /** The connections of running statements, each with the id of the history that it is part of. */
   private readonly reading = new Map<DuckDBConnection, number | undefined>();
   /** Ids of the histories that a caller still waits for. */
@@ -36,9 +53,10 @@ export class Database {
   private readonly newest = new NewestValues();
   private loading: Promise<void> | undefined;
 
-  private constructor(instance: DuckDBInstance, writer: DuckDBConnection) {
+  private constructor(instance: DuckDBInstance, writer: DuckDBConnection, found: OpenedFile) {
     this.instance = instance;
     this.writer = writer;
+    this.found = found;
     this.exports = new Exports(instance, this.turns);
   }
 
@@ -46,18 +64,41 @@ export class Database {
   static async open({ file, memoryLimitMb }: Settings): Promise<Database> {
     const instance = await DuckDBInstance.create(file, { threads: '2', memory_limit: `${memoryLimitMb}MB` });
     const writer = await instance.connect();
-    await writer.run(CREATE);
-    await writer.run(ADD_SUB);
-    return new Database(instance, writer);
+    const isNew = (await writer.runAndReadAll(FIND_TABLE)).currentRowCount === 0;
+    for (const sql of [CREATE, ADD_SUB, CREATE_PLACE]) await writer.run(sql);
+    const kept = toPlace((await writer.runAndReadAll(FIND_PLACE)).getRows());
+    // What was taken from DuckDB's own log is in the file from here on. A log that it could not read whole would stay
+    // otherwise, and be added to.
+    await writer.run('CHECKPOINT');
+    return new Database(instance, writer, { kept, isNew });
   }
 
   /** Resolves when the rows are committed and on disk. */
-  async write(rows: RowColumns): Promise<void> {
-    const appender = await this.writer.createAppender(TABLE);
-    for (let from = 0; from < rows.ts.length; from += CHUNK) appender.appendDataChunk(chunkOf(rows, from));
-    // Commits, and waits for the disk.
-    appender.closeSync();
-    this.remember(rows);
+  write(rows: RowColumns): Promise<void> {
+    return this.writing(async () => {
+      const appender = await this.writer.createAppender(TABLE);
+      for (let from = 0; from < rows.ts.length; from += CHUNK) appender.appendDataChunk(chunkOf(rows, from));
+      // Commits, and waits for the disk.
+      appender.closeSync();
+      this.remember(rows);
+    });
+  }
+
+  /**
+   * Resolves when the file itself has every write asked for before. It then needs DuckDB's own log for none of them.
+   * The place is committed after them, so that no file has a place without what was written before it.
+   */
+  checkpoint(place: KeptPlace | undefined): Promise<void> {
+    return this.writing(async () => {
+      if (place) {
+        const { clear, insert } = keepPlace(place);
+        await this.writer.run('BEGIN');
+        await this.writer.run(clear);
+        await this.writer.run(insert.sql, insert.values);
+        await this.writer.run('COMMIT');
+      }
+      await this.writer.run('CHECKPOINT');
+    });
   }
 
   /** The first call reads the whole file; later ones answer from memory. */
@@ -150,6 +191,12 @@ export class Database {
       }
     });
   }
+}
+
+function toPlace([row]: readonly DuckDBValue[][]): KeptPlace | undefined {
+  if (row === undefined) return undefined;
+  const [epoch, offset, taken] = row;
+  return { epoch: String(epoch), offset: Number(offset), taken: Number(taken) };
 }
 
 function toBuckets(rows: readonly DuckDBValue[][]): HistoryBucket[] {

@@ -1,18 +1,29 @@
 import { msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
+import type { Column } from './frames.ts';
 
-/** The messages between the store's thread and the rest of the process. */
+/** The messages between DuckDB's process and its owner. */
 
-/** Given to the thread when it is started. */
+/** Given to the process when it is started. */
 export interface Settings {
   readonly file: string;
   readonly memoryLimitMb: number;
 }
 
+/** A place in the live log: the store has everything before it. */
+export interface LogPlace {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/** The place that the newest checkpoint was taken at, and when (Unix ms). */
+export interface KeptPlace extends LogPlace {
+  readonly taken: number;
+}
+
 /**
- * Values by column; `farm`, `sensor` and `metric` are places in `names`, `ts` is an instant and `received` whole ms. The
- * arrays move to the thread without a copy.
+ * Values by column; `farm`, `sensor` and `metric` are places in `names`, `ts` is an instant and `received` whole ms.
  */
 export interface RowColumns {
   readonly names: readonly string[];
@@ -25,15 +36,18 @@ export interface RowColumns {
 }
 
 export type Ask =
-  | { readonly is: 'write'; readonly rows: RowColumns }
+  /** The columns of the rows follow the message. */
+  | { readonly is: 'write'; readonly names: readonly string[]; readonly count: number }
   | { readonly is: 'latest'; readonly farm: string }
   | { readonly is: 'history'; readonly query: HistoryQuery }
   /** Begins an export; the id of this request names it from then on. */
   | { readonly is: 'export'; readonly query: ExportQuery }
   /** The next values of an export: none when it has ended. */
   | { readonly is: 'next'; readonly of: number }
-  /** Ends an export or a history, also while the thread is working at it. */
+  /** Ends an export or a history, also while the database is working at it. */
   | { readonly is: 'leave'; readonly of: number }
+  /** Takes a checkpoint of everything asked for before; without a place, the one that is kept stays. */
+  | { readonly is: 'checkpoint'; readonly place?: KeptPlace | undefined }
   | { readonly is: 'close' };
 
 export interface StoreRequest {
@@ -47,11 +61,18 @@ export type StoreAnswer =
   | { readonly is: 'buckets'; readonly buckets: HistoryBucket[] };
 
 export type StoreReply =
-  | { readonly is: 'open' }
+  | ({ readonly is: 'open' } & OpenedFile)
   | { readonly is: 'answer'; readonly id: number; readonly answer: StoreAnswer }
   | { readonly is: 'failed'; readonly id: number; readonly why: string }
-  /** The thread's last message: it can do nothing more. */
+  /** The process's last message: it can do nothing more. */
   | { readonly is: 'broken'; readonly why: string };
+
+export interface OpenedFile {
+  /** The place of the newest checkpoint; none in a new file, and in one of a version that kept none. */
+  readonly kept?: KeptPlace | undefined;
+  /** There was no table of readings. */
+  readonly isNew: boolean;
+}
 
 /** Readings as rows, one row for each value. */
 export function toRows(readings: readonly Reading[]): RowColumns {
@@ -91,7 +112,31 @@ export function toRows(readings: readonly Reading[]): RowColumns {
   return { names: [...places.keys()], ...rows };
 }
 
-/** The buffers of `rows`, which move to the thread. */
-export function movable(rows: RowColumns): ArrayBuffer[] {
-  return [rows.farm, rows.sensor, rows.metric, rows.ts, rows.value, rows.received].map((column) => column.buffer);
+/** The columns that follow the message of a write. */
+export function columnsOf({ ts, value, received, farm, sensor, metric }: RowColumns): Column[] {
+  return [ts, value, received, farm, sensor, metric];
+}
+
+/** The rows of a write, read where their columns lie. */
+export function rowsOf(names: readonly string[], count: number, columns: Uint8Array<ArrayBuffer>): RowColumns {
+  let at = columns.byteOffset;
+  const doubles = () => {
+    const column = new Float64Array(columns.buffer, at, count);
+    at += column.byteLength;
+    return column;
+  };
+  const places = () => {
+    const column = new Uint32Array(columns.buffer, at, count);
+    at += column.byteLength;
+    return column;
+  };
+  return {
+    names,
+    ts: doubles(),
+    value: doubles(),
+    received: doubles(),
+    farm: places(),
+    sensor: places(),
+    metric: places(),
+  };
 }

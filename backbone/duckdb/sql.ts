@@ -1,8 +1,9 @@
 import type { DayRun } from '../../telemetry/calendar.ts';
 import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
+import type { KeptPlace } from './protocol.ts';
 
 /**
- * Statements of the store's thread. A value written twice or corrected has several rows: the highest `rowid` counts.
+ * Statements of the database's process. A value written twice or corrected has several rows: the highest `rowid` counts.
  * A column `ts` holds whole ms. In results an instant is told in whole microseconds, as one number: that is the same
  * work for the database as ms were, and a pair of numbers would be more.
  */
@@ -20,6 +21,23 @@ export const CREATE = `
  * whole ms. It stands behind the others in every file, because the appender takes columns by their place.
  */
 export const ADD_SUB = `ALTER TABLE ${TABLE} ADD COLUMN IF NOT EXISTS sub SMALLINT DEFAULT 0`;
+
+/** A row when the file has a table of readings. */
+export const FIND_TABLE = `SELECT 1 FROM duckdb_tables() WHERE table_name = '${TABLE}'`;
+
+/** One row: the place in the live log that the newest checkpoint was taken at, and when (Unix ms). */
+const PLACE = 'live_log_place';
+export const CREATE_PLACE = `
+  CREATE TABLE IF NOT EXISTS ${PLACE} (epoch VARCHAR NOT NULL, "offset" BIGINT NOT NULL, taken BIGINT NOT NULL)`;
+export const FIND_PLACE = `SELECT epoch, "offset", taken FROM ${PLACE}`;
+
+/** Statements of one transaction. */
+export function keepPlace({ epoch, offset, taken }: KeptPlace): { clear: string; insert: Statement } {
+  return {
+    clear: `DELETE FROM ${PLACE}`,
+    insert: { sql: `INSERT INTO ${PLACE} VALUES (?, ?, ?)`, values: [epoch, BigInt(offset), BigInt(taken)] },
+  };
+}
 
 /** The instant of a row in microseconds. */
 const MICROS = 'ts * 1000 + sub';

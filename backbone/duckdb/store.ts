@@ -1,27 +1,40 @@
 import { realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
-import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import type { ConnectionState } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
 import { makeFolder } from '../../core/make-folder.ts';
-import { backoff, pause } from '../../core/timing.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import { pause } from '../../core/timing.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { type Disk, Disks } from '../files/disk.ts';
 import { lockBy } from '../files/folder-lock.ts';
-import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
+import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store, WriteOptions } from '../ports/store.ts';
 import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
-import { movable, type Settings, toRows } from './protocol.ts';
-import { DuckdbThread } from './thread.ts';
+import { openAtStart } from './opening.ts';
+import type { DuckdbProcess } from './process.ts';
+import { columnsOf, toRows } from './protocol.ts';
+import { assertRoom, type LiveLog, Runs } from './runs.ts';
 
 export interface DuckdbOptions {
   /** Most MB that DuckDB holds in memory; above it, sorting and grouping go to disk. 256 unless told. */
   readonly memoryLimitMb?: number;
   readonly disks?: Disks;
+  /** The log that everything is announced on before it is written. Without it DuckDB's own log is all there is after a crash. */
+  readonly live?: LiveLog;
+  /** How old the newest checkpoint gets while something is written, ms. Five minutes unless told. */
+  readonly checkpointMs?: number;
+  readonly log?: Logger;
+  readonly metrics?: Metrics;
 }
+
+/** How long the opening waits for readings that are written again, ms. It goes on without: the store is down until they are. */
+const LONGEST_START_MS = 2_000;
 
 /**
  * Opens the DuckDB file `file`, and makes it and its folder when they are not there. The file belongs to this store
- * alone until it is closed. Rejects with StoreUnavailable when it cannot be written or is in use, here or in another
- * process.
+ * alone until it is closed. Rejects with StoreUnavailable when it may not be written or is in use, here or in another
+ * process. When it cannot be opened for any other reason, such as damage, the store is down, and says why.
  *
  * While `disks` has less room than half its reserve, `write` rejects with StoreUnavailable. DuckDB itself loses nothing
  * on a full disk, but it has to be opened again after each write that fails.
@@ -37,9 +50,13 @@ export async function openDuckdbStore(file: string, options: DuckdbOptions = {})
     const disk = await (options.disks ?? new Disks()).at(dirname(path));
     // What DuckDB had moved out of its memory when it was ended.
     await rm(`${path}.tmp`, { recursive: true, force: true });
-    const thread = new DuckdbThread(settings);
-    await thread.opened;
-    return new DuckdbStore(settings, thread, disk, release);
+    const first = await openAtStart(settings, options.log);
+    const runs = new Runs({ ...options, settings, disk, first });
+    const store = new DuckdbStore(path, runs, disk, release);
+    const begun = new AbortController();
+    void runs.begun.then(() => begun.abort());
+    await pause(LONGEST_START_MS, begun.signal);
+    return store;
   } catch (error) {
     await release();
     throw error;
@@ -62,51 +79,41 @@ async function claim(file: string): Promise<{ path: string; release: () => Promi
   }
 }
 
-/**
- * The store over a thread that owns the database. It is up while the thread runs. When the thread ends without being
- * asked, waiting calls reject with StoreUnavailable, the store is down, and new threads are tried with growing pauses
- * until one has opened the file. `close` waits for writes under way and breaks off reads.
- */
+/** The store over a process that owns the database. `close` waits for writes under way and breaks off reads. */
 class DuckdbStore implements Store {
-  private readonly settings: Settings;
-  private readonly watched = new Watched();
-  private thread: DuckdbThread | undefined;
-  private readonly writes = new Set<Promise<unknown>>();
+  private readonly runs: Runs;
   private readonly disk: Disk;
   private readonly endUse: () => void;
-  private readonly closing = new AbortController();
-  private readonly living: Promise<void>;
+  private closing = false;
   private readonly release: () => Promise<void>;
   private closed: Promise<void> | undefined;
 
-  constructor(settings: Settings, thread: DuckdbThread, disk: Disk, release: () => Promise<void>) {
-    this.settings = settings;
+  constructor(file: string, runs: Runs, disk: Disk, release: () => Promise<void>) {
+    this.runs = runs;
     this.disk = disk;
     this.release = release;
-    this.endUse = disk.hold([basename(settings.file)]);
-    this.thread = thread;
-    this.living = this.live(thread);
+    this.endUse = disk.hold([basename(file)]);
   }
 
   get state(): ConnectionState {
-    return this.watched.state;
+    return this.runs.state;
   }
 
   watch(listener: (state: ConnectionState) => void): () => void {
-    return this.watched.watch(listener);
+    return this.runs.watch(listener);
   }
 
-  async write(readings: readonly Reading[]): Promise<void> {
-    const thread = this.usable();
+  announcing(): () => void {
+    return this.runs.announcing();
+  }
+
+  async write(readings: readonly Reading[], { checkpointed }: WriteOptions = {}): Promise<void> {
+    const { process, checkpoints } = this.runs.current();
     refuseUnstorable(readings);
     if (readings.length === 0) return;
-    const written = this.writeBy(thread, readings);
-    this.writes.add(written);
-    try {
-      await written;
-    } finally {
-      this.writes.delete(written);
-    }
+    await this.runs.writing(this.writeBy(process, readings));
+    // Of the same run: another one may have begun without these readings.
+    if (checkpointed) await checkpoints.take();
   }
 
   async latest(farm: string): Promise<LatestValue[]> {
@@ -114,13 +121,13 @@ class DuckdbStore implements Store {
   }
 
   async history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]> {
-    const thread = this.usable();
+    const process = this.usable();
     signal?.throwIfAborted();
     refuseWidth(query.bucket);
     const range = storable(query.from, query.to);
     if (range === undefined || query.sensors.length === 0) return [];
-    const { id, answer } = thread.begin({ is: 'history', query: { ...query, ...range } }, 'buckets');
-    const leave = onAbort(signal, () => leaveTo(thread, id));
+    const { id, answer } = process.begin({ is: 'history', query: { ...query, ...range } }, 'buckets');
+    const leave = onAbort(signal, () => leaveTo(process, id));
     try {
       return (await this.unlessClosed(answer)).buckets;
     } catch (error) {
@@ -132,17 +139,17 @@ class DuckdbStore implements Store {
   }
 
   async *export(query: ExportQuery, signal?: AbortSignal): AsyncIterable<LatestValue> {
-    const thread = this.usable();
+    const process = this.usable();
     signal?.throwIfAborted();
     const range = storable(query.from, query.to);
     if (range === undefined || query.sensors.length === 0 || query.metrics?.length === 0) return;
-    const { id, answer } = thread.begin({ is: 'export', query: { ...query, ...range } }, 'done');
+    const { id, answer } = process.begin({ is: 'export', query: { ...query, ...range } }, 'done');
     await this.unlessClosed(answer);
-    const leave = onAbort(signal, () => leaveTo(thread, id));
+    const leave = onAbort(signal, () => leaveTo(process, id));
     let atEnd = false;
     try {
       while (!atEnd) {
-        const { values } = await this.unlessClosed(thread.call({ is: 'next', of: id }, 'values'));
+        const { values } = await this.unlessClosed(process.call({ is: 'next', of: id }, 'values'));
         signal?.throwIfAborted();
         yield* values;
         atEnd = values.length === 0;
@@ -152,18 +159,8 @@ class DuckdbStore implements Store {
       throw error;
     } finally {
       leave.off();
-      if (!atEnd) await leaveTo(thread, id);
+      if (!atEnd) await leaveTo(process, id);
     }
-  }
-
-  private async writeBy(thread: DuckdbThread, readings: readonly Reading[]): Promise<void> {
-    try {
-      await this.disk.assertRoom('work');
-    } catch (cause) {
-      throw new StoreUnavailable('DuckDB', { cause });
-    }
-    const rows = toRows(readings);
-    await thread.call({ is: 'write', rows }, 'done', movable(rows));
   }
 
   close(): Promise<void> {
@@ -171,47 +168,23 @@ class DuckdbStore implements Store {
     return this.closed;
   }
 
+  private async writeBy(process: DuckdbProcess, readings: readonly Reading[]): Promise<number> {
+    await assertRoom(this.disk);
+    const rows = toRows(readings);
+    const count = rows.ts.length;
+    await process.call({ is: 'write', names: rows.names, count }, 'done', columnsOf(rows));
+    return count;
+  }
+
   private async shut(): Promise<void> {
-    this.closing.abort();
-    await Promise.allSettled(this.writes);
-    await this.thread?.close();
-    await this.living;
+    this.closing = true;
+    await this.runs.close();
     this.endUse();
     await this.release();
-    this.watched.set({ is: 'closed' });
   }
 
-  /** Starts a new thread each time the last one has ended, until the store is closed. */
-  private async live(first: DuckdbThread): Promise<void> {
-    let why = await first.ended;
-    for (let attempt = 0; !this.closing.signal.aborted; attempt += 1) {
-      this.thread = undefined;
-      this.watched.set({ is: 'down', since: Date.now(), why });
-      await pause(backoff(attempt), this.closing.signal);
-      if (this.closing.signal.aborted) return;
-      const next = new DuckdbThread(this.settings);
-      try {
-        await next.opened;
-        this.thread = next;
-        this.watched.set({ is: 'up' });
-        attempt = -1;
-      } catch {
-        // `ended` tells why.
-      }
-      why = await this.endOf(next);
-    }
-  }
-
-  private async endOf(thread: DuckdbThread): Promise<string> {
-    if (this.closing.signal.aborted) await thread.close();
-    return await thread.ended;
-  }
-
-  private usable(): DuckdbThread {
-    if (this.closing.signal.aborted) throw new Closed('the store');
-    if (this.thread) return this.thread;
-    const { state } = this;
-    throw new StoreUnavailable(`DuckDB is restarting: ${state.is === 'down' ? state.why : state.is}`);
+  private usable(): DuckdbProcess {
+    return this.runs.current().process;
   }
 
   /** A read that fails because the store closes rejects with Closed: the database did not refuse it. */
@@ -219,15 +192,15 @@ class DuckdbStore implements Store {
     try {
       return await asked;
     } catch (error) {
-      if (this.closing.signal.aborted) throw new Closed('the store');
+      if (this.closing) throw new Closed('the store');
       throw error;
     }
   }
 }
 
-/** Ends a query. If the thread is gone, the query has ended with it. */
-async function leaveTo(thread: DuckdbThread, id: number): Promise<void> {
-  await thread.call({ is: 'leave', of: id }, 'done').catch(() => {});
+/** Ends a query. If the process is gone, the query has ended with it. */
+async function leaveTo(process: DuckdbProcess, id: number): Promise<void> {
+  await process.call({ is: 'leave', of: id }, 'done').catch(() => {});
 }
 
 /** Calls `leave` when the signal is aborted, until `off`. */

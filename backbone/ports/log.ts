@@ -74,7 +74,16 @@ export interface LogLimits {
    * server's clock.)
    */
   readonly onlyCopy?: boolean;
+  /**
+   * The offset from which on entries are still needed, as by a store that has not taken a checkpoint since: an embedded
+   * log keeps them, past `maxAgeMs`, and past `maxBytes` up to MOST_PINNED of it. Undefined while that is not known yet:
+   * then everything is needed. (The server trims a RabbitMQ stream, and knows nothing of it.)
+   */
+  readonly pinned?: () => number | undefined;
 }
+
+/** Entries that are needed may take so many times `maxBytes`; beyond it they are trimmed, and who needs them finds a gap. */
+export const MOST_PINNED = 1.5;
 
 /** A day of live readings: more than any viewer's reconnect needs. */
 export const LIVE_LOG_LIMITS: LogLimits = { maxAgeMs: 24 * 3_600_000, maxBytes: 2 * 1024 ** 3 };

@@ -66,6 +66,14 @@ export interface ExportQuery {
   readonly to: number;
 }
 
+export interface WriteOptions {
+  /**
+   * For readings that are not on the live log, such as an import's: the write resolves when they will be there after any end
+   * of the store, also when only what it had at its newest checkpoint can be read. When it rejects, write all of them again.
+   */
+  readonly checkpointed?: boolean;
+}
+
 /** Time series of readings. Reads are right whether or not readings were written twice or out of order. */
 export interface Store {
   /**
@@ -74,7 +82,13 @@ export interface Store {
    * kept. Rejects with StoreUnavailable (some may have been kept: write all of them again) or StoreRejected (the store
    * will never take some of them).
    */
-  write(readings: readonly Reading[]): Promise<void>;
+  write(readings: readonly Reading[], options?: WriteOptions): Promise<void>;
+  /**
+   * Only of a store that takes checkpoints. Call it before readings are announced on the live log that are written beside
+   * that, and the function that it returns when they are written, or are back in the queue and will be announced again. A
+   * checkpoint taken meanwhile would otherwise stand behind an entry whose readings it does not have.
+   */
+  announcing?(): () => void;
   /** The newest value of every metric of every sensor of a farm. Rejects with StoreUnavailable. */
   latest(farm: string): Promise<LatestValue[]>;
   /** Buckets in order of time. Rejects with StoreUnavailable, or, when `signal` ends the query, with its reason. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Disk, Use } from '../files/disk.ts';
-import type { LogEntry, LogLimits } from '../ports/log.ts';
+import { type LogEntry, type LogLimits, MOST_PINNED } from '../ports/log.ts';
 import { Segments } from './segments.ts';
 import { EVERYTHING, type Place } from './wanted.ts';
 
@@ -96,7 +96,9 @@ export class LogFile {
       const [oldest, next] = this.segments.all();
       if (oldest === undefined || next === undefined || oldest === this.segments.last) return;
       const bytes = this.segments.all().reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-      if (bytes <= this.limits.maxBytes && !this.isOld(oldest.summary.newest)) return;
+      const { maxBytes } = this.limits;
+      if (bytes <= maxBytes && !this.isOld(oldest.summary.newest)) return;
+      if (this.isNeeded(next.header.first) && bytes <= maxBytes * MOST_PINNED) return;
       // Set before: a reader must not be promised an entry that is being removed.
       this.first = next.header.first;
       // The entries are on disk in any case. What cannot be removed now is removed after a later append.
@@ -106,6 +108,12 @@ export class LogFile {
       );
       if (!isGone) return;
     }
+  }
+
+  /** Whether an entry before `offset` is needed. */
+  private isNeeded(offset: number): boolean {
+    const { pinned } = this.limits;
+    return pinned !== undefined && offset > (pinned() ?? 0);
   }
 
   private isOld(time: number): boolean {

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { Disk } from '../files/disk.ts';
+import { FileSystem } from '../files/file-system.ts';
+import { USUAL_RESERVE } from '../files/reserve.ts';
 import { DISK_FILES } from '../segments/files.ts';
 import { NOTE, type SegmentRecord } from '../segments/format.ts';
 import { QueueMarks } from '../segments/queue-marks.ts';
@@ -59,7 +61,14 @@ async function takeQueue(old: OldFile, place: IntoPlace, { name, segmentBytes }:
   const first = old.firstOf('messages') ?? 1;
   const next = (old.lastOf('messages') ?? 0) + 1;
   await writeWholeSegments(place, records(), { name, segmentBytes, first, next });
-  const disk = new Disk(place.folder, async () => ({ total: 0, free: 0 }), undefined);
+  const disk = new Disk(
+    place.folder,
+    new FileSystem(place.folder, {
+      log: undefined,
+      readRoom: async () => ({ total: 0, free: 0 }),
+      reserve: USUAL_RESERVE,
+    }),
+  );
   const { marks } = await QueueMarks.open(place, disk);
   const all = { newest, handedOut: 0, attempts, done: [] };
   await marks.write({ handedOut: 0, done: [], failed: [] }, () => all);

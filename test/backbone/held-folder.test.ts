@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { FolderGone } from '../../backbone/files/disk.ts';
-import { openLmdbLog } from '../../backbone/lmdb/log.ts';
-import { openLmdbQueue } from '../../backbone/lmdb/queue.ts';
 import { LIVE_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { openFileLog } from '../../backbone/segments/log.ts';
+import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { LogUnavailable, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { DecidedDisks } from './disk-room.ts';
@@ -47,7 +47,7 @@ describe('a folder that is deleted, moved or replaced while it is open', () => {
   ];
   for (const [how, happen] of ways) {
     it(`${how}: it is named within seconds without a write, and no publish is confirmed`, async () => {
-      const queue = await opening(openLmdbQueue(folder, undefined, decided.disks));
+      const queue = await opening(openFileQueue(folder, undefined, decided.disks));
       await queue.publish(Buffer.from('kept'));
       await happen();
       const line = await until('it to be named', () => decided.disks.health().find(({ ok }) => !ok));
@@ -62,7 +62,7 @@ describe('a folder that is deleted, moved or replaced while it is open', () => {
   }
 
   it('put back goes on by itself, with all that was confirmed', async () => {
-    const queue = await opening(openLmdbQueue(folder, undefined, decided.disks));
+    const queue = await opening(openFileQueue(folder, undefined, decided.disks));
     let confirmed = 0;
     const publish = async () => {
       const refusal = await rejection(queue.publish(Buffer.from('x')));
@@ -80,12 +80,12 @@ describe('a folder that is deleted, moved or replaced while it is open', () => {
     expect(decided.events).to.deep.equal(['folder_gone', 'folder_back']);
     await queue.close();
     opened.splice(0);
-    const again = await opening(openLmdbQueue(folder));
+    const again = await opening(openFileQueue(folder));
     expect(await again.depth()).to.equal(confirmed);
   });
 
   it('goes for a log, and for the file of DuckDB, too', async () => {
-    const log = await opening(openLmdbLog(place, 'live', LIVE_LOG_LIMITS, decided.disks));
+    const log = await opening(openFileLog(place, 'live', LIVE_LOG_LIMITS, decided.disks));
     const file = join(place, 'readings.duckdb');
     const store = await opening(openDuckdbStore(file, { disks: decided.disks }));
     await store.write(numbered(1));

@@ -56,6 +56,23 @@ describe('file log', () => {
     await log.close();
   });
 
+  it('keeps what is needed past its age, and past maxBytes by half of it, also while it is not known what is needed', async () => {
+    let pinned: number | undefined;
+    const limits = { ...LIVE_LOG_LIMITS, maxBytes: 100_000, maxAgeMs: 1, pinned: () => pinned };
+    const first = await openFileLog(folder, 'log', limits);
+    for (let n = 0; n < 12; n++) await first.append(Buffer.alloc(10_000));
+    await first.close();
+    const log = await openFileLog(folder, 'log', limits);
+    expect((await log.head()).first).to.equal(0);
+    pinned = 8;
+    await log.append(Buffer.alloc(10_000));
+    expect((await log.head()).first).to.equal(8);
+    for (let n = 0; n < 20; n++) await log.append(Buffer.alloc(10_000));
+    const { first: oldest, next } = await log.head();
+    expect(next - oldest).to.be.within(14, 15);
+    await log.close();
+  });
+
   it('drops what is older than maxAgeMs when something is appended, and when it is opened', async () => {
     const limits = { ...LIVE_LOG_LIMITS, maxAgeMs: 100 };
     const log = await openFileLog(folder, 'log', limits);

@@ -1,5 +1,7 @@
 import type { Damage } from '../../backbone/files/damage.ts';
 import { Disk } from '../../backbone/files/disk.ts';
+import { FileSystem } from '../../backbone/files/file-system.ts';
+import { USUAL_RESERVE } from '../../backbone/files/reserve.ts';
 import { FOLDER, type MemoryDisk } from './memory-disk.ts';
 
 /** A folder on a disk in memory, and what is reported of the files there. */
@@ -10,7 +12,10 @@ export function placeOn(files: MemoryDisk) {
     files,
     folder: FOLDER,
     // Of a disk without a reserve nothing is refused.
-    disk: new Disk(FOLDER, async () => ({ total: 0, free: 0 }), undefined),
+    disk: new Disk(
+      FOLDER,
+      new FileSystem(FOLDER, { log: undefined, readRoom: async () => ({ total: 0, free: 0 }), reserve: USUAL_RESERVE }),
+    ),
     report: {
       damaged: (damage: Damage) => void damages.push(damage),
       torn: (_file: string, _at: number, bytes: number) => void torn.push(bytes),

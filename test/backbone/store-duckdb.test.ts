@@ -1,12 +1,12 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Worker } from 'node:worker_threads';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
+import { duckdbProcessOf } from './duckdb-place.ts';
 import { everything, HOUR, numbered, reading, SECOND, T0 } from './store-readings.ts';
 import { rejects, storeContract } from './store-suite.ts';
 import { runTraced, syncsBefore } from './trace.ts';
@@ -54,13 +54,18 @@ describe('DuckDB: the store', function () {
     await (await openDuckdbStore(file)).close();
   });
 
-  it('a file that cannot be made or is something else is unavailable, and the process goes on', async () => {
+  it('a file that cannot be made is unavailable; one that is something else is named, and is left as it is', async () => {
     const folder = await temporaryFolder();
     const text = join(folder, 'notes.txt');
-    await writeFile(text, 'this is no database, and long enough for anyone to see that it is none'.repeat(100));
-    await rejects(openDuckdbStore(text), StoreUnavailable);
+    const notes = 'this is no database, and long enough for anyone to see that it is none'.repeat(100);
+    await writeFile(text, notes);
     await rejects(openDuckdbStore(join(text, 'store.duckdb')), StoreUnavailable);
     await rejects(openDuckdbStore(folder), StoreUnavailable);
+    const store = await openDuckdbStore(text);
+    expect(store.state.is === 'down' && store.state.why).to.contain(`${text} is damaged`);
+    await rejects(store.latest('north'), StoreUnavailable);
+    await store.close();
+    expect(await readFile(text, 'utf8')).to.equal(notes);
   });
 
   it('a process that ends without closing ends at once and loses nothing', async () => {
@@ -72,47 +77,43 @@ describe('DuckDB: the store', function () {
     await store.close();
   });
 
-  it('comes back when its thread dies: calls reject with StoreUnavailable meanwhile, and nothing confirmed is lost', async () => {
-    const workers: Worker[] = [];
-    const keep = (worker: Worker) => workers.push(worker);
-    process.on('worker', keep);
-    const store = await openDuckdbStore(await newFile());
+  it('comes back when its process is killed: calls reject with StoreUnavailable meanwhile, and nothing confirmed is lost', async () => {
+    const file = await newFile();
+    const store = await openDuckdbStore(file);
     const states: string[] = [];
     store.watch(({ is }) => states.push(is));
-    try {
-      for (let life = 0; life < 3; life += 1) {
-        await store.write(numbered(life));
-        // It is told to die first: a thread that is taken away from a statement at work takes the process with it.
-        const dead = workers[life]?.terminate();
-        const calls = [store.latest('north'), store.write(numbered(100)), everything(store)];
-        await Promise.all(calls.map((call) => rejects(call, StoreUnavailable)));
-        await dead;
-        expect(store.state.is).to.equal('down');
-        await rejects(store.write(numbered(100)), StoreUnavailable);
-        await until('the store to be up', () => store.state.is === 'up');
-        const there = new Set((await everything(store)).map(([ts]) => ts));
-        const confirmed = Array.from({ length: life + 1 }, (_, i) => numbered(i)).flat();
-        expect(confirmed.filter(({ ts }) => !there.has(ts))).to.deep.equal([]);
-      }
-      expect(states).to.deep.equal(['down', 'up', 'down', 'up', 'down', 'up']);
-    } finally {
-      process.off('worker', keep);
-      await store.close();
+    for (let life = 0; life < 3; life += 1) {
+      await store.write(numbered(life));
+      process.kill(await duckdbProcessOf(file), 'SIGSTOP');
+      const calls = [store.latest('north'), store.write(numbered(100)), everything(store)];
+      process.kill(await duckdbProcessOf(file), 'SIGKILL');
+      await Promise.all(calls.map((call) => rejects(call, StoreUnavailable)));
+      expect(store.state.is).to.equal('down');
+      await rejects(store.write(numbered(100)), StoreUnavailable);
+      await until('the store to be up', () => store.state.is === 'up');
+      const there = new Set((await everything(store)).map(([ts]) => ts));
+      const confirmed = Array.from({ length: life + 1 }, (_, i) => numbered(i)).flat();
+      expect(confirmed.filter(({ ts }) => !there.has(ts))).to.deep.equal([]);
     }
-  });
-
-  it('a disk that fails a sync is unavailable for that write; the database is opened anew and the write repeated', async () => {
-    const file = await newFile();
-    const failing = ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:when=8'];
-    const { stdout, code } = await runTraced(child(file), { TASK: 'insist' }, failing);
-    expect(code).to.equal(0);
-    const lines = stdout.trim().split('\n');
-    expect(lines.filter((line) => line.endsWith('unavailable'))).to.have.length.of.at.least(1);
-    expect(lines.filter((line) => line.endsWith('durable'))).to.have.length(10);
-    const store = await openDuckdbStore(file);
-    expect(await everything(store)).to.have.length(200);
+    expect(states).to.deep.equal(['down', 'up', 'down', 'up', 'down', 'up']);
     await store.close();
   });
+
+  for (const fault of ['fsync:error=EIO:when=8', 'write:error=EIO:when=5', 'write:error=ENOSPC:when=5']) {
+    it(`a disk that fails (${fault}) is unavailable for that write; the database is opened anew and the write repeated`, async () => {
+      const file = await newFile();
+      // Of each process, and only where it is about DuckDB's own log.
+      const failing = ['-P', `${file}.wal`, '-e', 'trace=fsync,write', '-e', `inject=${fault}`];
+      const { stdout, code } = await runTraced(child(file), { TASK: 'insist' }, failing);
+      expect(code).to.equal(0);
+      const lines = stdout.trim().split('\n');
+      expect(lines.filter((line) => line.endsWith('unavailable'))).to.have.length.of.at.least(1);
+      expect(lines.filter((line) => line.endsWith('durable'))).to.have.length(10);
+      const store = await openDuckdbStore(file);
+      expect(await everything(store)).to.have.length(200);
+      await store.close();
+    });
+  }
 
   it('the latest write wins across checkpoints and restarts', async () => {
     const file = await newFile();
