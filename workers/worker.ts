@@ -49,8 +49,6 @@ export interface WorkerOptions {
 }
 
 const PREFETCH = 128;
-/** The worker on the slow queue decodes publish by publish: more messages would only wait in it. */
-const SLOW_PREFETCH = 16;
 const DECODE_MS = 1_000;
 /** Room for two full writes under way, one being gathered, and some to spare. */
 const HOLDING: WorkLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
@@ -100,7 +98,7 @@ export class Worker implements Part {
 
   async start(): Promise<void> {
     await this.letters.start();
-    const { prefetch = this.options.isSlow ? SLOW_PREFETCH : PREFETCH } = this.options;
+    const { prefetch = PREFETCH } = this.options;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();
   }

@@ -178,6 +178,7 @@ describe('codecs', function () {
       const outcome = codecs.decode('fixed.js', BYTES);
       return 'data' in outcome && JSON.stringify(outcome.data) === '{"fixed":1}';
     });
+    expect(codecs.decode('codecs', BYTES)).to.have.property('why').that.includes('it is no file');
     expect(codecs.decode('missing.js', BYTES)).to.have.property('why').that.includes('ENOENT');
   });
 });

@@ -45,7 +45,10 @@ export class CodecFiles implements Codecs {
     const known = this.known.get(file);
     if (known && performance.now() - known.looked < TRUST_MS) return known;
     const path = resolve(this.folder, file);
-    const { mtimeMs: changed, size } = statSync(path);
+    const found = statSync(path);
+    // Reading a pipe waits for somebody to write to it.
+    if (!found.isFile()) throw new Error('it is no file');
+    const { mtimeMs: changed, size } = found;
     if (known?.changed === changed && known.size === size) {
       known.looked = performance.now();
       return known;

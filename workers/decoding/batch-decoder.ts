@@ -1,12 +1,11 @@
 import { LRUCache } from 'lru-cache';
-import type { Logger } from '../../core/logger.ts';
 import { type Batch, decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
 import { DecodeThread } from './decode-thread.ts';
 import { decodedOf } from './decoded-in-thread.ts';
 import {
   type DecodedBatch,
   type Decoder,
+  type DecoderParts,
   decodedOfUnreadable,
   NOTHING_DECODED,
   type PublishRange,
@@ -20,27 +19,17 @@ const MOST_SUSPECTS = 10_000;
 /** When the thread was stopped so often by one message, the rest of the message is left to the slow queue. */
 const MOST_FAILURES = 3;
 
-export interface BatchDecoderParts {
-  readonly registry?: RegistryView | undefined;
-  readonly log: Logger;
-  /** The time limit for one publish, ms. */
-  readonly limitMs: number;
-  readonly progressed: () => void;
-  /** Called when a decode thread was ended, or ended by itself. */
-  readonly lost: () => void;
-}
-
 /**
  * Decodes whole messages, without codecs. A publish that needs one, or that stops the thread, is left to the slow queue: the others of its
  * message are decoded at once. So it takes others the time limit, and at most three of them for a message. A sensor that stopped the
  * thread is then left to the slow queue for ten minutes.
  */
 export class BatchDecoder implements Decoder {
-  private readonly parts: BatchDecoderParts;
+  private readonly parts: DecoderParts;
   private readonly thread: DecodeThread;
   private readonly suspects = new LRUCache<string, true>({ max: MOST_SUSPECTS, ttl: SUSPECT_MS });
 
-  constructor(parts: BatchDecoderParts) {
+  constructor(parts: DecoderParts) {
     this.parts = parts;
     const { registry, limitMs, progressed, lost } = parts;
     const apart = () => [...this.suspects.keys()];

@@ -1,5 +1,7 @@
+import type { Logger } from '../../core/logger.ts';
 import { type DeadLetter, encodeLive, type Origin } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
+import type { RegistryView } from '../../telemetry/registry.ts';
 import { unreadable } from '../validate.ts';
 
 /** Publishes of a queue message: from <= place < to. */
@@ -28,6 +30,20 @@ export interface DecodedBatch {
   readonly oldest: number | undefined;
   /** How many texts and nulls other systems sent among their values. They are no measurements. */
   readonly skipped: number;
+}
+
+/** What a decoder is made of. */
+export interface DecoderParts {
+  /** Without it only what Loam knows by itself is used. */
+  readonly registry?: RegistryView | undefined;
+  /** Where the codecs are; only the decoder of the slow queue runs them. */
+  readonly codecFolder?: string | undefined;
+  readonly log: Logger;
+  /** The time limit for one publish, ms. */
+  readonly limitMs: number;
+  readonly progressed: () => void;
+  /** Called when a decode thread was ended, or ended by itself. */
+  readonly lost: () => void;
 }
 
 /** Makes readings and dead letters of queue messages. */

@@ -1,14 +1,13 @@
 import pLimit from 'p-limit';
-import type { Logger } from '../../core/logger.ts';
 import { type Batch, type DeadLetter, encodeBatch, encodeLive, type Publish } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
 import { readable } from '../readable.ts';
 import { DecodeThread } from './decode-thread.ts';
 import { decodedOf } from './decoded-in-thread.ts';
 import {
   type DecodedBatch,
   type Decoder,
+  type DecoderParts,
   decodedOfUnreadable,
   NOTHING_DECODED,
   type PublishRange,
@@ -22,17 +21,6 @@ const LAST_TRY = 10;
 /** What a publish takes up to this is not counted, ms: every codec needs that much. */
 const FREE_MS = 100;
 
-export interface PublishDecoderParts {
-  readonly registry?: RegistryView | undefined;
-  readonly codecFolder?: string | undefined;
-  readonly log: Logger;
-  /** The time limit for one publish, ms. */
-  readonly limitMs: number;
-  readonly progressed: () => void;
-  /** Called when a decode thread was ended, or ended by itself. */
-  readonly lost: () => void;
-}
-
 /**
  * Decodes messages publish by publish, with codecs. A publish that stops the thread is tried once more, alone in a fresh thread with ten
  * times the time, while others go on; if that fails too, it becomes a dead letter.
@@ -40,7 +28,7 @@ export interface PublishDecoderParts {
  * Time is given out by sensor and by farm (`TimeBudget`): whoever has used up theirs gets dead letters unread, and the others go on.
  */
 export class PublishDecoder implements Decoder {
-  private readonly parts: PublishDecoderParts;
+  private readonly parts: DecoderParts;
   private readonly thread: DecodeThread;
   /** Two at once: one is decoded while the other is on its way. The others wait here, where it can still be seen that their time is used up. */
   private readonly tries = pLimit(2);
@@ -48,7 +36,7 @@ export class PublishDecoder implements Decoder {
   private readonly lastThreads = new Set<DecodeThread>();
   private readonly budget: TimeBudget;
 
-  constructor(parts: PublishDecoderParts) {
+  constructor(parts: DecoderParts) {
     this.parts = parts;
     this.thread = new DecodeThread(parts);
     this.budget = new TimeBudget(parts.limitMs);
