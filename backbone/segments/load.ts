@@ -28,6 +28,8 @@ interface FoundFile {
 
 const DIGITS = 12;
 const ENDING = '.seg';
+/** What follows `NAME-` in the name of a segment's file, and of one that was begun. */
+const ID_AND_ENDING = /^(\d{12})\.seg(\.tmp)?$/;
 
 export function segmentName(name: string, id: number): string {
   return `${name}-${String(id).padStart(DIGITS, '0')}${ENDING}`;
@@ -38,11 +40,11 @@ export async function namesIn(
   { files, folder }: Place,
   name: string,
 ): Promise<{ ids: number[]; unfinished: string[] }> {
-  const pattern = new RegExp(`^${name}-(\\d{${DIGITS}})\\${ENDING}(\\.tmp)?$`);
+  const start = `${name}-`;
   const ids: number[] = [];
   const unfinished: string[] = [];
   for (const each of await files.list(folder)) {
-    const match = pattern.exec(each);
+    const match = each.startsWith(start) ? ID_AND_ENDING.exec(each.slice(start.length)) : null;
     if (match === null) continue;
     if (match[2] === undefined) ids.push(Number(match[1]));
     else unfinished.push(each);
