@@ -12,6 +12,7 @@ import { fanOut } from './fan-out.ts';
 import { generator } from './generator.ts';
 import { history } from './history.ts';
 import { ingest } from './ingest.ts';
+import { ingestEmbedded } from './ingest-embedded.ts';
 import { latency } from './latency.ts';
 import { type Benchmark, machine, type Outcome, show } from './outcome.ts';
 import { scaling } from './scaling.ts';
@@ -23,6 +24,7 @@ import { share } from './share.ts';
  */
 const benches: readonly Benchmark[] = [
   ingest,
+  ingestEmbedded,
   endToEnd,
   latency,
   fanOut,
@@ -41,7 +43,7 @@ const benchmarks = new Map(benches.map((benchmark) => [benchmark.name, benchmark
 const given = readArguments();
 const benchmark = benchmarks.get(given?.name ?? '');
 if (!given || !benchmark) {
-  const list = [...benchmarks.values()].map(({ name, about }) => `  ${name.padEnd(12)}${about}`);
+  const list = [...benchmarks.values()].map(({ name, about }) => `  ${name.padEnd(17)}${about}`);
   console.error(['usage: npm run bench -- NAME [--quick] [--json]', '', ...list].join('\n'));
   process.exitCode = 2;
 } else {

@@ -24,6 +24,7 @@ type Measured = z.infer<typeof outcome>;
 
 const ORDER = [
   'ingest',
+  'ingest-embedded',
   'connections',
   'stored',
   'end-to-end',
