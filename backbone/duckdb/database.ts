@@ -22,7 +22,7 @@ import {
   dailyHistory,
   extent,
   FIND_PLACE,
-  FIND_TABLE,
+  FIND_TABLES,
   fixedHistory,
   keepPlace,
   NEWEST,
@@ -64,13 +64,13 @@ export class Database {
   static async open({ file, memoryLimitMb }: Settings): Promise<Database> {
     const instance = await DuckDBInstance.create(file, { threads: '2', memory_limit: `${memoryLimitMb}MB` });
     const writer = await instance.connect();
-    const isNew = (await writer.runAndReadAll(FIND_TABLE)).currentRowCount === 0;
-    for (const sql of [CREATE, ADD_SUB, CREATE_PLACE]) await writer.run(sql);
+    const tables = (await writer.runAndReadAll(FIND_TABLES)).getRows().map(([name]) => String(name));
+    for (const sql of ['BEGIN', CREATE, ADD_SUB, CREATE_PLACE, 'COMMIT']) await writer.run(sql);
     const kept = toPlace((await writer.runAndReadAll(FIND_PLACE)).getRows());
     // What was taken from DuckDB's own log is in the file from here on. A log that it could not read whole would stay
     // otherwise, and be added to.
     await writer.run('CHECKPOINT');
-    return new Database(instance, writer, { kept, isNew });
+    return new Database(instance, writer, { kept, mayLack: tables.length !== 1 || tables[0] !== TABLE });
   }
 
   /** Resolves when the rows are committed and on disk. */

@@ -70,8 +70,11 @@ export type StoreReply =
 export interface OpenedFile {
   /** The place of the newest checkpoint; none in a new file, and in one of a version that kept none. */
   readonly kept?: KeptPlace | undefined;
-  /** There was no table of readings. */
-  readonly isNew: boolean;
+  /**
+   * Without a place: nobody knows that the file has what was written before it. It is new, or its first run was ended
+   * before it had a place. A file of a version that kept none, and closed it, has everything.
+   */
+  readonly mayLack: boolean;
 }
 
 /** Readings as rows, one row for each value. */

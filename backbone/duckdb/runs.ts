@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -151,12 +152,15 @@ export class Runs {
   ): Promise<{ why: string; wasUp: boolean }> {
     if (opened instanceof StoreUnavailable) return { why: explain(opened), wasUp: false };
     const { process } = opened;
+    const { disk, settings } = this.parts;
+    disk.follow([basename(settings.file)]);
     try {
       await this.catchUp(opened);
       this.closing.signal.throwIfAborted();
     } catch (error) {
       const why = explain(error);
       await process.close(why);
+      disk.follow([]);
       return { why, wasUp: false };
     }
     const checkpoints = this.checkpointsOf(process);
@@ -164,16 +168,17 @@ export class Runs {
     this.isUp();
     begun();
     const why = await process.ended;
+    disk.follow([]);
     this.run = undefined;
     checkpoints.stop();
     return { why, wasUp: true };
   }
 
   /** Brings the database to where the live log is. */
-  private async catchUp({ process, kept, isNew, hadWal }: OpenDatabase): Promise<void> {
+  private async catchUp({ process, kept, mayLack, hadWal }: OpenDatabase): Promise<void> {
     const { live, disk } = this.parts;
     if (!live) return;
-    const from = kept ?? (isNew || hadWal ? 'first' : undefined);
+    const from = kept ?? (mayLack || hadWal ? 'first' : undefined);
     const checkpoint = async (place: KeptPlace) => {
       await process.call({ is: 'checkpoint', place }, 'done');
       this.tookCheckpoint(place);

@@ -22,13 +22,12 @@ export const CREATE = `
  */
 export const ADD_SUB = `ALTER TABLE ${TABLE} ADD COLUMN IF NOT EXISTS sub SMALLINT DEFAULT 0`;
 
-/** A row when the file has a table of readings. */
-export const FIND_TABLE = `SELECT 1 FROM duckdb_tables() WHERE table_name = '${TABLE}'`;
-
 /** One row: the place in the live log that the newest checkpoint was taken at, and when (Unix ms). */
 const PLACE = 'live_log_place';
 export const CREATE_PLACE = `
   CREATE TABLE IF NOT EXISTS ${PLACE} (epoch VARCHAR NOT NULL, "offset" BIGINT NOT NULL, taken BIGINT NOT NULL)`;
+/** The names of those tables of a file that tell what made it: the last version made no places. */
+export const FIND_TABLES = `SELECT table_name FROM duckdb_tables() WHERE table_name IN ('${TABLE}', '${PLACE}')`;
 export const FIND_PLACE = `SELECT epoch, "offset", taken FROM ${PLACE}`;
 
 /** Statements of one transaction. */

@@ -44,15 +44,14 @@ const LONGEST_START_MS = 2_000;
  * of the last version has no `sub`, and gets it when it is opened.
  */
 export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
-  const { path, release } = await claim(file);
+  const { path, disk, release } = await claim(file, options.disks ?? new Disks());
   const settings = { file: path, memoryLimitMb: options.memoryLimitMb ?? 256 };
   try {
-    const disk = await (options.disks ?? new Disks()).at(dirname(path));
     // What DuckDB had moved out of its memory when it was ended.
     await rm(`${path}.tmp`, { recursive: true, force: true });
     const first = await openAtStart(settings, options.log);
     const runs = new Runs({ ...options, settings, disk, first });
-    const store = new DuckdbStore(path, runs, disk, release);
+    const store = new DuckdbStore(runs, disk, release);
     const begun = new AbortController();
     void runs.begun.then(() => begun.abort());
     await pause(LONGEST_START_MS, begun.signal);
@@ -67,13 +66,24 @@ export async function openDuckdbStore(file: string, options: DuckdbOptions = {})
  * Takes the file for this store alone, by a lock of its own: DuckDB's keeps out neither a second opening by this process
  * nor another process while DuckDB is started again.
  */
-async function claim(file: string): Promise<{ path: string; release: () => Promise<void> }> {
+async function claim(file: string, disks: Disks): Promise<{ path: string; disk: Disk; release: () => Promise<void> }> {
   const path = resolve(file);
   try {
     await makeFolder(dirname(path));
     const real = join(await realpath(dirname(path)), basename(path));
-    const release = await lockBy(`${real}.lock`, real);
-    return { path: real, release };
+    const unlock = await lockBy(`${real}.lock`, real);
+    try {
+      const disk = await disks.at(dirname(real));
+      const endUse = disk.hold();
+      const release = async () => {
+        endUse();
+        await unlock();
+      };
+      return { path: real, disk, release };
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
   } catch (cause) {
     throw new StoreUnavailable(`${path} cannot be used: ${explain(cause)}`, { cause });
   }
@@ -83,16 +93,14 @@ async function claim(file: string): Promise<{ path: string; release: () => Promi
 class DuckdbStore implements Store {
   private readonly runs: Runs;
   private readonly disk: Disk;
-  private readonly endUse: () => void;
   private closing = false;
   private readonly release: () => Promise<void>;
   private closed: Promise<void> | undefined;
 
-  constructor(file: string, runs: Runs, disk: Disk, release: () => Promise<void>) {
+  constructor(runs: Runs, disk: Disk, release: () => Promise<void>) {
     this.runs = runs;
     this.disk = disk;
     this.release = release;
-    this.endUse = disk.hold([basename(file)]);
   }
 
   get state(): ConnectionState {
@@ -179,7 +187,6 @@ class DuckdbStore implements Store {
   private async shut(): Promise<void> {
     this.closing = true;
     await this.runs.close();
-    this.endUse();
     await this.release();
   }
 

@@ -152,12 +152,16 @@ export class Disk {
 
   /**
    * Begins the use of the folder, which has to be locked; returns the function that ends it. From now on every write is
-   * refused while the path of the folder, of its lock, or of one of `files` in it leads to something else than now.
-   * Throws the file system's error.
+   * refused while the path of the folder or of its lock leads to something else than now. Throws the file system's error.
    */
-  hold(files: readonly string[] = []): () => void {
-    this.held = new HeldFolder(this.folder, [LOCK_FILE, ...files]);
+  hold(): () => void {
+    this.held = new HeldFolder(this.folder, [LOCK_FILE]);
     return this.fileSystem.hold(this.held);
+  }
+
+  /** The same holds for these files in the held folder from now on, in place of those that were given before. */
+  follow(files: readonly string[]): void {
+    this.held?.follow(files);
   }
 
   /** Resolves when a write may be made; rejects with NoRoom or FolderGone when it may not. */

@@ -27,20 +27,24 @@ interface Inode {
  * written is gone with them, or is in a folder that the next start does not look into. So it must not be acknowledged.
  */
 export class HeldFolder {
-  private readonly held: ReadonlyMap<string, Inode>;
+  private readonly folder: string;
+  private readonly always: ReadonlyMap<string, Inode>;
+  private followed: ReadonlyMap<string, Inode> = new Map();
   /** Open as long as it is held: otherwise a new folder could be given the number of the deleted one. */
   private readonly handle: number;
   private lost: string | undefined;
 
   /** `files` are names in the folder; those that are not there are not watched. Throws the file system's error. */
   constructor(folder: string, files: readonly string[]) {
+    this.folder = folder;
     this.handle = openSync(folder, 'r');
-    this.held = new Map(
-      [folder, ...files.map((file) => join(folder, file))].flatMap((path) => {
-        const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-        return found === undefined ? [] : [[path, found] as const];
-      }),
-    );
+    this.always = inodesOf([folder, ...files.map((file) => join(folder, file))]);
+  }
+
+  /** From now on these files are watched, too, as they are now, in place of those that were given before. */
+  follow(files: readonly string[]): void {
+    if (this.lost !== undefined && this.followed.has(this.lost)) this.lost = undefined;
+    this.followed = inodesOf(files.map((file) => join(this.folder, file)));
   }
 
   /** The path that no longer leads to what was opened, the folder's or a file's; undefined when all do. As of the last `look`. */
@@ -50,15 +54,27 @@ export class HeldFolder {
 
   /** Looks where the paths lead now. Never rejects: where nobody can tell, nothing is refused. */
   async look(): Promise<void> {
+    const { always, followed } = this;
     const looked = await Promise.all(
-      [...this.held].map(async ([path, was]) => ((await isAt(path, was)) ? [] : [path])),
+      [...always, ...followed].map(async ([path, was]) => ((await isAt(path, was)) ? [] : [path])),
     );
-    [this.lost] = looked.flat();
+    // Those that were followed may be others by now.
+    [this.lost] = looked.flat().filter((path) => always.has(path) || followed === this.followed);
   }
 
   close(): void {
     closeSync(this.handle);
   }
+}
+
+/** Those of the paths that lead somewhere. */
+function inodesOf(paths: readonly string[]): ReadonlyMap<string, Inode> {
+  return new Map(
+    paths.flatMap((path) => {
+      const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+      return found === undefined ? [] : [[path, found] as const];
+    }),
+  );
 }
 
 async function isAt(path: string, { dev, ino }: Inode): Promise<boolean> {

@@ -22,7 +22,7 @@ export interface NewFile extends ReadFile {
  * All that segments ask of a file system. Tests put one in this place that fails, writes less than it should, or forgets
  * what was not synced. Each call rejects, or throws, with the file system's error.
  */
-export interface FileSystem {
+export interface SegmentFiles {
   /** The names in a folder. */
   list(folder: string): Promise<readonly string[]>;
   /** Makes an empty file; what was there under its name is gone. */
@@ -41,7 +41,7 @@ const fsync = promisify(fs.fsync);
 const fdatasync = promisify(fs.fdatasync);
 
 /** The real file system. Descriptors are plain numbers: a FileHandle is closed by the garbage collector. */
-export const DISK_FILES: FileSystem = {
+export const DISK_FILES: SegmentFiles = {
   list: (folder) => fs.promises.readdir(folder),
   create: async (path) => new WrittenFile(await open(path, 'w+', 0o600), 0),
   open: (path) => {

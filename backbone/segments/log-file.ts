@@ -5,7 +5,7 @@ import { Segments } from './segments.ts';
 import { EVERYTHING, type Place } from './wanted.ts';
 
 /** Where a log is. */
-export interface LogPlace extends Place {
+export interface LogFolder extends Place {
   readonly disk: Disk;
 }
 
@@ -44,7 +44,7 @@ export class LogFile {
   /**
    * Opens the log, gives a new one its epoch, and trims. Rejects with NoRoom, OtherFormat, or the file system's error.
    */
-  static async open(place: LogPlace, limits: LogLimits): Promise<LogFile> {
+  static async open(place: LogFolder, limits: LogLimits): Promise<LogFile> {
     const { name, segmentBytes } = segmentsOf(limits);
     const file = new LogFile(
       await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk: place.disk }),

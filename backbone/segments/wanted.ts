@@ -1,10 +1,10 @@
 import type { Damage } from '../files/damage.ts';
-import type { FileSystem } from './files.ts';
+import type { SegmentFiles } from './files.ts';
 import type { SegmentRecord } from './format.ts';
 
 /** Where segments are, and who is told of damage in them. */
 export interface Place {
-  readonly files: FileSystem;
+  readonly files: SegmentFiles;
   readonly folder: string;
   readonly report: { damaged(damage: Damage): void; torn(file: string, at: number, bytes: number): void };
 }

@@ -43,7 +43,10 @@ describe('a folder that is deleted, moved or replaced while it is open', () => {
       () => rename(folder, join(place, 'away')).then(() => cp(join(place, 'away'), folder, { recursive: true })),
     ],
     ['moved away with the folder above it', () => rename(place, `${place}-away`)],
-    ['emptied', async () => Promise.all((await readdir(folder)).map((name) => rm(join(folder, name))))],
+    [
+      'emptied',
+      async () => Promise.all((await readdir(folder)).map((name) => rm(join(folder, name), { recursive: true }))),
+    ],
   ];
   for (const [how, happen] of ways) {
     it(`${how}: it is named within seconds without a write, and no publish is confirmed`, async () => {

@@ -69,7 +69,7 @@ describe('file log', () => {
     expect((await log.head()).first).to.equal(8);
     for (let n = 0; n < 20; n++) await log.append(Buffer.alloc(10_000));
     const { first: oldest, next } = await log.head();
-    expect(next - oldest).to.be.within(14, 15);
+    expect(next - oldest).to.be.within(13, 15);
     await log.close();
   });
 

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import type { FileSystem, NewFile, ReadFile } from '../../backbone/segments/files.ts';
+import type { NewFile, ReadFile, SegmentFiles } from '../../backbone/segments/files.ts';
 
 /** What a call does instead of what it should. */
 export type Fault =
@@ -30,7 +30,7 @@ const SECTOR = 512;
  * what was synced, and of everything else what a random number says: of writes any sectors, of changes of names any, or
  * the first ones. After a sync that failed, a later one does not write what the failed one was to write, as on Linux.
  */
-export class MemoryDisk implements FileSystem {
+export class MemoryDisk implements SegmentFiles {
   private readonly names = new Map<string, Inode>();
   private readonly durableNames = new Map<string, Inode>();
   private changes: NameChange[] = [];

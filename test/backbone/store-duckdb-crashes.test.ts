@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { cp, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { expect } from 'chai';
-import { StoreUnavailable } from '../../core/errors.ts';
+import { LogUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { overlay } from '../gateway/harness.ts';
 import { output } from '../services/process.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -199,6 +199,28 @@ describe('DuckDB in a process of its own', function () {
     const place = await opened(folder);
     expect(await missing(place, [0, 1, 2, 3, 4])).to.deep.equal([]);
     expect(await place.events('rewritten')).to.equal(50);
+  });
+
+  it('a new file whose first run is ended before it had everything is filled from the beginning of the live log', async () => {
+    const folder = await temporaryFolder();
+    const first = await DuckdbPlace.open(folder);
+    for (let number = 0; number < 5; number += 1) await first.take(numbered(number));
+    await first.close();
+    await rm(fileIn(folder));
+    // Of its first two runs, neither gets what the log has.
+    let refused = 0;
+    const place = await opened(folder, {
+      over: (live) =>
+        overlay(live, {
+          read: async (from, limit) => {
+            if (refused === 2) return await live.read(from, limit);
+            refused += 1;
+            throw new LogUnavailable('not now');
+          },
+        }),
+    });
+    expect(await missing(place, [0, 1, 2, 3, 4])).to.deep.equal([]);
+    expect(refused).to.equal(2);
   });
 
   for (const [name, damage] of [
