@@ -123,10 +123,10 @@ describe('what an earlier version kept in LMDB files', function () {
   });
 
   it('killed at any time of it, the next start goes on: nothing is lost, and nothing is there twice', async () => {
-    const messages = Array.from({ length: 300 }, (_, i): [number, string] => [i + 1, `m${i}`.padEnd(400_000)]);
+    const messages = Array.from({ length: 160 }, (_, i): [number, string] => [i + 1, `m${i}`.padEnd(420_000)]);
     const source = join(folder, 'old');
     await writeOldQueue(source, { messages, attempts: [], handedOut: 0 });
-    for (let kill = 0; kill < 4; kill++) {
+    for (let kill = 0; kill < 3; kill++) {
       const dir = join(folder, `killed-${kill}`);
       await mkdir(dir);
       await writeFile(join(dir, 'data.mdb'), await readFile(join(source, 'data.mdb')));

@@ -97,7 +97,7 @@ describe('a sandbox gives each uplink the state after the codec was read', funct
           expect(answerOf(sandbox, codec, input), codecs[codec]).to.deep.equal(await fresh(codec, input));
         }
       }),
-      { numRuns: 12 },
+      { numRuns: 6 },
     );
   });
 
