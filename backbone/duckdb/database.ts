@@ -17,6 +17,7 @@ import { NewestValues } from './newest.ts';
 import type { KeptPlace, OpenedFile, RowColumns, Settings } from './protocol.ts';
 import {
   ADD_SUB,
+  ANEW,
   CREATE,
   CREATE_PLACE,
   dailyHistory,
@@ -66,11 +67,12 @@ export class Database {
     const writer = await instance.connect();
     const isNew = (await writer.runAndReadAll(FIND_TABLE)).currentRowCount === 0;
     for (const sql of [CREATE, ADD_SUB, CREATE_PLACE]) await writer.run(sql);
-    const kept = toPlace((await writer.runAndReadAll(FIND_PLACE)).getRows());
+    const place = toPlace((await writer.runAndReadAll(FIND_PLACE)).getRows());
     // What was taken from DuckDB's own log is in the file from here on. A log that it could not read whole would stay
     // otherwise, and be added to.
     await writer.run('CHECKPOINT');
-    return new Database(instance, writer, { kept, isNew });
+    const found = place?.epoch === ANEW ? { isNew: true } : { kept: place, isNew };
+    return new Database(instance, writer, found);
   }
 
   /** Resolves when the rows are committed and on disk. */

@@ -70,7 +70,7 @@ export type StoreReply =
 export interface OpenedFile {
   /** The place of the newest checkpoint; none in a new file, and in one of a version that kept none. */
   readonly kept?: KeptPlace | undefined;
-  /** There was no table of readings. */
+  /** There was no table of readings, or a repair left rows out of it. */
   readonly isNew: boolean;
 }
 

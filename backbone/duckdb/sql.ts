@@ -29,6 +29,8 @@ export const FIND_TABLE = `SELECT 1 FROM duckdb_tables() WHERE table_name = '${T
 const PLACE = 'live_log_place';
 export const CREATE_PLACE = `
   CREATE TABLE IF NOT EXISTS ${PLACE} (epoch VARCHAR NOT NULL, "offset" BIGINT NOT NULL, taken BIGINT NOT NULL)`;
+/** In place of an epoch: rows were left out of the file, so all that the live log has is written to it again. */
+export const ANEW = '';
 export const FIND_PLACE = `SELECT epoch, "offset", taken FROM ${PLACE}`;
 
 /** Statements of one transaction. */
