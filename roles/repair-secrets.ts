@@ -16,8 +16,11 @@ import {
 
 /** Takes what is at a path away, and keeps it. */
 export function moveAway(path: string, says: string, kept: () => Promise<KeptFolder>): MendStep {
-  const run = async () => (await kept()).move(path);
-  return { says, folder: dirname(path), bytes: 0, keeps: [path], run };
+  const run = async () => {
+    await (await kept()).move(path);
+    return says;
+  };
+  return { folder: dirname(path), bytes: 0, keeps: [path], run };
 }
 
 /** Secrets of ours are of these characters; what is not is no secret of ours, or a damaged one. */

@@ -1,11 +1,11 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
+import { REPAIRING } from '../backbone/duckdb/mend.ts';
 import { ASIDE, WAL_PARTS } from '../backbone/duckdb/opening.ts';
 import { LOCK_FILE } from '../backbone/files/folder-lock.ts';
 import { lastGoodPath } from '../backbone/registry/last-good.ts';
 import { KEPT, type KeptFolder } from '../backbone/repair/kept.ts';
 import type { RepairFinding } from '../backbone/repair/part.ts';
-import { REPAIRING } from '../backbone/repair/store-part.ts';
 import {
   KEPT as KEPT_LMDB,
   UNFINISHED as NEW_SEGMENTS,
@@ -24,7 +24,7 @@ const MOST_NAMES = 100_000;
 /** Most strangers that are named. */
 const MOST_STRANGERS = 100;
 
-type Kind = 'ours' | 'left over' | 'kept' | 'lmdb' | 'stranger';
+type StrangerKind = 'ours' | 'left over' | 'kept' | 'lmdb' | 'stranger';
 
 /** Looks at every name in the folders of an installation: what was left over, what an earlier repair kept, what nobody knows. */
 export async function lookAtStrangers(
@@ -76,7 +76,7 @@ function ofEarlierVersion(path: string): RepairFinding {
 }
 
 /** What a path is, by its name and place alone. */
-function knowledgeOf(config: Config, { data, registry, queues, logs, store }: RepairPlaces): (path: string) => Kind {
+function knowledgeOf(config: Config, { data, registry, queues, logs, store }: RepairPlaces): (path: string) => StrangerKind {
   const ours = new Set([
     registry,
     `${registry}.lock`,

@@ -91,8 +91,7 @@ async function mendAll(looked: RepairReport, kept: KeptFolder, options: RepairOp
     if (mend === undefined) continue;
     options.onRepair(`mending ${finding.path}`);
     try {
-      await mend.run((path) => kept.keep(path));
-      done.set(finding, mend.says);
+      done.set(finding, await mend.run((path) => kept.keep(path)));
     } catch (error) {
       const report = so(`${finding.path}: ${explain(error)}`);
       // On a full disk not even this can be written; it is printed all the same.

@@ -29,16 +29,17 @@ async function main(ask: ExamineAsk): Promise<void> {
   const options = { threads: '2', memory_limit: `${ask.memoryLimitMb}MB`, temp_directory: '' };
   try {
     if (ask.is === 'look') await look(ask.file, options);
-    else await copy(ask, options);
+    else if (ask.is === 'copy') await copy(ask, options);
+    else await fresh(ask.into, options);
   } catch (error) {
     say({ is: 'failed', why: explain(error) });
   }
   process.stdout.write('', () => process.exit(0));
 }
 
-type Options = Readonly<Record<string, string>>;
+type InstanceOptions = Readonly<Record<string, string>>;
 
-async function look(file: string, options: Options): Promise<void> {
+async function look(file: string, options: InstanceOptions): Promise<void> {
   const instance = await DuckDBInstance.create(file, { ...options, access_mode: 'READ_ONLY' });
   const connection = await instance.connect();
   const table = new Table(connection, TABLE, await columnsOf(connection));
@@ -48,7 +49,7 @@ async function look(file: string, options: Options): Promise<void> {
   say({ is: 'state', rows, lost, ...(table.why !== undefined && { why: table.why }), ...place });
 }
 
-async function copy({ file, into, rows, place }: Extract<ExamineAsk, { is: 'copy' }>, options: Options): Promise<void> {
+async function copy({ file, into, rows, place }: Extract<ExamineAsk, { is: 'copy' }>, options: InstanceOptions): Promise<void> {
   const instance = await DuckDBInstance.create(into, options);
   const connection = await instance.connect();
   await connection.run(`ATTACH '${file.replaceAll("'", "''")}' AS old (READ_ONLY)`);
@@ -77,6 +78,15 @@ async function copy({ file, into, rows, place }: Extract<ExamineAsk, { is: 'copy
   connection.closeSync();
   instance.closeSync();
   say({ is: 'copied', rows: copied });
+}
+
+async function fresh(into: string, options: InstanceOptions): Promise<void> {
+  const instance = await DuckDBInstance.create(into, options);
+  const connection = await instance.connect();
+  for (const sql of [CREATE, CREATE_PLACE, 'CHECKPOINT']) await connection.run(sql);
+  connection.closeSync();
+  instance.closeSync();
+  say({ is: 'copied', rows: 0 });
 }
 
 /** The table of readings, read piece by piece. */

@@ -19,6 +19,8 @@ const askSchema = z.discriminatedUnion('is', [
     rows: z.array(rowRange),
     place: keptPlace.optional(),
   }),
+  /** A new file without a row. */
+  z.object({ is: z.literal('fresh'), memoryLimitMb: z.number(), into: z.string() }),
 ]);
 export type ExamineAsk = z.infer<typeof askSchema>;
 

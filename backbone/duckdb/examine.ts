@@ -46,6 +46,12 @@ export async function copyDuckdb(
   throw new ExamineFailed(said.is === 'failed' ? said.why : 'it said nothing');
 }
 
+/** Makes a new file without a row. Rejects with ExamineFailed. */
+export async function freshDuckdb(into: string): Promise<void> {
+  const said = await ask({ is: 'fresh', memoryLimitMb: MEMORY_LIMIT_MB, into }, () => {});
+  if (said.is !== 'copied') throw new ExamineFailed(said.is === 'failed' ? said.why : 'it said nothing');
+}
+
 /** Resolves with the last that the process says. */
 async function ask(given: ExamineAsk, onRows: OnRows): Promise<Exclude<ExamineSaid, { is: 'at' }>> {
   const child = spawn(process.execPath, ENTRY, { stdio: ['pipe', 'pipe', 'pipe'] });

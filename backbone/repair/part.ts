@@ -5,14 +5,13 @@ export type Keep = (path: string) => Promise<void>;
 
 /** What has to be done about a finding. */
 export interface MendStep {
-  /** What was done, in words, for a person. */
-  readonly says: string;
   /** The folder in which it writes, and how much. */
   readonly folder: string;
   readonly bytes: number;
-  /** Whether the file as it was is kept. */
+  /** What is kept as it was. */
   readonly keeps: readonly string[];
-  run(keep: Keep): Promise<void>;
+  /** Resolves with what was done, in words. Rejects, and leaves everything that counts as it was, when it cannot be done. */
+  run(keep: Keep): Promise<string>;
 }
 
 /** What is known of records that are lost. */

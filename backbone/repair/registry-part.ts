@@ -53,11 +53,13 @@ function broken(
     is: 'damaged',
     text: `${why}. The last good one has ${inWords(good.registry)}, and was in force until now`,
     mend: {
-      says: `the last good one was put in its place: ${inWords(good.registry)}`,
       folder: dirname(path),
       bytes,
       keeps: [path],
-      run: (keep) => putBack(path, good.text, keep),
+      run: async (keep) => {
+        await putBack(path, good.text, keep);
+        return `the last good one was put in its place: ${inWords(good.registry)}`;
+      },
     },
   };
 }

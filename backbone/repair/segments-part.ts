@@ -77,7 +77,7 @@ function findingsOf(part: RecordPart, path: string, found: ExaminedFolder, look:
   const sum = (of: (segment: SegmentState) => number) => found.segments.reduce((all, each) => all + of(each), 0);
   const records = sum(({ records }) => records);
   const needed = sum(({ needed }) => needed);
-  const waiting = needed === records ? '' : `, of which ${needed} wait`;
+  const waiting = needed === records ? '' : needed === 0 ? ', all worked off,' : `, of which ${needed} wait,`;
   const since = found.oldest === undefined ? '' : `, written ${timesInWords(found.oldest, found.newest)}`;
   const text = `${counted(records, words.one, words.many)}${waiting} in ${counted(found.segments.length, 'file')} of ${bytesInWords(sum(({ fileBytes }) => fileBytes))} are whole${since}`;
   const figures = { whole: records, lost: 0, places: 0, bytes: 0, from: found.oldest, to: found.newest, sensors: [] };
@@ -104,11 +104,13 @@ function faultOf(part: RecordPart, segment: SegmentState, files: FileSystem, loo
       text: [...faults, ...lostInWords(part, figures, lost, look)].join('; '),
       figures,
       mend: {
-        says: `written anew with ${counted(records, words.one, words.many)}`,
         folder,
         bytes: fileBytes,
         keeps: [path],
-        run: (keep) => mendSegment(place, name, segment, keep),
+        run: async (keep) => {
+          await mendSegment(place, name, segment, keep);
+          return `written anew with ${counted(records, words.one, words.many)}`;
+        },
       },
     },
   ];
@@ -174,9 +176,10 @@ function marksFindings(part: RecordPart, place: MarksPlace, marks: ExaminedMarks
   }
   const [first] = damages;
   if (first === undefined) {
-    if (tornBytes === 0) return [];
-    const text = `at its end ${counted(tornBytes, 'byte')} are a write that never ended: no loss`;
-    return [{ part, path, is: 'note', text }];
+    if (paths.length === 0) return [];
+    const torn =
+      tornBytes === 0 ? '' : `; at its end ${counted(tornBytes, 'byte')} are a write that never ended: no loss`;
+    return [{ part, path, is: 'whole', text: `the marks of what is worked off are whole${torn}` }];
   }
   const bytes = damages.reduce((sum, damage) => sum + damage.bytes, 0);
   const text = `${counted(bytes, 'byte')} of the marks cannot be read, which say what is worked off: no message is lost; some are worked off again, which changes nothing, for the store takes each once`;
@@ -187,11 +190,13 @@ function marksFindings(part: RecordPart, place: MarksPlace, marks: ExaminedMarks
       is: 'damaged',
       text,
       mend: {
-        says: 'the marks that are whole were written anew',
         folder,
         bytes: MARKS_BYTES,
         keeps: paths,
-        run: (keep) => mendMarks(place, keep),
+        run: async (keep) => {
+          await mendMarks(place, keep);
+          return 'the marks that are whole were written anew';
+        },
       },
     },
   ];

@@ -1,10 +1,8 @@
-import { chmod, chown, lstat, mkdtemp, open, rename, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { isDamage, isInUse } from '../duckdb/damage.ts';
-import { copyDuckdb, ExamineFailed, examineDuckdb } from '../duckdb/examine.ts';
-import type { LostRows, RowRange, StoreState } from '../duckdb/examine-protocol.ts';
-import { WAL_PARTS } from '../duckdb/opening.ts';
+import { ExamineFailed, examineDuckdb } from '../duckdb/examine.ts';
+import type { LostRows, StoreState } from '../duckdb/examine-protocol.ts';
+import { bytesAt, examineWithoutWal, giveHeader, putStoreAside, takeWalAway, writeStoreAnew } from '../duckdb/mend.ts';
 import { ANEW } from '../duckdb/sql.ts';
 import { FolderInUse } from '../files/folder-lock.ts';
 import {
@@ -28,10 +26,13 @@ export interface StoreLook {
   readonly liveSince: number | undefined;
 }
 
-/** What a file is called while it is written anew. */
-export const REPAIRING = '.repairing';
 /** A reading may have waited so long in the queue before it was announced on the live log. */
 const LONGEST_WAIT_MS = 7 * 24 * 3_600_000;
+
+/** DuckDB itself ended its process, or the system did for what DuckDB did. Not for want of memory. */
+const CRASHED = /ended by SIG(?:ABRT|SEGV|BUS|ILL|FPE)/;
+/** A shorter file has no more than headers. */
+const SMALLEST = 12_288;
 
 const PART = 'store';
 
@@ -41,15 +42,15 @@ const PART = 'store';
  */
 export async function lookAtStore(path: string, look: StoreLook): Promise<RepairFinding[]> {
   const file = resolve(path);
-  const size = await sizeOf(file);
+  const size = await bytesAt(file);
   if (size === undefined) return [absent(file, look)];
-  const onRows = (rows: number, of: number) => look.onRepair(`store: ${rows} of ${of} values`);
+  const onRows = sayRows(look);
   try {
     return [await stateFinding(file, size, await examineDuckdb(file, onRows), look)];
   } catch (error) {
     if (!(error instanceof ExamineFailed)) throw error;
     if (isInUse(error.message)) throw new FolderInUse(file, 'another process');
-    const withoutWal = (await sizeOf(`${file}.wal`)) === undefined ? undefined : await examineWithoutWal(file, onRows);
+    const withoutWal = (await bytesAt(`${file}.wal`)) === undefined ? undefined : await examineWithoutWal(file, onRows);
     if (withoutWal === undefined) return [unopened(file, size, error.message, look)];
     return [walFinding(file, error.message), await stateFinding(file, size, withoutWal, look)];
   }
@@ -66,7 +67,7 @@ function absent(file: string, { liveSince }: StoreLook): RepairFinding {
 async function stateFinding(file: string, size: number, state: StoreState, look: StoreLook): Promise<RepairFinding> {
   const lost = state.lost.reduce((sum, { rows: [from, to] }) => sum + to - from, 0);
   const whole = state.rows - lost;
-  const wal = await sizeOf(`${file}.wal`);
+  const wal = await bytesAt(`${file}.wal`);
   const beside =
     wal === undefined
       ? ''
@@ -84,7 +85,6 @@ async function stateFinding(file: string, size: number, state: StoreState, look:
     text: lostInWords(state, figures, look),
     figures,
     mend: {
-      says: `written anew with the ${counted(whole, 'value')} that are whole${isAllNeeded(state, look) ? '; the next start adds what the live log has' : ''}`,
       folder: dirname(file),
       bytes: size + (wal ?? 0),
       keeps: [file],
@@ -113,10 +113,9 @@ function lostInWords(state: StoreState, figures: LossFigures, look: StoreLook): 
   const columns = [...new Set(state.lost.flatMap(({ columns }) => columns))].join(', ');
   const times =
     figures.from === undefined ? 'at times that cannot all be told' : timesInWords(figures.from, figures.to);
-  const again =
-    liveSince === undefined || !isAllNeeded(state, look)
-      ? 'none of them is in the live log'
-      : `what came since ${timeInWords(liveSince)} is in the live log, and is written again at the next start`;
+  const again = isAllNeeded(state, look)
+    ? `what the live log has of them${liveSince === undefined ? '' : ` (it begins at ${timeInWords(liveSince)})`} is written again at the next start`
+    : 'none of them is in the live log';
   return `${figures.lost} of ${state.rows} values cannot be read (in ${counted(figures.places, 'place')}; columns: ${columns || 'unknown'}), measured ${times}, ${whose}; ${again}. ${state.why ?? ''}`.trim();
 }
 
@@ -135,111 +134,56 @@ function walFinding(file: string, why: string): RepairFinding {
     path,
     is: 'damaged',
     text,
-    mend: { says: 'put aside', folder: dirname(file), bytes: 0, keeps: [path], run: (keep) => takeWalAway(file, keep) },
-  };
-}
-
-function unopened(file: string, size: number, why: string, { liveSince }: StoreLook): RepairFinding {
-  const since = liveSince === undefined ? 'what the live log has' : `readings since ${timeInWords(liveSince)}`;
-  if (size > 0 && !isDamage(why) && !/ended by SIG/.test(why)) {
-    return { part: PART, path: file, is: 'damaged', text: `DuckDB cannot open it, and it is left alone: ${why}` };
-  }
-  return {
-    part: PART,
-    path: file,
-    is: 'damaged',
-    text: `DuckDB cannot open it: what is in it (${bytesInWords(size)}) cannot be read. A new one will have ${since}; put a backup in its place to have what is older. ${why}`,
     mend: {
-      says: `put aside; the next start makes a new one with ${since}`,
       folder: dirname(file),
       bytes: 0,
-      keeps: [file],
+      keeps: [path],
       run: async (keep) => {
-        await keep(file);
         await takeWalAway(file, keep);
-        await rm(file);
-        await sync(dirname(file));
+        return 'put aside';
       },
     },
   };
 }
 
-async function examineWithoutWal(
-  file: string,
-  onRows: (rows: number, of: number) => void,
-): Promise<StoreState | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'loam-repair-'));
-  try {
-    const link = join(folder, basename(file));
-    await symlink(file, link);
-    return await examineDuckdb(link, onRows);
-  } catch (error) {
-    if (!(error instanceof ExamineFailed)) throw error;
-    return undefined;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+function unopened(file: string, size: number, why: string, look: StoreLook): RepairFinding {
+  if (size > 0 && !isDamage(why) && !CRASHED.test(why)) {
+    return { part: PART, path: file, is: 'damaged', text: `DuckDB cannot open it, and it is left alone: ${why}` };
   }
+  const { liveSince } = look;
+  const since = liveSince === undefined ? 'what the live log has' : `readings since ${timeInWords(liveSince)}`;
+  const isLong = size > SMALLEST;
+  const tried = isLong
+    ? ' When only its first header is damaged, --yes gives it another one, and nothing is lost.'
+    : '';
+  return {
+    part: PART,
+    path: file,
+    is: 'damaged',
+    text: `DuckDB cannot open it, and nothing in it (${bytesInWords(size)}) can be read.${tried} Otherwise a new one will have ${since}; put a backup in its place to have what is older. ${why}`,
+    mend: {
+      folder: dirname(file),
+      bytes: isLong ? 2 * size : 0,
+      keeps: [file],
+      run: async (keep) => {
+        const state = isLong ? await giveHeader(file, keep, sayRows(look)) : undefined;
+        if (state !== undefined && state.lost.length > 0) return await writeAnew(file, state, look, keep);
+        if (state !== undefined) return `it got another header, and its ${counted(state.rows, 'value')} are whole`;
+        await putStoreAside(file, keep);
+        return `put aside; the next start makes a new one with ${since}`;
+      },
+    },
+  };
 }
 
-/** The new file takes the place of the old one in one step, when all of it is on disk and the old one is kept. */
-async function writeAnew(file: string, state: StoreState, look: StoreLook, keep: Keep): Promise<void> {
-  const into = `${file}${REPAIRING}`;
-  for (const part of ['', ...WAL_PARTS]) await rm(`${into}${part}`, { force: true });
-  const rows = betweenLost(state);
-  const place = isAllNeeded(state, look) ? { epoch: ANEW, offset: 0, taken: Date.now() } : state.place;
-  const onRows = (done: number, of: number) => look.onRepair(`store: ${done} of ${of} values are written anew`);
-  try {
-    const copied = await copyDuckdb(file, into, rows, place, onRows);
-    const wanted = rows.reduce((sum, [from, to]) => sum + to - from, 0);
-    if (copied !== wanted) throw new ExamineFailed(`the new file has ${copied} values and not ${wanted}`);
-    const { mode, uid, gid } = await lstat(file);
-    await chmod(into, mode & 0o777);
-    if (process.geteuid?.() === 0) await chown(into, uid, gid);
-    await sync(into);
-  } catch (error) {
-    for (const part of ['', ...WAL_PARTS]) await rm(`${into}${part}`, { force: true });
-    throw error;
-  }
-  await keep(file);
-  // Its rows are in the new file, which must not get them a second time; what is after a checkpoint is in the live log too.
-  await takeWalAway(file, keep);
-  await rename(into, file);
-  await sync(dirname(file));
+async function writeAnew(file: string, state: StoreState, look: StoreLook, keep: Keep): Promise<string> {
+  const isNeeded = isAllNeeded(state, look);
+  const place = isNeeded ? { epoch: ANEW, offset: 0, taken: Date.now() } : state.place;
+  const whole = await writeStoreAnew(file, state, place, keep, sayRows(look));
+  const next = isNeeded ? '; the next start adds what the live log has' : '';
+  return `written anew with the ${counted(whole, 'value')} that are whole${next}`;
 }
 
-function betweenLost({ lost, rows }: StoreState): RowRange[] {
-  const between: RowRange[] = [];
-  let at = 0;
-  for (const { rows: range } of [...lost, { rows: [rows, rows] satisfies RowRange }]) {
-    if (range[0] > at) between.push([at, range[0]]);
-    at = range[1];
-  }
-  return between;
-}
-
-async function takeWalAway(file: string, keep: Keep): Promise<void> {
-  for (const part of WAL_PARTS) {
-    if ((await sizeOf(`${file}${part}`)) === undefined) continue;
-    await keep(`${file}${part}`);
-    await rm(`${file}${part}`);
-  }
-  await sync(dirname(file));
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await lstat(path)).size;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+function sayRows({ onRepair }: StoreLook): (rows: number, of: number) => void {
+  return (rows, of) => onRepair(`store: ${rows} of ${of} values`);
 }

@@ -124,7 +124,7 @@ describe('a look at the store and its mending', function () {
     const { block } = await blockOf(file, 'value');
     await garble(file, BLOCKS_AT + block * BLOCK + 5_000, randomBytes(64));
     const findings = await look(folder, T0);
-    expect(findings[0]?.text).to.contain('is in the live log');
+    expect(findings[0]?.text).to.contain('begins at 2025-06-01T00:00:00Z');
     await mend(findings);
     const opened = await DuckdbPlace.open(folder);
     await opened.up();
@@ -148,6 +148,33 @@ describe('a look at the store and its mending', function () {
     expect([...kept.keys()].every((path) => path.includes('.wal'))).to.equal(true);
     const [after] = await look(folder);
     expect([after?.is, after?.figures?.whole]).to.deep.equal(['whole', 20]);
+  });
+
+  it('gives a file another first header, where that alone is damaged, and loses nothing', async () => {
+    const folder = await temporaryFolder();
+    const place = await DuckdbPlace.open(folder);
+    await place.take(numbered(0));
+    await place.close();
+    const file = fileIn(folder);
+    await garble(file, 0, randomBytes(4_096));
+    const damaged = await readFile(file);
+    const findings = await look(folder, T0 + 1e12);
+    expect(findings.map(({ is }) => is)).to.deep.equal(['damaged']);
+    expect((await mend(findings)).get(file)?.equals(damaged)).to.equal(true);
+    const [after] = await look(folder);
+    expect([after?.is, after?.figures?.whole]).to.deep.equal(['whole', 20]);
+    expect((await timesOf(folder, 's')).length).to.equal(20);
+  });
+
+  it('a file whose other headers are damaged is put aside', async () => {
+    const folder = await temporaryFolder();
+    const place = await DuckdbPlace.open(folder);
+    await place.take(numbered(0));
+    await place.close();
+    const file = fileIn(folder);
+    await garble(file, 4_096, randomBytes(8_192));
+    await mend(await look(folder, T0));
+    expect(await readdir(folder)).not.to.include.members(['readings.duckdb', 'readings.duckdb.repairing']);
   });
 
   for (const [name, bytes] of [
