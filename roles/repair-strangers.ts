@@ -76,7 +76,10 @@ function ofEarlierVersion(path: string): RepairFinding {
 }
 
 /** What a path is, by its name and place alone. */
-function knowledgeOf(config: Config, { data, registry, queues, logs, store }: RepairPlaces): (path: string) => StrangerKind {
+function knowledgeOf(
+  config: Config,
+  { data, registry, queues, logs, store }: RepairPlaces,
+): (path: string) => StrangerKind {
   const ours = new Set([
     registry,
     `${registry}.lock`,

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { NoRoom, statRoom } from '../backbone/files/file-system.ts';
+import { NoRoom, type ReadRoom, statRoom } from '../backbone/files/file-system.ts';
 import { KeptFolder } from '../backbone/repair/kept.ts';
 import { bytesInWords, type MendStep, type OnRepair, type RepairFinding } from '../backbone/repair/part.ts';
 import { knownIn, lookAtRegistry } from '../backbone/repair/registry-part.ts';
@@ -15,6 +15,8 @@ export interface RepairOptions {
   /** Without it nothing at all is changed. */
   readonly isMending: boolean;
   readonly onRepair: OnRepair;
+  /** How much room there is; statfs unless told. */
+  readonly readRoom?: ReadRoom;
   /** Makes the text that is written beside what was kept. */
   readonly inWords: (report: RepairReport) => string;
 }
@@ -55,7 +57,7 @@ export async function repair(config: Config, options: RepairOptions): Promise<Re
     const looked = { data: places.data, findings, done: new Map(), kept: undefined, brokenOff: undefined };
     const steps = findings.filter(({ mend }) => mend !== undefined);
     if (!options.isMending || steps.length === 0) return looked;
-    await assertRoom(places.data, steps);
+    await assertRoom(places.data, steps, options.readRoom ?? statRoom);
     return await mendAll(looked, await kept(), options);
   } finally {
     await release();
@@ -112,7 +114,7 @@ async function mendAll(looked: RepairReport, kept: KeptFolder, options: RepairOp
 const SPARE = 2 * 2 ** 20;
 
 /** Rejects with NoRoom, before anything is changed, when what is to be written does not fit. */
-async function assertRoom(data: string, findings: readonly RepairFinding[]): Promise<void> {
+async function assertRoom(data: string, findings: readonly RepairFinding[], readRoom: ReadRoom): Promise<void> {
   const needed = new Map<number, { folder: string; bytes: number }>();
   const add = async (folder: string, bytes: number) => {
     const { dev } = await stat(folder);
@@ -124,7 +126,7 @@ async function assertRoom(data: string, findings: readonly RepairFinding[]): Pro
   // What is kept takes room only where it comes from another file system.
   for (const { mend } of findings) if (mend) await add(data, await fromElsewhere(data, mend));
   for (const { folder, bytes } of needed.values()) {
-    const { free } = await statRoom(folder);
+    const { free } = await readRoom(folder);
     if (free >= bytes) continue;
     throw new NoRoom(
       `${bytesInWords(bytes)} are needed on the file system of ${folder}, and ${bytesInWords(free)} are left: make room there; nothing was changed`,

@@ -49,7 +49,10 @@ async function look(file: string, options: InstanceOptions): Promise<void> {
   say({ is: 'state', rows, lost, ...(table.why !== undefined && { why: table.why }), ...place });
 }
 
-async function copy({ file, into, rows, place }: Extract<ExamineAsk, { is: 'copy' }>, options: InstanceOptions): Promise<void> {
+async function copy(
+  { file, into, rows, place }: Extract<ExamineAsk, { is: 'copy' }>,
+  options: InstanceOptions,
+): Promise<void> {
   const instance = await DuckDBInstance.create(into, options);
   const connection = await instance.connect();
   await connection.run(`ATTACH '${file.replaceAll("'", "''")}' AS old (READ_ONLY)`);

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cp, lstat, mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { connectAsync } from 'mqtt';
 import { z } from 'zod';
@@ -9,6 +11,7 @@ import { ALL, collect } from '../backbone/store-readings.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
+const BIN = fileURLToPath(new URL('../../cli/bin.js', import.meta.url));
 const RUNNING = /Loam is running/;
 const MQTT = /publish to (\S+) over MQTT/;
 const OPS = /"ops":"(\S+?)"/;
@@ -336,6 +339,22 @@ describe('loam repair', function () {
       await loam.stop('SIGKILL');
     }
     expect((await run(['repair'], envOf(join(data, 'nowhere')))).code).to.equal(2);
+  });
+
+  it('refused by the disk in the middle it says so and has lost nothing', async () => {
+    const path = await segment('queue', 'messages', -1);
+    await flip(path, await placeOf(path, STORED + 3));
+    const original = await readFile(path);
+    const env = { ...process.env, ...envOf(data) };
+    const args = ['--fsize=600', process.execPath, BIN, 'repair', '--yes'];
+    const { code, stdout } = await new Promise<{ code: unknown; stdout: string }>((resolve) => {
+      execFile('prlimit', args, { env }, (error, out) => resolve({ code: error?.code, stdout: out }));
+    });
+    expect(code, stdout).to.equal(1);
+    expect(stdout).to.contain('Broken off').and.to.contain(path);
+    expect((await readFile(path)).equals(original)).to.equal(true);
+    expect((await repaired(data, '--yes')).code).to.equal(0);
+    expect(damagedOf(await repaired(data))).to.deep.equal([]);
   });
 
   it('killed in the middle it has lost nothing, and the next one mends all', async () => {
