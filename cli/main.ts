@@ -43,6 +43,7 @@ const code = {
   dead: () => import('./dead.ts'),
   imports: () => import('./import.ts'),
   init: () => import('./init.ts'),
+  repair: () => import('./repair.ts'),
   role: () => import('./role.ts'),
   sensor: () => import('./sensor.ts'),
   sensorCommands: () => import('./sensor-commands.ts'),
@@ -168,6 +169,14 @@ function addSetUp(loam: Command): void {
     'spool',
     'diskReserve',
   ]).action(later(async () => (await code.check()).checkCommand));
+
+  withSettings(
+    loam.command('repair').description('look at every file in the data folder; with --yes, mend what is damaged'),
+    ['data', 'registry', 'queue', 'log', 'store', 'spool'],
+  )
+    .option('--yes', 'mend; everything is kept as it was before, too')
+    .option('--json', 'one JSON object instead of sentences')
+    .action(later(async () => (await code.repair()).repairCommand));
 
   withSettings(
     loam.command('init').description('write a new, empty registry where none is: a first start does that by itself'),

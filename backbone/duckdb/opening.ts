@@ -14,8 +14,8 @@ export interface OpenDatabase extends OpenedFile {
 }
 
 /** What DuckDB's own log consists of, each at the file's name with this behind it. */
-const WAL_PARTS = ['.wal', '.wal.checkpoint', '.wal.recovery'];
-const ASIDE = '.unreadable';
+export const WAL_PARTS = ['.wal', '.wal.checkpoint', '.wal.recovery'];
+export const ASIDE = '.unreadable';
 
 /** How long a file may be in use at the start, ms: the process of a Loam that was just killed needs a moment to end. */
 const LONGEST_IN_USE_MS = 5_000;

@@ -71,8 +71,8 @@ export interface OpenedFile {
   /** The place of the newest checkpoint; none in a new file, and in one of a version that kept none. */
   readonly kept?: KeptPlace | undefined;
   /**
-   * Without a place: nobody knows that the file has what was written before it. It is new, or its first run was ended
-   * before it had a place. A file of a version that kept none, and closed it, has everything.
+   * Without a place: nobody knows that the file has what was written before it. It is new, its first run was ended
+   * before it had a place, or a repair left rows out of it. A file of a version that kept none, and closed it, has everything.
    */
   readonly mayLack: boolean;
 }

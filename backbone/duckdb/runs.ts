@@ -286,7 +286,7 @@ export class Runs {
 }
 
 function damaged(file: string, why: string): string {
-  return `${file} is damaged (${why}). Move it away and keep it: Loam makes a new one, and writes what the live log has. Or put a backup in its place: what came since is written again as far as the live log has it. No restart is needed`;
+  return `${file} is damaged (${why}). Stop Loam and run \`loam repair\`: it keeps all that can be read. Or, without a restart, put a backup in its place: what came since is written again as far as the live log has it. Or move it away and keep it: Loam makes a new one, and writes what the live log has`;
 }
 
 /** Rejects with StoreUnavailable when a write may not be made. */

@@ -64,6 +64,37 @@ export async function lockBy(lockFile: string, what: string): Promise<() => Prom
   return async () => unlock();
 }
 
+/**
+ * As `lockFolder`, for who only looks: neither the lock file nor anything else is changed. A folder without a lock file
+ * is used by nobody.
+ */
+export async function lockFolderToLook(folder: string): Promise<() => void> {
+  const release = lockToLook(join(folder, LOCK_FILE), folder);
+  if (!(await isEarlierVersionAt(folder))) return release;
+  release();
+  throw new FolderInUse(folder, 'a process of an earlier version');
+}
+
+/** As `lockBy`, for who only looks. Throws FolderInUse or FolderNotLockable. */
+export function lockToLook(lockFile: string, what: string): () => void {
+  let file: number;
+  try {
+    file = openSync(lockFile, constants.O_RDWR);
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    // On a file system that can only be read nobody writes.
+    if (code === 'ENOENT' || code === 'EROFS') return () => {};
+    throw new FolderNotLockable(what, cause);
+  }
+  try {
+    if (tryLock(file)) return () => closeSync(file);
+    throw new FolderInUse(what, holderIn(file));
+  } catch (cause) {
+    closeSync(file);
+    throw cause instanceof FolderInUse ? cause : new FolderNotLockable(what, cause);
+  }
+}
+
 /** A plain file descriptor, closed only by us: the garbage collector closes a FileHandle that is no longer referenced. */
 function openLockFile(lockFile: string, what: string): number {
   try {

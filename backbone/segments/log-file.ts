@@ -13,6 +13,8 @@ export interface LogFolder extends Place {
 const PARTS_OF_BYTES = 16;
 const PARTS_OF_AGE = 64;
 const MOST_SEGMENT_BYTES = 32 * 2 ** 20;
+/** What the names of a log's files begin with. */
+export const ENTRIES = 'entries';
 
 /**
  * The log on disk: entries in segments, numbered by offset. The header of each segment has the epoch, so trimming cannot
@@ -127,5 +129,5 @@ export class LogFile {
 
 /** The name of a log's segments, and how long they become. */
 export function segmentsOf({ maxBytes }: LogLimits) {
-  return { name: 'entries', segmentBytes: Math.min(MOST_SEGMENT_BYTES, Math.ceil(maxBytes / PARTS_OF_BYTES)) };
+  return { name: ENTRIES, segmentBytes: Math.min(MOST_SEGMENT_BYTES, Math.ceil(maxBytes / PARTS_OF_BYTES)) };
 }

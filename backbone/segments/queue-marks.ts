@@ -31,7 +31,8 @@ const pairs = z.array(z.tuple([z.number(), z.number()]));
 const allSchema = z.object({ newest: z.number(), handedOut: z.number(), attempts: pairs, done: pairs });
 const changesSchema = z.object({ handedOut: z.number(), done: z.array(z.number()), failed: pairs });
 
-const NAME = 'marks';
+/** What the names of the files of marks begin with. */
+export const MARKS = 'marks';
 /** The file is begun anew when it has this many bytes, or this many times what it began with. */
 const RENEW_BYTES = 2 ** 20;
 const RENEW_TIMES = 4;
@@ -63,11 +64,11 @@ export class QueueMarks {
    * version wrote them, or with the file system's error.
    */
   static async open(place: Place, disk: Disk, ahead = 0): Promise<{ marks: QueueMarks; all: AllMarks }> {
-    const { ids, unfinished } = await namesIn(place, NAME);
+    const { ids, unfinished } = await namesIn(place, MARKS);
     for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
     const marks = new QueueMarks(place, disk, ids, ahead);
     for (const id of ids.toReversed()) {
-      const all = readMarks(place, join(place.folder, segmentName(NAME, id)));
+      const all = readMarks(place, join(place.folder, segmentName(MARKS, id)));
       if (all !== undefined) return { marks, all };
     }
     return { marks, all: { newest: 0, handedOut: 0, attempts: [], done: [] } };
@@ -118,7 +119,7 @@ export class QueueMarks {
     const header = { format: 1, marker: randomInt(1, 2 ** 32), id, first: 0 } as const;
     const all = { newest, handedOut, attempts: [...attempts], done: [...done] };
     const records = [recordOf(0, all), recordOf(1, changes)];
-    const begun = await SegmentFile.create(this.place, segmentName(NAME, id), header, records, { ahead: this.ahead });
+    const begun = await SegmentFile.create(this.place, segmentName(MARKS, id), header, records, { ahead: this.ahead });
     this.active = begun;
     this.renewAt = Math.max(RENEW_BYTES, RENEW_TIMES * begun.fileBytes);
     await this.removeOlder();
@@ -129,7 +130,7 @@ export class QueueMarks {
   private async removeOlder(): Promise<void> {
     const left: number[] = [];
     for (const id of this.older) {
-      await this.place.files.remove(join(this.place.folder, segmentName(NAME, id))).catch(() => left.push(id));
+      await this.place.files.remove(join(this.place.folder, segmentName(MARKS, id))).catch(() => left.push(id));
     }
     this.older = left;
   }

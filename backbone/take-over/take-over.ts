@@ -8,10 +8,11 @@ import type { Contents } from './child.ts';
 
 /** Where the new files are, in the folder that a URL names. */
 export const SEGMENTS = 'segments';
-const UNFINISHED = 'segments.new-';
-const OLD = 'data.mdb';
-const KEPT = 'lmdb-kept';
-const TAKEN = 'taken-over.json';
+/** What the names of folders begin with in which they are made. */
+export const UNFINISHED = 'segments.new-';
+export const OLD = 'data.mdb';
+export const KEPT = 'lmdb-kept';
+export const TAKEN = 'taken-over.json';
 
 /** With this code the child says that the package is missing. */
 export const NO_PACKAGE = 3;
