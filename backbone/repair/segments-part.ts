@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { Disks } from '../files/disk.ts';
 import { type ExaminedFolder, examineFolder, type LostStretch, type SegmentState } from '../segments/examine.ts';
 import { type ExaminedMarks, examineMarks, type MarksPlace, mendMarks } from '../segments/examine-marks.ts';
-import { DISK_FILES, type FileSystem } from '../segments/files.ts';
+import { DISK_FILES, type SegmentFiles } from '../segments/files.ts';
 import { mendSegment } from '../segments/mend.ts';
 import { OLD, SEGMENTS } from '../take-over/take-over.ts';
 import {
@@ -23,7 +23,7 @@ export interface SegmentsLook {
   readonly isKnown: KnownSensor;
   readonly onRepair: OnRepair;
   /** The disk's, unless a test puts another one in its place. */
-  readonly files?: FileSystem;
+  readonly files?: SegmentFiles;
 }
 
 /** What a look at a log or a queue found, and for who asks further: the records that are there. */
@@ -85,7 +85,7 @@ function findingsOf(part: RecordPart, path: string, found: ExaminedFolder, look:
 }
 
 /** What is damaged in one file, with its mend. */
-function faultOf(part: RecordPart, segment: SegmentState, files: FileSystem, look: SegmentsLook): RepairFinding[] {
+function faultOf(part: RecordPart, segment: SegmentState, files: SegmentFiles, look: SegmentsLook): RepairFinding[] {
   const { path, refused, faults, lost, fileBytes, records } = segment;
   if (refused !== undefined) {
     return [{ part, path, is: 'damaged', text: `nothing can be said of it, and it is left alone: ${refused}` }];

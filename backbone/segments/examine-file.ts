@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { FileSystem, ReadFile } from './files.ts';
+import type { ReadFile, SegmentFiles } from './files.ts';
 import {
   BLOCK_BYTES,
   decodeFooter,
@@ -51,7 +51,7 @@ const NO_MARKER = 0xffff_fffe;
  * system does not give counts as damaged. Throws OtherFormat, or the file system's error when the file cannot be opened.
  */
 export function examineSegment(
-  files: FileSystem,
+  files: SegmentFiles,
   { id, path }: { readonly id: number; readonly path: string },
   { first, after, epoch }: SegmentNeighbours,
 ): ExaminedSegment {
@@ -96,7 +96,7 @@ function isIndexWhole(bytes: Buffer, footer: Footer): boolean {
 }
 
 /** The file's bytes. Pieces that the file system does not give are zeros, which no record is made of. */
-function readPatiently(files: FileSystem, path: string): { bytes: Buffer; size: number } {
+function readPatiently(files: SegmentFiles, path: string): { bytes: Buffer; size: number } {
   const file = files.open(path);
   try {
     const { size } = file;

@@ -3,7 +3,7 @@ import { explain } from '../../core/errors.ts';
 import type { Damage } from '../files/damage.ts';
 import type { Disk } from '../files/disk.ts';
 import type { Keep } from '../repair/part.ts';
-import type { FileSystem } from './files.ts';
+import type { SegmentFiles } from './files.ts';
 import { namesIn, segmentName } from './load.ts';
 import { type AllMarks, MARKS, QueueMarks } from './queue-marks.ts';
 
@@ -21,7 +21,7 @@ export interface ExaminedMarks {
 
 /** Where marks are. */
 export interface MarksPlace {
-  readonly files: FileSystem;
+  readonly files: SegmentFiles;
   readonly folder: string;
   readonly disk: Disk;
 }
@@ -76,7 +76,7 @@ function doneOf({ done }: AllMarks): (message: number) => boolean {
 }
 
 /** The same files, of which none can be changed. */
-function onlyToLook(files: FileSystem): FileSystem {
+function onlyToLook(files: SegmentFiles): SegmentFiles {
   const refuse = async () => {
     throw new Error('it is only looked at');
   };

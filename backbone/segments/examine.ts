@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { explain } from '../../core/errors.ts';
 import { type NamedSensor, sensorsIn } from '../../telemetry/salvage.ts';
 import { type ExaminedSegment, examineSegment } from './examine-file.ts';
-import { closeQuietly, type FileSystem } from './files.ts';
+import { closeQuietly, type SegmentFiles } from './files.ts';
 import { BLOCK_BYTES, decodeHeader, type FoundRecord, type SegmentHeader } from './format.ts';
 import { namesIn, segmentName } from './load.ts';
 import type { Place } from './wanted.ts';
@@ -108,7 +108,7 @@ export async function examineFolder(
 }
 
 /** Undefined when it is damaged, cannot be read or is of another version: that is told when the file is read. */
-function headerOf(files: FileSystem, path: string): SegmentHeader | undefined {
+function headerOf(files: SegmentFiles, path: string): SegmentHeader | undefined {
   try {
     const file = files.open(path);
     try {
