@@ -11,6 +11,7 @@ import { type InfluxServer, startInflux } from '../services/influx.ts';
 import { type Proxy as LineProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, startRabbit, startRabbitCluster } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
+import type { DiskPlace } from './disk-faults.ts';
 import { Role } from './role.ts';
 
 export const FARM = 'north';
@@ -23,6 +24,8 @@ export interface Stage {
   readonly connections: readonly LoadConnection[];
   readonly roles: Readonly<Record<string, Role>>;
   readonly servers?: Servers;
+  /** Of a stage whose data folder is on a disk that can be broken. */
+  readonly place?: DiskPlace;
   /** Stops Loam in good order and opens the store to look into it. */
   settled(): Promise<Store>;
   close(): Promise<void>;
@@ -42,7 +45,7 @@ export interface Servers {
 }
 
 /** A registry with `count` sensors on one farm, and the connections that speak for them. `rates`: its line about the limits of a sensor. */
-async function farmOf(
+export async function farmOf(
   folder: string,
   count: number,
   rates = '',
