@@ -22,7 +22,8 @@ describe('a real file system that loses power under load', function () {
       try {
         for (const [name, part] of Object.entries(CUT_PARTS)) {
           const { confirmed, missing, doubled } = await cutsOf(disk, part, 2, dice);
-          expect({ missing, doubled }, name).to.deep.equal({ missing: [], doubled: [] });
+          const some = { missing: missing.slice(0, 10), doubled: doubled.slice(0, 10) };
+          expect(some, name).to.deep.equal({ missing: [], doubled: [] });
           expect(confirmed, name).to.be.greaterThan(0);
         }
       } finally {

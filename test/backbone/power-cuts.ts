@@ -83,15 +83,19 @@ async function writtenUntilCut(
 ): Promise<string[]> {
   const env = { TASK: task, FIRST: String(first), SIZE: String(BODY_BYTES), QUEUE_DIR: folder, LOG_DIR: folder };
   const child = await startChild({ script, env });
-  await child.printed(Math.floor(dice.between(1, 1_500)));
-  await delay(dice.between(0, 10));
-  // It is told nothing any more when the power is gone. What a call says that was under way then is for nobody.
-  await child.freeze();
-  const lines = child.lines();
-  await disk.cutPower();
-  await child.kill();
-  await disk.mountAnew();
-  return lines;
+  try {
+    const enough = Math.floor(dice.between(1, 1_500));
+    await until(`${enough} lines`, () => child.lines().length >= enough, { timeoutMs: 120_000 });
+    await delay(dice.between(0, 10));
+    // It is told nothing any more when the power is gone. What a call says that was under way then is for nobody.
+    await child.freeze();
+    const lines = child.lines();
+    await disk.cutPower();
+    return lines;
+  } finally {
+    await child.kill();
+    await disk.mountAnew();
+  }
 }
 
 const numberOf = (body: Uint8Array) => Number(Buffer.from(body).toString().trim());

@@ -1,12 +1,25 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import { run } from '../e2e/loam-process.ts';
 import { DiskImage } from '../services/disk-image.ts';
 import { output } from '../services/process.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
 import type { DiskPlace } from './disk-faults.ts';
 import { Role } from './role.ts';
 import { farmOf, type Stage } from './stage.ts';
+
+const promised = z.object({ farm: z.string(), sensor: z.string(), seq: z.number(), ts: z.number() });
+const audited = z.object({
+  sensors: z.number(),
+  promised: z.number(),
+  found: z.number(),
+  missing: z.number(),
+  duplicates: z.number(),
+  unpromised: z.number(),
+  examples: z.array(promised),
+});
 
 export interface DiskStage extends Stage {
   readonly place: DiskPlace;
@@ -36,8 +49,15 @@ export async function diskStage(count: number, megabytes: number): Promise<DiskS
     connections,
     roles: { up },
     place: { up, disk, data, troubles: new Map() },
+    audit: async (promises) => {
+      const [, url = ''] = await up.says(/Open (http:\/\/[^/\s]+)/);
+      const { stdout, stderr } = await run(['audit', promises, '--json'], { LOAM_DATA: data, LOAM_URL: url });
+      if (stdout === '') throw new Error(`nothing can be compared: ${stderr}`);
+      return audited.parse(JSON.parse(stdout));
+    },
     settled: async () => {
-      await up.stop();
+      const code = await up.stop();
+      if (code !== 0) throw new Error(`it ended with ${code} when it was asked to stop: ${up.log.slice(-2_000)}`);
       return await openDuckdbStore(join(data, 'readings.duckdb'));
     },
     close: async () => {

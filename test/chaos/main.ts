@@ -21,6 +21,7 @@ const { values } = parseArgs({
   options: {
     on: { type: 'string', default: 'servers' },
     faults: { type: 'string', default: '10' },
+    only: { type: 'string', default: '' },
     seed: { type: 'string', default: '1' },
     rate: { type: 'string', default: '1000' },
     sensors: { type: 'string', default: '50' },
@@ -40,6 +41,7 @@ const HELP = `npm run chaos -- [options]
   --on servers|cluster|embedded|disks   RabbitMQ and InfluxDB, the same with three RabbitMQ nodes, \`loam up\` alone,
                  or \`loam up\` on a file system of 512 MB whose disk fills up, fails and loses power; as root on Linux
   --faults N     how many things break; 0 with --flood
+  --only TEXT    only those whose names have this in them
   --seed N       the same seed breaks the same things in the same order
   --rate N       readings a second over all sensors, as an open loop
   --sensors N    connections
@@ -97,7 +99,8 @@ async function main(): Promise<number> {
   const watch = new ProcessWatch(stage);
   const flow = new FlowWatch(stage);
   const dice = new Dice(Number(values.seed));
-  const faults = dice.draw(faultsOf(stage), Number(values.faults));
+  const possible = faultsOf(stage).filter(({ name }) => name.includes(values.only));
+  const faults = dice.draw(possible, Number(values.faults));
   if (values['long-outage'])
     faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));
   const flood = values.flood === undefined ? undefined : Number(values.flood);

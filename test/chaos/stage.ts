@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import type { Audit } from '../../cli/audit-compare.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
 import type { LoadConnection } from '../../simulators/load/plan.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
@@ -26,6 +27,8 @@ export interface Stage {
   readonly servers?: Servers;
   /** Of a stage whose data folder is on a disk that can be broken. */
   readonly place?: DiskPlace;
+  /** Compares a promise file with what the running Loam says that it has stored; where that is not asked, the store is looked into. */
+  audit?(promises: string): Promise<Audit>;
   /** Stops Loam in good order and opens the store to look into it. */
   settled(): Promise<Store>;
   close(): Promise<void>;

@@ -143,13 +143,18 @@ export class DiskImage {
     await this.mount();
   }
 
+  /** Unmounts it. Where somebody has a file open there for long, rejects, and takes it out of sight. */
   async close(): Promise<void> {
     this.forget();
     await output('chattr', ['-i', this.image]).catch(() => {});
-    for (const folder of [this.folder, this.below, this.memory]) {
-      if (await isMountPoint(folder)) {
+    try {
+      for (const folder of [this.folder, this.below, this.memory]) {
+        if (!(await isMountPoint(folder))) continue;
         await until(`${folder} to be unmounted`, () => this.unmount(folder), { timeoutMs: 60_000 });
       }
+    } catch (error) {
+      this.unmountNow();
+      throw error;
     }
     await rm(this.root, { recursive: true, force: true });
   }
