@@ -171,6 +171,11 @@ export class Disk {
     if (refusal) throw refusal;
   }
 
+  /** Looks at once where its paths lead, and what is free. Never rejects. */
+  async look(): Promise<void> {
+    await this.fileSystem.look();
+  }
+
   /** The error for a write that the last look does not allow, counted as a refusal; undefined when it is allowed. */
   refusal(use: Use): NoRoom | FolderGone | undefined {
     const gone = this.held?.gone;

@@ -124,6 +124,14 @@ export class FileSystem {
     if (performance.now() - this.lookedAt > FRESH_MS) await this.look();
   }
 
+  /** Looks at the room and the folders now. Never rejects: when the free room cannot be found out, no write is refused for it. */
+  look(): Promise<void> {
+    this.looking ??= this.lookOnce().finally(() => {
+      this.looking = undefined;
+    });
+    return this.looking;
+  }
+
   /** The error for a write that the last look does not allow, counted as a refusal; undefined when it is allowed. */
   refusal(use: Use): NoRoom | undefined {
     const why = this.refuses(use);
@@ -184,14 +192,6 @@ export class FileSystem {
 
   private deniedFor(ms: number): boolean {
     return this.denial !== undefined && performance.now() - this.denial.at < ms;
-  }
-
-  /** Never rejects: when the free room cannot be found out, no write is refused for it. */
-  private look(): Promise<void> {
-    this.looking ??= this.lookOnce().finally(() => {
-      this.looking = undefined;
-    });
-    return this.looking;
   }
 
   private async lookOnce(): Promise<void> {

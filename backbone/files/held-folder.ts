@@ -15,8 +15,8 @@ export function goneInWords(paths: readonly string[]): string {
   return `${paths.join(', ')}: deleted, moved away or replaced while Loam runs; put back what was there, or restart Loam to go on with what is there now`;
 }
 
-/** One place on a file system, however its name changes. */
-interface Inode {
+/** One file or folder on a file system, however its name changes. */
+export interface Inode {
   readonly dev: bigint;
   readonly ino: bigint;
 }
@@ -77,12 +77,31 @@ function inodesOf(paths: readonly string[]): ReadonlyMap<string, Inode> {
   );
 }
 
-async function isAt(path: string, { dev, ino }: Inode): Promise<boolean> {
+async function isAt(path: string, inode: Inode): Promise<boolean> {
   try {
-    const found = await stat(path, { bigint: true });
-    return found.dev === dev && found.ino === ino;
+    return isSame(await stat(path, { bigint: true }), inode);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    return code !== 'ENOENT' && code !== 'ENOTDIR';
+    return !isMissing(error);
   }
+}
+
+/**
+ * Whether a path leads to it. Never throws: where nobody can tell, it does. It waits for the file system: that costs a
+ * fifth of what handing it to a thread does, where the file was just written, as the system has the names in memory.
+ */
+export function isAtNow(path: string, inode: Inode): boolean {
+  try {
+    return isSame(statSync(path, { bigint: true }), inode);
+  } catch (error) {
+    return !isMissing(error);
+  }
+}
+
+function isSame(found: Inode, { dev, ino }: Inode): boolean {
+  return found.dev === dev && found.ino === ino;
+}
+
+function isMissing(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }

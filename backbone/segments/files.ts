@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import type { Disk, Use } from '../files/disk.ts';
+import { FolderGone, isAtNow } from '../files/held-folder.ts';
 
 /** A file that is read. What is read at once takes as long as the disk takes; most of it is in memory. */
 export interface ReadFile {
@@ -16,6 +17,11 @@ export interface NewFile extends ReadFile {
   write(bytes: Uint8Array, position: number): Promise<number>;
   /** Resolves when everything that was written is on disk, and the file's length. */
   sync(): Promise<void>;
+  /**
+   * Whether a path leads to this file. It does not when somebody deleted, moved or replaced the file or a folder above it:
+   * then what is written is nowhere where it would be looked for.
+   */
+  isAt(path: string): boolean;
 }
 
 /**
@@ -86,6 +92,8 @@ class OpenFile implements ReadFile {
 }
 
 class WrittenFile extends OpenFile implements NewFile {
+  private readonly inode = fs.fstatSync(this.file, { bigint: true });
+
   async write(bytes: Uint8Array, position: number): Promise<number> {
     const { bytesWritten } = await write(this.file, bytes, 0, bytes.length, position);
     this.size = Math.max(this.size, position + bytesWritten);
@@ -94,6 +102,10 @@ class WrittenFile extends OpenFile implements NewFile {
 
   sync(): Promise<void> {
     return fdatasync(this.file);
+  }
+
+  isAt(path: string): boolean {
+    return isAtNow(path, this.inode);
   }
 }
 
@@ -124,11 +136,12 @@ export function closeQuietly(file: ReadFile): void {
 
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
-/** Rejects as `work` does, with NoRoom where the file system had no room. */
+/** Rejects as `work` does, with NoRoom where the file system had no room. That a folder is gone is named from then on. */
 export async function deniedFor<T>(disk: Disk, use: Use, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (error instanceof FolderGone) await disk.look();
     const isFull = error instanceof Error && 'code' in error && NO_ROOM.has(String(error.code));
     throw isFull ? disk.denied(use, error) : error;
   }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { FolderGone, goneInWords } from '../files/held-folder.ts';
 import { closeQuietly, type NewFile, type ReadFile, writeWhole } from './files.ts';
 import {
   BLOCK_BYTES,
@@ -102,11 +103,13 @@ export class SegmentFile {
       await place.files.rename(temporary, path);
       made = path;
       await place.files.syncFolder(place.folder);
+      if (!close) assertAt(file, path);
     } catch (error) {
       // What replaced an older one of the same content is as good, whether or not its name is on disk.
       if (!(replace && made === path)) {
         closeQuietly(file);
-        await place.files.remove(made).catch(() => {});
+        // What the path leads to then is not ours.
+        if (!(error instanceof FolderGone)) await place.files.remove(made).catch(() => {});
         throw error;
       }
     }
@@ -129,8 +132,8 @@ export class SegmentFile {
   }
 
   /**
-   * Writes the records and syncs them. When it rejects, with the file system's error, the records do not count, and
-   * nothing may be written to this segment any more.
+   * Writes the records and syncs them. When it rejects, with FolderGone or the file system's error, the records do not
+   * count, and nothing may be written to this segment any more.
    */
   async append(records: readonly SegmentRecord[]): Promise<void> {
     const { written } = this;
@@ -140,6 +143,7 @@ export class SegmentFile {
     const isLonger = this.ahead > 0 && end + bytes.length > this.length;
     await writeWhole(written, isLonger ? Buffer.concat([bytes, Buffer.alloc(this.ahead)]) : bytes, end);
     await written.sync();
+    assertAt(written, this.path);
     if (isLonger) this.length = end + bytes.length + this.ahead;
     this.add(records, end);
   }
@@ -264,4 +268,9 @@ export class SegmentFile {
     this.indexCrc = indexCrc;
     return bytes;
   }
+}
+
+/** Somebody may have deleted the folder, or moved it away, since it was looked at: then what was written is gone with it. */
+function assertAt(file: NewFile, path: string): void {
+  if (!file.isAt(path)) throw new FolderGone(goneInWords([path]));
 }

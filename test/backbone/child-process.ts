@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { frozen } from '../services/process.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 /** How to start a process of our own: a TypeScript file of this folder, and what it needs in its environment. */
@@ -15,6 +16,8 @@ export interface Child {
   lines(): string[];
   /** Resolves when it has printed `count` lines; rejects when it ends before that. */
   printed(count: number): Promise<string[]>;
+  /** SIGSTOP; resolves when it does nothing any more. On Linux. */
+  freeze(): Promise<void>;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
   /** Resolves with its exit code, null when a signal ended it. */
@@ -63,6 +66,9 @@ export async function startChild(child: ChildScript, env: Readonly<Record<string
         throw new Error(`${child.script} ended after ${all.length} lines\n${readFileSync(errors, 'utf8')}`);
       }
       return all;
+    },
+    async freeze() {
+      if (running.pid !== undefined) await frozen(running.pid);
     },
     async kill() {
       running.kill('SIGKILL');

@@ -17,6 +17,9 @@ export async function queueChild(open: () => Promise<Queue>): Promise<void> {
   switch (given('TASK')) {
     case 'write':
       return writeForEver((body) => queue.publish(body));
+    case 'write-and-take':
+      await queue.consume(async ({ body }) => print(`taken ${Buffer.from(body).toString().trim()}`), { prefetch: 16 });
+      return writeForEver((body) => queue.publish(body));
     case 'write-one':
       await writeOne((body) => queue.publish(body));
       return queue.close();
@@ -50,13 +53,14 @@ export async function logChild(open: () => Promise<Log>): Promise<void> {
   }
 }
 
-/** Writes 0, 1, 2, … with eight under way at once, and prints each number once it is durable. */
+/** Writes 0, 1, 2, … (or from FIRST on, of SIZE bytes) with eight under way at once, and prints each number once it is durable. */
 async function writeForEver(write: (body: Uint8Array) => Promise<void>): Promise<void> {
-  let next = 0;
+  const { FIRST = '0', SIZE = '1000' } = process.env;
+  let next = Number(FIRST);
   const lane = async () => {
     for (;;) {
       const number = next++;
-      await write(Buffer.from(String(number).padEnd(1_000)));
+      await write(Buffer.from(String(number).padEnd(Number(SIZE))));
       print(number);
     }
   };

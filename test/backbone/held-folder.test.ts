@@ -1,3 +1,4 @@
+import { renameSync } from 'node:fs';
 import { cp, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -85,6 +86,22 @@ describe('a folder that is deleted, moved or replaced while it is open', () => {
     opened.splice(0);
     const again = await opening(openFileQueue(folder));
     expect(await again.depth()).to.equal(confirmed);
+  });
+
+  it('confirms no publish from the moment on at which it is gone, however lately it was looked at', async () => {
+    const queue = await opening(openFileQueue(folder, undefined, decided.disks));
+    const away = join(place, 'away');
+    for (let times = 0; times < 5; times++) {
+      await until('a publish to be taken', async () => {
+        await queue.publish(Buffer.from('kept'));
+        return true;
+      });
+      renameSync(folder, away);
+      const refusal = await rejection(queue.publish(Buffer.from('lost')));
+      renameSync(away, folder);
+      expect(refusal, `time ${times}`).to.be.instanceOf(QueueUnavailable);
+      expect(refusal instanceof Error && refusal.cause).to.be.instanceOf(FolderGone);
+    }
   });
 
   it('goes for a log, and for the file of DuckDB, too', async () => {

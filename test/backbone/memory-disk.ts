@@ -140,6 +140,7 @@ export class MemoryDisk implements SegmentFiles {
       },
       read: (position, length) => Buffer.from(inode.seen.subarray(position, position + length)),
       close: () => {},
+      isAt: (path) => this.names.get(path) === inode,
       write: async (bytes, position) => {
         if (inode.failed) this.writesAfterFailure += 1;
         inode.failed ||= this.goesWrong() !== undefined;

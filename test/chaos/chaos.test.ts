@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { whyNoDisks } from '../services/disk-image.ts';
+import { diskStage } from './disk-stage.ts';
 import { faultsOf } from './faults.ts';
 import { Dice } from './random.ts';
 import { type ChaosResult, chaos } from './run.ts';
@@ -6,6 +8,9 @@ import { embeddedStage, type Stage } from './stage.ts';
 
 // The same every time; `npm run chaos -- --seed N --faults N` is the long form.
 const SEED = 7;
+
+/** What the short form has of the faults of a disk, in another order each time the seed is changed. */
+const DISK_FAULTS = 7;
 
 describe('under load, while things break one after another', function () {
   this.timeout(300_000);
@@ -37,5 +42,25 @@ describe('under load, while things break one after another', function () {
     });
     nothingLost(result);
     expect(stage.roles.up?.restarts).to.equal(2);
+  });
+
+  const why = whyNoDisks();
+  if (why !== undefined) {
+    it(`\`loam up\` on a disk that fills up, fails and loses power is not tried on this machine: ${why}`, () => {});
+    return;
+  }
+
+  it('`loam up` keeps every acknowledged reading once on a disk that fills up, fails and loses power, and never ends', async () => {
+    stage = await diskStage(10, 192);
+    const dice = new Dice(SEED);
+    const result = await chaos(stage, {
+      faults: dice.draw(faultsOf(stage), DISK_FAULTS),
+      dice,
+      pace: { loop: 'open', rate: 500 },
+      holdMs: [1_500, 2_500],
+      restMs: [200, 1_000],
+    });
+    nothingLost(result);
+    expect(stage.roles.up?.endings).to.deep.equal([]);
   });
 });

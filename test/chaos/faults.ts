@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { diskFaults } from './disk-faults.ts';
 import type { Dice } from './random.ts';
 import type { Servers, Stage } from './stage.ts';
 
@@ -10,6 +11,7 @@ export interface Fault {
 
 /** Everything that can be broken on a stage. */
 export function faultsOf(stage: Stage): Fault[] {
+  if (stage.place) return diskFaults(stage.place);
   const deaths = Object.entries(stage.roles).map(([name, role]) => ({
     name: `kill -9 ${name}`,
     happen: () => role.kill(),

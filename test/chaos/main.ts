@@ -2,6 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { LoadPace } from '../../simulators/load/plan.ts';
 import { endAll } from '../services/cleanup.ts';
+import { whyNoDisks } from '../services/disk-image.ts';
+import { diskStage } from './disk-stage.ts';
 import { type Fault, faultsOf } from './faults.ts';
 import { FlowWatch } from './flow.ts';
 import { memoryPlot } from './plot.ts';
@@ -19,6 +21,7 @@ const { values } = parseArgs({
   options: {
     on: { type: 'string', default: 'servers' },
     faults: { type: 'string', default: '10' },
+    only: { type: 'string', default: '' },
     seed: { type: 'string', default: '1' },
     rate: { type: 'string', default: '1000' },
     sensors: { type: 'string', default: '50' },
@@ -35,8 +38,10 @@ const { values } = parseArgs({
 });
 
 const HELP = `npm run chaos -- [options]
-  --on servers|cluster|embedded   RabbitMQ and InfluxDB, the same with three RabbitMQ nodes, or \`loam up\` alone
+  --on servers|cluster|embedded|disks   RabbitMQ and InfluxDB, the same with three RabbitMQ nodes, \`loam up\` alone,
+                 or \`loam up\` on a file system of 512 MB whose disk fills up, fails and loses power; as root on Linux
   --faults N     how many things break; 0 with --flood
+  --only TEXT    only those whose names have this in them
   --seed N       the same seed breaks the same things in the same order
   --rate N       readings a second over all sensors, as an open loop
   --sensors N    connections
@@ -52,6 +57,11 @@ const HELP = `npm run chaos -- [options]
 async function stageOf(): Promise<Stage> {
   const sensors = Number(values.sensors);
   const workers = Number(values.workers);
+  if (values.on === 'disks') {
+    const why = whyNoDisks();
+    if (why !== undefined) throw new Error(`no disk can be broken here: ${why}`);
+    return await diskStage(sensors, 512);
+  }
   if (values.on === 'embedded') return await embeddedStage(sensors);
   return await serversStage({ sensors, workers, nodes: values.on === 'cluster' ? 3 : 1 });
 }
@@ -89,7 +99,8 @@ async function main(): Promise<number> {
   const watch = new ProcessWatch(stage);
   const flow = new FlowWatch(stage);
   const dice = new Dice(Number(values.seed));
-  const faults = dice.draw(faultsOf(stage), Number(values.faults));
+  const possible = faultsOf(stage).filter(({ name }) => name.includes(values.only));
+  const faults = dice.draw(possible, Number(values.faults));
   if (values['long-outage'])
     faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));
   const flood = values.flood === undefined ? undefined : Number(values.flood);
@@ -128,9 +139,20 @@ async function main(): Promise<number> {
       `memory of ${name}: at most ${Math.round(Math.max(...seen))} MB, at the end ${Math.round(seen.at(-1) ?? 0)} MB`,
     );
   }
+  const { endings = [] } = stage.roles.up ?? {};
+  if (stage.place) {
+    for (const [name, { times, said }] of stage.place.troubles) say(troubleInWords(name, times, said));
+    say(`ended by itself: ${endings.length === 0 ? 'never' : endings.join(', ')}`);
+  }
   if (audit.examples.length > 0) say(`missing, for example: ${JSON.stringify(audit.examples)}`);
   await stage.close();
-  return audit.missing === 0 && audit.duplicates === 0 ? 0 : 1;
+  return audit.missing === 0 && audit.duplicates === 0 && load.unacknowledged === 0 && endings.length === 0 ? 0 : 1;
+}
+
+/** A fault of a disk, and what was said of it while it lasted, in short. */
+function troubleInWords(name: string, times: number, said: ReadonlySet<string>): string {
+  const parts = new Set([...said].map((line) => line.slice(0, 110)));
+  return `${name}, ${times} times: ${parts.size === 0 ? 'no time to look at /readyz' : [...parts].slice(0, 3).join(' | ')}`;
 }
 
 try {

@@ -1,7 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
 import { LoamProcess } from '../e2e/loam-process.ts';
 import { atEnd } from '../services/cleanup.ts';
+import { frozen } from '../services/process.ts';
 import { until } from '../services/wait.ts';
+
+const readiness = z.object({
+  checks: z.array(
+    z.object({ name: z.string(), ok: z.boolean(), optional: z.boolean().optional(), why: z.string().optional() }),
+  ),
+});
 
 const RESTART_MS = 300;
 const READY = /is ready|Loam is running/;
@@ -15,7 +23,10 @@ export class Role {
   private stopped = false;
   private readonly logs: string[] = [];
   private readonly forget: () => void;
+  private isDown = false;
   restarts = 0;
+  /** How it ended when nobody had killed it: exit codes, or names of signals. */
+  readonly endings: (number | string)[] = [];
 
   constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>>) {
     this.name = name;
@@ -46,12 +57,26 @@ export class Role {
     }
   }
 
-  /** SIGKILL. Resolves when the process that follows does its work. */
-  async kill(): Promise<void> {
-    const { current } = this;
-    current.child.kill('SIGKILL');
-    await until(`${this.name} is started again`, () => this.current !== current, { timeoutMs: 120_000 });
+  /** SIGKILL. Resolves when the process that follows does its work. That is started when `meanwhile` has resolved. */
+  async kill(meanwhile?: () => Promise<void>): Promise<void> {
+    await this.killOnly(meanwhile);
     await this.says(READY);
+  }
+
+  /** As `kill`, but resolves when the next process has been started: it may not be able to do its work. */
+  async killOnly(meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+    const { current } = this;
+    this.isDown = true;
+    current.child.kill('SIGKILL');
+    await current.ended;
+    await meanwhile();
+    this.isDown = false;
+    this.current = this.launch();
+  }
+
+  /** SIGSTOP, for a process that is to be killed. Resolves when it does nothing any more. */
+  async freeze(): Promise<void> {
+    if (this.pid !== undefined) await frozen(this.pid);
   }
 
   /** Resolves when it does its work. */
@@ -89,14 +114,28 @@ export class Role {
     }
   }
 
+  /** What `/readyz` names as not ready; undefined while nobody answers. */
+  async notReady(): Promise<readonly string[] | undefined> {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${await this.opsPort()}/readyz`);
+      const { checks } = readiness.parse(await answer.json());
+      if (answer.status === 200) return [];
+      return checks.flatMap(({ name, ok, optional, why }) => (ok || optional ? [] : [`${name}: ${why}`]));
+    } catch {
+      return undefined;
+    }
+  }
+
   private launch(): LoamProcess {
     const next = new LoamProcess(this.args, this.env);
-    void next.ended.then(() => {
+    void next.ended.then((ending) => {
       if (this.stopped) return;
       this.logs.push(next.stdout + next.stderr);
       this.restarts += 1;
+      if (this.isDown) return;
+      this.endings.push(ending);
       setTimeout(() => {
-        if (!this.stopped) this.current = this.launch();
+        if (!this.stopped && !this.isDown && this.current === next) this.current = this.launch();
       }, RESTART_MS);
     });
     return next;

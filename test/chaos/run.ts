@@ -84,15 +84,23 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
   const report = await load;
   say(`load ended: ${report.acknowledged} acknowledged, ${report.unacknowledged} not`);
   const answered = Date.now();
-  const audit = await settle(stage, promises);
+  const audit = await settle(stage, promises, say);
   return { audit, load: report, happened, began, ended, settledAfterS: (Date.now() - answered) / 1_000 };
 }
 
 /** Waits until everything promised is stored, as long as it becomes more. */
-async function settle(stage: Stage, promises: string): Promise<Audit> {
+async function settle(stage: Stage, promises: string, say: (line: string) => void): Promise<Audit> {
   const { up } = stage.roles;
   const end = Date.now() + SETTLE_MS;
   while (up && (await up.metric('loam_queue_depth')) !== 0 && Date.now() < end) await delay(250);
+  if (up) {
+    const [depth, written] = [
+      await up.metric('loam_queue_depth'),
+      await up.metric('loam_readings_written_total{farm="north"}'),
+    ];
+    say(`messages that wait at the end: ${depth}; readings stored by the last process: ${written}`);
+  }
+  if (stage.audit) return await stage.audit(promises);
   const store = await stage.settled();
   try {
     for (;;) {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import type { Audit } from '../../cli/audit-compare.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
 import type { LoadConnection } from '../../simulators/load/plan.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
@@ -11,6 +12,7 @@ import { type InfluxServer, startInflux } from '../services/influx.ts';
 import { type Proxy as LineProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, startRabbit, startRabbitCluster } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
+import type { DiskPlace } from './disk-faults.ts';
 import { Role } from './role.ts';
 
 export const FARM = 'north';
@@ -23,6 +25,10 @@ export interface Stage {
   readonly connections: readonly LoadConnection[];
   readonly roles: Readonly<Record<string, Role>>;
   readonly servers?: Servers;
+  /** Of a stage whose data folder is on a disk that can be broken. */
+  readonly place?: DiskPlace;
+  /** Compares a promise file with what the running Loam says that it has stored; where that is not asked, the store is looked into. */
+  audit?(promises: string): Promise<Audit>;
   /** Stops Loam in good order and opens the store to look into it. */
   settled(): Promise<Store>;
   close(): Promise<void>;
@@ -42,7 +48,7 @@ export interface Servers {
 }
 
 /** A registry with `count` sensors on one farm, and the connections that speak for them. `rates`: its line about the limits of a sensor. */
-async function farmOf(
+export async function farmOf(
   folder: string,
   count: number,
   rates = '',

@@ -46,6 +46,34 @@ export function oldMark(farm: string, offset: number, at: number): Uint8Array {
   return pack([1, 'mark', farm, offset, 'discarded', 'anna', at]);
 }
 
+/** A command that waits for its sensor, an entry of the commands log. `at` and `expires` are Unix ms. */
+export function oldCommand(
+  id: string,
+  farm: string,
+  sensor: string,
+  payload: string,
+  at: number,
+  expires: number,
+): Uint8Array {
+  return pack([1, 'queued', id, farm, sensor, Buffer.from(payload), at, expires, 'anna']);
+}
+
+/** That a command was acknowledged by its sensor, in the same log. */
+export function oldDelivery(id: string, farm: string, sensor: string, at: number): Uint8Array {
+  return pack([1, 'delivered', id, farm, sensor, at]);
+}
+
+/** An entry of the event log. */
+export function oldEvent(
+  id: string,
+  farm: string,
+  sensor: string,
+  ts: number,
+  values: readonly [number, number],
+): Uint8Array {
+  return pack([1, 'overwritten', id, farm, sensor, 'moisture', ts, ...values, null, 'batch', ts, 'live']);
+}
+
 type OldReading = [
   farm: string,
   sensor: string,
@@ -88,6 +116,8 @@ export interface OldFolder {
   readonly queue: readonly Uint8Array[];
   readonly live: readonly Uint8Array[];
   readonly letters: readonly Uint8Array[];
+  readonly commands?: readonly Uint8Array[];
+  readonly events?: readonly Uint8Array[];
 }
 
 /** Writes a data folder as the last version left it. Resolves with the offsets of what is in the dead-letter log. */
@@ -104,12 +134,14 @@ export async function writeOldFolder(data: string, given: OldFolder): Promise<nu
   const live = numbered(given.live, 0);
   await writeOldLog(`${data}/log/live`, { ...log, epoch: 'old live', next: live.length, entries: live });
   const letters = numbered(given.letters, 0);
-  await writeOldLog(`${data}/log/dead`, {
-    ...log,
-    epoch: 'old dead',
-    next: letters.length,
-    lived: 0,
-    entries: letters,
-  });
+  const onlyCopies = {
+    dead: letters,
+    commands: numbered(given.commands ?? [], 0),
+    events: numbered(given.events ?? [], 0),
+  };
+  for (const [name, entries] of Object.entries(onlyCopies)) {
+    if (entries.length === 0 && name !== 'dead') continue;
+    await writeOldLog(`${data}/log/${name}`, { ...log, epoch: `old ${name}`, next: entries.length, lived: 0, entries });
+  }
   return letters.map(([offset]) => offset);
 }

@@ -12,15 +12,19 @@ export class LoamProcess {
   /** Resolves with the exit code, or the signal's name, when the process has ended. */
   readonly ended: Promise<number | string>;
 
-  /** On a `terminal` it believes that a person watches, and everything that it says is in `stdout`. */
+  /**
+   * On a `terminal` it believes that a person watches, and everything that it says is in `stdout`. `bin` is the command of
+   * another version.
+   */
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
     where: 'pipe' | 'terminal' = 'pipe',
+    bin = BIN,
   ) {
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('LOAM_')));
     // With the option that the first line of the file gives to Node.
-    const command = [process.execPath, '--max-semi-space-size=64', BIN, ...args];
+    const command = [process.execPath, '--max-semi-space-size=64', bin, ...args];
     const [program = '', ...rest] = where === 'terminal' ? onTerminal(command) : command;
     this.child = spawn(program, rest, {
       env: { ...inherited, ...env },

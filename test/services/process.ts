@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { until } from './wait.ts';
 
@@ -9,6 +9,17 @@ const run = promisify(execFile);
 /** Runs a program to its end and resolves to its standard output; rejects with what it said when it fails. */
 export async function output(program: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
   return (await run(program, args, { env, maxBuffer: 64 * 1024 * 1024 })).stdout;
+}
+
+/** Stops a process on Linux where it is, with SIGSTOP. Resolves when none of its threads runs any more. */
+export async function frozen(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  await until(`process ${pid} to stand still`, async () => {
+    const threads = await readdir(`/proc/${pid}/task`);
+    const stats = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+    // T: stopped; D: in a call of the file system, from which it does not come back.
+    return stats.every((stat) => 'TDZ'.includes(stat.charAt(stat.lastIndexOf(')') + 2)));
+  });
 }
 
 export interface Command {
