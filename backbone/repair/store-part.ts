@@ -30,6 +30,8 @@ const LONGEST_WAIT_MS = 7 * 24 * 3_600_000;
 
 /** DuckDB itself ended its process, or the system did for what DuckDB did. Not for want of memory. */
 const CRASHED = /ended by SIG(?:ABRT|SEGV|BUS|ILL|FPE)/;
+/** What is wrong may be the first header alone. */
+const FIRST_HEADER = /not a valid DuckDB database file|in block at location 0$/;
 /** A shorter file has no more than headers. */
 const SMALLEST = 12_288;
 
@@ -151,8 +153,8 @@ function unopened(file: string, size: number, why: string, look: StoreLook): Rep
   }
   const { liveSince } = look;
   const since = liveSince === undefined ? 'what the live log has' : `readings since ${timeInWords(liveSince)}`;
-  const isLong = size > SMALLEST;
-  const tried = isLong
+  const isHeader = size > SMALLEST && FIRST_HEADER.test(why);
+  const tried = isHeader
     ? ' When only its first header is damaged, --yes gives it another one, and nothing is lost.'
     : '';
   return {
@@ -162,10 +164,10 @@ function unopened(file: string, size: number, why: string, look: StoreLook): Rep
     text: `DuckDB cannot open it, and nothing in it (${bytesInWords(size)}) can be read.${tried} Otherwise a new one will have ${since}; put a backup in its place to have what is older. ${why}`,
     mend: {
       folder: dirname(file),
-      bytes: isLong ? 2 * size : 0,
+      bytes: isHeader ? 2 * size : 0,
       keeps: [file],
       run: async (keep) => {
-        const state = isLong ? await giveHeader(file, keep, sayRows(look)) : undefined;
+        const state = isHeader ? await giveHeader(file, keep, sayRows(look)) : undefined;
         if (state !== undefined && state.lost.length > 0) return await writeAnew(file, state, look, keep);
         if (state !== undefined) return `it got another header, and its ${counted(state.rows, 'value')} are whole`;
         await putStoreAside(file, keep);

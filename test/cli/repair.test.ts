@@ -381,7 +381,7 @@ describe('loam repair', function () {
           const [folder] = (await readdir(data)).filter((name) => name.startsWith('repaired-'));
           return folder !== undefined && (await filesOf(join(data, folder))).length >= files;
         },
-        { everyMs: 1 },
+        { ...LONG, everyMs: 1 },
       );
       await command.stop('SIGKILL');
       const report = await repaired(data, '--yes');
