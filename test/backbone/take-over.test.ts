@@ -6,6 +6,7 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { QueueUnavailable } from '../../core/errors.ts';
+import { shortOrLong } from '../services/length.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
 import { type OldLog, type OldQueue, openAsOldLoam, writeOldLog, writeOldQueue } from './lmdb-files.ts';
@@ -126,7 +127,7 @@ describe('what an earlier version kept in LMDB files', function () {
     const messages = Array.from({ length: 160 }, (_, i): [number, string] => [i + 1, `m${i}`.padEnd(420_000)]);
     const source = join(folder, 'old');
     await writeOldQueue(source, { messages, attempts: [], handedOut: 0 });
-    for (let kill = 0; kill < 3; kill++) {
+    for (let kill = 0; kill < shortOrLong(2, 4); kill++) {
       const dir = join(folder, `killed-${kill}`);
       await mkdir(dir);
       await writeFile(join(dir, 'data.mdb'), await readFile(join(source, 'data.mdb')));

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { whyNoDisks } from '../services/disk-image.ts';
+import { shortOrLong } from '../services/length.ts';
 import { diskStage } from './disk-stage.ts';
 import { faultsOf } from './faults.ts';
 import { Dice } from './random.ts';
@@ -10,7 +11,7 @@ import { embeddedStage, type Stage } from './stage.ts';
 const SEED = 7;
 
 /** What the short form has of the faults of a disk, in another order each time the seed is changed. */
-const DISK_FAULTS = 7;
+const DISK_FAULTS = shortOrLong(4, 15);
 
 describe('under load, while things break one after another', function () {
   this.timeout(300_000);

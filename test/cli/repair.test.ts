@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { ALL, collect } from '../backbone/store-readings.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { shortOrLong } from '../services/length.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 const BIN = fileURLToPath(new URL('../../cli/bin.js', import.meta.url));
@@ -371,7 +372,12 @@ describe('loam repair', function () {
     await cp(data, counted, { recursive: true, preserveTimestamps: true });
     const whole = await repaired(counted, '--yes');
     const kept = (await filesOf(whole.kept ?? '')).length;
-    for (let files = 1; files < kept; files++) {
+    for (let files = 1; files < kept; files += shortOrLong(4, 1)) {
+      if (files > 1) {
+        await rm(data, { recursive: true });
+        await cp(template, data, { recursive: true, preserveTimestamps: true });
+        await damage();
+      }
       const command = new LoamProcess(['repair', '--yes'], envOf(data));
       // Killed as soon as so many files are kept, or when it has ended before that was seen.
       await until(
@@ -387,11 +393,6 @@ describe('loam repair', function () {
       const report = await repaired(data, '--yes');
       expect(report.code, `${files}`).to.equal(0);
       expect(damagedOf(await repaired(data))).to.deep.equal([]);
-      if (files < kept - 1) {
-        await rm(data, { recursive: true });
-        await cp(template, data, { recursive: true, preserveTimestamps: true });
-        await damage();
-      }
     }
     await startsWith(numbers(0, STORED + QUEUED).filter((n) => n !== STORED + 3));
   });

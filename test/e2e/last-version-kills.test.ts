@@ -7,6 +7,7 @@ import { EVENT_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { decodeEvent } from '../../telemetry/event.ts';
+import { shortOrLong } from '../services/length.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import {
   type OldPublish,
@@ -84,7 +85,7 @@ describe('what the last version left behind, taken over by a process that is kil
     const env = { LOAM_DATA: data, LOAM_MQTT_PORT: '0', LOAM_HTTP_PORT: '0', LOAM_OPS_PORT: '0' };
     await killedWhileWriting(join(data, 'queue'), env);
     // Of one folder: made the new one, named it, moved the old file. What was done stays done, so they go on from there.
-    for (const moment of [1, 2, 4, 5, 8, 14]) {
+    for (const moment of shortOrLong([1, 5], [1, 2, 4, 5, 8, 14])) {
       expect(await killedAtMoment(moment, env), `moment ${moment}`).to.equal(true);
     }
     const loam = new LoamProcess(['up', '--no-demo'], env);

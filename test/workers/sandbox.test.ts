@@ -6,6 +6,7 @@ import type { CodecOutcome } from '../../workers/codecs/codec.ts';
 import { Engine } from '../../workers/codecs/engine.ts';
 import { readPrelude } from '../../workers/codecs/prelude.ts';
 import { Sandbox } from '../../workers/codecs/sandbox.ts';
+import { shortOrLong } from '../services/length.ts';
 import { LIMITS, resultOf, runBody, uplink } from './codecs/in-sandbox.ts';
 import { ENDINGS, LEAVING, STATEFUL } from './codecs/stateful.ts';
 
@@ -97,7 +98,7 @@ describe('a sandbox gives each uplink the state after the codec was read', funct
           expect(answerOf(sandbox, codec, input), codecs[codec]).to.deep.equal(await fresh(codec, input));
         }
       }),
-      { numRuns: 6 },
+      { numRuns: shortOrLong(4, 20) },
     );
   });
 
