@@ -46,10 +46,19 @@ const write = promisify(fs.write);
 const fsync = promisify(fs.fsync);
 const fdatasync = promisify(fs.fdatasync);
 
+/**
+ * On Linux a file is opened so that a write resolves when it is on disk: that is one task for the thread pool instead of
+ * two, and each costs the event loop much where all processors are busy (`loam up` acknowledges about 1.09 times as
+ * much). Elsewhere such a write may still be in the memory of the drive, which a sync empties.
+ */
+const IS_SYNCED = process.platform === 'linux';
+const { O_RDWR, O_CREAT, O_TRUNC, O_DSYNC } = fs.constants;
+const NEW_FILE = O_RDWR | O_CREAT | O_TRUNC | (IS_SYNCED ? O_DSYNC : 0);
+
 /** The real file system. Descriptors are plain numbers: a FileHandle is closed by the garbage collector. */
 export const DISK_FILES: SegmentFiles = {
   list: (folder) => fs.promises.readdir(folder),
-  create: async (path) => new WrittenFile(await open(path, 'w+', 0o600), 0),
+  create: async (path) => new WrittenFile(await open(path, NEW_FILE, 0o600), 0),
   open: (path) => {
     const file = fs.openSync(path, 'r');
     return new OpenFile(file, fs.fstatSync(file).size);
@@ -100,8 +109,8 @@ class WrittenFile extends OpenFile implements NewFile {
     return bytesWritten;
   }
 
-  sync(): Promise<void> {
-    return fdatasync(this.file);
+  async sync(): Promise<void> {
+    if (!IS_SYNCED) await fdatasync(this.file);
   }
 
   isAt(path: string): boolean {
