@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import type { RepairFinding } from '../../backbone/repair/part.ts';
 import { lookAtStore } from '../../backbone/repair/store-part.ts';
+import { itIfLong } from '../services/length.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { DuckdbPlace, fileIn } from './duckdb-place.ts';
 import { everything, numbered, reading, seeded, T0 } from './store-readings.ts';
@@ -137,7 +138,7 @@ describe('a look at the store and its mending', function () {
     await again.close();
   });
 
-  it('puts a log beside it that DuckDB cannot read aside, and loses nothing of the file', async () => {
+  itIfLong('puts a log beside it that DuckDB cannot read aside, and loses nothing of the file', async () => {
     const folder = await temporaryFolder();
     const place = await DuckdbPlace.open(folder);
     await place.take(numbered(0));
@@ -166,7 +167,7 @@ describe('a look at the store and its mending', function () {
     expect((await timesOf(folder, 's')).length).to.equal(20);
   });
 
-  it('a file whose other headers are damaged is put aside', async () => {
+  itIfLong('a file whose other headers are damaged is put aside', async () => {
     const folder = await temporaryFolder();
     const place = await DuckdbPlace.open(folder);
     await place.take(numbered(0));

@@ -530,7 +530,7 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         const random = seeded(3);
         const model = new Model(fixture.supports.receivedPerValue);
         const begin = Date.parse('2025-01-15T12:00Z');
-        const readings = Array.from({ length: shortOrLong(600, 3_000) }, () => {
+        const readings = Array.from({ length: shortOrLong(250, 3_000) }, () => {
           const sensor = ['a', 'b', 'b', 'b', 'c'][Math.floor(random() * 5)] ?? 'a';
           return reading(begin + Math.floor(random() * 400 * DAY), { m: random() * 100 }, { sensor });
         });

@@ -11,7 +11,7 @@ import { embeddedStage, type Stage } from './stage.ts';
 const SEED = 7;
 
 /** What the short form has of the faults of a disk, in another order each time the seed is changed. */
-const DISK_FAULTS = shortOrLong(4, 15);
+const DISK_FAULTS = shortOrLong(3, 15);
 
 describe('under load, while things break one after another', function () {
   this.timeout(300_000);

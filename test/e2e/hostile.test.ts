@@ -11,6 +11,7 @@ import { loadConfig } from '../../core/config.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { pause } from '../../core/timing.ts';
 import { LiveClient } from '../gateway/harness.ts';
+import { itIfLong } from '../services/length.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 import { LoamProcess } from './loam-process.ts';
 
@@ -153,36 +154,42 @@ describe('while one farm sends what takes very long to read, with loam up', func
     expect(await loam.stop()).to.equal(0);
   });
 
-  it('a machine that is busy, or a process that is stopped for a while, makes no dead letter of anything', async () => {
-    const honest = await signedIn('honest');
-    const network = await signedIn('network');
-    const before = (await api.call('/api/farms/south/dead-letters?state=all', letters)).letters.length;
-    const busy = Array.from({ length: 6 }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
-    const first = Date.now() - 3_600_000;
-    try {
-      for (let round = 0; round < 4; round++) {
-        const sent: Promise<unknown>[] = [];
-        for (let i = 0; i < 50; i++) {
-          const items = Array.from({ length: 500 }, (_, k) => ({ ts: first + (round * 50 + i) * 1_000 + k, busy: i }));
-          sent.push(honest.publishAsync('farms/south/sensors/honest/telemetry', JSON.stringify(items), { qos: 1 }));
-          sent.push(network.publishAsync('application/7/device/coded/event/up', uplink('coded', i + 1), { qos: 1 }));
+  itIfLong(
+    'a machine that is busy, or a process that is stopped for a while, makes no dead letter of anything',
+    async () => {
+      const honest = await signedIn('honest');
+      const network = await signedIn('network');
+      const before = (await api.call('/api/farms/south/dead-letters?state=all', letters)).letters.length;
+      const busy = Array.from({ length: 6 }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
+      const first = Date.now() - 3_600_000;
+      try {
+        for (let round = 0; round < 4; round++) {
+          const sent: Promise<unknown>[] = [];
+          for (let i = 0; i < 50; i++) {
+            const items = Array.from({ length: 500 }, (_, k) => ({
+              ts: first + (round * 50 + i) * 1_000 + k,
+              busy: i,
+            }));
+            sent.push(honest.publishAsync('farms/south/sensors/honest/telemetry', JSON.stringify(items), { qos: 1 }));
+            sent.push(network.publishAsync('application/7/device/coded/event/up', uplink('coded', i + 1), { qos: 1 }));
+          }
+          await Promise.all(sent);
+          loam.child.kill('SIGSTOP');
+          await pause(2_500);
+          loam.child.kill('SIGCONT');
         }
-        await Promise.all(sent);
-        loam.child.kill('SIGSTOP');
-        await pause(2_500);
-        loam.child.kill('SIGCONT');
+      } finally {
+        for (const one of busy) one.kill('SIGKILL');
       }
-    } finally {
-      for (const one of busy) one.kill('SIGKILL');
-    }
-    const count = async () => {
-      const query = `sensor=honest&metric=busy&points=2&from=${first - 1_000}&to=${first + 3_600_000}`;
-      const { rows } = await api.call(`/api/farms/south/history?${query}`, history);
-      return rows.reduce((sum, row) => sum + (row[5] ?? 0), 0);
-    };
-    await until('every reading is stored', async () => (await count()) === 4 * 50 * 500, { timeoutMs: 100_000 });
-    const after = (await api.call('/api/farms/south/dead-letters?state=all', letters)).letters.length;
-    expect(after - before).to.equal(0);
-    expect(await loam.stop()).to.equal(0);
-  });
+      const count = async () => {
+        const query = `sensor=honest&metric=busy&points=2&from=${first - 1_000}&to=${first + 3_600_000}`;
+        const { rows } = await api.call(`/api/farms/south/history?${query}`, history);
+        return rows.reduce((sum, row) => sum + (row[5] ?? 0), 0);
+      };
+      await until('every reading is stored', async () => (await count()) === 4 * 50 * 500, { timeoutMs: 100_000 });
+      const after = (await api.call('/api/farms/south/dead-letters?state=all', letters)).letters.length;
+      expect(after - before).to.equal(0);
+      expect(await loam.stop()).to.equal(0);
+    },
+  );
 });

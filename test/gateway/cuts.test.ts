@@ -13,13 +13,12 @@ import { batchId, encodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { LoamProcess } from '../e2e/loam-process.ts';
 import { influx } from '../services/influx.ts';
-import { shortOrLong } from '../services/length.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 const FARM = `cuts${Date.now()}`;
 const SENSORS = 8;
-const CUTS = shortOrLong(80, 200);
+const CUTS = 200;
 const CUTS_A_KILL = 66;
 /** At this cut the client is made to come back with a place that nobody knows: it has to fill a real gap. */
 const GAP_AT = 101;

@@ -5,6 +5,7 @@ import { type ChannelModel, connect } from 'amqplib';
 import { expect } from 'chai';
 import { chromium } from './chromium.ts';
 import { type InfluxServer, influx, startInflux } from './influx.ts';
+import { itIfLong } from './length.ts';
 import { startProxy, type Proxy as TcpProxy } from './proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from './rabbitmq.ts';
 import { freePort, listening, until } from './wait.ts';
@@ -23,7 +24,7 @@ describe('test services: RabbitMQ', function () {
     expect(await server.ctl('-q', 'list_vhosts')).to.include('/');
   });
 
-  it('keeps confirmed messages over stop and start, on the same port', async () => {
+  itIfLong('keeps confirmed messages over stop and start, on the same port', async () => {
     await send(server, 'stopped', 'kept');
     await server.stop();
     expect(await refuses(server.port)).to.equal(true);
@@ -55,7 +56,7 @@ describe('test services: RabbitMQ', function () {
     expect(missing).to.include({ code: 404 });
   });
 
-  it('takes more configuration, and leaves nothing behind when closed', async () => {
+  itIfLong('takes more configuration, and leaves nothing behind when closed', async () => {
     const small = await startRabbit({ config: 'channel_max = 7\nvm_memory_high_watermark.absolute = 300MB' });
     const settings = await small.ctl('eval', 'application:get_all_env(rabbit).');
     await small.close();
@@ -79,7 +80,7 @@ describe('test services: InfluxDB', () => {
     expect(server.storeUrl('farm')).to.equal(`influx://127.0.0.1:${server.port}/farm`);
   });
 
-  it('keeps points over stop and start, on the same port', async () => {
+  itIfLong('keeps points over stop and start, on the same port', async () => {
     await writeTo(server, 'stopped value=1 1000');
     await server.stop();
     expect(await refuses(server.port)).to.equal(true);

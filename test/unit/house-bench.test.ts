@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { z } from 'zod';
+import { shortOrLong } from '../services/length.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const figures = z.record(z.string(), z.number());
@@ -27,7 +28,7 @@ function bench(...args: string[]): Promise<{ code: number; stdout: string; stder
 
 describe('npm run bench', () => {
   it('lists what there is and exits 2 when asked for anything else', async () => {
-    for (const args of [[], ['constructor'], ['encoding', '--fast']]) {
+    for (const args of shortOrLong([['constructor']], [[], ['nothing'], ['constructor'], ['encoding', '--fast']])) {
       const { code, stdout, stderr } = await bench(...args);
       expect(code, args.join(' ')).to.equal(2);
       expect(stdout).to.equal('');

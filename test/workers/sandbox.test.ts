@@ -98,7 +98,7 @@ describe('a sandbox gives each uplink the state after the codec was read', funct
           expect(answerOf(sandbox, codec, input), codecs[codec]).to.deep.equal(await fresh(codec, input));
         }
       }),
-      { numRuns: shortOrLong(4, 20) },
+      { numRuns: shortOrLong(2, 20) },
     );
   });
 
