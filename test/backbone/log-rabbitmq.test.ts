@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { LIVE_LOG_LIMITS, type Log, type LogEntry, type LogLimits } from '../../backbone/ports/log.ts';
 import { openRabbitLog, type RabbitLogOptions } from '../../backbone/rabbitmq/log.ts';
 import { LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
+import { itIfLong } from '../services/length.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
 import { freePort, until } from '../services/wait.ts';
@@ -128,7 +129,7 @@ describe('RabbitMQ: the log when things go wrong', function () {
     expect(seen.slice(0, 10)).to.deep.equal(range(0, 10));
   });
 
-  it('the server stopped and started again: entries, offsets and epoch stay, and followers go on', async () => {
+  itIfLong('the server stopped and started again: entries, offsets and epoch stay, and followers go on', async () => {
     const log = await open();
     const seen: number[] = [];
     await log.follow('first', collect(seen));

@@ -4,6 +4,7 @@ import { DEFAULT_QUEUE_LIMITS, type Queue } from '../../backbone/ports/queue.ts'
 import { ConfirmPublisher } from '../../backbone/rabbitmq/publisher.ts';
 import { openRabbitQueue, type RabbitQueueOptions } from '../../backbone/rabbitmq/queue.ts';
 import { QueueFull, QueueUnavailable } from '../../core/errors.ts';
+import { itIfLong } from '../services/length.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, rabbit, startRabbit } from '../services/rabbitmq.ts';
 import { freePort, until } from '../services/wait.ts';
@@ -162,7 +163,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     expect(Math.max(...attempts.values())).to.be.greaterThan(1);
   });
 
-  it('the server stopped and started again: what was confirmed is there, and consumers go on', async () => {
+  itIfLong('the server stopped and started again: what was confirmed is there, and consumers go on', async () => {
     const queue = await open();
     await publishMany(queue, 0, 50);
     await server.stop();

@@ -6,6 +6,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Book, startBroker, Valve } from '../broker/harness.ts';
 import { run } from '../e2e/loam-process.ts';
+import { itIfLong } from '../services/length.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
 
 const IDS = ['probe-1', 'probe-2'];
@@ -52,7 +53,7 @@ describe('loam simulate', function () {
     expect(Number(acknowledged), stdout).to.equal(broker.counters.received).and.to.be.above(4);
   });
 
-  it('exits 1 when something was not acknowledged, and says how much', async () => {
+  itIfLong('exits 1 when something was not acknowledged, and says how much', async () => {
     valve.refuse('unavailable');
     const { code, stdout, stderr } = await simulate();
     expect(code, stdout + stderr).to.equal(1);

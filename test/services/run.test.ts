@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
+import { itIfLong } from './length.ts';
 import { temporaryFolder } from './wait.ts';
 
 /** What `npm test` says of one file with this text, and how it ends. */
@@ -23,7 +24,7 @@ async function run(source: string): Promise<{ code: unknown; said: string }> {
 describe('the run of all tests', function () {
   this.timeout(120_000);
 
-  it('ends a test that never gives the processor back, names it, and fails', async () => {
+  itIfLong('ends a test that never gives the processor back, names it, and fails', async () => {
     const { code, said } = await run(`describe('some', () => {
       it('goes well', () => {});
       it('spins for ever', () => { for (;;); });
