@@ -39,7 +39,7 @@ const ORDER = [
   'generator',
   'open',
 ];
-const VERSIONS = ['node', 'rabbitmq', 'mosquitto', 'influxdb', 'node-red', 'ws', 'aedes', 'lmdb', '@duckdb/node-api'];
+const VERSIONS = ['node', 'rabbitmq', 'mosquitto', 'influxdb', 'node-red', 'ws', 'aedes', '@duckdb/node-api'];
 const HEAD = `# What Loam carries, and what others carry beside it
 
 Every figure is the median of several runs that took turns with the peers' runs, on the machine that is named with it, with the load generator on the same cores.
