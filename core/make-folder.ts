@@ -1,5 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { codeOf } from './system-error.ts';
 
 /**
  * Makes a folder, and those above it where they are missing. Resolves with the highest one that was made, or with
@@ -33,8 +34,4 @@ async function isFolder(path: string): Promise<boolean> {
     throw error;
   }
   throw new Error(`${path} is not a folder`);
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

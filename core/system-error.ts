@@ -12,9 +12,14 @@ export const UNFINISHED = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp/g;
 /** Codes of errors that end by themselves when somebody makes room. */
 const WANT_OF_ROOM: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT']);
 
+/** The code of an error of the system, such as `ENOENT`; undefined for any other. */
+export function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
 /** Whether a write failed because the disk is full, or the quota on it. */
 export function isWantOfRoom(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && WANT_OF_ROOM.has(error.code);
+  return WANT_OF_ROOM.has(codeOf(error));
 }
 
 /**

@@ -13,6 +13,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { syncPath } from '../../core/sync-path.ts';
 import type { Keep } from '../repair/part.ts';
 import { copyDuckdb, ExamineFailed, examineDuckdb, freshDuckdb, type OnRows } from './examine.ts';
 import type { RowRange, StoreState } from './examine-protocol.ts';
@@ -163,14 +164,5 @@ async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promi
     return await work(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function syncPath(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }

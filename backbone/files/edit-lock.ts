@@ -1,6 +1,7 @@
 import { closeSync, constants, fchownSync, fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
+import { codeOf } from '../../core/system-error.ts';
 import { pause } from '../../core/timing.ts';
 
 const AGAIN_MS = 20;
@@ -75,8 +76,4 @@ function isStillAt(path: string, file: number): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
   const { dev, ino } = fstatSync(file);
   return found !== undefined && found.dev === dev && found.ino === ino;
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

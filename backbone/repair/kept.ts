@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
-import { copyFile, cp, link, lstat, open, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, link, lstat, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { makeFolder } from '../../core/make-folder.ts';
+import { syncPath } from '../../core/sync-path.ts';
+import { codeOf } from '../../core/system-error.ts';
 
 /** What the names of these folders begin with. */
 export const KEPT = 'repaired-';
@@ -44,7 +46,7 @@ export class KeptFolder {
       if (!NO_LINK.has(codeOf(error))) throw error;
       await copyWhole(path, target);
     }
-    await sync(dirname(target));
+    await syncPath(dirname(target));
   }
 
   /** Keeps a file or a folder, and takes it away from where it was. */
@@ -55,19 +57,19 @@ export class KeptFolder {
     } catch (error) {
       if (!NO_LINK.has(codeOf(error))) throw error;
       await cp(path, target, { recursive: true, errorOnExist: true, force: false, preserveTimestamps: true });
-      await sync(target);
-      await sync(dirname(target));
+      await syncPath(target);
+      await syncPath(dirname(target));
       await rm(path, { recursive: true });
     }
-    await sync(dirname(target));
-    await sync(dirname(path));
+    await syncPath(dirname(target));
+    await syncPath(dirname(path));
   }
 
   /** Writes what was found and done beside what was kept. */
   async note(text: string): Promise<void> {
     await this.make(this.path);
     await writeFile(join(this.path, 'README.txt'), text, { flush: true, mode: 0o600 });
-    await sync(this.path);
+    await syncPath(this.path);
   }
 
   private async targetOf(path: string): Promise<string> {
@@ -81,7 +83,7 @@ export class KeptFolder {
   private async make(folder: string): Promise<void> {
     if (await isThere(folder)) return;
     const highest = await makeFolder(folder, 0o700);
-    if (highest !== undefined) await sync(dirname(highest));
+    if (highest !== undefined) await syncPath(dirname(highest));
   }
 }
 
@@ -95,14 +97,10 @@ const NO_LINK: ReadonlySet<unknown> = new Set([
   'EMLINK',
 ]);
 
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
 async function copyWhole(path: string, target: string): Promise<void> {
   try {
     await copyFile(path, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    await sync(target);
+    await syncPath(target);
   } catch (error) {
     await rm(target, { force: true });
     throw error;
@@ -116,15 +114,5 @@ async function isThere(path: string): Promise<boolean> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw error;
-  }
-}
-
-/** Resolves when a file, or the names in a folder, are on disk. */
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }

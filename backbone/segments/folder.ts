@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { makeFolder } from '../../core/make-folder.ts';
+import { syncPath } from '../../core/sync-path.ts';
 import type { Disk, Disks } from '../files/disk.ts';
 import { lockFolder } from '../files/folder-lock.ts';
 import type { Contents } from '../take-over/child.ts';
@@ -49,12 +49,7 @@ export async function ownFolder(folder: string, contents: Contents, disks: Disks
 async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
   const last = firstMade === undefined ? resolve(folder) : dirname(resolve(firstMade));
   for (let path = resolve(folder); ; path = dirname(path)) {
-    const handle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncPath(path);
     if (path === last) return;
   }
 }

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '../../core/logger.ts';
+import { syncPath } from '../../core/sync-path.ts';
 import type { Contents } from './child.ts';
 
 /** Where the new files are, in the folder that a URL names. */
@@ -48,14 +49,14 @@ export async function takeOver(folder: string, contents: Contents, log?: Logger)
     await mkdir(join(folder, KEPT), { recursive: true });
     await rename(old, join(folder, KEPT, OLD));
     await rm(`${old}-lock`, { force: true });
-    await sync(join(folder, KEPT));
+    await syncPath(join(folder, KEPT));
   }
   if (found !== 'folder') {
     await mkdir(old);
     await writeFile(join(old, 'README'), NOTE, { flush: true });
   }
   await mkdir(join(folder, SEGMENTS), { recursive: true });
-  await sync(folder);
+  await syncPath(folder);
 }
 
 async function writeAnew(folder: string, contents: Contents, log: Logger | undefined): Promise<void> {
@@ -66,13 +67,13 @@ async function writeAnew(folder: string, contents: Contents, log: Logger | undef
   try {
     said = await runChild(folder, unfinished, contents);
     await writeFile(join(unfinished, TAKEN), JSON.stringify(await markOf(join(folder, OLD))), { flush: true });
-    await sync(unfinished);
+    await syncPath(unfinished);
     await rename(unfinished, join(folder, SEGMENTS));
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true }).catch(() => {});
     throw error;
   }
-  await sync(folder);
+  await syncPath(folder);
   log?.info({ event: 'taken_over', folder }, `taken over: ${said}; the old file is kept in ${join(folder, KEPT)}`);
 }
 
@@ -137,13 +138,4 @@ async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
   });
   if (found === undefined) return undefined;
   return found.isDirectory() ? 'folder' : 'file';
-}
-
-async function sync(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
