@@ -10,6 +10,7 @@ import {
   bytesInWords,
   counted,
   eachOnce,
+  type Keep,
   type KnownSensor,
   type LossFigures,
   type OnRepair,
@@ -73,6 +74,7 @@ function findingsOf(part: RecordPart, path: string, found: ExaminedFolder, look:
   const words = PART_WORDS[part];
   const files = look.files ?? DISK_FILES;
   const faulty = found.segments.flatMap((segment) => faultOf(part, segment, files, look));
+  const copies = found.copies.map((copy) => copyOf(part, copy, files));
   const torn = found.segments.flatMap((segment) => tornOf(part, segment, look));
   const sum = (of: (segment: SegmentState) => number) => found.segments.reduce((all, each) => all + of(each), 0);
   const records = sum(({ records }) => records);
@@ -81,7 +83,7 @@ function findingsOf(part: RecordPart, path: string, found: ExaminedFolder, look:
   const since = found.oldest === undefined ? '' : `, written ${timesInWords(found.oldest, found.newest)}`;
   const text = `${counted(records, words.one, words.many)}${waiting} in ${counted(found.segments.length, 'file')} of ${bytesInWords(sum(({ fileBytes }) => fileBytes))} are whole${since}`;
   const figures = { whole: records, lost: 0, places: 0, bytes: 0, from: found.oldest, to: found.newest, sensors: [] };
-  return [{ part, path, is: 'whole', text, figures }, ...faulty, ...torn];
+  return [{ part, path, is: 'whole', text, figures }, ...faulty, ...copies, ...torn];
 }
 
 /** What is damaged in one file, with its mend. */
@@ -95,7 +97,6 @@ function faultOf(part: RecordPart, segment: SegmentState, files: SegmentFiles, l
   const figures = figuresOf(segment);
   const folder = dirname(path);
   const place = { files, folder, report: { damaged: () => {}, torn: () => {} } };
-  const name = kindOfPart(part).name;
   return [
     {
       part,
@@ -108,7 +109,7 @@ function faultOf(part: RecordPart, segment: SegmentState, files: SegmentFiles, l
         bytes: fileBytes,
         keeps: [path],
         run: async (keep) => {
-          await mendSegment(place, name, segment, keep);
+          await mendSegment(place, segment, keep);
           return `written anew with ${counted(records, words.one, words.many)}`;
         },
       },
@@ -116,8 +117,18 @@ function faultOf(part: RecordPart, segment: SegmentState, files: SegmentFiles, l
   ];
 }
 
-function kindOfPart(part: RecordPart) {
-  return part === 'queue' || part === 'slow queue' || part === 'spool' ? kindOfQueue(() => false) : kindOfLog(part);
+/** A file with the number of another one, as when somebody copied it. */
+function copyOf(part: RecordPart, path: string, files: SegmentFiles): RepairFinding {
+  const folder = dirname(path);
+  const run = async (keep: Keep) => {
+    await keep(path);
+    await files.remove(path);
+    await files.syncFolder(folder);
+    return 'taken away';
+  };
+  const text =
+    'it is a copy of another file here, or has its number: Loam leaves it alone, and nothing is lost by that';
+  return { part, path, is: 'damaged', text, mend: { folder, bytes: 0, keeps: [path], run } };
 }
 
 function figuresOf({ lost, records }: SegmentState): LossFigures {

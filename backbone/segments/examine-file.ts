@@ -1,5 +1,5 @@
-import { crc32 } from 'node:zlib';
 import type { ReadFile, SegmentFiles } from './files.ts';
+import { findMarker, NO_MARKER } from './find-marker.ts';
 import {
   BLOCK_BYTES,
   decodeFooter,
@@ -43,8 +43,6 @@ export interface SegmentNeighbours {
 const MOST_FILE_BYTES = 256 * 2 ** 20;
 /** So much is read at once when the file system does not give a file whole. */
 const PIECE_BYTES = 2 ** 16;
-/** Where no marker is known no record can be read. This one is quickly looked for in vain, unlike 0. */
-const NO_MARKER = 0xffff_fffe;
 
 /**
  * Reads a segment whole, at most 256 MiB of it, and checks every record, whether it has a footer or not. What the file
@@ -121,25 +119,3 @@ function readAllOf(file: ReadFile, length: number): Buffer {
     return bytes;
   }
 }
-
-/**
- * The marker of a segment of which neither header nor footer is whole, by its first whole record: at each place what
- * would be a record's numbers is looked at, and the CRC where they can be such. So much is checked by CRC at most as four
- * times the file has bytes.
- */
-function findMarker(bytes: Buffer): number | undefined {
-  let budget = 4 * bytes.length;
-  for (let at = BLOCK_BYTES; at + RECORD_BYTES <= bytes.length && budget > 0; at++) {
-    const end = at + RECORD_BYTES + bytes.readUInt32LE(at + 8);
-    const group = bytes.readUInt32LE(at + 12);
-    if (end > bytes.length || group > at || group < BLOCK_BYTES) continue;
-    const number = bytes.readDoubleLE(at + 16);
-    const time = bytes.readDoubleLE(at + 24);
-    if (!Number.isSafeInteger(number) || number < -1 || !(time >= 0 && time < LATEST)) continue;
-    budget -= end - at;
-    if (crc32(bytes.subarray(at + 8, end)) === bytes.readUInt32LE(at + 4)) return bytes.readUInt32LE(at);
-  }
-  return undefined;
-}
-
-const LATEST = 8.64e15;

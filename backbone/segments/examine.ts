@@ -4,7 +4,7 @@ import { type NamedSensor, sensorsIn } from '../../telemetry/salvage.ts';
 import { type ExaminedSegment, examineSegment } from './examine-file.ts';
 import { closeQuietly, type SegmentFiles } from './files.ts';
 import { BLOCK_BYTES, decodeHeader, type FoundRecord, type SegmentHeader } from './format.ts';
-import { namesIn, segmentName } from './load.ts';
+import { inOrder, namesIn, segmentName } from './load.ts';
 import type { Place } from './wanted.ts';
 
 /** What is known of the records in a folder of segments by those who wrote them. */
@@ -55,6 +55,8 @@ export interface SegmentState {
 
 export interface ExaminedFolder {
   readonly segments: readonly SegmentState[];
+  /** Files with the number of another one, which are left alone. */
+  readonly copies: readonly string[];
   /** Files that were begun and never became segments. */
   readonly unfinished: readonly string[];
   readonly oldest: number | undefined;
@@ -77,17 +79,21 @@ export async function examineFolder(
   onFile: (done: number, of: number) => void = () => {},
 ): Promise<ExaminedFolder> {
   const { ids, unfinished } = await namesIn({ files, folder, report: SILENT }, kind.name);
-  const headers = ids.map((id) => headerOf(files, join(folder, segmentName(kind.name, id))));
-  const epoch = headers.findLast((header) => header?.epoch !== undefined)?.epoch;
+  const found = ids.map((id) => {
+    const path = join(folder, segmentName(kind.name, id));
+    const header = headerOf(files, path);
+    return { id: header?.id ?? id, path, header };
+  });
+  const ordered = inOrder(found, kind.name);
+  const epoch = ordered.files.findLast(({ header }) => header?.epoch !== undefined)?.header?.epoch;
   const segments: SegmentState[] = [];
   let next: number | undefined;
   let before: { id: number; newest: number | undefined } | undefined;
   let oldest: number | undefined;
   let first: number | undefined;
-  for (const [i, id] of ids.entries()) {
+  for (const [i, { id, path }] of ordered.files.entries()) {
     onFile(i, ids.length);
-    const path = join(folder, segmentName(kind.name, id));
-    const neighbours = { first: next, after: headers[i + 1], epoch };
+    const neighbours = { first: next, after: ordered.files[i + 1]?.header, epoch };
     try {
       const examined = examineSegment(files, { id, path }, neighbours);
       const { records } = examined.scanned;
@@ -104,7 +110,8 @@ export async function examineFolder(
     // What serves others has its turn between two files.
     await new Promise(setImmediate);
   }
-  return { segments, unfinished, oldest, newest: before?.newest, epoch, first };
+  const copies = ordered.copies.map(({ path }) => path);
+  return { segments, copies, unfinished, oldest, newest: before?.newest, epoch, first };
 }
 
 /** Undefined when it is damaged, cannot be read or is of another version: that is told when the file is read. */

@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { ReadFile } from './files.ts';
+import { findMarker, NO_MARKER } from './find-marker.ts';
 import {
   BLOCK_BYTES,
   decodeFooter,
@@ -17,10 +18,13 @@ export interface Loaded {
   readonly closed: SegmentFile[];
   /** The last segment, when it can be written on. */
   readonly active: SegmentFile | undefined;
+  /** No file of this name has a higher id, whatever is in it. */
+  readonly lastId: number;
 }
 
 /** A segment's file before its records are looked at. */
 interface FoundFile {
+  /** As its header says, or else its name. */
   readonly id: number;
   readonly path: string;
   readonly header: SegmentHeader | undefined;
@@ -55,28 +59,38 @@ export async function namesIn(
 /**
  * Finds the segments of this name in their folder. Of a segment without a footer all records are read, and it is
  * replaced by a synced copy; where that is refused, as on a full disk, it stays as it is. Damage and torn writes are
- * reported. Rejects with OtherFormat, or the file system's error when the folder or the last segment cannot be read.
+ * reported, with `isGapless` also a file that is not there. Rejects with OtherFormat, or the file system's error when
+ * the folder or the last segment cannot be read.
  */
-export async function loadSegments(place: Place, name: string): Promise<Loaded> {
+export async function loadSegments(place: Place, name: string, isGapless = false): Promise<Loaded> {
   const { ids, unfinished } = await namesIn(place, name);
   for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
-  const found = ids.flatMap((id) => headerOf(place, name, id, id === ids.at(-1)) ?? []);
+  const headers = ids.flatMap((id) => headerOf(place, name, id, id === ids.at(-1)) ?? []);
+  const { files: found, copies } = inOrder(headers, name);
+  for (const { id, path } of copies) {
+    const what = `it is a copy of ${segmentName(name, id)}, or has its number: it is left alone`;
+    place.report.damaged({ file: path, at: 0, bytes: 0, records: 0, what });
+  }
+  const lastId = Math.max(0, ...ids, ...found.map(({ id }) => id));
   const closed: SegmentFile[] = [];
   for (const [i, file] of found.entries()) {
     const isLast = i === found.length - 1;
-    const segment = await load(place, name, file, { after: found[i + 1]?.header, isLast, before: closed.at(-1) });
+    const before = closed.at(-1);
+    const segment = await load(place, file, { after: found[i + 1]?.header, isLast, before });
     if (segment === undefined) continue;
-    if (isLast && segment.isWritable) return { closed, active: segment };
+    if (isGapless && before) reportGap(place, before, segment);
+    if (isLast && segment.isWritable) return { closed, active: segment, lastId };
     closed.push(segment);
   }
-  return { closed, active: undefined };
+  return { closed, active: undefined, lastId };
 }
 
 /** Undefined when the file cannot be read, after that was reported. The last one must be readable, for the numbers in it. */
 function headerOf(place: Place, name: string, id: number, isLast: boolean): FoundFile | undefined {
   const path = join(place.folder, segmentName(name, id));
   try {
-    return { id, path, header: reading(place, path, (file) => decodeHeader(file.read(0, BLOCK_BYTES))) };
+    const header = reading(place, path, (file) => decodeHeader(file.read(0, BLOCK_BYTES)));
+    return { id: header?.id ?? id, path, header };
   } catch (error) {
     if (isLast || error instanceof OtherFormat) throw error;
     reportUnreadable(place, path, error);
@@ -84,9 +98,33 @@ function headerOf(place: Place, name: string, id: number, isLast: boolean): Foun
   }
 }
 
+/**
+ * Files in the order in which they were written, by the ids in their headers: somebody who put files back may have given
+ * one the name of another. Of two with one id, one is a copy.
+ */
+export function inOrder<F extends { readonly id: number; readonly path: string }>(
+  found: readonly F[],
+  name: string,
+): { readonly files: readonly F[]; readonly copies: readonly F[] } {
+  const byId = new Map<number, F>();
+  const copies: F[] = [];
+  for (const file of found) {
+    const other = byId.get(file.id);
+    const isNamedSo = basename(file.path) === segmentName(name, file.id);
+    if (other === undefined || isNamedSo) byId.set(file.id, file);
+    if (other !== undefined) copies.push(isNamedSo ? other : file);
+  }
+  return { files: [...byId.values()].sort((a, b) => a.id - b.id), copies };
+}
+
+function reportGap(place: Place, before: SegmentFile, { path, header }: SegmentFile): void {
+  if (header.previous === undefined || header.previous.id === before.header.id) return;
+  const records = Math.max(0, header.first - before.summary.next);
+  place.report.damaged({ file: path, at: 0, bytes: 0, records, what: 'the file before it is not there' });
+}
+
 async function load(
   place: Place,
-  name: string,
   { id, path, header }: FoundFile,
   { after, isLast, before }: { after: SegmentHeader | undefined; isLast: boolean; before: SegmentFile | undefined },
 ): Promise<SegmentFile | undefined> {
@@ -98,7 +136,8 @@ async function load(
       const footer = decodeFooter(file.read(Math.max(0, file.size - BLOCK_BYTES), BLOCK_BYTES));
       const known = header ?? guessedHeader(id, file, footer, before);
       if (footer?.marker === known.marker) return { known, footer };
-      return { known, scanned: scan(file.read(0, file.size), known.marker, { ...followed, first: header?.first }) };
+      const first = header?.first ?? before?.summary.next;
+      return { known, scanned: scan(file.read(0, file.size), known.marker, { ...followed, first }) };
     });
   } catch (error) {
     if (isLast) throw error;
@@ -111,13 +150,12 @@ async function load(
   }
   if (footer) return SegmentFile.closed(place, path, known, footer);
   if (scanned === undefined) return undefined;
-  return await finished(place, name, path, known, scanned, isLast, header !== undefined);
+  return await finished(place, path, known, scanned, isLast, header !== undefined);
 }
 
 /** What becomes of a segment without a footer. */
 async function finished(
   place: Place,
-  name: string,
   path: string,
   header: SegmentHeader,
   { records, holes, end, torn }: Scanned,
@@ -125,14 +163,17 @@ async function finished(
   isWhole: boolean,
 ): Promise<SegmentFile> {
   for (const hole of holes) place.report.damaged({ file: path, ...hole, what: 'records are damaged' });
-  if (torn > 0) place.report.torn(path, end, torn);
+  // Without its header and without one whole record nobody can say that it was never confirmed.
+  const isAllLost = !isWhole && records.length === 0 && torn > 0;
+  if (isAllLost) place.report.damaged({ file: path, at: end, bytes: torn, records: 1, what: 'no record is whole' });
+  else if (torn > 0) place.report.torn(path, end, torn);
   // What is cut off may have been confirmed, if its bytes were damaged after that. So its numbers are not given again.
   const last = records.findLast(({ number }) => number >= 0)?.number ?? header.first - 1;
   const next = last + 1 + Math.ceil(torn / RECORD_BYTES);
-  const unfinished = () => SegmentFile.unfinished(place, path, header, { records, end, next });
+  const unfinished = () => SegmentFile.unfinished(place, path, header, { records, end, next, isAllLost });
   if (holes.length > 0 || !isWhole) return unfinished();
   const options = { close: !isLast || torn > 0, next, replace: true };
-  return await SegmentFile.create(place, segmentName(name, header.id), header, records, options).catch(unfinished);
+  return await SegmentFile.create(place, basename(path), header, records, options).catch(unfinished);
 }
 
 /** Footer and records have the marker, too; what else a damaged header said is not needed to read them. */
@@ -142,8 +183,7 @@ function guessedHeader(
   footer: Footer | undefined,
   before: SegmentFile | undefined,
 ): SegmentHeader {
-  const start = file.read(BLOCK_BYTES, RECORD_BYTES);
-  const marker = footer?.marker ?? (start.length === RECORD_BYTES ? start.readUInt32LE(0) : 0);
+  const marker = footer?.marker ?? findMarker(file.read(0, file.size)) ?? NO_MARKER;
   return { format: 1, marker, id, first: before?.summary.next ?? 0 };
 }
 

@@ -48,8 +48,9 @@ export class LogFile {
    */
   static async open(place: LogFolder, limits: LogLimits): Promise<LogFile> {
     const { name, segmentBytes } = segmentsOf(limits);
+    const { disk } = place;
     const file = new LogFile(
-      await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk: place.disk }),
+      await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk, isGapless: true }),
       limits,
     );
     try {

@@ -1,8 +1,8 @@
+import { basename } from 'node:path';
 import type { Keep } from '../repair/part.ts';
 import type { SegmentState } from './examine.ts';
 import { examineSegment } from './examine-file.ts';
 import type { SegmentRecord } from './format.ts';
-import { segmentName } from './load.ts';
 import { SegmentFile } from './segment-file.ts';
 import type { Place } from './wanted.ts';
 
@@ -13,7 +13,6 @@ import type { Place } from './wanted.ts';
  */
 export async function mendSegment(
   place: Place,
-  name: string,
   { id, path, neighbours, lost }: Pick<SegmentState, 'id' | 'path' | 'neighbours' | 'lost'>,
   keep: Keep,
 ): Promise<void> {
@@ -24,7 +23,7 @@ export async function mendSegment(
   const anew = previous === undefined || lost.some(({ bytes }) => bytes === 0) ? own : { ...own, previous };
   const options = { close: true, next, replace: true };
   const records = inOrder(scanned.records, anew.first, neighbours.after?.first);
-  const made = await SegmentFile.create(place, segmentName(name, id), anew, records, options);
+  const made = await SegmentFile.create(place, basename(path), anew, records, options);
   made.letGo();
 }
 

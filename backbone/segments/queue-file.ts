@@ -108,8 +108,9 @@ export class QueueFile {
       const next = this.unfinished.after(first - 1, this.handedOut);
       if (next === undefined) return [];
       const found = this.readSome(next, this.handedOut, limit);
-      // Otherwise a message could not be read, and does not count any more.
       if (found.length > 0) return found;
+      // A message could not be read, and does not count any more. One that would be found again and again is left alone.
+      if (this.unfinished.after(first - 1, this.handedOut) === next) this.unfinished.skip(next);
     }
   }
 
@@ -247,7 +248,8 @@ export class QueueFile {
   }
 
   private finished(): SegmentFile | undefined {
-    return this.segments.finished.find((segment) => this.unfinished.of(segment).messages === 0);
+    // What was lost whole stays for who wants to look at it.
+    return this.segments.finished.find((segment) => !segment.isAllLost && this.unfinished.of(segment).messages === 0);
   }
 
   /** The segment that has most to gain, when all take too much. Then there is one with more done than not. */

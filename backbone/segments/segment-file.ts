@@ -32,6 +32,8 @@ export class SegmentFile {
   readonly path: string;
   header: SegmentHeader;
   summary: SegmentSummary;
+  /** It had records, and none of them is whole. */
+  isAllLost = false;
   private readonly place: Place;
   /** The CRC of the index in the file. While there is none, `built` is there. */
   private indexCrc: number | undefined;
@@ -63,10 +65,12 @@ export class SegmentFile {
     place: Place,
     path: string,
     header: SegmentHeader,
-    { records, end, next }: { records: readonly FoundRecord[]; end: number; next: number },
+    given: { records: readonly FoundRecord[]; end: number; next: number; isAllLost?: boolean },
   ): SegmentFile {
+    const { records, end, next, isAllLost = false } = given;
     const segment = new SegmentFile(place, path, header, { ...emptySummary(header.first), next });
     segment.built = [];
+    segment.isAllLost = isAllLost;
     for (const record of records) segment.add([record], record.at);
     segment.summary = { ...segment.summary, end };
     return segment;

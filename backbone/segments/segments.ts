@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto';
+import { basename } from 'node:path';
 import type { Disk, Use } from '../files/disk.ts';
 import { deniedFor } from './files.ts';
 import { NOTE, type SegmentRecord, sizeOf, sizeOfAll } from './format.ts';
-import { loadSegments, segmentName } from './load.ts';
+import { type Loaded, loadSegments, segmentName } from './load.ts';
 import { SegmentFile } from './segment-file.ts';
 import { EVERYTHING, type LostRecord, type Place, type ReadRecords, type WantedRecords } from './wanted.ts';
 
@@ -12,6 +13,8 @@ export interface SegmentsOptions {
   /** A segment that would be longer is closed, and a new one begun. */
   readonly segmentBytes: number;
   readonly disk: Disk;
+  /** Segments are only dropped from the old end: one that is missing between others is a damage. */
+  readonly isGapless?: boolean;
 }
 
 /** Most segments of which a file is open for reading, and the index in memory. */
@@ -52,7 +55,8 @@ export class Segments {
   private readonly closed: SegmentFile[];
   private readonly recent: SegmentFile[] = [];
   private readonly held = new Set<SegmentFile>();
-  private readonly reported = new Set<number>();
+  /** Numbers of damaged records, and paths of files that cannot be read. */
+  private readonly reported = new Set<number | string>();
   private active: SegmentFile | undefined;
   private lastId: number;
   /** No record has this number or a higher one. */
@@ -62,13 +66,13 @@ export class Segments {
   /** Goes into the header of every segment that is begun from now on; as the last segment that has one says. */
   epoch: string | undefined;
 
-  private constructor(place: Place, options: SegmentsOptions, closed: SegmentFile[], active: SegmentFile | undefined) {
+  private constructor(place: Place, options: SegmentsOptions, { closed, active, lastId }: Loaded) {
     this.place = place;
     this.options = options;
     this.closed = closed;
     this.active = active;
+    this.lastId = lastId;
     const all = this.all();
-    this.lastId = Math.max(0, ...all.map(({ header }) => header.id));
     this.next = Math.max(0, ...all.map(({ summary }) => summary.next));
     this.unused = this.next;
     this.epoch = all.findLast(({ header }) => header.epoch !== undefined)?.header.epoch;
@@ -79,8 +83,7 @@ export class Segments {
    * segment cannot be read.
    */
   static async open(place: Place, options: SegmentsOptions): Promise<Segments> {
-    const { closed, active } = await loadSegments(place, options.name);
-    return new Segments(place, options, closed, active);
+    return new Segments(place, options, await loadSegments(place, options.name, options.isGapless));
   }
 
   /** Every segment, the oldest first. The last one may be the one that is written to. */
@@ -184,7 +187,7 @@ export class Segments {
     wanted: (number: number) => boolean,
     onLost: (lost: LostRecord) => void,
   ): Promise<void> {
-    const { disk, name } = this.options;
+    const { disk } = this.options;
     await disk.assertRoom(use);
     this.held.add(segment);
     try {
@@ -192,12 +195,10 @@ export class Segments {
       const { records, lost } = segment.read({ ...EVERYTHING, wanted });
       const unreadable = lost.find(({ cause }) => cause !== undefined);
       if (unreadable) throw unreadable.cause;
-      const options = { close: true, next: segment.summary.next, replace: true };
-      const { header } = segment;
+      const { header, path, summary } = segment;
+      const options = { close: true, next: summary.next, replace: true };
       segment.become(
-        await deniedFor(disk, use, () =>
-          SegmentFile.create(this.place, segmentName(name, header.id), header, records, options),
-        ),
+        await deniedFor(disk, use, () => SegmentFile.create(this.place, basename(path), header, records, options)),
       );
       for (const one of lost) {
         this.reportLost(segment, one);
@@ -243,10 +244,9 @@ export class Segments {
   private async begin(records: readonly SegmentRecord[]): Promise<void> {
     const before = this.closed.at(-1);
     this.lastId += 1;
-    const { name } = this.options;
     this.active = await SegmentFile.create(
       this.place,
-      segmentName(name, this.lastId),
+      segmentName(this.options.name, this.lastId),
       {
         format: 1,
         marker: randomInt(1, 2 ** 32),
@@ -267,6 +267,7 @@ export class Segments {
     } catch (error) {
       // What was read of earlier segments is given first; the next call begins here.
       if (isLater) return { records: [], lost: [] };
+      this.reportUnreadable(segment, error);
       throw error;
     }
   }
@@ -276,6 +277,13 @@ export class Segments {
     this.reported.add(number);
     const what = cause === undefined ? `record ${number} is damaged` : `record ${number} cannot be read (${cause})`;
     this.place.report.damaged({ file: path, at, bytes, records: 1, what });
+  }
+
+  private reportUnreadable({ path, summary }: SegmentFile, error: unknown): void {
+    if (this.reported.has(path)) return;
+    this.reported.add(path);
+    const { end: bytes, count: records } = summary;
+    this.place.report.damaged({ file: path, at: 0, bytes, records, what: `it cannot be read (${error})` });
   }
 
   /** Keeps the number of files and indexes in memory small. */

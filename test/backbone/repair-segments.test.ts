@@ -45,7 +45,7 @@ const keepNothing = async () => {};
 async function mend(disk: MemoryDisk, kept = new Map<string, Buffer>()): Promise<void> {
   for (const segment of (await look(disk)).segments) {
     if (segment.lost.length === 0 && segment.faults.length === 0) continue;
-    await mendSegment(placeOn(disk), 'x', segment, async (path) => void kept.set(path, Buffer.from(disk.bytes(path))));
+    await mendSegment(placeOn(disk), segment, async (path) => void kept.set(path, Buffer.from(disk.bytes(path))));
   }
 }
 
@@ -129,7 +129,7 @@ describe('a look at segments and their mending', () => {
     const found = await look(disk);
     const { read } = await openOn(disk);
     const before = read().length;
-    expect(wholeOf(found)).to.be.greaterThan(before);
+    expect(wholeOf(found)).to.equal(before);
     await mend(disk);
     const after = await openOn(disk);
     expect(after.damages).to.deep.equal([]);
