@@ -1,6 +1,6 @@
-import { closeSync, constants, fchownSync, fstatSync, openSync, rmSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, constants, fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { tryLock } from 'fs-native-extensions';
+import { giveToFoldersOwner } from '../../core/folders-owner.ts';
 import { codeOf } from '../../core/system-error.ts';
 import { pause } from '../../core/timing.ts';
 
@@ -48,7 +48,9 @@ function tryToLock(path: string): (() => void) | undefined {
 function openOrMake(path: string): number | undefined {
   try {
     const made = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
-    return giveToFoldersOwner(path, made);
+    // When root dies while it edits, Loam's own user must be able to lock what it left.
+    giveToFoldersOwner(path, made);
+    return made;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
   }
@@ -56,18 +58,6 @@ function openOrMake(path: string): number | undefined {
     return openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** When root dies while it edits, Loam's own user must be able to lock what it left. */
-function giveToFoldersOwner(path: string, file: number): number {
-  try {
-    const { uid, gid } = statSync(dirname(path));
-    if (process.geteuid?.() === 0) fchownSync(file, uid, gid);
-    return file;
-  } catch (error) {
-    closeSync(file);
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { explain } from '../../core/errors.ts';
+import { giveToFoldersOwner } from '../../core/folders-owner.ts';
 
 /** A folder or file that another process, or another part of this one, has open. */
 export class FolderInUse extends Error {
@@ -98,7 +99,9 @@ export function lockToLook(lockFile: string, what: string): () => void {
 /** A plain file descriptor, closed only by us: the garbage collector closes a FileHandle that is no longer referenced. */
 function openLockFile(lockFile: string, what: string): number {
   try {
-    return openSync(lockFile, constants.O_RDWR | constants.O_CREAT, 0o644);
+    const file = openSync(lockFile, constants.O_RDWR | constants.O_CREAT, 0o644);
+    giveToFoldersOwner(lockFile, file);
+    return file;
   } catch (cause) {
     throw new FolderNotLockable(what, cause);
   }

@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
+import { giveToFoldersOwner } from '../../core/folders-owner.ts';
 import type { Disk, Use } from '../files/disk.ts';
 import { FolderGone, isAtNow } from '../files/held-folder.ts';
 
@@ -58,7 +59,11 @@ const NEW_FILE = O_RDWR | O_CREAT | O_TRUNC | (IS_SYNCED ? O_DSYNC : 0);
 /** The real file system. Descriptors are plain numbers: a FileHandle is closed by the garbage collector. */
 export const DISK_FILES: SegmentFiles = {
   list: (folder) => fs.promises.readdir(folder),
-  create: async (path) => new WrittenFile(await open(path, NEW_FILE, 0o600), 0),
+  create: async (path) => {
+    const file = await open(path, NEW_FILE, 0o600);
+    giveToFoldersOwner(path, file);
+    return new WrittenFile(file, 0);
+  },
   open: (path) => {
     const file = fs.openSync(path, 'r');
     return new OpenFile(file, fs.fstatSync(file).size);
