@@ -1,12 +1,21 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { explain, RegistryInvalid } from '../../core/errors.ts';
 import { parseRegistry, type Registry } from '../../telemetry/registry.ts';
 
-/** The registry's file as text. Rejects with RegistryInvalid when it cannot be read. */
+/** A registry of a million sensors is half as long. What is longer is something else, and would fill memory. */
+const MOST_BYTES = 256 * 2 ** 20;
+
+/** The registry's file as text. Rejects with RegistryInvalid when it cannot be read, is no file, or is too long for one. */
 export async function readRegistryText(path: string): Promise<string> {
   try {
+    const found = await stat(path);
+    if (!found.isFile()) throw new RegistryInvalid('is not a file');
+    if (found.size > MOST_BYTES) {
+      throw new RegistryInvalid(`has ${found.size} bytes, and a registry has at most ${MOST_BYTES}`);
+    }
     return await readFile(path, 'utf8');
   } catch (cause) {
+    if (cause instanceof RegistryInvalid) throw cause;
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') throw new RegistryInvalid('is not there');
     throw new RegistryInvalid('cannot be read', { cause });
   }

@@ -1,4 +1,18 @@
-import { chmod, chown, lstat, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
@@ -38,6 +52,16 @@ describe('the registry file', () => {
   });
 
   const add = (id: string) => (text: string) => addSensor(text, { id, farm: 'north', secret: hashSecret(id) });
+
+  it('what is no file, or is too long for a registry, is refused without being read', async () => {
+    await rm(path);
+    execFileSync('mkfifo', [path]);
+    expect(String(await rejection(RegistryFile.read(path, silent)))).to.include('is not a file');
+    await rm(path);
+    await writeFile(path, TEXT);
+    await truncate(path, 2 ** 30);
+    expect(String(await rejection(RegistryFile.read(path, silent)))).to.include('at most');
+  });
 
   it('keeps comments when a sensor is added and removed', async () => {
     await editRegistryFile(path, add('s1'));
