@@ -1,4 +1,4 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { REPAIRING } from '../backbone/duckdb/mend.ts';
 import { ASIDE, WAL_PARTS } from '../backbone/duckdb/opening.ts';
@@ -99,6 +99,8 @@ function knowledgeOf(
   const folders = new Set([...queues, ...logs].map(({ folder }) => folder));
   for (const folder of folders) {
     for (const name of [LOCK_FILE, OLD, `${OLD}-lock`, 'lock']) ours.add(join(folder, name));
+    // The folder itself may be a link to another disk.
+    ours.add(folder);
     ours.add(join(folder, OLD, 'README'));
     ours.add(join(folder, SEGMENTS, TAKEN));
   }
@@ -132,7 +134,7 @@ function rootsOf({ data, queues, logs }: RepairPlaces): string[] {
 
 async function isFolder(path: string): Promise<boolean> {
   try {
-    return (await lstat(path)).isDirectory();
+    return (await stat(path)).isDirectory();
   } catch {
     return false;
   }

@@ -3,12 +3,12 @@ import {
   chown,
   constants,
   copyFile,
-  lstat,
   mkdtemp,
   open,
   readFile,
   rename,
   rm,
+  stat,
   symlink,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -114,7 +114,7 @@ export async function examineWithoutWal(file: string, onRows: OnRows): Promise<S
 /** The length of a file; undefined when it is not there. */
 export async function bytesAt(path: string): Promise<number | undefined> {
   try {
-    return (await lstat(path)).size;
+    return (await stat(path)).size;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
@@ -126,7 +126,7 @@ export async function bytesAt(path: string): Promise<number | undefined> {
  * not is in the live log too. So that log is taken away before the new file gets its name.
  */
 async function putInPlace(into: string, file: string, keep: Keep): Promise<void> {
-  const { mode, uid, gid } = await lstat(file);
+  const { mode, uid, gid } = await stat(file);
   await chmod(into, mode & 0o777);
   if (process.geteuid?.() === 0) await chown(into, uid, gid);
   await syncPath(into);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, open, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { expect } from 'chai';
@@ -165,6 +165,17 @@ describe('a look at the store and its mending', function () {
     const [after] = await look(folder);
     expect([after?.is, after?.figures?.whole]).to.deep.equal(['whole', 20]);
     expect((await timesOf(folder, 's')).length).to.equal(20);
+  });
+
+  it('gives a file that a link leads to its owner and mode, not those of the link', async () => {
+    const [elsewhere, folder] = [await temporaryFolder(), await temporaryFolder()];
+    await large(elsewhere);
+    await chmod(fileIn(elsewhere), 0o640);
+    await garble(fileIn(elsewhere), 0, randomBytes(4_096));
+    await symlink(fileIn(elsewhere), fileIn(folder));
+    await mend(await look(folder));
+    expect((await stat(fileIn(folder))).mode & 0o777).to.equal(0o640);
+    expect(await timesOf(folder, 's')).to.have.length(COUNT);
   });
 
   itIfLong('a file whose other headers are damaged is put aside', async () => {
