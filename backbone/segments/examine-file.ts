@@ -72,7 +72,7 @@ export function examineSegment(
   };
   // As at a start: what is cut off may have been confirmed, so its numbers are not given again.
   const behind = (numbers.at(-1)?.number ?? header.first - 1) + 1;
-  const doubtful = bytes.length - (footer ? bytes.length : Math.min(scanned.end, bytes.length));
+  const doubtful = footer ? 0 : scanned.torn;
   const next = footer?.next ?? (isFollowed ? after.first : behind + Math.ceil(doubtful / RECORD_BYTES));
   return {
     id,

@@ -19,6 +19,12 @@ export interface NewFile extends ReadFile {
   /** Resolves when everything that was written is on disk, and the file's length. */
   sync(): Promise<void>;
   /**
+   * Makes the file this long. Resolves when the file system takes changes to its tables: then what was synced and renamed
+   * before stays. An ext4 that finds itself damaged takes none any more. A sync that is under way at that moment may
+   * succeed all the same (1 of 15 did), though the file's new blocks are in no table, and gone after the next mount.
+   */
+  truncate(length: number): Promise<void>;
+  /**
    * Whether a path leads to this file. It does not when somebody deleted, moved or replaced the file or a folder above it:
    * then what is written is nowhere where it would be looked for.
    */
@@ -46,6 +52,7 @@ const close = promisify(fs.close);
 const write = promisify(fs.write);
 const fsync = promisify(fs.fsync);
 const fdatasync = promisify(fs.fdatasync);
+const ftruncate = promisify(fs.ftruncate);
 
 /**
  * On Linux a file is opened so that a write resolves when it is on disk: that is one task for the thread pool instead of
@@ -116,6 +123,11 @@ class WrittenFile extends OpenFile implements NewFile {
 
   async sync(): Promise<void> {
     if (!IS_SYNCED) await fdatasync(this.file);
+  }
+
+  async truncate(length: number): Promise<void> {
+    await ftruncate(this.file, length);
+    this.size = length;
   }
 
   isAt(path: string): boolean {

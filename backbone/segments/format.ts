@@ -6,7 +6,8 @@ import { z } from 'zod';
  *
  *     header, 512 bytes | record | record | … | index | footer, 512 bytes
  *
- * Index and footer are there in a closed segment only. Header and footer are JSON behind a word, a CRC and a length, so
+ * Index and footer are there in a closed segment only. In one that is written to, filler may follow the records: bytes 0xff.
+ Header and footer are JSON behind a word, a CRC and a length, so
  * that `head -c 512` and `tail -c 512` show them to a person. Numbers are little-endian.
  *
  * A record is 32 bytes and its body. It begins with the segment's marker, a random number: that is how the next whole
@@ -34,6 +35,7 @@ export const NOTE = -1;
 
 export const BLOCK_BYTES = 512;
 export const RECORD_BYTES = 32;
+export const FILLER = 0xff;
 const BYTES_PER_PLACE = 4;
 
 const headerSchema = z.object({

@@ -22,6 +22,22 @@ export interface Loaded {
   readonly lastId: number;
 }
 
+export interface LoadOptions {
+  /** What the files' names begin with. */
+  readonly name: string;
+  /** As in SegmentFile.create, for the last one. */
+  readonly ahead?: number;
+  /** A file that is missing between others is a damage. */
+  readonly isGapless?: boolean;
+}
+
+interface Neighbours {
+  readonly after: SegmentHeader | undefined;
+  readonly isLast: boolean;
+  readonly before: SegmentFile | undefined;
+  readonly ahead: number;
+}
+
 /** A segment's file before its records are looked at. */
 interface FoundFile {
   /** As its header says, or else its name. */
@@ -62,7 +78,7 @@ export async function namesIn(
  * reported, with `isGapless` also a file that is not there. Rejects with OtherFormat, or the file system's error when
  * the folder or the last segment cannot be read.
  */
-export async function loadSegments(place: Place, name: string, isGapless = false): Promise<Loaded> {
+export async function loadSegments(place: Place, { name, ahead = 0, isGapless = false }: LoadOptions): Promise<Loaded> {
   const { ids, unfinished } = await namesIn(place, name);
   for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
   const headers = ids.flatMap((id) => headerOf(place, name, id, id === ids.at(-1)) ?? []);
@@ -76,7 +92,7 @@ export async function loadSegments(place: Place, name: string, isGapless = false
   for (const [i, file] of found.entries()) {
     const isLast = i === found.length - 1;
     const before = closed.at(-1);
-    const segment = await load(place, file, { after: found[i + 1]?.header, isLast, before });
+    const segment = await load(place, file, { after: found[i + 1]?.header, isLast, before, ahead });
     if (segment === undefined) continue;
     if (isGapless && before) reportGap(place, before, segment);
     if (isLast && segment.isWritable) return { closed, active: segment, lastId };
@@ -119,14 +135,16 @@ export function inOrder<F extends { readonly id: number; readonly path: string }
 
 function reportGap(place: Place, before: SegmentFile, { path, header }: SegmentFile): void {
   if (header.previous === undefined || header.previous.id === before.header.id) return;
-  const records = Math.max(0, header.first - before.summary.next);
+  const records = header.first - before.summary.next;
+  // A segment whose only write failed is dropped at once.
+  if (records <= 0) return;
   place.report.damaged({ file: path, at: 0, bytes: 0, records, what: 'the file before it is not there' });
 }
 
 async function load(
   place: Place,
   { id, path, header }: FoundFile,
-  { after, isLast, before }: { after: SegmentHeader | undefined; isLast: boolean; before: SegmentFile | undefined },
+  { after, isLast, before, ahead }: Neighbours,
 ): Promise<SegmentFile | undefined> {
   const isFollowed = after?.previous?.id === id;
   const followed = isFollowed ? { end: after.previous?.end, last: after.first - 1 } : {};
@@ -150,7 +168,7 @@ async function load(
   }
   if (footer) return SegmentFile.closed(place, path, known, footer);
   if (scanned === undefined) return undefined;
-  return await finished(place, path, known, scanned, isLast, header !== undefined);
+  return await finished(place, path, known, scanned, { isLast, isWhole: header !== undefined, ahead });
 }
 
 /** What becomes of a segment without a footer. */
@@ -159,8 +177,7 @@ async function finished(
   path: string,
   header: SegmentHeader,
   { records, holes, end, torn }: Scanned,
-  isLast: boolean,
-  isWhole: boolean,
+  { isLast, isWhole, ahead }: { isLast: boolean; isWhole: boolean; ahead: number },
 ): Promise<SegmentFile> {
   for (const hole of holes) place.report.damaged({ file: path, ...hole, what: 'records are damaged' });
   // Without its header and without one whole record nobody can say that it was never confirmed.
@@ -172,7 +189,7 @@ async function finished(
   const next = last + 1 + Math.ceil(torn / RECORD_BYTES);
   const unfinished = () => SegmentFile.unfinished(place, path, header, { records, end, next, isAllLost });
   if (holes.length > 0 || !isWhole) return unfinished();
-  const options = { close: !isLast || torn > 0, next, replace: true };
+  const options = { close: !isLast || torn > 0, next, replace: true, ahead };
   return await SegmentFile.create(place, basename(path), header, records, options).catch(unfinished);
 }
 

@@ -2,7 +2,7 @@ import type { Disk } from '../files/disk.ts';
 import { type AllMarks, QueueMarks } from './queue-marks.ts';
 import { Unfinished } from './queue-unfinished.ts';
 import type { SegmentFile } from './segment-file.ts';
-import { Segments } from './segments.ts';
+import { aheadOf, Segments } from './segments.ts';
 import { EVERYTHING, type LostRecord, type Place } from './wanted.ts';
 
 /** What became of a message. `attempts` is how many deliveries of it have been begun. */
@@ -22,8 +22,6 @@ export const QUEUE_SEGMENT_BYTES = 32 * 2 ** 20;
 /** Segments may take twice what is not done, and so many segments more. Beyond that they are made smaller. */
 const SPARE_SEGMENTS = 4;
 const RETRY_MS = 1_000;
-/** So much longer the file of marks is made at once. */
-const MARKS_AHEAD = 128 * 1_024;
 
 /**
  * The queue on disk: the messages in segments, by sequence number, and what became of them in a file of marks.
@@ -72,7 +70,7 @@ export class QueueFile {
   /** Rejects with NoRoom, OtherFormat, ZodError when another version wrote the marks, or the file system's error. */
   static async open(place: QueuePlace): Promise<QueueFile> {
     const { disk, segmentBytes } = place;
-    const { marks, all } = await QueueMarks.open(place, disk, Math.min(MARKS_AHEAD, segmentBytes / 16));
+    const { marks, all } = await QueueMarks.open(place, disk, aheadOf(place));
     const segments = await Segments.open(place, { name: MESSAGES, segmentBytes, disk });
     const file = new QueueFile(place, segments, marks, all);
     try {

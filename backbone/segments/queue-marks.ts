@@ -60,8 +60,8 @@ export class QueueMarks {
   }
 
   /**
-   * Reads the marks; damage is reported. The file is made longer by `ahead` bytes at once. Nothing is written until the first `write`. Rejects with ZodError when another
-   * version wrote them, or with the file system's error.
+   * Reads the marks; damage is reported. The file is made longer by `ahead` bytes at once. Nothing is written until the
+   * first `write`. Rejects with ZodError when another version wrote them, or with the file system's error.
    */
   static async open(place: Place, disk: Disk, ahead = 0): Promise<{ marks: QueueMarks; all: AllMarks }> {
     const { ids, unfinished } = await namesIn(place, MARKS);
@@ -142,7 +142,7 @@ function recordOf(number: number, value: unknown): SegmentRecord {
 
 /** Undefined when the file does not begin with everything, after that was reported. */
 function readMarks(place: Place, path: string): AllMarks | undefined {
-  const bytes = withoutZeros(readAll(place.files.open(path)));
+  const bytes = readAll(place.files.open(path));
   const header = decodeHeader(bytes.subarray(0, BLOCK_BYTES));
   const { records, holes, end, torn } = scan(bytes, header?.marker ?? 0);
   const [first, ...others] = records;
@@ -170,13 +170,6 @@ function readMarks(place: Place, path: string): AllMarks | undefined {
     }
   }
   return { newest, handedOut, attempts, done };
-}
-
-/** The file is longer than its records, which end in letters. */
-function withoutZeros(bytes: Buffer): Buffer {
-  let end = bytes.length;
-  while (end > 0 && bytes[end - 1] === 0) end -= 1;
-  return bytes.subarray(0, end);
 }
 
 function readAll(file: ReadFile): Buffer {

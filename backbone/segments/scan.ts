@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, decodeRecord, type FoundRecord } from './format.ts';
+import { BLOCK_BYTES, decodeRecord, FILLER, type FoundRecord } from './format.ts';
 
 /** Bytes in which records were. `records` of them are missing, as far as the numbers before and behind tell. */
 export interface Hole {
@@ -33,12 +33,13 @@ export interface Scanned {
  */
 export function scan(bytes: Buffer, marker: number, { end, first, last }: KnownRecords = {}): Scanned {
   const limited = end === undefined ? bytes : bytes.subarray(0, end);
+  const used = end === undefined ? withoutFiller(bytes) : limited.length;
   const records: FoundRecord[] = [];
   const gaps: { readonly at: number; readonly bytes: number }[] = [];
   let at = BLOCK_BYTES;
-  while (at < limited.length) {
+  while (at < used) {
     const record = decodeRecord(limited, at, marker) ?? nextRecord(limited, at + 1, marker);
-    const found = record?.at ?? limited.length;
+    const found = record?.at ?? used;
     if (found > at) gaps.push({ at, bytes: found - at });
     if (record === undefined) break;
     records.push(record);
@@ -55,8 +56,15 @@ export function scan(bytes: Buffer, marker: number, { end, first, last }: KnownR
       .filter((gap) => gap.at < synced)
       .map((gap) => ({ ...gap, records: missing(kept, gap.at, { first, last }) })),
     end: torn?.at ?? Math.min(at, limited.length),
-    torn: torn === undefined ? 0 : limited.length - torn.at,
+    torn: torn === undefined ? 0 : used - torn.at,
   };
+}
+
+/** How many bytes there are before the filler. The last record may end in such bytes, too: it is longer then. */
+function withoutFiller(bytes: Buffer): number {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === FILLER) end -= 1;
+  return end;
 }
 
 /** Each place is looked at once, and a record that is there by chance would need a right marker and a right CRC. */

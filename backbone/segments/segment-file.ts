@@ -8,6 +8,7 @@ import {
   encodeEnd,
   encodeHeader,
   encodeRecords,
+  FILLER,
   type Footer,
   type FoundRecord,
   indexOf,
@@ -21,6 +22,8 @@ import { readRecords } from './read-records.ts';
 import { scan } from './scan.ts';
 import type { Place, ReadRecords, WantedRecords } from './wanted.ts';
 
+/** A write that makes the file longer adds filler when it has at most this part of the filler's bytes. */
+const PART_OF_AHEAD = 4;
 /** Most bytes of a write that is put together in memory that is kept. */
 const SCRATCH_BYTES = 2 ** 21;
 
@@ -42,7 +45,7 @@ export class SegmentFile {
   private written: NewFile | undefined;
   private buffer: Buffer | undefined;
   private ahead = 0;
-  /** Of the file, with the zeros ahead. */
+  /** Of the file, with the filler. */
   private length = 0;
   private reading: ReadFile | undefined;
 
@@ -79,9 +82,10 @@ export class SegmentFile {
   /**
    * Makes a segment of these records, in one step: after a crash all of it is there, or nothing. It replaces the segment
    * that has its name. With `close` it gets its footer, otherwise more can be written to it. `next`: later records have
-   * this number or a higher one. With `ahead` the file is made longer by so many zeros at once: a sync is cheaper where
-   * the length of the file stays the same. Rejects with the file system's error. Then nothing of it is left, unless the file
-   * system refuses that too, and a segment that was to be replaced is there as before.
+   * this number or a higher one. With `ahead` the file is made longer by so many bytes at once, for small writes: a write
+   * where the file has blocks already is on disk sooner, and needs no change to the file system's tables. Rejects with the
+   * file system's error. Then nothing of it is left, unless the file system refuses that too, and a segment that was to be
+   * replaced is there as before.
    */
   static async create(
     place: Place,
@@ -97,16 +101,18 @@ export class SegmentFile {
     segment.built = [];
     segment.add(records, BLOCK_BYTES);
     segment.ahead = ahead;
-    segment.length = segment.summary.end + ahead;
+    segment.length = segment.summary.end + (close ? 0 : ahead);
     let made = temporary;
+    let isWritable = !close;
     try {
       const parts = [encodeHeader(header), encodeRecords(records, header.marker, BLOCK_BYTES)];
-      parts.push(close ? segment.end() : Buffer.alloc(ahead));
+      parts.push(close ? segment.end() : Buffer.alloc(ahead, FILLER));
       await writeWhole(file, Buffer.concat(parts), 0);
       await file.sync();
       await place.files.rename(temporary, path);
       made = path;
       await place.files.syncFolder(place.folder);
+      await file.truncate(file.size);
       if (!close) assertAt(file, path);
     } catch (error) {
       // What replaced an older one of the same content is as good, whether or not its name is on disk.
@@ -116,9 +122,10 @@ export class SegmentFile {
         if (!(error instanceof FolderGone)) await place.files.remove(made).catch(() => {});
         throw error;
       }
+      isWritable = false;
     }
-    if (close) closeQuietly(file);
-    else segment.written = file;
+    if (isWritable) segment.written = file;
+    else closeQuietly(file);
     return segment;
   }
 
@@ -144,11 +151,15 @@ export class SegmentFile {
     if (written === undefined) throw new Error(`${this.path} is closed`);
     const { end } = this.summary;
     const bytes = encodeRecords(records, this.header.marker, end, this.scratch());
-    const isLonger = this.ahead > 0 && end + bytes.length > this.length;
-    await writeWhole(written, isLonger ? Buffer.concat([bytes, Buffer.alloc(this.ahead)]) : bytes, end);
+    const isLonger = end + bytes.length > this.length;
+    const ahead = isLonger && bytes.length <= this.ahead / PART_OF_AHEAD ? this.ahead : 0;
+    await writeWhole(written, ahead > 0 ? Buffer.concat([bytes, Buffer.alloc(ahead, FILLER)]) : bytes, end);
     await written.sync();
+    if (isLonger) {
+      this.length = end + bytes.length + ahead;
+      await written.truncate(this.length);
+    }
     assertAt(written, this.path);
-    if (isLonger) this.length = end + bytes.length + this.ahead;
     this.add(records, end);
   }
 
@@ -160,6 +171,7 @@ export class SegmentFile {
     const { written } = this;
     if (written === undefined) return;
     try {
+      if (this.length > this.summary.end) await written.truncate(this.summary.end);
       await writeWhole(written, this.end(), this.summary.end);
       await written.sync();
     } catch (error) {

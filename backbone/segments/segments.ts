@@ -17,6 +17,10 @@ export interface SegmentsOptions {
   readonly isGapless?: boolean;
 }
 
+/** The last segment is made longer by so much at once, at most. */
+const MOST_AHEAD_BYTES = 128 * 1_024;
+/** And by at most this part of a segment. */
+const AHEAD_PARTS = 16;
 /** Most segments of which a file is open for reading, and the index in memory. */
 const MOST_READ = 8;
 /** Most damaged records that are named: each is read again and again. */
@@ -83,7 +87,7 @@ export class Segments {
    * segment cannot be read.
    */
   static async open(place: Place, options: SegmentsOptions): Promise<Segments> {
-    return new Segments(place, options, await loadSegments(place, options.name, options.isGapless));
+    return new Segments(place, options, await loadSegments(place, { ...options, ahead: aheadOf(options) }));
   }
 
   /** Every segment, the oldest first. The last one may be the one that is written to. */
@@ -256,7 +260,7 @@ export class Segments {
         ...(this.epoch !== undefined && { epoch: this.epoch }),
       },
       records,
-      { next: this.next },
+      { next: this.next, ahead: aheadOf(this.options) },
     );
   }
 
@@ -297,4 +301,9 @@ export class Segments {
       if (oldest && !this.held.has(oldest)) oldest.letGo();
     }
   }
+}
+
+/** By how many bytes a segment that may become so long is made longer at once. */
+export function aheadOf({ segmentBytes }: { readonly segmentBytes: number }): number {
+  return Math.min(MOST_AHEAD_BYTES, Math.floor(segmentBytes / AHEAD_PARTS));
 }

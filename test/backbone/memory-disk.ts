@@ -7,6 +7,11 @@ export type Fault =
   | 'fails'
   /** All of it, and says that it failed. */
   | 'fails afterwards'
+  /**
+   * The file system finds itself damaged. A sync says that it succeeded, though what made the file longer is lost; anything
+   * else fails, as everything does from then on.
+   */
+  | 'is found damaged'
   /** A part: of a write its first half, of anything else nothing. A write says how much; all else says that it failed. */
   | 'is short';
 
@@ -15,10 +20,13 @@ interface Inode {
   durable: Buffer;
   /** As every reader sees it. */
   seen: Buffer;
-  unsynced: { readonly at: number; readonly bytes: Buffer }[];
+  unsynced: InodeChange[];
   /** A write or sync of it went wrong. */
   failed?: boolean;
 }
+
+/** A write, or a change of the length. */
+type InodeChange = { readonly at: number; readonly bytes: Buffer } | { readonly length: number };
 
 /** Names that change in one step; without an inode the name is gone. */
 type NameChange = readonly { readonly path: string; readonly inode: Inode | undefined }[];
@@ -153,13 +161,26 @@ export class MemoryDisk implements SegmentFiles {
         } else this.call(put);
         return written;
       },
+      truncate: async (length) => {
+        this.call(() => {
+          inode.seen = changed(inode.seen, { length });
+          inode.unsynced.push({ length });
+        });
+      },
       sync: async () => {
         const { unsynced } = inode;
+        if (this.goesWrong() === 'is found damaged' && this.calls === this.fault?.at) {
+          this.calls += 1;
+          inode.unsynced = [];
+          const { length } = inode.durable;
+          inode.durable = unsynced.reduce(changed, inode.durable).subarray(0, length);
+          return;
+        }
         inode.failed ||= this.goesWrong() !== undefined;
         if (inode.failed) inode.unsynced = [];
         this.call(() => {
           inode.unsynced = [];
-          for (const { at, bytes } of unsynced) inode.durable = patched(inode.durable, at, bytes);
+          inode.durable = unsynced.reduce(changed, inode.durable);
         });
       },
     };
@@ -175,7 +196,7 @@ export class MemoryDisk implements SegmentFiles {
     this.onCall(this.calls);
     const fault = this.goesWrong();
     this.calls += 1;
-    if (fault !== 'fails' && fault !== 'is short') change();
+    if (fault === undefined || fault === 'fails afterwards') change();
     if (fault !== undefined) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
   }
 
@@ -203,6 +224,11 @@ function write(inode: Inode, bytes: Buffer, at: number): void {
   inode.unsynced.push({ at, bytes });
 }
 
+function changed(before: Buffer, change: InodeChange): Buffer {
+  if ('bytes' in change) return patched(before, change.at, change.bytes);
+  return patched(before.subarray(0, change.length), change.length, Buffer.alloc(0));
+}
+
 function patched(before: Uint8Array, at: number, bytes: Uint8Array): Buffer {
   const after = Buffer.alloc(Math.max(before.length, at + bytes.length));
   after.set(before);
@@ -210,11 +236,15 @@ function patched(before: Uint8Array, at: number, bytes: Uint8Array): Buffer {
   return after;
 }
 
-/** Every sector of every write that was not synced is there or not; the file may be longer and have zeros. */
+/** Every sector of every write that was not synced is there or not, and every change of the length; the file may have zeros behind. */
 function cutInode({ durable, seen, unsynced }: Inode, random: () => number): Inode {
   let bytes: Uint8Array = durable;
   for (const write of unsynced) {
     const part = random();
+    if ('length' in write) {
+      if (random() < part) bytes = changed(Buffer.from(bytes), write);
+      continue;
+    }
     for (let from = 0; from < write.bytes.length; ) {
       const length = Math.min(SECTOR - ((write.at + from) % SECTOR), write.bytes.length - from);
       if (random() < part) bytes = patched(bytes, write.at + from, write.bytes.subarray(from, from + length));

@@ -31,22 +31,36 @@ export interface CutResult {
   readonly doubled: number[];
 }
 
-export const CUT_PARTS: Readonly<Record<string, CutPart>> = {
+export const CUT_PARTS = {
   'a queue': { script: 'child-queue-file.ts', task: 'write', keeps: false, look: inQueue },
   'a queue that is worked off': { script: 'child-queue-file.ts', task: 'write-and-take', keeps: false, look: inQueue },
   'a log': { script: 'child-log-file.ts', task: 'write', keeps: true, look: inLog },
   'a spool': { script: 'child-spool.ts', task: 'write', keeps: false, look: inSpool },
-};
+} satisfies Readonly<Record<string, CutPart>>;
+
+/**
+ * How the disk ends: it loses power; or the file system finds itself damaged and takes no more changes to its tables,
+ * while the process goes on, until it is mounted anew. The second is of ext4 only.
+ */
+export type CutKind = 'power' | 'damage';
 
 /** So many cuts are of one folder. */
 const CUTS_A_FOLDER = 4;
 const BODY_BYTES = 4_000;
+/** How long a process is heard after its file system has found itself damaged, ms: what it confirms then counts. */
+const HEARD_MS = 100;
 
 /**
- * A process writes numbers to the part on this disk and says which were confirmed to it. Meanwhile the power is cut, so many
+ * A process writes numbers to the part on this disk and says which were confirmed to it. Meanwhile the disk ends, so many
  * times, each at another moment, and what is there afterwards is compared with what was confirmed.
  */
-export async function cutsOf(disk: DiskImage, part: CutPart, cuts: number, dice: Dice): Promise<CutResult> {
+export async function cutsOf(
+  disk: DiskImage,
+  part: CutPart,
+  cuts: number,
+  dice: Dice,
+  kind: CutKind = 'power',
+): Promise<CutResult> {
   const result: CutResult = { cuts: 0, confirmed: 0, missing: [], doubled: [] };
   const folder = join(disk.folder, 'part');
   let known = new Set<number>();
@@ -56,7 +70,7 @@ export async function cutsOf(disk: DiskImage, part: CutPart, cuts: number, dice:
       await rm(folder, { recursive: true, force: true });
       known = new Set();
     }
-    const lines = await writtenUntilCut(disk, part, folder, first, dice);
+    const lines = await writtenUntilCut(disk, part, { kind, folder, first, dice });
     const confirmed = lines.filter((line) => !line.startsWith('taken')).map(Number);
     const taken = new Set(lines.flatMap((line) => (line.startsWith('taken') ? [Number(line.slice(6))] : [])));
     for (const number of confirmed) known.add(number);
@@ -73,13 +87,11 @@ export async function cutsOf(disk: DiskImage, part: CutPart, cuts: number, dice:
   return result;
 }
 
-/** What the process had printed when the power was cut. */
+/** What the process had printed when the disk ended, and said afterwards. */
 async function writtenUntilCut(
   disk: DiskImage,
   { script, task }: CutPart,
-  folder: string,
-  first: number,
-  dice: Dice,
+  { kind, folder, first, dice }: { kind: CutKind; folder: string; first: number; dice: Dice },
 ): Promise<string[]> {
   const env = { TASK: task, FIRST: String(first), SIZE: String(BODY_BYTES), QUEUE_DIR: folder, LOG_DIR: folder };
   const child = await startChild({ script, env });
@@ -87,6 +99,11 @@ async function writtenUntilCut(
     const enough = Math.floor(dice.between(1, 1_500));
     await until(`${enough} lines`, () => child.lines().length >= enough, { timeoutMs: 120_000 });
     await delay(dice.between(0, 10));
+    if (kind === 'damage') {
+      await disk.becomeReadOnly();
+      await delay(HEARD_MS);
+      return child.lines();
+    }
     // It is told nothing any more when the power is gone. What a call says that was under way then is for nobody.
     await child.freeze();
     const lines = child.lines();

@@ -7,7 +7,7 @@ import { type Fault, MemoryDisk, randomOf } from './memory-disk.ts';
 import { placeOn, Story } from './segments-place.ts';
 
 const SEGMENT_BYTES = 2_000;
-const FAULTS: readonly Fault[] = ['fails', 'fails afterwards', 'is short'];
+const FAULTS: readonly Fault[] = ['fails', 'fails afterwards', 'is short', 'is found damaged'];
 const CUTS = 4;
 
 /** One part on a disk, and what a test does with it. */
@@ -187,7 +187,7 @@ for (const subject of [segments, queue, log]) {
     });
 
     for (const fault of FAULTS) {
-      for (const lasting of [false, true]) {
+      for (const lasting of fault === 'is found damaged' ? [true] : [false, true]) {
         const when = lasting ? 'from some call on' : 'at some call';
         it(`keeps what it confirmed when the disk ${fault} ${when}, at every call, then killed or cut off from power`, async () => {
           const calls = await callsOfAct();

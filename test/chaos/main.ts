@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { LoadPace } from '../../simulators/load/plan.ts';
 import { endAll } from '../services/cleanup.ts';
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     steady: { type: 'string' },
     'slow-store': { type: 'string' },
     plot: { type: 'string' },
+    keep: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -52,6 +54,7 @@ const HELP = `npm run chaos -- [options]
   --steady S     publish at the rate for S seconds, and say what was stored meanwhile and whether the queue grew
   --slow-store MS   every request reaches InfluxDB so much later, as if it were far away
   --plot FILE    write the memory of every process over time as an SVG
+  --keep FOLDER  when something is missing: copy the promises, the data folder and what every process said there
 `;
 
 async function stageOf(): Promise<Stage> {
@@ -145,8 +148,21 @@ async function main(): Promise<number> {
     say(`ended by itself: ${endings.length === 0 ? 'never' : endings.join(', ')}`);
   }
   if (audit.examples.length > 0) say(`missing, for example: ${JSON.stringify(audit.examples)}`);
+  if (values.keep && audit.missing + audit.duplicates > 0) await keep(stage, values.keep);
   await stage.close();
   return audit.missing === 0 && audit.duplicates === 0 && load.unacknowledged === 0 && endings.length === 0 ? 0 : 1;
+}
+
+/** Everything that may tell why something is missing. */
+async function keep(stage: Stage, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const role of Object.values(stage.roles)) {
+    await role.stop();
+    await writeFile(join(folder, `${role.name}.log`), role.log);
+  }
+  await cp(stage.place?.data ?? stage.folder, join(folder, 'data'), { recursive: true });
+  await cp(join(stage.folder, 'promises.ndjson'), join(folder, 'promises.ndjson'));
+  console.log(`kept in ${folder}`);
 }
 
 /** A fault of a disk, and what was said of it while it lasted, in short. */
