@@ -6,8 +6,8 @@ import { refuseZone } from './calendar.ts';
 import { type Rates, rate, rates } from './rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from './reading.ts';
 import { metricReading, sensorReading } from './reading-rules-schema.ts';
-import { keyedNames } from './registry-keyed.ts';
-import { type Source, sourceSchema } from './registry-sources.ts';
+import { keyedNames } from './registry/keyed.ts';
+import { type Source, sourceSchema } from './registry/sources.ts';
 
 /** The field of sensors that have none, such as unregistered ones that a bridge brings. */
 export const UNASSIGNED = 'unassigned';

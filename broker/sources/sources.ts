@@ -5,7 +5,7 @@ import type { Health, Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
-import type { Source as Description } from '../../telemetry/registry-sources.ts';
+import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { RefusedPublishes } from '../auth/refusals.ts';
 import { MOST_TOPIC, Rights } from '../auth/rights.ts';
