@@ -1,0 +1,252 @@
+import { expect } from 'chai';
+import type { Client } from 'pg';
+import type { RegistryPort } from '../../backbone/ports/registry.ts';
+import { openPostgresRegistry } from '../../backbone/registry/postgres/registry.ts';
+import { RegistryUnavailable } from '../../core/errors.ts';
+import { silent } from '../../core/logger.ts';
+import { type PostgresServer, sql, startPostgres, withClient } from '../services/postgres.ts';
+import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
+import { until } from '../services/wait.ts';
+import { startChild } from './child-process.ts';
+import { range, rejection } from './numbered.ts';
+import { farm, farmOf, sensor } from './registry-things.ts';
+
+const LOCK = 'SELECT pg_advisory_xact_lock(1282367853, 1)';
+
+describe('PostgreSQL: the registry when things go wrong', function () {
+  this.timeout(120_000);
+  let server: PostgresServer;
+  let proxy: NetworkProxy;
+  let url: string;
+  let opened: RegistryPort[];
+
+  before(async () => {
+    server = await startPostgres();
+    proxy = await startProxy(server.port);
+  });
+
+  after(async () => {
+    await proxy.close();
+    await server.close();
+  });
+
+  beforeEach(async () => {
+    url = await server.createDatabase();
+    opened = [];
+  });
+
+  afterEach(async () => {
+    proxy.thaw();
+    proxy.restore();
+    await Promise.all(opened.map((registry) => registry.close()));
+  });
+
+  async function open(at = url): Promise<RegistryPort> {
+    const registry = await openPostgresRegistry(at, silent);
+    opened.push(registry);
+    return registry;
+  }
+
+  /** The database's address through the proxy. */
+  function through(): string {
+    const at = new URL(url);
+    at.port = String(proxy.port);
+    return at.toString();
+  }
+
+  async function isDown(registry: RegistryPort): Promise<void> {
+    await until('the registry to be down', () => registry.state.is === 'down');
+    expect(registry.health()[0]).to.include({ name: 'registry', ok: false, optional: true });
+    expect(registry.health()[0]?.why).to.include('PostgreSQL at 127.0.0.1');
+    const begun = performance.now();
+    const error = await rejection(registry.apply([sensor('refused')], 'ada'));
+    expect(error).to.be.instanceOf(RegistryUnavailable);
+    expect(performance.now() - begun).to.be.below(12_000);
+    expect(registry.current().sensorCount).to.equal(1);
+  }
+
+  async function isBack(registry: RegistryPort): Promise<void> {
+    await until('the registry to be up', () => registry.state.is === 'up', { timeoutMs: 30_000 });
+    await registry.apply([sensor('after')], 'ada');
+    expect(registry.current().get('sensor', 'north/after')?.id).to.equal('after');
+    expect(registry.health()[0]).to.include({ ok: true });
+  }
+
+  it('a server that was killed: work goes on with what is known, and edits are refused until it is back', async () => {
+    const registry = await open();
+    await registry.apply(farmOf(1), 'ada');
+    await server.kill();
+    try {
+      await isDown(registry);
+    } finally {
+      await server.start();
+    }
+    await isBack(registry);
+  });
+
+  it('a server that is frozen hangs up nobody', async () => {
+    const registry = await open();
+    await registry.apply(farmOf(1), 'ada');
+    await server.freeze();
+    try {
+      const error = await rejection(registry.apply([sensor('frozen')], 'ada'));
+      expect(error).to.be.instanceOf(RegistryUnavailable);
+      await isDown(registry);
+    } finally {
+      await server.thaw();
+    }
+    await until('it to be up', () => registry.state.is === 'up', { timeoutMs: 30_000 });
+    // What was asked of the frozen server may have been done when it thawed; nobody was told that it was.
+    await isBack(registry);
+  });
+
+  it('a network that is cut, and one that swallows everything, are got over', async () => {
+    const registry = await open(through());
+    await registry.apply(farmOf(1), 'ada');
+    const other = await open();
+    for (const [begin, end] of [
+      [proxy.cut, proxy.restore],
+      [proxy.freeze, proxy.thaw],
+    ] as const) {
+      begin();
+      await until('it to be down', () => registry.state.is === 'down');
+      expect(await rejection(registry.apply([sensor('refused')], 'ada'))).to.be.instanceOf(RegistryUnavailable);
+      await other.apply([sensor('s0', { name: begin.name })], 'bob');
+      end();
+      await until('what was missed', () => registry.current().get('sensor', 'north/s0')?.name === begin.name, {
+        timeoutMs: 30_000,
+      });
+      await until('it to be up', () => registry.state.is === 'up');
+    }
+  });
+
+  it('an edit during which the server is killed is there as a whole or not at all, and every yes is kept', async () => {
+    for (const round of range(0, 4)) {
+      const registry = await open();
+      await registry.apply([farm()], 'ada');
+      const outcomes = new Map<number, boolean>();
+      // Several at once, each of 40 things: the kill comes while some are on their way.
+      let next = 0;
+      const lane = async (): Promise<void> => {
+        for (;;) {
+          const number = next++;
+          const edit = range(0, 40).map((part) => sensor(`r${round}-e${number}-${part}`));
+          const error = await rejection(registry.apply(edit, 'ada'));
+          outcomes.set(number, error === undefined);
+          if (error === undefined) continue;
+          expect(error).to.be.instanceOf(RegistryUnavailable);
+          return;
+        }
+      };
+      const lanes = Promise.all(range(0, 4).map(lane));
+      await until('some edits', () => outcomes.size >= 3 + round, { everyMs: 1 });
+      await server.kill();
+      await lanes;
+      await registry.close();
+      await server.start();
+      const after = await open();
+      for (const [number, kept] of outcomes) {
+        const there = range(0, 40).filter((part) => after.current().sensor('north', `r${round}-e${number}-${part}`));
+        expect(there.length, `edit ${number}, answered ${kept ? 'yes' : 'no'}`).to.be.oneOf(kept ? [40] : [0, 40]);
+      }
+      const changes = await sql(url, 'SELECT count(*)::int AS n, max(seq)::int AS newest FROM loam.changes');
+      expect(changes[0]?.n).to.equal(changes[0]?.newest);
+    }
+  });
+
+  it('a connection that is ended at the server is made again, and what was edited meanwhile is known', async () => {
+    const [registry, other] = [await open(), await open()];
+    await other.apply(farmOf(1), 'ada');
+    for (const number of range(0, 5)) {
+      await sql(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'loam%' AND datname = current_database()",
+      );
+      await until('the edit', () => other.apply([sensor('s0', { name: `n${number}` })], 'ada').then(() => true));
+      await until('the edit to be known', () => registry.current().get('sensor', 'north/s0')?.name === `n${number}`);
+    }
+  });
+
+  it('an edit that commits late is not skipped: nobody commits with a higher number before it', async () => {
+    const [registry, other] = [await open(), await open()];
+    await registry.apply(farmOf(1), 'ada');
+    await until('the farm', () => other.current().sensorCount === 1);
+    const told: string[] = [];
+    other.watch((changes) => told.push(...changes.map(({ id }) => id)));
+    await withClient(url, async (late) => {
+      await beginLate(late);
+      let isMade = false;
+      const edit = registry.apply([sensor('second')], 'ada').then(() => {
+        isMade = true;
+      });
+      await until('the edit to wait', async () => {
+        const [row] = await sql(
+          url,
+          "SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+        );
+        return row?.n === 1;
+      });
+      expect(isMade).to.equal(false);
+      expect(told).to.deep.equal([]);
+      await late.query('COMMIT');
+      await edit;
+    });
+    await until('both edits', () => told.length === 2);
+    expect(told).to.deep.equal(['north/first', 'north/second']);
+    const seqs = (await registry.changes(0, 10)).map(({ seq, id }) => `${seq} ${id}`);
+    expect(seqs.slice(-2)).to.deep.equal(['3 north/first', '4 north/second']);
+  });
+
+  it('an edit whose process falls silent with the lock in its hand holds up others for seconds only', async () => {
+    const other = await open();
+    await other.apply(farmOf(1), 'ada');
+    const silenced = await open(through());
+    const lost = withClient(url, async (holder) => {
+      await holder.query(`BEGIN; ${LOCK}`);
+      const edit = rejection(silenced.apply([sensor('silenced')], 'ada'));
+      await until('the edit to wait', async () => {
+        const [row] = await sql(
+          url,
+          "SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+        );
+        return row?.n === 1;
+      });
+      // It gets the lock now, and never hears of it.
+      proxy.freeze();
+      await holder.query('COMMIT');
+      return edit;
+    });
+    await until('another edit', () => other.apply([sensor('s0', { name: 'other' })], 'bob').then(() => true), {
+      timeoutMs: 20_000,
+    });
+    expect(await lost).to.be.instanceOf(RegistryUnavailable);
+    expect(other.current().get('sensor', 'north/silenced')).to.equal(undefined);
+  });
+
+  it('of 200 edits at once by two processes none is lost, and of those of one thing one is made', async () => {
+    const registry = await open();
+    await registry.apply([farm(), sensor('shared')], 'ada');
+    const children = await Promise.all(
+      ['left', 'right'].map((name) =>
+        startChild({ script: 'child-registry-postgres.ts', env: { REGISTRY_URL: url, TASK: 'race', NAME: name } }),
+      ),
+    );
+    const lines = (await Promise.all(children.map((child) => child.printed(101)))).flat();
+    const count = (word: string, what: string) => lines.filter((line) => line.startsWith(`${word} ${what} `)).length;
+    expect([count('kept', 'own'), count('kept', 'shared'), count('REGISTRY_CONFLICT', 'shared')]).to.deep.equal([
+      100, 1, 99,
+    ]);
+    await until('all of them', () => registry.current().sensorCount === 101);
+    expect(await Promise.all(children.map((child) => child.ended))).to.deep.equal([0, 0]);
+  });
+
+  /** Begins what an edit does, and does not end it. */
+  async function beginLate(client: Client): Promise<void> {
+    const value = '{"id":"first","farm":"north"}';
+    await client.query(`BEGIN; ${LOCK};
+      UPDATE loam.head SET seq = seq + 1, mark = gen_random_uuid();
+      INSERT INTO loam.things VALUES ('sensor', 'north/first', '', '${value}');
+      INSERT INTO loam.changes (seq, mark, who, place, kind, id, new)
+        SELECT seq, mark, 'sql', 'here', 'sensor', 'north/first', '${value}' FROM loam.head`);
+  }
+});
