@@ -120,6 +120,18 @@ describe('PostgreSQL: the registry when things go wrong', function () {
     }
   });
 
+  it('of a hundred edits that wait for a server that is frozen each is refused within seconds, and not one after another', async () => {
+    const registry = await open(through());
+    await registry.apply(farmOf(1), 'ada');
+    proxy.freeze();
+    const begun = performance.now();
+    const errors = await Promise.all(
+      range(0, 100).map((number) => rejection(registry.apply([sensor(`n${number}`)], 'a'))),
+    );
+    expect(performance.now() - begun).to.be.below(20_000);
+    for (const error of errors) expect(error).to.be.instanceOf(RegistryUnavailable);
+  });
+
   it('an edit during which the server is killed is there as a whole or not at all, and every yes is kept', async () => {
     for (const round of range(0, 4)) {
       const registry = await open();
@@ -165,6 +177,19 @@ describe('PostgreSQL: the registry when things go wrong', function () {
       await until('the edit', () => other.apply([sensor('s0', { name: `n${number}` })], 'ada').then(() => true));
       await until('the edit to be known', () => registry.current().get('sensor', 'north/s0')?.name === `n${number}`);
     }
+  });
+
+  it('whoever listens is notified of an edit, and does not have to wait for the next look', async () => {
+    const registry = await open();
+    await withClient(url, async (listener) => {
+      let notified = 0;
+      listener.on('notification', () => {
+        notified += 1;
+      });
+      await listener.query('LISTEN loam_registry');
+      await registry.apply([farm()], 'ada');
+      await until('the notification', () => notified === 1);
+    });
   });
 
   it('an edit that commits late is not skipped: nobody commits with a higher number before it', async () => {

@@ -38,7 +38,7 @@ export class RegistryCopy {
   /** Reads the whole registry. Rejects as `PostgresSession.query` does, and with RegistryInvalid. */
   static async read(session: PostgresSession): Promise<RegistryCopy> {
     const copy = new RegistryCopy({ database: '', seq: 0, mark: '' });
-    copy.at = await readSnapshot(session, (page) => copy.state.apply(copy.state.check(page)));
+    copy.at = await readSnapshot(session, (slice) => copy.state.apply(copy.state.check(slice)));
     return copy;
   }
 
@@ -99,10 +99,10 @@ export class RegistryCopy {
     const changes: Change[] = [];
     const there = new Set<string>();
     let isEmpty = true;
-    const head = await readSnapshot(session, (page) => {
-      for (const { kind, id } of page) there.add(`${kind} ${id}`);
-      if (page.some(({ kind }) => kind === 'farm' || kind === 'user')) isEmpty = false;
-      changes.push(...changesOf(this.state, page));
+    const head = await readSnapshot(session, (slice) => {
+      for (const { kind, id } of slice) there.add(`${kind} ${id}`);
+      if (slice.some(({ kind }) => kind === 'farm' || kind === 'user')) isEmpty = false;
+      changes.push(...changesOf(this.state, slice));
     });
     refuseNewer(head);
     if (isEmpty && this.state.countOf('farm') + this.state.countOf('user') > 0) {
