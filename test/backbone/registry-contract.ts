@@ -177,11 +177,13 @@ export function registryContract(name: string, setup: () => Promise<RegistryFixt
       expect(await registry.changes(newest, 1_000)).to.deep.equal([]);
     });
 
-    it('an edit by one process comes into force in every other, which hears of it once', async () => {
+    it('an edit by one process comes into force in every other, which hears of it once, and of all of it at once', async () => {
       const [one, two] = [await open(), await open()];
       const told: (string | undefined)[] = [];
       await one.apply([farm(), sensor('s1', { name: 'first' })], 'ada');
       await until('the other to know the sensor', () => nameOf(two, 's1') === 'first');
+      const sizes: number[] = [];
+      two.watch((changes) => sizes.push(changes.length));
       two.watch((changes) => {
         for (const { kind, after } of changes)
           if (kind === 'sensor') told.push(after && 'name' in after ? after.name : undefined);
@@ -191,6 +193,9 @@ export function registryContract(name: string, setup: () => Promise<RegistryFixt
       await two.apply([sensor('s1', { name: 'third' })], 'bob');
       await until('the first to know the change', () => nameOf(one, 's1') === 'third');
       expect(told).to.deep.equal(['second', 'third']);
+      await one.apply([sensor('s2'), sensor('s3'), sensor('s4')], 'ada');
+      await until('the other to know them', () => two.current().sensorCount === 4);
+      expect(sizes).to.deep.equal([1, 1, 3]);
     });
 
     it('a process that edits sees first what others have edited', async () => {
