@@ -4,6 +4,7 @@ import type { RolldownOptions } from 'rolldown';
 const ENTRIES = [
   'cli/main',
   'backbone/duckdb/main',
+  'backbone/registry/yaml/thread',
   'backbone/take-over/child',
   'simulators/load/thread',
   'workers/decoding/thread',

@@ -37,7 +37,8 @@ const diskRoom = z.string().transform((text, context): { readonly share: number 
 /** What each setting takes. */
 const SCHEMAS = {
   data: path,
-  registry: path,
+  // `yaml:FILE` and a plain path mean the same.
+  registry: path.transform((text) => text.replace(/^yaml:/, '')),
   queue: queueUrl,
   log: queueUrl,
   store: z.string().regex(/^(duckdb|influxs?):.+/),

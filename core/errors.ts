@@ -41,21 +41,24 @@ export interface RegistryPlace {
   readonly path: readonly PropertyKey[];
 }
 
-/**
- * The registry cannot be read or breaks its schema, or an edit would break it. `line` is 1-based where the place in a
- * file is known; `place` is the thing that is wrong.
- */
+/** Where in the registry something is wrong, as far as it is known: the file, the line in it (from 1), the thing. */
+export interface RegistryWhere {
+  readonly file: string | undefined;
+  readonly line: number | undefined;
+  readonly place: RegistryPlace | undefined;
+}
+
+/** The registry cannot be read or breaks its schema, or an edit would break it. */
 export class RegistryInvalid extends LoamError {
   readonly code = 'REGISTRY_INVALID';
   readonly advice = 'tell-user';
+  readonly file: string | undefined;
   readonly line: number | undefined;
   readonly place: RegistryPlace | undefined;
 
-  constructor(
-    message: string,
-    options?: { cause?: unknown; line?: number | undefined; place?: RegistryPlace | undefined },
-  ) {
+  constructor(message: string, options?: { cause?: unknown } & Partial<RegistryWhere>) {
     super(message, options);
+    this.file = options?.file;
     this.line = options?.line;
     this.place = options?.place;
   }

@@ -19,6 +19,8 @@ export type RegistryChange = {
  * every process within a second. While it cannot be reached, everybody works on with what they know.
  */
 export interface RegistryPort extends RegistryView, RegistryEditor {
+  /** Whether `changes` reaches back to the beginning. When it does not, a gateway writes each change into the event log. */
+  readonly keepsChanges: boolean;
   /**
    * The changes after the one numbered `from`, at most `limit`, oldest first. How far they reach back depends on where
    * the registry is kept. Rejects with RegistryUnavailable.

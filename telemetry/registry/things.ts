@@ -133,7 +133,7 @@ export function idOf<K extends Kind>(kind: K, thing: Things[K]): string {
 
 /** `value` as a thing of this kind, with defaults filled in. Throws RegistryInvalid, also when it has another id. */
 export function readThing<K extends Kind>(kind: K, id: string, value: unknown): Things[K] {
-  const read = SCHEMAS[kind].safeParse(value);
+  const read = SCHEMAS[kind].safeParse(withoutUndefined(value));
   if (!read.success) {
     const issue = read.error.issues[0];
     const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
@@ -162,6 +162,12 @@ export function canonical<K extends Kind>(_kind: K, thing: Things[K]): string {
 export function versionOf<K extends Kind>(kind: K, id: string, thing: Things[K]): string {
   const text = `${kind}\n${id}\n${canonical(kind, thing)}`;
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
+
+/** A key whose value is undefined is as good as none. */
+function withoutUndefined(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined));
 }
 
 function sorted(value: unknown): string {
