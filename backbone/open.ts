@@ -88,13 +88,14 @@ export async function openStore(url: string, options: DuckdbOptions = {}): Promi
 }
 
 /**
- * Opens the registry at `yaml:FILE`, or a plain path. `once` is for a look or one edit: what others change is not
- * followed. Rejects with RegistryInvalid when there is no registry that can be in force.
+ * Opens the registry at `yaml:FILE`, a plain path, or `postgres[ql]://…`. `once` is for a look or one edit: what others
+ * change is not followed. Rejects with RegistryInvalid when there is no registry that can be in force, and with
+ * ConfigInvalid when its server cannot be reached.
  */
 export async function openRegistry(url: string, options: { log: Logger; once?: boolean }): Promise<RegistryPort> {
   const file = registryFile(url);
   if (file !== undefined) return await (await import('./registry/yaml/registry.ts')).YamlRegistry.open(file, options);
-  throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: no registry is known for ${scheme(url)}:…`);
+  return await (await import('./registry/postgres/registry.ts')).openPostgresRegistry(url, options);
 }
 
 /** The file that a registry is kept in; undefined when it is kept by a server. */

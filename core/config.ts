@@ -38,7 +38,10 @@ const diskRoom = z.string().transform((text, context): { readonly share: number 
 const SCHEMAS = {
   data: path,
   // `yaml:FILE` and a plain path mean the same.
-  registry: path.transform((text) => text.replace(/^yaml:/, '')),
+  registry: z
+    .string()
+    .min(1)
+    .transform((text) => (/^postgres(?:ql)?:/.test(text) ? text : resolve(text.replace(/^yaml:/, '')))),
   queue: queueUrl,
   log: queueUrl,
   store: z.string().regex(/^(duckdb|influxs?):.+/),

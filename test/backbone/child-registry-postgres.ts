@@ -10,7 +10,7 @@ import { sensor } from './registry-things.ts';
 /** What a child process does with the registry at REGISTRY_URL; NAME tells it from another. */
 
 const name = given('NAME');
-const registry = await openPostgresRegistry(given('REGISTRY_URL'), silent);
+const registry = await openPostgresRegistry(given('REGISTRY_URL'), { log: silent });
 
 switch (given('TASK')) {
   case 'race':

@@ -42,7 +42,7 @@ describe('PostgreSQL: the registry when things go wrong', function () {
   });
 
   async function open(at = url): Promise<RegistryPort> {
-    const registry = await openPostgresRegistry(at, silent);
+    const registry = await openPostgresRegistry(at, { log: silent });
     opened.push(registry);
     return registry;
   }

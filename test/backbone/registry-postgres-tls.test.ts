@@ -56,7 +56,7 @@ describe('PostgreSQL: the registry over TLS', function () {
     const at = new URL(url);
     at.hostname = host;
     at.port = String(port);
-    const registry = await openPostgresRegistry(`${at}?${query}`, silent);
+    const registry = await openPostgresRegistry(`${at}?${query}`, { log: silent });
     opened.push(registry);
     return registry;
   }

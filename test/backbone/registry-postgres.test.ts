@@ -13,7 +13,7 @@ import { farm, farmOf, removal, sensor } from './registry-things.ts';
 
 registryContract('PostgreSQL', async () => {
   const url = await (await postgres()).createDatabase();
-  return { open: () => openPostgresRegistry(url, silent), cleanup: async () => {} };
+  return { open: () => openPostgresRegistry(url, { log: silent }), cleanup: async () => {} };
 });
 
 describe('PostgreSQL: the registry’s tables', function () {
@@ -29,7 +29,7 @@ describe('PostgreSQL: the registry’s tables', function () {
   afterEach(() => Promise.all(opened.map((registry) => registry.close())));
 
   async function open(at = url, log = silent): Promise<RegistryPort> {
-    const registry = await openPostgresRegistry(at, log);
+    const registry = await openPostgresRegistry(at, { log });
     opened.push(registry);
     return registry;
   }

@@ -28,7 +28,7 @@ else await main(Number(process.argv[2] ?? 100_000));
 async function main(count: number): Promise<void> {
   const server = await startPostgres({ settings: ['fsync = on', 'shared_buffers = 128MB'] });
   const url = await server.createDatabase();
-  const registry = await openPostgresRegistry(url, silent);
+  const registry = await openPostgresRegistry(url, { log: silent });
   const filling = performance.now();
   const edits = thingsOf(count);
   for (let at = 0; at < edits.length; at += BATCH) await registry.apply(edits.slice(at, at + BATCH), 'fill');
@@ -62,7 +62,7 @@ async function child(url: string): Promise<void> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const begun = performance.now();
-  const registry: RegistryPort = await openPostgresRegistry(url, silent);
+  const registry: RegistryPort = await openPostgresRegistry(url, { log: silent });
   delay.disable();
   const took = seconds(begun);
   global.gc?.();

@@ -17,13 +17,16 @@ const INSTALLATION = { kind: 'registry' } as const;
 /**
  * Opens the registry in the database that `url` names (`postgresAddress`), and makes its tables when they are not there.
  * Rejects with ConfigInvalid when it cannot be reached, is of a newer Loam, or cannot be understood: a process that knows
- * no registry has nothing to work on with.
+ * no registry has nothing to work on with. `once`: it is not followed.
  */
-export async function openPostgresRegistry(url: string, log: Logger): Promise<RegistryPort> {
+export async function openPostgresRegistry(
+  url: string,
+  { log, once = false }: { log: Logger; once?: boolean },
+): Promise<RegistryPort> {
   const address = postgresAddress(url);
   try {
     const { session, copy } = await read(address);
-    return new PostgresRegistry(address, session, copy, log);
+    return new PostgresRegistry(address, session, copy, log, once);
   } catch (error) {
     if (error instanceof ConfigInvalid) throw error;
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${address.shown}: ${explain(error)}`, { cause: error });
@@ -43,16 +46,18 @@ async function read(address: PostgresAddress): Promise<{ session: PostgresSessio
 
 /** The registry as tables of PostgreSQL: a copy in memory that follows them, and edits in transactions. */
 class PostgresRegistry implements RegistryPort {
+  readonly keepsChanges = true;
   private readonly copy: RegistryCopy;
   private readonly follower: ChangeFollower;
   private readonly edits: RegistryEdits;
   private isClosed = false;
 
-  constructor(address: PostgresAddress, session: PostgresSession, copy: RegistryCopy, log: Logger) {
+  constructor(address: PostgresAddress, session: PostgresSession, copy: RegistryCopy, log: Logger, once: boolean) {
     this.copy = copy;
     this.follower = new ChangeFollower(address, copy, log);
     this.edits = new RegistryEdits(address, copy, () => this.follower.wake());
-    this.follower.begin(session);
+    if (once) session.close();
+    else this.follower.begin(session);
   }
 
   current(): Registry {
