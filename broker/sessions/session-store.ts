@@ -90,11 +90,11 @@ export class SessionStore {
     return owner?.client === client ? owner.state : undefined;
   }
 
-  /** Ends the sessions that were asleep for too long, and those whose identity the registry no longer has. */
-  expire(holds: (identity: Identity) => boolean): void {
+  /** Ends the sessions that were asleep for too long. */
+  expire(): void {
     const oldest = performance.now() - this.limits.sessionMs;
-    for (const state of [...this.sleeping.values()]) {
-      if (state.asleepSince >= oldest && holds(state.identity)) continue;
+    for (const state of this.sleeping.values()) {
+      if (state.asleepSince >= oldest) return;
       this.drop(state);
     }
   }

@@ -134,6 +134,7 @@ export class Sessions {
       this.store.expireOf(id, holds);
     }
     this.buckets.registryChanged(changes);
+    this.expire();
   }
 
   /** Closes clients that were silent or whose publishes were held too long. Ends old sessions once a minute. */
@@ -167,7 +168,6 @@ export class Sessions {
 
   private expire(): void {
     this.lastExpiry = performance.now();
-    const registry = this.parts.registry.current();
-    this.store.expire((identity) => stillHolds(identity, registry));
+    this.store.expire();
   }
 }

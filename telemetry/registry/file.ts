@@ -54,7 +54,7 @@ export function readThings(text: string): RegistryText {
   const places = new Map<string, readonly PropertyKey[]>();
   const things: NamedThing[] = [];
   const add = (kind: Kind, id: string, thing: NamedThing['thing'], at: readonly PropertyKey[]) => {
-    if (places.has(`${kind} ${id}`)) throw wrongIn(yaml, at, `${kind} "${id}" is there twice`);
+    if (places.has(`${kind} ${id}`)) throw wrongIn(yaml, at, twice(kind, id));
     places.set(`${kind} ${id}`, at);
     things.push({ kind, id, thing });
   };
@@ -97,6 +97,11 @@ export function parseRegistry(text: string): RegistryState {
     if (!(error instanceof RegistryInvalid) || !error.place) throw error;
     throw new RegistryInvalid(error.message, { cause: error, place: error.place, line: read.lineOf(error.place) });
   }
+}
+
+function twice(kind: Kind, id: string): string {
+  const [farm, inFarm] = id.split('/');
+  return inFarm === undefined ? `${kind} "${id}" is there twice` : `farm "${farm}" has a ${kind} "${inFarm}" twice`;
 }
 
 function wrongIn(yaml: YamlFile, path: readonly PropertyKey[], message: string): RegistryInvalid {

@@ -12,7 +12,9 @@ import { keepLastGood, lastGoodPath, readLastGood } from './last-good.ts';
 import { autoPath, describeRegistryError, parseTexts, type RegistryTexts, readTexts, sameTexts } from './text.ts';
 
 const LOCK_WAIT_MS = 5_000;
-/** A text that is the same after so long is not being written any more. */
+/** A text that was the same for so long is not being written any more. */
+const SETTLED_MS = 1_000;
+/** As much, when an edit waits for it. */
 const SETTLE_MS = 50;
 const MOST_LOOKS = 20;
 /** In whose name changes are that were found in the file: by hand, or by another process. */
@@ -33,8 +35,8 @@ export interface RegistryFilesOptions {
 
 /**
  * The registry's files: reads them, finds what has changed, and edits them. A change by another program comes into force
- * when it reads the same twice: the program may be half way through writing, and half a list of sensors is a valid
- * registry too. Files that cannot be read, are empty or are no registry are refused, and what was in force before them
+ * when it has read the same for a second: the program may be half way through writing, and half a list of sensors is a
+ * valid registry too. An edit by another process of Loam comes into force at once. Files that cannot be read, are empty or are no registry are refused, and what was in force before them
  * stays, also over a restart: what comes into force is kept beside them (`lastGoodPath`).
  *
  * Only one call of it may be under way at a time.
@@ -46,8 +48,8 @@ export class RegistryFiles {
   private inForce: RegistryTexts | undefined;
   /** The things that stand in the file that programs write, by kind and id. */
   private inAuto: ReadonlySet<string> = new Set();
-  /** The texts that were read last, in force or not. */
-  private settling: RegistryTexts | undefined;
+  /** The texts that were read last, in force or not, and since when they have been these, ms by a monotonic clock. */
+  private settling: { readonly texts: RegistryTexts; readonly since: number } | undefined;
   private whyRefused: string | undefined;
   /** Why there is no copy, as it was said. */
   private notKept = '';
@@ -76,10 +78,10 @@ export class RegistryFiles {
   async look(): Promise<void> {
     try {
       const texts = await readTexts(this.options.path);
-      const isSettled = sameTexts(this.settling, texts);
-      this.settling = texts;
+      const now = performance.now();
+      if (!this.settling || !sameTexts(this.settling.texts, texts)) this.settling = { texts, since: now };
       if (sameTexts(this.inForce, texts)) this.isMended();
-      else if (isSettled) {
+      else if (now - this.settling.since >= SETTLED_MS || (await this.isAnothers(texts))) {
         await this.take(texts);
         await this.keep();
       }
@@ -147,7 +149,6 @@ export class RegistryFiles {
     this.state.apply(changes);
     this.inForce = texts;
     this.inAuto = read.inAuto;
-    this.settling = texts;
     this.whyRefused = undefined;
     this.options.refused(undefined);
     if (changes.length > 0) changed(changes, BY_FILE, await this.writtenAt());
@@ -155,12 +156,17 @@ export class RegistryFiles {
     if (!isFirst) this.options.say('info', undefined, `registry reloaded: ${sensorCount} sensors, ${users.size} users`);
   }
 
+  /** Whether another process has these texts in force: then nobody is half way through writing them. */
+  private async isAnothers(texts: RegistryTexts): Promise<boolean> {
+    return sameTexts(await readLastGood(this.options.path), texts);
+  }
+
   /** The files as nobody is writing them. Rejects with RegistryInvalid, or RegistryUnavailable when somebody does not end. */
   private async settledTexts(): Promise<RegistryTexts> {
     let before: RegistryTexts | undefined = this.inForce;
     for (let look = 0; look < MOST_LOOKS; look++) {
       const texts = await readTexts(this.options.path);
-      if (sameTexts(before, texts) || sameTexts(this.inForce, texts)) return texts;
+      if (sameTexts(before, texts) || sameTexts(this.inForce, texts) || (await this.isAnothers(texts))) return texts;
       before = texts;
       await pause(SETTLE_MS);
     }

@@ -10,7 +10,7 @@ import { FilesClient, type FilesListener } from './files-client.ts';
 import { RecentChanges } from './recent-changes.ts';
 import { AUTO_KINDS } from './text.ts';
 
-const POLL_MS = 1_000;
+const POLL_MS = 500;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 /** When the files were not looked at for so long, what others change is not followed: their disk hangs. */
@@ -31,7 +31,7 @@ export interface YamlRegistryOptions {
 /**
  * The registry in a YAML file that people edit while Loam runs, and that Loam edits without touching their comments. A
  * thread reads, checks and edits it; this side gets what has changed. It is allowed on a folder that several machines
- * share: the file is looked at every second, because a shared volume reports no changes.
+ * share: the file is looked at twice a second, because a shared volume reports no changes.
  *
  * When the thread ends, another one is started, and what is known stays in force meanwhile.
  */
