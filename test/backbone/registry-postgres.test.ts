@@ -206,9 +206,18 @@ describe('PostgreSQL: the registry’s tables', function () {
   it('changes that were thrown away are not missed: followers read the registry anew', async () => {
     const registry = await open();
     await registry.apply(farmOf(1), 'ada');
-    await sql(url, 'DELETE FROM loam.changes');
-    await (await open()).apply([sensor('s1')], 'bob');
-    await until('the sensor', () => registry.current().sensorCount === 2);
+    // Two edits, of which only the second can still be read.
+    await sql(
+      url,
+      `BEGIN;
+      INSERT INTO loam.things SELECT 'sensor', 'north/s' || n, '', json_build_object('id', 's' || n, 'farm', 'north') FROM generate_series(1, 2) n;
+      DELETE FROM loam.changes;
+      UPDATE loam.head SET seq = seq + 2, mark = gen_random_uuid();
+      INSERT INTO loam.changes (seq, mark, who, place, kind, id, new)
+        SELECT seq, mark, 'sql', 'here', 'sensor', 'north/s2', '{"id":"s2","farm":"north"}' FROM loam.head;
+      COMMIT`,
+    );
+    await until('both sensors', () => registry.current().sensorCount === 3);
     expect(registry.state).to.deep.equal({ is: 'up' });
   });
 

@@ -3,7 +3,7 @@ import { RegistryInvalid } from '../../../core/errors.ts';
 import { changesOf, verify } from '../../../telemetry/registry/checks.ts';
 import type { Change } from '../../../telemetry/registry/registry.ts';
 import { RegistryState } from '../../../telemetry/registry/state.ts';
-import { editOf, type Head, type Position, readHead, type ThingRow } from './rows.ts';
+import { editOf, type Head, type RegistryPosition, readHead, type ThingRow } from './rows.ts';
 import { newerTables, TABLES_VERSION } from './schema.ts';
 import type { PostgresSession } from './session.ts';
 import { readSnapshot } from './snapshot.ts';
@@ -29,9 +29,9 @@ export class RegistryCopy {
   /** Whoever moves the copy does it alone: following, editing and reading everything anew take turns here. */
   readonly alone = pLimit(1);
   private readonly listeners = new Set<(changes: readonly Change[]) => void>();
-  private at: Position;
+  private at: RegistryPosition;
 
-  private constructor(at: Position) {
+  private constructor(at: RegistryPosition) {
     this.at = at;
   }
 
@@ -42,7 +42,7 @@ export class RegistryCopy {
     return copy;
   }
 
-  get position(): Position {
+  get position(): RegistryPosition {
     return this.at;
   }
 
@@ -52,7 +52,7 @@ export class RegistryCopy {
   }
 
   /** Puts checked changes into force, with which the copy stands at `position`. */
-  move(changes: readonly Change[], { database, seq, mark }: Position): void {
+  move(changes: readonly Change[], { database, seq, mark }: RegistryPosition): void {
     this.state.apply(changes);
     this.at = { database, seq, mark };
     if (changes.length > 0) for (const listener of this.listeners) listener(changes);

@@ -7,7 +7,7 @@ import type { Applied, Change, Edit } from '../../../telemetry/registry/registry
 import { versionOf } from '../../../telemetry/registry/things.ts';
 import type { PostgresAddress } from './address.ts';
 import type { RegistryCopy } from './copy.ts';
-import { columnsOf, type Position } from './rows.ts';
+import { columnsOf, type RegistryPosition } from './rows.ts';
 import { EDIT_LOCK } from './schema.ts';
 import { PostgresSession } from './session.ts';
 
@@ -193,11 +193,11 @@ const ADVANCE = `UPDATE loam.head SET seq = $3, mark = $4 WHERE database = $1 AN
 
 async function write(
   session: PostgresSession,
-  from: Position,
+  from: RegistryPosition,
   changes: readonly Change[],
   who: string,
   left: () => number,
-): Promise<Position> {
+): Promise<RegistryPosition> {
   const columns = changes.map(columnsOf);
   const bytes = columns.reduce((sum, { old, new: next }) => sum + (old?.length ?? 0) + (next?.length ?? 0), 0);
   if (bytes > MOST_BYTES) throw new RegistryInvalid('an edit takes at most 64 MB at once');

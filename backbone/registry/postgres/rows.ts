@@ -4,7 +4,7 @@ import { canonical, KINDS, type Kind, versionOf } from '../../../telemetry/regis
 import type { PostgresSession } from './session.ts';
 
 /** Where a copy of the registry stands in the changes: at the one numbered `seq`, which was made by the edit `mark`. */
-export interface Position {
+export interface RegistryPosition {
   /** Another one is another registry. */
   readonly database: string;
   readonly seq: number;
@@ -12,7 +12,7 @@ export interface Position {
 }
 
 /** The one row of `loam.head`: the newest position, and the version of the tables. */
-export interface Head extends Position {
+export interface Head extends RegistryPosition {
   readonly tables: number;
 }
 
