@@ -45,6 +45,18 @@ describe('PostgreSQL: edits of the registry stand in a row', function () {
     });
   });
 
+  it('a start that waits while another process makes the tables takes those', async () => {
+    await (await open()).close();
+    await sql(url, 'ALTER SCHEMA loam RENAME TO hidden');
+    await withClient(url, async (other) => {
+      await other.query('BEGIN; SELECT pg_advisory_xact_lock(1282367853, 1)');
+      const start = open();
+      await until('the start to wait', async () => (await waiting()) === 1);
+      await other.query('ALTER SCHEMA hidden RENAME TO loam; COMMIT');
+      await (await start).apply([farm()], 'ada');
+    });
+  });
+
   it('an edit that commits late is not skipped: nobody commits with a higher number before it', async () => {
     const [registry, other] = [await open(), await open()];
     await registry.apply(farmOf(1), 'ada');

@@ -83,8 +83,11 @@ export function newerTables(version: number): string {
 
 /** 0 when there are none. */
 async function tablesVersion(session: PostgresSession): Promise<number> {
-  const [found] = await session.query<{ there: boolean }>("SELECT to_regclass('loam.head') IS NOT NULL AS there");
-  if (!found?.there) return 0;
+  // From the catalogue's rows: `to_regclass` may still answer as before the wait for the lock, out of the server's caches.
+  const found = await session.query(
+    "SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'loam' AND relname = 'head'",
+  );
+  if (found.length === 0) return 0;
   const [head] = await session.query<{ tables: number }>('SELECT tables FROM loam.head');
   if (head === undefined) throw new Error('loam.head is empty');
   return head.tables;
@@ -97,8 +100,8 @@ async function migrate(session: PostgresSession): Promise<void> {
     // Another process may have done it while this one waited.
     const version = await tablesVersion(session);
     // Whoever may not make schemas may still have been given an empty one.
-    const [schema] = await session.query<{ there: boolean }>("SELECT to_regnamespace('loam') IS NOT NULL AS there");
-    if (!schema?.there) await session.query('CREATE SCHEMA loam');
+    const schema = await session.query("SELECT FROM pg_namespace WHERE nspname = 'loam'");
+    if (schema.length === 0) await session.query('CREATE SCHEMA loam');
     const steps = STEPS.slice(version);
     for (const step of steps) await session.run(step, LOCK_MS);
     if (steps.length > 0) await session.query('UPDATE loam.head SET tables = $1', [TABLES_VERSION]);
