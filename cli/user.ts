@@ -1,12 +1,10 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { ConfigInvalid } from '../core/errors.ts';
+import { ConfigInvalid, RegistryInvalid } from '../core/errors.ts';
 import { hashPassword } from '../core/secrets.ts';
-import { EVERY_FARM, parseRegistry, ROLES, type Role, type User } from '../telemetry/registry.ts';
-import { putUser, removeUser } from '../telemetry/registry-edit.ts';
+import { EVERY_FARM, ROLES, type Role, type User } from '../telemetry/registry/things.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { registryInForce } from './registry.ts';
-import { edit } from './sensor.ts';
+import { editRegistry, lookIntoRegistry } from './registry.ts';
 
 const SHORTEST_PASSWORD = 10;
 
@@ -23,11 +21,11 @@ export async function addUser(name: string, options: Options): Promise<void> {
   }
   const hash = await hashPassword(password);
   let farms: User['farms'] = {};
-  await edit(config, (registry) => {
-    const user = parseRegistry(registry).users.get(name);
+  await editRegistry(config, (current) => {
+    const user = current.users.get(name);
     const changed = user ? changedRoles(user, given) : { [given.farm ?? EVERY_FARM]: given.role ?? 'viewer' };
     farms = { ...user?.farms, ...changed };
-    return putUser(registry, { name, password: hash, farms: changed });
+    return [{ kind: 'user', id: name, value: { name, ...user, password: hash, farms } }];
   });
   const roles = Object.entries(farms).map(([farm, role]) => `${role} on ${farm === EVERY_FARM ? 'every farm' : farm}`);
   process.stdout.write(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
@@ -51,8 +49,7 @@ function changedRoles(
 
 /** `loam user list`: one line a user, with the role on each farm. */
 export async function listUsers(options: Options): Promise<void> {
-  const registry = await registryInForce(settingsOf(options));
-  const users = [...registry.current().users.values()];
+  const users = await lookIntoRegistry(settingsOf(options), (registry) => [...registry.users.values()]);
   if (users.length === 0) process.stdout.write('Nobody can sign in yet: loam user add --help\n');
   for (const user of users) {
     const roles = Object.entries(user.farms).map(([farm, role]) => `${farm}:${role}`);
@@ -62,7 +59,10 @@ export async function listUsers(options: Options): Promise<void> {
 
 /** `loam user remove`: takes a user out of the registry; open dashboards are closed within seconds. */
 export async function removeUserCommand(name: string, options: Options): Promise<void> {
-  await edit(settingsOf(options), (registry) => removeUser(registry, name));
+  await editRegistry(settingsOf(options), (current) => {
+    if (!current.users.has(name)) throw new RegistryInvalid(`there is no user "${name}"`);
+    return [{ kind: 'user', id: name, value: null }];
+  });
   process.stdout.write(`${name} is removed.\n`);
 }
 

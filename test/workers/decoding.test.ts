@@ -6,9 +6,9 @@ import type { Store } from '../../backbone/ports/store.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
-import { parseRegistry, type RegistryView } from '../../telemetry/registry.ts';
 import { DecodeThread } from '../../workers/decoding/decode-thread.ts';
 import { TimeBudget } from '../../workers/decoding/time-budget.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { TOPICS } from '../unit/telemetry-payloads.ts';
 import { consumedBy, FARM, listening, numberedPublish, storedSeqs, T0, Workbench } from './bench.ts';
@@ -24,26 +24,6 @@ sensors:
   - { id: hangs, farm: ${FARM}, codec: hangs.js }
   - { id: counts, farm: ${FARM}, codec: counts.js }
 `;
-
-/** A registry that can be changed. */
-class ChangingRegistry implements RegistryView {
-  private registry = parseRegistry(REGISTRY);
-  private readonly listeners = new Set<Parameters<RegistryView['watch']>[0]>();
-
-  current() {
-    return this.registry;
-  }
-
-  watch(listener: Parameters<RegistryView['watch']>[0]): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  change(text: string): void {
-    this.registry = parseRegistry(text);
-    for (const listener of this.listeners) listener(this.registry);
-  }
-}
 
 let received = T0;
 
@@ -67,14 +47,14 @@ describe('decoding', function () {
   this.timeout(240_000);
   let bench: Workbench;
   let store: Store;
-  let registry: ChangingRegistry;
+  let registry: Book;
   let codecFolder: string;
 
   beforeEach(async () => {
     bench = await Workbench.open();
     codecFolder = await temporaryFolder();
     store = await openDuckdbStore(join(codecFolder, 'readings.duckdb'));
-    registry = new ChangingRegistry();
+    registry = new Book(REGISTRY);
     await writeFile(join(codecFolder, 'hangs.js'), HANGS);
     await writeFile(join(codecFolder, 'counts.js'), COUNTS);
   });

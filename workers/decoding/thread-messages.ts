@@ -1,5 +1,5 @@
 import type { DeadLetter, Origin } from '../../telemetry/batch.ts';
-import type { ReadingRegistryData } from '../../telemetry/reading-registry.ts';
+import type { ReadingChange } from '../../telemetry/reading-registry.ts';
 import type { PublishRange } from './decoder.ts';
 
 /** So many messages may be with the thread at once, so that it does not wait for the main thread between two. */
@@ -28,7 +28,8 @@ export const UNPACKING = -1;
 /** At `PLACE`: the results are being packed. */
 export const PACKING = -2;
 
-export type ToThread = { readonly rules: ReadingRegistryData } | DecodeJob;
+/** `rules`: what of the registry has changed; at first, all that it says. */
+export type ToThread = { readonly rules: readonly ReadingChange[] } | DecodeJob;
 
 export interface DecodeJob extends PublishRange {
   readonly id: number;
