@@ -79,7 +79,7 @@ export class RegistryConflict extends LoamError {
   readonly conflicts: readonly EditConflict[];
 
   constructor(conflicts: readonly EditConflict[]) {
-    const names = conflicts
+    const names = Array.from(conflicts)
       .slice(0, 5)
       .map(({ kind, id, now }) => `${kind} ${id} ${now === null ? 'is gone' : 'is another'}`);
     super(`changed meanwhile: ${names.join(', ')}${conflicts.length > 5 ? ' and others' : ''}`);

@@ -1,12 +1,12 @@
 import type { Rates } from '../rate.ts';
 import type { Source } from './sources.ts';
 import {
-  type Codec,
   EVERY_FARM,
   type Farm,
   type Field,
   type Kind,
   type Metric,
+  type RegistryCodec,
   type Role,
   type Sensor,
   type Things,
@@ -43,7 +43,7 @@ export interface Registry {
   readonly users: ReadonlyMap<string, User>;
   /** Other MQTT brokers that readings are taken from. */
   readonly sources: ReadonlyMap<string, Source>;
-  readonly codecs: ReadonlyMap<string, Codec>;
+  readonly codecs: ReadonlyMap<string, RegistryCodec>;
   /** Any thing, by its kind and id. */
   get<K extends Kind>(kind: K, id: string): Things[K] | undefined;
 }

@@ -10,8 +10,8 @@ import {
   KINDS,
   type Kind,
   type Metric,
+  type RegistrySetting,
   type Sensor,
-  type Setting,
   type Thing,
   type Things,
 } from './things.ts';
@@ -37,7 +37,7 @@ export class RegistryState implements Registry, KnownThings {
   readonly codecs = new Map<string, Things['codec']>();
   metrics: ReadonlyMap<string, Metric> = new Map();
   rates: Rates = {};
-  private readonly settings = new Map<string, Setting>();
+  private readonly settings = new Map<string, RegistrySetting>();
   private readonly byFarm = new Map<string, Map<string, Sensor>>();
   /** Nearly every id is that of one sensor: a list for each would take more memory than the sensors. */
   private readonly byId = new Map<string, Sensor | readonly Sensor[]>();
@@ -285,7 +285,7 @@ function changed(
   return metrics;
 }
 
-function ratesOf(setting: Setting | undefined): Rates {
+function ratesOf(setting: RegistrySetting | undefined): Rates {
   if (!setting) return {};
   const { id: _, ...rates } = setting;
   return rates;

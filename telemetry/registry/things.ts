@@ -96,8 +96,8 @@ export type Field = z.infer<typeof field>;
 export type Sensor = z.infer<typeof sensorSchema>;
 export type Metric = z.infer<typeof metric>;
 export type User = z.infer<typeof user>;
-export type Setting = z.infer<typeof setting>;
-export type Codec = z.infer<typeof codec>;
+export type RegistrySetting = z.infer<typeof setting>;
+export type RegistryCodec = z.infer<typeof codec>;
 
 export type Things = { readonly [K in Kind]: z.infer<(typeof THING_SCHEMAS)[K]> };
 export type Thing = Things[Kind];

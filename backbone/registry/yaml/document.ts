@@ -22,7 +22,7 @@ export function editedText(text: string, changes: readonly Change[]): string {
   return document.toString({ lineWidth: 0 });
 }
 
-type Plain = Readonly<Record<string, unknown>>;
+type PlainThing = Readonly<Record<string, unknown>>;
 
 function editSetting(document: Document, { id, before, after }: Change): void {
   if (!after) {
@@ -35,7 +35,7 @@ function editSetting(document: Document, { id, before, after }: Change): void {
 }
 
 /** A setting in the file is what it has besides its id. */
-function bare(thing: Thing | undefined): Plain {
+function bare(thing: Thing | undefined): PlainThing {
   return Object.fromEntries(Object.entries(thing ?? {}).filter(([key]) => key !== 'id'));
 }
 
@@ -60,7 +60,7 @@ function editList(document: Document, kind: keyof typeof LISTS, changes: readonl
 }
 
 /** Changes what differs, and leaves the rest as it is written. */
-function editMap(document: Document, map: YAMLMap, before: Plain, after: Plain): void {
+function editMap(document: Document, map: YAMLMap, before: PlainThing, after: PlainThing): void {
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
     const [was, is] = [before[key], after[key]];
     if (isDeepStrictEqual(was, is)) continue;
@@ -87,7 +87,7 @@ function idAt(kind: Kind, item: YAMLMap): string {
 }
 
 /** The thing without the keys that it would have anyway. */
-function withoutDefaults(kind: Kind, id: string, thing: Thing): Plain {
+function withoutDefaults(kind: Kind, id: string, thing: Thing): PlainThing {
   const entries = Object.entries(thing).filter(([, value]) => value !== undefined);
   const needed = entries.filter(([key]) => {
     const rest = Object.fromEntries(entries.filter(([other]) => other !== key));
@@ -100,6 +100,6 @@ function withoutDefaults(kind: Kind, id: string, thing: Thing): Plain {
   return Object.fromEntries(needed);
 }
 
-function isPlain(value: unknown): value is Plain {
+function isPlain(value: unknown): value is PlainThing {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
