@@ -4,7 +4,7 @@ import { REPAIRING } from '../backbone/duckdb/mend.ts';
 import { ASIDE, WAL_PARTS } from '../backbone/duckdb/opening.ts';
 import { LOCK_FILE } from '../backbone/files/folder-lock.ts';
 import { lastGoodPath } from '../backbone/registry/yaml/last-good.ts';
-import { autoPath } from '../backbone/registry/yaml/text.ts';
+import { autoPath, codecsPath } from '../backbone/registry/yaml/text.ts';
 import { KEPT, type KeptFolder } from '../backbone/repair/kept.ts';
 import type { RepairFinding } from '../backbone/repair/part.ts';
 import {
@@ -78,7 +78,7 @@ function ofEarlierVersion(path: string): RepairFinding {
 
 function filesOfRegistry(path: string): string[] {
   const files = [path, autoPath(path)];
-  return [...files, `${path}.lock`, ...files.map(lastGoodPath)];
+  return [...files, `${path}.lock`, ...[...files, codecsPath(path)].map(lastGoodPath)];
 }
 
 /** What a path is, by its name and place alone. */

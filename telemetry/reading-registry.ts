@@ -1,5 +1,5 @@
 import type { Change, Registry } from './registry/registry.ts';
-import type { Farm, Metric, Sensor } from './registry/things.ts';
+import type { Farm, Metric, RegistryCodec, Sensor } from './registry/things.ts';
 
 /** What a farm's entry in the registry says about reading what its sensors send. */
 type FarmReading = Pick<Farm, 'timezone'>;
@@ -20,13 +20,15 @@ export interface ReadingRegistry {
 export type ReadingChange =
   | { readonly of: 'farm'; readonly id: string; readonly is: FarmReading | undefined }
   | { readonly of: 'metric'; readonly id: string; readonly is: DescribedMetric | undefined }
+  | { readonly of: 'codec'; readonly id: string; readonly is: RegistryCodec | undefined }
   | { readonly of: 'sensor'; readonly farm: string; readonly id: string; readonly is: SensorReading | undefined };
 
 /** All that a registry says about reading, as plain data that a thread can be sent. */
-export function readingChangesOf({ farms, metrics, sensors }: Registry): ReadingChange[] {
+export function readingChangesOf({ farms, metrics, sensors, codecs }: Registry): ReadingChange[] {
   return [
     ...[...farms.values()].map(readingOfFarm),
     ...[...metrics.values()].map(readingOfMetric),
+    ...[...codecs.values()].map((codec) => ({ of: 'codec', id: codec.id, is: codec }) as const),
     // Most sensors' entries say nothing about reading.
     ...sensors.map(readingOfSensor).filter(({ is }) => is !== undefined),
   ];
@@ -40,6 +42,8 @@ export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
         return [change.after ? readingOfFarm(change.after) : { of: 'farm', id: change.id, is: undefined }];
       case 'metric':
         return [change.after ? readingOfMetric(change.after) : { of: 'metric', id: change.id, is: undefined }];
+      case 'codec':
+        return [{ of: 'codec', id: change.id, is: change.after }];
       case 'sensor': {
         const before = change.before && readingOfSensor(change.before);
         const after = change.after && readingOfSensor(change.after);
@@ -55,6 +59,7 @@ export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
 /** What a registry says about reading, kept by who gets its changes as plain data. */
 export class ReadingRegistryCopy implements ReadingRegistry {
   readonly farms = new Map<string, FarmReading>();
+  readonly codecs = new Map<string, RegistryCodec>();
   metrics: ReadonlyMap<string, DescribedMetric> = new Map();
   private readonly sensors = new Map<string, SensorReading>();
 
@@ -67,6 +72,7 @@ export class ReadingRegistryCopy implements ReadingRegistry {
     for (const change of changes) {
       if (change.of === 'farm') put(this.farms, change.id, change.is);
       else if (change.of === 'metric') put(metrics, change.id, change.is);
+      else if (change.of === 'codec') put(this.codecs, change.id, change.is);
       else put(this.sensors, `${change.farm}/${change.id}`, change.is);
     }
     if (changes.some((change) => change.of === 'metric')) this.metrics = metrics;

@@ -1,5 +1,5 @@
-import { realpath, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { replaceFile } from '../../core/replace-file.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { RegistryState } from '../../telemetry/registry/state.ts';
@@ -57,7 +57,8 @@ function broken(path: string, why: string, good: WholeRegistry | undefined): Rep
     const text = `${why}. There is no last good one beside it: restore it from a copy; without it nobody can connect or sign in`;
     return { part: PART, path, is: 'damaged', text };
   }
-  const { hand, auto = '' } = good.texts;
+  const { hand, auto = '', files } = good.texts;
+  const ofFiles = [...files.values()].map((file) => ('text' in file ? file.text : ''));
   return {
     part: PART,
     path,
@@ -65,7 +66,7 @@ function broken(path: string, why: string, good: WholeRegistry | undefined): Rep
     text: `${why}. The last good one has ${inWords(good.registry)}, and was in force until now`,
     mend: {
       folder: dirname(path),
-      bytes: Buffer.byteLength(hand) + Buffer.byteLength(auto),
+      bytes: [hand, auto, ...ofFiles].reduce((sum, text) => sum + Buffer.byteLength(text), 0),
       keeps: [path],
       run: async (keep) => {
         await putBack(path, good.texts, keep);
@@ -77,12 +78,22 @@ function broken(path: string, why: string, good: WholeRegistry | undefined): Rep
 
 async function putBack(path: string, texts: RegistryTexts, keep: Keep): Promise<void> {
   await putFile(autoPath(path), texts.auto, keep);
+  for (const [name, file] of texts.files) {
+    if ('text' in file) await putNamed(path, resolve(dirname(path), name), file.text, keep);
+  }
   await putFile(path, texts.hand, keep);
   await keepLastGood(path, texts);
 }
 
+/** A file that the registry at `path` names. One that is as it is to be is left as it is. */
+async function putNamed(path: string, file: string, text: string, keep: Keep): Promise<void> {
+  if ((await readFile(file, 'utf8').catch(() => undefined)) === text) return;
+  await mkdir(dirname(file), { recursive: true });
+  await putFile(file, text, keep, path);
+}
+
 /** Of a link the file that it leads to is replaced, as at an edit. Without a text the file is taken away. */
-async function putFile(path: string, text: string | undefined, keep: Keep): Promise<void> {
+async function putFile(path: string, text: string | undefined, keep: Keep, like = path): Promise<void> {
   const file = await realpath(path).catch(() => path);
   const isThere = await stat(file).then(
     () => true,
@@ -90,7 +101,7 @@ async function putFile(path: string, text: string | undefined, keep: Keep): Prom
   );
   if (isThere) await keep(file);
   if (text === undefined) await rm(file, { force: true });
-  else await replaceFile(file, text, isThere ? file : lastGoodPath(path));
+  else await replaceFile(file, text, isThere ? file : lastGoodPath(like));
 }
 
 /** Throws RegistryInvalid. */

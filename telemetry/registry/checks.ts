@@ -1,10 +1,21 @@
 import { type EditConflict, RegistryConflict } from '../../core/errors.ts';
 import { referencesOf } from './references.ts';
 import type { Change, ChangeOf, Edit, Registry } from './registry.ts';
-import { canonical, type Kind, MOST_THINGS, readThing, type Sensor, versionOf, wrongThing } from './things.ts';
+import {
+  canonical,
+  type Kind,
+  MOST_CODEC_TEXT,
+  MOST_THINGS,
+  type RegistryCodec,
+  readThing,
+  type Sensor,
+  versionOf,
+  wrongThing,
+} from './things.ts';
 
 /** The things that an edit is checked against. */
-export interface KnownThings extends Pick<Registry, 'get' | 'sensorsWithId' | 'sensorsBySecret' | 'sensorsByToken'> {
+export interface KnownThings
+  extends Pick<Registry, 'get' | 'codecs' | 'sensorsWithId' | 'sensorsBySecret' | 'sensorsByToken'> {
   countOf(kind: Kind): number;
   /** How many things name the thing of this kind and id. */
   usesOf(kind: Kind, id: string): number;
@@ -35,7 +46,7 @@ export function changesOf(known: KnownThings, edits: readonly Edit[]): Change[] 
 /**
  * Throws RegistryInvalid when the registry would be none with these changes: because something names a thing that is
  * not there, two sensors have the same secret, token or right to a common name, or there is too much of a kind. Takes
- * time that grows with the changes, not with the registry.
+ * time that grows with the changes, not with the registry (of codecs, with how many there are).
  */
 export function verify(known: KnownThings, changes: readonly Change[]): void {
   const next = new Map(changes.map((change) => [keyOf(change), change]));
@@ -44,6 +55,7 @@ export function verify(known: KnownThings, changes: readonly Change[]): void {
   for (const key of ['secret', 'token'] as const) refuseShared(known, changes, next, key);
   refuseSharedNames(known, changes, next);
   refuseTooMany(known, changes);
+  refuseTooMuchCodec(known, changes);
 }
 
 type NextThings = ReadonlyMap<string, Change>;
@@ -152,6 +164,20 @@ function refuseTooMany(known: KnownThings, changes: readonly Change[]): void {
     if (before || (counts.get(kind) ?? 0) <= MOST_THINGS[kind]) continue;
     throw wrongThing(kind, id, [], `the registry takes at most ${MOST_THINGS[kind]} things of this kind`);
   }
+}
+
+function refuseTooMuchCodec({ codecs }: KnownThings, changes: readonly Change[]): void {
+  const ofCodecs = changes.flatMap((change) => (change.kind === 'codec' ? [change] : []));
+  const [last] = ofCodecs.filter(({ before, after }) => lengthOf(after) > lengthOf(before)).slice(-1);
+  if (last === undefined) return;
+  const kept = [...codecs.values()].reduce((sum, codec) => sum + lengthOf(codec), 0);
+  const all = ofCodecs.reduce((sum, { before, after }) => sum + lengthOf(after) - lengthOf(before), kept);
+  if (all <= MOST_CODEC_TEXT) return;
+  throw wrongThing('codec', last.id, ['text'], `all codecs together may have ${MOST_CODEC_TEXT} characters`);
+}
+
+function lengthOf(codec: RegistryCodec | undefined): number {
+  return codec?.text.length ?? 0;
 }
 
 function sensorsOf(changes: readonly Change[]): ChangeOf<'sensor'>[] {

@@ -6,6 +6,7 @@ import {
   type Field,
   type Kind,
   type Metric,
+  type NamedThing,
   type RegistryCodec,
   type Role,
   type Sensor,
@@ -46,6 +47,8 @@ export interface Registry {
   readonly codecs: ReadonlyMap<string, RegistryCodec>;
   /** Any thing, by its kind and id. */
   get<K extends Kind>(kind: K, id: string): Things[K] | undefined;
+  /** Every thing, each after those that it names; of a kind in the order in which they came. */
+  things(): Iterable<NamedThing>;
 }
 
 /** A thing of one kind that has changed, as it was and as it is; undefined where it was or is not there. `id` as `idOf` says. */

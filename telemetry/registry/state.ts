@@ -10,18 +10,12 @@ import {
   KINDS,
   type Kind,
   type Metric,
+  type NamedThing,
   type RegistrySetting,
   type Sensor,
   type Thing,
   type Things,
 } from './things.ts';
-
-/** A thing with its kind and id. */
-export interface NamedThing {
-  readonly kind: Kind;
-  readonly id: string;
-  readonly thing: Thing;
-}
 
 /**
  * The registry in memory. Its indexes are edited in place: an edit takes time that grows with what it changes, not with
@@ -127,7 +121,6 @@ export class RegistryState implements Registry, KnownThings {
     return undefined;
   }
 
-  /** Every thing, each after those that it names; of a kind in the order in which they came. */
   *things(): Iterable<NamedThing> {
     for (const kind of KINDS) for (const thing of this.listOf(kind)) yield { kind, id: idOf(kind, thing), thing };
   }

@@ -12,6 +12,9 @@ import { sourceSchema } from './sources.ts';
 export const UNASSIGNED = 'unassigned';
 /** In a user's `farms`: every farm. */
 export const EVERY_FARM = '*';
+/** Longest text of a codec, and of all codecs together: every process has them in memory. In characters. */
+export const LARGEST_CODEC = 1024 ** 2;
+export const MOST_CODEC_TEXT = 32 * 1024 ** 2;
 export const ROLES = ['viewer', 'agronomist', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -82,7 +85,7 @@ const user = z.strictObject({
 /** What holds for the whole installation, by name. `rates` are those of sensors and bridges that have none of their own. */
 const setting = z.strictObject({ id: z.literal('rates'), ...rates.shape });
 /** A codec, as the text of its JavaScript. Sensors name it as they name a file beside the registry. */
-const codec = z.strictObject({ id: codecName, text: z.string().max(1024 ** 2) });
+const codec = z.strictObject({ id: codecName, text: z.string().max(LARGEST_CODEC) });
 
 /** Every kind of thing in the registry, each after the kinds that it refers to. */
 export const KINDS = ['farm', 'field', 'sensor', 'metric', 'user', 'source', 'setting', 'codec'] as const;
@@ -101,6 +104,13 @@ export type RegistryCodec = z.infer<typeof codec>;
 
 export type Things = { readonly [K in Kind]: z.infer<(typeof THING_SCHEMAS)[K]> };
 export type Thing = Things[Kind];
+
+/** A thing with its kind and id. */
+export interface NamedThing {
+  readonly kind: Kind;
+  readonly id: string;
+  readonly thing: Thing;
+}
 
 /** Most things of a kind. */
 export const MOST_THINGS: Readonly<Record<Kind, number>> = {

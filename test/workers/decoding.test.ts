@@ -88,6 +88,30 @@ describe('decoding', function () {
     expect(await bench.metric(`loam_publishes_left_apart_total{farm="${FARM}"}`)).to.equal(3);
   });
 
+  it('of an uplink is done by the registry’s codec before a file of that name, as each is when its turn comes', async () => {
+    const withCodec = (plus: number) =>
+      `${REGISTRY}codecs: [{ id: counts.js, text: ${JSON.stringify(COUNTS.replace('[0]', `[0] + ${plus}`))} }]\n`;
+    await bench.work(store, silent, { registry });
+    await bench.workSlowly(store, silent, { registry, codecFolder });
+    for (const [i, yaml] of [REGISTRY, withCodec(100), withCodec(200), REGISTRY].entries()) {
+      registry.change(yaml);
+      await bench.publish(`m${i}`, [uplink('counts', i + 1)]);
+      await bench.emptied(200_000);
+    }
+    expect(await seqs('counts')).to.deep.equal([1, 4, 102, 203]);
+    expect(await bench.letters()).to.deep.equal([]);
+  });
+
+  it('by the registry’s codec needs no file anywhere, also in a thread that is started after it came', async () => {
+    const nowhere = join(codecFolder, 'nowhere');
+    const only = new Book(`${REGISTRY}codecs: [{ id: counts.js, text: ${JSON.stringify(COUNTS)} }]\n`);
+    await bench.work(store, silent, { registry: only });
+    await bench.workSlowly(store, silent, { registry: only, codecFolder: nowhere });
+    await bench.publish('alone', [uplink('counts', 7)]);
+    await bench.emptied(200_000);
+    expect(await seqs('counts')).to.deep.equal([7]);
+  });
+
   it('that nobody finishes holds up nobody who needs no codec', async () => {
     // Nobody works on the slow queue.
     await bench.work(store, silent, { registry });

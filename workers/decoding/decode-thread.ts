@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { explain } from '../../core/errors.ts';
 import { threadEntry } from '../../core/thread.ts';
 import { backoff } from '../../core/timing.ts';
-import { readingChangesIn, readingChangesOf } from '../../telemetry/reading-registry.ts';
+import { type ReadingChange, readingChangesIn, readingChangesOf } from '../../telemetry/reading-registry.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { type PublishRange, WHOLE } from './decoder.ts';
 import {
@@ -78,7 +78,7 @@ export class DecodeThread {
   constructor(options: DecodeThreadOptions) {
     this.options = options;
     this.unwatch = options.registry?.watch((changes) => {
-      const rules = readingChangesIn(changes);
+      const rules = this.needed(readingChangesIn(changes));
       if (rules.length > 0) this.send({ rules });
     });
   }
@@ -158,8 +158,13 @@ export class DecodeThread {
     this.whyNotStarted = undefined;
     this.looksWithoutStep = 0;
     const registry = this.options.registry?.current();
-    if (registry) this.send({ rules: readingChangesOf(registry) });
+    if (registry) this.send({ rules: this.needed(readingChangesOf(registry)) });
     this.post();
+  }
+
+  /** A thread that runs no codecs is not sent any: they may have some ten MB. */
+  private needed(changes: readonly ReadingChange[]): readonly ReadingChange[] {
+    return this.options.codecFolder === undefined ? changes.filter((change) => change.of !== 'codec') : changes;
   }
 
   /** Gives jobs to the thread while there are places for their messages. */

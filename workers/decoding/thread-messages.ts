@@ -13,7 +13,7 @@ export interface DecodeSettings {
   readonly progress: SharedArrayBuffer;
   /** `PLACES` times `PLACE_BYTES`, where the main thread puts messages: memory that is used again costs a tenth of memory that is new for each message. */
   readonly input: SharedArrayBuffer;
-  /** The folder of the codecs. Without it, publishes that need a codec are left to the slow queue. */
+  /** The folder of the codecs that the registry does not have itself. Without it, publishes that need a codec are left to the slow queue. */
   readonly codecFolder: string | undefined;
   /** Sensors, as `farm/id`, whose publishes are left to the slow queue unread. */
   readonly apart: readonly string[];

@@ -6,6 +6,7 @@ import type { Reading } from '../../telemetry/reading.ts';
 import { ReadingRegistryCopy } from '../../telemetry/reading-registry.ts';
 import { CODEC_LIMITS } from '../codecs/codec.ts';
 import { CodecFiles } from '../codecs/codec-files.ts';
+import { RegistryCodecs } from '../codecs/registry-codecs.ts';
 import { Sandbox } from '../codecs/sandbox.ts';
 import { createValidate } from '../validate.ts';
 import {
@@ -31,7 +32,9 @@ const settings: DecodeSettings = workerData;
 const progress = new Int32Array(settings.progress);
 const sandbox = settings.codecFolder === undefined ? undefined : await Sandbox.open(CODEC_LIMITS);
 const codecs =
-  sandbox && settings.codecFolder !== undefined ? new CodecFiles(settings.codecFolder, sandbox) : undefined;
+  sandbox && settings.codecFolder !== undefined
+    ? new RegistryCodecs(() => registry?.codecs, sandbox, new CodecFiles(settings.codecFolder, sandbox))
+    : undefined;
 const input = new Uint8Array(settings.input);
 // Text decoders do not take shared memory.
 const copied = new Uint8Array(PLACE_BYTES);

@@ -3,7 +3,8 @@ import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } fro
 import { RegistryInvalid } from '../../../core/errors.ts';
 import { LISTS } from '../../../telemetry/registry/file.ts';
 import type { Change } from '../../../telemetry/registry/registry.ts';
-import { type Kind, readThing, type Thing } from '../../../telemetry/registry/things.ts';
+import { shortForm } from '../../../telemetry/registry/text.ts';
+import type { Kind, Thing } from '../../../telemetry/registry/things.ts';
 
 /**
  * A registry's text with these changes in it. Comments, order and layout stay as their writer left them. Throws
@@ -48,13 +49,18 @@ function editList(document: Document, kind: keyof typeof LISTS, changes: readonl
     if (!before) {
       // An empty list is usually written `[]`: without this, new items would be added to that one line.
       if (list.items.length === 0) list.flow = false;
-      if (after) list.add(document.createNode(withoutDefaults(kind, id, after)));
+      if (after) list.add(document.createNode(shortForm(kind, after)));
       continue;
     }
     const item = places.get(id);
     if (!item) throw new RegistryInvalid(`${kind} ${id}: stands in the file in a form that cannot be edited here`);
-    if (after) editMap(document, item, { ...before }, { ...after });
-    else removed.add(item);
+    if (!after) {
+      removed.add(item);
+    } else {
+      editMap(document, item, { ...before }, { ...after });
+      // Its new text is here, and no longer in the file that it named.
+      if (kind === 'codec') item.delete('file');
+    }
   }
   if (removed.size > 0) list.items = list.items.filter((item) => !removed.has(item));
 }
@@ -84,20 +90,6 @@ function idAt(kind: Kind, item: YAMLMap): string {
   if (kind === 'user') return String(item.get('name'));
   const id = String(item.get('id'));
   return kind === 'field' || kind === 'sensor' ? `${String(item.get('farm'))}/${id}` : id;
-}
-
-/** The thing without the keys that it would have anyway. */
-function withoutDefaults(kind: Kind, id: string, thing: Thing): PlainThing {
-  const entries = Object.entries(thing).filter(([, value]) => value !== undefined);
-  const needed = entries.filter(([key]) => {
-    const rest = Object.fromEntries(entries.filter(([other]) => other !== key));
-    try {
-      return !isDeepStrictEqual(readThing(kind, id, rest), { ...thing });
-    } catch {
-      return true;
-    }
-  });
-  return Object.fromEntries(needed);
 }
 
 function isPlain(value: unknown): value is PlainThing {

@@ -1,6 +1,6 @@
 import { RegistryUnavailable } from '../../../core/errors.ts';
 import type { Applied, Change, Edit } from '../../../telemetry/registry/registry.ts';
-import type { NamedThing } from '../../../telemetry/registry/state.ts';
+import type { NamedThing } from '../../../telemetry/registry/things.ts';
 import { channelHere, channelToThread, type FilesChannel } from './files-channel.ts';
 import { type FilesSettings, type FromFiles, PART, receivedError } from './messages.ts';
 

@@ -9,6 +9,7 @@ import { canonical, type Kind, versionOf } from '../../../telemetry/registry/thi
 import { lockForEdit } from '../../files/edit-lock.ts';
 import { editedText } from './document.ts';
 import { keepLastGood, lastGoodPath, readLastGood } from './last-good.ts';
+import { filesNamedBy, NamedFiles } from './named-files.ts';
 import { autoPath, describeRegistryError, parseTexts, type RegistryTexts, readTexts, sameTexts } from './text.ts';
 
 const LOCK_WAIT_MS = 5_000;
@@ -44,6 +45,7 @@ export interface RegistryFilesOptions {
 export class RegistryFiles {
   readonly state: RegistryState;
   private readonly options: RegistryFilesOptions;
+  private readonly namedFiles = new NamedFiles();
   /** The texts that are in force. */
   private inForce: RegistryTexts | undefined;
   /** The things that stand in the file that programs write, by kind and id. */
@@ -65,7 +67,7 @@ export class RegistryFiles {
    */
   async open(): Promise<void> {
     try {
-      await this.take(await readTexts(this.options.path));
+      await this.take(await this.read());
     } catch (error) {
       if (!this.hasAnything && !(await this.tookLastGood())) throw this.named(error);
       this.refuse(error);
@@ -77,7 +79,7 @@ export class RegistryFiles {
   /** Looks whether the files are other than what is in force. Never rejects. */
   async look(): Promise<void> {
     try {
-      const texts = await readTexts(this.options.path);
+      const texts = await this.read();
       const now = performance.now();
       if (!this.settling || !sameTexts(this.settling.texts, texts)) this.settling = { texts, since: now };
       if (sameTexts(this.inForce, texts)) this.isMended();
@@ -119,6 +121,10 @@ export class RegistryFiles {
       release();
     }
     return { versions: edits.map(({ kind, id }) => this.versionOf(kind, id)) };
+  }
+
+  private read(): Promise<RegistryTexts> {
+    return readTexts(this.options.path, this.namedFiles);
   }
 
   private get hasAnything(): boolean {
@@ -165,7 +171,7 @@ export class RegistryFiles {
   private async settledTexts(): Promise<RegistryTexts> {
     let before: RegistryTexts | undefined = this.inForce;
     for (let look = 0; look < MOST_LOOKS; look++) {
-      const texts = await readTexts(this.options.path);
+      const texts = await this.read();
       if (sameTexts(before, texts) || sameTexts(this.inForce, texts) || (await this.isAnothers(texts))) return texts;
       before = texts;
       await pause(SETTLE_MS);
@@ -183,9 +189,11 @@ export class RegistryFiles {
       was ? this.inAuto.has(`${kind} ${id}`) : autoKinds.includes(kind);
     const ofAuto = changes.filter(isAuto);
     const ofHand = changes.filter((change) => !isAuto(change));
+    const hand = ofHand.length === 0 ? before.hand : editedText(before.hand, ofHand);
     const after: RegistryTexts = {
-      hand: ofHand.length === 0 ? before.hand : editedText(before.hand, ofHand),
+      hand,
       auto: ofAuto.length === 0 ? before.auto : editedText(before.auto ?? AUTO_HEAD, ofAuto),
+      files: hand === before.hand ? before.files : filesNamedBy(hand, before.files),
     };
     const next = new Map(changes.map((change) => [`${change.kind} ${change.id}`, change]));
     const { things, inAuto } = parseTexts(path, after, autoKinds);

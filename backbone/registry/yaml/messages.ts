@@ -7,8 +7,7 @@ import {
   type RegistryWhere,
 } from '../../../core/errors.ts';
 import type { Applied, Change, Edit } from '../../../telemetry/registry/registry.ts';
-import type { NamedThing } from '../../../telemetry/registry/state.ts';
-import type { Kind } from '../../../telemetry/registry/things.ts';
+import type { Kind, NamedThing } from '../../../telemetry/registry/things.ts';
 
 /** What the thread is started with. */
 export interface FilesSettings {

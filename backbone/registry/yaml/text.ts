@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { explain, RegistryInvalid } from '../../../core/errors.ts';
-import { readThings } from '../../../telemetry/registry/file.ts';
-import type { NamedThing } from '../../../telemetry/registry/state.ts';
-import type { Kind } from '../../../telemetry/registry/things.ts';
+import { type NamedFile, readThings } from '../../../telemetry/registry/file.ts';
+import type { Kind, NamedThing } from '../../../telemetry/registry/things.ts';
+import { NamedFiles } from './named-files.ts';
 
 /**
  * The kinds of thing that programs write rather than people. They are kept in a file of their own beside the registry's,
@@ -10,12 +11,14 @@ import type { Kind } from '../../../telemetry/registry/things.ts';
  */
 export const AUTO_KINDS: readonly Kind[] = [];
 
-/** The texts of both files, as they are on disk. */
+/** The texts of both files, as they are on disk, and of those that they name. */
 export interface RegistryTexts {
   /** The file that people edit. */
   readonly hand: string;
   /** The file that programs write; undefined while there is none. */
   readonly auto: string | undefined;
+  /** The files that `hand` names, by name. */
+  readonly files: ReadonlyMap<string, NamedFile>;
 }
 
 /** The things in both texts. */
@@ -29,30 +32,47 @@ export interface ReadTexts {
 
 /** Where what programs write is kept: `registry.auto.yaml` beside `registry.yaml`. */
 export function autoPath(path: string): string {
-  const ending = ['.yaml', '.yml'].find((one) => path.endsWith(one)) ?? '';
-  return `${path.slice(0, path.length - ending.length)}.auto${ending}`;
+  return besides(path, 'auto');
 }
 
-/** Both files as text. Rejects with RegistryInvalid when one cannot be read. */
-export async function readTexts(path: string): Promise<RegistryTexts> {
+/** Where the files that the registry names would be kept, were they one: there is only a copy of that (`lastGoodPath`). */
+export function codecsPath(path: string): string {
+  return besides(path, 'codecs');
+}
+
+function besides(path: string, what: string): string {
+  const ending = ['.yaml', '.yml'].find((one) => path.endsWith(one)) ?? '';
+  return `${path.slice(0, path.length - ending.length)}.${what}${ending}`;
+}
+
+/**
+ * Both files as text, and those that they name. Rejects with RegistryInvalid when one of the two cannot be read. `named`
+ * saves reading again what has not changed.
+ */
+export async function readTexts(path: string, named = new NamedFiles()): Promise<RegistryTexts> {
   const [hand, auto] = await Promise.all([textOf(path), textOf(autoPath(path))]);
   if (hand === undefined) throw new RegistryInvalid('is not there');
-  return { hand, auto };
+  return { hand, auto, files: await named.of(path, hand) };
 }
 
 export function sameTexts(a: RegistryTexts | undefined, b: RegistryTexts): boolean {
-  return a?.hand === b.hand && a.auto === b.auto;
+  return a?.hand === b.hand && a.auto === b.auto && sameFiles(a.files, b.files);
 }
 
 /**
  * Throws RegistryInvalid. A text without any farm or user was emptied by mistake, or is still to be written: it would
  * lock everybody out.
  */
-export function parseTexts(path: string, { hand, auto }: RegistryTexts, autoKinds: readonly Kind[]): ReadTexts {
-  const ofHand = readThings(hand);
-  if (!ofHand.things.some(({ kind }) => kind === 'farm' || kind === 'user')) {
-    throw new RegistryInvalid('is empty: it has neither a farm nor a user');
-  }
+export function parseTexts(path: string, texts: RegistryTexts, autoKinds: readonly Kind[]): ReadTexts {
+  const read = thingsIn(path, texts, autoKinds);
+  const byHand = read.things.filter(({ kind, id }) => !read.inAuto.has(`${kind} ${id}`));
+  if (byHand.some(({ kind }) => kind === 'farm' || kind === 'user')) return read;
+  throw new RegistryInvalid('is empty: it has neither a farm nor a user');
+}
+
+/** As `parseTexts`, also of texts that are a part of a registry. */
+export function thingsIn(path: string, { hand, auto, files }: RegistryTexts, autoKinds: readonly Kind[]): ReadTexts {
+  const ofHand = readThings(hand, files);
   if (auto === undefined) {
     return { things: ofHand.things, inAuto: new Set(), located: (error) => located(error, undefined, ofHand) };
   }
@@ -82,6 +102,10 @@ export function parseTexts(path: string, { hand, auto }: RegistryTexts, autoKind
 export function describeRegistryError(path: string, error: unknown): string {
   if (!(error instanceof RegistryInvalid)) return `${path}: ${explain(error)}`;
   return `${error.file ?? path}${error.line === undefined ? '' : `:${error.line}`}: ${explain(error)}`;
+}
+
+function sameFiles(a: RegistryTexts['files'], b: RegistryTexts['files']): boolean {
+  return a.size === b.size && [...a].every(([name, file]) => isDeepStrictEqual(file, b.get(name)));
 }
 
 function located(error: unknown, file: string | undefined, text: ReturnType<typeof readThings>): unknown {
