@@ -7,7 +7,7 @@ import type { Edit, Registry } from '../telemetry/registry/registry.ts';
 import { versionOf } from '../telemetry/registry/things.ts';
 
 /** In whose name commands edit the registry. */
-const WHO = 'command line';
+export const WHO = 'command line';
 /** Somebody else may change the same thing at the same time, and again. */
 const MOST_TRIES = 5;
 
@@ -42,16 +42,22 @@ export async function editRegistry(config: Config, make: (current: Registry) => 
         await registry.apply(edits, WHO);
         return;
       } catch (cause) {
-        if (cause instanceof ConfigInvalid) throw cause;
         if (cause instanceof RegistryConflict && attempt < MOST_TRIES) continue;
-        const name = withoutSecrets(config.registry);
-        throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${name}: ${explain(cause)}`, { cause });
+        throw refusedBy(config, cause);
       }
     }
   });
 }
 
-function versionIn(current: Registry, { kind, id }: Edit): string | null {
+/** The error for what the registry refused, with the registry's name. `before` says what else is to be known. */
+export function refusedBy(config: Config, cause: unknown, before = ''): ConfigInvalid {
+  if (cause instanceof ConfigInvalid) return cause;
+  const name = withoutSecrets(config.registry);
+  return new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${name}: ${before}${explain(cause)}`, { cause });
+}
+
+/** The version of the thing that an edit names; null when it is not there. */
+export function versionIn(current: Registry, { kind, id }: Edit): string | null {
   const thing = current.get(kind, id);
   return thing === undefined ? null : versionOf(kind, id, thing);
 }

@@ -6,8 +6,10 @@ import { KeptSecretKey } from '../roles/secret-key.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-token.ts';
 import type { Registry } from '../telemetry/registry/registry.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
-import { type Options, onlyFarm, positive, settingsOf, text } from './options.ts';
+import { type Options, settingsOf, text } from './options.ts';
 import { editRegistry, lookIntoRegistry, withRegistry } from './registry.ts';
+import { valuesIn } from './thing-keys.ts';
+import { changeThing } from './things.ts';
 
 /**
  * `loam sensor add`: registers a sensor and prints its secret, which is not kept, and a line that publishes a reading.
@@ -19,18 +21,14 @@ export async function addSensorCommand(id: string, { token: given, ...options }:
   const secret = newSecret();
   const key = token === undefined ? '' : await keyFor(config, token);
   const farm = text(options, 'farm') ?? '';
-  const field = text(options, 'field');
-  const name = text(options, 'name');
-  const interval = text(options, 'interval');
+  const values = valuesIn('sensor', options);
   await editRegistry(config, (current) => {
     if (current.sensor(farm, id)) throw new RegistryInvalid(`farm "${farm}" has a sensor "${id}" already`);
     const value = {
       id,
       farm,
       ...(token === undefined ? { secret: hashSecret(secret) } : { token: keptOf(token, key, current, { farm, id }) }),
-      ...(field === undefined ? {} : { field }),
-      ...(name === undefined ? {} : { name }),
-      ...(interval === undefined ? {} : { interval: positive('--interval', interval) }),
+      ...values,
       ...(options.bridge === true ? { role: 'bridge' } : {}),
     };
     return [{ kind: 'sensor', id: `${farm}/${id}`, value }];
@@ -48,6 +46,24 @@ Try it:
   mosquitto_pub -h ${config.mqttHost} -p ${config.mqttPort} -i ${id} -u ${id} -P ${password} -q 1 \\
     -t ${telemetryTopic(farm, id)} -m '{"soil_moisture": 31.2}'
 `);
+}
+
+/**
+ * `loam sensor change`: sets what the options name. With --new-secret it signs in with a new secret, which is printed
+ * once; with --token with that. A connection that it has ends.
+ */
+export async function changeSensor(id: string, { token: given, ...options }: Options): Promise<void> {
+  const token = typeof given === 'string' ? given : undefined;
+  const key = token === undefined ? '' : await keyFor(settingsOf(options), token);
+  const secret = options.newSecret === true ? newSecret() : undefined;
+  await changeThing('sensor', id, options, (current, whole) => {
+    const owner = { farm: whole.slice(0, whole.indexOf('/')), id };
+    return {
+      ...(secret === undefined ? {} : { secret: hashSecret(secret) }),
+      ...(token === undefined ? {} : { token: keptOf(token, key, current, owner) }),
+    };
+  });
+  if (secret !== undefined) process.stdout.write(`Its new secret is shown this once: ${secret}\n`);
 }
 
 /** LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
@@ -72,16 +88,4 @@ export async function listSensors(options: Options): Promise<void> {
   const sensors = await lookIntoRegistry(settingsOf(options), (registry) => registry.sensors);
   if (sensors.length === 0) process.stdout.write('No sensor is registered: loam sensor add --help\n');
   for (const s of sensors) process.stdout.write(`${[s.id, s.farm, s.field, s.role, s.name ?? ''].join('\t')}\n`);
-}
-
-/** `loam sensor remove`: takes a sensor out of the registry. What it measured stays in the store. */
-export async function removeSensorCommand(id: string, options: Options): Promise<void> {
-  const given = text(options, 'farm');
-  await editRegistry(settingsOf(options), (current) => {
-    const having = current.sensorsWithId(id).map(({ farm }) => farm);
-    const farm = given ?? onlyFarm(id, having);
-    if (!current.sensor(farm, id)) throw new RegistryInvalid(`farm "${farm}" has no sensor "${id}"`);
-    return [{ kind: 'sensor', id: `${farm}/${id}`, value: null }];
-  });
-  process.stdout.write(`Sensor ${id} is removed and can no longer connect. Its readings stay.\n`);
 }

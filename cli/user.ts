@@ -1,10 +1,11 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { ConfigInvalid, RegistryInvalid } from '../core/errors.ts';
+import { ConfigInvalid } from '../core/errors.ts';
 import { hashPassword } from '../core/secrets.ts';
 import { EVERY_FARM, ROLES, type Role, type User } from '../telemetry/registry/things.ts';
 import { type Options, settingsOf, text } from './options.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
+import { changeThing } from './things.ts';
 
 const SHORTEST_PASSWORD = 10;
 
@@ -12,14 +13,7 @@ const SHORTEST_PASSWORD = 10;
 export async function addUser(name: string, options: Options): Promise<void> {
   const config = settingsOf(options);
   const given = { role: ROLES.find((known) => known === options.role), farm: text(options, 'farm') };
-  const password = await readPassword(`Password for ${name}: `);
-  if (password.length < SHORTEST_PASSWORD) {
-    throw new ConfigInvalid(
-      'password',
-      `password: got ${password.length} characters, allowed: at least ${SHORTEST_PASSWORD}`,
-    );
-  }
-  const hash = await hashPassword(password);
+  const hash = await newPassword(name);
   let farms: User['farms'] = {};
   await editRegistry(config, (current) => {
     const user = current.users.get(name);
@@ -29,6 +23,22 @@ export async function addUser(name: string, options: Options): Promise<void> {
   });
   const roles = Object.entries(farms).map(([farm, role]) => `${role} on ${farm === EVERY_FARM ? 'every farm' : farm}`);
   process.stdout.write(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
+}
+
+/** `loam user change`: sets what the options name; --farms is all of their farms. With --password it is read as by `addUser`. */
+export async function changeUser(name: string, options: Options): Promise<void> {
+  const more = options.password === true ? { password: await newPassword(name) } : {};
+  await changeThing('user', name, options, () => more);
+}
+
+/** The hash of a password from standard input. Rejects with ConfigInvalid for a short one. */
+async function newPassword(name: string): Promise<string> {
+  const password = await readPassword(`Password for ${name}: `);
+  if (password.length >= SHORTEST_PASSWORD) return await hashPassword(password);
+  throw new ConfigInvalid(
+    'password',
+    `password: got ${password.length} characters, allowed: at least ${SHORTEST_PASSWORD}`,
+  );
 }
 
 /** The roles that change for an existing user, by farm. A farm that was not named is neither added nor taken away. */
@@ -55,15 +65,6 @@ export async function listUsers(options: Options): Promise<void> {
     const roles = Object.entries(user.farms).map(([farm, role]) => `${farm}:${role}`);
     process.stdout.write(`${[user.name, roles.join(' '), user.password ? '' : 'has no password yet'].join('\t')}\n`);
   }
-}
-
-/** `loam user remove`: takes a user out of the registry; open dashboards are closed within seconds. */
-export async function removeUserCommand(name: string, options: Options): Promise<void> {
-  await editRegistry(settingsOf(options), (current) => {
-    if (!current.users.has(name)) throw new RegistryInvalid(`there is no user "${name}"`);
-    return [{ kind: 'user', id: name, value: null }];
-  });
-  process.stdout.write(`${name} is removed.\n`);
 }
 
 /** One line from standard input; on a terminal it is asked for and not shown. */
