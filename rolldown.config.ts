@@ -5,6 +5,7 @@ const ENTRIES = [
   'cli/main',
   'backbone/duckdb/main',
   'backbone/duckdb/examine-main',
+  'backbone/registry/yaml/thread',
   'backbone/take-over/child',
   'simulators/load/thread',
   'workers/decoding/thread',

@@ -5,6 +5,7 @@ import type { Disks } from './files/disk.ts';
 import { LateLog } from './ports/late-log.ts';
 import type { Log, LogLimits } from './ports/log.ts';
 import type { Queue } from './ports/queue.ts';
+import type { RegistryPort } from './ports/registry.ts';
 import type { Store } from './ports/store.ts';
 import type { SpooledQueue } from './spool/spool.ts';
 
@@ -84,6 +85,23 @@ export async function openStore(url: string, options: DuckdbOptions = {}): Promi
     default:
       throw new ConfigInvalid('LOAM_STORE', `LOAM_STORE: no store is known for ${JSON.stringify(url)}`);
   }
+}
+
+/**
+ * Opens the registry at `yaml:FILE`, a plain path, or `postgres[ql]://…`. `once` is for a look or one edit: what others
+ * change is not followed. Rejects with RegistryInvalid when there is no registry that can be in force, and with
+ * ConfigInvalid when its server cannot be reached.
+ */
+export async function openRegistry(url: string, options: { log: Logger; once?: boolean }): Promise<RegistryPort> {
+  const file = registryFile(url);
+  if (file !== undefined) return await (await import('./registry/yaml/registry.ts')).YamlRegistry.open(file, options);
+  return await (await import('./registry/postgres/registry.ts')).openPostgresRegistry(url, options);
+}
+
+/** The file that a registry is kept in; undefined when it is kept by a server. */
+export function registryFile(url: string): string | undefined {
+  if (['postgres', 'postgresql'].includes(scheme(url))) return undefined;
+  return scheme(url) === 'yaml' ? rest(url) : url;
 }
 
 /** Whether an adapter's files belong to one process, so that separate roles cannot share them. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { batchId, type Publish } from '../telemetry/batch.ts';
-import { parseRegistry } from '../telemetry/registry.ts';
+import { parseRegistry } from '../telemetry/registry/file.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import { CODEC_LIMITS } from '../workers/codecs/codec.ts';
 import { Sandbox } from '../workers/codecs/sandbox.ts';

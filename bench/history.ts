@@ -36,7 +36,7 @@ export const history: Benchmark = {
     await server.createDatabase(DATABASE);
     const influx = await openInfluxStore(server.storeUrl(DATABASE));
     try {
-      await place.registry.edit(() => registryOf(sensors));
+      await place.edit(() => registryOf(sensors));
       const readings = DAYS * 24 * 60 * sensors.length;
       for (const [name, store] of [
         ['DuckDB', place.store],

@@ -6,7 +6,7 @@ import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
-import type { RegistryView } from '../telemetry/registry.ts';
+import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
 import { Offenders } from './auth/offenders.ts';
@@ -152,9 +152,9 @@ export class Broker implements Part {
       await this.release();
       throw error;
     }
-    this.unwatch = registry.watch(() => {
-      this.rights.registryChanged();
-      this.sessions.registryChanged();
+    this.unwatch = registry.watch((changes) => {
+      this.rights.registryChanged(changes);
+      this.sessions.registryChanged(changes);
     });
     this.sweeper = setInterval(() => this.sweep(batcher), SWEEP_MS);
     this.refusals?.start();

@@ -1,16 +1,17 @@
 import { Disks } from '../backbone/files/disk.ts';
-import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import { isEmbedded, openLog, openQueue, openStore, registryFile } from '../backbone/open.ts';
 import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
-import { lastGoodPath } from '../backbone/registry/last-good.ts';
+import { lastGoodPath } from '../backbone/registry/yaml/last-good.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { isThere, prepareDataFolder } from '../roles/data-folder.ts';
 import { refuseLost } from '../roles/first-registry.ts';
-import { opened, readRegistryOnce, withoutSecrets } from '../roles/ports.ts';
+import { opened, withoutSecrets } from '../roles/ports.ts';
 import { embeddedFolders, pathOf } from '../roles/room-to-start.ts';
 import { KeptSecretKey } from '../roles/secret-key.ts';
 import { type Options, settingsOf } from './options.ts';
+import { withRegistry } from './registry.ts';
 
 /** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. The exit code is 0 or 2. */
 export async function checkCommand(options: Options): Promise<void> {
@@ -56,16 +57,18 @@ async function checkRoom(config: Config): Promise<string> {
 }
 
 async function checkRegistry(config: Config): Promise<string> {
-  if (!(await isThere(config.registry)) && !(await isThere(lastGoodPath(config.registry)))) {
+  const file = registryFile(config.registry);
+  if (file !== undefined && !(await isThere(file)) && !(await isThere(lastGoodPath(file)))) {
     await refuseLost(config);
-    return `${config.registry} is not there yet; \`loam up\` writes one`;
+    return `${file} is not there yet; \`loam up\` writes one`;
   }
-  const registry = await readRegistryOnce(config, silent);
-  const { why } = registry.health();
-  if (why !== undefined) throw new Error(why);
-  await KeptSecretKey.open(config, registry, silent);
-  const { farms, sensors, users } = registry.current();
-  return `${farms.size} farms, ${sensors.length} sensors, ${users.size} users`;
+  return await withRegistry(config, async (registry) => {
+    const why = registry.health().find(({ ok }) => !ok)?.why;
+    if (why !== undefined) throw new Error(why);
+    await KeptSecretKey.open(config, registry, silent);
+    const { farms, sensorCount, users } = registry.current();
+    return `${farms.size} farms, ${sensorCount} sensors, ${users.size} users`;
+  });
 }
 
 async function checkPort(

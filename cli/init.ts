@@ -1,3 +1,4 @@
+import { registryFile } from '../backbone/open.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import { createRegistry, isThere } from '../roles/data-folder.ts';
 import { emptyRegistry } from '../roles/first-registry.ts';
@@ -9,14 +10,18 @@ import { type Options, settingsOf } from './options.ts';
  */
 export async function initCommand(options: Options): Promise<void> {
   const config = settingsOf(options);
-  if (await isThere(config.registry)) {
+  const file = registryFile(config.registry);
+  if (file === undefined) {
+    throw new ConfigInvalid('LOAM_REGISTRY', 'LOAM_REGISTRY: is kept by a server: `loam up` fills it when it is empty');
+  }
+  if (await isThere(file)) {
     throw new ConfigInvalid(
       'LOAM_REGISTRY',
-      `LOAM_REGISTRY: ${config.registry} is there already: a new one would lock everybody out who is in it`,
+      `LOAM_REGISTRY: ${file} is there already: a new one would lock everybody out who is in it`,
     );
   }
-  await createRegistry(config, emptyRegistry());
+  await createRegistry(file, emptyRegistry());
   process.stdout.write(
-    `${config.registry} is written: a farm without sensors, and admin, who has no password yet (loam up shows a link, loam user add gives one).\n`,
+    `${file} is written: a farm without sensors, and admin, who has no password yet (loam up shows a link, loam user add gives one).\n`,
   );
 }

@@ -1,13 +1,13 @@
 import { Command, CommanderError, Option } from 'commander';
 import { explain, LoamError } from '../core/errors.ts';
-import { SETTINGS, type Setting, type SettingName } from '../core/settings.ts';
+import type { SettingName } from '../core/settings.ts';
 import type { RoleName } from '../roles/context.ts';
 import type { Options } from './options.ts';
+import { addRegistry } from './registry-words.ts';
 import { simulateOptions } from './simulate/command-line.ts';
+import { COMMON, later, MQTT, RUNNING, withSettings } from './words.ts';
 
-const COMMON: SettingName[] = ['registry', 'logLevel'];
 const OPS: SettingName[] = ['opsHost', 'opsPort'];
-const MQTT: SettingName[] = ['mqttHost', 'mqttPort'];
 const MQTT_LISTENERS: SettingName[] = [
   ...MQTT,
   'mqttsPort',
@@ -30,9 +30,6 @@ const HTTP: SettingName[] = [
   'token',
 ];
 
-/** The settings of commands that talk to a running Loam. */
-const RUNNING: SettingName[] = ['data', 'url', 'token', 'logLevel'];
-
 /**
  * The code of each command is loaded when the command is called: `--help` need not wait until the code of the database,
  * the broker and all settings is loaded.
@@ -45,19 +42,8 @@ const code = {
   init: () => import('./init.ts'),
   repair: () => import('./repair.ts'),
   role: () => import('./role.ts'),
-  sensor: () => import('./sensor.ts'),
-  sensorCommands: () => import('./sensor-commands.ts'),
   simulate: () => import('./simulate.ts'),
-  user: () => import('./user.ts'),
 };
-
-/** A command's action, which loads its code first. */
-function later<A extends unknown[]>(load: () => Promise<(...given: A) => unknown>): (...given: A) => Promise<void> {
-  return async (...given) => {
-    const action = await load();
-    await action(...given);
-  };
-}
 
 /** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -97,10 +83,9 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   addRoles(loam);
   addLoadTests(loam);
   addSetUp(loam);
-  addSensors(loam);
+  addRegistry(loam);
   addDeadLetters(loam);
   addImport(loam);
-  addUsers(loam);
   return loam;
 }
 
@@ -184,40 +169,6 @@ function addSetUp(loam: Command): void {
   ).action(later(async () => (await code.init()).initCommand));
 }
 
-function addSensors(loam: Command): void {
-  const sensor = loam.command('sensor').description('sensors in the registry: add, list, remove; commands to them');
-  withSettings(sensor.command('add <id>').description('register a sensor and print its secret, once'), [
-    'data',
-    ...COMMON,
-    ...MQTT,
-    'secretKey',
-  ])
-    .requiredOption('--farm <farm>', 'farm it belongs to')
-    .option('--field <field>', 'field it stands in')
-    .option('--name <name>', 'name that people know it by')
-    .option('--interval <seconds>', 'how often it is expected to report')
-    .option('--token <token>', 'the device’s own token, where it cannot be given a secret')
-    .option('--bridge', 'it speaks for other sensors of its farm, as a LoRaWAN server does')
-    .action(later(async () => (await code.sensor()).addSensorCommand));
-  withSettings(sensor.command('list').description('list the registered sensors'), ['data', ...COMMON]).action(
-    later(async () => (await code.sensor()).listSensors),
-  );
-  const farmOption = ['--farm <farm>', 'farm of the sensor; may be left out when one farm has this id'] as const;
-  withSettings(sensor.command('remove <id>').description('remove a sensor; its readings stay'), ['data', ...COMMON])
-    .option(...farmOption)
-    .action(later(async () => (await code.sensor()).removeSensorCommand));
-  withSettings(
-    sensor.command('send <id> <json>').description('send a command to a sensor; it is kept while the sensor sleeps'),
-    RUNNING,
-  )
-    .option(...farmOption)
-    .option('--ttl <seconds>', 'how long it is kept for a sensor that sleeps, at most 86400')
-    .action(later(async () => (await code.sensorCommands()).sendCommand));
-  withSettings(sensor.command('commands <id>').description('list what became of a sensor’s last commands'), RUNNING)
-    .option(...farmOption)
-    .action(later(async () => (await code.sensorCommands()).listCommands));
-}
-
 function addDeadLetters(loam: Command): void {
   const dead = loam.command('dead').description('what came in and could not be read: list, show, replay, discard');
   const ofLetters = (command: Command) =>
@@ -264,36 +215,4 @@ function addImport(loam: Command): void {
     .action(async (file: string, options: Options) => {
       process.exitCode = await (await code.imports()).importCommand(file, options);
     });
-}
-
-function addUsers(loam: Command): void {
-  const user = loam.command('user').description('people who may look at the dashboard: add, list, remove');
-  withSettings(
-    user.command('add <name>').description('add a user, or give one a new password; reads it from standard input'),
-    ['data', ...COMMON],
-  )
-    .addOption(
-      new Option(
-        '--role <role>',
-        'what they may do (default: viewer; of a user who is there, what they may do now); without --farm, on each of their farms',
-      ).choices(['viewer', 'agronomist', 'admin']),
-    )
-    .option('--farm <farm>', 'on which farm; * is every farm (default: *; a user who is there keeps their farms)')
-    .action(later(async () => (await code.user()).addUser));
-  withSettings(user.command('list').description('list the users'), ['data', ...COMMON]).action(
-    later(async () => (await code.user()).listUsers),
-  );
-  withSettings(user.command('remove <name>').description('remove a user'), ['data', ...COMMON]).action(
-    later(async () => (await code.user()).removeUserCommand),
-  );
-}
-
-function withSettings(command: Command, names: SettingName[]): Command {
-  for (const name of names) {
-    const { option, help, variable, fallback } = SETTINGS[name] satisfies Setting;
-    const usual = typeof fallback === 'string' ? `, default ${fallback}` : '';
-    if (name === 'demo') command.option('--no-demo', `no demo farm and no demo sensors (${variable}=false)`);
-    else command.option(option, `${help} (${variable}${usual})`);
-  }
-  return command;
 }

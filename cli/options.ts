@@ -30,12 +30,15 @@ export function positive(option: string, text: string): number {
 }
 
 /**
- * The only farm of `having`, the farms that have a sensor `id`. Throws ConfigInvalid when there is none, or when there
- * are several: then the command needs --farm.
+ * The only farm of `having`, the farms that have a sensor or field `id`. Throws ConfigInvalid when there is none, or when
+ * there are several: then the command needs --farm.
  */
-export function onlyFarm(id: string, having: readonly string[]): string {
+export function onlyFarm(id: string, having: readonly string[], what: 'sensor' | 'field' = 'sensor'): string {
   const [farm] = having;
-  if (farm === undefined) throw new ConfigInvalid('<id>', `<id>: no farm has a sensor "${id}": loam sensor list`);
+  if (farm === undefined) throw new ConfigInvalid('<id>', `<id>: no farm has a ${what} "${id}": loam ${what} list`);
   if (having.length === 1) return farm;
-  throw new ConfigInvalid('--farm', `--farm: is needed, for several farms have a sensor "${id}": ${having.join(', ')}`);
+  throw new ConfigInvalid(
+    '--farm',
+    `--farm: is needed, for several farms have a ${what} "${id}": ${having.join(', ')}`,
+  );
 }

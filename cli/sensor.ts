@@ -1,15 +1,15 @@
-import { editRegistryFile } from '../backbone/registry/edit.ts';
 import type { Config } from '../core/config.ts';
-import { ConfigInvalid, explain } from '../core/errors.ts';
+import { ConfigInvalid, RegistryInvalid } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
 import { hashSecret, newSecret } from '../core/secrets.ts';
 import { KeptSecretKey } from '../roles/secret-key.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-token.ts';
-import { parseRegistry } from '../telemetry/registry.ts';
-import { addSensor, removeSensor } from '../telemetry/registry-edit.ts';
+import type { Registry } from '../telemetry/registry/registry.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
-import { type Options, onlyFarm, positive, settingsOf, text } from './options.ts';
-import { registryInForce } from './registry.ts';
+import { type Options, settingsOf, text } from './options.ts';
+import { editRegistry, lookIntoRegistry, withRegistry } from './registry.ts';
+import { valuesIn } from './thing-keys.ts';
+import { changeThing } from './things.ts';
 
 /**
  * `loam sensor add`: registers a sensor and prints its secret, which is not kept, and a line that publishes a reading.
@@ -21,20 +21,18 @@ export async function addSensorCommand(id: string, { token: given, ...options }:
   const secret = newSecret();
   const key = token === undefined ? '' : await keyFor(config, token);
   const farm = text(options, 'farm') ?? '';
-  const field = text(options, 'field');
-  const name = text(options, 'name');
-  const interval = text(options, 'interval');
-  await edit(config, (registry) =>
-    addSensor(registry, {
+  const values = valuesIn('sensor', options);
+  await editRegistry(config, (current) => {
+    if (current.sensor(farm, id)) throw new RegistryInvalid(`farm "${farm}" has a sensor "${id}" already`);
+    const value = {
       id,
       farm,
-      ...(token === undefined ? { secret: hashSecret(secret) } : { token: keptOf(token, key, registry, { farm, id }) }),
-      ...(field === undefined ? {} : { field }),
-      ...(name === undefined ? {} : { name }),
-      ...(interval === undefined ? {} : { interval: positive('--interval', interval) }),
+      ...(token === undefined ? { secret: hashSecret(secret) } : { token: keptOf(token, key, current, { farm, id }) }),
+      ...values,
       ...(options.bridge === true ? { role: 'bridge' } : {}),
-    }),
-  );
+    };
+    return [{ kind: 'sensor', id: `${farm}/${id}`, value }];
+  });
   const says = token === undefined ? 'Its secret is shown this once:' : 'It signs in with its token:';
   // A token may have characters that mean something in a shell.
   const password = token === undefined ? secret : 'TOKEN';
@@ -50,16 +48,33 @@ Try it:
 `);
 }
 
+/**
+ * `loam sensor change`: sets what the options name. With --new-secret it signs in with a new secret, which is printed
+ * once; with --token with that. A connection that it has ends.
+ */
+export async function changeSensor(id: string, { token: given, ...options }: Options): Promise<void> {
+  const token = typeof given === 'string' ? given : undefined;
+  const key = token === undefined ? '' : await keyFor(settingsOf(options), token);
+  const secret = options.newSecret === true ? newSecret() : undefined;
+  await changeThing('sensor', id, options, (current, whole) => {
+    const owner = { farm: whole.slice(0, whole.indexOf('/')), id };
+    return {
+      ...(secret === undefined ? {} : { secret: hashSecret(secret) }),
+      ...(token === undefined ? {} : { token: keptOf(token, key, current, owner) }),
+    };
+  });
+  if (secret !== undefined) process.stdout.write(`Its new secret is shown this once: ${secret}\n`);
+}
+
 /** LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
 async function keyFor(config: Config, token: string): Promise<string> {
   if (!isStrongToken(token)) throw refusedToken();
-  const registry = await registryInForce(config);
-  return (await KeptSecretKey.open(config, registry, silent)).make();
+  return await withRegistry(config, async (registry) => (await KeptSecretKey.open(config, registry, silent)).make());
 }
 
 /** What the registry keeps of a token. Throws ConfigInvalid for one that is weak or taken. */
-function keptOf(token: string, key: string, registry: string, owner: { farm: string; id: string }): string {
-  const kept = keptToken(parseRegistry(registry), token, key, owner);
+function keptOf(token: string, key: string, registry: Registry, owner: { farm: string; id: string }): string {
+  const kept = keptToken(registry, token, key, owner);
   if (kept === undefined) throw refusedToken();
   return kept;
 }
@@ -70,30 +85,7 @@ function refusedToken(): ConfigInvalid {
 
 /** `loam sensor list`: one line a sensor. */
 export async function listSensors(options: Options): Promise<void> {
-  const registry = await registryInForce(settingsOf(options));
-  const sensors = registry.current().sensors;
+  const sensors = await lookIntoRegistry(settingsOf(options), (registry) => registry.sensors);
   if (sensors.length === 0) process.stdout.write('No sensor is registered: loam sensor add --help\n');
   for (const s of sensors) process.stdout.write(`${[s.id, s.farm, s.field, s.role, s.name ?? ''].join('\t')}\n`);
-}
-
-/** `loam sensor remove`: takes a sensor out of the registry. What it measured stays in the store. */
-export async function removeSensorCommand(id: string, options: Options): Promise<void> {
-  const given = text(options, 'farm');
-  await edit(settingsOf(options), (registry) => {
-    const having = parseRegistry(registry)
-      .sensorsWithId(id)
-      .map(({ farm }) => farm);
-    return removeSensor(registry, given ?? onlyFarm(id, having), id);
-  });
-  process.stdout.write(`Sensor ${id} is removed and can no longer connect. Its readings stay.\n`);
-}
-
-/** Edits the registry's file. Rejects with ConfigInvalid, which names the file, or with the one that `change` throws. */
-export async function edit(config: Config, change: (registry: string) => string): Promise<void> {
-  try {
-    await editRegistryFile(config.registry, change);
-  } catch (cause) {
-    if (cause instanceof ConfigInvalid) throw cause;
-    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${config.registry}: ${explain(cause)}`, { cause });
-  }
 }

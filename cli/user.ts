@@ -2,11 +2,10 @@ import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { ConfigInvalid } from '../core/errors.ts';
 import { hashPassword } from '../core/secrets.ts';
-import { EVERY_FARM, parseRegistry, ROLES, type Role, type User } from '../telemetry/registry.ts';
-import { putUser, removeUser } from '../telemetry/registry-edit.ts';
+import { EVERY_FARM, ROLES, type Role, type User } from '../telemetry/registry/things.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { registryInForce } from './registry.ts';
-import { edit } from './sensor.ts';
+import { editRegistry, lookIntoRegistry } from './registry.ts';
+import { changeThing } from './things.ts';
 
 const SHORTEST_PASSWORD = 10;
 
@@ -14,23 +13,32 @@ const SHORTEST_PASSWORD = 10;
 export async function addUser(name: string, options: Options): Promise<void> {
   const config = settingsOf(options);
   const given = { role: ROLES.find((known) => known === options.role), farm: text(options, 'farm') };
-  const password = await readPassword(`Password for ${name}: `);
-  if (password.length < SHORTEST_PASSWORD) {
-    throw new ConfigInvalid(
-      'password',
-      `password: got ${password.length} characters, allowed: at least ${SHORTEST_PASSWORD}`,
-    );
-  }
-  const hash = await hashPassword(password);
+  const hash = await newPassword(name);
   let farms: User['farms'] = {};
-  await edit(config, (registry) => {
-    const user = parseRegistry(registry).users.get(name);
+  await editRegistry(config, (current) => {
+    const user = current.users.get(name);
     const changed = user ? changedRoles(user, given) : { [given.farm ?? EVERY_FARM]: given.role ?? 'viewer' };
     farms = { ...user?.farms, ...changed };
-    return putUser(registry, { name, password: hash, farms: changed });
+    return [{ kind: 'user', id: name, value: { name, ...user, password: hash, farms } }];
   });
   const roles = Object.entries(farms).map(([farm, role]) => `${role} on ${farm === EVERY_FARM ? 'every farm' : farm}`);
   process.stdout.write(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
+}
+
+/** `loam user change`: sets what the options name; --farms is all of their farms. With --password it is read as by `addUser`. */
+export async function changeUser(name: string, options: Options): Promise<void> {
+  const more = options.password === true ? { password: await newPassword(name) } : {};
+  await changeThing('user', name, options, () => more);
+}
+
+/** The hash of a password from standard input. Rejects with ConfigInvalid for a short one. */
+async function newPassword(name: string): Promise<string> {
+  const password = await readPassword(`Password for ${name}: `);
+  if (password.length >= SHORTEST_PASSWORD) return await hashPassword(password);
+  throw new ConfigInvalid(
+    'password',
+    `password: got ${password.length} characters, allowed: at least ${SHORTEST_PASSWORD}`,
+  );
 }
 
 /** The roles that change for an existing user, by farm. A farm that was not named is neither added nor taken away. */
@@ -51,19 +59,12 @@ function changedRoles(
 
 /** `loam user list`: one line a user, with the role on each farm. */
 export async function listUsers(options: Options): Promise<void> {
-  const registry = await registryInForce(settingsOf(options));
-  const users = [...registry.current().users.values()];
+  const users = await lookIntoRegistry(settingsOf(options), (registry) => [...registry.users.values()]);
   if (users.length === 0) process.stdout.write('Nobody can sign in yet: loam user add --help\n');
   for (const user of users) {
     const roles = Object.entries(user.farms).map(([farm, role]) => `${farm}:${role}`);
     process.stdout.write(`${[user.name, roles.join(' '), user.password ? '' : 'has no password yet'].join('\t')}\n`);
   }
-}
-
-/** `loam user remove`: takes a user out of the registry; open dashboards are closed within seconds. */
-export async function removeUserCommand(name: string, options: Options): Promise<void> {
-  await edit(settingsOf(options), (registry) => removeUser(registry, name));
-  process.stdout.write(`${name} is removed.\n`);
 }
 
 /** One line from standard input; on a terminal it is asked for and not shown. */

@@ -37,7 +37,11 @@ const diskRoom = z.string().transform((text, context): { readonly share: number 
 /** What each setting takes. */
 const SCHEMAS = {
   data: path,
-  registry: path,
+  // `yaml:FILE` and a plain path mean the same.
+  registry: z
+    .string()
+    .min(1)
+    .transform((text) => (/^postgres(?:ql)?:/.test(text) ? text : resolve(text.replace(/^yaml:/, '')))),
   queue: queueUrl,
   log: queueUrl,
   store: z.string().regex(/^(duckdb|influxs?):.+/),

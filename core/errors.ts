@@ -34,16 +34,66 @@ export class ConfigInvalid extends LoamError {
   }
 }
 
-/** The registry cannot be read or breaks its schema. `line` is 1-based where the place is known. */
+/** A thing of the registry, and the place in it. */
+export interface RegistryPlace {
+  readonly kind: string;
+  readonly id: string;
+  readonly path: readonly PropertyKey[];
+}
+
+/** Where in the registry something is wrong, as far as it is known: the file, the line in it (from 1), the thing. */
+export interface RegistryWhere {
+  readonly file: string | undefined;
+  readonly line: number | undefined;
+  readonly place: RegistryPlace | undefined;
+}
+
+/** The registry cannot be read or breaks its schema, or an edit would break it. */
 export class RegistryInvalid extends LoamError {
   readonly code = 'REGISTRY_INVALID';
   readonly advice = 'tell-user';
+  readonly file: string | undefined;
   readonly line: number | undefined;
+  readonly place: RegistryPlace | undefined;
 
-  constructor(message: string, options?: { cause?: unknown; line?: number | undefined }) {
+  constructor(message: string, options?: { cause?: unknown } & Partial<RegistryWhere>) {
     super(message, options);
+    this.file = options?.file;
     this.line = options?.line;
+    this.place = options?.place;
   }
+}
+
+/** A thing that an edit saw as another than it is now. A version is null when there is no such thing. */
+export interface EditConflict {
+  readonly kind: string;
+  readonly id: string;
+  readonly seen: string | null;
+  readonly now: string | null;
+}
+
+/** Somebody else changed what an edit is about. Nothing was changed: look at the present things, and edit those. */
+export class RegistryConflict extends LoamError {
+  readonly code = 'REGISTRY_CONFLICT';
+  readonly advice = 'restart';
+  readonly conflicts: readonly EditConflict[];
+
+  constructor(conflicts: readonly EditConflict[]) {
+    const names = Array.from(conflicts)
+      .slice(0, 5)
+      .map(({ kind, id, now }) => `${kind} ${id} ${now === null ? 'is gone' : 'is another'}`);
+    super(`changed meanwhile: ${names.join(', ')}${conflicts.length > 5 ? ' and others' : ''}`);
+    this.conflicts = conflicts;
+  }
+}
+
+/**
+ * The registry cannot be edited now: its server cannot be reached, or its file cannot be written. Whether the edit was
+ * kept is unknown, unless it names the versions that it saw: then it is safe to make it again.
+ */
+export class RegistryUnavailable extends LoamError {
+  readonly code = 'REGISTRY_UNAVAILABLE';
+  readonly advice = 'wait';
 }
 
 /** The queue is at its limit. Nothing was kept: do not acknowledge, try again when there is room. */

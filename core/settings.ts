@@ -33,8 +33,11 @@ function setting(option: string, help: string, allowed: string, fallback?: Setti
  */
 export const SETTINGS = {
   data: setting('--data <folder>', 'folder for embedded adapters and generated secrets', 'a folder', './data'),
-  registry: setting('--registry <file>', 'farms, fields, sensors, metrics, users', 'a YAML file', (data) =>
-    join(data, 'registry.yaml'),
+  registry: setting(
+    '--registry <url>',
+    'farms, fields, sensors, metrics, users',
+    'a YAML file or postgres://USER:PASSWORD@HOST/DATABASE',
+    (data) => join(data, 'registry.yaml'),
   ),
   queue: setting(
     '--queue <url>',

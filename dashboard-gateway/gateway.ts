@@ -1,6 +1,7 @@
 import type { Commands } from '../backbone/commands/commands.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
+import type { RegistryPort } from '../backbone/ports/registry.ts';
 import type { Store } from '../backbone/ports/store.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -8,7 +9,6 @@ import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import type { SecretKey } from '../core/secret-key.ts';
 import { withDeadline } from '../core/timing.ts';
-import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
 import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
@@ -44,7 +44,7 @@ export interface GatewayOptions {
   readonly queue: Queue;
   /** Commands to sensors. */
   readonly commands: Commands;
-  readonly registry: RegistryView & RegistryEditor;
+  readonly registry: RegistryPort;
   /** Certificate and key in PEM, for HTTPS. Absent: plain HTTP. */
   readonly tls?: TlsFiles | undefined;
   /** Proxies whose `X-Forwarded-For` and `-Proto` are believed. Absent: none. */
@@ -154,6 +154,7 @@ export class Gateway implements Part {
     this.listening = await listen(this.loaded.uws, this.app, host, port);
     await this.live.start();
     await this.letters.start();
+    this.events.start();
     this.figures.start();
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }

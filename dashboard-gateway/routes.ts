@@ -4,7 +4,7 @@ import type { Store } from '../backbone/ports/store.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { SecretKey } from '../core/secret-key.ts';
-import type { RegistryEditor, RegistryView } from '../telemetry/registry.ts';
+import type { RegistryEditor, RegistryView } from '../telemetry/registry/registry.ts';
 import { commandRoutes } from './commands/routes.ts';
 import { deadLetterRoutes } from './dead-letters/routes.ts';
 import type { DeadLetterService } from './dead-letters/service.ts';

@@ -37,7 +37,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   return {
     // The downlink is stopped after the broker, so that it still writes down the last PUBACKs.
     parts: [downlink, broker, ...(config.sources ? [sources] : [])],
-    health: () => [...broker.health(), ...ofCommands(), ...sources.health(), registry.health()],
+    health: () => [...broker.health(), ...ofCommands(), ...sources.health(), ...registry.health()],
     says: () => ({ mqtt: `${config.mqttHost}:${broker.port}` }),
   };
 }

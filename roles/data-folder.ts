@@ -100,14 +100,12 @@ async function keptSecret(config: Config, file: string, make: () => string): Pro
 }
 
 /** Writes a new registry file. Rejects with ConfigInvalid when it cannot be written. */
-export async function createRegistry(config: Config, text: string): Promise<void> {
+export async function createRegistry(path: string, text: string): Promise<void> {
   try {
-    await makeFolder(dirname(config.registry));
-    await replaceFile(config.registry, text);
+    await makeFolder(dirname(path));
+    await replaceFile(path, text);
   } catch (cause) {
-    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: cannot write ${config.registry}: ${explain(cause)}`, {
-      cause,
-    });
+    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: cannot write ${path}: ${explain(cause)}`, { cause });
   }
 }
 

@@ -1,13 +1,14 @@
 import { readdir } from 'node:fs/promises';
-import { isEmbedded, openLog, openQueue, openStore } from '../backbone/open.ts';
+import { isEmbedded, openLog, openQueue, openStore, registryFile } from '../backbone/open.ts';
 import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
-import { lastGoodPath } from '../backbone/registry/last-good.ts';
+import type { RegistryPort } from '../backbone/ports/registry.ts';
+import { lastGoodPath } from '../backbone/registry/yaml/last-good.ts';
 import type { Config } from '../core/config.ts';
-import { ConfigInvalid, explain } from '../core/errors.ts';
+import { ConfigInvalid, explain, RegistryConflict } from '../core/errors.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';
-import { putUser } from '../telemetry/registry-edit.ts';
+import { readThings } from '../telemetry/registry/file.ts';
 import { createRegistry, DATA_LOCK, demoSecretsPath, isThere, keptSecrets, writeCredentials } from './data-folder.ts';
-import { opened } from './ports.ts';
+import { opened, withoutSecrets } from './ports.ts';
 
 const EMPTY = `# Loam's registry: farms, fields, sensors, metrics and users. Saved changes are taken up within seconds.
 farms:
@@ -20,28 +21,50 @@ metrics:
   - { id: air_temperature, label: Air temperature, unit: °C, decimals: 1 }
   - { id: air_humidity, label: Air humidity, unit: "%", decimals: 0 }
   - { id: battery, label: Battery, unit: V, min: 3.3, decimals: 2 }
-users: []
 `;
 
-const ADMIN = { name: 'admin', farms: { '*': 'admin' } } as const;
+const ADMIN = `users:
+  - name: admin
+    farms:
+      "*": admin
+`;
 
 /**
  * Writes a registry at the first start: the demo farm, or an empty farm when the demo is off. Both have one admin, who
  * has no password yet. Resolves with true when it wrote one. Rejects with ConfigInvalid when there must have been one
- * before.
+ * before. A registry that is no file is left to `fillRegistry`.
  */
 export async function ensureRegistry(config: Config): Promise<boolean> {
-  if ((await isThere(config.registry)) || (await isThere(lastGoodPath(config.registry)))) return false;
+  const file = registryFile(config.registry);
+  if (file === undefined || (await isThere(file)) || (await isThere(lastGoodPath(file)))) return false;
   await refuseLost(config);
-  if (!config.demo) {
-    await createRegistry(config, emptyRegistry());
+  await createRegistry(file, await firstRegistry(config));
+  return true;
+}
+
+/** As `ensureRegistry`, for a registry that is kept by a server and has neither a farm nor a user. */
+export async function fillRegistry(config: Config, registry: RegistryPort): Promise<boolean> {
+  const { farms, users } = registry.current();
+  if (registryFile(config.registry) !== undefined || farms.size + users.size > 0) return false;
+  await refuseLost(config);
+  const { things } = readThings(await firstRegistry(config));
+  // Another process may fill it at the same moment: then all of that one's is there, and nothing of this one's.
+  const edits = things.map(({ kind, id, thing }) => ({ kind, id, seen: null, value: thing }));
+  try {
+    await registry.apply(edits, 'first start');
     return true;
+  } catch (cause) {
+    if (cause instanceof RegistryConflict) return false;
+    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${explain(cause)}`, { cause });
   }
+}
+
+async function firstRegistry(config: Config): Promise<string> {
+  if (!config.demo) return emptyRegistry();
   const { registryYaml, credentials } = demoFarm(Date.now());
   // The secrets are written first: with a registry but without the secrets, the demo sensors could never sign in.
   await writeCredentials(demoSecretsPath(config), credentials);
-  await createRegistry(config, putUser(registryYaml, ADMIN));
-  return true;
+  return `${registryYaml}${ADMIN}`;
 }
 
 /**
@@ -53,13 +76,13 @@ export async function refuseLost(config: Config): Promise<void> {
   if (why === undefined) return;
   throw new ConfigInvalid(
     'LOAM_REGISTRY',
-    `LOAM_REGISTRY: ${config.registry} is not there, but ${why}: mount or restore it, or make a new, empty one with \`loam init\``,
+    `LOAM_REGISTRY: ${withoutSecrets(config.registry)} is not there, but ${why}: mount or restore it, or make a new, empty one with \`loam init\``,
   );
 }
 
 export function emptyRegistry(): string {
   const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return putUser(EMPTY.replace('TIMEZONE', timezone), ADMIN);
+  return `${EMPTY.replace('TIMEZONE', timezone)}${ADMIN}`;
 }
 
 /** Why this cannot be the first start, as words for a message; undefined when it can be. */

@@ -4,6 +4,7 @@ import {
   openLog,
   openLogLate,
   openQueue,
+  openRegistry,
   openSlowQueue,
   openSpooledQueue,
   openStore,
@@ -18,9 +19,9 @@ import {
   type LogLimits,
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
+import type { RegistryPort } from '../backbone/ports/registry.ts';
 import type { Store } from '../backbone/ports/store.ts';
-import { RegistryFile } from '../backbone/registry/file.ts';
-import { describeRegistryError } from '../backbone/registry/text.ts';
+import { describeRegistryError } from '../backbone/registry/yaml/text.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { Health, Lifecycle } from '../core/lifecycle.ts';
@@ -64,8 +65,8 @@ export function portsOf(
   const registry = once(() =>
     lifecycle.hold(
       'registry',
-      () => openRegistry(config, log),
-      async (held) => held.close(),
+      () => openRegistryOf(config, log),
+      (held) => held.close(),
     ),
   );
   const secretKey = once(async () => KeptSecretKey.open(config, await registry(), log));
@@ -153,23 +154,17 @@ export function portsOf(
 
 export type Ports = ReturnType<typeof portsOf>;
 
-/** Opens the registry's file. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. */
-export async function openRegistry(config: Config, log: Logger): Promise<RegistryFile> {
-  return await namingTheFile(config, RegistryFile.open(config.registry, log));
-}
-
-/** The registry that is in force, for a look: it is not watched. Rejects as `openRegistry` does. */
-export async function readRegistryOnce(config: Config, log: Logger): Promise<RegistryFile> {
-  return await namingTheFile(config, RegistryFile.read(config.registry, log));
-}
-
-async function namingTheFile(config: Config, reading: Promise<RegistryFile>): Promise<RegistryFile> {
+/**
+ * Opens the registry. Rejects with ConfigInvalid, which names the file, the line and what is wrong there. `once`: for a
+ * look or one edit, it is not followed.
+ */
+export async function openRegistryOf(config: Config, log: Logger, once = false): Promise<RegistryPort> {
   try {
-    return await reading;
+    return await openRegistry(config.registry, { log, once });
   } catch (cause) {
-    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${describeRegistryError(config.registry, cause)}`, {
-      cause,
-    });
+    if (cause instanceof ConfigInvalid) throw cause;
+    const why = describeRegistryError(withoutSecrets(config.registry), cause);
+    throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${why}`, { cause });
   }
 }
 

@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { lockBy, lockFolder, lockFolderToLook, lockToLook } from '../backbone/files/folder-lock.ts';
-import { isEmbedded } from '../backbone/open.ts';
+import { isEmbedded, registryFile } from '../backbone/open.ts';
 import type { LogPart } from '../backbone/repair/record-kinds.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
@@ -11,7 +11,8 @@ import { pathOf } from './room-to-start.ts';
 /** Where on this machine an installation keeps what. */
 export interface RepairPlaces {
   readonly data: string;
-  readonly registry: string;
+  /** Undefined: a server keeps it. */
+  readonly registry: string | undefined;
   readonly queues: readonly { readonly part: 'queue' | 'slow queue' | 'spool'; readonly folder: string }[];
   readonly logs: readonly { readonly part: LogPart; readonly folder: string }[];
   readonly store: string | undefined;
@@ -26,11 +27,12 @@ const LOGS: Readonly<Record<string, LogPart>> = {
 };
 
 export function repairPlaces({ data, registry, queue, log, store, spool }: Config): RepairPlaces {
+  const file = registryFile(registry);
   const inQueue = isEmbedded(queue) ? resolve(pathOf(queue)) : undefined;
   const inLog = isEmbedded(log) ? resolve(pathOf(log)) : undefined;
   return {
     data: resolve(data),
-    registry: resolve(registry),
+    registry: file === undefined ? undefined : resolve(file),
     queues: [
       ...(inQueue === undefined
         ? []

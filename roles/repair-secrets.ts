@@ -3,7 +3,7 @@ import type { KeptFolder } from '../backbone/repair/kept.ts';
 import type { MendStep, RepairFinding } from '../backbone/repair/part.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
-import type { Registry } from '../telemetry/registry.ts';
+import type { Registry } from '../telemetry/registry/registry.ts';
 import {
   demoSecretsPath,
   keptSecrets,

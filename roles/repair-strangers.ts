@@ -3,7 +3,8 @@ import { basename, dirname, join, relative } from 'node:path';
 import { REPAIRING } from '../backbone/duckdb/mend.ts';
 import { ASIDE, WAL_PARTS } from '../backbone/duckdb/opening.ts';
 import { LOCK_FILE } from '../backbone/files/folder-lock.ts';
-import { lastGoodPath } from '../backbone/registry/last-good.ts';
+import { lastGoodPath } from '../backbone/registry/yaml/last-good.ts';
+import { autoPath, codecsPath } from '../backbone/registry/yaml/text.ts';
 import { KEPT, type KeptFolder } from '../backbone/repair/kept.ts';
 import type { RepairFinding } from '../backbone/repair/part.ts';
 import {
@@ -75,15 +76,18 @@ function ofEarlierVersion(path: string): RepairFinding {
   return { part: 'kept', path, is: 'note', text };
 }
 
+function filesOfRegistry(path: string): string[] {
+  const files = [path, autoPath(path)];
+  return [...files, `${path}.lock`, ...[...files, codecsPath(path)].map(lastGoodPath)];
+}
+
 /** What a path is, by its name and place alone. */
 function knowledgeOf(
   config: Config,
   { data, registry, queues, logs, store }: RepairPlaces,
 ): (path: string) => StrangerKind {
   const ours = new Set([
-    registry,
-    `${registry}.lock`,
-    lastGoodPath(registry),
+    ...(registry === undefined ? [] : filesOfRegistry(registry)),
     ...keptSecrets(data),
     demoSecretsPath({ ...config, data }),
     simulatedSecretsPath({ ...config, data }),

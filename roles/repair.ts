@@ -70,7 +70,9 @@ async function lookAtAll(
   kept: () => Promise<KeptFolder>,
   onRepair: OnRepair,
 ): Promise<RepairFinding[]> {
-  const { registry, findings: ofRegistry } = await lookAtRegistry(places.registry);
+  const { registry, findings: ofRegistry } = await (places.registry === undefined
+    ? { registry: undefined, findings: [] }
+    : lookAtRegistry(places.registry));
   const look = { isKnown: knownIn(registry), onRepair };
   const findings: RepairFinding[] = [...(await lookAtStrangers(config, places, kept))];
   for (const { part, folder } of places.queues) findings.push(...(await lookAtQueue(part, folder, look)).findings);

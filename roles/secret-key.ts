@@ -4,7 +4,7 @@ import type { Logger } from '../core/logger.ts';
 import { makeFile } from '../core/replace-file.ts';
 import type { SecretKey } from '../core/secret-key.ts';
 import { newSecret } from '../core/secrets.ts';
-import type { RegistryView } from '../telemetry/registry.ts';
+import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { prepareDataFolder, readIfThere, SHORTEST_SECRET, secretKeyPath } from './data-folder.ts';
 
 /** Most things that a message names of those that need the key. */

@@ -1,4 +1,6 @@
 import { dirname, resolve } from 'node:path';
+import { registryFile } from '../backbone/open.ts';
+import type { Config } from '../core/config.ts';
 import type { BudgetGroup } from '../workers/work-budget.ts';
 import { Worker } from '../workers/worker.ts';
 import type { PreparedRole, RoleContext } from './context.ts';
@@ -26,11 +28,17 @@ export async function prepareWorker({ log, ports, metrics, config }: RoleContext
     ...common,
     isSlow: true,
     queue: slow,
-    codecFolder: dirname(resolve(config.registry)),
+    codecFolder: codecFolder(config),
   });
   const worker = new Worker({ ...common, queue, slow });
   return {
     parts: [slowWorker, worker],
-    health: () => [...worker.health(), ...slowWorker.health(), registry.health()],
+    health: () => [...worker.health(), ...slowWorker.health(), ...registry.health()],
   };
+}
+
+/** Files with codecs lie beside the registry, or in the data folder when it is no file. */
+function codecFolder({ registry, data }: Config): string {
+  const file = registryFile(registry);
+  return file === undefined ? resolve(data) : dirname(resolve(file));
 }

@@ -1,5 +1,6 @@
 import { hashSecret, hashToken } from '../core/secrets.ts';
-import type { Registry, Sensor } from './registry.ts';
+import type { Registry } from './registry/registry.ts';
+import type { Sensor } from './registry/things.ts';
 
 /**
  * A token that a device came with and that cannot be changed. It was not made here, so it may be weaker than a secret of

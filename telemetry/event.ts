@@ -24,8 +24,29 @@ export interface Overwritten {
   readonly origin: 'live' | 'import';
 }
 
+/**
+ * Something in the registry was changed.
+ *
+ * - `id` is made from the thing, its versions before and after, and `at`: gateways that see the same change give it the same id.
+ * - `at` is when it was changed, Unix ms; where the registry is a file, when the file was written.
+ * - `who` is the user; `command line`; or `file`, when it was found in the file: changed by hand or by another process.
+ * - `thing` is its kind, `thingId` its id: of a field or sensor FARM/ID.
+ * - `what` is JSON: by key, what it was and what it is, null for nothing. Secrets are `"(secret)"`. Of a change that is too long, values are null.
+ */
+export interface RegistryChanged {
+  readonly kind: 'registry_changed';
+  readonly id: string;
+  readonly at: number;
+  readonly who: string;
+  readonly thing: string;
+  readonly thingId: string;
+  readonly what: string;
+}
+
 /** One entry of the event log, told apart by `kind`. An event may be there twice with one `id`: readers take the first. */
-export type RecordedEvent = Overwritten;
+export type RecordedEvent = Overwritten | RegistryChanged;
+/** The longest `what`, UTF-16 code units. */
+export const MOST_WHAT = 8_000;
 
 /** The id of what the metric of the reading at `index` of an entry of the live log did. */
 export function liveEventId(epoch: string, offset: number, index: number, metric: string): string {
@@ -61,11 +82,26 @@ const overwritten = z.tuple([
   z.number(),
   z.enum(['live', 'import']),
 ]);
+const registryChanged = z.tuple([
+  z.literal(VERSION),
+  z.literal('registry_changed'),
+  text,
+  z.number(),
+  text,
+  text,
+  text,
+  z.string().max(MOST_WHAT),
+]);
 const versioned = z.tuple([z.int().min(1), text]).rest(z.unknown());
-const KINDS: ReadonlySet<string> = new Set<RecordedEvent['kind']>(['overwritten']);
+const KINDS: ReadonlySet<string> = new Set<RecordedEvent['kind']>(['overwritten', 'registry_changed']);
 
 /** The bytes of an event, for the event log. */
 export function encodeEvent(event: RecordedEvent): Uint8Array {
+  if (event.kind === 'registry_changed') {
+    const { kind, id, at, who, thing, thingId, what } = event;
+    const row: z.infer<typeof registryChanged> = [VERSION, kind, id, at, who, thing, thingId, what];
+    return packr.pack(row);
+  }
   const { kind, id, farm, sensor, metric, ts, old, oldBatch, newBatch, at, origin } = event;
   const row: z.infer<typeof overwritten> = [
     VERSION,
@@ -92,6 +128,10 @@ export function encodeEvent(event: RecordedEvent): Uint8Array {
 export function decodeEvent(bytes: Uint8Array): RecordedEvent | undefined {
   const [version, kind] = decode(versioned, bytes, 'event');
   if (version > VERSION || !KINDS.has(kind)) return undefined;
+  if (kind === 'registry_changed') {
+    const [, named, id, at, who, thing, thingId, what] = decode(registryChanged, bytes, 'event');
+    return { kind: named, id, at, who, thing, thingId, what };
+  }
   const row = decode(overwritten, bytes, 'event');
   const [, , id, farm, sensor, metric, ts, old, fresh, oldBatch, newBatch, at, origin] = row;
   const event = { kind: row[1], id, farm, sensor, metric, ts, old, new: fresh, newBatch, at, origin };

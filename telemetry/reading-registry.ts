@@ -1,5 +1,8 @@
-import type { Farm, Metric, Registry, Sensor } from './registry.ts';
+import type { Change, Registry } from './registry/registry.ts';
+import type { Farm, Metric, RegistryCodec, Sensor } from './registry/things.ts';
 
+/** What a farm's entry in the registry says about reading what its sensors send. */
+type FarmReading = Pick<Farm, 'timezone'>;
 /** What a metric's entry in the registry says about reading it. */
 export type DescribedMetric = Pick<Metric, 'id' | 'unit' | 'aliases' | 'plausible'>;
 /** What a sensor's entry in the registry says about reading its payloads. */
@@ -7,37 +10,89 @@ export type SensorReading = Pick<Sensor, 'clock' | 'aliases' | 'units' | 'codec'
 
 /** What decoders need of the registry: every `Registry` is one. */
 export interface ReadingRegistry {
-  readonly farms: ReadonlyMap<string, Pick<Farm, 'timezone'>>;
+  readonly farms: ReadonlyMap<string, FarmReading>;
+  /** It is another map after each change of a metric. */
   readonly metrics: ReadonlyMap<string, DescribedMetric>;
   sensor(farm: string, id: string): SensorReading | undefined;
 }
 
-/** A `ReadingRegistry` as plain data, which a thread can be sent. */
-export interface ReadingRegistryData {
-  readonly farms: ReadonlyMap<string, Pick<Farm, 'timezone'>>;
-  readonly metrics: ReadonlyMap<string, DescribedMetric>;
-  /** By farm, then by id. A sensor whose entry says nothing about reading is left out: most are such. */
-  readonly sensors: ReadonlyMap<string, ReadonlyMap<string, SensorReading>>;
+/** A part of the registry that says how something is read; without `is` it says nothing any more. */
+export type ReadingChange =
+  | { readonly of: 'farm'; readonly id: string; readonly is: FarmReading | undefined }
+  | { readonly of: 'metric'; readonly id: string; readonly is: DescribedMetric | undefined }
+  | { readonly of: 'codec'; readonly id: string; readonly is: RegistryCodec | undefined }
+  | { readonly of: 'sensor'; readonly farm: string; readonly id: string; readonly is: SensorReading | undefined };
+
+/** All that a registry says about reading, as plain data that a thread can be sent. */
+export function readingChangesOf({ farms, metrics, sensors, codecs }: Registry): ReadingChange[] {
+  return [
+    ...[...farms.values()].map(readingOfFarm),
+    ...[...metrics.values()].map(readingOfMetric),
+    ...[...codecs.values()].map((codec) => ({ of: 'codec', id: codec.id, is: codec }) as const),
+    // Most sensors' entries say nothing about reading.
+    ...sensors.map(readingOfSensor).filter(({ is }) => is !== undefined),
+  ];
 }
 
-/** The plain data of a registry. */
-export function readingDataOf({ farms, metrics, sensors }: Registry): ReadingRegistryData {
-  const found = new Map<string, Map<string, SensorReading>>();
-  for (const { farm, id, clock, aliases, units, codec } of sensors) {
-    if (clock === undefined && aliases === undefined && units === undefined && codec === undefined) continue;
-    const ofFarm = found.get(farm) ?? new Map<string, SensorReading>();
-    found.set(farm, ofFarm.set(id, { clock, aliases, units, codec }));
+/** What changes of a registry say about reading; of most they say nothing. */
+export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
+  return changes.flatMap((change): ReadingChange[] => {
+    switch (change.kind) {
+      case 'farm':
+        return [change.after ? readingOfFarm(change.after) : { of: 'farm', id: change.id, is: undefined }];
+      case 'metric':
+        return [change.after ? readingOfMetric(change.after) : { of: 'metric', id: change.id, is: undefined }];
+      case 'codec':
+        return [{ of: 'codec', id: change.id, is: change.after }];
+      case 'sensor': {
+        const before = change.before && readingOfSensor(change.before);
+        const after = change.after && readingOfSensor(change.after);
+        if (after && (after.is ?? before?.is)) return [after];
+        return before?.is ? [{ ...before, is: undefined }] : [];
+      }
+      default:
+        return [];
+    }
+  });
+}
+
+/** What a registry says about reading, kept by who gets its changes as plain data. */
+export class ReadingRegistryCopy implements ReadingRegistry {
+  readonly farms = new Map<string, FarmReading>();
+  readonly codecs = new Map<string, RegistryCodec>();
+  metrics: ReadonlyMap<string, DescribedMetric> = new Map();
+  private readonly sensors = new Map<string, SensorReading>();
+
+  sensor(farm: string, id: string): SensorReading | undefined {
+    return this.sensors.get(`${farm}/${id}`);
   }
-  return {
-    farms: new Map([...farms].map(([id, { timezone }]) => [id, { timezone }])),
-    metrics: new Map(
-      [...metrics].map(([id, { unit, aliases, plausible }]) => [id, { id, unit, aliases, plausible }] as const),
-    ),
-    sensors: found,
-  };
+
+  apply(changes: readonly ReadingChange[]): void {
+    const metrics = new Map(this.metrics);
+    for (const change of changes) {
+      if (change.of === 'farm') put(this.farms, change.id, change.is);
+      else if (change.of === 'metric') put(metrics, change.id, change.is);
+      else if (change.of === 'codec') put(this.codecs, change.id, change.is);
+      else put(this.sensors, `${change.farm}/${change.id}`, change.is);
+    }
+    if (changes.some((change) => change.of === 'metric')) this.metrics = metrics;
+  }
 }
 
-/** The registry in plain data. */
-export function readingRegistryOf({ farms, metrics, sensors }: ReadingRegistryData): ReadingRegistry {
-  return { farms, metrics, sensor: (farm, id) => sensors.get(farm)?.get(id) };
+function readingOfFarm({ id, timezone }: Farm): ReadingChange {
+  return { of: 'farm', id, is: { timezone } };
+}
+
+function readingOfMetric({ id, unit, aliases, plausible }: Metric): ReadingChange {
+  return { of: 'metric', id, is: { id, unit, aliases, plausible } };
+}
+
+function readingOfSensor({ farm, id, clock, aliases, units, codec }: Sensor) {
+  const isPlain = clock === undefined && aliases === undefined && units === undefined && codec === undefined;
+  return { of: 'sensor', farm, id, is: isPlain ? undefined : { clock, aliases, units, codec } } as const;
+}
+
+function put<T>(map: Map<string, T>, id: string, value: T | undefined): void {
+  if (value === undefined) map.delete(id);
+  else map.set(id, value);
 }

@@ -14,7 +14,8 @@ const foldedName = z.string().regex(METRIC_NAME, 'an alias is written as it is a
 
 const unit = z.string().refine(isUnit, 'not a unit that Loam knows: docs/protocol-mqtt.md lists them');
 
-const codecFile = z
+/** The name of a codec: a path, as of a file beside the registry. */
+export const codecName = z
   .string()
   .max(200)
   .regex(/^[\w.-]+(\/[\w.-]+)*\.js$/, 'a .js file beside the registry, such as codecs/lse01.js')
@@ -29,7 +30,7 @@ export const sensorReading = {
   /** Units in which the sensor sends metrics, where they are not the metrics' own. */
   units: z.record(metricId, unit).optional(),
   /** The file with the codec for its bytes, relative to the registry's folder. */
-  codec: codecFile.optional(),
+  codec: codecName.optional(),
 };
 
 /** Keys of a metric. */

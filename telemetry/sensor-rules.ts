@@ -36,9 +36,12 @@ const MOST_SENSORS = 50_000;
 /** Most spellings remembered for one sensor: a sensor that keeps inventing names must not fill memory. */
 const MOST_SPELLINGS = 256;
 
-/** The registry as decoders need it: how names, units and times of each sensor are read. */
+/**
+ * The registry as decoders need it: how names, units and times of each sensor are read. The registry is edited in place:
+ * a sensor's rules are made anew when its entry, its farm's, or any metric's is another one.
+ */
 export class Rulebook {
-  private registry: ReadingRegistry | undefined;
+  private metrics: ReadingRegistry['metrics'] | undefined;
   private aliases: ReadonlyMap<string, string> = new Map();
   private readonly sensors = new LRUCache<string, Rules>({ max: MOST_SENSORS });
 
@@ -46,54 +49,57 @@ export class Rulebook {
    * The rules of a sensor of a farm, by the registry in force. An unregistered sensor has the farm's zone and defaults.
    */
   of(farm: string, sensor: string, registry: ReadingRegistry | undefined): SensorRules {
-    if (registry !== this.registry) {
-      this.registry = registry;
-      this.aliases = aliasesOf(registry);
+    if (registry?.metrics !== this.metrics) {
+      this.metrics = registry?.metrics;
+      this.aliases = aliasesOf(this.metrics);
     }
     // Two farms may have the same sensor id: each has its own limit on metrics.
     const key = `${farm}/${sensor}`;
     const known = this.sensors.get(key);
-    if (known && known.registry === registry) return known;
-    const rules = new Rules(farm, registry, this.aliases, registry?.sensor(farm, sensor), known?.metrics);
+    const described = registry?.sensor(farm, sensor);
+    const zone = registry?.farms.get(farm)?.timezone ?? 'UTC';
+    if (known && known.sensor === described && known.zone === zone && known.described === this.metrics) return known;
+    const rules = new Rules(zone, this.metrics, this.aliases, described, known?.metrics);
     this.sensors.set(key, rules);
     return rules;
   }
 }
 
 /** The unit that a metric is kept in: the registry's, else the catalogue's; empty when it has none or it is unknown. */
-export function unitOf(registry: ReadingRegistry | undefined, metric: string): string {
+export function unitOf(registry: Pick<ReadingRegistry, 'metrics'> | undefined, metric: string): string {
   return registry?.metrics.get(metric)?.unit ?? CATALOGUE.get(metric)?.unit ?? '';
 }
 
 /** Rules of a sensor that no registry describes. */
 export function plainRules(zone = 'UTC'): SensorRules {
-  const rules = new Rules('', undefined, new Map(), undefined, undefined);
+  const rules = new Rules('UTC', undefined, new Map(), undefined, undefined);
   return zone === 'UTC' ? rules : { clock: 'device', zone, codec: undefined, ruleOf: (given) => rules.ruleOf(given) };
 }
 
 class Rules implements SensorRules {
-  readonly registry: ReadingRegistry | undefined;
   readonly clock: ClockPolicy;
   readonly zone: string;
   readonly codec: string | undefined;
   /** Every metric that the sensor has sent, at most `MAX_METRICS_PER_SENSOR`. */
   readonly metrics: Set<string>;
+  /** The metrics that the registry describes. */
+  readonly described: ReadingRegistry['metrics'] | undefined;
+  readonly sensor: SensorReading | undefined;
   private readonly aliases: ReadonlyMap<string, string>;
-  private readonly sensor: SensorReading | undefined;
   private readonly spellings = new Map<string, MetricRule | NameProblem>();
 
   constructor(
-    farm: string,
-    registry: ReadingRegistry | undefined,
+    zone: string,
+    described: ReadingRegistry['metrics'] | undefined,
     aliases: ReadonlyMap<string, string>,
     sensor: SensorReading | undefined,
     metrics: Set<string> | undefined,
   ) {
-    this.registry = registry;
+    this.described = described;
     this.aliases = aliases;
     this.sensor = sensor;
     this.clock = sensor?.clock ?? 'device';
-    this.zone = registry?.farms.get(farm)?.timezone ?? 'UTC';
+    this.zone = zone;
     this.codec = sensor?.codec;
     this.metrics = metrics ?? new Set();
   }
@@ -127,7 +133,7 @@ class Rules implements SensorRules {
   private metricOf(name: string): { metric: string; sent?: string | undefined } {
     const ownAlias = own(this.sensor?.aliases, name);
     if (ownAlias !== undefined) return { metric: ownAlias };
-    if (this.registry?.metrics.has(name)) return { metric: name };
+    if (this.described?.has(name)) return { metric: name };
     const alias = this.aliases.get(name);
     if (alias !== undefined) return { metric: alias };
     if (CATALOGUE.has(name)) return { metric: name };
@@ -136,9 +142,9 @@ class Rules implements SensorRules {
   }
 
   private ruleFor(metric: string, sent: string | undefined): MetricRule {
-    const described = this.registry?.metrics.get(metric);
+    const described = this.described?.get(metric);
     const known = CATALOGUE.get(metric);
-    const unit = unitOf(this.registry, metric);
+    const unit = described?.unit ?? known?.unit ?? '';
     const usual = sent === undefined ? UNCHANGED : (conversion(sent, unit) ?? UNCHANGED);
     return { metric, unit, usual, plausible: described?.plausible ?? plausibleIn(unit, known) };
   }
@@ -161,7 +167,7 @@ function plausibleIn(
   return a === undefined || b === undefined ? undefined : [Math.min(a, b), Math.max(a, b)];
 }
 
-function aliasesOf(registry: ReadingRegistry | undefined): ReadonlyMap<string, string> {
-  const metrics = [...(registry?.metrics.values() ?? [])];
-  return new Map(metrics.flatMap(({ id, aliases = [] }) => aliases.map((alias) => [alias, id] as const)));
+function aliasesOf(metrics: ReadingRegistry['metrics'] | undefined): ReadonlyMap<string, string> {
+  const all = [...(metrics?.values() ?? [])];
+  return new Map(all.flatMap(({ id, aliases = [] }) => aliases.map((alias) => [alias, id] as const)));
 }

@@ -5,7 +5,7 @@ import type { Store } from '../backbone/ports/store.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
-import type { RegistryView } from '../telemetry/registry.ts';
+import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { WorkerCounters } from './counters.ts';
 import { BatchDecoder } from './decoding/batch-decoder.ts';
 import type { Decoder } from './decoding/decoder.ts';

@@ -15,7 +15,7 @@ answerCalls({
   start: async () => {
     place = await Place.open();
     const text = await registryText();
-    await place.registry.edit(() => text);
+    await place.edit(() => text);
     return (await place.gateway()).port;
   },
   announce: async (argument) => {

@@ -1,7 +1,7 @@
 import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../core/logger.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';

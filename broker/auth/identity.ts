@@ -1,5 +1,6 @@
 import { hashSecret, hashToken, sameText } from '../../core/secrets.ts';
-import type { Registry, Sensor } from '../../telemetry/registry.ts';
+import type { Registry } from '../../telemetry/registry/registry.ts';
+import type { Sensor } from '../../telemetry/registry/things.ts';
 
 /** The sensor or bridge that a connection belongs to, as it was in the registry when the client was let in. */
 export interface Identity {

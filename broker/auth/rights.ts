@@ -1,4 +1,5 @@
-import { type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
+import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
+import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import {
   commandsTopic,
   parsePublishTopic,
@@ -59,11 +60,10 @@ export class Rights {
   }
 
   /** Forgets unregistered sensors that are registered now, and farms that are gone. */
-  registryChanged(): void {
-    const registry = this.registry.current();
-    for (const [farm, ids] of this.unregistered) {
-      if (!registry.farms.has(farm)) this.unregistered.delete(farm);
-      for (const id of ids) if (registry.sensor(farm, id)) ids.delete(id);
+  registryChanged(changes: readonly Change[]): void {
+    for (const change of changes) {
+      if (change.kind === 'farm' && !change.after) this.unregistered.delete(change.id);
+      if (change.kind === 'sensor' && change.after) this.unregistered.get(change.after.farm)?.delete(change.after.id);
     }
   }
 

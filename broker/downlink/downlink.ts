@@ -5,7 +5,7 @@ import type { Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
 import { type Command, type CommandEntry, commandEnvelope } from '../../telemetry/command.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { commandsTopic } from '../../telemetry/topic.ts';
 import type { Sent } from '../sessions/session-state.ts';
 import type { Subscriber, Subscribers } from '../sessions/subscribers.ts';

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { TokenBucket, type TokenRate } from '../../core/token-bucket.ts';
 import { type Rate, rateOf } from '../../telemetry/rate.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
 
@@ -100,9 +100,17 @@ export class PublishBuckets {
     return bucket;
   }
 
-  /** Applies the rates of the registry, which may have changed, to all buckets. */
-  registryChanged(): void {
-    for (const { owner, bucket } of this.buckets.values()) bucket.change(this.rateOf(owner));
+  /** Applies the rates of the registry that have changed. */
+  registryChanged(changes: readonly Change[]): void {
+    // The rates of all sensors may have changed.
+    if (changes.some(({ kind }) => kind === 'setting')) {
+      for (const { owner, bucket } of this.buckets.values()) bucket.change(this.rateOf(owner));
+      return;
+    }
+    for (const { kind, id } of changes) {
+      const owned = kind === 'sensor' ? this.buckets.peek(id) : undefined;
+      owned?.bucket.change(this.rateOf(owned.owner));
+    }
   }
 
   private rateOf({ farm, sensor }: SensorKey): Rate {

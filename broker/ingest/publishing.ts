@@ -1,6 +1,6 @@
 import type { Client, PublishPacket } from 'aedes';
 import type { Publish } from '../../telemetry/batch.ts';
-import { UNASSIGNED } from '../../telemetry/registry.ts';
+import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Offenders } from '../auth/offenders.ts';
 import { MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';

@@ -90,19 +90,27 @@ export class SessionStore {
     return owner?.client === client ? owner.state : undefined;
   }
 
-  /** Ends the sessions that were asleep for too long, and those whose identity the registry no longer has. */
-  expire(holds: (identity: Identity) => boolean): void {
+  /** Ends the sessions that were asleep for too long. */
+  expire(): void {
     const oldest = performance.now() - this.limits.sessionMs;
-    for (const state of [...this.sleeping.values()]) {
-      if (state.asleepSince >= oldest && holds(state.identity)) continue;
+    for (const state of this.sleeping.values()) {
+      if (state.asleepSince >= oldest) return;
       this.drop(state);
+    }
+  }
+
+  /** Ends the sessions of one sensor that were asleep, and whose identity the registry no longer has. */
+  expireOf(owner: string, holds: (identity: Identity) => boolean): void {
+    for (const id of [...(this.sleepingOf.get(owner) ?? [])]) {
+      const state = this.sleeping.get(id);
+      if (state && !holds(state.identity)) this.drop(state);
     }
   }
 
   private putToSleep(state: SessionState): void {
     state.asleepSince = performance.now();
     this.sleeping.set(state.id, state);
-    const owner = ownerOf(state);
+    const owner = ownerOf(state.identity);
     const ofIdentity = this.sleepingOf.get(owner) ?? new Set<string>();
     ofIdentity.add(state.id);
     this.sleepingOf.set(owner, ofIdentity);
@@ -122,7 +130,7 @@ export class SessionStore {
     const state = this.sleeping.get(id);
     if (!state) return;
     this.sleeping.delete(id);
-    const owner = ownerOf(state);
+    const owner = ownerOf(state.identity);
     const ofIdentity = this.sleepingOf.get(owner);
     ofIdentity?.delete(id);
     if (ofIdentity?.size === 0) this.sleepingOf.delete(owner);
@@ -192,7 +200,8 @@ export class SessionStore {
   }
 }
 
-function ownerOf({ identity: { farm, sensor } }: SessionState): string {
+/** The sensor whose sessions these are, as the registry has it as an id. */
+export function ownerOf({ farm, sensor }: Pick<Identity, 'farm' | 'sensor'>): string {
   return `${farm}/${sensor}`;
 }
 

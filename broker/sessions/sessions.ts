@@ -1,6 +1,6 @@
 import type { Client, Subscription } from 'aedes';
 import type { Logger } from '../../core/logger.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
@@ -10,7 +10,7 @@ import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import { Session } from './session.ts';
 import type { SessionState } from './session-state.ts';
-import { PRESENT, SessionStore } from './session-store.ts';
+import { ownerOf, PRESENT, SessionStore } from './session-store.ts';
 import { Subscribers } from './subscribers.ts';
 
 export interface SessionsParts {
@@ -33,6 +33,8 @@ export class Sessions {
   readonly store: SessionStore;
   private readonly parts: SessionsParts;
   private readonly connected = new Map<Client, Session>();
+  /** The connected clients of each sensor, as `farm/id`: a change of the registry concerns few of them. */
+  private readonly clientsOf = new Map<string, Set<Client>>();
   /** Contains also clients that have disconnected: the library publishes their will after that. */
   private readonly allSessions = new WeakMap<Client, Session>();
   private readonly buckets: PublishBuckets;
@@ -57,6 +59,8 @@ export class Sessions {
     const state = this.store.begin(client, identity);
     const session = new Session(state, client.conn, keepaliveSeconds * 1_000, this.parts.limits.holdMs);
     this.connected.set(client, session);
+    const clients = this.clientsOf.get(ownerOf(identity)) ?? new Set<Client>();
+    this.clientsOf.set(ownerOf(identity), clients.add(client));
     this.allSessions.set(client, session);
   }
 
@@ -109,17 +113,27 @@ export class Sessions {
     if (!session) return;
     session.close();
     this.connected.delete(client);
+    const owner = ownerOf(session.identity);
+    const clients = this.clientsOf.get(owner);
+    clients?.delete(client);
+    if (clients?.size === 0) this.clientsOf.delete(owner);
     this.subscribers.forget(client);
     this.store.end(client);
   }
 
   /** Disconnects clients that the registry no longer lets in, ends their sessions, and applies changed rates. */
-  registryChanged(): void {
+  registryChanged(changes: readonly Change[]): void {
     const registry = this.parts.registry.current();
-    for (const [client, session] of this.connected) {
-      if (!stillHolds(session.identity, registry)) this.revoke(client, session);
+    const holds = (identity: Identity) => stillHolds(identity, registry);
+    for (const { kind, id } of changes) {
+      if (kind !== 'sensor') continue;
+      for (const client of [...(this.clientsOf.get(id) ?? [])]) {
+        const session = this.connected.get(client);
+        if (session && !holds(session.identity)) this.revoke(client, session);
+      }
+      this.store.expireOf(id, holds);
     }
-    this.buckets.registryChanged();
+    this.buckets.registryChanged(changes);
     this.expire();
   }
 
@@ -140,6 +154,7 @@ export class Sessions {
 
   clear(): void {
     this.connected.clear();
+    this.clientsOf.clear();
   }
 
   private revoke(client: Client, session: Session): void {
@@ -153,7 +168,6 @@ export class Sessions {
 
   private expire(): void {
     this.lastExpiry = performance.now();
-    const registry = this.parts.registry.current();
-    this.store.expire((identity) => stillHolds(identity, registry));
+    this.store.expire();
   }
 }

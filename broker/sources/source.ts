@@ -5,7 +5,7 @@ import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { backoff, pause } from '../../core/timing.ts';
-import type { Source as Description } from '../../telemetry/registry-sources.ts';
+import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 import { SourceConnection } from './connection.ts';
 

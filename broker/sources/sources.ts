@@ -4,8 +4,9 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Health, Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
-import { type Registry, type RegistryView, UNASSIGNED } from '../../telemetry/registry.ts';
-import type { Source as Description } from '../../telemetry/registry-sources.ts';
+import type { Registry, RegistryView } from '../../telemetry/registry/registry.ts';
+import type { Source as Description } from '../../telemetry/registry/sources.ts';
+import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { RefusedPublishes } from '../auth/refusals.ts';
 import { MOST_TOPIC, Rights } from '../auth/rights.ts';
@@ -80,9 +81,9 @@ export class Sources implements Part {
   /** Resolves at once: the sources connect afterwards, however long that takes. */
   async start(): Promise<void> {
     const { registry } = this.options;
-    this.unwatch = registry.watch((current) => {
-      this.rights.registryChanged();
-      this.follow(current);
+    this.unwatch = registry.watch((changes) => {
+      this.rights.registryChanged(changes);
+      if (changes.some(({ kind }) => kind === 'source')) this.follow(registry.current());
     });
     this.follow(registry.current());
     this.refusals.start();

@@ -8,7 +8,7 @@ import { sensorKey } from '../../simulators/ledger.ts';
 import { PacketLink } from '../../simulators/links/packet.ts';
 import type { DeviceConnection } from '../../simulators/profile/devices.ts';
 import type { RunOptions } from '../../simulators/run.ts';
-import { UNASSIGNED } from '../../telemetry/registry.ts';
+import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import type { Api } from '../api.ts';
 
 const farms = z.object({

@@ -4,7 +4,7 @@ import { LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import { COMMAND_MS, MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
 import { type CommandRecord, stateOf } from '../../telemetry/command-index.ts';
 import { ID } from '../../telemetry/reading.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json } from '../http/reply.ts';

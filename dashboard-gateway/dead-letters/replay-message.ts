@@ -1,5 +1,6 @@
 import { type Batch, type DeadLetter, encodeBatch } from '../../telemetry/batch.ts';
-import { type Registry, UNASSIGNED } from '../../telemetry/registry.ts';
+import type { Registry } from '../../telemetry/registry/registry.ts';
+import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 
 /** Why a letter cannot be tried again, in words for a person. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { msOf } from '../../telemetry/instant.ts';
-import { EVERY_FARM, type RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
+import { EVERY_FARM } from '../../telemetry/registry/things.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { json } from '../http/reply.ts';

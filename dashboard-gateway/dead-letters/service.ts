@@ -9,7 +9,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead } from '../../telemetry/batch.ts';
 import type { DeadAct, DeadMark } from '../../telemetry/dead-letter-mark.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/feed/tail.ts';
 import { DeadLetterIndex, type Filter, type IndexedLetter, type Summary } from './letter-index.ts';

@@ -1,7 +1,7 @@
 import { stringify } from 'csv-stringify/sync';
 import type { LatestValue } from '../../backbone/ports/store.ts';
 import { localTimes } from '../../telemetry/local-time.ts';
-import type { Registry } from '../../telemetry/registry.ts';
+import type { Registry } from '../../telemetry/registry/registry.ts';
 import { unitOf } from '../../telemetry/sensor-rules.ts';
 import type { ShownSensor } from '../sensors/shown.ts';
 

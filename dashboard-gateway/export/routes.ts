@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Store } from '../../backbone/ports/store.ts';
-import { type RegistryView, roleOn } from '../../telemetry/registry.ts';
+import { type RegistryView, roleOn } from '../../telemetry/registry/registry.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';

@@ -1,4 +1,4 @@
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/sensor-status.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { unitOf } from '../../telemetry/sensor-rules.ts';
 import { parseQuery } from '../http/parse.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';

@@ -31,13 +31,21 @@ export class HttpProblem extends Error {
   readonly code: ProblemCode;
   readonly detail: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** Further members of the answer, for programs. */
+  readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(code: ProblemCode, detail?: string, headers: Readonly<Record<string, string>> = {}) {
+  constructor(
+    code: ProblemCode,
+    detail?: string,
+    headers: Readonly<Record<string, string>> = {},
+    members: Readonly<Record<string, unknown>> = {},
+  ) {
     super(detail ?? PROBLEMS[code][1]);
     this.name = 'HttpProblem';
     this.code = code;
     this.detail = detail;
     this.headers = headers;
+    this.members = members;
   }
 }
 
@@ -47,8 +55,8 @@ export function retryLater(code: ProblemCode, seconds: number, detail?: string):
 }
 
 /** The problem as an answer in the format of RFC 9457. */
-export function problemReply({ code, detail, headers }: HttpProblem): Reply {
+export function problemReply({ code, detail, headers, members }: HttpProblem): Reply {
   const [status, title] = PROBLEMS[code];
-  const body = { type: 'about:blank', title, status, code, ...(detail === undefined ? {} : { detail }) };
+  const body = { type: 'about:blank', title, status, code, ...(detail === undefined ? {} : { detail }), ...members };
   return json(body, { status, headers: { ...headers, 'content-type': 'application/problem+json' } });
 }

@@ -9,6 +9,7 @@ export interface Headers {
   readonly cookie: string;
   readonly authorization: string;
   readonly contentType: string;
+  readonly ifMatch: string;
   readonly ifNoneMatch: string;
   readonly acceptEncoding: string;
   /** Whether the request came through a proxy, by its `Forwarded` or `X-Forwarded-For` header. */
@@ -49,6 +50,7 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): R
       cookie: req.getHeader('cookie'),
       authorization: req.getHeader('authorization'),
       contentType: req.getHeader('content-type'),
+      ifMatch: req.getHeader('if-match'),
       ifNoneMatch: req.getHeader('if-none-match'),
       acceptEncoding: req.getHeader('accept-encoding'),
       forwarded: req.getHeader('forwarded') !== '' || forwardedFor !== '',

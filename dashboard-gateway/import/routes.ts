@@ -3,7 +3,7 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { type Batch, batchId, encodeBatch } from '../../telemetry/batch.ts';
 import { encodeImported } from '../../telemetry/imported.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { Rulebook } from '../../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { isUnit } from '../../telemetry/units.ts';

@@ -3,7 +3,7 @@ import type { Store } from '../../backbone/ports/store.ts';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { Registry, RegistryView } from '../../telemetry/registry.ts';
+import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
 import { inTime } from '../http/in-time.ts';
 import { type Due, TickClock } from './clock.ts';
 import type { LiveCounters } from './counters.ts';
@@ -17,6 +17,7 @@ import { frames } from './sockets/protocol.ts';
 import { Slowness } from './sockets/slowness.ts';
 import type { Subscription, Viewer } from './sockets/viewer.ts';
 import { LiveFarm } from './state/farm.ts';
+import { farmsThatLookOther } from './state/looks.ts';
 import type { FarmNow } from './state/sensor-status.ts';
 
 /** Readings kept of all farms, for farms that are not watched yet; about as many as LiveFeed begins behind the head. */
@@ -189,10 +190,9 @@ export class LiveHub implements FeedListener {
   }
 
   /** Sends a fresh snapshot to the viewers of farms whose sensors were changed in the registry. */
-  registryChanged(before: Registry, after: Registry): void {
-    for (const farm of this.farms.values()) {
-      if (farm.shape(before) === farm.shape(after)) continue;
-      for (const subscription of farm.subscriptions) this.renew(subscription, false);
+  registryChanged(changes: readonly Change[]): void {
+    for (const id of farmsThatLookOther(changes)) {
+      for (const subscription of this.farms.get(id)?.subscriptions ?? []) this.renew(subscription, false);
     }
   }
 

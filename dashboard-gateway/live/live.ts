@@ -3,7 +3,7 @@ import type { Store } from '../../backbone/ports/store.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { Access } from '../http/origin.ts';
 import type { TemplatedApp, UwsModule } from '../http/uws.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
@@ -97,11 +97,10 @@ export class Live {
 
   private watch(): void {
     const { registry, checkMs = CHECK_MS } = this.options;
-    let before = registry.current();
-    const unwatch = registry.watch((after) => {
-      this.sockets.checkRights();
-      this.hub.registryChanged(before, after);
-      before = after;
+    const unwatch = registry.watch((changes) => {
+      // Only these say who may see what.
+      if (changes.some(({ kind }) => kind === 'user' || kind === 'farm')) this.sockets.checkRights();
+      this.hub.registryChanged(changes);
     });
     const speed = setInterval(() => {
       this.sockets.checkSpeed();

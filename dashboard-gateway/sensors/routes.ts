@@ -1,24 +1,19 @@
 import { z } from 'zod';
-import { explain, RegistryInvalid } from '../../core/errors.ts';
+import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { SecretKey } from '../../core/secret-key.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../../telemetry/brought-token.ts';
-import {
-  parseRegistry,
-  type Registry,
-  type RegistryEditor,
-  type RegistryView,
-  sensorSchema,
-  UNASSIGNED,
-} from '../../telemetry/registry.ts';
-import { addSensor, changeSensor, removeSensor } from '../../telemetry/registry-edit.ts';
+import type { Edit, Registry, RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
+import { type Sensor, sensorSchema, UNASSIGNED, versionOf } from '../../telemetry/registry/things.ts';
+import { etagOf } from '../http/etag.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
-import { created, json, noContent } from '../http/reply.ts';
+import { created, json, noContent, type Reply } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
-import { type Caller, isTokenHolder, type SignInSessions } from '../sign-in/sessions.ts';
+import { RegistryEditing } from '../registry/editing.ts';
+import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
 import { shownSensor } from './shown.ts';
@@ -28,7 +23,7 @@ const describedSensor = sensorSchema.omit({ farm: true, secret: true, token: tru
 /** `token`: the device's own, which is kept in place of a secret that is made. What it must be is checked with the registry. */
 const token = z.string().optional();
 const newSensor = describedSensor.extend({ token });
-/** A list of sensors is registered in one edit of the registry's file, because each edit reads and writes the whole file. */
+/** A list of sensors is registered in one edit, because each edit of a file reads and writes the whole of it. */
 const newSensors = z
   .array(newSensor)
   .min(1)
@@ -48,12 +43,12 @@ export interface SensorParts {
 }
 
 /**
- * Routes for admins of a farm: add sensors, change their descriptions, replace a secret, remove a sensor. Each change
- * is checked against the text of the registry's file while that is locked, because the registry in memory may be a
- * second old.
+ * Routes for admins of a farm: add sensors, change their descriptions, replace a secret, remove a sensor. `If-Match` with
+ * the version that `ETag` told makes a change only if nobody else has changed the sensor since.
  */
 export function sensorRoutes({ registry, sessions, mqtt, secretKey, log }: SensorParts): Route[] {
-  /** A route for admins of the farm, who change the registry's text. */
+  const editing = new RegistryEditing(registry, log);
+  /** A route for admins of the farm, who change the registry. */
   const administer = (
     method: Route['method'],
     path: string,
@@ -63,11 +58,24 @@ export function sensorRoutes({ registry, sessions, mqtt, secretKey, log }: Senso
     path,
     handler: signedIn(sessions, async (caller, request, { farm = '', sensor = '' }) => {
       visibleFarm(registry.current(), caller.user, farm, 'admin');
-      return act(new SensorChange({ registry, log, secretKey, mqtt: mqtt() }, caller, request, farm, sensor));
+      return act(new SensorChange({ registry, editing, log, secretKey, mqtt: mqtt() }, caller, request, farm, sensor));
     }),
   });
   const one = '/api/farms/{farm}/sensors/{sensor}';
   return [
+    {
+      method: 'GET',
+      path: one,
+      handler: signedIn(sessions, ({ user }, _request, { farm = '', sensor = '' }) => {
+        visibleFarm(registry.current(), user, farm);
+        const found = registry.current().sensor(farm, sensor);
+        if (!found) throw new HttpProblem('not-found', `the farm has no registered sensor "${sensor}"`);
+        return json(
+          { sensor: shownSensor(found) },
+          { headers: etagOf(versionOf('sensor', `${farm}/${sensor}`, found)) },
+        );
+      }),
+    },
     { ...administer('POST', '/api/farms/{farm}/sensors', (change) => change.add()), maxBody: MAX_LIST_BYTES },
     administer('PUT', one, (change) => change.describe()),
     administer('POST', `${one}/secret`, (change) => change.replaceSecret()),
@@ -75,15 +83,20 @@ export function sensorRoutes({ registry, sessions, mqtt, secretKey, log }: Senso
   ];
 }
 
+interface SensorChangeParts extends Pick<SensorParts, 'registry' | 'secretKey' | 'log'> {
+  readonly editing: RegistryEditing;
+  readonly mqtt: MqttEndpoint;
+}
+
 /** One change that an admin asks for. */
 class SensorChange {
-  private readonly parts: Pick<SensorParts, 'registry' | 'secretKey' | 'log'> & { readonly mqtt: MqttEndpoint };
+  private readonly parts: SensorChangeParts;
   private readonly caller: Caller;
   private readonly request: Request;
   private readonly farm: string;
   private readonly sensor: string;
 
-  constructor(parts: SensorChange['parts'], caller: Caller, request: Request, farm: string, sensor: string) {
+  constructor(parts: SensorChangeParts, caller: Caller, request: Request, farm: string, sensor: string) {
     this.parts = parts;
     this.caller = caller;
     this.request = request;
@@ -98,22 +111,27 @@ class SensorChange {
     const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
     const sensors = asked.map(({ token, ...described }) => ({ described, by: signInBy(token) }));
     const key = await this.keyFor(...asked);
-    await this.edit((text, current) => {
-      const registered = sensors.map(({ described, by }) => {
-        const { id, field, ...rest } = described;
-        if (current.sensor(this.farm, id)) throw new HttpProblem('conflict', `the farm has a sensor "${id}" already`);
-        this.refuseField(current, field);
-        return { id, farm: this.farm, field, ...rest, ...keptOf(by, current, key, { farm: this.farm, id }) };
-      });
-      const tokens = registered.flatMap(({ token }) => token ?? []);
-      if (new Set(tokens).size < tokens.length) throw refusedToken();
-      return addSensor(text, ...registered);
+    await this.parts.editing.ofFarm({
+      caller: this.caller,
+      farm: this.farm,
+      make: (current) => {
+        const registered = sensors.map(({ described, by }) => {
+          const { id, field } = described;
+          if (current.sensor(this.farm, id)) throw new HttpProblem('conflict', `the farm has a sensor "${id}" already`);
+          this.refuseField(current, field);
+          const kept = keptOf(by, current, key, { farm: this.farm, id });
+          return { ...described, farm: this.farm, ...kept };
+        });
+        const tokens = registered.flatMap(({ token }) => token ?? []);
+        if (new Set(tokens).size < tokens.length) throw refusedToken();
+        return registered.map((value) => ({ kind: 'sensor', id: `${this.farm}/${value.id}`, value }));
+      },
     });
-    const answers = sensors.map(({ described: { id }, by }) => {
-      this.say(id, 'sensor added');
-      return this.withSecret(id, by);
-    });
-    return created(isList ? answers : answers[0]);
+    const answers = sensors.map(({ described: { id }, by }) => ({ id, by }));
+    for (const { id } of answers) this.say(id, 'sensor added');
+    const [only] = answers;
+    if (isList || !only) return created(answers.map(({ id, by }) => this.withSecret(this.requireAdded(id), by)));
+    return this.answer(only.id, (sensor) => this.withSecret(sensor, only.by), 201);
   }
 
   /** Changes a sensor's description. A sensor of a bridge that is not registered yet is registered by this; it needs no secret. */
@@ -122,16 +140,15 @@ class SensorChange {
     const id = describedSensor.shape.id.safeParse(this.sensor).data;
     if (id === undefined) throw new HttpProblem('not-found', 'no sensor can have this id');
     let isNew = false;
-    await this.edit((text, current) => {
+    await this.editSensor((current) => {
       this.refuseField(current, described.field);
-      isNew = current.sensor(this.farm, id) === undefined;
+      const before = current.sensor(this.farm, id);
+      isNew = before === undefined;
       const { name, position, ...rest } = described;
-      return isNew
-        ? addSensor(text, { id, farm: this.farm, ...described })
-        : changeSensor(text, this.farm, id, { ...rest, name, position });
+      return isNew ? { id, farm: this.farm, ...described } : { ...before, ...rest, name, position };
     });
     this.say(id, isNew ? 'sensor registered' : 'sensor changed');
-    return json(this.shown(id), { status: isNew ? 201 : 200 });
+    return this.answer(id, (sensor) => ({ sensor: shownSensor(sensor) }), isNew ? 201 : 200);
   }
 
   /** Gives a sensor a new secret, or the token in the body, in place of the secret or token that it had. */
@@ -140,22 +157,33 @@ class SensorChange {
     const given = body.trim() === '' ? {} : parseBody(newToken, body);
     const by = signInBy(given.token);
     const key = await this.keyFor(given);
-    await this.edit((text, current) => {
-      this.requireOwnSensor(current);
+    await this.editSensor((current) => {
+      const before = this.requireOwnSensor(current);
       const { secret, token } = keptOf(by, current, key, { farm: this.farm, id: this.sensor });
-      return changeSensor(text, this.farm, this.sensor, { secret, token });
+      return { ...before, secret, token };
     });
     this.say(this.sensor, `sensor has a new ${by.token === undefined ? 'secret' : 'token'}`);
-    return json(this.withSecret(this.sensor, by));
+    return this.answer(this.sensor, (sensor) => this.withSecret(sensor, by), 200);
   }
 
   async remove() {
-    await this.edit((text, current) => {
+    await this.editSensor((current) => {
       this.requireOwnSensor(current);
-      return removeSensor(text, this.farm, this.sensor);
+      return null;
     });
     this.say(this.sensor, 'sensor removed');
     return noContent();
+  }
+
+  /** Puts what `make` returns in the place of the sensor that the request is about. */
+  private async editSensor(make: (current: Registry) => object | null): Promise<void> {
+    const thing = { kind: 'sensor', id: `${this.farm}/${this.sensor}` } as const;
+    await this.parts.editing.ofFarm({
+      caller: this.caller,
+      farm: this.farm,
+      about: { ...thing, ifMatch: this.request.headers.ifMatch },
+      make: (current): Edit[] => [{ ...thing, value: make(current) }],
+    });
   }
 
   /** LOAM_SECRET_KEY, when one of `given` has a token; otherwise it is not needed. */
@@ -172,47 +200,32 @@ class SensorChange {
     }
   }
 
-  private async edit(change: (text: string, current: Registry) => string): Promise<void> {
-    try {
-      await this.parts.registry.edit((text) => {
-        const current = parseRegistry(text);
-        const { user } = this.caller;
-        const now = isTokenHolder(user) ? user : current.users.get(user.name);
-        if (now === undefined) throw new HttpProblem('forbidden');
-        visibleFarm(current, now, this.farm, 'admin');
-        return change(text, current);
-      });
-    } catch (error) {
-      if (!(error instanceof RegistryInvalid)) throw error;
-      this.parts.log.error(`the registry cannot be changed: ${explain(error)}`);
-      throw retryLater('registry-unavailable', 5, this.withoutOtherFarms(explain(error)));
-    }
-  }
-
-  /** What is wrong with the registry may be about other farms: then it is said in the log alone. */
-  private withoutOtherFarms(why: string): string {
-    const others = [...this.parts.registry.current().farms.keys()].filter((farm) => farm !== this.farm);
-    return others.some((farm) => why.includes(`"${farm}"`)) ? 'the log of the gateway says why' : why;
-  }
-
   private refuseField(current: Registry, field: string): void {
     if (field === UNASSIGNED || current.fields.get(this.farm)?.has(field)) return;
     throw new HttpProblem('invalid-request', `field: the farm has no field "${field}"`);
   }
 
-  private requireOwnSensor(current: Registry): void {
-    if (current.sensor(this.farm, this.sensor)) return;
+  private requireOwnSensor(current: Registry): Sensor {
+    const sensor = current.sensor(this.farm, this.sensor);
+    if (sensor) return sensor;
     throw new HttpProblem('not-found', `the farm has no registered sensor "${this.sensor}"`);
   }
 
-  private shown(id: string): { sensor: ReturnType<typeof shownSensor> } {
-    const sensor = this.parts.registry.current().sensor(this.farm, id);
-    if (sensor === undefined) throw new HttpProblem('conflict', `sensor "${id}" was removed in the meantime`);
-    return { sensor: shownSensor(sensor) };
+  /** The answer about a sensor that was changed, with its version. */
+  private answer(id: string, body: (sensor: Sensor) => object, status: number): Reply {
+    const sensor = this.requireAdded(id);
+    return json(body(sensor), { status, headers: etagOf(versionOf('sensor', `${this.farm}/${id}`, sensor)) });
   }
 
-  private withSecret(id: string, { secret }: SignInBy) {
-    return { ...this.shown(id), ...(secret === undefined ? {} : { secret }), connection: this.connection(id) };
+  private requireAdded(id: string): Sensor {
+    const sensor = this.parts.registry.current().sensor(this.farm, id);
+    if (sensor) return sensor;
+    throw new HttpProblem('conflict', `sensor "${id}" was removed in the meantime`);
+  }
+
+  private withSecret(sensor: Sensor, { secret }: SignInBy) {
+    const shown = { sensor: shownSensor(sensor) };
+    return { ...shown, ...(secret === undefined ? {} : { secret }), connection: this.connection(sensor.id) };
   }
 
   private connection(id: string) {

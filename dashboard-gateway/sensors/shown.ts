@@ -1,4 +1,5 @@
-import { type Registry, type Sensor, UNASSIGNED } from '../../telemetry/registry.ts';
+import type { Registry } from '../../telemetry/registry/registry.ts';
+import { type Sensor, UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { DEFAULT_INTERVAL_S } from './sensor-state.ts';
 
 /** A sensor as people see it, without what only the broker needs: the hash of its secret or token, and whether a certificate's name means it. */

@@ -1,16 +1,16 @@
-import { RegistryInvalid } from '../../core/errors.ts';
+import { RegistryConflict, RegistryInvalid } from '../../core/errors.ts';
 import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
-import { pause } from '../../core/timing.ts';
-import type { RegistryEditor, RegistryView, User } from '../../telemetry/registry.ts';
-import { setPassword } from '../../telemetry/registry-edit.ts';
+import type { RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
+import { type User, versionOf } from '../../telemetry/registry/things.ts';
 import { WorkLimit } from '../http/work-limit.ts';
 
 // Each check takes 32 MiB and a thread of the pool for about 20 ms.
 const MAX_RUNNING = 3;
 const MAX_WAITING = 100;
-const RELOAD_WAIT_MS = 5_000;
+/** Somebody else may change the user at the same time, and again. */
+const MOST_TRIES = 5;
 
-/** People's passwords: checks them, and writes new ones into the registry's file. */
+/** People's passwords: checks them, and writes new ones into the registry. */
 export class Passwords {
   private readonly registry: RegistryView & RegistryEditor;
   private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
@@ -36,20 +36,23 @@ export class Passwords {
   }
 
   /**
-   * Writes a new password for user `name` into the registry's file. Resolves with the user when the registry was read
-   * again. Rejects with RegistryInvalid when the user is not in the file, when the file cannot be edited, or when it is
-   * not read again within 5 s. Rejects with HttpProblem `busy`.
+   * Writes a new password for user `name` into the registry. Resolves with the user when it is in force. Rejects with
+   * RegistryInvalid when there is no such user, RegistryConflict when others keep changing them, RegistryUnavailable when
+   * the registry cannot be edited, and with HttpProblem `busy`.
    */
   async set(name: string, password: string): Promise<User> {
     const hash = await this.limit.run(() => hashPassword(password));
-    await this.registry.edit((text) => setPassword(text, name, hash));
-    const end = performance.now() + RELOAD_WAIT_MS;
-    for (;;) {
-      const user = this.registry.current().users.get(name);
-      if (user?.password === hash) return user;
-      if (performance.now() > end)
-        throw new RegistryInvalid('the new password was written, but the registry has not been read again');
-      await pause(20);
+    for (let attempt = 1; ; attempt++) {
+      const before = this.registry.current().users.get(name);
+      if (!before) throw new RegistryInvalid(`there is no user "${name}"`);
+      const user = { ...before, password: hash };
+      const edit = { kind: 'user', id: name, seen: versionOf('user', name, before), value: user } as const;
+      try {
+        await this.registry.apply([edit], name);
+        return user;
+      } catch (error) {
+        if (!(error instanceof RegistryConflict) || attempt >= MOST_TRIES) throw error;
+      }
     }
   }
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { RegistryConflict, RegistryUnavailable } from '../../core/errors.ts';
 import { isLoopback } from '../../core/networks.ts';
-import type { RegistryView, User } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
+import type { User } from '../../telemetry/registry/things.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json, noContent } from '../http/reply.ts';
@@ -66,7 +68,10 @@ export function signInRoutes(parts: SignInParts): Route[] {
         if (isTokenHolder(user)) throw new HttpProblem('forbidden', 'the admin token is no user and has no password');
         const { password, current } = parseBody(passwordChange, request.body);
         if (user.password !== undefined) await proven(parts, request, user.name, user, current ?? '');
-        const changed = await passwords.set(user.name, password);
+        const changed = await passwords.set(user.name, password).catch((error: unknown) => {
+          if (!(error instanceof RegistryUnavailable || error instanceof RegistryConflict)) throw error;
+          throw retryLater('registry-unavailable', 5);
+        });
         return noContent(await sessions.cookie(changed, request));
       }),
     },

@@ -2,7 +2,8 @@ import { parseCookie, stringifySetCookie } from 'cookie';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { hashSecret, sameText } from '../../core/secrets.ts';
-import { EVERY_FARM, type RegistryView, type User } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
+import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
 import type { Headers } from '../http/request.ts';
 
 export const SESSION_MS = 12 * 3_600_000;

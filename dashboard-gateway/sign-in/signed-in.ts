@@ -1,4 +1,5 @@
-import { type Farm, type Registry, ROLES, type Role, roleOn, type User } from '../../telemetry/registry.ts';
+import { type Registry, roleOn } from '../../telemetry/registry/registry.ts';
+import { type Farm, ROLES, type Role, type User } from '../../telemetry/registry/things.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { type AnyReply, withHeaders } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';

@@ -6,7 +6,7 @@ const MAX_KEYS = 10_000;
 
 /** Failed attempts before waiting begins: few for one user at one address, more where many people may share a count. */
 const FREE = { pair: 5, address: 20, user: 100 } as const;
-type Kind = keyof typeof FREE;
+type CountKind = keyof typeof FREE;
 
 interface Tries {
   readonly count: number;
@@ -49,7 +49,7 @@ export class Throttle {
     }
   }
 
-  private count(kind: Kind, key: string, now: number): void {
+  private count(kind: CountKind, key: string, now: number): void {
     const before = this.tries.get(key);
     const count = before && now - before.last < FORGET_AFTER_MS ? before.count + 1 : 1;
     const over = count - FREE[kind];
@@ -63,7 +63,7 @@ export class Throttle {
   }
 }
 
-function keysOf(user: string, address: string): readonly (readonly [Kind, string])[] {
+function keysOf(user: string, address: string): readonly (readonly [CountKind, string])[] {
   const place = countingKey(address);
   return [
     ['pair', `pair ${place} ${user}`],

@@ -1,5 +1,6 @@
 import { type Health, joined } from '../../core/lifecycle.ts';
-import { EVERY_FARM, roleOn, type User } from '../../telemetry/registry.ts';
+import { roleOn } from '../../telemetry/registry/registry.ts';
+import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';

@@ -9,7 +9,7 @@ import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { deleteQueue } from './rabbitmq-help.ts';

@@ -3,7 +3,7 @@ import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
-import { Book } from './harness.ts';
+import { Book } from '../services/registry.ts';
 
 /** A broker in a process of its own, to be killed. It prints a line when clients can connect. */
 const { CHILD_QUEUE = '', CHILD_QUEUE_NAME = '', CHILD_REGISTRY = '', CHILD_PORT = '' } = process.env;

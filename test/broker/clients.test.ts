@@ -6,9 +6,10 @@ import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
 import { locateTool, type Tool } from '../services/install.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { authority, signed, writePapers } from './certificates.ts';
-import { Book, FARMS, takeOut, topicOf } from './harness.ts';
+import { FARMS, takeOut, topicOf } from './harness.ts';
 
 const COMMANDS = 'farms/north/sensors/a1/commands';
 

@@ -6,9 +6,10 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { silent } from '../../core/logger.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { acknowledge, becomes, got, type Station, Stations, take, topicFor, wish } from './downlink-place.ts';
-import { Book, FARMS, topicOf } from './harness.ts';
+import { FARMS, topicOf } from './harness.ts';
 import { connect, DISCONNECT, PINGREQ, publish, subscribe } from './mqtt-bytes.ts';
 
 const KEPT = { clean: false, clientId: 'kept' } as const;

@@ -6,8 +6,9 @@ import { Downlink } from '../../broker/downlink/downlink.ts';
 import { type Logger, silent } from '../../core/logger.ts';
 import type { Command } from '../../telemetry/command.ts';
 import { COMMAND_INDEX_LIMITS, type CommandIndexLimits, stateOf } from '../../telemetry/command-index.ts';
+import { Book } from '../services/registry.ts';
 import { until } from '../services/wait.ts';
-import { Book, FARMS, startBroker } from './harness.ts';
+import { FARMS, startBroker } from './harness.ts';
 import { answer, type ConnectBytes, subscribe } from './mqtt-bytes.ts';
 import { Peer } from './peer.ts';
 

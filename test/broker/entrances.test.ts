@@ -12,9 +12,10 @@ import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { authority, type Papers, signed, writePapers } from './certificates.ts';
-import { Book, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf } from './harness.ts';
+import { FARMS, RawClient, registryOf, startBroker, takeOut, topicOf } from './harness.ts';
 
 describe('the broker’s other ways in', () => {
   let queue: Queue;

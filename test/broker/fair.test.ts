@@ -9,9 +9,10 @@ import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { decodeDead, encodeDead } from '../../telemetry/batch.ts';
 import { rateOf } from '../../telemetry/rate.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { Book, FARMS, publishPacket, RawClient, takeOut, topicOf } from './harness.ts';
+import { FARMS, publishPacket, RawClient, takeOut, topicOf } from './harness.ts';
 
 /** FARMS, where a1 may publish one a second after a burst of three. */
 const SLOW = FARMS.replace('id: a1, farm: north,', 'id: a1, farm: north, rate: { messages: 1, burst: 3 },');

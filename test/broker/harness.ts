@@ -11,7 +11,7 @@ import type { ConnectionState } from '../../core/lifecycle.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
-import { parseRegistry, type Registry, type RegistryView } from '../../telemetry/registry.ts';
+import { Book } from '../services/registry.ts';
 
 /** A real queue whose confirms a test can hold back, and whose publishes it can refuse. */
 export class Valve implements Queue {
@@ -85,27 +85,6 @@ export class Valve implements Queue {
   }
   close(): Promise<void> {
     return this.inner.close();
-  }
-}
-
-/** A registry that a test can change. */
-export class Book implements RegistryView {
-  private now: Registry;
-  private readonly listeners = new Set<(registry: Registry) => void>();
-
-  constructor(yaml: string) {
-    this.now = parseRegistry(yaml);
-  }
-  current(): Registry {
-    return this.now;
-  }
-  watch(listener: (registry: Registry) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-  change(yaml: string): void {
-    this.now = parseRegistry(yaml);
-    for (const listener of this.listeners) listener(this.now);
   }
 }
 

@@ -14,8 +14,9 @@ import { Session } from '../../broker/sessions/session.ts';
 import { SessionState } from '../../broker/sessions/session-state.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { Book, FARMS, topicOf, Valve } from './harness.ts';
+import { FARMS, topicOf, Valve } from './harness.ts';
 
 describe('a publish that is given up while its client is still connected', () => {
   it('is not acknowledged, whereas one that the queue has is', async () => {

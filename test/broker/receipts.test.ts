@@ -7,9 +7,10 @@ import type { Broker } from '../../broker/broker.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
 import { silent } from '../../core/logger.ts';
 import { isInstant, msOf } from '../../telemetry/instant.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { Workbench } from '../workers/bench.ts';
-import { Book, FARMS, publishPacket, RawClient, startBroker, takeOut, topicOf, Valve } from './harness.ts';
+import { FARMS, publishPacket, RawClient, startBroker, takeOut, topicOf, Valve } from './harness.ts';
 
 const HOUR = 3_600_000;
 const range = (count: number) => Array.from({ length: count }, (_, i) => i + 1);

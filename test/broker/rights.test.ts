@@ -5,8 +5,9 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Publish } from '../../telemetry/batch.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { Book, connectAs, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf } from './harness.ts';
+import { connectAs, FARMS, RawClient, registryOf, startBroker, takeOut, topicOf } from './harness.ts';
 
 /** In place of a username or password: the packet has none. */
 const NONE = Symbol('none');

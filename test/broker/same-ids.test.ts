@@ -12,12 +12,13 @@ import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { decodeDead, type Publish } from '../../telemetry/batch.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { startMosquitto } from '../services/mosquitto.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { authority, type Papers, signed, writePapers } from './certificates.ts';
 import { Stations, take, wish } from './downlink-place.ts';
-import { Book, RawClient, startBroker, takeOut, topicOf } from './harness.ts';
+import { RawClient, startBroker, takeOut, topicOf } from './harness.ts';
 
 const ON_BOTH = ['north', 'south'] as const;
 type FarmId = (typeof ON_BOTH)[number];

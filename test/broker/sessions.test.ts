@@ -6,8 +6,9 @@ import { newCounters } from '../../broker/counters.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from '../../broker/limits.ts';
 import type { Sent } from '../../broker/sessions/session-state.ts';
 import { SessionStore } from '../../broker/sessions/session-store.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { Book, FARMS, RawClient, registryOf, startBroker, takenByNobody, takeOut, topicOf, Valve } from './harness.ts';
+import { FARMS, RawClient, registryOf, startBroker, takenByNobody, takeOut, topicOf, Valve } from './harness.ts';
 
 const COMMANDS = 'farms/north/sensors/a1/commands';
 

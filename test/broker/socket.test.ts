@@ -7,8 +7,9 @@ import { Broker } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { Book, connectAs, FARMS, publishPacket, RawClient, startBroker, takeOut, topicOf } from './harness.ts';
+import { connectAs, FARMS, publishPacket, RawClient, startBroker, takeOut, topicOf } from './harness.ts';
 
 describe('the broker at the socket', () => {
   let queue: Queue;

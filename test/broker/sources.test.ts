@@ -15,9 +15,10 @@ import { Metrics } from '../../core/metrics.ts';
 import { decodeBatch, decodeDead, type Publish } from '../../telemetry/batch.ts';
 import { type MosquittoServer, startMosquitto } from '../services/mosquitto.ts';
 import { startProxy } from '../services/proxy.ts';
+import { Book } from '../services/registry.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 import { authority, signed, writePapers } from './certificates.ts';
-import { Book, connectAs, FARMS, startBroker, topicOf, Valve } from './harness.ts';
+import { connectAs, FARMS, startBroker, topicOf, Valve } from './harness.ts';
 
 describe('sources: readings from other brokers', function () {
   this.timeout(90_000);

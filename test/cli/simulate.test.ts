@@ -4,9 +4,10 @@ import { expect } from 'chai';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { hashSecret } from '../../core/secrets.ts';
-import { Book, startBroker, Valve } from '../broker/harness.ts';
+import { startBroker, Valve } from '../broker/harness.ts';
 import { run } from '../e2e/loam-process.ts';
 import { itIfLong } from '../services/length.ts';
+import { Book } from '../services/registry.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
 
 const IDS = ['probe-1', 'probe-2'];

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import mqtt from 'mqtt';
 import { hashToken } from '../../core/secrets.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 

@@ -11,7 +11,7 @@ import {
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
-import { RegistryFile } from '../../backbone/registry/file.ts';
+import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
 import { Broker } from '../../broker/broker.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
@@ -84,7 +84,7 @@ export class TwoFarms {
   private readonly surroundings: Surroundings;
   private readonly logs: { readonly live: Log; readonly dead: Log; readonly events: Log; readonly commands: Log };
   private readonly folder: string;
-  private readonly registry: RegistryFile;
+  private readonly registry: YamlRegistry;
   /** Between the sources and Mosquitto. */
   private readonly line: Line;
   private readonly metrics = new Metrics();
@@ -103,7 +103,7 @@ export class TwoFarms {
     folder: string,
     surroundings: Surroundings,
     line: Line,
-    registry: RegistryFile,
+    registry: YamlRegistry,
     logs: TwoFarms['logs'],
   ) {
     this.folder = folder;
@@ -117,7 +117,7 @@ export class TwoFarms {
     const folder = await temporaryFolder();
     const line = await startProxy(surroundings.mosquitto.port);
     await writeFile(`${folder}/registry.yaml`, registryOf(line.port));
-    const registry = await RegistryFile.open(`${folder}/registry.yaml`, silent);
+    const registry = await YamlRegistry.open(`${folder}/registry.yaml`, { log: silent, here: true });
     const logs = {
       live: await openFileLog(folder, 'live', LIVE_LOG_LIMITS),
       dead: await openFileLog(folder, 'dead', DEAD_LOG_LIMITS),
@@ -216,7 +216,7 @@ export class TwoFarms {
     for (const sensor of this.sensors.values()) sensor.end();
     for (const end of this.ends.splice(0).reverse()) await end();
     await this.worker?.worker.stop(2_000);
-    this.registry.close();
+    await this.registry.close();
     for (const queue of [...this.queues]) await this.closeQueue(queue);
     for (const log of [...Object.values(this.logs), this.trials]) await log?.close();
     await this.line.close();

@@ -18,7 +18,7 @@ describe('the dashboard, of what seldom happens', function () {
 
   before(async () => {
     place = await Place.open();
-    await place.registry.edit((text) => text.replace('farms: { north: viewer }', 'farms: { north: admin }'));
+    await place.edit((text) => text.replace('farms: { north: viewer }', 'farms: { north: admin }'));
     const letter = { publish: NOBODYS, reason: 'unreadable_batch', explanation: 'of another version', at: Date.now() };
     await place.dead.append(encodeDead(letter));
     const { port } = await place.gateway({ webFolder: WEB_FOLDER });

@@ -1,7 +1,7 @@
 import { type ImportRow, readRows } from '../../dashboard-gateway/import/rows.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
 import { decodeImported, encodeImported } from '../../telemetry/imported.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { Rulebook, type SensorRules } from '../../telemetry/sensor-rules.ts';
 import { RECEIVED, TOPICS } from '../unit/telemetry-payloads.ts';
 import { Draw } from './draw.ts';

@@ -11,7 +11,7 @@ import { child, kind, quote } from '../../telemetry/formats/decoded.ts';
 import { metricName } from '../../telemetry/formats/metric-name.ts';
 import { quantityIn } from '../../telemetry/formats/quantity.ts';
 import { METRIC_NAME } from '../../telemetry/reading.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { conversion, convert, groupUnit, isUnit } from '../../telemetry/units.ts';
 import type { Draw } from './draw.ts';

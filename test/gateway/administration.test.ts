@@ -101,9 +101,7 @@ describe('sensors administered over HTTP', () => {
   });
 
   it('are changed by admins of their own farm alone', async () => {
-    await place.registry.edit((text) =>
-      text.replace('farms: { north: viewer }', 'farms: { north: agronomist, south: admin }'),
-    );
+    await place.edit((text) => text.replace('farms: { north: viewer }', 'farms: { north: agronomist, south: admin }'));
     const tries: [string, string, object?][] = [
       ['POST', '/api/farms/north/sensors', { id: 'x' }],
       ['PUT', '/api/farms/north/sensors/s1', {}],
@@ -175,7 +173,7 @@ describe('sensors administered over HTTP', () => {
 
     beforeEach(async () => {
       const password = place.registry.current().users.get('vera')?.password ?? '';
-      await place.registry.edit((text) => text.replace('- name: newt', `- name: newt\n    password: ${password}`));
+      await place.edit((text) => text.replace('- name: newt', `- name: newt\n    password: ${password}`));
     });
 
     it('are registered with the answers that an id gets which nobody has', async () => {

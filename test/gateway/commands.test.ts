@@ -23,7 +23,7 @@ describe('commands over HTTP', () => {
 
   before(async () => {
     place = await Place.open();
-    await place.registry.edit((registry) => registry + agronomist(registry));
+    await place.edit((registry) => registry + agronomist(registry));
     gateway = await place.gateway();
     for (const user of ['ada', 'vera', 'sam', 'otto']) cookies.set(user, await place.signIn(gateway, user));
   });

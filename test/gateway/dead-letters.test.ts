@@ -7,7 +7,7 @@ import { DeadLetterService } from '../../dashboard-gateway/dead-letters/service.
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { type DeadLetter, decodeBatch, encodeBatch, encodeDead } from '../../telemetry/batch.ts';
 import { decodeMark } from '../../telemetry/dead-letter-mark.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { listening } from '../workers/bench.ts';
 import { type Answer, call, Place, problemCode } from './harness.ts';
@@ -36,7 +36,7 @@ describe('dead letters over HTTP', () => {
 
   beforeEach(async () => {
     place = await Place.open();
-    await place.registry.edit((text) => text.replace('farms: { south: viewer }', 'farms: { south: admin }'));
+    await place.edit((text) => text.replace('farms: { south: viewer }', 'farms: { south: admin }'));
     gateway = await place.gateway();
     // Sessions are good on every gateway with the same key.
     ada ??= { cookie: await place.signIn(gateway, 'ada') };
@@ -226,7 +226,7 @@ describe('dead letters over HTTP', () => {
   it('of a bridge are replayed as its farm’s, also when another farm has a sensor of the same id', async () => {
     const device = '70b3d57ed0001234';
     const described = `sensors:\n  - { id: '${device}', farm: south, field: g1 }\n`;
-    await place.registry.edit((text) => text.replace('sensors:\n', described));
+    await place.edit((text) => text.replace('sensors:\n', described));
     await keep(letter({ sensor: 'nb', topic: `farms/north/sensors/${device}/telemetry` }, 'not_authorised'));
     const [{ offset }] = (await listed(1)).letters;
     expect(body(await post(`${north}/${offset}/replay`))).to.include({ state: 'replayed' });

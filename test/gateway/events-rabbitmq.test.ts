@@ -31,7 +31,10 @@ describe('RabbitMQ: the event log', function () {
       const announce = (moisture: number) =>
         one.live.append(encodeLive({ id: randomUUID(), readings: [reading({ ts: T, values: { moisture } })] }));
       const recorded = async () =>
-        (await one.events.read('first', 1_000)).flatMap(({ body }) => decodeEvent(body) ?? []);
+        (await one.events.read('first', 1_000)).flatMap(({ body }) => {
+          const event = decodeEvent(body);
+          return event?.kind === 'overwritten' ? [event] : [];
+        });
       const count = (wanted: number) =>
         until(`${wanted} events`, async () => {
           const found = await recorded();

@@ -8,13 +8,14 @@ import { silent } from '../../core/logger.ts';
 import { REMEMBERED_VALUES } from '../../dashboard-gateway/events/overwritten.ts';
 import { compareWithStore } from '../../dashboard-gateway/import/comparison.ts';
 import { batchId } from '../../telemetry/batch.ts';
-import { decodeEvent, encodeEvent, type RecordedEvent } from '../../telemetry/event.ts';
+import { decodeEvent, encodeEvent, type Overwritten } from '../../telemetry/event.ts';
 import { instant } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Worker } from '../../workers/worker.ts';
-import { Book, connectAs, FARMS, startBroker, Valve } from '../broker/harness.ts';
+import { connectAs, FARMS, startBroker, Valve } from '../broker/harness.ts';
 import { influx } from '../services/influx.ts';
+import { Book } from '../services/registry.ts';
 import { until } from '../services/wait.ts';
 import { call, overlay, Place, problemCode, reading } from './harness.ts';
 
@@ -47,20 +48,23 @@ describe('the event log', function () {
     await place.close();
   });
 
-  async function recorded(log: Log = place.events): Promise<RecordedEvent[]> {
+  async function recorded(log: Log = place.events): Promise<Overwritten[]> {
     const { first } = await log.head();
-    const events: RecordedEvent[] = [];
+    const events: Overwritten[] = [];
     for (let from = first; ; ) {
       const entries = await log.read({ offset: from }, 1_000);
       const last = entries.at(-1);
       if (last === undefined) return events;
-      for (const { body } of entries) events.push(...[decodeEvent(body)].flatMap((event) => event ?? []));
+      for (const { body } of entries) {
+        const event = decodeEvent(body);
+        if (event?.kind === 'overwritten') events.push(event);
+      }
       from = last.offset + 1;
     }
   }
 
   /** The events once there are so many, and once a value announced after all others has made its own. */
-  async function eventually(log: Log = place.events): Promise<RecordedEvent[]> {
+  async function eventually(log: Log = place.events): Promise<Overwritten[]> {
     const mark = T + 999_000 + Math.floor(Math.random() * 900);
     await place.announce([at(mark, { mark: 0 })]);
     await place.announce([at(mark, { mark: 1 })]);

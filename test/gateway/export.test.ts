@@ -21,7 +21,7 @@ describe('the CSV export', () => {
 
   before(async () => {
     place = await Place.open();
-    await place.registry.edit((text) =>
+    await place.edit((text) =>
       text.replace(
         'metrics:',
         `  - { id: h1, farm: north, field: f1, name: '=HYPERLINK("http://evil.example")' }
@@ -231,10 +231,10 @@ metrics:
     socket.resume();
     await until('the export has begun', () => seen.given > 10_000);
     const closed = once(socket, 'close');
-    await place.registry.edit((text) => text.replace('name: vera', 'name: vera2'));
+    await place.edit((text) => text.replace('name: vera', 'name: vera2'));
     await closed;
     await until('the query has ended', () => seen.ended === 1);
-    await place.registry.edit((text) => text.replace('name: vera2', 'name: vera'));
+    await place.edit((text) => text.replace('name: vera2', 'name: vera'));
   });
 
   it('lets eight be under way, and not one more', async () => {

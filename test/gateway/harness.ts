@@ -15,7 +15,7 @@ import {
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
-import { RegistryFile } from '../../backbone/registry/file.ts';
+import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
@@ -24,6 +24,7 @@ import { hashPassword } from '../../core/secrets.ts';
 import { Gateway, type GatewayOptions } from '../../dashboard-gateway/gateway.ts';
 import { batchId, encodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
+import { editText } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { complaint } from './asyncapi.ts';
 import { checkAnswer } from './openapi.ts';
@@ -186,7 +187,7 @@ export class Place {
   readonly commandsLog: Log;
   readonly commands: Commands;
   readonly metrics = new Metrics();
-  readonly registry: RegistryFile;
+  readonly registry: YamlRegistry;
   readonly gateways: Gateway[] = [];
   private readonly clients: LiveClient[] = [];
 
@@ -196,7 +197,7 @@ export class Place {
     queue: Queue,
     commands: Commands,
     store: Store,
-    registry: RegistryFile,
+    registry: YamlRegistry,
   ) {
     this.commandsLog = commandsLog;
     this.commands = commands;
@@ -220,7 +221,7 @@ export class Place {
     const queue = await openFileQueue(join(folder, 'queue'));
     const commandsLog = await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS);
     const commands = await Commands.open(commandsLog, silent);
-    const registry = await RegistryFile.open(registryPath, silent);
+    const registry = await YamlRegistry.open(registryPath, { log: silent, here: true });
     return new Place(folder, [live, dead, events, commandsLog], queue, commands, store, registry);
   }
 
@@ -250,12 +251,17 @@ export class Place {
     return gateway;
   }
 
+  /** Edits the registry as `change` edits the text of its file. */
+  async edit(change: (text: string) => string): Promise<void> {
+    await editText(this.registry, join(this.folder, 'registry.yaml'), change);
+  }
+
   async close(): Promise<void> {
     for (const { socket } of this.clients) socket.terminate();
     try {
       for (const gateway of this.gateways) await gateway.stop(5_000);
     } finally {
-      this.registry.close();
+      await this.registry.close();
       await this.live.close();
       await this.dead.close();
       await this.events.close();

@@ -247,7 +247,7 @@ describe('the gateway over HTTP', () => {
         reading({ ts: begin + hour * HOUR, values: { moisture: hour } }),
         reading({ ts: begin + hour * HOUR, sensor: 'h2', values: { moisture: 1000 + hour } }),
       ]);
-      await place.registry.edit((text) => text.replace('metrics:', '  - { id: h2, farm: north, field: f1 }\nmetrics:'));
+      await place.edit((text) => text.replace('metrics:', '  - { id: h2, farm: north, field: f1 }\nmetrics:'));
       await place.store.write(readings);
     });
 

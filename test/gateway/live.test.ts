@@ -319,9 +319,7 @@ describe('live', () => {
     demoted.say({ type: 'subscribe', id: 2, farm: 'south' });
     for (const client of [removed, demoted]) await client.next('snapshot');
     await demoted.next('snapshot');
-    await place.registry.edit((text) =>
-      text.replace('name: vera', 'name: wilma').replace("'*': admin", 'south: admin'),
-    );
+    await place.edit((text) => text.replace('name: vera', 'name: wilma').replace("'*': admin", 'south: admin'));
     expect((await removed.ended()).code).to.equal(4401);
     expect(await demoted.next('error')).to.include({ code: 'forbidden', id: 1 });
     await place.announce([reading(), reading({ farm: 'south', sensor: 't1' })]);
@@ -332,7 +330,7 @@ describe('live', () => {
   it('ends the socket of a removed user because the registry changed, not at the next look around', async () => {
     const other = await place.gateway({ checkMs: 3_600_000 });
     const client = await place.watching(other, 'vera');
-    await place.registry.edit((text) => text.replace('name: vera', 'name: wilma'));
+    await place.edit((text) => text.replace('name: vera', 'name: wilma'));
     expect((await client.ended()).code).to.equal(4401);
   });
 
@@ -348,9 +346,7 @@ describe('live', () => {
     const client = await place.watching(gateway, 'vera');
     client.say({ type: 'subscribe', id: 1, farm: 'north', fields: ['f2'] });
     expect(snapshot.parse(await client.next('snapshot')).sensors).to.have.length(1);
-    await place.registry.edit((text) =>
-      text.replace('id: s1, farm: north, field: f1', 'id: s1, farm: north, field: f2'),
-    );
+    await place.edit((text) => text.replace('id: s1, farm: north, field: f1', 'id: s1, farm: north, field: f2'));
     expect(snapshot.parse(await client.next('snapshot')).sensors).to.have.length(2);
   });
 

@@ -40,7 +40,7 @@ describe('two farms with the same ids, from the broker to the API', function () 
       (farm) => `  - { id: gate, farm: ${farm}, role: bridge, secret: ${hashSecret(`${farm}-gate`)} }\n`,
     );
     const sensor = `  - { id: s1, farm: south, field: g1, name: Spring, interval: 7200, secret: ${hashSecret('south-s1')} }\n`;
-    await place.registry.edit((text) =>
+    await place.edit((text) =>
       text
         .replace('metrics:\n', `${bridges.join('')}${sensor}metrics:\n`)
         .replace('ab'.repeat(32), hashSecret('north-s1'))

@@ -40,6 +40,14 @@ export class Container {
     await output('docker', ['kill', this.#name]);
   }
 
+  async pause(): Promise<void> {
+    await output('docker', ['pause', this.#name]);
+  }
+
+  async unpause(): Promise<void> {
+    await output('docker', ['unpause', this.#name]);
+  }
+
   async exec(...command: string[]): Promise<string> {
     return await output('docker', ['exec', this.#name, ...command]);
   }

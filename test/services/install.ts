@@ -4,7 +4,7 @@ import { chromium } from 'playwright-core';
 import { aptCanInstall, aptInstall } from './apt.ts';
 import { dockerAnswers } from './docker.ts';
 
-export const serviceNames = ['rabbitmq', 'influxdb', 'mosquitto', 'chromium'] as const;
+export const serviceNames = ['rabbitmq', 'influxdb', 'postgres', 'mosquitto', 'chromium'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
 /** Where a service is to be started from: a program on this machine, or an image. */
@@ -46,6 +46,21 @@ const services: Record<ServiceName, Service> = {
     units: ['influxdb'],
     image: 'influxdb:1.8',
     advice: 'Debian/Ubuntu: apt-get install influxdb; macOS: brew install influxdb@1',
+  },
+  postgres: {
+    variable: 'LOAM_TEST_POSTGRES_URL',
+    // Debian keeps it off PATH, in a folder for each version.
+    paths: () =>
+      [18, 17, 16, 15, 14, 13].flatMap((version) => [
+        `/usr/lib/postgresql/${version}/bin/postgres`,
+        `/opt/homebrew/opt/postgresql@${version}/bin/postgres`,
+        `/usr/local/opt/postgresql@${version}/bin/postgres`,
+      ]),
+    names: ['postgres'],
+    package: 'postgresql',
+    units: ['postgresql'],
+    image: 'postgres:15',
+    advice: 'Debian/Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17',
   },
   mosquitto: {
     variable: 'LOAM_TEST_MOSQUITTO',

@@ -6,9 +6,20 @@ import { until } from './wait.ts';
 
 const run = promisify(execFile);
 
+/** As whom a program runs. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Runs a program to its end and resolves to its standard output; rejects with what it said when it fails. */
-export async function output(program: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  return (await run(program, args, { env, maxBuffer: 64 * 1024 * 1024 })).stdout;
+export async function output(
+  program: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = process.env,
+  owner?: Owner,
+): Promise<string> {
+  return (await run(program, args, { env, maxBuffer: 64 * 1024 * 1024, ...owner })).stdout;
 }
 
 /** Stops a process on Linux where it is, with SIGSTOP. Resolves when none of its threads runs any more. */
@@ -28,6 +39,10 @@ export interface Command {
   env: NodeJS.ProcessEnv;
   /** Standard output and standard error are appended here. */
   log: string;
+  /** As whom it runs, when not as the tests do. */
+  owner?: Owner | undefined;
+  /** What asks it to stop; SIGTERM when left out. */
+  stopSignal?: NodeJS.Signals;
 }
 
 /**
@@ -71,7 +86,7 @@ export class ServerProcess {
 
   /** Asks it to stop and resolves when it is gone; rejects, having killed it, when that takes too long. */
   async stop(timeoutMs: number): Promise<void> {
-    this.#signal('SIGTERM');
+    this.#signal(this.#command.stopSignal ?? 'SIGTERM');
     try {
       await until(`${this.#command.program} to stop`, () => !this.running, { timeoutMs });
     } catch (error) {
@@ -97,9 +112,9 @@ export class ServerProcess {
   }
 
   #spawn(): void {
-    const { program, args, env, log } = this.#command;
+    const { program, args, env, log, owner } = this.#command;
     const output = openSync(log, 'a');
-    const child = spawn(program, args, { env, detached: true, stdio: ['ignore', output, output] });
+    const child = spawn(program, args, { env, detached: true, stdio: ['ignore', output, output], ...owner });
     closeSync(output);
     this.#child = child;
     this.#exited = new Promise((resolve) => {

@@ -12,8 +12,8 @@ import type { LoadConnection, LoadPlan } from '../../simulators/load/plan.ts';
 import type { ReportInterval } from '../../simulators/load/report.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
-import { Book } from '../broker/harness.ts';
 import { startProxy } from '../services/proxy.ts';
+import { Book } from '../services/registry.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 const SENSORS = Array.from({ length: 20 }, (_, i) => `s${i}`);

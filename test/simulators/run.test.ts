@@ -16,7 +16,7 @@ import { type Dead, verdictOf } from '../../simulators/verify.ts';
 import { decodeBatch } from '../../telemetry/batch.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
 import { plainRules } from '../../telemetry/sensor-rules.ts';
-import { Book } from '../broker/harness.ts';
+import { Book } from '../services/registry.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 /** Everything that goes wrong, in three seconds. */

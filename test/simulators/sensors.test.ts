@@ -7,7 +7,7 @@ import { DemoSensors } from '../../simulators/demo.ts';
 import { demoFarm } from '../../simulators/demo-farm.ts';
 import { VirtualSensor } from '../../simulators/sensor.ts';
 import { decodeBatch, type Publish } from '../../telemetry/batch.ts';
-import { Book } from '../broker/harness.ts';
+import { Book } from '../services/registry.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 interface Point {

@@ -1,12 +1,18 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
+import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
 import { RegistryInvalid } from '../../core/errors.ts';
+import { silent } from '../../core/logger.ts';
 import { addressText, isLoopback, Networks } from '../../core/networks.ts';
-import { hashPassword, verifyPassword } from '../../core/secrets.ts';
+import { verifyPassword } from '../../core/secrets.ts';
 import { clientOf, isSameOrigin } from '../../dashboard-gateway/http/origin.ts';
 import { createFirstSignIn } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
+import { Passwords } from '../../dashboard-gateway/sign-in/passwords.ts';
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
-import { setPassword } from '../../telemetry/registry-edit.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
+import { rejection } from '../backbone/numbered.ts';
+import { temporaryFolder } from '../services/wait.ts';
 
 const MINUTE = 60_000;
 
@@ -84,18 +90,31 @@ users:
 farms: []
 `;
 
+  let registry: YamlRegistry;
+  let path: string;
+
+  beforeEach(async () => {
+    path = join(await temporaryFolder(), 'registry.yaml');
+    await writeFile(path, text);
+    registry = await YamlRegistry.open(path, { log: silent, here: true });
+  });
+  afterEach(() => registry.close());
+
   it('is written beside everything that was there', async () => {
-    const hash = await hashPassword('something long');
-    const edited = setPassword(setPassword(text, 'ada', hash), 'bert', hash);
-    const registry = parseRegistry(edited);
-    expect(await verifyPassword('something long', registry.users.get('ada')?.password ?? '')).to.equal(true);
-    expect(registry.users.get('bert')?.password).to.equal(hash);
+    const passwords = await Passwords.create(registry);
+    await Promise.all(['ada', 'bert'].map((name) => passwords.set(name, 'something long')));
+    const edited = await readFile(path, 'utf8');
+    const { users } = parseRegistry(edited);
+    for (const name of ['ada', 'bert']) {
+      expect(await verifyPassword('something long', users.get(name)?.password ?? '')).to.equal(true);
+    }
     for (const kept of ['# Mine', '# the boss', '# yes', 'farms: []']) expect(edited).to.include(kept);
   });
 
-  it('is refused for nobody', () => {
-    expect(() => setPassword(text, 'carl', 'x')).to.throw(RegistryInvalid);
-    expect(() => setPassword('farms: []\n', 'carl', 'x')).to.throw(RegistryInvalid);
+  it('is refused for nobody', async () => {
+    const passwords = await Passwords.create(registry);
+    expect(await rejection(passwords.set('carl', 'something long'))).to.be.instanceOf(RegistryInvalid);
+    expect(await readFile(path, 'utf8')).to.equal(text);
   });
 });
 

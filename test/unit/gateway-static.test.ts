@@ -30,7 +30,9 @@ describe('the browser app in memory', () => {
   });
 
   const get = (path: string, acceptEncoding: string) => {
-    const headers = { ...{ host: 'h', origin: '', cookie: '', authorization: '', contentType: '', ifNoneMatch: '' } };
+    const headers = {
+      ...{ host: 'h', origin: '', cookie: '', authorization: '', contentType: '', ifMatch: '', ifNoneMatch: '' },
+    };
     const request: Request = {
       ...{ method: 'GET', path, query: new URLSearchParams(), body: '', remoteAddress: '127.0.0.1', secure: false },
       headers: { ...headers, forwarded: false, acceptEncoding },

@@ -17,15 +17,16 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import pino from 'pino';
-import { parse } from 'yaml';
-import { editRegistryFile } from '../../backbone/registry/edit.ts';
-import { RegistryFile } from '../../backbone/registry/file.ts';
-import { RegistryInvalid } from '../../core/errors.ts';
+import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
+import { RegistryConflict, RegistryInvalid, RegistryUnavailable } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { replaceFile } from '../../core/replace-file.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { pause } from '../../core/timing.ts';
-import { addSensor, putUser, removeSensor, removeUser, setPassword } from '../../telemetry/registry-edit.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
+import type { Edit } from '../../telemetry/registry/registry.ts';
+import { rejection } from '../backbone/numbered.ts';
+import { editFile } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 const TEXT = `# our farm
@@ -34,12 +35,18 @@ farms:
 sensors: []
 `;
 
-async function rejection(work: Promise<unknown>): Promise<unknown> {
-  return work.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
+const add = (id: string): Edit => ({
+  kind: 'sensor',
+  id: `north/${id}`,
+  seen: null,
+  value: { id, farm: 'north', secret: hashSecret(id) },
+});
+const remove = (id: string): Edit => ({ kind: 'sensor', id: `north/${id}`, value: null });
+const putUser = (user: { name: string } & Record<string, unknown>): Edit => ({
+  kind: 'user',
+  id: user.name,
+  value: user,
+});
 
 describe('the registry file', () => {
   let folder: string;
@@ -51,67 +58,68 @@ describe('the registry file', () => {
     await writeFile(path, TEXT);
   });
 
-  const add = (id: string) => (text: string) => addSensor(text, { id, farm: 'north', secret: hashSecret(id) });
-
   it('what is no file, or is too long for a registry, is refused without being read', async () => {
+    const opened = async () => String(await rejection(YamlRegistry.open(path, { log: silent, here: true })));
     await rm(path);
     execFileSync('mkfifo', [path]);
-    expect(String(await rejection(RegistryFile.read(path, silent)))).to.include('is not a file');
+    expect(await opened()).to.include('is not a file');
     await rm(path);
     await writeFile(path, TEXT);
     await truncate(path, 2 ** 30);
-    expect(String(await rejection(RegistryFile.read(path, silent)))).to.include('at most');
+    expect(await opened()).to.include('at most');
   });
 
   it('keeps comments when a sensor is added and removed', async () => {
-    await editRegistryFile(path, add('s1'));
+    await editFile(path, add('s1'));
     expect(await readFile(path, 'utf8'))
       .to.contain('# our farm')
       .and.to.contain('# the old one')
       .and.to.contain('id: s1');
-    await editRegistryFile(path, (text) => removeSensor(text, 'north', 's1'));
+    await editFile(path, remove('s1'));
     expect(await readFile(path, 'utf8'))
       .to.contain('# the old one')
       .and.not.to.contain('s1');
   });
 
   it('is as it was after an edit that would break it', async () => {
-    const error = await rejection(editRegistryFile(path, (text) => addSensor(text, { id: 's1', farm: 'nowhere' })));
+    const error = await rejection(
+      editFile(path, { ...add('s1'), value: { id: 's1', farm: 'north', field: 'nowhere' } }),
+    );
     expect(error).to.be.instanceOf(RegistryInvalid);
     expect(await readFile(path, 'utf8')).to.equal(TEXT);
     expect(await readdir(folder)).to.deep.equal(['registry.yaml']);
   });
 
   it('loses no edit of twenty editors at once', async () => {
-    await Promise.all(Array.from({ length: 20 }, (_, i) => editRegistryFile(path, add(`s${i}`))));
-    const file = await RegistryFile.open(path, silent);
-    file.close();
+    await Promise.all(Array.from({ length: 20 }, (_, i) => editFile(path, add(`s${i}`))));
+    const file = await YamlRegistry.open(path, { log: silent, here: true });
     expect(file.current().sensors.length).to.equal(20);
+    await file.close();
   });
 
   it('tells its watchers of a change that somebody else wrote', async () => {
-    const file = await RegistryFile.open(path, silent);
+    const file = await YamlRegistry.open(path, { log: silent, here: true });
     try {
       let told = 0;
-      file.watch((registry) => {
-        told = registry.sensors.length;
+      file.watch(() => {
+        told = file.current().sensors.length;
       });
-      await editRegistryFile(path, add('s1'));
+      await editFile(path, add('s1'));
       await until('the watcher is told', () => told === 1);
       expect(file.current().sensor('north', 's1') !== undefined).to.equal(true);
     } finally {
-      file.close();
+      await file.close();
     }
   });
 
   it('does not take half of a text that somebody is still writing', async () => {
-    await editRegistryFile(path, add('s1'));
-    await editRegistryFile(path, add('s2'));
+    await editFile(path, add('s1'));
+    await editFile(path, add('s2'));
     const whole = await readFile(path, 'utf8');
     const half = whole.slice(0, whole.lastIndexOf('  - '));
-    const file = await RegistryFile.open(path, silent);
+    const file = await YamlRegistry.open(path, { log: silent, here: true });
     const told: number[] = [];
-    file.watch((registry) => told.push(registry.sensors.length));
+    file.watch(() => told.push(file.current().sensors.length));
     try {
       // Each for half a second: some polls, one a second, see one of them, and none sees the same again.
       for (let i = 0; i < 5; i++) {
@@ -124,14 +132,14 @@ describe('the registry file', () => {
       await writeFile(path, half);
       await until('what stays is taken', () => told.at(-1) === 1);
     } finally {
-      file.close();
+      await file.close();
     }
   });
 
   it('stays in force when a bad edit is saved over it, says once why, and takes up the next good one', async () => {
     const lines: string[] = [];
     const sink = new Writable({ write: (chunk, _encoding, done) => done(void lines.push(String(chunk))) });
-    const file = await RegistryFile.open(path, pino(sink));
+    const file = await YamlRegistry.open(path, { log: pino(sink), here: true });
     const complaints = () => lines.filter((line) => line.includes('stays in force'));
     try {
       await writeFile(path, `${TEXT}users: nonsense\n`);
@@ -142,18 +150,19 @@ describe('the registry file', () => {
       await until('the good edit is taken up', () => file.current().farms.get('north')?.name === 'Northern');
       expect(complaints()).to.have.length(1);
     } finally {
-      file.close();
+      await file.close();
     }
   });
 
   const EMPTY = ['', ' \n\n', '# nothing but this\n', '{}', 'null\n', 'farms: []\nusers: []\n'];
 
   it('stays in force, and says so by name until it is mended, when the file is emptied, cannot be read, or goes away', async () => {
-    const file = await RegistryFile.open(path, silent);
+    const file = await YamlRegistry.open(path, { log: silent, here: true });
     try {
-      expect(file.health()).to.deep.include({ name: 'registry', ok: true, optional: true });
+      const health = () => file.health()[0] ?? { name: '', ok: false };
+      expect(health()).to.deep.include({ name: 'registry', ok: true, optional: true });
       const told: number[] = [];
-      file.watch(({ farms }) => told.push(farms.size));
+      file.watch(() => told.push(file.current().farms.size));
       const breaks: (() => Promise<unknown>)[] = [
         ...EMPTY.map((text) => () => writeFile(path, text)),
         () => rm(path),
@@ -162,26 +171,29 @@ describe('the registry file', () => {
       ];
       for (const [i, breakIt] of breaks.entries()) {
         await breakIt();
-        const health = await until(`${i}: it is said`, () => !file.health().ok && file.health());
-        expect(health).to.include({ name: 'registry', optional: true });
-        expect(health.why).to.include(path).and.to.include('in force');
+        const said = await until(`${i}: it is said`, () => !health().ok && health());
+        expect(said).to.include({ name: 'registry', optional: true });
+        expect(said.why).to.include(path).and.to.include('in force');
         expect(file.current().farms.size).to.equal(1);
         await rm(path, { recursive: true, force: true });
         await writeFile(path, TEXT);
-        await until(`${i}: it is mended`, () => file.health().ok);
+        await until(`${i}: it is mended`, () => health().ok);
       }
       expect(told).to.deep.equal([]);
     } finally {
-      file.close();
+      await file.close();
     }
   });
 
   it('that is empty is refused at the start, and not made one by an edit', async () => {
     for (const text of EMPTY) {
       await writeFile(path, text);
-      expect(await rejection(RegistryFile.open(path, silent)), JSON.stringify(text)).to.be.instanceOf(RegistryInvalid);
-      const put = (before: string) => putUser(before, { name: 'anna', farms: { '*': 'admin' } });
-      expect(await rejection(editRegistryFile(path, put))).to.be.instanceOf(RegistryInvalid);
+      expect(
+        await rejection(YamlRegistry.open(path, { log: silent, here: true })),
+        JSON.stringify(text),
+      ).to.be.instanceOf(RegistryInvalid);
+      const put = putUser({ name: 'anna', farms: { '*': 'admin' } });
+      expect(await rejection(editFile(path, put))).to.be.instanceOf(RegistryInvalid);
       expect(await readFile(path, 'utf8')).to.equal(text);
     }
     expect(await readdir(folder)).to.deep.equal(['registry.yaml']);
@@ -192,7 +204,7 @@ describe('the registry file', () => {
     await mkdir(real);
     await rename(path, join(real, 'farm.yaml'));
     await symlink(join('real', 'farm.yaml'), path);
-    await editRegistryFile(path, add('s1'));
+    await editFile(path, add('s1'));
     expect((await lstat(path)).isSymbolicLink()).to.equal(true);
     expect(await readFile(join(real, 'farm.yaml'), 'utf8')).to.include('id: s1');
     expect(await readdir(real)).to.deep.equal(['farm.yaml']);
@@ -201,7 +213,7 @@ describe('the registry file', () => {
   it('keeps its mode when it is edited', async () => {
     for (const mode of [0o600, 0o640, 0o644]) {
       await chmod(path, mode);
-      await editRegistryFile(path, add(`s${mode}`));
+      await editFile(path, add(`s${mode}`));
       expect((await stat(path)).mode & 0o777).to.equal(mode);
     }
   });
@@ -219,7 +231,7 @@ describe('the registry file', () => {
     await chown(folder, uid, gid);
     await chown(path, uid, gid);
     await chmod(path, 0o640);
-    await editRegistryFile(path, add('s1'));
+    await editFile(path, add('s1'));
     expect(await stateSince(path)).to.deep.equal({ uid, gid, mode: 0o640 });
     const made = join(folder, 'secret');
     await replaceFile(made, 'x');
@@ -246,43 +258,82 @@ describe('the registry file', () => {
       }
     };
     await chmod(path, 0o644);
-    const error = await asAnother(() => rejection(editRegistryFile(path, add('s1'))));
-    expect(error).to.be.instanceOf(RegistryInvalid);
+    const error = await asAnother(() => rejection(editFile(path, add('s1'))));
+    expect(error).to.be.instanceOf(RegistryUnavailable);
     expect(await stateSince(path)).to.deep.equal({ uid, gid, mode: 0o644 });
     expect(await readFile(path, 'utf8')).to.equal(TEXT);
     expect(await readdir(folder)).to.deep.equal(['registry.yaml']);
     await chown(path, 0, 0);
-    await asAnother(() => editRegistryFile(path, add('s1')));
+    await asAnother(() => editFile(path, add('s1')));
     expect(await stateSince(path)).to.include({ uid: 2345, mode: 0o644 });
   });
 
-  it('refuses a second sensor of the same id and the removal of one that is not there', async () => {
-    await editRegistryFile(path, add('s1'));
-    expect(await rejection(editRegistryFile(path, add('s1')))).to.be.instanceOf(RegistryInvalid);
-    expect(() => removeSensor(TEXT, 'north', 's9')).to.throw(RegistryInvalid);
-    expect(() => removeUser(TEXT, 'anna')).to.throw(RegistryInvalid);
-    expect(() => setPassword(TEXT, 'anna', 'x')).to.throw(RegistryInvalid);
+  it('refuses a second sensor of the same id and the removal of what is not there', async () => {
+    await editFile(path, add('s1'));
+    expect(await rejection(editFile(path, add('s1')))).to.be.instanceOf(RegistryConflict);
+    expect(await rejection(editFile(path, remove('s9')))).to.be.instanceOf(RegistryInvalid);
+    expect(await rejection(editFile(path, { kind: 'user', id: 'anna', value: null }))).to.be.instanceOf(
+      RegistryInvalid,
+    );
   });
 
-  it('puts a user there, and puts another role in its place', () => {
-    const once = putUser(TEXT, { name: 'anna', farms: { north: 'viewer' } });
-    const twice = putUser(once, { name: 'anna', farms: { north: 'admin' } });
-    expect(twice.match(/anna/g)).to.have.length(1);
-    expect(twice).to.contain('admin').and.not.to.contain('viewer');
+  it('puts a user there, and puts another role in its place', async () => {
+    await editFile(path, putUser({ name: 'anna', farms: { north: 'viewer' } }));
+    await editFile(path, putUser({ name: 'anna', farms: { north: 'admin' } }));
+    const text = await readFile(path, 'utf8');
+    expect(text.match(/anna/g)).to.have.length(1);
+    expect(text).to.contain('admin').and.not.to.contain('viewer');
   });
 
-  it('keeps of a user who is there what it is not told', () => {
-    const before = putUser(TEXT, { name: 'anna', password: 'one', farms: { north: 'viewer', '*': 'agronomist' } });
-    const user = { name: 'anna', farms: { north: 'viewer', '*': 'agronomist' } };
-    const changed = (change: Partial<Parameters<typeof putUser>[1]>) => {
-      const [anna] = parse(putUser(before, { name: 'anna', farms: {}, ...change })).users;
-      return anna;
-    };
-    expect(changed({ password: 'two' })).to.deep.equal({ ...user, password: 'two' });
-    expect(changed({ farms: { '*': 'admin' } })).to.deep.equal({
-      ...user,
-      password: 'one',
-      farms: { north: 'viewer', '*': 'admin' },
-    });
+  it('keeps what is not changed as it is written: comments, order, short forms, and keys at their defaults', async () => {
+    const written = `# our farm
+farms:
+  - { id: north, name: North, timezone: Europe/Berlin } # the old one
+rates: { sensor: { messages: 5 } } # slow
+sensors:
+  # by the gate
+  - id: s2   # the second
+    name: "Row: 2"
+    farm: north
+    rate: { messages: 2, # often wet
+      burst: 5 }
+  - { farm: north, id: s1, role: sensor }
+users:
+  - name: anna # the boss
+    farms: { north: viewer, "*": agronomist } # for now
+`;
+    await writeFile(path, written);
+    const anna = { name: 'anna', farms: { north: 'admin', '*': 'agronomist' } };
+    await editFile(
+      path,
+      {
+        kind: 'sensor',
+        id: 'north/s2',
+        value: { id: 's2', farm: 'north', name: 'Row: 2', rate: { messages: 3, burst: 5 } },
+      },
+      { kind: 'setting', id: 'rates', value: { id: 'rates', sensor: { messages: 6 } } },
+      putUser(anna),
+    );
+    const expected = written
+      .replace('messages: 2, # often wet\n      burst: 5', 'messages: 3, # often wet\n      burst: 5')
+      .replace('messages: 5', 'messages: 6')
+      .replace('north: viewer', 'north: admin');
+    const edited = await readFile(path, 'utf8');
+    const squeezed = (text: string) => text.replace(/\s+/g, ' ');
+    expect(squeezed(edited)).to.equal(squeezed(expected));
+    expect(parseRegistry(edited).users.get('anna')).to.deep.equal(anna);
+  });
+
+  it('is not edited where a change would touch more than it is to: what stands there by an alias', async () => {
+    const written = `farms: [{ id: north, name: North, timezone: UTC }]
+sensors:
+  - &one { id: s1, farm: north, interval: 60, aliases: &names { t: soil_temperature } }
+  - { id: s2, farm: north, aliases: *names }
+`;
+    await writeFile(path, written);
+    const value = { id: 's1', farm: 'north', interval: 60, aliases: { t: 'air_temperature' } };
+    const error = await rejection(editFile(path, { kind: 'sensor', id: 'north/s1', value }));
+    expect(error).to.be.instanceOf(RegistryInvalid);
+    expect(await readFile(path, 'utf8')).to.equal(written);
   });
 });

@@ -5,17 +5,21 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import pino from 'pino';
 import { lockForEdit } from '../../backbone/files/edit-lock.ts';
-import { editRegistryFile } from '../../backbone/registry/edit.ts';
-import { RegistryFile } from '../../backbone/registry/file.ts';
-import { RegistryInvalid } from '../../core/errors.ts';
+import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
+import { RegistryInvalid, RegistryUnavailable } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { hashSecret } from '../../core/secrets.ts';
-import { addSensor } from '../../telemetry/registry-edit.ts';
+import type { Edit } from '../../telemetry/registry/registry.ts';
 import { rejection } from '../backbone/numbered.ts';
+import { editFile } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 const TEXT = 'farms:\n  - { id: north, name: North, timezone: Europe/Berlin }\nsensors: []\n';
-const add = (id: string) => (text: string) => addSensor(text, { id, farm: 'north', secret: hashSecret(id) });
+const add = (id: string): Edit => ({
+  kind: 'sensor',
+  id: `north/${id}`,
+  value: { id, farm: 'north', secret: hashSecret(id) },
+});
 const isRoot = process.geteuid?.() === 0;
 
 describe('the last good registry', () => {
@@ -32,12 +36,12 @@ describe('the last good registry', () => {
   });
 
   /** Opens the registry, and closes it again after `work`. */
-  async function opened<T>(work: (file: RegistryFile) => T | Promise<T>, log = silent): Promise<T> {
-    const file = await RegistryFile.open(path, log);
+  async function opened<T>(work: (file: YamlRegistry) => T | Promise<T>, log = silent): Promise<T> {
+    const file = await YamlRegistry.open(path, { log, here: true });
     try {
       return await work(file);
     } finally {
-      file.close();
+      await file.close();
     }
   }
   const of = async (file: string) => {
@@ -47,7 +51,7 @@ describe('the last good registry', () => {
 
   it('is in force over a restart where the file is missing, empty, broken or cannot be read, and that is said until it is mended', async () => {
     await opened(() => {});
-    await editRegistryFile(path, add('s1'));
+    await editFile(path, add('s1'));
     const breaks: (() => Promise<unknown>)[] = [
       () => rm(path),
       () => writeFile(path, ''),
@@ -64,12 +68,12 @@ describe('the last good registry', () => {
       const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
       await opened(async (file) => {
         expect(file.current().sensors.length, `${i}`).to.equal(1);
-        expect(file.health()).to.include({ name: 'registry', ok: false, optional: true });
-        expect(file.health().why).to.include(path).and.include('the last good registry stays in force');
-        expect(await rejection(file.edit(add('s2')))).to.be.instanceOf(RegistryInvalid);
+        expect(file.health()[0]).to.include({ name: 'registry', ok: false, optional: true });
+        expect(file.health()[0]?.why).to.include(path).and.include('the last good registry stays in force');
+        expect(await rejection(file.apply([add('s2')], 'test'))).to.be.instanceOf(RegistryInvalid);
         await rm(path, { recursive: true, force: true });
         await writeFile(path, text);
-        await until(`${i}: it is mended`, () => file.health().ok);
+        await until(`${i}: it is mended`, () => file.state.is === 'up');
         expect(file.current().sensors.length).to.equal(1);
       }, log);
       expect(lines.filter((line) => line.includes('registry_refused'))).to.have.length(1);
@@ -82,17 +86,17 @@ describe('the last good registry', () => {
       const changed = TEXT.replace('North', 'Northern');
       await writeFile(path, changed);
       await until('it is kept', async () => (await readFile(copy, 'utf8')) === changed);
-      await file.edit(add('s1'));
+      await file.apply([add('s1')], 'test');
       expect(await readFile(copy, 'utf8')).to.equal(await readFile(path, 'utf8'));
       const kept = await readFile(copy, 'utf8');
       await writeFile(path, '');
-      await until('it is refused', () => !file.health().ok);
+      await until('it is refused', () => file.state.is !== 'up');
       expect(await readFile(copy, 'utf8')).to.equal(kept);
     });
   });
 
   it('is kept by an edit too while Loam does not run', async () => {
-    await editRegistryFile(path, add('s1'));
+    await editFile(path, add('s1'));
     expect(await readFile(copy, 'utf8')).to.equal(await readFile(path, 'utf8'));
   });
 
@@ -100,7 +104,7 @@ describe('the last good registry', () => {
     await writeFile(path, '');
     for (const text of [undefined, '', 'farms: nonsense\n']) {
       if (text !== undefined) await writeFile(copy, text);
-      const error = await rejection(RegistryFile.open(path, silent));
+      const error = await rejection(YamlRegistry.open(path, { log: silent, here: true }));
       expect(error).to.be.instanceOf(RegistryInvalid);
       expect(String(error)).to.include('empty');
     }
@@ -110,10 +114,10 @@ describe('the last good registry', () => {
     const [uid, gid] = isRoot ? [1234, 4321] : [process.geteuid?.() ?? -1, process.getegid?.() ?? -1];
     await chown(folder, uid, gid);
     await chown(path, uid, gid);
-    await editRegistryFile(path, add('s1'));
+    await editFile(path, add('s1'));
     expect(await of(copy)).to.deep.equal({ uid, gid, mode: 0o640 });
     await chmod(path, 0o600);
-    await editRegistryFile(path, add('s2'));
+    await editFile(path, add('s2'));
     expect(await of(copy)).to.deep.equal({ uid, gid, mode: 0o600 });
     expect(await of(path)).to.deep.equal({ uid, gid, mode: 0o600 });
   });
@@ -176,8 +180,8 @@ describe('the lock of a registry that is edited', () => {
 
   it('is not taken through a link, which would be written where it leads', async () => {
     await symlink(join(folder, 'elsewhere'), `${path}.lock`);
-    const error = await rejection(editRegistryFile(path, add('s1')));
-    expect(error).to.be.instanceOf(RegistryInvalid);
+    const error = await rejection(editFile(path, add('s1')));
+    expect(error).to.be.instanceOf(RegistryUnavailable);
     expect(await readdir(folder)).not.to.include('elsewhere');
   });
 });

@@ -2,20 +2,24 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { pino } from 'pino';
-import { RegistryFile } from '../../backbone/registry/file.ts';
+import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
 import { type Config, loadConfig } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { KeptSecretKey } from '../../roles/secret-key.ts';
-import { addSensor } from '../../telemetry/registry-edit.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 const REGISTRY = 'farms:\n  - { id: north, name: North, timezone: UTC }\n';
-const withToken = (text: string) => addSensor(text, { id: 's1', farm: 'north', token: 'ab'.repeat(32) });
+const WITH_TOKEN = {
+  kind: 'sensor',
+  id: 'north/s1',
+  value: { id: 's1', farm: 'north', token: 'ab'.repeat(32) },
+} as const;
+const farm = (name: string) => ({ kind: 'farm', id: 'north', value: { id: 'north', name, timezone: 'UTC' } }) as const;
 
 describe('LOAM_SECRET_KEY', () => {
   let config: Config;
-  let registry: RegistryFile;
+  let registry: YamlRegistry;
   let path: string;
   const logged: string[] = [];
   const log = pino({}, { write: (line: string) => void logged.push(line) });
@@ -24,7 +28,7 @@ describe('LOAM_SECRET_KEY', () => {
     config = loadConfig({ data: await temporaryFolder() }, {});
     path = join(config.data, 'secret-key');
     await writeFile(config.registry, REGISTRY);
-    registry = await RegistryFile.open(config.registry, silent);
+    registry = await YamlRegistry.open(config.registry, { log: silent, here: true });
     logged.length = 0;
   });
   afterEach(() => registry.close());
@@ -56,7 +60,7 @@ describe('LOAM_SECRET_KEY', () => {
   });
 
   it('that is missing or damaged ends the start when the registry needs it, and is never replaced', async () => {
-    await registry.edit(withToken);
+    await registry.apply([WITH_TOKEN], 'test');
     for (const damage of [undefined, 'short', '']) {
       if (damage !== undefined) await writeFile(path, damage);
       const error = await refusal(open());
@@ -70,13 +74,13 @@ describe('LOAM_SECRET_KEY', () => {
 
   it('that is missing when the registry comes to need it is named in the log once, and found when it is there', async () => {
     const key = await open();
-    await registry.edit(withToken);
+    await registry.apply([WITH_TOKEN], 'test');
     await until('it is said', () => logged.length === 1);
     expect(logged[0]).to.include('LOAM_SECRET_KEY').and.include('north/s1');
-    await registry.edit((text) => `${text}# another change\n`);
+    await registry.apply([farm('Another')], 'test');
     expect(await refusal(key.make()), 'another key would not fit').to.be.instanceOf(ConfigInvalid);
     await writeFile(path, 'k'.repeat(40));
-    await registry.edit((text) => `${text}# and another\n`);
+    await registry.apply([farm('And another')], 'test');
     await until('it is found', () => key.current() === 'k'.repeat(40));
     expect(logged).to.have.length(1);
   });

@@ -4,7 +4,7 @@ import { demoFarm } from '../../simulators/demo-farm.ts';
 import { Probe } from '../../simulators/probe.ts';
 import { Climate, SoilWater } from '../../simulators/soil.ts';
 import { type FarmPlace, HOUR_MS, rainAt, sunHeight, weatherAt } from '../../simulators/weather.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 
 const DAY_MS = 24 * HOUR_MS;
 const BERLIN: FarmPlace = { latitude: 52.4, longitude: 13, seed: 20 };

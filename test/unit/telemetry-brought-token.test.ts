@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { hashSecret, hashToken } from '../../core/secrets.ts';
 import { isStrongToken, keptToken } from '../../telemetry/brought-token.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 
 const KEY = 'k'.repeat(32);
 const TOKEN = 'A1_TEST_TOKEN/9f3+c0';

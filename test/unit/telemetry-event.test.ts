@@ -8,6 +8,7 @@ import {
   liveEventId,
   type Overwritten,
   offsetOfEvent,
+  type RegistryChanged,
 } from '../../telemetry/event.ts';
 
 const EVENT: Overwritten = {
@@ -30,6 +31,25 @@ describe('an event', () => {
     const { oldBatch, ...imported } = { ...EVENT, origin: 'import' as const };
     expect(oldBatch).to.equal('a');
     for (const event of [EVENT, imported]) expect(decodeEvent(encodeEvent(event))).to.deep.equal(event);
+  });
+
+  it('of the registry comes back as it was, and is refused where a cell is wrong', () => {
+    const event: RegistryChanged = {
+      kind: 'registry_changed',
+      id: 'registry:sensor:north/s1:a:b:1',
+      at: 1_764_000_000_100,
+      who: 'ada',
+      thing: 'sensor',
+      thingId: 'north/s1',
+      what: '{"name":[null,"Gate"]}',
+    };
+    expect(decodeEvent(encodeEvent(event))).to.deep.equal(event);
+    const row: unknown[] = packr.unpack(encodeEvent(event));
+    for (const place of row.keys()) {
+      if (place < 2) continue;
+      const bytes = packr.pack(row.map((cell, i) => (i === place ? [] : cell)));
+      expect(() => decodeEvent(bytes)).to.throw(EncodingInvalid);
+    }
   });
 
   it('of a newer version, or of a kind that is not known yet, is skipped', () => {

@@ -1,6 +1,7 @@
 import type { Decoded } from '../../telemetry/formats/decoded.ts';
 import { decodePublish } from '../../telemetry/formats/formats.ts';
-import { parseRegistry, type Registry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
+import type { Registry } from '../../telemetry/registry/registry.ts';
 import { Rulebook, type SensorRules } from '../../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { RegistryInvalid } from '../../core/errors.ts';
 import { hashPassword, hashSecret } from '../../core/secrets.ts';
-import { parseRegistry, roleOn, UNASSIGNED } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
+import { roleOn } from '../../telemetry/registry/registry.ts';
+import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 
 const secret = hashSecret('secret-1');
 const lines = [
@@ -98,7 +100,7 @@ describe('registry', () => {
     const token = 'ef'.repeat(32);
     const registry = parseRegistry(withLine(10, `    farm: south\n    token: ${token}\n    name: sealed:abc`));
     expect(registry.sensorsByToken.get(token)?.id).to.equal('s2');
-    expect(registry.keyed).to.deep.equal(['the token of south/s2', 'sensors.1.name']);
+    expect(registry.keyed).to.deep.equal(['the token of south/s2', 'name of sensor south/s2']);
     expect(parseRegistry(good).keyed).to.deep.equal([]);
     expect(refusal(withLine(11, '  - { id: gw, farm: north, token: the-token-itself-0123 }')).line).to.equal(11);
     const twice = withLine(10, `    farm: south\n    token: ${token}`).replace('role: bridge', `token: ${token}`);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { CATALOGUE, MAKERS_NAMES } from '../../telemetry/catalogue.ts';
 import { readTime } from '../../telemetry/clock.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { Rulebook, unitOf } from '../../telemetry/sensor-rules.ts';
 import { conversion, convert } from '../../telemetry/units.ts';
 import { code, projectFile, tableRows } from './house-table.ts';

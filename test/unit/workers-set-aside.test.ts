@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { replayMessage } from '../../dashboard-gateway/dead-letters/replay-message.ts';
 import { type Batch, decodeBatch, decodeDead, encodeDead } from '../../telemetry/batch.ts';
-import { parseRegistry } from '../../telemetry/registry.ts';
+import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { createValidate, rejectedByStore } from '../../workers/validate.ts';
 

@@ -6,9 +6,9 @@ import type { Store } from '../../backbone/ports/store.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
-import { parseRegistry, type RegistryView } from '../../telemetry/registry.ts';
 import { DecodeThread } from '../../workers/decoding/decode-thread.ts';
 import { TimeBudget } from '../../workers/decoding/time-budget.ts';
+import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { TOPICS } from '../unit/telemetry-payloads.ts';
 import { consumedBy, FARM, listening, numberedPublish, storedSeqs, T0, Workbench } from './bench.ts';
@@ -24,26 +24,6 @@ sensors:
   - { id: hangs, farm: ${FARM}, codec: hangs.js }
   - { id: counts, farm: ${FARM}, codec: counts.js }
 `;
-
-/** A registry that can be changed. */
-class ChangingRegistry implements RegistryView {
-  private registry = parseRegistry(REGISTRY);
-  private readonly listeners = new Set<Parameters<RegistryView['watch']>[0]>();
-
-  current() {
-    return this.registry;
-  }
-
-  watch(listener: Parameters<RegistryView['watch']>[0]): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  change(text: string): void {
-    this.registry = parseRegistry(text);
-    for (const listener of this.listeners) listener(this.registry);
-  }
-}
 
 let received = T0;
 
@@ -67,14 +47,14 @@ describe('decoding', function () {
   this.timeout(240_000);
   let bench: Workbench;
   let store: Store;
-  let registry: ChangingRegistry;
+  let registry: Book;
   let codecFolder: string;
 
   beforeEach(async () => {
     bench = await Workbench.open();
     codecFolder = await temporaryFolder();
     store = await openDuckdbStore(join(codecFolder, 'readings.duckdb'));
-    registry = new ChangingRegistry();
+    registry = new Book(REGISTRY);
     await writeFile(join(codecFolder, 'hangs.js'), HANGS);
     await writeFile(join(codecFolder, 'counts.js'), COUNTS);
   });
@@ -106,6 +86,30 @@ describe('decoding', function () {
     expect(letters[0]?.explanation).to.include('it took longer than 3000 ms');
     expect(await bench.metric('loam_decode_threads_lost_total')).to.equal(2);
     expect(await bench.metric(`loam_publishes_left_apart_total{farm="${FARM}"}`)).to.equal(3);
+  });
+
+  it('of an uplink is done by the registry’s codec before a file of that name, as each is when its turn comes', async () => {
+    const withCodec = (plus: number) =>
+      `${REGISTRY}codecs: [{ id: counts.js, text: ${JSON.stringify(COUNTS.replace('[0]', `[0] + ${plus}`))} }]\n`;
+    await bench.work(store, silent, { registry });
+    await bench.workSlowly(store, silent, { registry, codecFolder });
+    for (const [i, yaml] of [REGISTRY, withCodec(100), withCodec(200), REGISTRY].entries()) {
+      registry.change(yaml);
+      await bench.publish(`m${i}`, [uplink('counts', i + 1)]);
+      await bench.emptied(200_000);
+    }
+    expect(await seqs('counts')).to.deep.equal([1, 4, 102, 203]);
+    expect(await bench.letters()).to.deep.equal([]);
+  });
+
+  it('by the registry’s codec needs no file anywhere, also in a thread that is started after it came', async () => {
+    const nowhere = join(codecFolder, 'nowhere');
+    const only = new Book(`${REGISTRY}codecs: [{ id: counts.js, text: ${JSON.stringify(COUNTS)} }]\n`);
+    await bench.work(store, silent, { registry: only });
+    await bench.workSlowly(store, silent, { registry: only, codecFolder: nowhere });
+    await bench.publish('alone', [uplink('counts', 7)]);
+    await bench.emptied(200_000);
+    expect(await seqs('counts')).to.deep.equal([7]);
   });
 
   it('that nobody finishes holds up nobody who needs no codec', async () => {

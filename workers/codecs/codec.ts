@@ -10,8 +10,8 @@ export type CodecOutcome = { readonly data: unknown } | { readonly why: string }
 
 /** Runs the codecs that the registry names. */
 export interface Codecs {
-  /** Never throws. `file` is relative to the registry's folder. */
-  decode(file: string, input: CodecInput): CodecOutcome;
+  /** Never throws. `name` is a codec in the registry, or a file relative to its folder. */
+  decode(name: string, input: CodecInput): CodecOutcome;
 }
 
 /** Limits on one run of a codec. */

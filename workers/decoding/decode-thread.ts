@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads';
 import { explain } from '../../core/errors.ts';
 import { threadEntry } from '../../core/thread.ts';
 import { backoff } from '../../core/timing.ts';
-import { type ReadingRegistryData, readingDataOf } from '../../telemetry/reading-registry.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import { type ReadingChange, readingChangesIn, readingChangesOf } from '../../telemetry/reading-registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { type PublishRange, WHOLE } from './decoder.ts';
 import {
   type DecodeSettings,
@@ -77,7 +77,10 @@ export class DecodeThread {
 
   constructor(options: DecodeThreadOptions) {
     this.options = options;
-    this.unwatch = options.registry?.watch((registry) => this.send({ rules: readingDataOf(registry) }));
+    this.unwatch = options.registry?.watch((changes) => {
+      const rules = this.needed(readingChangesIn(changes));
+      if (rules.length > 0) this.send({ rules });
+    });
   }
 
   /** Why no thread could be started; undefined when one could. */
@@ -154,14 +157,14 @@ export class DecodeThread {
     this.failedStarts = 0;
     this.whyNotStarted = undefined;
     this.looksWithoutStep = 0;
-    const rules = this.rules();
-    if (rules) this.send({ rules });
+    const registry = this.options.registry?.current();
+    if (registry) this.send({ rules: this.needed(readingChangesOf(registry)) });
     this.post();
   }
 
-  private rules(): ReadingRegistryData | undefined {
-    const registry = this.options.registry?.current();
-    return registry && readingDataOf(registry);
+  /** A thread that runs no codecs is not sent any: they may have some ten MB. */
+  private needed(changes: readonly ReadingChange[]): readonly ReadingChange[] {
+    return this.options.codecFolder === undefined ? changes.filter((change) => change.of !== 'codec') : changes;
   }
 
   /** Gives jobs to the thread while there are places for their messages. */

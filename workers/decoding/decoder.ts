@@ -1,7 +1,7 @@
 import type { Logger } from '../../core/logger.ts';
 import { type DeadLetter, encodeLive, type Origin } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import type { RegistryView } from '../../telemetry/registry.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { unreadable } from '../validate.ts';
 
 /** Publishes of a queue message: from <= place < to. */

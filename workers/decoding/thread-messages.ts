@@ -1,5 +1,5 @@
 import type { DeadLetter, Origin } from '../../telemetry/batch.ts';
-import type { ReadingRegistryData } from '../../telemetry/reading-registry.ts';
+import type { ReadingChange } from '../../telemetry/reading-registry.ts';
 import type { PublishRange } from './decoder.ts';
 
 /** So many messages may be with the thread at once, so that it does not wait for the main thread between two. */
@@ -13,7 +13,7 @@ export interface DecodeSettings {
   readonly progress: SharedArrayBuffer;
   /** `PLACES` times `PLACE_BYTES`, where the main thread puts messages: memory that is used again costs a tenth of memory that is new for each message. */
   readonly input: SharedArrayBuffer;
-  /** The folder of the codecs. Without it, publishes that need a codec are left to the slow queue. */
+  /** The folder of the codecs that the registry does not have itself. Without it, publishes that need a codec are left to the slow queue. */
   readonly codecFolder: string | undefined;
   /** Sensors, as `farm/id`, whose publishes are left to the slow queue unread. */
   readonly apart: readonly string[];
@@ -28,7 +28,8 @@ export const UNPACKING = -1;
 /** At `PLACE`: the results are being packed. */
 export const PACKING = -2;
 
-export type ToThread = { readonly rules: ReadingRegistryData } | DecodeJob;
+/** `rules`: what of the registry has changed; at first, all that it says. */
+export type ToThread = { readonly rules: readonly ReadingChange[] } | DecodeJob;
 
 export interface DecodeJob extends PublishRange {
   readonly id: number;

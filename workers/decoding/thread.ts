@@ -3,9 +3,10 @@ import { EncodingInvalid, explain } from '../../core/errors.ts';
 import { isLate } from '../../telemetry/backfill.ts';
 import { type Batch, decodeBatch, encodeBatch, encodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
-import { type ReadingRegistry, readingRegistryOf } from '../../telemetry/reading-registry.ts';
+import { ReadingRegistryCopy } from '../../telemetry/reading-registry.ts';
 import { CODEC_LIMITS } from '../codecs/codec.ts';
 import { CodecFiles } from '../codecs/codec-files.ts';
+import { RegistryCodecs } from '../codecs/registry-codecs.ts';
 import { Sandbox } from '../codecs/sandbox.ts';
 import { createValidate } from '../validate.ts';
 import {
@@ -31,11 +32,14 @@ const settings: DecodeSettings = workerData;
 const progress = new Int32Array(settings.progress);
 const sandbox = settings.codecFolder === undefined ? undefined : await Sandbox.open(CODEC_LIMITS);
 const codecs =
-  sandbox && settings.codecFolder !== undefined ? new CodecFiles(settings.codecFolder, sandbox) : undefined;
+  sandbox && settings.codecFolder !== undefined
+    ? new RegistryCodecs(() => registry?.codecs, sandbox, new CodecFiles(settings.codecFolder, sandbox))
+    : undefined;
 const input = new Uint8Array(settings.input);
 // Text decoders do not take shared memory.
 const copied = new Uint8Array(PLACE_BYTES);
-let registry: ReadingRegistry | undefined;
+/** Undefined until something of a registry has come. */
+let registry: ReadingRegistryCopy | undefined;
 /** With more readings than these, the rest of a message is another part: memory has to be bounded, whatever is in a message. */
 const MOST_READINGS = 20_000;
 
@@ -48,7 +52,8 @@ const validate = createValidate({
 
 parentPort?.on('message', (message: ToThread) => {
   if ('rules' in message) {
-    registry = readingRegistryOf(message.rules);
+    registry ??= new ReadingRegistryCopy();
+    registry.apply(message.rules);
     return;
   }
   const outcome = outcomeOf(message);

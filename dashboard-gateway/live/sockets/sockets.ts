@@ -1,5 +1,6 @@
 import { TokenBucket, type TokenRate } from '../../../core/token-bucket.ts';
-import { type Registry, roleOn, type User } from '../../../telemetry/registry.ts';
+import { type Registry, roleOn } from '../../../telemetry/registry/registry.ts';
+import type { User } from '../../../telemetry/registry/things.ts';
 import type { Access } from '../../http/origin.ts';
 import { PerAddress } from '../../http/per-address.ts';
 import { readHead } from '../../http/request.ts';

@@ -1,7 +1,8 @@
 import type { LatestValue } from '../../../backbone/ports/store.ts';
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
-import { type Registry, type RegistryView, UNASSIGNED } from '../../../telemetry/registry.ts';
+import type { RegistryView } from '../../../telemetry/registry/registry.ts';
+import { UNASSIGNED } from '../../../telemetry/registry/things.ts';
 import { DEFAULT_INTERVAL_S, type StateSince, stateSince } from '../../sensors/sensor-state.ts';
 import { PHASES } from '../clock.ts';
 import type { EntryWindow } from '../feed/entry-window.ts';
@@ -217,11 +218,6 @@ export class LiveFarm implements FarmNow {
       else byField.set(field, [text]);
     }
     return byField;
-  }
-
-  /** The farm's sensors and where they belong. When this changes, what viewers show is out of date. */
-  shape(registry: Registry): string {
-    return JSON.stringify((registry.sensorsOfFarm.get(this.id) ?? []).map((s) => [s.id, s.field, s.name, s.interval]));
   }
 
   private snapshotOf(sensor: string, field: string, name: string, now: number): string {

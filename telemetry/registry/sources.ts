@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ID } from './reading.ts';
+import { ID } from '../reading.ts';
 
 const path = z.string().min(1).max(4_096);
 

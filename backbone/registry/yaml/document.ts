@@ -1,0 +1,97 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } from 'yaml';
+import { RegistryInvalid } from '../../../core/errors.ts';
+import { LISTS } from '../../../telemetry/registry/file.ts';
+import type { Change } from '../../../telemetry/registry/registry.ts';
+import { shortForm } from '../../../telemetry/registry/text.ts';
+import type { Kind, Thing } from '../../../telemetry/registry/things.ts';
+
+/**
+ * A registry's text with these changes in it. Comments, order and layout stay as their writer left them. Throws
+ * RegistryInvalid when a thing stands there in a form that cannot be found again, such as an alias. The result is not
+ * checked here.
+ */
+export function editedText(text: string, changes: readonly Change[]): string {
+  const document = parseDocument(text);
+  const broken = document.errors[0];
+  if (broken) throw new RegistryInvalid(broken.message, { cause: broken });
+  for (const kind of new Set(changes.map((change) => change.kind))) {
+    const ofKind = changes.filter((change) => change.kind === kind);
+    if (kind === 'setting') for (const change of ofKind) editSetting(document, change);
+    else editList(document, kind, ofKind);
+  }
+  return document.toString({ lineWidth: 0 });
+}
+
+type PlainThing = Readonly<Record<string, unknown>>;
+
+function editSetting(document: Document, { id, before, after }: Change): void {
+  if (!after) {
+    document.delete(id);
+    return;
+  }
+  const node: unknown = document.get(id);
+  if (isMap(node)) editMap(document, node, bare(before), bare(after));
+  else document.set(id, document.createNode(bare(after)));
+}
+
+/** A setting in the file is what it has besides its id. */
+function bare(thing: Thing | undefined): PlainThing {
+  return Object.fromEntries(Object.entries(thing ?? {}).filter(([key]) => key !== 'id'));
+}
+
+function editList(document: Document, kind: keyof typeof LISTS, changes: readonly Change[]): void {
+  const list = listAt(document, LISTS[kind]);
+  const places = new Map<string, YAMLMap>();
+  for (const item of list.items) if (isMap(item)) places.set(idAt(kind, item), item);
+  const removed = new Set<unknown>();
+  for (const { id, before, after } of changes) {
+    if (!before) {
+      // An empty list is usually written `[]`: without this, new items would be added to that one line.
+      if (list.items.length === 0) list.flow = false;
+      if (after) list.add(document.createNode(shortForm(kind, after)));
+      continue;
+    }
+    const item = places.get(id);
+    if (!item) throw new RegistryInvalid(`${kind} ${id}: stands in the file in a form that cannot be edited here`);
+    if (!after) {
+      removed.add(item);
+    } else {
+      editMap(document, item, { ...before }, { ...after });
+      // Its new text is here, and no longer in the file that it named.
+      if (kind === 'codec') item.delete('file');
+    }
+  }
+  if (removed.size > 0) list.items = list.items.filter((item) => !removed.has(item));
+}
+
+/** Changes what differs, and leaves the rest as it is written. */
+function editMap(document: Document, map: YAMLMap, before: PlainThing, after: PlainThing): void {
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    const [was, is] = [before[key], after[key]];
+    if (isDeepStrictEqual(was, is)) continue;
+    const node: unknown = map.get(key);
+    if (is === undefined) map.delete(key);
+    else if (isMap(node) && isPlain(was) && isPlain(is)) editMap(document, node, was, is);
+    // A plain value goes into the node that is there, beside its comment.
+    else map.set(key, typeof is === 'object' ? document.createNode(is) : is);
+  }
+}
+
+function listAt(document: Document, key: string): YAMLSeq {
+  const found = document.get(key);
+  if (isSeq(found)) return found;
+  const made = new YAMLSeq();
+  document.set(key, made);
+  return made;
+}
+
+function idAt(kind: Kind, item: YAMLMap): string {
+  if (kind === 'user') return String(item.get('name'));
+  const id = String(item.get('id'));
+  return kind === 'field' || kind === 'sensor' ? `${String(item.get('farm'))}/${id}` : id;
+}
+
+function isPlain(value: unknown): value is PlainThing {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
