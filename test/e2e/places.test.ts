@@ -67,11 +67,8 @@ describe('the data folder of a running Loam', function () {
     const queue = join(data, 'queue');
     await rename(queue, join(data, 'away'));
     await mkdir(queue);
-    const named = await until('it to be named', async () => {
-      const answer = await readyz();
-      return answer.status === 503 && answer;
-    });
-    expect(named.text).to.include(`${queue}: deleted, moved away or replaced`);
+    const names = `${queue}: deleted, moved away or replaced`;
+    await until('it to be named', async () => (await readyz()).text.includes(names));
     const message = await heldBack(2);
     expect((await readyz()).status).to.equal(503);
     expect(message.isAcknowledged).to.equal(false);
