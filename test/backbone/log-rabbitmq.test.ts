@@ -150,29 +150,32 @@ describe('RabbitMQ: the log when things go wrong', function () {
     expect(seen).to.deep.equal(range(0, 60));
   });
 
-  it('what was confirmed survives kill -9 of the server, also the first entries of a log that was just made', async () => {
-    const log = await open(server.url, {}, { settleMs: 2_000 });
-    const { epoch } = await log.head();
-    const confirmed = new Set<number>();
-    let next = 0;
-    const lane = async () => {
-      for (;;) {
-        const n = next++;
-        await log.append(body(n, 10_000));
-        confirmed.add(n);
-      }
-    };
-    const lanes = Array.from({ length: 20 }, () => rejection(lane()));
-    await until('some', () => confirmed.size >= 100, { everyMs: 1 });
-    await server.kill();
-    const errors = await Promise.all(lanes);
-    expect(errors.every((error) => error instanceof LogUnavailable)).to.equal(true);
-    await server.start();
-    await until('it is up', () => log.state.is === 'up', { timeoutMs: 30_000 });
-    expect((await log.head()).epoch).to.equal(epoch);
-    const kept = new Set((await log.read('first', 100_000)).map(numberOf));
-    expect([...confirmed].filter((n) => !kept.has(n))).to.deep.equal([]);
-  });
+  itIfLong(
+    'what was confirmed survives kill -9 of the server, also the first entries of a log that was just made',
+    async () => {
+      const log = await open(server.url, {}, { settleMs: 2_000 });
+      const { epoch } = await log.head();
+      const confirmed = new Set<number>();
+      let next = 0;
+      const lane = async () => {
+        for (;;) {
+          const n = next++;
+          await log.append(body(n, 10_000));
+          confirmed.add(n);
+        }
+      };
+      const lanes = Array.from({ length: 20 }, () => rejection(lane()));
+      await until('some', () => confirmed.size >= 100, { everyMs: 1 });
+      await server.kill();
+      const errors = await Promise.all(lanes);
+      expect(errors.every((error) => error instanceof LogUnavailable)).to.equal(true);
+      await server.start();
+      await until('it is up', () => log.state.is === 'up', { timeoutMs: 30_000 });
+      expect((await log.head()).epoch).to.equal(epoch);
+      const kept = new Set((await log.read('first', 100_000)).map(numberOf));
+      expect([...confirmed].filter((n) => !kept.has(n))).to.deep.equal([]);
+    },
+  );
 
   it('a server low on memory: appends end in bounded time with LogUnavailable, following and reading go on', async () => {
     const log = await open();

@@ -62,7 +62,7 @@ describe('RabbitMQ: the queue when things go wrong', function () {
     return server.ctl('eval', `application:set_env(rabbit, ${name}, ${value}).`);
   }
 
-  it('opening rejects with QueueUnavailable when nobody listens, and when nobody answers', async () => {
+  itIfLong('opening rejects with QueueUnavailable when nobody listens, and when nobody answers', async () => {
     const nobody = await rejection(openRabbitQueue(`amqp://127.0.0.1:${await freePort()}`, { name }));
     expect(nobody).to.be.instanceOf(QueueUnavailable);
     proxy.freeze();

@@ -151,7 +151,7 @@ describe('a look at the store and its mending', function () {
     expect([after?.is, after?.figures?.whole]).to.deep.equal(['whole', 20]);
   });
 
-  it('gives a file another first header, where that alone is damaged, and loses nothing', async () => {
+  itIfLong('gives a file another first header, where that alone is damaged, and loses nothing', async () => {
     const folder = await temporaryFolder();
     const place = await DuckdbPlace.open(folder);
     await place.take(numbered(0));

@@ -121,7 +121,7 @@ describe('DuckDB: the store', function () {
     const file = await newFile();
     const count = 5_000;
     // Enough for the log to be folded into the file several times.
-    for (let round = 0; round < 4; round += 1) {
+    for (let round = 0; round < shortOrLong(2, 4); round += 1) {
       const store = await openDuckdbStore(file);
       for (let again = 0; again < 12; again += 1) {
         const value = round * 100 + again;

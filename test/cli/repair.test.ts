@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { ALL, collect } from '../backbone/store-readings.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
-import { shortOrLong } from '../services/length.ts';
+import { itIfLong, shortOrLong } from '../services/length.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
 const BIN = fileURLToPath(new URL('../../cli/bin.js', import.meta.url));
@@ -261,7 +261,7 @@ describe('loam repair', function () {
     await startsWith(numbers(0, STORED + QUEUED));
   });
 
-  it('mends header, index and records of logs', async () => {
+  itIfLong('mends header, index and records of logs', async () => {
     const live = await segment('log/live', 'entries');
     await flip(live, 20, 30);
     const commands = await segment('log/commands', 'entries');
@@ -301,18 +301,21 @@ describe('loam repair', function () {
     });
   }
 
-  it('an emptied session key is made anew at the next start; a secret key that is needed is never touched', async () => {
-    await truncate(join(data, 'session-key'), 0);
-    await writeFile(join(data, 'secret-key'), 'short');
-    const report = await repaired(data, '--yes');
-    expect(report.code).to.equal(0);
-    expect(damagedOf(report).map(({ part, mended }) => [part, mended !== undefined])).to.deep.equal([
-      ['session-key', true],
-    ]);
-    expect(await readFile(join(data, 'secret-key'), 'utf8')).to.equal('short');
-    await startsWith(numbers(0, STORED + QUEUED));
-    expect(await readFile(join(data, 'session-key'), 'utf8')).to.have.length.greaterThan(31);
-  });
+  itIfLong(
+    'an emptied session key is made anew at the next start; a secret key that is needed is never touched',
+    async () => {
+      await truncate(join(data, 'session-key'), 0);
+      await writeFile(join(data, 'secret-key'), 'short');
+      const report = await repaired(data, '--yes');
+      expect(report.code).to.equal(0);
+      expect(damagedOf(report).map(({ part, mended }) => [part, mended !== undefined])).to.deep.equal([
+        ['session-key', true],
+      ]);
+      expect(await readFile(join(data, 'secret-key'), 'utf8')).to.equal('short');
+      await startsWith(numbers(0, STORED + QUEUED));
+      expect(await readFile(join(data, 'session-key'), 'utf8')).to.have.length.greaterThan(31);
+    },
+  );
 
   it('moves what was left over out of the way, and names files that it does not know, which it leaves alone', async () => {
     const left = ['queue/segments/messages-000000000099.seg.tmp', 'readings.duckdb.wal.unreadable'];

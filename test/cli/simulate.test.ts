@@ -68,7 +68,7 @@ describe('loam simulate', function () {
     expect(stderr).to.include('profile.yaml').and.to.include('intervall');
   });
 
-  it('exits 3 when nobody answers', async () => {
+  itIfLong('exits 3 when nobody answers', async () => {
     const port = await freePort();
     const { code, stderr } = await simulate(port);
     expect(code).to.equal(3);

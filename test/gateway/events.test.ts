@@ -15,6 +15,7 @@ import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Worker } from '../../workers/worker.ts';
 import { connectAs, FARMS, startBroker, Valve } from '../broker/harness.ts';
 import { influx } from '../services/influx.ts';
+import { itIfLong } from '../services/length.ts';
 import { Book } from '../services/registry.ts';
 import { until } from '../services/wait.ts';
 import { call, overlay, Place, problemCode, reading } from './harness.ts';
@@ -238,7 +239,7 @@ describe('the event log', function () {
     expect(await place.counted('loam_events_total', 'lost')).to.equal(100);
   });
 
-  it('keeps no gateway from starting, when it answers nothing or with an error', async () => {
+  itIfLong('keeps no gateway from starting, when it answers nothing or with an error', async () => {
     const head = [() => Promise.reject(new LogUnavailable('away')), () => new Promise<never>(() => {})];
     for (const [i, silentHead] of head.entries()) {
       const gateway = await place.gateway({ events: overlay(place.events, { head: silentHead }) });

@@ -184,7 +184,7 @@ describe('test services: the proxy', () => {
 });
 
 describe('test services: Chromium', () => {
-  it('renders a page served on loopback', async () => {
+  itIfLong('renders a page served on loopback', async () => {
     const site = createHttpServer((_, response) => {
       response.setHeader('content-type', 'text/html');
       response.end('<p id="a"></p><script>document.getElementById("a").textContent = 6 * 7</script>');

@@ -8,6 +8,7 @@ import { silent } from '../../core/logger.ts';
 import { decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { DecodeThread } from '../../workers/decoding/decode-thread.ts';
 import { TimeBudget } from '../../workers/decoding/time-budget.ts';
+import { itIfLong } from '../services/length.ts';
 import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { TOPICS } from '../unit/telemetry-payloads.ts';
@@ -121,7 +122,7 @@ describe('decoding', function () {
     expect(await bench.letters()).to.deep.equal([]);
   });
 
-  it('of a sensor that used up its time is over for now; others of its farm go on', async () => {
+  itIfLong('of a sensor that used up its time is over for now; others of its farm go on', async () => {
     await bench.work(store, silent, { registry, decodeMs: 100 });
     await bench.workSlowly(store, silent, { registry, codecFolder, decodeMs: 100 });
     for (let i = 0; i < 40; i++) await bench.publish(`m${i}`, [uplink('hangs', i), uplink('counts', i)]);
@@ -203,7 +204,7 @@ describe('decoding', function () {
     }
   });
 
-  it('does not count time in which the process itself stood still', async () => {
+  itIfLong('does not count time in which the process itself stood still', async () => {
     const message = encodeBatch({ id: 'large', publishes: [large('s1', 1)] });
     const thread = new DecodeThread({ limitMs: 20 });
     try {

@@ -6,6 +6,7 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { silent } from '../../core/logger.ts';
 import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
+import { itIfLong } from '../services/length.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { numberedPublish, storedSeqs, wrapped } from './bench.ts';
@@ -13,7 +14,7 @@ import { numberedPublish, storedSeqs, wrapped } from './bench.ts';
 describe('four workers on one RabbitMQ queue', function () {
   this.timeout(120_000);
 
-  it('share the work evenly within 20 %', async () => {
+  itIfLong('share the work evenly within 20 %', async () => {
     const { url } = await rabbit();
     const name = `shared.${process.pid}`;
     const folder = await temporaryFolder();
