@@ -7,7 +7,7 @@ import { LARGEST_CODEC, MOST_CODEC_TEXT } from '../../../telemetry/registry/thin
 /** A file that was written less than this before it was read may be written again without looking any different, ms. */
 const FRESH_MS = 2_000;
 
-interface KnownFile {
+interface KnownNamedFile {
   /** What tells that it is another one: time, size and number. */
   readonly looks: string;
   readonly file: NamedFile;
@@ -17,13 +17,13 @@ interface KnownFile {
 export class NamedFiles {
   private hand: string | undefined;
   private names: readonly string[] = [];
-  private known: ReadonlyMap<string, KnownFile> = new Map();
+  private known: ReadonlyMap<string, KnownNamedFile> = new Map();
 
   /** The files that the text `hand` of the registry at `path` names, by name. Never rejects. */
   async of(path: string, hand: string): Promise<ReadonlyMap<string, NamedFile>> {
     if (hand !== this.hand) this.names = codecFilesIn(hand);
     this.hand = hand;
-    const read = new Map<string, KnownFile>();
+    const read = new Map<string, KnownNamedFile>();
     let length = 0;
     for (const name of this.names) {
       const found = await this.read(resolve(dirname(path), name), this.known.get(name));
@@ -35,7 +35,7 @@ export class NamedFiles {
     return new Map([...read].map(([name, { file }]) => [name, file]));
   }
 
-  private async read(path: string, known: KnownFile | undefined): Promise<KnownFile> {
+  private async read(path: string, known: KnownNamedFile | undefined): Promise<KnownNamedFile> {
     try {
       const found = await stat(path);
       // Reading a pipe waits for somebody to write to it.
