@@ -6,6 +6,7 @@ import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
+import type { SecretKeys } from '../core/secret-key.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
@@ -30,8 +31,8 @@ export interface BrokerOptions extends MqttListenersOptions {
   readonly queue: Queue;
   readonly registry: RegistryView;
   readonly log: Logger;
-  /** Tells LOAM_SECRET_KEY. Absent, or while there is none: no token lets anybody in. */
-  readonly secretKey?: () => string | undefined;
+  /** Tells the keys of LOAM_SECRET_KEY. Absent, or while there is none: no token lets anybody in. */
+  readonly secretKeys?: () => SecretKeys | undefined;
   readonly limits?: Partial<BrokerLimits>;
   /** Where refused publishes are kept, unless `onRefused` does something else with them. */
   readonly dead?: Log;
@@ -224,7 +225,7 @@ export class Broker implements Part {
       log,
       registry,
       rights,
-      secretKey: this.options.secretKey ?? (() => undefined),
+      secretKeys: this.options.secretKeys ?? (() => undefined),
       addresses: this.addresses,
       unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),

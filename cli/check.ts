@@ -65,7 +65,9 @@ async function checkRegistry(config: Config): Promise<string> {
   return await withRegistry(config, async (registry) => {
     const why = registry.health().find(({ ok }) => !ok)?.why;
     if (why !== undefined) throw new Error(why);
-    await KeptSecretKey.open(config, registry, silent);
+    const key = await KeptSecretKey.open(config, registry, silent);
+    const off = key.health().find(({ ok }) => !ok)?.why;
+    if (off !== undefined) throw new Error(off);
     const { farms, sensorCount, users } = registry.current();
     return `${farms.size} farms, ${sensorCount} sensors, ${users.size} users`;
   });

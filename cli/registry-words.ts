@@ -9,6 +9,7 @@ import { COMMON, later, MQTT, RUNNING, withSettings } from './words.ts';
 const code = {
   codec: () => import('./codec.ts'),
   registryFile: () => import('./registry-file.ts'),
+  secrets: () => import('./secrets.ts'),
   sensor: () => import('./sensor.ts'),
   sensorCommands: () => import('./sensor-commands.ts'),
   things: () => import('./things.ts'),
@@ -27,6 +28,7 @@ export function addRegistry(loam: Command): void {
   addPlain(loam, 'metric', 'what is measured, and how it is shown: add, change, list, remove, show');
   addCodecs(loam);
   addUsers(loam);
+  addSecrets(loam);
 }
 
 function addRegistryFile(loam: Command): void {
@@ -162,6 +164,22 @@ function addUsers(loam: Command): void {
     .option('--password', 'a new password, which is read from standard input')
     .action(later(async () => (await code.user()).changeUser));
   addShowAndRemove(user, 'user');
+}
+
+function addSecrets(loam: Command): void {
+  const secrets = loam.command('secrets').description('secrets that the registry keeps sealed: seal, reseal');
+  withSettings(
+    secrets
+      .command('seal <kind> <id> <key>')
+      .description('read a secret from standard input, and print it sealed for this place alone'),
+    [...REGISTRY, 'secretKey'],
+  ).action(later(async () => (await code.secrets()).sealSecret));
+  withSettings(
+    secrets
+      .command('reseal')
+      .description('seal with the first key what was sealed with old ones; exits 1 when something still needs those'),
+    [...REGISTRY, 'secretKey'],
+  ).action(later(async () => (await code.secrets()).resealSecrets));
 }
 
 function addChange(command: Command, kind: CommandKind): Command {

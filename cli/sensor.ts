@@ -1,13 +1,12 @@
-import type { Config } from '../core/config.ts';
 import { ConfigInvalid, RegistryInvalid } from '../core/errors.ts';
-import { silent } from '../core/logger.ts';
+import type { SecretKeys } from '../core/secret-key.ts';
 import { hashSecret, newSecret } from '../core/secrets.ts';
-import { KeptSecretKey } from '../roles/secret-key.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-token.ts';
 import type { Registry } from '../telemetry/registry/registry.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { editRegistry, lookIntoRegistry, withRegistry } from './registry.ts';
+import { editRegistry, lookIntoRegistry } from './registry.ts';
+import { keysOf } from './secrets.ts';
 import { valuesIn } from './thing-keys.ts';
 import { changeThing } from './things.ts';
 
@@ -19,7 +18,7 @@ export async function addSensorCommand(id: string, { token: given, ...options }:
   const config = settingsOf(options);
   const token = typeof given === 'string' ? given : undefined;
   const secret = newSecret();
-  const key = token === undefined ? '' : await keyFor(config, token);
+  const keys = token === undefined ? undefined : await keysFor(options, token);
   const farm = text(options, 'farm') ?? '';
   const values = valuesIn('sensor', options);
   await editRegistry(config, (current) => {
@@ -27,7 +26,7 @@ export async function addSensorCommand(id: string, { token: given, ...options }:
     const value = {
       id,
       farm,
-      ...(token === undefined ? { secret: hashSecret(secret) } : { token: keptOf(token, key, current, { farm, id }) }),
+      ...(token === undefined ? { secret: hashSecret(secret) } : { token: keptOf(token, keys, current, { farm, id }) }),
       ...values,
       ...(options.bridge === true ? { role: 'bridge' } : {}),
     };
@@ -54,27 +53,32 @@ Try it:
  */
 export async function changeSensor(id: string, { token: given, ...options }: Options): Promise<void> {
   const token = typeof given === 'string' ? given : undefined;
-  const key = token === undefined ? '' : await keyFor(settingsOf(options), token);
+  const keys = token === undefined ? undefined : await keysFor(options, token);
   const secret = options.newSecret === true ? newSecret() : undefined;
   await changeThing('sensor', id, options, (current, whole) => {
     const owner = { farm: whole.slice(0, whole.indexOf('/')), id };
     return {
       ...(secret === undefined ? {} : { secret: hashSecret(secret) }),
-      ...(token === undefined ? {} : { token: keptOf(token, key, current, owner) }),
+      ...(token === undefined ? {} : { token: keptOf(token, keys, current, owner) }),
     };
   });
   if (secret !== undefined) process.stdout.write(`Its new secret is shown this once: ${secret}\n`);
 }
 
-/** LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
-async function keyFor(config: Config, token: string): Promise<string> {
+/** The keys of LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
+async function keysFor(options: Options, token: string): Promise<SecretKeys> {
   if (!isStrongToken(token)) throw refusedToken();
-  return await withRegistry(config, async (registry) => (await KeptSecretKey.open(config, registry, silent)).make());
+  return await keysOf(options);
 }
 
 /** What the registry keeps of a token. Throws ConfigInvalid for one that is weak or taken. */
-function keptOf(token: string, key: string, registry: Registry, owner: { farm: string; id: string }): string {
-  const kept = keptToken(registry, token, key, owner);
+function keptOf(
+  token: string,
+  keys: SecretKeys | undefined,
+  registry: Registry,
+  owner: { farm: string; id: string },
+): string {
+  const kept = keys && keptToken(registry, token, keys, owner);
   if (kept === undefined) throw refusedToken();
   return kept;
 }

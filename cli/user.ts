@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises';
-import { Writable } from 'node:stream';
 import { ConfigInvalid } from '../core/errors.ts';
 import { hashPassword } from '../core/secrets.ts';
 import { EVERY_FARM, ROLES, type Role, type User } from '../telemetry/registry/things.ts';
+import { askSecret } from './ask-secret.ts';
 import { type Options, settingsOf, text } from './options.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
 import { changeThing } from './things.ts';
@@ -33,7 +32,7 @@ export async function changeUser(name: string, options: Options): Promise<void> 
 
 /** The hash of a password from standard input. Rejects with ConfigInvalid for a short one. */
 async function newPassword(name: string): Promise<string> {
-  const password = await readPassword(`Password for ${name}: `);
+  const password = await askSecret(`Password for ${name}: `);
   if (password.length >= SHORTEST_PASSWORD) return await hashPassword(password);
   throw new ConfigInvalid(
     'password',
@@ -64,20 +63,5 @@ export async function listUsers(options: Options): Promise<void> {
   for (const user of users) {
     const roles = Object.entries(user.farms).map(([farm, role]) => `${farm}:${role}`);
     process.stdout.write(`${[user.name, roles.join(' '), user.password ? '' : 'has no password yet'].join('\t')}\n`);
-  }
-}
-
-/** One line from standard input; on a terminal it is asked for and not shown. */
-async function readPassword(question: string): Promise<string> {
-  const terminal = process.stdin.isTTY;
-  const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: process.stdin, output: mute, terminal });
-  if (terminal) process.stderr.write(question);
-  try {
-    for await (const line of lines) return line;
-    return '';
-  } finally {
-    lines.close();
-    if (terminal) process.stderr.write('\n');
   }
 }

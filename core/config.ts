@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigInvalid } from './errors.ts';
 import { Networks } from './networks.ts';
+import { areSecretKeys } from './secret-key.ts';
 import { LOG_LEVELS, SETTINGS, type Setting, type SettingName } from './settings.ts';
 
 const port = z
@@ -77,7 +78,7 @@ const SCHEMAS = {
   opsHost: host,
   opsPort: port,
   sessionKey: z.string().min(32),
-  secretKey: z.string().min(32),
+  secretKey: z.string().refine(areSecretKeys),
   url: z.string().regex(/^https?:\/\/[^/?#\s]+\/?$/),
   token: z.string().regex(/^[\w.~+/=-]{32,2000}$/),
   sources: yesNo,

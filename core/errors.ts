@@ -96,6 +96,12 @@ export class RegistryUnavailable extends LoamError {
   readonly advice = 'wait';
 }
 
+/** What is sealed in the registry cannot be opened: its key is not among those of LOAM_SECRET_KEY, or it was sealed for another place. */
+export class SecretUnopened extends LoamError {
+  readonly code = 'SECRET_UNOPENED';
+  readonly advice = 'tell-user';
+}
+
 /** The queue is at its limit. Nothing was kept: do not acknowledge, try again when there is room. */
 export class QueueFull extends LoamError {
   readonly code = 'QUEUE_FULL';

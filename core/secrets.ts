@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 
 const SCRYPT_COST = 2 ** 15;
 const KEY_BYTES = 32;
@@ -14,14 +14,6 @@ export function newSecret(): string {
  */
 export function hashSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');
-}
-
-/**
- * What the registry keeps of a token that a device came with: its HMAC-SHA-256 in hex, by the key LOAM_SECRET_KEY. Such
- * a token may not be random, and a plain hash of it could be guessed by who reads the registry's file.
- */
-export function hashToken(token: string, key: string): string {
-  return createHmac('sha256', key).update(token).digest('hex');
 }
 
 /** Whether two texts are equal, in a time that tells nothing about where they differ. */

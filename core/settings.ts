@@ -122,8 +122,8 @@ export const SETTINGS = {
   sessionKey: setting('--session-key <key>', 'signs sign-ins; the same on every gateway', 'at least 32 characters'),
   secretKey: setting(
     '--secret-key <key>',
-    'with it the registry keeps tokens that devices came with; the same for every broker and gateway',
-    'at least 32 characters',
+    'with it the registry keeps tokens and sealed secrets; the same for every broker and gateway; old keys may follow it',
+    'at least 32 characters, or several such keys with commas between them',
   ),
   url: setting(
     '--url <url>',

@@ -20,8 +20,8 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const dead = await ports.deadLog();
   const commands = await ports.commands();
   const receipts = new Receipts({ log, metrics });
-  const secretKey = () => key.current();
-  const broker = new Broker({ ...settings(config), queue, dead, registry, secretKey, log, metrics, receipts });
+  const secretKeys = () => key.current();
+  const broker = new Broker({ ...settings(config), queue, dead, registry, secretKeys, log, metrics, receipts });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,
@@ -29,7 +29,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
     log,
     alone: isEmbedded(config.log),
   });
-  const sources = new Sources({ queue, dead, registry, metrics, log, receipts });
+  const sources = new Sources({ queue, dead, registry, secretKeys, metrics, log, receipts });
   count(metrics, broker);
   addresses.mqtt = () => ({ host: config.mqttHost, port: broker.port });
   // With a spool the broker works while the commands log is away: that must not take it out of service.
@@ -37,7 +37,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   return {
     // The downlink is stopped after the broker, so that it still writes down the last PUBACKs.
     parts: [downlink, broker, ...(config.sources ? [sources] : [])],
-    health: () => [...broker.health(), ...ofCommands(), ...sources.health(), ...registry.health()],
+    health: () => [...broker.health(), ...ofCommands(), ...sources.health(), ...registry.health(), ...key.health()],
     says: () => ({ mqtt: `${config.mqttHost}:${broker.port}` }),
   };
 }

@@ -47,7 +47,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
   addresses.http = () => ({ host: config.httpHost, port: gateway.port });
   return {
     parts: [gateway],
-    health: () => [...gateway.health(), commands.health(), ...registry.health()],
+    health: () => [...gateway.health(), commands.health(), ...registry.health(), ...secretKey.health()],
     says: () => ({ url: gateway.url }),
   };
 }

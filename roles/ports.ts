@@ -69,7 +69,15 @@ export function portsOf(
       (held) => held.close(),
     ),
   );
-  const secretKey = once(async () => KeptSecretKey.open(config, await registry(), log));
+  const secretKey = once(async () => {
+    const key = await KeptSecretKey.open(config, await registry(), log);
+    metrics.gauge(
+      'loam_secrets_off',
+      'Values in the registry that no key of LOAM_SECRET_KEY opens',
+      () => key.countOff,
+    );
+    return key;
+  });
   const queue = once(async (): Promise<Queue> => {
     if (spool === undefined)
       return await hold('queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue, disks));

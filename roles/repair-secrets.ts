@@ -25,6 +25,8 @@ export function moveAway(path: string, says: string, kept: () => Promise<KeptFol
 
 /** Secrets of ours are of these characters; what is not is no secret of ours, or a damaged one. */
 const SECRET = /^[A-Za-z0-9_-]+$/;
+/** The secret key may be followed by old ones. */
+const SECRET_KEYS = /^[A-Za-z0-9_, -]+$/;
 const MOST_NAMED = 5;
 
 /** Looks at the secrets in the data folder, and what it means where they are damaged. */
@@ -36,7 +38,7 @@ export async function lookAtSecrets(
   const findings: RepairFinding[] = [];
   const keyPath = secretKeyPath(config);
   for (const path of keptSecrets(config.data)) {
-    const why = await whyNoSecret(path);
+    const why = await whyNoSecret(path, path === keyPath ? SECRET_KEYS : SECRET);
     const part = path.slice(dirname(path).length + 1);
     if (why === 'absent') {
       if (path === keyPath) findings.push(...withoutKey(config, path, registry, 'it is not there', true));
@@ -51,13 +53,13 @@ export async function lookAtSecrets(
 }
 
 /** Why there is no secret in a file; 'absent' when there is no file; undefined when there is one. */
-async function whyNoSecret(path: string): Promise<string | undefined> {
+async function whyNoSecret(path: string, form: RegExp): Promise<string | undefined> {
   try {
     const text = (await readIfThere(path))?.trim();
     if (text === undefined) return 'absent';
     if (text === '') return 'it is empty';
     if (text.length < SHORTEST_SECRET) return `it has fewer than ${SHORTEST_SECRET} characters`;
-    return SECRET.test(text) ? undefined : 'it has characters that no secret of Loam has';
+    return form.test(text) ? undefined : 'it has characters that no secret of Loam has';
   } catch (error) {
     return `it cannot be read: ${explain(error)}`;
   }

@@ -1,82 +1,137 @@
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
+import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { makeFile } from '../core/replace-file.ts';
-import type { SecretKey } from '../core/secret-key.ts';
+import { areSecretKeys, type SecretKey, SecretKeys, SHORTEST_KEY } from '../core/secret-key.ts';
 import { newSecret } from '../core/secrets.ts';
-import type { RegistryView } from '../telemetry/registry/registry.ts';
-import { prepareDataFolder, readIfThere, SHORTEST_SECRET, secretKeyPath } from './data-folder.ts';
+import { type KeyedValue, keyedName, sealedIn, tokenOf, whyOff } from '../telemetry/registry/keyed.ts';
+import type { Change, RegistryView } from '../telemetry/registry/registry.ts';
+import { prepareDataFolder, readIfThere, secretKeyPath } from './data-folder.ts';
 
 /** Most things that a message names of those that need the key. */
 const MOST_NAMED = 5;
+const NO_KEYS = `it has fewer than ${SHORTEST_KEY} characters, or one of its keys has`;
 
 /**
  * The secret key from the setting, or else from its file in the data folder. The file is made at first need, and never
  * replaced. Another process may make it: when the registry needs a key and there is none, the file is looked for again
- * at each change of the registry.
+ * at each change of the registry. What the registry has that is of no use with this key is off, and named.
  */
 export class KeptSecretKey implements SecretKey {
   private readonly config: Config;
   private readonly registry: RegistryView;
   private readonly log: Logger;
-  private key: string | undefined;
-  /** What was logged to need the key, so that it is logged once. */
-  private said = '';
+  private keys: SecretKeys | undefined;
+  /** Why the key is missing; undefined while it is there, or nothing needs it. */
+  private missing: string | undefined;
+  /** What is off, by its name, and why. */
+  private readonly off = new Map<string, string>();
+  /** What was logged, so that it is logged once. */
+  private said: string | undefined;
 
   private constructor(config: Config, registry: RegistryView, log: Logger) {
     this.config = config;
     this.registry = registry;
     this.log = log;
-    this.key = config.secretKey;
+    this.keys = config.secretKey === undefined ? undefined : new SecretKeys(config.secretKey);
   }
 
   /** Rejects with ConfigInvalid, which names LOAM_SECRET_KEY, when the registry needs a key and there is none. */
   static async open(config: Config, registry: RegistryView, log: Logger): Promise<KeptSecretKey> {
     const key = new KeptSecretKey(config, registry, log);
     await key.readIfNeeded();
-    registry.watch(() => void key.follow());
+    key.lookAtAll();
+    key.say();
+    registry.watch((changes) => void key.follow(changes));
     return key;
   }
 
-  current(): string | undefined {
-    return this.key;
+  current(): SecretKeys | undefined {
+    return this.keys;
   }
 
-  async make(): Promise<string> {
+  async make(): Promise<SecretKeys> {
+    if (this.keys !== undefined) return this.keys;
     await this.readIfNeeded();
-    this.key ??= await this.makeFile();
-    return this.key;
+    this.keys ??= await this.makeFile();
+    this.lookAtAll();
+    return this.keys;
   }
 
-  private async follow(): Promise<void> {
+  /** How many values in the registry are off. */
+  get countOff(): number {
+    return this.off.size;
+  }
+
+  /** Optional: everything else works. Only who may see everything is told what is off. */
+  health(): Health[] {
+    const why = this.why();
+    const only = { kind: 'secret key' };
+    const check = { name: 'secret key', ok: why === undefined, optional: true, only } as const;
+    return [why === undefined ? check : { ...check, why }];
+  }
+
+  private why(): string | undefined {
+    if (this.missing !== undefined) return this.missing;
+    if (this.off.size === 0) return undefined;
+    const named = [...this.off].slice(0, MOST_NAMED).map(([name, why]) => `${name} (${why})`);
+    return `LOAM_SECRET_KEY: of no use with its keys, and off: ${withOthers(named, this.off.size)}`;
+  }
+
+  private async follow(changes: readonly Change[]): Promise<void> {
+    const before = this.keys;
     try {
       await this.readIfNeeded();
-      this.said = '';
+      this.missing = undefined;
     } catch (error) {
-      const why = explain(error);
-      if (why !== this.said) this.log.error({ event: 'secret_key_missing' }, why);
-      this.said = why;
+      this.missing = explain(error);
     }
+    if (this.keys === before) for (const change of changes) this.lookAt(change);
+    else this.lookAtAll();
+    this.say();
+  }
+
+  private lookAtAll(): void {
+    this.off.clear();
+    for (const value of this.registry.current().keyedValues()) this.note(value);
+  }
+
+  private lookAt(change: Change): void {
+    for (const value of valuesIn(change, change.before)) this.off.delete(keyedName(value));
+    for (const value of valuesIn(change, change.after)) this.note(value);
+  }
+
+  private note(value: KeyedValue): void {
+    const why = this.keys && whyOff(value, this.keys);
+    if (why !== undefined) this.off.set(keyedName(value), why);
+  }
+
+  private say(): void {
+    const why = this.why();
+    const event = this.missing === undefined ? 'secret_key_wrong' : 'secret_key_missing';
+    if (why !== undefined && why !== this.said) this.log.error({ event }, why);
+    this.said = why;
   }
 
   /** Reads the file. Rejects when something in the registry needs the key and the file has none. */
   private async readIfNeeded(): Promise<void> {
-    const { keyed } = this.registry.current();
-    if (this.key !== undefined) return;
+    if (this.keys !== undefined) return;
     const path = secretKeyPath(this.config);
     let problem: unknown = 'it is not there';
     try {
       const text = (await readIfThere(path))?.trim();
-      if (text !== undefined && text.length >= SHORTEST_SECRET) {
-        this.key = text;
+      if (text !== undefined && areSecretKeys(text)) {
+        this.keys = new SecretKeys(text);
         return;
       }
-      if (text !== undefined) problem = `it has fewer than ${SHORTEST_SECRET} characters`;
+      if (text !== undefined) problem = NO_KEYS;
     } catch (error) {
       problem = error;
     }
+    const { keyed } = this.registry.current();
     if (keyed.length === 0) return;
-    const named = keyed.slice(0, MOST_NAMED).join(', ') + (keyed.length > MOST_NAMED ? ' and others' : '');
+    const named = withOthers(keyed.slice(0, MOST_NAMED), keyed.length);
     const why = typeof problem === 'string' ? problem : explain(problem);
     throw new ConfigInvalid(
       'LOAM_SECRET_KEY',
@@ -84,15 +139,15 @@ export class KeptSecretKey implements SecretKey {
     );
   }
 
-  private async makeFile(): Promise<string> {
+  private async makeFile(): Promise<SecretKeys> {
     const path = secretKeyPath(this.config);
     await prepareDataFolder(this.config);
     try {
       // When another process was quicker, its key counts.
       await makeFile(path, newSecret() + newSecret());
       const kept = (await readIfThere(path))?.trim();
-      if (kept !== undefined && kept.length >= SHORTEST_SECRET) return kept;
-      throw new Error(`it has fewer than ${SHORTEST_SECRET} characters`);
+      if (kept !== undefined && areSecretKeys(kept)) return new SecretKeys(kept);
+      throw new Error(NO_KEYS);
     } catch (cause) {
       throw new ConfigInvalid(
         'LOAM_SECRET_KEY',
@@ -103,4 +158,15 @@ export class KeptSecretKey implements SecretKey {
       );
     }
   }
+}
+
+/** What in a changed thing is of use with the key only. */
+function valuesIn({ kind, id }: Change, thing: Change['after']): KeyedValue[] {
+  if (thing === undefined) return [];
+  const token = 'token' in thing ? tokenOf(thing) : [];
+  return [...token, ...sealedIn(kind, id, thing)];
+}
+
+function withOthers(named: readonly string[], count: number): string {
+  return named.join(', ') + (count > named.length ? ` and others` : '');
 }

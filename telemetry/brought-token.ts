@@ -1,4 +1,5 @@
-import { hashSecret, hashToken } from '../core/secrets.ts';
+import type { SecretKeys } from '../core/secret-key.ts';
+import { hashSecret } from '../core/secrets.ts';
 import type { Registry } from './registry/registry.ts';
 import type { Sensor } from './registry/things.ts';
 
@@ -33,18 +34,18 @@ export function isStrongToken(token: string): boolean {
 }
 
 /**
- * What the registry keeps of a token, by the key LOAM_SECRET_KEY; undefined when the token is weak, or when a sensor
+ * What the registry keeps of a token, by LOAM_SECRET_KEY; undefined when the token is weak, or when a sensor
  * other than `owner` signs in with it, as its token or as its secret.
  */
 export function keptToken(
   registry: Registry,
   token: string,
-  key: string,
+  keys: SecretKeys,
   owner: Pick<Sensor, 'farm' | 'id'>,
 ): string | undefined {
   if (!isStrongToken(token)) return undefined;
-  const kept = hashToken(token, key);
-  const others = [registry.sensorsByToken.get(kept), registry.sensorsBySecret.get(hashSecret(token))];
+  const byToken = keys.everyKeptToken(token).map((kept) => registry.sensorsByToken.get(kept));
+  const others = [...byToken, registry.sensorsBySecret.get(hashSecret(token))];
   const isTaken = others.some((one) => one !== undefined && (one.farm !== owner.farm || one.id !== owner.id));
-  return isTaken ? undefined : kept;
+  return isTaken ? undefined : keys.keptToken(token);
 }

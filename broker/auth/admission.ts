@@ -1,6 +1,7 @@
 import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../core/logger.ts';
+import type { SecretKeys } from '../../core/secret-key.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
@@ -27,8 +28,8 @@ export interface AdmissionParts {
   readonly log: Logger;
   readonly registry: RegistryView;
   readonly rights: Rights;
-  /** LOAM_SECRET_KEY, while there is one. */
-  readonly secretKey: () => string | undefined;
+  /** The keys of LOAM_SECRET_KEY, while there is one. */
+  readonly secretKeys: () => SecretKeys | undefined;
   readonly addresses: Addresses;
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
@@ -134,9 +135,9 @@ export class Admission {
     password: Buffer | undefined,
     certified: string | undefined,
   ): Identity | { readonly problem: CertificateProblem | 'wrong_credentials' } {
-    const { registry, log, secretKey } = this.parts;
+    const { registry, log, secretKeys } = this.parts;
     if (certified === undefined) {
-      return identify(registry.current(), username, password, secretKey()) ?? { problem: 'wrong_credentials' };
+      return identify(registry.current(), username, password, secretKeys()) ?? { problem: 'wrong_credentials' };
     }
     const identity = identifyCertified(registry.current(), certified, username);
     if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(certified)) {

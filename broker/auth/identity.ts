@@ -1,4 +1,5 @@
-import { hashSecret, hashToken, sameText } from '../../core/secrets.ts';
+import type { SecretKeys } from '../../core/secret-key.ts';
+import { hashSecret, sameText } from '../../core/secrets.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import type { Sensor } from '../../telemetry/registry/things.ts';
 
@@ -17,32 +18,33 @@ export type CertificateProblem = 'no_such_sensor' | 'ambiguous_common_name' | 'o
 /**
  * The identity that the credentials belong to; undefined when they are wrong. Either the username is the sensor's id, or
  * its farm and id as `farm/id`, and the password is its secret or token; or the username alone is the secret or token.
- * Several farms may have a sensor of one id: then the secret decides, which no two sensors share. `secretKey` is
- * LOAM_SECRET_KEY; without it no token lets anybody in.
+ * Several farms may have a sensor of one id: then the secret decides, which no two sensors share. `secretKeys` are
+ * those of LOAM_SECRET_KEY; without one no token lets anybody in.
  */
 export function identify(
   registry: Registry,
   username: string | undefined,
   password: Buffer | undefined,
-  secretKey?: string,
+  secretKeys?: SecretKeys,
 ): Identity | undefined {
   if (username === undefined) return undefined;
   const isAlone = password === undefined || password.length === 0;
   const shown = isAlone ? username : password.toString();
   const secretHash = hashSecret(shown);
-  const tokenHash = secretKey === undefined ? undefined : hashToken(shown, secretKey);
+  const tokenHashes = secretKeys?.everyKeptToken(shown) ?? [];
   if (isAlone) {
     const bySecret = registry.sensorsBySecret.get(secretHash);
     if (bySecret) return identityOf(bySecret, secretHash);
-    const byToken = tokenHash === undefined ? undefined : registry.sensorsByToken.get(tokenHash);
-    return byToken && identityOf(byToken, tokenHash);
+    const byToken = tokenHashes.flatMap((hash) => registry.sensorsByToken.get(hash) ?? [])[0];
+    return byToken && identityOf(byToken, byToken.token);
   }
   // Every candidate is compared in both ways: the time of an answer must not tell what came near.
   let found: Identity | undefined;
   for (const sensor of sensorsNamed(registry, username)) {
     const isSecret = sameText(secretHash, sensor.secret ?? '');
-    const isToken = sameText(tokenHash ?? 'no key', sensor.token ?? '');
-    if (isSecret || isToken) found = identityOf(sensor, isSecret ? secretHash : tokenHash);
+    const kept = sensor.token ?? 'no token';
+    const isToken = tokenHashes.filter((hash) => sameText(hash, kept)).length > 0;
+    if (isSecret || isToken) found = identityOf(sensor, isSecret ? secretHash : kept);
   }
   return found;
 }

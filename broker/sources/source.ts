@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { secretVariable } from '../../core/config.ts';
-import { ConfigInvalid, explain } from '../../core/errors.ts';
+import { ConfigInvalid, explain, SecretUnopened } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { SecretKeys } from '../../core/secret-key.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
@@ -25,6 +26,7 @@ const MOST_PACKET_BYTES = 1024 ** 2;
 export interface SourceParts {
   readonly log: Logger;
   readonly patience?: SourceTimeouts | undefined;
+  readonly secretKeys: () => SecretKeys | undefined;
   /** Makes what takes the publishes of one session at the source. */
   readonly takenBy: () => TakenPublishes;
   readonly count: (event: SourceEvent) => void;
@@ -102,7 +104,7 @@ export class SourceClient {
 
   /** Resolves with the reason when an open connection has closed. Rejects when it failed, or could not be made. */
   private async connection(): Promise<string> {
-    const options = await optionsOf(this.description, this.parts.patience ?? SOURCE_TIMEOUTS);
+    const options = await optionsOf(this.description, this.parts);
     const client = mqtt.connect(this.description.url, options);
     const connection = new SourceConnection(client, () => this.parts.count('acknowledged'));
     client.handleMessage = (packet, callback) => this.receive(connection, packet, callback);
@@ -173,10 +175,14 @@ export class SourceClient {
 const REFUSED = 128;
 const LATER = new Error('acknowledged later');
 
-/** Reads secrets and certificates for each connection: they may be new. Rejects with ConfigInvalid, which names the place. */
-async function optionsOf(source: Description, patience: SourceTimeouts): Promise<IClientOptions> {
+/**
+ * Reads secrets and certificates for each connection: they may be new. Rejects with ConfigInvalid, which names the place,
+ * or with SecretUnopened.
+ */
+async function optionsOf(source: Description, parts: SourceParts): Promise<IClientOptions> {
   const { id, username, clientId = `loam-${id}` } = source;
-  const password = await passwordOf(source);
+  const { patience = SOURCE_TIMEOUTS } = parts;
+  const password = await passwordOf(source, parts.secretKeys());
   const [ca, cert, key] = await Promise.all(
     [source.ca, source.cert, source.key].map((path) => path && fileOf(id, path)),
   );
@@ -194,7 +200,14 @@ async function optionsOf(source: Description, patience: SourceTimeouts): Promise
   };
 }
 
-async function passwordOf({ id, passwordFile, passwordVariable }: Description): Promise<string | undefined> {
+async function passwordOf(
+  { id, password: sealed, passwordFile, passwordVariable }: Description,
+  keys: SecretKeys | undefined,
+): Promise<string | undefined> {
+  if (sealed !== undefined) {
+    if (keys === undefined) throw new SecretUnopened(`password of source ${id}: LOAM_SECRET_KEY is missing`);
+    return keys.open({ kind: 'source', id, key: 'password' }, sealed);
+  }
   if (passwordFile !== undefined) return (await fileOf(id, passwordFile)).toString().trimEnd();
   if (passwordVariable === undefined) return undefined;
   const password = secretVariable(passwordVariable);

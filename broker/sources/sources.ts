@@ -4,6 +4,7 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Health, Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
+import type { SecretKeys } from '../../core/secret-key.ts';
 import type { Registry, RegistryView } from '../../telemetry/registry/registry.ts';
 import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
@@ -27,6 +28,8 @@ export interface SourcesOptions {
   readonly patience?: SourceTimeouts;
   /** Gives the times of receipt. All parts of a process that take publishes share one. Absent: one of its own. */
   readonly receipts?: Receipts;
+  /** Tells the keys of LOAM_SECRET_KEY. Absent, or while there is none: sources with a sealed password are off. */
+  readonly secretKeys?: () => SecretKeys | undefined;
 }
 
 const PRUNE_MS = 250;
@@ -117,6 +120,7 @@ export class Sources implements Part {
       const source = new SourceClient(description, {
         log: this.options.log,
         patience: this.options.patience,
+        secretKeys: this.options.secretKeys ?? (() => undefined),
         count: (event) => this.count(id, event),
         takenBy: () => this.takenBy(description),
       });

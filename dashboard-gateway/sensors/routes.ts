@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { SecretKey } from '../../core/secret-key.ts';
+import type { SecretKey, SecretKeys } from '../../core/secret-key.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../../telemetry/brought-token.ts';
 import type { Edit, Registry, RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
@@ -110,7 +110,7 @@ class SensorChange {
     const isList = body.trimStart().startsWith('[');
     const asked = isList ? parseBody(newSensors, body) : [parseBody(newSensor, body)];
     const sensors = asked.map(({ token, ...described }) => ({ described, by: signInBy(token) }));
-    const key = await this.keyFor(...asked);
+    const keys = await this.keyFor(...asked);
     await this.parts.editing.ofFarm({
       caller: this.caller,
       farm: this.farm,
@@ -119,7 +119,7 @@ class SensorChange {
           const { id, field } = described;
           if (current.sensor(this.farm, id)) throw new HttpProblem('conflict', `the farm has a sensor "${id}" already`);
           this.refuseField(current, field);
-          const kept = keptOf(by, current, key, { farm: this.farm, id });
+          const kept = keptOf(by, current, keys, { farm: this.farm, id });
           return { ...described, farm: this.farm, ...kept };
         });
         const tokens = registered.flatMap(({ token }) => token ?? []);
@@ -156,10 +156,10 @@ class SensorChange {
     const { body } = this.request;
     const given = body.trim() === '' ? {} : parseBody(newToken, body);
     const by = signInBy(given.token);
-    const key = await this.keyFor(given);
+    const keys = await this.keyFor(given);
     await this.editSensor((current) => {
       const before = this.requireOwnSensor(current);
-      const { secret, token } = keptOf(by, current, key, { farm: this.farm, id: this.sensor });
+      const { secret, token } = keptOf(by, current, keys, { farm: this.farm, id: this.sensor });
       return { ...before, secret, token };
     });
     this.say(this.sensor, `sensor has a new ${by.token === undefined ? 'secret' : 'token'}`);
@@ -186,10 +186,10 @@ class SensorChange {
     });
   }
 
-  /** LOAM_SECRET_KEY, when one of `given` has a token; otherwise it is not needed. */
-  private async keyFor(...given: readonly { readonly token?: string | undefined }[]): Promise<string> {
+  /** The keys of LOAM_SECRET_KEY, when one of `given` has a token; otherwise it is not needed. */
+  private async keyFor(...given: readonly { readonly token?: string | undefined }[]): Promise<SecretKeys | undefined> {
     const tokens = given.flatMap(({ token }) => token ?? []);
-    if (tokens.length === 0) return '';
+    if (tokens.length === 0) return undefined;
     if (!tokens.every(isStrongToken)) throw refusedToken();
     try {
       return await this.parts.secretKey.make();
@@ -247,9 +247,9 @@ function signInBy(token: string | undefined): SignInBy {
 }
 
 /** What the registry keeps of it. Throws HttpProblem for a token that is weak or taken. */
-function keptOf(by: SignInBy, current: Registry, key: string, owner: { farm: string; id: string }) {
+function keptOf(by: SignInBy, current: Registry, keys: SecretKeys | undefined, owner: { farm: string; id: string }) {
   if (by.token === undefined) return { secret: hashSecret(by.secret) };
-  const token = keptToken(current, by.token, key, owner);
+  const token = keys && keptToken(current, by.token, keys, owner);
   if (token === undefined) throw refusedToken();
   return { token };
 }

@@ -1,4 +1,5 @@
 import type { Rates } from '../rate.ts';
+import type { KeyedValue } from './keyed.ts';
 import type { Source } from './sources.ts';
 import {
   EVERY_FARM,
@@ -35,8 +36,10 @@ export interface Registry {
   readonly sensorsBySecret: ReadonlyMap<string, Sensor>;
   /** By HMAC of the token, likewise. */
   readonly sensorsByToken: ReadonlyMap<string, Sensor>;
-  /** What is of no use without LOAM_SECRET_KEY, by name: tokens, and values that begin with `sealed:`; at most 100. */
+  /** What is of no use without LOAM_SECRET_KEY, by name: tokens, and what is sealed; at most 100. */
   readonly keyed: readonly string[];
+  /** All of that. */
+  keyedValues(): Iterable<KeyedValue>;
   /** The rates of sensors and bridges that have none of their own. */
   readonly rates: Rates;
   /** It is another map after each change of a metric. */

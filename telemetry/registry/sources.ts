@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ID } from '../reading.ts';
+import { sealed } from './sealed.ts';
 
 const path = z.string().min(1).max(4_096);
 
@@ -14,8 +15,8 @@ const filter = z
   );
 
 /**
- * Another MQTT broker that Loam connects to and takes readings from, for one farm. Secrets are not kept in the registry:
- * the password is in a file or in an environment variable, keys and certificates are files in PEM.
+ * Another MQTT broker that Loam connects to and takes readings from, for one farm. The password is sealed, or it is in a
+ * file or in an environment variable; keys and certificates are files in PEM.
  */
 export const sourceSchema = z
   .strictObject({
@@ -28,6 +29,7 @@ export const sourceSchema = z
         'not mqtt://HOST:PORT or mqtts://HOST:PORT (user name and password have keys of their own)',
       ),
     username: z.string().max(256).optional(),
+    password: sealed(),
     passwordFile: path.optional(),
     passwordVariable: z
       .string()
@@ -41,8 +43,8 @@ export const sourceSchema = z
     key: path.optional(),
   })
   .refine(
-    (s) => s.passwordFile === undefined || s.passwordVariable === undefined,
-    'either passwordFile or passwordVariable',
+    (s) => [s.password, s.passwordFile, s.passwordVariable].filter((given) => given !== undefined).length <= 1,
+    'only one of password, passwordFile and passwordVariable',
   )
   .refine((s) => (s.cert === undefined) === (s.key === undefined), 'cert and key belong together')
   .refine(

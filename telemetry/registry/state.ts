@@ -1,6 +1,6 @@
 import type { Rates } from '../rate.ts';
 import { changesOf, type KnownThings, verify } from './checks.ts';
-import { MOST_KEYED, sealedNames, tokenName } from './keyed.ts';
+import { type KeyedValue, keyedName, MOST_KEYED, sealedIn, tokenOf } from './keyed.ts';
 import { referencesOf } from './references.ts';
 import type { Change, ChangeOf, Edit, Registry } from './registry.ts';
 import {
@@ -40,7 +40,7 @@ export class RegistryState implements Registry, KnownThings {
   /** How many things name a farm or field, by kind and id. */
   private readonly uses = new Map<string, number>();
   /** What in a thing is sealed, by kind and id; of things in which something is. */
-  private readonly sealed = new Map<string, readonly string[]>();
+  private readonly sealed = new Map<string, readonly KeyedValue[]>();
   private readonly counts = new Map<Kind, number>();
   private readonly lookups: { readonly [K in Kind]: (id: string) => Things[K] | undefined } = {
     farm: (id) => this.farms.get(id),
@@ -80,15 +80,16 @@ export class RegistryState implements Registry, KnownThings {
 
   get keyed(): readonly string[] {
     const names: string[] = [];
-    for (const sensor of this.sensorsByToken.values()) {
-      if (names.length >= MOST_KEYED) return names;
-      names.push(tokenName(sensor));
-    }
-    for (const ofThing of this.sealed.values()) {
+    for (const value of this.keyedValues()) {
       if (names.length >= MOST_KEYED) break;
-      names.push(...ofThing);
+      names.push(keyedName(value));
     }
-    return names.slice(0, MOST_KEYED);
+    return names;
+  }
+
+  *keyedValues(): Iterable<KeyedValue> {
+    for (const sensor of this.sensorsByToken.values()) yield* tokenOf(sensor);
+    for (const ofThing of this.sealed.values()) yield* ofThing;
   }
 
   sensor(farm: string, id: string): Sensor | undefined {
@@ -188,8 +189,8 @@ export class RegistryState implements Registry, KnownThings {
     if (after !== undefined) {
       this.counts.set(kind, this.countOf(kind) + 1);
       for (const to of referencesOf(kind, after)) this.use(`${to.kind} ${to.id}`, 1);
-      const names = sealedNames(kind, id, after);
-      if (names.length > 0) this.sealed.set(`${kind} ${id}`, names);
+      const sealed = sealedIn(kind, id, after);
+      if (sealed.length > 0) this.sealed.set(`${kind} ${id}`, sealed);
     }
     switch (change.kind) {
       case 'farm':

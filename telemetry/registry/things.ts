@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { RegistryInvalid } from '../../core/errors.ts';
+import { KEPT_TOKEN } from '../../core/secret-key.ts';
 import { PASSWORD_HASH } from '../../core/secrets.ts';
 import { refuseZone } from '../calendar.ts';
 import { rate, rates } from '../rate.ts';
@@ -52,11 +53,8 @@ export const sensorSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex: make one with `loam sensor add`')
     .optional(),
-  /** HMAC-SHA-256 of a token that the device came with, in hex, by the key LOAM_SECRET_KEY. */
-  token: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, 'not an HMAC in hex: make one with `loam sensor add --token`')
-    .optional(),
+  /** The id of a key of LOAM_SECRET_KEY, and by that key the HMAC-SHA-256, in hex, of a token that the device came with. */
+  token: z.string().regex(KEPT_TOKEN, 'not an HMAC in hex: make one with `loam sensor add --token`').optional(),
   role: z.enum(['sensor', 'bridge']).default('sensor'),
   /** `id`: a certificate whose common name is the id alone means this sensor, though other farms have the same id. */
   cn: z.literal('id').optional(),

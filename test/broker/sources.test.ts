@@ -12,6 +12,7 @@ import { Receipts } from '../../broker/ingest/receipts.ts';
 import { Sources, type SourcesOptions } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { decodeBatch, decodeDead, type Publish } from '../../telemetry/batch.ts';
 import { type MosquittoServer, startMosquitto } from '../services/mosquitto.ts';
 import { startProxy } from '../services/proxy.ts';
@@ -235,6 +236,31 @@ describe('sources: readings from other brokers', function () {
     await connected('new');
     await until('an unknown authority is refused', () => /certificate/.test(healthOf('untrusting')?.why ?? ''));
     delete process.env.SOURCE_PASSWORD_OF_TEST;
+    await secure.close();
+  });
+
+  it('come with a password that is sealed in the registry; one that no key opens is off, and says which it needs', async () => {
+    const secure = await startMosquitto({ users: { loam: 'pass word' } });
+    const keys = new SecretKeys('k'.repeat(32));
+    const other = new SecretKeys('x'.repeat(32));
+    const sealed = (by: SecretKeys, id: string) =>
+      `, username: loam, password: "${by.seal({ kind: 'source', id, key: 'password' }, 'pass word')}"`;
+    const named = (id: string, more: string) => plain(more, secure.url).replace('id: old', `id: ${id}`);
+    await startWith(
+      { secretKeys: () => keys },
+      plain(sealed(keys, 'old'), secure.url),
+      named('moved', sealed(keys, 'old')),
+      named('foreign', sealed(other, 'foreign')),
+    );
+    await connected('old');
+    for (const [id, why] of [
+      ['moved', 'another place'],
+      ['foreign', `needs the key ${other.id}`],
+    ] as const) {
+      await until(`${id} is off`, () => healthOf(id)?.why?.includes(why));
+      expect(healthOf(id)).to.include({ ok: false, optional: true });
+      expect(await counted('connected', id)).to.equal(0);
+    }
     await secure.close();
   });
 

@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import mqtt from 'mqtt';
-import { hashToken } from '../../core/secrets.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
@@ -44,7 +44,7 @@ describe('loam sensor add --token', function () {
       expect((await stat(keyPath)).mode & 0o777).to.equal(0o600);
       const key = await readFile(keyPath, 'utf8');
       expect(parseRegistry(await readFile(path, 'utf8')).sensor('north', 'p-1')).to.include({
-        token: hashToken(TOKEN, key),
+        token: new SecretKeys(key).keptToken(TOKEN),
       });
       for (const [id, farm, token] of [
         ['p-2', 'south', TOKEN],

@@ -18,6 +18,7 @@ import { Receipts } from '../../broker/ingest/receipts.ts';
 import { Sources } from '../../broker/sources/sources.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { decodeBatch, decodeDead } from '../../telemetry/batch.ts';
@@ -243,7 +244,7 @@ export class TwoFarms {
       commands,
       store: surroundings.store,
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),
-      secretKey: { current: () => undefined, make: async () => TOKEN },
+      secretKey: { current: () => undefined, make: async () => new SecretKeys(TOKEN.padEnd(32, '-')) },
       sessionKey: TOKEN,
       adminToken: TOKEN,
       webFolder: this.folder,

@@ -4,6 +4,7 @@ import { PublishReader } from '../../broker/mqtt/publish-packet.ts';
 import { numberReader, timeReader, twiceReader } from '../../cli/import-cells.ts';
 import { explain } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { clientOf } from '../../dashboard-gateway/http/origin.ts';
 import { parseMessage } from '../../dashboard-gateway/live/sockets/protocol.ts';
 import { namesZone, readInstant, readTime } from '../../telemetry/clock.ts';
@@ -25,6 +26,7 @@ farms: [{ id: north, name: North, timezone: ${ZONE} }]
 sensors: [{ id: s1, farm: north, secret: ${'a'.repeat(64)} }]
 `);
 const proxies = Networks.parse('127.0.0.1, 10.0.0.0/8') ?? new Networks();
+const KEYS = new SecretKeys('k'.repeat(32));
 const FORMATS = ['DD.MM.YYYY HH:mm', 'YYYYMMDDHHmmss', 'MM/DD/YYYY', 'DDMMYYYY'] as const;
 
 /** Everything that reads a text from outside, other than a payload, by what the text is. */
@@ -38,8 +40,8 @@ export const READERS: Readonly<Record<string, (draw: Draw) => TextReader>> = {
     return parsed?.sensor !== undefined && parsed.sensor.length > 64 ? ['a long sensor id'] : [];
   },
   'user name': () => (text) => {
-    identify(registry, text, Buffer.from(text), 'key');
-    identify(registry, text, undefined, 'key');
+    identify(registry, text, Buffer.from(text), KEYS);
+    identify(registry, text, undefined, KEYS);
     identifyCertified(registry, text, text);
     return [];
   },

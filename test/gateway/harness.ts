@@ -20,6 +20,7 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { hashPassword } from '../../core/secrets.ts';
 import { Gateway, type GatewayOptions } from '../../dashboard-gateway/gateway.ts';
 import { batchId, encodeLive } from '../../telemetry/batch.ts';
@@ -30,7 +31,7 @@ import { complaint } from './asyncapi.ts';
 import { checkAnswer } from './openapi.ts';
 
 export const PASSWORD = 'correct horse battery';
-export const SECRET_KEY = 's'.repeat(43);
+export const SECRET_KEYS = new SecretKeys('s'.repeat(43));
 export const SESSION_KEY = 'k'.repeat(43);
 // One hash for all: making one takes its time on purpose.
 const passwordHash = hashPassword(PASSWORD);
@@ -239,7 +240,7 @@ export class Place {
       metrics: this.metrics,
       registry: this.registry,
       sessionKey: SESSION_KEY,
-      secretKey: { current: () => SECRET_KEY, make: async () => SECRET_KEY },
+      secretKey: { current: () => SECRET_KEYS, make: async () => SECRET_KEYS },
       webFolder: join(this.folder, 'web'),
       health: () => gateway.health(),
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),

@@ -6,10 +6,10 @@ import type { Broker } from '../../broker/broker.ts';
 import { Broker as MqttBroker } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
-import { hashToken } from '../../core/secrets.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { until } from '../services/wait.ts';
-import { call, Place, problemCode, SECRET_KEY } from './harness.ts';
+import { call, Place, problemCode, SECRET_KEYS } from './harness.ts';
 
 const TOKEN = 'A1_TEST_TOKEN/9f3+c0';
 
@@ -17,16 +17,16 @@ describe('tokens that devices came with, over HTTP', () => {
   let place: Place;
   let gateway: Gateway;
   let broker: Broker;
-  let key: string | undefined;
+  let keys: SecretKeys | undefined;
   let cookie: string;
 
   beforeEach(async () => {
     place = await Place.open();
     gateway = await place.gateway();
     cookie = await place.signIn(gateway, 'ada');
-    key = SECRET_KEY;
+    keys = SECRET_KEYS;
     const { queue, registry } = place;
-    broker = new MqttBroker({ host: '127.0.0.1', port: 0, queue, registry, log: silent, secretKey: () => key });
+    broker = new MqttBroker({ host: '127.0.0.1', port: 0, queue, registry, log: silent, secretKeys: () => keys });
     await broker.start();
   });
   afterEach(async () => {
@@ -60,20 +60,20 @@ describe('tokens that devices came with, over HTTP', () => {
       field: 'f1',
       interval: 600,
       role: 'sensor',
-      token: hashToken(TOKEN, SECRET_KEY),
+      token: SECRET_KEYS.keptToken(TOKEN),
     });
     expect(await readFile(join(place.folder, 'registry.yaml'), 'utf8')).not.to.include(TOKEN);
     const listed = await call(gateway.port, '/api/farms/north/sensors', { headers: { cookie } });
-    expect(listed.text).not.to.include(hashToken(TOKEN, SECRET_KEY));
+    expect(listed.text).not.to.include(SECRET_KEYS.keptToken(TOKEN));
     expect(await signIn(TOKEN)).to.equal('let in');
     expect(await signIn('p-1', TOKEN)).to.equal('let in');
     expect(await signIn('north/p-1', TOKEN)).to.equal('let in');
     expect(await signIn('s1', TOKEN)).to.equal(4);
-    expect(await signIn('p-1', hashToken(TOKEN, SECRET_KEY))).to.equal(4);
-    key = undefined;
+    expect(await signIn('p-1', SECRET_KEYS.keptToken(TOKEN))).to.equal(4);
+    keys = undefined;
     expect(await signIn('p-1', TOKEN), 'without the key').to.equal(4);
     expect(await signIn(TOKEN), 'without the key').to.equal(4);
-    key = 'x'.repeat(40);
+    keys = new SecretKeys('x'.repeat(40));
     expect(await signIn('p-1', TOKEN), 'with another key').to.equal(4);
   });
 

@@ -136,7 +136,7 @@ describe('a wrong value of a setting', () => {
     opsHost: ['*'],
     opsPort: ['off'],
     sessionKey: ['k'.repeat(31)],
-    secretKey: ['k'.repeat(31)],
+    secretKey: ['k'.repeat(31), `${'k'.repeat(32)},`, `${'k'.repeat(32)},short`],
     url: ['127.0.0.1:8080', 'ftp://h', 'http://h/api', 'http://'],
     token: ['t'.repeat(31), 'ä'.repeat(40), `${'t'.repeat(40)}\n`],
     sources: ['yes', '1', 'TRUE'],

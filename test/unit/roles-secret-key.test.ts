@@ -6,6 +6,7 @@ import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
 import { type Config, loadConfig } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { KeptSecretKey } from '../../roles/secret-key.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 
@@ -34,6 +35,7 @@ describe('LOAM_SECRET_KEY', () => {
   afterEach(() => registry.close());
 
   const open = (more: Partial<Config> = {}) => KeptSecretKey.open({ ...config, ...more }, registry, log);
+  const whyOf = (key: KeptSecretKey) => key.health()[0]?.why;
   const refusal = (opening: Promise<unknown>) =>
     opening.then(
       () => undefined,
@@ -44,18 +46,18 @@ describe('LOAM_SECRET_KEY', () => {
     const [one, other] = [await open(), await open()];
     expect([one.current(), other.current()]).to.deep.equal([undefined, undefined]);
     const keys = await Promise.all([one.make(), other.make(), one.make(), other.make()]);
-    expect(new Set(keys).size, 'whoever is quicker').to.equal(1);
-    expect(keys[0])
-      .to.have.length.at.least(32)
-      .and.equal(await readFile(path, 'utf8'));
+    expect(new Set(keys.map(({ id }) => id)).size, 'whoever is quicker').to.equal(1);
+    const text = await readFile(path, 'utf8');
+    expect(text).to.have.length.at.least(32);
+    expect(keys[0]?.id).to.equal(new SecretKeys(text).id);
     expect((await stat(path)).mode & 0o777).to.equal(0o600);
-    expect(other.current()).to.equal(keys[0]);
-    expect((await open()).current()).to.equal(keys[0]);
+    expect(other.current()?.id).to.equal(keys[0]?.id);
+    expect((await open()).current()?.id).to.equal(keys[0]?.id);
   });
 
   it('of the setting comes before the file, and makes none', async () => {
     const key = await open({ secretKey: 'k'.repeat(32) });
-    expect(await key.make()).to.equal('k'.repeat(32));
+    expect((await key.make()).id).to.equal(new SecretKeys('k'.repeat(32)).id);
     expect(await refusal(readFile(path))).to.be.instanceOf(Error);
   });
 
@@ -69,7 +71,7 @@ describe('LOAM_SECRET_KEY', () => {
       if (damage !== undefined) expect(await readFile(path, 'utf8')).to.equal(damage);
     }
     await writeFile(path, 'k'.repeat(40));
-    expect((await open()).current()).to.equal('k'.repeat(40));
+    expect((await open()).current()?.id).to.equal(new SecretKeys('k'.repeat(40)).id);
   });
 
   it('that is missing when the registry comes to need it is named in the log once, and found when it is there', async () => {
@@ -77,11 +79,47 @@ describe('LOAM_SECRET_KEY', () => {
     await registry.apply([WITH_TOKEN], 'test');
     await until('it is said', () => logged.length === 1);
     expect(logged[0]).to.include('LOAM_SECRET_KEY').and.include('north/s1');
+    expect(whyOf(key)).to.include('north/s1');
     await registry.apply([farm('Another')], 'test');
     expect(await refusal(key.make()), 'another key would not fit').to.be.instanceOf(ConfigInvalid);
     await writeFile(path, 'k'.repeat(40));
     await registry.apply([farm('And another')], 'test');
-    await until('it is found', () => key.current() === 'k'.repeat(40));
+    await until('it is found', () => key.current() !== undefined);
     expect(logged).to.have.length(1);
+    expect(whyOf(key)).to.equal(undefined);
+  });
+
+  it('that does not open something is named with it, in health and in the log, and the rest goes on', async () => {
+    const [old, other] = ['o'.repeat(32), 'x'.repeat(32)];
+    const keys = new SecretKeys(old);
+    const source = (id: string, password: string) => ({
+      kind: 'source' as const,
+      id,
+      value: { id, farm: 'north', url: 'mqtt://127.0.0.1:1', topics: ['#'], password },
+    });
+    const sealed = (id: string) => keys.seal({ kind: 'source', id, key: 'password' }, 'apple tree');
+    const token = { ...WITH_TOKEN, value: { ...WITH_TOKEN.value, token: keys.keptToken('A1_TEST_TOKEN/9f3+c0') } };
+    await registry.apply([token, source('west', sealed('west')), source('east', sealed('west'))], 'test');
+    const text = await readFile(config.registry, 'utf8');
+    const [right, wrong, both] = [
+      await open({ secretKey: old }),
+      await open({ secretKey: other }),
+      await open({ secretKey: `${other},${old}` }),
+    ];
+    for (const key of [right, both]) {
+      expect(whyOf(key)).to.include('the password of source east (was sealed for another place, or is damaged)');
+      expect(whyOf(key)).to.not.include('west').and.not.include('north/s1');
+    }
+    for (const named of ['source east', 'the password of source west', 'the token of north/s1', keys.id]) {
+      expect(whyOf(wrong)).to.include(named);
+      expect(logged.some((line) => line.includes('secret_key_wrong') && line.includes(named))).to.equal(true);
+    }
+    expect(wrong.health().every(({ optional }) => optional)).to.equal(true);
+    expect(await readFile(config.registry, 'utf8'), 'the text is as it was').to.equal(text);
+
+    await registry.apply([source('east', sealed('east')), { ...token, value: null }], 'test');
+    await until('what is mended or removed is not named', () => whyOf(right) === undefined);
+    expect(whyOf(wrong)).to.include('source east').and.include('source west').and.not.include('north/s1');
+    expect([right, wrong].map(({ countOff }) => countOff)).to.deep.equal([0, 2]);
   });
 });

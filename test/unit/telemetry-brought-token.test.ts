@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { hashSecret, hashToken } from '../../core/secrets.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
+import { hashSecret } from '../../core/secrets.ts';
 import { isStrongToken, keptToken } from '../../telemetry/brought-token.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 
-const KEY = 'k'.repeat(32);
+const KEYS = new SecretKeys('k'.repeat(32));
 const TOKEN = 'A1_TEST_TOKEN/9f3+c0';
 
 describe('a token that a device came with', () => {
@@ -51,12 +52,12 @@ describe('a token that a device came with', () => {
   });
 
   it('is kept as an HMAC by the key, and by nothing that tells it without the key', () => {
-    const kept = keptToken(parseRegistry(''), TOKEN, KEY, { farm: 'north', id: 'a' });
+    const kept = keptToken(parseRegistry(''), TOKEN, KEYS, { farm: 'north', id: 'a' });
     expect(kept)
-      .to.equal(hashToken(TOKEN, KEY))
-      .and.match(/^[0-9a-f]{64}$/);
+      .to.equal(KEYS.keptToken(TOKEN))
+      .and.match(/^[0-9a-f]{8}\.[0-9a-f]{64}$/);
     expect(kept).not.to.equal(hashSecret(TOKEN));
-    expect(kept).not.to.equal(hashToken(TOKEN, `${KEY}2`));
+    expect(kept).not.to.equal(new SecretKeys('k'.repeat(33)).keptToken(TOKEN));
   });
 
   it('is no other sensor’s, by token or by secret, in any farm', () => {
@@ -64,10 +65,10 @@ describe('a token that a device came with', () => {
   - { id: north, name: N, timezone: UTC }
   - { id: south, name: S, timezone: UTC }
 sensors:
-  - { id: a, farm: south, token: ${hashToken(TOKEN, KEY)} }
+  - { id: a, farm: south, token: ${KEYS.keptToken(TOKEN)} }
   - { id: b, farm: south, secret: ${hashSecret(`${TOKEN}-secret`)} }
 `);
-    const asked = (token: string, farm: string, id: string) => keptToken(registry, token, KEY, { farm, id });
+    const asked = (token: string, farm: string, id: string) => keptToken(registry, token, KEYS, { farm, id });
     for (const [farm, id] of [
       ['north', 'a'],
       ['south', 'b'],
@@ -76,8 +77,8 @@ sensors:
       expect(asked(TOKEN, farm, id)).to.equal(undefined);
     }
     expect(asked(`${TOKEN}-secret`, 'north', 'b')).to.equal(undefined);
-    expect(asked(TOKEN, 'south', 'a'), 'its own').to.equal(hashToken(TOKEN, KEY));
-    expect(asked(`${TOKEN}x`, 'north', 'new')).to.equal(hashToken(`${TOKEN}x`, KEY));
+    expect(asked(TOKEN, 'south', 'a'), 'its own').to.equal(KEYS.keptToken(TOKEN));
+    expect(asked(`${TOKEN}x`, 'north', 'new')).to.equal(KEYS.keptToken(`${TOKEN}x`));
   });
 
   it('is judged in any form without an error', () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { RegistryInvalid } from '../../core/errors.ts';
+import { SecretKeys } from '../../core/secret-key.ts';
 import { hashPassword, hashSecret } from '../../core/secrets.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { roleOn } from '../../telemetry/registry/registry.ts';
@@ -98,9 +99,15 @@ describe('registry', () => {
 
   it('takes a token as an HMAC, once, and names all that needs LOAM_SECRET_KEY', () => {
     const token = 'ef'.repeat(32);
-    const registry = parseRegistry(withLine(10, `    farm: south\n    token: ${token}\n    name: sealed:abc`));
+    const password = new SecretKeys('k'.repeat(32)).seal({ kind: 'source', id: 'west', key: 'password' }, 'apple tree');
+    const source = (more: string) =>
+      `\nsources:\n  - { id: west, farm: north, url: "mqtt://h:1883", topics: [a], ${more} }\n`;
+    const text = withLine(10, `    farm: south\n    token: ${token}\n    name: sealed:abc`);
+    const registry = parseRegistry(text + source(`password: "${password}"`));
     expect(registry.sensorsByToken.get(token)?.id).to.equal('s2');
-    expect(registry.keyed).to.deep.equal(['the token of south/s2', 'name of sensor south/s2']);
+    expect(registry.keyed).to.deep.equal(['the token of south/s2', 'the password of source west']);
+    expect(refusal(good + source('password: apple tree')).message).to.include('loam secrets seal');
+    expect(refusal(good + source(`password: "${password}", passwordFile: p`)).message).to.include('only one');
     expect(parseRegistry(good).keyed).to.deep.equal([]);
     expect(refusal(withLine(11, '  - { id: gw, farm: north, token: the-token-itself-0123 }')).line).to.equal(11);
     const twice = withLine(10, `    farm: south\n    token: ${token}`).replace('role: bridge', `token: ${token}`);
