@@ -40,10 +40,8 @@ export async function showCodec(id: string, options: Options): Promise<void> {
 
 /** `loam codec remove`. One that a sensor names stays. */
 export async function removeCodec(id: string, options: Options): Promise<void> {
-  await editRegistry(settingsOf(options), ({ codecs, sensors }) => {
+  await editRegistry(settingsOf(options), ({ codecs }) => {
     if (!codecs.has(id)) throw missing(id);
-    const user = sensors.find(({ codec }) => codec === id);
-    if (user) throw new RegistryInvalid(`codec ${id}: sensor ${user.farm}/${user.id} still names it`);
     return [{ kind: 'codec', id, value: null }];
   });
   process.stdout.write(`codec ${id} is removed.\n`);

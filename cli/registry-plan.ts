@@ -25,7 +25,8 @@ export interface RegistryPlan {
 /** What would be edited. With `prune`, what the file does not have is removed. */
 export function planOf(current: Registry, things: readonly NamedThing[], prune: boolean): RegistryPlan {
   const all = differences(current, things);
-  const order = (edit: Edit) => KINDS.indexOf(edit.kind);
+  // A codec need not be there for what names it, but cannot be removed before that.
+  const order = ({ kind }: Edit) => (kind === 'codec' ? -1 : KINDS.indexOf(kind));
   const puts = all.filter(({ value }) => value !== null).sort((a, b) => order(a) - order(b));
   const removals = all.filter(({ value }) => value === null).sort((a, b) => order(b) - order(a));
   const edits = [...puts, ...(prune ? removals : [])].map((edit) => ({ ...edit, seen: versionIn(current, edit) }));

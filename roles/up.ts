@@ -10,6 +10,7 @@ import { ensureRegistry, fillRegistry } from './first-registry.ts';
 import { contextOf, EVERY_ROLE, startRoles } from './roles.ts';
 import { assertRoomToStart } from './room-to-start.ts';
 import type { RunContext } from './run.ts';
+import { whereKept } from './where-kept.ts';
 
 /** `loam up`: every role in one process, and for an easy first start the demo farm and a link that signs in. */
 export async function startUp(lifecycle: Lifecycle, running: RunContext): Promise<void> {
@@ -51,7 +52,7 @@ function banner(address: string, isFirstSignIn: boolean, mqtt: string, config: C
     isFirstSignIn ? '  (signs you in once, from this machine, within 15 minutes; then choose a password)' : '',
     registry.users.size === 0 ? '  Nobody can sign in yet: loam user add NAME --role admin' : '',
     `  Sensors publish to ${mqtt} over MQTT: loam sensor add --help`,
-    `  Everything is kept in ${config.data}. Ctrl-C stops.`,
+    `  ${whereKept(config)} Ctrl-C stops.`,
   ];
   return `${lines.filter((line, i) => i === 0 || line !== '').join('\n')}\n\n`;
 }

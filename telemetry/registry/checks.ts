@@ -108,6 +108,7 @@ function isSame({ kind, before, after }: Change): boolean {
 function refuseDangling(known: KnownThings, changes: readonly Change[], next: NextThings): void {
   for (const { kind, id, after } of changes) {
     for (const to of referencesOf(kind, after)) {
+      if (to.missing === undefined) continue;
       const change = next.get(keyOf(to));
       const isThere = change ? change.after !== undefined : known.get(to.kind, to.id) !== undefined;
       if (!isThere) throw wrongThing(kind, id, to.path, to.missing);
@@ -119,14 +120,17 @@ function refuseRemovedInUse(known: KnownThings, changes: readonly Change[], next
   const removed = changes.filter(({ after }) => after === undefined);
   if (removed.length === 0) return;
   const fewer = new Map<string, number>();
-  for (const { kind, before } of changes) {
-    for (const to of referencesOf(kind, before)) fewer.set(keyOf(to), (fewer.get(keyOf(to)) ?? 0) + 1);
+  /** Things that are changed and name it afterwards. */
+  const naming = new Map<string, string>();
+  for (const change of changes) {
+    for (const to of referencesOf(change.kind, change.before)) fewer.set(keyOf(to), (fewer.get(keyOf(to)) ?? 0) + 1);
+    for (const to of referencesOf(change.kind, change.after)) naming.set(keyOf(to), keyOf(change));
   }
   for (const change of removed) {
-    // What still names it after the changes is refused as dangling: so only what is not changed can name it.
-    if (known.usesOf(change.kind, change.id) <= (fewer.get(keyOf(change)) ?? 0)) continue;
-    const who = known.userOf(change.kind, change.id, new Set(next.keys()));
-    throw wrongThing(change.kind, change.id, [], `${who ?? 'something'} still names it`);
+    const { kind, id } = change;
+    const isNamedByOthers = known.usesOf(kind, id) > (fewer.get(keyOf(change)) ?? 0);
+    const who = isNamedByOthers ? known.userOf(kind, id, new Set(next.keys())) : naming.get(keyOf(change));
+    if (isNamedByOthers || who !== undefined) throw wrongThing(kind, id, [], `${who ?? 'something'} still names it`);
   }
 }
 

@@ -1,24 +1,25 @@
 import { EVERY_FARM, type Kind, type Things, UNASSIGNED } from './things.ts';
 
 /** The kinds of thing that others name. */
-export type NamedKind = 'farm' | 'field';
+export type NamedKind = 'farm' | 'field' | 'codec';
 
-/** One thing that another names, and where in that other. */
+/** One thing that another names, and where in that other. It cannot be removed while it is named. */
 export interface Reference {
   readonly kind: NamedKind;
   readonly id: string;
   readonly path: readonly string[];
-  /** What is wrong when it is not there. */
-  readonly missing: string;
+  /** What is wrong when it is not there; absent when it need not be. */
+  readonly missing?: string;
 }
 
 const REFERENCES: { readonly [K in Kind]?: (thing: Things[K]) => Reference[] } = {
   field: ({ farm }) => [toFarm(farm, ['farm'])],
-  sensor: ({ farm, field }) => {
-    if (field === UNASSIGNED) return [toFarm(farm, ['farm'])];
-    const missing = `farm "${farm}" has no field "${field}"`;
-    return [toFarm(farm, ['farm']), { kind: 'field', id: `${farm}/${field}`, path: ['field'], missing }];
-  },
+  sensor: ({ farm, field, codec }) => [
+    toFarm(farm, ['farm']),
+    ...(field === UNASSIGNED ? [] : [toField(farm, field)]),
+    // It may be a file beside the registry, of which the registry knows nothing.
+    ...(codec === undefined ? [] : [{ kind: 'codec' as const, id: codec, path: ['codec'] }]),
+  ],
   user: ({ farms }) =>
     Object.keys(farms)
       .filter((farm) => farm !== EVERY_FARM)
@@ -26,11 +27,15 @@ const REFERENCES: { readonly [K in Kind]?: (thing: Things[K]) => Reference[] } =
   source: ({ farm }) => [toFarm(farm, ['farm'])],
 };
 
-/** Everything that a thing names and that must be there. */
+/** Everything that a thing names. */
 export function referencesOf<K extends Kind>(kind: K, thing: Things[K] | undefined): Reference[] {
   return (thing && REFERENCES[kind]?.(thing)) ?? [];
 }
 
 function toFarm(id: string, path: readonly string[]): Reference {
   return { kind: 'farm', id, path, missing: `there is no farm "${id}"` };
+}
+
+function toField(farm: string, field: string): Reference {
+  return { kind: 'field', id: `${farm}/${field}`, path: ['field'], missing: `farm "${farm}" has no field "${field}"` };
 }

@@ -37,7 +37,7 @@ export class RegistryState implements Registry, KnownThings {
   private readonly byId = new Map<string, Sensor | readonly Sensor[]>();
   /** The lists of `sensorsOfFarm` that were asked for since the farm's last change. */
   private readonly listed = new Map<string, readonly Sensor[]>();
-  /** How many things name a farm or field, by kind and id. */
+  /** How many things name a farm, field or codec, by kind and id. */
   private readonly uses = new Map<string, number>();
   /** What in a thing is sealed, by kind and id; of things in which something is. */
   private readonly sealed = new Map<string, readonly KeyedValue[]>();

@@ -85,7 +85,7 @@ const setting = z.strictObject({ id: z.literal('rates'), ...rates.shape });
 /** A codec, as the text of its JavaScript. Sensors name it as they name a file beside the registry. */
 const codec = z.strictObject({ id: codecName, text: z.string().max(LARGEST_CODEC) });
 
-/** Every kind of thing in the registry, each after the kinds that it refers to. */
+/** Every kind of thing in the registry, each after the kinds of things that must be there for it. */
 export const KINDS = ['farm', 'field', 'sensor', 'metric', 'user', 'source', 'setting', 'codec'] as const;
 export type Kind = (typeof KINDS)[number];
 

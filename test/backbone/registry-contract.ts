@@ -138,11 +138,14 @@ export function registryContract(name: string, setup: () => Promise<RegistryFixt
 
     it('what others name is not removed; together with them it is', async () => {
       const registry = await open();
-      await registry.apply([farm(), sensor('s1')], 'ada');
-      const error = await rejection(registry.apply([removal(farm())], 'ada'));
-      expect(error).to.be.instanceOf(RegistryInvalid);
+      const codec = { kind: 'codec', id: 'c.js', value: { id: 'c.js', text: 'x' } } as const;
+      await registry.apply([farm(), codec, sensor('s1', { codec: 'c.js' })], 'ada');
+      for (const named of [farm(), codec]) {
+        expect(await rejection(registry.apply([removal(named)], 'ada'))).to.be.instanceOf(RegistryInvalid);
+      }
       expect(registry.current().farms.has('north')).to.equal(true);
-      await registry.apply([farm('south'), removal(farm()), removal(sensor('s1'))], 'ada');
+      expect(registry.current().codecs.has('c.js')).to.equal(true);
+      await registry.apply([farm('south'), removal(farm()), removal(codec), removal(sensor('s1'))], 'ada');
       expect([...registry.current().farms.keys()]).to.deep.equal(['south']);
       expect(registry.current().sensorCount).to.equal(0);
     });

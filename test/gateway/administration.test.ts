@@ -6,7 +6,9 @@ import { replaceFile } from '../../core/replace-file.ts';
 import { hashSecret } from '../../core/secrets.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { encodeDead } from '../../telemetry/batch.ts';
+import { sensorSchema } from '../../telemetry/registry/things.ts';
 import { type Asked, call, overlay, Place, problemCode, reading } from './harness.ts';
+import { openApi } from './openapi.ts';
 
 describe('sensors administered over HTTP', () => {
   let place: Place;
@@ -76,6 +78,37 @@ describe('sensors administered over HTTP', () => {
       secret: before?.secret,
     });
     expect(await registryFile()).to.include('# Ada runs the place');
+  });
+
+  it('are described in all that docs/openapi.yaml says; what a description leaves out of how they are read stays', async () => {
+    const reading = {
+      rate: { messages: 5, burst: 60 },
+      clock: 'receipt',
+      aliases: { vwc: 'soil_moisture' },
+      units: { soil_moisture: '%' },
+      codec: 'codecs/lse01.js',
+    };
+    const whole = { field: 'f2', name: 'Gate', position: [52, 13], interval: 120, role: 'bridge', ...reading };
+    const { ajv } = await openApi();
+    const given = ajv.getSchema(
+      'openapi#/paths/~1api~1farms~1{farm}~1sensors~1{sensor}/put/requestBody/content/application~1json/schema',
+    );
+    expect(given?.(whole), ajv.errorsText(given?.errors)).to.equal(true);
+    expect(given?.({ ...whole, secret: 'x' }), 'and the check can fail').to.equal(false);
+    const put = await as('ada', 'PUT', '/api/farms/north/sensors/s1', whole);
+    expect(JSON.parse(put.text).sensor).to.deep.equal({ id: 's1', ...whole });
+    expect((await as('vera', 'GET', '/api/farms/north/sensors')).text).to.include('lse01.js');
+    const less = JSON.parse((await as('ada', 'PUT', '/api/farms/north/sensors/s1', {})).text).sensor;
+    expect(less).to.deep.equal({
+      id: 's1',
+      field: 'unassigned',
+      name: 's1',
+      interval: 600,
+      role: 'sensor',
+      ...reading,
+    });
+    const { secret: _, token: __, cn: ___, farm: ____, id: _____, ...described } = sensorSchema.shape;
+    expect(given?.schema).to.have.property('properties').with.all.keys(Object.keys(described));
   });
 
   it('are registered when a bridge brought them, without a secret of their own', async () => {

@@ -25,6 +25,7 @@ const source = (id: string, farm: string): Edit => ({
   id,
   value: { id, farm, url: 'mqtt://other:1883', topics: ['#'] },
 });
+const codec = (id: string): Edit => ({ kind: 'codec', id, value: { id, text: '' } });
 const gone = ({ kind, id }: Pick<Edit, 'kind' | 'id'>): Edit => ({ kind, id, value: null });
 
 const BASE = [
@@ -129,6 +130,20 @@ describe('the registry in memory', () => {
   it('names who still needs what is to be removed', () => {
     expect(refusal(gone(field('north', 'f1'))).message).to.include('sensor north/s1');
     expect(refusal(gone(farm('south'))).message).to.include('source old');
+  });
+
+  it('keeps a codec while a sensor names it, and takes a sensor that names one that is not there', () => {
+    edit(sensor('north', 's3', { codec: 'c.js' }), sensor('north', 's4', { codec: 'c.js' }));
+    edit(codec('c.js'), codec('d.js'));
+    before = seen(state);
+    expect(refusal(gone(codec('c.js'))).message).to.match(/codec c\.js: sensor north\/s[34] still names it/);
+    const changed = sensor('north', 's3', { codec: 'c.js', name: 'Gate' });
+    expect(refusal(gone(codec('c.js')), gone(sensor('north', 's4')), changed).message).to.include('sensor north/s3');
+    expect(refusal(gone(codec('d.js')), sensor('north', 's3', { codec: 'd.js' })).message).to.include(
+      'sensor north/s3',
+    );
+    edit(gone(codec('d.js')));
+    edit(gone(codec('c.js')), gone(sensor('north', 's4')), sensor('north', 's3'));
   });
 
   it('takes a whole farm out at once, and secrets that change hands', () => {
