@@ -62,13 +62,19 @@ export function portsOf(
         : openLogLate(config.log, name, limits, disks),
     );
 
-  const registry = once(() =>
-    lifecycle.hold(
+  const registry = once(async () => {
+    const held = await lifecycle.hold(
       'registry',
       () => openRegistryOf(config, log),
-      (held) => held.close(),
-    ),
-  );
+      (port) => port.close(),
+    );
+    metrics.gauge(
+      'loam_registry_sensors',
+      'Sensors in the registry as this process knows it',
+      () => held.current().sensorCount,
+    );
+    return held;
+  });
   const secretKey = once(async () => {
     const key = await KeptSecretKey.open(config, await registry(), log);
     metrics.gauge(

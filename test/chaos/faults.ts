@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { diskFaults } from './disk-faults.ts';
+import { hostFaults } from './hosts-stage.ts';
 import type { Dice } from './random.ts';
 import type { Servers, Stage } from './stage.ts';
 
@@ -18,7 +19,8 @@ export function faultsOf(stage: Stage): Fault[] {
   }));
   const { servers } = stage;
   if (!servers) return deaths;
-  return [...deaths, ...storeFaults(servers), ...lineFaults(servers), ...rabbitFaults(servers)];
+  const ofHosts = stage.hosts ? hostFaults(stage.hosts) : [];
+  return [...deaths, ...storeFaults(servers), ...lineFaults(servers), ...rabbitFaults(servers), ...ofHosts];
 }
 
 const isWrite = (url: string) => url.startsWith('/write') || url.startsWith('/api/v2/write');

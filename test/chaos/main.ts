@@ -4,9 +4,11 @@ import { parseArgs } from 'node:util';
 import type { LoadPace } from '../../simulators/load/plan.ts';
 import { endAll } from '../services/cleanup.ts';
 import { whyNoDisks } from '../services/disk-image.ts';
+import { whyNoHosts } from '../services/hosts.ts';
 import { diskStage } from './disk-stage.ts';
 import { type Fault, faultsOf } from './faults.ts';
 import { FlowWatch } from './flow.ts';
+import { hostsStage } from './hosts-stage.ts';
 import { memoryPlot } from './plot.ts';
 import { coresOf, ProcessWatch } from './processes.ts';
 import { Dice } from './random.ts';
@@ -40,8 +42,10 @@ const { values } = parseArgs({
 });
 
 const HELP = `npm run chaos -- [options]
-  --on servers|cluster|embedded|disks   RabbitMQ and InfluxDB, the same with three RabbitMQ nodes, \`loam up\` alone,
-                 or \`loam up\` on a file system of 512 MB whose disk fills up, fails and loses power; as root on Linux
+  --on WHAT      servers: RabbitMQ and InfluxDB; cluster: the same with three RabbitMQ nodes; embedded: \`loam up\` alone;
+                 hosts: servers, the registry in PostgreSQL, and every role on a host of its own, which is a network
+                 namespace; disks: \`loam up\` on a file system of 512 MB whose disk fills up, fails and loses power; the
+                 last two as root on Linux
   --faults N     how many things break; 0 with --flood
   --only TEXT    only those whose names have this in them
   --seed N       the same seed breaks the same things in the same order
@@ -66,6 +70,11 @@ async function stageOf(): Promise<Stage> {
     return await diskStage(sensors, 512);
   }
   if (values.on === 'embedded') return await embeddedStage(sensors);
+  if (values.on === 'hosts') {
+    const why = whyNoHosts();
+    if (why !== undefined) throw new Error(`no hosts can be made here: ${why}`);
+    return await hostsStage({ sensors, workers });
+  }
   return await serversStage({ sensors, workers, nodes: values.on === 'cluster' ? 3 : 1 });
 }
 
@@ -130,6 +139,14 @@ async function main(): Promise<number> {
     for (const line of flow.between(from, to)) say(line);
     const cores = Object.entries(coresOf(watch.samples, from, to));
     say(`cores: ${cores.map(([name, share]) => `${name} ${share.toFixed(2)}`).join(', ')}`);
+  }
+  if (stage.hosts) {
+    const { made } = stage.hosts.edits;
+    const [refused, after] = [made.map((edit) => edit.refused), made.map(({ knownAfterS }) => knownAfterS)];
+    say(
+      `edits during faults ${made.length}, refused at first ${refused.filter(Boolean).length}, ` +
+        `known everywhere ${Math.max(0, ...after).toFixed(1)} s after the fault at most`,
+    );
   }
   say(
     `restarts: ${Object.values(stage.roles)

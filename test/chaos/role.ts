@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { LoamProcess } from '../e2e/loam-process.ts';
 import { atEnd } from '../services/cleanup.ts';
+import type { Host } from '../services/hosts.ts';
 import { frozen } from '../services/process.ts';
 import { until } from '../services/wait.ts';
 
@@ -11,6 +12,7 @@ const readiness = z.object({
   ),
 });
 
+const HERE = { address: '127.0.0.1', through: [] };
 const RESTART_MS = 300;
 const READY = /is ready|Loam is running/;
 
@@ -19,6 +21,7 @@ export class Role {
   readonly name: string;
   private readonly args: readonly string[];
   private readonly env: Readonly<Record<string, string>>;
+  private readonly host: Pick<Host, 'address' | 'through'>;
   private current: LoamProcess;
   private stopped = false;
   private readonly logs: string[] = [];
@@ -28,10 +31,16 @@ export class Role {
   /** How it ended when nobody had killed it: exit codes, or names of signals. */
   readonly endings: (number | string)[] = [];
 
-  constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>>) {
+  constructor(
+    name: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    host: Pick<Host, 'address' | 'through'> = HERE,
+  ) {
     this.name = name;
     this.args = args;
     this.env = env;
+    this.host = host;
     this.current = this.launch();
     const end = () => this.end();
     this.forget = atEnd({ end, exit: () => this.current.child.kill('SIGKILL') });
@@ -106,7 +115,7 @@ export class Role {
   /** A figure from `/metrics`; undefined while nobody answers or it is not there. */
   async metric(name: string): Promise<number | undefined> {
     try {
-      const text = await (await fetch(`http://127.0.0.1:${await this.opsPort()}/metrics`)).text();
+      const text = await (await fetch(`http://${this.host.address}:${await this.opsPort()}/metrics`)).text();
       const line = text.split('\n').find((each) => each.startsWith(`${name} `));
       return line === undefined ? undefined : Number(line.slice(name.length + 1));
     } catch {
@@ -117,7 +126,7 @@ export class Role {
   /** What `/readyz` names as not ready; undefined while nobody answers. */
   async notReady(): Promise<readonly string[] | undefined> {
     try {
-      const answer = await fetch(`http://127.0.0.1:${await this.opsPort()}/readyz`);
+      const answer = await fetch(`http://${this.host.address}:${await this.opsPort()}/readyz`);
       const { checks } = readiness.parse(await answer.json());
       if (answer.status === 200) return [];
       return checks.flatMap(({ name, ok, optional, why }) => (ok || optional ? [] : [`${name}: ${why}`]));
@@ -127,7 +136,7 @@ export class Role {
   }
 
   private launch(): LoamProcess {
-    const next = new LoamProcess(this.args, this.env);
+    const next = new LoamProcess(this.args, this.env, 'pipe', undefined, this.host.through);
     void next.ended.then((ending) => {
       if (this.stopped) return;
       this.logs.push(next.stdout + next.stderr);

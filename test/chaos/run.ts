@@ -73,13 +73,15 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
       await delay(dice.between(...options.restMs));
       const at = Date.now();
       say(`${((at - began) / 1_000).toFixed(1)} s: ${fault.name}`);
-      await fault.happen(dice.between(...options.holdMs), dice);
+      const mended = fault.happen(dice.between(...options.holdMs), dice);
+      await Promise.all([mended, stage.hosts?.edits.during(mended)]);
       happened.push({ at: (at - began) / 1_000, fault: fault.name, seconds: (Date.now() - at) / 1_000 });
     }
     await delay(dice.between(...options.restMs));
   } finally {
     over.abort();
   }
+  await stage.hosts?.edits.signIn(stage.mqttUrl);
   const ended = Date.now();
   const report = await load;
   say(`load ended: ${report.acknowledged} acknowledged, ${report.unacknowledged} not`);

@@ -13,6 +13,7 @@ import { type Proxy as LineProxy, startProxy } from '../services/proxy.ts';
 import { type RabbitServer, startRabbit, startRabbitCluster } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder } from '../services/wait.ts';
 import type { DiskPlace } from './disk-faults.ts';
+import type { HostsPlace } from './hosts-stage.ts';
 import { Role } from './role.ts';
 
 export const FARM = 'north';
@@ -27,6 +28,8 @@ export interface Stage {
   readonly servers?: Servers;
   /** Of a stage whose data folder is on a disk that can be broken. */
   readonly place?: DiskPlace;
+  /** Of a stage whose roles are on hosts of their own. */
+  readonly hosts?: HostsPlace;
   /** Compares a promise file with what the running Loam says that it has stored; where that is not asked, the store is looked into. */
   audit?(promises: string): Promise<Audit>;
   /** Stops Loam in good order and opens the store to look into it. */

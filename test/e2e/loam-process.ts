@@ -14,17 +14,18 @@ export class LoamProcess {
 
   /**
    * On a `terminal` it believes that a person watches, and everything that it says is in `stdout`. `bin` is the command of
-   * another version.
+   * another version. `through` is what the command begins with that runs it on another host.
    */
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
     where: 'pipe' | 'terminal' = 'pipe',
     bin = BIN,
+    through: readonly string[] = [],
   ) {
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('LOAM_')));
     // With the option that the first line of the file gives to Node.
-    const command = [process.execPath, '--max-semi-space-size=64', bin, ...args];
+    const command = [...through, process.execPath, '--max-semi-space-size=64', bin, ...args];
     const [program = '', ...rest] = where === 'terminal' ? onTerminal(command) : command;
     this.child = spawn(program, rest, {
       env: { ...inherited, ...env },

@@ -18,7 +18,7 @@ export interface Asked {
   readonly body: Buffer;
 }
 
-/** An HTTP proxy on loopback that can answer in its server's place. */
+/** An HTTP proxy that can answer in its server's place. */
 export interface HttpProxy {
   port: number;
   /** Requests that reached the server, and those that were answered here. */
@@ -33,8 +33,8 @@ export interface HttpProxy {
   close(): Promise<void>;
 }
 
-/** Starts an HTTP proxy in front of a server on loopback. */
-export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
+/** Starts an HTTP proxy in front of a server on loopback. It listens there, too, or on `listenAddress`. */
+export async function startHttpProxy(targetPort: number, listenAddress = '127.0.0.1'): Promise<HttpProxy> {
   const agent = new Agent({ keepAlive: true });
   let decide: (asked: Asked) => Fault | undefined = () => undefined;
   let delayMs = 0;
@@ -71,7 +71,7 @@ export async function startHttpProxy(targetPort: number): Promise<HttpProxy> {
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(0, listenAddress, resolve);
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('an HTTP server has an address with a port');

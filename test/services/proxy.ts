@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { atEnd } from './cleanup.ts';
 
-/** A TCP proxy on loopback that can be a bad network between a client and a server. */
+/** A TCP proxy that can be a bad network between a client and a server. */
 export interface Proxy {
   port: number;
   /** Destroys every connection, and each new one as it comes, until `restore`. */
@@ -16,9 +16,13 @@ export interface Proxy {
 
 /**
  * Starts a proxy in front of a server; what a slow side does not take holds the other side back. A function chooses the server anew for
- * each connection, as a load balancer does.
+ * each connection, as a load balancer does. It listens on loopback, or on `listenAddress`.
  */
-export async function startProxy(targetPort: number | (() => number), targetHost = '127.0.0.1'): Promise<Proxy> {
+export async function startProxy(
+  targetPort: number | (() => number),
+  targetHost = '127.0.0.1',
+  listenAddress = '127.0.0.1',
+): Promise<Proxy> {
   const portOf = typeof targetPort === 'function' ? targetPort : () => targetPort;
   const pairs = new Set<[Socket, Socket]>();
   let isCut = false;
@@ -41,7 +45,7 @@ export async function startProxy(targetPort: number | (() => number), targetHost
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(0, listenAddress, resolve);
   });
   const address = server.address();
   if (address === null || typeof address === 'string') {
