@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import { whyNoDisks } from '../services/disk-image.ts';
+import { whyNoHosts } from '../services/hosts.ts';
 import { shortOrLong } from '../services/length.ts';
 import { diskStage } from './disk-stage.ts';
 import { faultsOf } from './faults.ts';
+import { hostFaults, hostsStage } from './hosts-stage.ts';
 import { Dice } from './random.ts';
 import { type ChaosResult, chaos } from './run.ts';
 import { embeddedStage, type Stage } from './stage.ts';
@@ -12,6 +14,9 @@ const SEED = 7;
 
 /** What the short form has of the faults of a disk, in another order each time the seed is changed. */
 const DISK_FAULTS = shortOrLong(3, 15);
+
+/** Of the faults of PostgreSQL, and of the network between hosts. */
+const HOST_FAULTS = shortOrLong(3, 11);
 
 describe('under load, while things break one after another', function () {
   this.timeout(300_000);
@@ -44,6 +49,28 @@ describe('under load, while things break one after another', function () {
     nothingLost(result);
     expect(stage.roles.up?.restarts).to.equal(2);
   });
+
+  const whyNot = whyNoHosts();
+  if (whyNot !== undefined) {
+    it(`roles on hosts of their own are not tried on this machine: ${whyNot}`, () => {});
+  } else {
+    it('roles on hosts of their own lose nothing, and know every edit that was made while PostgreSQL was away', async () => {
+      const separate = await hostsStage({ sensors: 10, workers: 2 });
+      stage = separate;
+      const dice = new Dice(SEED);
+      const faults = dice.draw(hostFaults(separate.hosts), HOST_FAULTS);
+      const result = await chaos(stage, {
+        faults,
+        dice,
+        pace: { loop: 'open', rate: 300 },
+        holdMs: [500, 1_000],
+        restMs: [100, 500],
+      });
+      nothingLost(result);
+      expect(separate.hosts.edits.made).to.have.length(faults.length);
+      for (const role of Object.values(stage.roles)) expect(role.endings, role.name).to.deep.equal([]);
+    });
+  }
 
   const why = whyNoDisks();
   if (why !== undefined) {

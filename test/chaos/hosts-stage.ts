@@ -28,7 +28,13 @@ export interface HostsPlace {
  * Gateway, workers and broker, each on a host of its own with a data folder of its own. RabbitMQ, InfluxDB and PostgreSQL,
  * which has the registry, are behind proxies on this one. For root on Linux.
  */
-export async function hostsStage({ sensors, workers }: { sensors: number; workers: number }): Promise<Stage> {
+export async function hostsStage({
+  sensors,
+  workers,
+}: {
+  sensors: number;
+  workers: number;
+}): Promise<Stage & { readonly hosts: HostsPlace }> {
   const names = ['gateway', ...Array.from({ length: workers }, (_, i) => `worker-${i + 1}`), 'broker'];
   const hosts = await Hosts.open(names);
   const folder = await temporaryFolder();

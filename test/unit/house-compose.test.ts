@@ -28,6 +28,10 @@ const composeFile = z.object({
   volumes: z.record(z.string(), z.null()),
 });
 
+/** What compose.postgres.yaml puts on top of the roles. */
+const overlaid = service.pick({ environment: true, depends_on: true }).strict();
+const overlay = z.object({ services: z.record(z.string(), z.unknown()), volumes: z.record(z.string(), z.null()) });
+
 const manifest = z.object({ version: z.string() });
 
 type Variables = Readonly<Record<string, string>>;
@@ -189,6 +193,33 @@ describe('compose.yaml', () => {
       for (const [name, value] of Object.entries(environment)) {
         if (/PASS|TOKEN|KEY/.test(name)) expect(value, name).to.match(/^\$\{[A-Z_]+:\?[^}]+\}$/);
       }
+    }
+  });
+
+  it('has the registry in PostgreSQL when compose.postgres.yaml is put beside it, and that only', async () => {
+    const text = await projectFile('compose.postgres.yaml');
+    const example = (await projectFile('.env.example')).replaceAll(/^#(?=[A-Z_]+=)/gm, '');
+    const variables = readEnv(example);
+    expect(() => substitute(text, {})).to.throw('POSTGRES_PASSWORD');
+    expect(variables.COMPOSE_FILE).to.equal('compose.yaml:compose.postgres.yaml');
+    const { postgres, ...roles } = overlay.parse(parse(substitute(text, variables), { merge: true })).services;
+    expect(Object.keys(roles)).to.have.members(ROLES);
+    const own = service.parse(postgres);
+    expect(own).to.include({ image: imageOf('postgres'), restart: 'unless-stopped' });
+    expect(own.ports).to.deep.equal([]);
+    expect(own.healthcheck.test).to.include.members(['CMD', 'pg_isready']);
+    for (const role of ROLES) {
+      const { environment, depends_on } = overlaid.parse(roles[role]);
+      const url = new URL(loadConfig({}, { ...named(role).environment, ...environment }).registry);
+      expect(url, role).to.include({
+        protocol: 'postgres:',
+        host: 'postgres:5432',
+        username: own.environment.POSTGRES_USER,
+        password: own.environment.POSTGRES_PASSWORD,
+        pathname: `/${own.environment.POSTGRES_DB}`,
+      });
+      expect(Object.keys(environment)).to.deep.equal(['LOAM_REGISTRY']);
+      expect(depends_on).to.deep.equal({ postgres: { condition: 'service_healthy' } });
     }
   });
 
