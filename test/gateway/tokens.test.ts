@@ -75,6 +75,13 @@ describe('tokens that devices came with, over HTTP', () => {
     expect(await signIn(TOKEN), 'without the key').to.equal(4);
     keys = new SecretKeys('x'.repeat(40));
     expect(await signIn('p-1', TOKEN), 'with another key').to.equal(4);
+    keys = new SecretKeys(`${'x'.repeat(40)},${'s'.repeat(43)}`);
+    for (const kept of SECRET_KEYS.everyKeptToken(TOKEN)) {
+      const sensor = { ...place.registry.current().sensor('north', 'p-1'), token: kept };
+      await place.registry.apply([{ kind: 'sensor', id: 'north/p-1', value: sensor }], 'test');
+      expect(await signIn('p-1', TOKEN), 'with the old key behind a new one').to.equal('let in');
+      expect(await signIn(TOKEN), 'alone').to.equal('let in');
+    }
   });
 
   it('take the place of a secret, and a secret theirs; who signed in with what was before is disconnected', async () => {
