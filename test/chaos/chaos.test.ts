@@ -16,7 +16,7 @@ const SEED = 7;
 const DISK_FAULTS = shortOrLong(3, 15);
 
 /** Of the faults of PostgreSQL, and of the network between hosts. */
-const HOST_FAULTS = shortOrLong(3, 11);
+const HOST_FAULTS = shortOrLong(2, 11);
 
 describe('under load, while things break one after another', function () {
   this.timeout(300_000);
