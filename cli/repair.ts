@@ -1,5 +1,7 @@
 import { NoRoom } from '../backbone/files/file-system.ts';
 import type { RepairFinding } from '../backbone/repair/part.ts';
+import { explain } from '../core/errors.ts';
+import { isOfSystem } from '../core/system-error.ts';
 import { leftDamaged, type RepairReport, repair } from '../roles/repair.ts';
 import { type Options, settingsOf } from './options.ts';
 
@@ -8,7 +10,7 @@ const EACH_MS = 200;
 
 /**
  * `loam repair`: looks at every file of the data folder and says what is whole and what is lost; with `--yes` it mends.
- * Exits with 0 when everything is whole or was mended, with 1 when something is damaged and was not.
+ * Exits with 0 when everything is whole or was mended, with 1 when something is damaged and was not, or may not be read.
  */
 export async function repairCommand(options: Options): Promise<void> {
   const isMending = options.yes === true;
@@ -19,8 +21,10 @@ export async function repairCommand(options: Options): Promise<void> {
     report = await repair(settingsOf(options), { isMending, onRepair: line.say, inWords });
   } catch (error) {
     line.end();
-    if (!(error instanceof NoRoom)) throw error;
-    process.stderr.write(`loam: ${error.message}\n`);
+    if (!(error instanceof NoRoom) && !isOfSystem(error)) throw error;
+    const why =
+      error instanceof NoRoom ? error.message : `not all can be looked at, and nothing was changed: ${explain(error)}`;
+    process.stderr.write(`loam: ${why}\n`);
     process.exitCode = 1;
     return;
   }

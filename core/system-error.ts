@@ -17,6 +17,11 @@ export function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
+/** Whether a call of the system failed, such as the opening of a file. */
+export function isOfSystem(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
+}
+
 /** Whether a write failed because the disk is full, or the quota on it. */
 export function isWantOfRoom(error: unknown): boolean {
   return WANT_OF_ROOM.has(codeOf(error));

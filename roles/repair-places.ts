@@ -1,6 +1,6 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { lockBy, lockFolder, lockFolderToLook, lockToLook } from '../backbone/files/folder-lock.ts';
+import { FolderInUse, lockBy, lockFolder, lockFolderToLook, lockToLook } from '../backbone/files/folder-lock.ts';
 import { isEmbedded, registryFile } from '../backbone/open.ts';
 import type { LogPart } from '../backbone/repair/record-kinds.ts';
 import type { Config } from '../core/config.ts';
@@ -72,7 +72,8 @@ export async function lockPlaces(places: RepairPlaces, toLook: boolean): Promise
     return release;
   } catch (cause) {
     await release();
-    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: stop Loam first: ${explain(cause)}`, { cause });
+    const what = cause instanceof FolderInUse ? 'stop Loam first' : 'cannot take all of it';
+    throw new ConfigInvalid('LOAM_DATA', `LOAM_DATA: ${what}: ${explain(cause)}`, { cause });
   }
 }
 

@@ -16,3 +16,8 @@ export function isInUse(why: string): boolean {
 export function isRefusal(why: string): boolean {
   return /Permission denied|Is a directory|Not a directory|Read-only file system|Operation not permitted/.test(why);
 }
+
+/** What a person is told of a file that is damaged. */
+export function damaged(file: string, why: string): string {
+  return `${file} is damaged (${why}). Stop Loam and run \`loam repair\`: it keeps all that can be read. Or, without a restart, put a backup in its place: what came since is written again as far as the live log has it. Or move it away and keep it: Loam makes a new one, and writes what the live log has`;
+}

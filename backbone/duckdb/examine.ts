@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { explain } from '../../core/errors.ts';
 import { programEntry } from '../../core/thread.ts';
 import { type ExamineAsk, type ExamineSaid, type RowRange, type StoreState, saidOf } from './examine-protocol.ts';
+import { refuseName } from './file-name.ts';
 import type { KeptPlace } from './protocol.ts';
 
 const ENTRY = programEntry(new URL('./examine-main.ts', import.meta.url));
@@ -24,6 +25,11 @@ export class ExamineFailed extends Error {
  * Nothing is changed. Rejects with ExamineFailed.
  */
 export async function examineDuckdb(file: string, onRows: OnRows): Promise<StoreState> {
+  try {
+    refuseName(file);
+  } catch (error) {
+    throw new ExamineFailed(explain(error));
+  }
   const said = await ask({ is: 'look', file, memoryLimitMb: MEMORY_LIMIT_MB }, onRows);
   if (said.is === 'state') return said;
   throw new ExamineFailed(said.is === 'failed' ? said.why : 'it said nothing');

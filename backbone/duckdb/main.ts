@@ -56,13 +56,25 @@ async function answer(
     case 'checkpoint':
       await database.checkpoint(ask.place);
       return { is: 'done' };
+    case 'alive':
+      return { is: 'done' };
     case 'close':
       database.close();
       return { is: 'done' };
   }
 }
 
-async function serve(database: Database, request: StoreRequest, columns: Uint8Array<ArrayBuffer>): Promise<void> {
+async function serve(
+  opening: Promise<Database | undefined>,
+  request: StoreRequest,
+  columns: Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  if (request.ask.is === 'alive') {
+    say({ is: 'answer', id: request.id, answer: { is: 'done' } });
+    return;
+  }
+  const database = await opening;
+  if (database === undefined) return;
   try {
     say({ is: 'answer', id: request.id, answer: await answer(database, request, columns) });
   } catch (error) {
@@ -85,11 +97,18 @@ function end(why: string): void {
 
 process.once('uncaughtException', (error) => end(explain(error)));
 
-try {
-  const database = await Database.open(settings);
-  const frames = new FrameReader<StoreRequest>((request, columns) => void serve(database, request, columns));
-  channel.on('data', (piece: Buffer) => frames.push(piece));
-  say({ is: 'open', ...database.found });
-} catch (error) {
-  end(explain(error));
+const opening = open();
+const frames = new FrameReader<StoreRequest>((request, columns) => void serve(opening, request, columns));
+channel.on('data', (piece: Buffer) => frames.push(piece));
+
+/** Undefined when it cannot be opened, after that was said. */
+async function open(): Promise<Database | undefined> {
+  try {
+    const database = await Database.open(settings);
+    say({ is: 'open', ...database.found });
+    return database;
+  } catch (error) {
+    end(explain(error));
+    return undefined;
+  }
 }

@@ -20,6 +20,8 @@ export const ASIDE = '.unreadable';
 /** How long a file may be in use at the start, ms: the process of a Loam that was just killed needs a moment to end. */
 const LONGEST_IN_USE_MS = 5_000;
 const LOOK_AGAIN_MS = 100;
+/** How often a damaged file is looked at, ms: it is opened again when it is another one, and has been still for so long. */
+const LOOK_MS = 2_000;
 
 /**
  * As `openDatabase`, for the start: waits a moment for a file that is in use. Rejects with StoreUnavailable where a person
@@ -89,8 +91,21 @@ async function isThere(path: string): Promise<boolean> {
   return (await identityOf(path)) !== undefined;
 }
 
+/** Resolves when the file is another one than at the call, and nobody is writing to it; or when the signal is aborted. */
+export async function replaced(file: string, signal: AbortSignal): Promise<void> {
+  const before = await identityOf(file);
+  let last = before;
+  for (;;) {
+    await pause(LOOK_MS, signal);
+    if (signal.aborted) return;
+    const now = await identityOf(file);
+    if (now === last && now !== before) return;
+    last = now;
+  }
+}
+
 /** What changes when a file is replaced or written to; undefined when there is none. */
-export async function identityOf(path: string): Promise<string | undefined> {
+async function identityOf(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, size, mtimeMs } = await stat(path);
     return [dev, ino, size, mtimeMs].join(' ');

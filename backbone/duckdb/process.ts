@@ -3,17 +3,24 @@ import { Socket } from 'node:net';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import { programEntry } from '../../core/thread.ts';
 import { type Column, FrameReader, sendFrame } from './frames.ts';
+import { MOST_SILENT_MS, Patience } from './patience.ts';
 import type { Ask, OpenedFile, Settings, StoreAnswer, StoreReply, StoreRequest } from './protocol.ts';
 
 type AnswerTo<K extends StoreAnswer['is']> = Extract<StoreAnswer, { is: K }>;
 
 interface PendingCall {
+  /** The tick at which it was begun. */
+  readonly begun: number;
+  readonly isRead: boolean;
   answer(answer: StoreAnswer): void;
   fail(why: string): void;
 }
 
 /** Most calls that wait. A store with more is too slow to catch up, and more calls would only fill memory. */
 const MAX_WAITING = 1_000;
+/** Asked for while others wait: they free memory, or tell whether the process is alive. */
+const ALWAYS_TAKEN: ReadonlySet<Ask['is']> = new Set(['leave', 'close', 'alive']);
+const READS: ReadonlySet<Ask['is']> = new Set(['latest', 'history', 'export', 'next']);
 /** How long the process may take to end when it was told to, ms. It is killed then: what was confirmed is on disk. */
 const LONGEST_END_MS = 5_000;
 /** How much of what the process printed last is kept: a library that ends it says why there. */
@@ -29,7 +36,7 @@ process.on('exit', () => {
 
 /**
  * One run of the process that owns the database. Calls are answered after `opened` resolves. The process ends once: asked
- * to, broken, killed, or ended by the library. From then on every call, waiting or new, rejects with StoreUnavailable.
+ * to, broken, killed, stuck, or ended by the library. From then on every call, waiting or new, rejects with StoreUnavailable.
  */
 export class DuckdbProcess {
   /** Resolves when the database can be used, rejects with StoreUnavailable when it cannot be opened. */
@@ -39,6 +46,7 @@ export class DuckdbProcess {
   private readonly child: ChildProcess;
   private readonly channel: Socket;
   private readonly waiting = new Map<number, PendingCall>();
+  private readonly patience: Patience;
   private lastId = 0;
   /** The reason that this side knows, or that the process gave as its last message. */
   private why: string | undefined;
@@ -58,6 +66,7 @@ export class DuckdbProcess {
       const end = (how: string) => {
         if (this.gone) return;
         this.gone = true;
+        this.patience.end();
         underWay.delete(this.child);
         const why = this.why ?? [how, printed()].filter((part) => part !== '').join(': ');
         this.why = why;
@@ -76,6 +85,17 @@ export class DuckdbProcess {
         reject(new StoreUnavailable(`DuckDB cannot open ${settings.file}`, { cause: new Error(why) }));
       void this.ended.then(refuse);
     });
+    this.patience = new Patience(
+      {
+        ask: () => this.call({ is: 'alive' }, 'done'),
+        waiting: () => this.waiting.values(),
+        stuck: (why) => {
+          this.why = why;
+          this.child.kill('SIGKILL');
+        },
+      },
+      settings.mostSilentMs ?? MOST_SILENT_MS,
+    );
     // Callers that await `opened` still get the error; without one it must not end the process.
     this.opened.catch(() => {});
   }
@@ -96,10 +116,10 @@ export class DuckdbProcess {
     const answer = new Promise<AnswerTo<K>>((resolve, reject) => {
       const fail = (why: string) => reject(new StoreUnavailable('DuckDB', { cause: new Error(why) }));
       if (this.gone) return fail(this.why ?? '');
-      // Leaving and closing free memory: they are never refused.
-      if (this.waiting.size >= MAX_WAITING && ask.is !== 'leave' && ask.is !== 'close')
-        return fail('too many calls wait');
+      if (this.waiting.size >= MAX_WAITING && !ALWAYS_TAKEN.has(ask.is)) return fail('too many calls wait');
       this.waiting.set(id, {
+        begun: this.patience.now,
+        isRead: READS.has(ask.is),
         answer: (given) => (isOf(given, kind) ? resolve(given) : fail(`it answered ${given.is} to ${ask.is}`)),
         fail,
       });
@@ -108,9 +128,15 @@ export class DuckdbProcess {
     return { id, answer };
   }
 
+  /** From now on it is not waited for long: the program stops. */
+  hurry(): void {
+    this.patience.hurry();
+  }
+
   /** Ends the process after the requests before this one, and resolves when it has ended. `why` is told to calls that wait. */
   async close(why = 'it was closed'): Promise<void> {
     this.why = why;
+    this.patience.end();
     const late = setTimeout(() => this.child.kill('SIGKILL'), LONGEST_END_MS);
     // The process ends whatever the answer is.
     await this.call({ is: 'close' }, 'done').catch(() => {});

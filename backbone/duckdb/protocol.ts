@@ -9,6 +9,8 @@ import type { Column } from './frames.ts';
 export interface Settings {
   readonly file: string;
   readonly memoryLimitMb: number;
+  /** Its owner ends it when it says nothing for so long. MOST_SILENT_MS unless told. */
+  readonly mostSilentMs?: number | undefined;
 }
 
 /** A place in the live log: the store has everything before it. */
@@ -48,6 +50,8 @@ export type Ask =
   | { readonly is: 'leave'; readonly of: number }
   /** Takes a checkpoint of everything asked for before; without a place, the one that is kept stays. */
   | { readonly is: 'checkpoint'; readonly place?: KeptPlace | undefined }
+  /** Answered at once, whatever else is under way. */
+  | { readonly is: 'alive' }
   | { readonly is: 'close' };
 
 export interface StoreRequest {

@@ -1,4 +1,4 @@
-import { EncodingInvalid, StoreRejected, Trimmed, UnknownEpoch } from '../../core/errors.ts';
+import { EncodingInvalid, explain, LogUnavailable, StoreRejected, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { decodeLive } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Log, LogEntry } from '../ports/log.ts';
@@ -18,6 +18,8 @@ export interface Rewriting {
   readonly from: KeptPlace | 'first';
   readonly write: (readings: readonly Reading[]) => Promise<void>;
   readonly checkpoint: (place: LogPlace) => Promise<void>;
+  /** Without it, entries that the log cannot read now are left out. */
+  readonly isWhole: boolean;
   /** Ends it early: it rejects then. */
   readonly signal: AbortSignal;
 }
@@ -32,18 +34,23 @@ export interface Rewritten {
   readonly oldest: number | undefined;
   /** Why the log has not everything from the place on; undefined when it has. */
   readonly gap: string | undefined;
+  /** Why entries were left out that the log may give another time; undefined when there were none. */
+  readonly unread: string | undefined;
 }
 
 /**
  * Writes everything that the live log has from a place on into the store again. Readings that the store has already change
- * nothing. Rejects with LogUnavailable and whatever `write` and `checkpoint` reject with.
+ * nothing. What is damaged in the log is left out. Rejects with LogUnavailable, also when the log may give another time
+ * what it does not give now, and with whatever `write` and `checkpoint` reject with.
  */
 export async function rewrite(work: Rewriting): Promise<Rewritten> {
   const { epoch, next: end } = await work.live.head();
   const { offset: begin, gap } = await beginOf(work, epoch, end);
   const batch = new Batches(work, epoch);
+  let unread: string | undefined;
   for (let offset = begin; offset < end; ) {
-    const entries = await work.live.read({ epoch, offset }, ENTRIES);
+    const { entries, why } = await entriesFrom(work, { epoch, offset });
+    unread ??= why;
     const last = entries.at(-1);
     if (last === undefined) break;
     for (const entry of entries) if (entry.offset < end) batch.take(entry);
@@ -52,7 +59,20 @@ export async function rewrite(work: Rewriting): Promise<Rewritten> {
   }
   await batch.writeAll();
   const { readings, leftOut, oldest } = batch;
-  return { place: { epoch, offset: end }, readings, leftOut, oldest, gap };
+  return { place: { epoch, offset: end }, readings, leftOut, oldest, gap, unread };
+}
+
+/** The next entries; and why others among them were left out. */
+async function entriesFrom(
+  { live, isWhole }: Rewriting,
+  place: LogPlace,
+): Promise<{ entries: readonly LogEntry[]; why?: string }> {
+  try {
+    return { entries: await live.read(place, ENTRIES, { whole: true }) };
+  } catch (error) {
+    if (isWhole || !(error instanceof LogUnavailable)) throw error;
+    return { entries: await live.read(place, ENTRIES), why: explain(error) };
+  }
 }
 
 /** Where the log has the first entry to be written; and what is missing before it. */
@@ -61,7 +81,7 @@ async function beginOf(
   epoch: string,
   end: number,
 ): Promise<{ offset: number; gap: string | undefined }> {
-  const first = async () => (await live.read('first', 1))[0]?.offset ?? end;
+  const first = async () => (await live.head()).first;
   if (from === 'first') return { offset: await first(), gap: undefined };
   if (from.epoch !== epoch) return { offset: await first(), gap: 'the live log was started over' };
   if (from.offset > end) return { offset: end, gap: 'the live log ends before the place of the checkpoint' };
@@ -140,4 +160,29 @@ function withoutRefused(readings: readonly Reading[]): readonly Reading[] {
     const refused = new Set(error.suspects);
     return readings.filter((_, place) => !refused.has(place));
   }
+}
+
+/** What is said of readings that were written again. */
+export function rewrittenInWords({ readings, oldest }: Rewritten, from: KeptPlace | 'first'): string {
+  const isAll = from === 'first' ? `: all that the log has, since ${timeOf(oldest)}` : '';
+  return `${readings} readings that came after the last checkpoint were written to the store again from the live log${isAll}`;
+}
+
+/** What a person is told of readings that may be missing. */
+export function gapsInWords({ gap, unread, oldest }: Rewritten, from: KeptPlace | 'first'): string[] {
+  const gaps: string[] = [];
+  if (gap !== undefined && from !== 'first') {
+    const times = `between ${new Date(from.taken).toISOString()} and ${timeOf(oldest)}`;
+    gaps.push(`${gap}: readings received ${times} are in the store only as far as DuckDB's own log had them`);
+  }
+  if (unread !== undefined) {
+    gaps.push(
+      `entries of the live log could not be read: their readings are in the store only as far as DuckDB's own log had them (${unread})`,
+    );
+  }
+  return gaps;
+}
+
+function timeOf(received: number | undefined): string {
+  return received === undefined ? 'now' : new Date(received).toISOString();
 }

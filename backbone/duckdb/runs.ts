@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { Closed, explain, StoreUnavailable } from '../../core/errors.ts';
+import { Closed, explain, LogUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
@@ -7,11 +7,13 @@ import { backoff, pause } from '../../core/timing.ts';
 import type { Disk } from '../files/disk.ts';
 import type { Log } from '../ports/log.ts';
 import { CHECKPOINT_MS, Checkpoints } from './checkpoints.ts';
-import { isDamage } from './damage.ts';
-import { identityOf, type OpenDatabase, openDatabase } from './opening.ts';
+import { damaged, isDamage } from './damage.ts';
+import { type OpenDatabase, openDatabase, replaced } from './opening.ts';
+import { isStuck } from './patience.ts';
 import type { DuckdbProcess } from './process.ts';
 import { columnsOf, type KeptPlace, type Settings, toRows } from './protocol.ts';
-import { type Rewritten, rewrite } from './rewriting.ts';
+import { gapsInWords, type Rewriting, type Rewritten, rewrite, rewrittenInWords } from './rewriting.ts';
+import { assertRoom } from './room.ts';
 
 /** The live log, as the store needs it. */
 export interface LiveLog {
@@ -29,6 +31,7 @@ export interface RunsParts {
   readonly first: OpenDatabase | StoreUnavailable;
   readonly live?: LiveLog;
   readonly checkpointMs?: number;
+  readonly longestUnreadMs?: number;
   readonly log?: Logger;
   readonly metrics?: Metrics;
 }
@@ -40,8 +43,11 @@ export interface DatabaseRun {
 }
 
 const LONGEST_PAUSE_MS = 30_000;
-/** How often a damaged file is looked at, ms: it is opened again when it is another one, and has been still for so long. */
-const LOOK_MS = 2_000;
+/**
+ * How long entries of the live log are tried to be read that the disk does not give, ms. The store is down meanwhile. Then
+ * they are left out, which is said: one bad place on a disk must not keep it down for ever.
+ */
+const LONGEST_UNREAD_MS = 600_000;
 
 /**
  * Runs of the database's process, one after the other until `close`: each opens the file, writes again what the live log
@@ -58,10 +64,19 @@ export class Runs {
   /** What callers have begun and what is not in the database yet. */
   private readonly writes = new Set<Promise<unknown>>();
   private readonly announcements = new Set<Promise<void>>();
-  private readonly events = { restarted: 0, checkpoints: 0, checkpoints_failed: 0, rewritten: 0, left_out: 0 };
+  private readonly events = {
+    restarted: 0,
+    stuck: 0,
+    checkpoints: 0,
+    checkpoints_failed: 0,
+    rewritten: 0,
+    left_out: 0,
+  };
   private run: DatabaseRun | undefined;
   private why = 'it is being opened';
   private checkpointAt: number | undefined;
+  /** Since when the live log has not given everything that is to be written again; undefined when it did the last time. */
+  private unreadSince: number | undefined;
 
   constructor(parts: RunsParts) {
     this.parts = parts;
@@ -116,11 +131,11 @@ export class Runs {
   /** Waits for writes, takes a last checkpoint, and ends the process. */
   async close(): Promise<void> {
     this.closing.abort();
+    const { run } = this;
+    run?.process.hurry();
     await Promise.allSettled(this.writes);
-    if (this.run) {
-      await this.run.checkpoints.takeLast();
-      await this.run.process.close();
-    }
+    await run?.checkpoints.takeLast();
+    await run?.process.close();
     await this.living;
     this.watched.set({ is: 'closed' });
   }
@@ -131,11 +146,12 @@ export class Runs {
     let opened = first;
     for (let failures = 0; ; failures += 1) {
       const { why, wasUp } = await this.runOnce(opened, begun);
+      if (isStuck(why)) this.events.stuck += 1;
       if (signal.aborted) return;
       if (wasUp) failures = 0;
       this.isDown(why, wasUp);
       begun();
-      if (isDamage(why)) await this.replaced();
+      if (isDamage(why)) await replaced(settings.file, signal);
       else await pause(backoff(failures, 100, LONGEST_PAUSE_MS), signal);
       if (signal.aborted) return;
       this.events.restarted += 1;
@@ -190,10 +206,11 @@ export class Runs {
       return await checkpoint({ epoch, offset: next, taken: begunAt });
     }
     live.needs?.(0);
-    const rewritten = await rewrite({
+    const rewritten = await this.untilRead({
       live: live.log,
       from,
       signal: this.closing.signal,
+      isWhole: !this.hasWaitedForLog(),
       checkpoint: (place) => checkpoint({ ...place, taken: begunAt }),
       write: async (readings) => {
         await assertRoom(disk);
@@ -205,6 +222,23 @@ export class Runs {
     });
     await checkpoint({ ...rewritten.place, taken: begunAt });
     this.sayRewritten(rewritten, from);
+  }
+
+  /** As `rewrite`, and keeps in mind since when the live log does not give everything. */
+  private async untilRead(work: Rewriting): Promise<Rewritten> {
+    try {
+      const rewritten = await rewrite(work);
+      this.unreadSince = undefined;
+      return rewritten;
+    } catch (error) {
+      if (error instanceof LogUnavailable) this.unreadSince ??= performance.now();
+      throw error;
+    }
+  }
+
+  private hasWaitedForLog(): boolean {
+    const { longestUnreadMs = LONGEST_UNREAD_MS } = this.parts;
+    return this.unreadSince !== undefined && performance.now() - this.unreadSince >= longestUnreadMs;
   }
 
   private checkpointsOf(process: DuckdbProcess): Checkpoints {
@@ -228,20 +262,6 @@ export class Runs {
     if (place) this.parts.live?.needs?.(place.offset);
   }
 
-  /** Resolves when the file is another one than at the call, and nobody is writing to it. */
-  private async replaced(): Promise<void> {
-    const { signal } = this.closing;
-    const before = await identityOf(this.parts.settings.file);
-    let last = before;
-    for (;;) {
-      await pause(LOOK_MS, signal);
-      if (signal.aborted) return;
-      const now = await identityOf(this.parts.settings.file);
-      if (now === last && now !== before) return;
-      last = now;
-    }
-  }
-
   private isDown(why: string, wasUp: boolean): void {
     const { file } = this.parts.settings;
     const before = this.why;
@@ -259,21 +279,18 @@ export class Runs {
       this.parts.log?.info({ event: 'store_up', file: this.parts.settings.file }, 'DuckDB is available again');
   }
 
-  private sayRewritten({ readings, leftOut, oldest, gap }: Rewritten, from: KeptPlace | 'first'): void {
+  private sayRewritten(rewritten: Rewritten, from: KeptPlace | 'first'): void {
     const { log, live, settings } = this.parts;
+    const { file } = settings;
+    const { readings, leftOut } = rewritten;
     this.events.left_out += leftOut;
-    const since = oldest === undefined ? 'now' : new Date(oldest).toISOString();
     if (readings > 0) {
-      const isAll = from === 'first' ? `: all that the log has, since ${since}` : '';
-      log?.warn(
-        { event: 'store_rewritten', file: settings.file, readings, leftOut },
-        `${readings} readings that came after the last checkpoint were written to the store again from the live log${isAll}`,
-      );
+      log?.warn({ event: 'store_rewritten', file, readings, leftOut }, rewrittenInWords(rewritten, from));
     }
-    if (gap === undefined || from === 'first') return;
-    const text = `${gap}: readings received between ${new Date(from.taken).toISOString()} and ${since} are in the store only as far as DuckDB's own log had them`;
-    log?.error({ event: 'store_gap', file: settings.file }, text);
-    live?.gap?.(text);
+    for (const gap of gapsInWords(rewritten, from)) {
+      log?.error({ event: 'store_gap', file }, gap);
+      live?.gap?.(gap);
+    }
   }
 
   private count(): void {
@@ -282,18 +299,5 @@ export class Runs {
     metrics?.gauge('loam_duckdb_checkpoint_age_seconds', 'Age of the newest checkpoint', () =>
       this.checkpointAt === undefined ? undefined : (performance.now() - this.checkpointAt) / 1_000,
     );
-  }
-}
-
-function damaged(file: string, why: string): string {
-  return `${file} is damaged (${why}). Stop Loam and run \`loam repair\`: it keeps all that can be read. Or, without a restart, put a backup in its place: what came since is written again as far as the live log has it. Or move it away and keep it: Loam makes a new one, and writes what the live log has`;
-}
-
-/** Rejects with StoreUnavailable when a write may not be made. */
-export async function assertRoom(disk: Disk): Promise<void> {
-  try {
-    await disk.assertRoom('work');
-  } catch (cause) {
-    throw new StoreUnavailable('DuckDB', { cause });
   }
 }

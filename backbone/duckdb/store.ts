@@ -11,10 +11,12 @@ import { type Disk, Disks } from '../files/disk.ts';
 import { lockBy } from '../files/folder-lock.ts';
 import type { ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store, WriteOptions } from '../ports/store.ts';
 import { refuseUnstorable, refuseWidth, storable } from '../ports/store-checks.ts';
+import { refuseName } from './file-name.ts';
 import { openAtStart } from './opening.ts';
 import type { DuckdbProcess } from './process.ts';
 import { columnsOf, toRows } from './protocol.ts';
-import { assertRoom, type LiveLog, Runs } from './runs.ts';
+import { assertRoom } from './room.ts';
+import { type LiveLog, Runs } from './runs.ts';
 
 export interface DuckdbOptions {
   /** Most MB that DuckDB holds in memory; above it, sorting and grouping go to disk. 256 unless told. */
@@ -24,6 +26,10 @@ export interface DuckdbOptions {
   readonly live?: LiveLog;
   /** How old the newest checkpoint gets while something is written, ms. Five minutes unless told. */
   readonly checkpointMs?: number;
+  /** How long DuckDB's process may say nothing before it is ended and started again, ms. A minute unless told. */
+  readonly mostSilentMs?: number;
+  /** How long entries of the live log that the disk does not give are tried to be read, ms. Ten minutes unless told. */
+  readonly longestUnreadMs?: number;
   readonly log?: Logger;
   readonly metrics?: Metrics;
 }
@@ -45,7 +51,7 @@ const LONGEST_START_MS = 2_000;
  */
 export async function openDuckdbStore(file: string, options: DuckdbOptions = {}): Promise<Store> {
   const { path, disk, release } = await claim(file, options.disks ?? new Disks());
-  const settings = { file: path, memoryLimitMb: options.memoryLimitMb ?? 256 };
+  const settings = { file: path, memoryLimitMb: options.memoryLimitMb ?? 256, mostSilentMs: options.mostSilentMs };
   try {
     // What DuckDB had moved out of its memory when it was ended.
     await rm(`${path}.tmp`, { recursive: true, force: true });
@@ -71,6 +77,7 @@ async function claim(file: string, disks: Disks): Promise<{ path: string; disk: 
   try {
     await makeFolder(dirname(path));
     const real = join(await realpath(dirname(path)), basename(path));
+    refuseName(real);
     const unlock = await lockBy(`${real}.lock`, real);
     try {
       const disk = await disks.at(dirname(real));

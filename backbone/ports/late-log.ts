@@ -1,7 +1,7 @@
 import { Closed, explain, LogUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
-import type { Follower, Log, LogEntry, LogHead, LogPosition } from './log.ts';
+import type { Follower, Log, LogEntry, LogHead, LogPosition, LogReading } from './log.ts';
 
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
@@ -33,8 +33,8 @@ export class LateLog implements Log {
     await this.reached().append(body);
   }
 
-  async read(from: LogPosition, limit: number): Promise<LogEntry[]> {
-    return await this.reached().read(from, limit);
+  async read(from: LogPosition, limit: number, reading?: LogReading): Promise<LogEntry[]> {
+    return await this.reached().read(from, limit, reading);
   }
 
   async follow(from: LogPosition, handler: (entries: readonly LogEntry[]) => void | Promise<void>): Promise<Follower> {

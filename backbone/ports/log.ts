@@ -29,6 +29,14 @@ export interface Follower {
   readonly ended: Promise<void>;
 }
 
+export interface LogReading {
+  /**
+   * Rejects with LogUnavailable when an entry cannot be read at the moment. Otherwise it is left out, as one that is
+   * damaged always is: one bad place on a disk must not hold up every reader for ever.
+   */
+  readonly whole?: boolean;
+}
+
 /**
  * An append-only list of entries, numbered by offset. Any number of readers may read it; its oldest entries are trimmed
  * by age and size. Entries are opaque bytes, a few hundred kB at most. The adapter restores a connection that breaks.
@@ -45,9 +53,9 @@ export interface Log {
    * Up to `limit` entries that are kept now, oldest first; an empty list at the end of the log.
    * Rejects with Trimmed when entries at or after the wanted offset were trimmed, UnknownEpoch, LogUnavailable.
    */
-  read(from: LogPosition, limit: number): Promise<LogEntry[]>;
+  read(from: LogPosition, limit: number, reading?: LogReading): Promise<LogEntry[]>;
   /**
-   * Calls `handler` with every entry from `from` on, in order, some at a time. The next call begins only after the last
+   * Calls `handler` with every entry from `from` on that can be read, in order, some at a time. The next call begins only after the last
    * one's promise resolved. Resolves when following has begun: with `next`, an entry appended after that is not missed.
    * Rejects as `read` does. When the connection breaks, the follower waits for it and goes on. If the log no longer has
    * the next entry then, `ended` rejects with Trimmed or UnknownEpoch.

@@ -2,11 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { Disk, Use } from '../files/disk.ts';
 import { type LogEntry, type LogLimits, MOST_PINNED } from '../ports/log.ts';
 import { Segments } from './segments.ts';
-import { EVERYTHING, type Place } from './wanted.ts';
+import { EVERYTHING, type LostRecord, type Place } from './wanted.ts';
 
 /** Where a log is. */
 export interface LogFolder extends Place {
   readonly disk: Disk;
+}
+
+export interface LogFileReading {
+  readonly mostBytes?: number;
+  readonly onLost?: (lost: LostRecord) => void;
 }
 
 /** A segment has this part of what the log may keep, in bytes and in time: so much too much, or too little, is kept. */
@@ -67,9 +72,16 @@ export class LogFile {
     return this.segments.next;
   }
 
-  /** Entries from `offset` on: at most `limit`, and none after the one with which they reach `mostBytes`. */
-  read(offset: number, limit: number, mostBytes = Number.POSITIVE_INFINITY): LogEntry[] {
-    const found = this.segments.read({ ...EVERYTHING, from: offset, limit, mostBytes });
+  /**
+   * Entries from `offset` on: at most `limit`, and none after the one with which they reach `mostBytes`. One that cannot be
+   * read is left out, after `onLost` was told. Throws the file system's error, also what `onLost` throws.
+   */
+  read(
+    offset: number,
+    limit: number,
+    { mostBytes = Number.POSITIVE_INFINITY, onLost = () => {} }: LogFileReading = {},
+  ): LogEntry[] {
+    const found = this.segments.read({ ...EVERYTHING, from: offset, limit, mostBytes }, onLost);
     return found.map(({ number, body }) => ({ offset: number, body }));
   }
 

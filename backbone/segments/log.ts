@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { Closed, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { Disks } from '../files/disk.ts';
-import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition } from '../ports/log.ts';
+import type { Follower, Log, LogEntry, LogHead, LogLimits, LogPosition, LogReading } from '../ports/log.ts';
 import { type OwnedFolder, ownFolder } from './folder.ts';
 import { GroupCommit } from './group-commit.ts';
 import { LogFile, segmentsOf } from './log-file.ts';
 import { FileFollower, type Followed } from './log-follower.ts';
+import type { LostRecord } from './wanted.ts';
 
 /** Most bytes that may wait for the disk in memory; beyond it `append` rejects. */
 const MOST_WAITING_BYTES = 256 * 2 ** 20;
@@ -72,9 +73,11 @@ class FileLog implements Log, Followed {
     }
   }
 
-  async read(from: LogPosition, limit: number): Promise<LogEntry[]> {
+  async read(from: LogPosition, limit: number, { whole = false }: LogReading = {}): Promise<LogEntry[]> {
     this.assertOpen();
-    return this.slice(this.offsetOf(from), limit, Number.POSITIVE_INFINITY);
+    const offset = this.offsetOf(from);
+    this.assertKept(offset);
+    return this.reading(() => this.file.read(offset, limit, whole ? { onLost: refuseUnread } : {}));
   }
 
   async follow(from: LogPosition, handler: (entries: readonly LogEntry[]) => void | Promise<void>): Promise<Follower> {
@@ -100,7 +103,7 @@ class FileLog implements Log, Followed {
 
   slice(offset: number, mostEntries: number, mostBytes: number): LogEntry[] {
     this.assertKept(offset);
-    return this.reading(() => this.file.read(offset, mostEntries, mostBytes));
+    return this.reading(() => this.file.read(offset, mostEntries, { mostBytes }));
   }
 
   grown(): Promise<void> {
@@ -145,6 +148,11 @@ class FileLog implements Log, Followed {
   private assertOpen(): void {
     if (this.closing !== undefined) throw new Closed('the log');
   }
+}
+
+/** An entry whose bytes are wrong is gone. One that the file system does not give may be read another time. */
+function refuseUnread({ cause }: LostRecord): void {
+  if (cause !== undefined) throw cause;
 }
 
 /** A promise, and the function that resolves it. */

@@ -43,6 +43,7 @@ export class QueueFile {
   private readonly marks: QueueMarks;
   private readonly unfinished: Unfinished;
   private readonly attemptsOf: Map<number, number>;
+  private readonly onUnreadable: () => void;
   /** Damaged messages, to be marked as done with the next marks. */
   private lost: number[] = [];
   private tidying: Promise<void> | undefined;
@@ -52,12 +53,13 @@ export class QueueFile {
   handedOut: number;
 
   private constructor(
-    place: Pick<QueuePlace, 'disk' | 'segmentBytes'>,
+    place: Pick<QueuePlace, 'disk' | 'segmentBytes' | 'onUnreadable'>,
     segments: Segments,
     marks: QueueMarks,
     all: AllMarks,
   ) {
     this.disk = place.disk;
+    this.onUnreadable = place.onUnreadable ?? (() => {});
     this.segmentBytes = place.segmentBytes;
     this.segments = segments;
     this.marks = marks;
@@ -108,7 +110,7 @@ export class QueueFile {
       const found = this.readSome(next, this.handedOut, limit);
       if (found.length > 0) return found;
       // A message could not be read, and does not count any more. One that would be found again and again is left alone.
-      if (this.unfinished.after(first - 1, this.handedOut) === next) this.unfinished.skip(next);
+      if (this.unfinished.after(first - 1, this.handedOut) === next) this.leaveAlone(next);
     }
   }
 
@@ -174,18 +176,25 @@ export class QueueFile {
       return found.map(({ number, body }) => ({ sequence: number, body }));
     } catch {
       // The file of the first message cannot be opened. The others have their turn.
-      this.unfinished.skip(from);
+      this.leaveAlone(from);
       return [];
     }
   }
 
   /** A message whose bytes are wrong is gone. One that the file system does not give is tried again after the next start. */
   private lose({ number, bytes, cause }: LostRecord): void {
-    if (cause !== undefined) this.unfinished.skip(number);
-    else {
-      this.lost.push(number);
-      this.unfinished.finish(number, bytes);
+    if (cause !== undefined) {
+      this.leaveAlone(number);
+      return;
     }
+    if (this.unfinished.isReadable(number)) this.onUnreadable();
+    this.lost.push(number);
+    this.unfinished.finish(number, bytes);
+  }
+
+  private leaveAlone(number: number): void {
+    if (this.unfinished.isReadable(number)) this.onUnreadable();
+    this.unfinished.skip(number);
   }
 
   /** The new `handedOut`. Where fewer messages wait than handlers have room for, it is ahead of the newest. */
@@ -264,4 +273,6 @@ export class QueueFile {
 export interface QueuePlace extends Place {
   readonly disk: Disk;
   readonly segmentBytes: number;
+  /** Called once for each message that turns out to be one that cannot be handed out. */
+  readonly onUnreadable?: (() => void) | undefined;
 }

@@ -16,18 +16,20 @@ const MOST_WAITING_BYTES = 256 * 2 ** 20;
  * Opens the queue kept in `dir`, making it when it is not there. A queue belongs to one process at a time.
  * Rejects with QueueUnavailable: in use, not writable, no room, or written by another version.
  *
- * While `disks` has less room than its reserve, `publish` rejects with QueueUnavailable.
+ * While `disks` has less room than its reserve, `publish` rejects with QueueUnavailable. `onUnreadable` is called once for
+ * each message that cannot be read and is not delivered: it was damaged, or the disk does not give it in this run.
  */
 export async function openFileQueue(
   dir: string,
   limits: QueueLimits = DEFAULT_QUEUE_LIMITS,
   disks = new Disks(),
+  onUnreadable?: () => void,
 ): Promise<Queue> {
   try {
     const folder = await ownFolder(dir, CONTENTS, disks);
     try {
       const segmentBytes = folder.disk.partFor(QUEUE_SEGMENT_BYTES);
-      const file = await QueueFile.open({ ...folder, segmentBytes });
+      const file = await QueueFile.open({ ...folder, segmentBytes, onUnreadable });
       return new FileQueue(folder, file, limits, segmentBytes);
     } catch (error) {
       await folder.release();

@@ -28,8 +28,12 @@ const MOST_RETRY_MS = 5_000;
  */
 export async function openSpool(options: SpoolOptions): Promise<SpooledQueue> {
   const { dir, maxBytes, disks } = options;
-  const near = await openFileQueue(dir, { maxMessages: Number.MAX_SAFE_INTEGER, maxBytes }, disks);
-  return await SpooledQueue.open(near, options);
+  let spool: SpooledQueue | undefined;
+  const limits = { maxMessages: Number.MAX_SAFE_INTEGER, maxBytes };
+  const near = await openFileQueue(dir, limits, disks, () => spool?.cannotForward());
+  spool = await SpooledQueue.open(near, options);
+  await spool.begin();
+  return spool;
 }
 
 /** A message that was read from the spool. `resolve` removes it there; `reject` leaves it there. */
@@ -58,6 +62,8 @@ export class SpooledQueue implements Queue {
   private far: Queue | undefined;
   private farWhy = 'it was not reached yet';
   private inSpool: number;
+  /** Messages that could not be read since spooling began. */
+  private unreadable = 0;
   /** Messages read from the spool, in the order in which they are to be sent. */
   private readonly line: SpooledMessage[] = [];
   private order = 0;
@@ -81,8 +87,18 @@ export class SpooledQueue implements Queue {
     const inSpool = await near.depth();
     const queue = new SpooledQueue(near, inSpool, options);
     if (inSpool > 0) queue.sayBegun('messages of an earlier run wait in it');
-    await near.consume((delivery) => queue.forward(delivery), { prefetch: FORWARDED_AT_ONCE });
     return queue;
+  }
+
+  /** Begins to forward what waits. To be called once. */
+  async begin(): Promise<void> {
+    await this.near.consume((delivery) => this.forward(delivery), { prefetch: FORWARDED_AT_ONCE });
+  }
+
+  /** A message in the spool turned out to be one that cannot be read. */
+  cannotForward(): void {
+    this.unreadable += 1;
+    this.leave();
   }
 
   /** How many messages wait to be forwarded. */
@@ -210,8 +226,12 @@ export class SpooledQueue implements Queue {
     this.inSpool = Math.max(0, this.inSpool - 1);
     if (this.inSpool > 0 || this.spoolingSince === undefined) return;
     const seconds = Math.round((performance.now() - this.spoolingSince) / 1_000);
+    const { unreadable } = this;
     this.spoolingSince = undefined;
-    this.log.info({ event: 'spool_empty', seconds }, 'everything in the spool was forwarded');
+    this.unreadable = 0;
+    const but =
+      unreadable === 0 ? '' : ` but for ${unreadable} message${unreadable === 1 ? '' : 's'} that cannot be read`;
+    this.log.info({ event: 'spool_empty', seconds, unreadable }, `everything in the spool was forwarded${but}`);
   }
 
   private sayBegun(why: string): void {

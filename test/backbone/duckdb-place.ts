@@ -16,6 +16,8 @@ import { everything } from './store-readings.ts';
 export interface PlaceOptions {
   readonly over?: (live: Log) => Log;
   readonly maxBytes?: number;
+  readonly mostSilentMs?: number;
+  readonly longestUnreadMs?: number;
 }
 
 /** A DuckDB store and its live log in one folder, used as a worker uses them. */
@@ -38,12 +40,13 @@ export class DuckdbPlace {
   /** `over`: the live log as the store sees it. The log is kept as long as `maxBytes` allows, whatever the store needs. */
   static async open(
     folder: string,
-    { over = (live) => live, maxBytes = LIVE_LOG_LIMITS.maxBytes }: PlaceOptions = {},
+    { over = (live) => live, maxBytes = LIVE_LOG_LIMITS.maxBytes, ...limits }: PlaceOptions = {},
   ): Promise<DuckdbPlace> {
     const live = await openFileLog(join(folder, 'log'), 'live', { ...LIVE_LOG_LIMITS, maxBytes });
     const metrics = new Metrics();
     const heard: { place?: DuckdbPlace; needed?: number; gaps: string[] } = { gaps: [] };
     const store = await openDuckdbStore(fileIn(folder), {
+      ...limits,
       metrics,
       live: {
         log: over(live),

@@ -1,4 +1,6 @@
-import { rm } from 'node:fs/promises';
+import fs from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import {
@@ -6,6 +8,7 @@ import {
   DEAD_LOG_LIMITS,
   ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
+  type LogEntry,
   type LogLimits,
 } from '../../backbone/ports/log.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
@@ -145,6 +148,42 @@ describe('file log', () => {
       const log = await openFileLog(folder, 'log', { ...DEAD_LOG_LIMITS, maxBytes: 100_000 });
       for (let n = 0; n < 100; n++) await log.append(Buffer.alloc(10_000));
       expect((await log.read('first', 1_000)).length).to.be.within(9, 11);
+      await log.close();
+    });
+  });
+
+  describe('a place that the disk does not give', () => {
+    const { readSync } = fs;
+
+    /** Reads go so from now on, also those of modules that have the function by its name. */
+    function readBy(read: typeof fs.readSync): void {
+      fs.readSync = read;
+      syncBuiltinESMExports();
+    }
+
+    afterEach(() => readBy(readSync));
+
+    it('is left out for a reader and a follower; one who wants all is refused, and gets it when the disk gives it', async () => {
+      const log = await openFileLog(folder, 'log', LIVE_LOG_LIMITS);
+      for (const text of ['one', 'two', 'three']) await log.append(Buffer.from(text));
+      const bad = (await readFile(join(folder, 'log/segments/entries-000000000001.seg'))).indexOf('two');
+      readBy((file: number, into: NodeJS.ArrayBufferView, ...where: unknown[]) => {
+        const [, length, position] = where.map(Number);
+        if (position !== undefined && length !== undefined && position <= bad && bad < position + length) {
+          throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+        }
+        return Reflect.apply(readSync, fs, [file, into, ...where]);
+      });
+      const textsOf = (entries: readonly LogEntry[]) => entries.map(({ body }) => Buffer.from(body).toString());
+      expect(textsOf(await log.read('first', 10))).to.deep.equal(['one', 'three']);
+      const followed: string[] = [];
+      await log.follow('first', (entries) => void followed.push(...textsOf(entries)));
+      await until('the others', () => followed.length === 2);
+      expect(followed).to.deep.equal(['one', 'three']);
+      expect(await rejection(log.read('first', 10, { whole: true }))).to.be.instanceOf(LogUnavailable);
+      expect(textsOf(await log.read({ offset: 2 }, 10, { whole: true }))).to.deep.equal(['three']);
+      readBy(readSync);
+      expect(textsOf(await log.read('first', 10, { whole: true }))).to.deep.equal(['one', 'two', 'three']);
       await log.close();
     });
   });

@@ -1,3 +1,5 @@
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
@@ -13,7 +15,7 @@ let count = 0;
 
 describe('a spool in front of a RabbitMQ queue', function () {
   this.timeout(60_000);
-  const open: { close(): Promise<void> }[] = [];
+  const opened: { close(): Promise<void> }[] = [];
   let proxy: LineProxy;
   let dir: string;
   let name: string;
@@ -23,11 +25,11 @@ describe('a spool in front of a RabbitMQ queue', function () {
     proxy = await startProxy(port);
     dir = await temporaryFolder();
     name = `spooled.${process.pid}.${++count}`;
-    open.push(proxy);
+    opened.push(proxy);
   });
 
   afterEach(async () => {
-    for (const part of open.splice(0).reverse()) await part.close();
+    for (const part of opened.splice(0).reverse()) await part.close();
   });
 
   async function spool(over: { maxBytes?: number } = {}) {
@@ -35,7 +37,7 @@ describe('a spool in front of a RabbitMQ queue', function () {
     const url = `amqp://guest:guest@127.0.0.1:${proxy.port}`;
     const openFar = () => openRabbitQueue(url, { name, settleMs: 0, confirmTimeoutMs: 2_000 });
     const queue = await openSpool({ dir, maxBytes: 2 ** 20, ...over, openFar, log });
-    open.push(queue);
+    opened.push(queue);
     return { queue, lines };
   }
 
@@ -43,7 +45,7 @@ describe('a spool in front of a RabbitMQ queue', function () {
   async function arrivals(): Promise<string[]> {
     const { url } = await rabbit();
     const far: Queue = await openRabbitQueue(url, { name, settleMs: 0 });
-    open.push(far);
+    opened.push(far);
     const arrived: string[] = [];
     await far.consume(async ({ body }) => void arrived.push(new TextDecoder().decode(body)), { prefetch: 1 });
     return arrived;
@@ -108,4 +110,30 @@ describe('a spool in front of a RabbitMQ queue', function () {
     await until('it was forwarded', () => queue.spooled === 0);
     await queue.publish(large);
   });
+
+  it('a message that was damaged in the spool is not waited for: the others are forwarded, and the straight way is taken', async () => {
+    proxy.cut();
+    const { queue, lines } = await spool();
+    for (const text of numbers(0, 60)) await queue.publish(bytes(text));
+    // Behind those that were read already.
+    await overwrite(join(dir, 'segments', 'messages-000000000001.seg'), 'm40', 'm??');
+    proxy.restore();
+    const arrived = await arrivals();
+    await until('the others have arrived', () => arrived.length >= 59, { timeoutMs: 40_000 });
+    expect(arrived).to.deep.equal(numbers(0, 60).filter((text) => text !== 'm40'));
+    await until('the spool is empty', () => queue.spooled === 0);
+    expect(lines.filter((line) => line.includes('was forwarded but for 1 message'))).to.have.length(1);
+    await queue.publish(bytes('m60'));
+    await until('the straight way is taken', () => arrived.at(-1) === 'm60');
+    expect(queue.spooled).to.equal(0);
+  });
 });
+
+async function overwrite(path: string, text: string, by: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.write(by, (await readFile(path)).indexOf(text));
+  } finally {
+    await file.close();
+  }
+}

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, lstat, mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -344,6 +344,21 @@ describe('loam repair', function () {
       await loam.stop('SIGKILL');
     }
     expect((await run(['repair'], envOf(join(data, 'nowhere')))).code).to.equal(2);
+  });
+
+  it('what the system does not let it list it names in one line, and exits with 1', async () => {
+    const data = await temporaryFolder();
+    await writeFile(join(data, 'registry.yaml'), 'farms: [{ id: farm, name: Farm, timezone: UTC }]\n');
+    for (const part of ['queue', join('log', 'live')]) {
+      const closed = join(data, part, 'segments');
+      await mkdir(join(data, part), { recursive: true });
+      await symlink(closed, closed);
+      const { code, stderr } = await run(['repair'], envOf(data));
+      expect(code).to.equal(1);
+      expect(stderr.trim().split('\n')).to.have.length(1);
+      expect(stderr).to.contain('nothing was changed').and.to.contain(closed);
+      await rm(closed);
+    }
   });
 
   it('refused by the disk in the middle it says so and has lost nothing', async () => {
