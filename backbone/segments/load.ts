@@ -22,7 +22,7 @@ export interface Loaded {
   readonly lastId: number;
 }
 
-export interface LoadOptions {
+export interface SegmentsLoading {
   /** What the files' names begin with. */
   readonly name: string;
   /** As in SegmentFile.create, for the last one. */
@@ -78,7 +78,10 @@ export async function namesIn(
  * reported, with `isGapless` also a file that is not there. Rejects with OtherFormat, or the file system's error when
  * the folder or the last segment cannot be read.
  */
-export async function loadSegments(place: Place, { name, ahead = 0, isGapless = false }: LoadOptions): Promise<Loaded> {
+export async function loadSegments(
+  place: Place,
+  { name, ahead = 0, isGapless = false }: SegmentsLoading,
+): Promise<Loaded> {
   const { ids, unfinished } = await namesIn(place, name);
   for (const each of unfinished) await place.files.remove(join(place.folder, each)).catch(() => {});
   const headers = ids.flatMap((id) => headerOf(place, name, id, id === ids.at(-1)) ?? []);
