@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import { programEntry } from '../../core/thread.ts';
+import { AnswerWatch, MOST_SILENT_MS } from './answer-watch.ts';
 import { type Column, FrameReader, sendFrame } from './frames.ts';
-import { MOST_SILENT_MS, Patience } from './patience.ts';
 import type { Ask, OpenedFile, Settings, StoreAnswer, StoreReply, StoreRequest } from './protocol.ts';
 
 type AnswerTo<K extends StoreAnswer['is']> = Extract<StoreAnswer, { is: K }>;
@@ -46,7 +46,7 @@ export class DuckdbProcess {
   private readonly child: ChildProcess;
   private readonly channel: Socket;
   private readonly waiting = new Map<number, PendingCall>();
-  private readonly patience: Patience;
+  private readonly answers: AnswerWatch;
   private lastId = 0;
   /** The reason that this side knows, or that the process gave as its last message. */
   private why: string | undefined;
@@ -66,7 +66,7 @@ export class DuckdbProcess {
       const end = (how: string) => {
         if (this.gone) return;
         this.gone = true;
-        this.patience.end();
+        this.answers.end();
         underWay.delete(this.child);
         const why = this.why ?? [how, printed()].filter((part) => part !== '').join(': ');
         this.why = why;
@@ -85,7 +85,7 @@ export class DuckdbProcess {
         reject(new StoreUnavailable(`DuckDB cannot open ${settings.file}`, { cause: new Error(why) }));
       void this.ended.then(refuse);
     });
-    this.patience = new Patience(
+    this.answers = new AnswerWatch(
       {
         ask: () => this.call({ is: 'alive' }, 'done'),
         waiting: () => this.waiting.values(),
@@ -118,7 +118,7 @@ export class DuckdbProcess {
       if (this.gone) return fail(this.why ?? '');
       if (this.waiting.size >= MAX_WAITING && !ALWAYS_TAKEN.has(ask.is)) return fail('too many calls wait');
       this.waiting.set(id, {
-        begun: this.patience.now,
+        begun: this.answers.now,
         isRead: READS.has(ask.is),
         answer: (given) => (isOf(given, kind) ? resolve(given) : fail(`it answered ${given.is} to ${ask.is}`)),
         fail,
@@ -130,13 +130,13 @@ export class DuckdbProcess {
 
   /** From now on it is not waited for long: the program stops. */
   hurry(): void {
-    this.patience.hurry();
+    this.answers.hurry();
   }
 
   /** Ends the process after the requests before this one, and resolves when it has ended. `why` is told to calls that wait. */
   async close(why = 'it was closed'): Promise<void> {
     this.why = why;
-    this.patience.end();
+    this.answers.end();
     const late = setTimeout(() => this.child.kill('SIGKILL'), LONGEST_END_MS);
     // The process ends whatever the answer is.
     await this.call({ is: 'close' }, 'done').catch(() => {});

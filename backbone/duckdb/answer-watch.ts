@@ -33,7 +33,7 @@ export interface Watchable {
  * Watches that a process answers: that it reads what it is sent, and that no call takes for ever. Time is counted in
  * ticks of this process's own, so that one that was stopped, with the other or alone, finds nothing late when it goes on.
  */
-export class Patience {
+export class AnswerWatch {
   /** Ticks since the beginning. */
   now = 0;
   private readonly process: Watchable;
