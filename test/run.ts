@@ -21,6 +21,9 @@ const REST = ['test/**/*.test.ts', ...HALF.flatMap((files) => ['--ignore', files
 const SILENCE_MS = Number(process.env.LOAM_TEST_SILENCE_MS ?? 480_000);
 const KILL_AFTER_MS = 15_000;
 
+/** `npm test` has built `dist/` before it, of which children and threads are started then. */
+const built = process.env.npm_lifecycle_event === undefined ? '' : '1';
+
 /** Mocha's list of failures begins with how many passed. */
 const SUMMARY = /^ {2}\d+ passing/;
 /** The first line of a `describe` that stands in no other. */
@@ -43,7 +46,14 @@ interface Outcome {
 async function mocha(files: readonly string[], ports: 'lower' | 'upper'): Promise<Outcome> {
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, TEST_PORTS: ports, LOAM_TEST_BEGINS: 'shown', TMPDIR: folder, TSX_DISABLE_CACHE: '' },
+    env: {
+      ...process.env,
+      TEST_PORTS: ports,
+      LOAM_TEST_BEGINS: 'shown',
+      TMPDIR: folder,
+      TSX_DISABLE_CACHE: '',
+      LOAM_TEST_BUILT: built,
+    },
     // A group of its own, so that all of it can be ended: mocha starts another process, and tests start servers.
     detached: true,
   });

@@ -9,7 +9,7 @@ const SEED = 7;
 const MEGABYTES = 96;
 
 /** A sync that is under way when a file system finds itself damaged succeeds in 1 of 15 tries, though its bytes are lost. */
-const DAMAGES = shortOrLong(8, 60);
+const DAMAGES = shortOrLong(3, 60);
 
 describe('a real file system that loses power under load', function () {
   this.timeout(240_000);

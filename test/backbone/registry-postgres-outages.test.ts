@@ -3,6 +3,7 @@ import type { RegistryPort } from '../../backbone/ports/registry.ts';
 import { openPostgresRegistry } from '../../backbone/registry/postgres/registry.ts';
 import { RegistryUnavailable } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
+import { itIfLong } from '../services/length.ts';
 import { type PostgresServer, sql, startPostgres, withClient } from '../services/postgres.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { until } from '../services/wait.ts';
@@ -105,7 +106,7 @@ describe('PostgreSQL: the registry when things go wrong', function () {
     await isBack(registry);
   });
 
-  it('a network that is cut, and one that swallows everything, are got over', async () => {
+  itIfLong('a network that is cut, and one that swallows everything, are got over', async () => {
     const registry = await open(through());
     await registry.apply(farmOf(1), 'ada');
     const other = await open();
@@ -125,17 +126,20 @@ describe('PostgreSQL: the registry when things go wrong', function () {
     }
   });
 
-  it('of a hundred edits that wait for a server that is frozen each is refused within seconds, and not one after another', async () => {
-    const registry = await open(through());
-    await registry.apply(farmOf(1), 'ada');
-    proxy.freeze();
-    const begun = performance.now();
-    const errors = await Promise.all(
-      range(0, 100).map((number) => rejection(registry.apply([sensor(`n${number}`)], 'a'))),
-    );
-    expect(performance.now() - begun).to.be.below(20_000);
-    for (const error of errors) expect(error).to.be.instanceOf(RegistryUnavailable);
-  });
+  itIfLong(
+    'of a hundred edits that wait for a server that is frozen each is refused within seconds, and not one after another',
+    async () => {
+      const registry = await open(through());
+      await registry.apply(farmOf(1), 'ada');
+      proxy.freeze();
+      const begun = performance.now();
+      const errors = await Promise.all(
+        range(0, 100).map((number) => rejection(registry.apply([sensor(`n${number}`)], 'a'))),
+      );
+      expect(performance.now() - begun).to.be.below(20_000);
+      for (const error of errors) expect(error).to.be.instanceOf(RegistryUnavailable);
+    },
+  );
 
   it('an edit during which the server is killed is there as a whole or not at all, and every yes is kept', async () => {
     for (const round of range(0, 4)) {
@@ -216,7 +220,7 @@ describe('PostgreSQL: the registry when things go wrong', function () {
     }
   });
 
-  it('a process that is frozen with the lock in its hand holds up others for seconds only', async () => {
+  itIfLong('a process that is frozen with the lock in its hand holds up others for seconds only', async () => {
     const other = await open();
     await other.apply(farmOf(1), 'ada');
     const child = await startChild({

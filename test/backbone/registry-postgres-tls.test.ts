@@ -6,6 +6,7 @@ import { openPostgresRegistry } from '../../backbone/registry/postgres/registry.
 import { ConfigInvalid, RegistryUnavailable } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
 import { authority, type Papers, signed } from '../broker/certificates.ts';
+import { itIfLong } from '../services/length.ts';
 import { type PostgresServer, sql, startPostgres } from '../services/postgres.ts';
 import { type Proxy as NetworkProxy, startProxy } from '../services/proxy.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
@@ -99,7 +100,7 @@ describe('PostgreSQL: the registry over TLS', function () {
     expect(error).to.be.instanceOf(ConfigInvalid).with.property('message').that.includes('/nowhere/ca.pem');
   });
 
-  it('a network that swallows everything is got over', async () => {
+  itIfLong('a network that swallows everything is got over', async () => {
     const registry = await open('sslmode=require', '127.0.0.1', proxy.port);
     await registry.apply(farmOf(1), 'ada');
     proxy.freeze();

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { whyNoDisks } from '../services/disk-image.ts';
 import { whyNoHosts } from '../services/hosts.ts';
-import { shortOrLong } from '../services/length.ts';
+import { itIfLong, shortOrLong } from '../services/length.ts';
 import { diskStage } from './disk-stage.ts';
 import { faultsOf } from './faults.ts';
 import { hostFaults, hostsStage } from './hosts-stage.ts';
@@ -36,7 +36,7 @@ describe('under load, while things break one after another', function () {
     expect(load.unacknowledged).to.equal(0);
   }
 
-  it('`loam up` keeps every acknowledged reading once', async () => {
+  itIfLong('`loam up` keeps every acknowledged reading once', async () => {
     stage = await embeddedStage(10);
     const dice = new Dice(SEED);
     const result = await chaos(stage, {

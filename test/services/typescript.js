@@ -5,3 +5,5 @@
 // (test/run.ts).
 process.env.TSX_DISABLE_CACHE ??= '1';
 await import('tsx');
+// `npm test` has just built all of it: threads and programs that are started from here run that (core/thread.ts).
+if (process.env.LOAM_TEST_BUILT === '1') globalThis.loamIsBuilt = true;

@@ -94,12 +94,12 @@ describe('decoding', function () {
       `${REGISTRY}codecs: [{ id: counts.js, text: ${JSON.stringify(COUNTS.replace('[0]', `[0] + ${plus}`))} }]\n`;
     await bench.work(store, silent, { registry });
     await bench.workSlowly(store, silent, { registry, codecFolder });
-    for (const [i, yaml] of [REGISTRY, withCodec(100), withCodec(200), REGISTRY].entries()) {
+    for (const [i, yaml] of [REGISTRY, withCodec(100), withCodec(200)].entries()) {
       registry.change(yaml);
       await bench.publish(`m${i}`, [uplink('counts', i + 1)]);
       await bench.emptied(200_000);
     }
-    expect(await seqs('counts')).to.deep.equal([1, 4, 102, 203]);
+    expect(await seqs('counts')).to.deep.equal([1, 102, 203]);
     expect(await bench.letters()).to.deep.equal([]);
   });
 
