@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -33,5 +34,7 @@ function builtOf(module: URL): URL | undefined {
   if (import.meta.url.endsWith('.js')) return new URL(module.href.replace(/\.ts$/, '.js'));
   if (!('loamIsBuilt' in globalThis)) return undefined;
   const root = new URL('..', import.meta.url).href;
-  return new URL(`${root}dist/${module.href.slice(root.length).replace(/\.ts$/, '.js')}`);
+  const built = new URL(`${root}dist/${module.href.slice(root.length).replace(/\.ts$/, '.js')}`);
+  // What tests start of their own is not in it.
+  return existsSync(built) ? built : undefined;
 }

@@ -71,7 +71,7 @@ describe('DuckDB that does not go on', function () {
     },
   );
 
-  it('at a stop it is waited for a shorter time', async () => {
+  itIfLong('at a stop it is waited for a shorter time', async () => {
     const folder = await temporaryFolder();
     const place = await DuckdbPlace.open(folder, { mostSilentMs: 60_000 });
     await place.take(numbered(0));

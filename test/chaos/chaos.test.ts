@@ -54,24 +54,27 @@ describe('under load, while things break one after another', function () {
   if (whyNot !== undefined) {
     it(`roles on hosts of their own are not tried on this machine: ${whyNot}`, () => {});
   } else {
-    it('roles on hosts of their own lose nothing, and know every edit that was made while PostgreSQL was away', async () => {
-      const separate = await hostsStage({ sensors: 10, workers: 2 });
-      stage = separate;
-      const dice = new Dice(SEED);
-      const all = hostFaults(separate.hosts);
-      const some = all.filter(({ name }) => HOST_FAULTS.includes(name));
-      const faults = shortOrLong(some, dice.draw(all, all.length));
-      const result = await chaos(stage, {
-        faults,
-        dice,
-        pace: { loop: 'open', rate: 300 },
-        holdMs: [500, 1_000],
-        restMs: [100, 500],
-      });
-      nothingLost(result);
-      expect(separate.hosts.edits.made).to.have.length(faults.length);
-      for (const role of Object.values(stage.roles)) expect(role.endings, role.name).to.deep.equal([]);
-    });
+    itIfLong(
+      'roles on hosts of their own lose nothing, and know every edit that was made while PostgreSQL was away',
+      async () => {
+        const separate = await hostsStage({ sensors: 10, workers: 2 });
+        stage = separate;
+        const dice = new Dice(SEED);
+        const all = hostFaults(separate.hosts);
+        const some = all.filter(({ name }) => HOST_FAULTS.includes(name));
+        const faults = shortOrLong(some, dice.draw(all, all.length));
+        const result = await chaos(stage, {
+          faults,
+          dice,
+          pace: { loop: 'open', rate: 300 },
+          holdMs: [500, 1_000],
+          restMs: [100, 500],
+        });
+        nothingLost(result);
+        expect(separate.hosts.edits.made).to.have.length(faults.length);
+        for (const role of Object.values(stage.roles)) expect(role.endings, role.name).to.deep.equal([]);
+      },
+    );
   }
 
   const why = whyNoDisks();

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { hashSecret } from '../../core/secrets.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { shortOrLong } from '../services/length.ts';
 import { postgres } from '../services/postgres.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
@@ -62,10 +63,11 @@ describe('the words of the registry', function () {
   }
   const write = (change: (text: string) => string) => writeFile(file, change(TEXT));
 
-  for (const [where, from, to] of [
+  const ways = [
     ['from a file to a server and back', environment, onServer],
     ['from a server to a file and back', onServer, environment],
-  ] as const) {
+  ] as const;
+  for (const [where, from, to] of shortOrLong<readonly (typeof ways)[number][]>(ways.slice(0, 1), ways)) {
     it(`export, import and export give the same text ${where}, and say what needs the key`, async () => {
       const [first, second, third] = [await from(), await to(), await from()];
       await does(first, 'registry', 'import', file);
@@ -84,10 +86,11 @@ describe('the words of the registry', function () {
     });
   }
 
-  for (const [where, make] of [
+  const places = [
     ['in a file', environment],
     ['on a server', onServer],
-  ] as const) {
+  ] as const;
+  for (const [where, make] of shortOrLong<readonly (typeof places)[number][]>(places.slice(0, 1), places)) {
     it(`diff tells what apply would do, and apply does just that, ${where}`, async () => {
       const env = await make();
       await does(env, 'registry', 'import', file);

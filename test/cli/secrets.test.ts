@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import { SecretKeys } from '../../core/secret-key.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { shortOrLong } from '../services/length.ts';
 import { postgres } from '../services/postgres.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
@@ -57,10 +58,11 @@ sources: [{ id: west, farm: north, url: "mqtt://127.0.0.1:1", topics: ["#"], use
     await loam(['secrets', 'seal', 'source', 'west', 'password'], {}, { code: 2, input: '\n' });
   });
 
-  for (const [where, onServer] of [
+  const places = [
     ['in a file', false],
     ['on a server', true],
-  ] as const) {
+  ] as const;
+  for (const [where, onServer] of shortOrLong<readonly (typeof places)[number][]>(places.slice(1), places)) {
     it(`seals anew with the first key what an old one opens, and says what needs an old one still, ${where}`, async () => {
       if (onServer) env.LOAM_REGISTRY = await (await postgres()).createDatabase();
       else await loam(['init']);
