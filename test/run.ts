@@ -14,7 +14,7 @@ import { BEGINS } from './services/hooks.ts';
  * A half of which nothing is heard for `SILENCE_MS` is ended, and the test that it stood in is named.
  * Exits 0 only when both halves did. Given files, it runs those alone, in one process.
  */
-const HALF = ['backbone', 'cli'].map((room) => `test/${room}/**/*.test.ts`);
+const HALF = ['backbone', 'cli', 'workers'].map((room) => `test/${room}/**/*.test.ts`);
 const REST = ['test/**/*.test.ts', ...HALF.flatMap((files) => ['--ignore', files])];
 
 /** Above every time limit of a test: mocha itself ends a test that waits in vain. It cannot end one that never gives the processor back. */

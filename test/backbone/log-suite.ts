@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Follower, Log, LogEntry, LogLimits, LogPosition } from '../../backbone/ports/log.ts';
 import { Closed, Trimmed, UnknownEpoch } from '../../core/errors.ts';
+import { itIfLong } from '../services/length.ts';
 import { until } from '../services/wait.ts';
 import { type ChildScript, startChild } from './child-process.ts';
 import { body, numberOf, range, rejection } from './numbered.ts';
@@ -447,7 +448,7 @@ export function logContract(name: string, setup: () => Promise<LogFixture>): voi
         expect(seen.map(numberOf)).to.deep.equal(range(0, seen.length));
       });
 
-      it('a follower that keeps up sees every entry while the log is trimmed behind it', async function () {
+      itIfLong('a follower that keeps up sees every entry while the log is trimmed behind it', async function () {
         this.timeout(120_000);
         const log = await open(fixture.trimming);
         const begin = (await log.head()).first;

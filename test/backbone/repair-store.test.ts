@@ -115,7 +115,7 @@ describe('a look at the store and its mending', function () {
     expect(await readdir(folder)).not.to.include(`${file}.repairing`);
   });
 
-  it('has the next start write what the live log has, where that may have what was lost', async () => {
+  itIfLong('has the next start write what the live log has, where that may have what was lost', async () => {
     const folder = await temporaryFolder();
     await large(folder);
     const place = await DuckdbPlace.open(folder);

@@ -18,6 +18,7 @@ import type { LoadConnection } from '../../simulators/load/plan.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Worker } from '../../workers/worker.ts';
 import { type Child, startChild } from '../backbone/child-process.ts';
+import { shortOrLong } from '../services/length.ts';
 import { startProxy } from '../services/proxy.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
@@ -70,7 +71,7 @@ const PLACES: Record<string, () => Promise<Place>> = {
   },
 };
 
-for (const [kind, prepare] of Object.entries(PLACES)) {
+for (const [kind, prepare] of Object.entries(PLACES).slice(0, shortOrLong(1, 2))) {
   describe(`a broker that is killed under load, on ${kind}`, function () {
     this.timeout(120_000);
 

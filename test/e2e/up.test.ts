@@ -72,7 +72,7 @@ describe('loam up on a machine with nothing but Node', function () {
 
     const [, address = ''] = await loam.says(ADDRESS);
     const [, mqtt = ''] = await loam.says(MQTT);
-    await loam.says(/"users":2,"msg":"registry reloaded"/);
+    await loam.says(/registry reloaded: \d+ sensors, 2 users/);
     const sensor = await until('the sensor connects', () =>
       connectAsync(`mqtt://${mqtt}`, { username: 'probe-1', password: secret, reconnectPeriod: 0 }).catch(
         () => undefined,

@@ -32,7 +32,7 @@ describe('test services: RabbitMQ', function () {
     expect(await take(server, 'stopped')).to.equal('kept');
   });
 
-  it('keeps confirmed messages over kill and start', async () => {
+  itIfLong('keeps confirmed messages over kill and start', async () => {
     await send(server, 'killed', 'kept');
     // A quorum queue's own registration reaches the disk about a second after it was declared, not with its messages.
     await server.ctl('-q', 'eval', '[ok = dets:sync(Table) || Table <- dets:all()].');

@@ -9,7 +9,7 @@ import type { Worker } from '../../workers/worker.ts';
 import { declareByHand } from '../backbone/rabbitmq-help.ts';
 import { type Asked, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
 import { type InfluxServer, influx } from '../services/influx.ts';
-import { someOf } from '../services/length.ts';
+import { itIfLong, someOf } from '../services/length.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { until } from '../services/wait.ts';
 import { consumedBy, FARM, listening, numberedPublish, storedSeqs, T0, Workbench } from './bench.ts';
@@ -90,44 +90,47 @@ describe('a worker whose store refuses', function () {
     });
   }
 
-  it('holds everything for longer than RabbitMQ lets a consumer work, however often it gives the messages out again', async function () {
-    this.timeout(180_000);
-    const { url, ctl } = await rabbit();
-    const setting = (name: string, ms: number) => ctl('eval', `application:set_env(rabbit, ${name}, ${ms}).`);
-    // Read when a channel is opened. From 3.12 on the queue's own limit wins over the server's.
-    await setting('consumer_timeout', 1_000);
-    await setting('channel_tick_interval', 300);
-    const name = `patience.${process.pid}.${Date.now()}`;
-    await declareByHand(url, name, { 'x-consumer-timeout': 1_000 });
-    const queue = await openRabbitQueue(url, { name, settleMs: 0 });
-    try {
-      proxy.set((asked) => (isWrite(asked) ? { status: 503 } : undefined));
-      const given = new Map<string, number>();
-      const watched = consumedBy(queue, (handler, options) =>
-        queue.consume((delivery) => {
-          const message = Buffer.from(delivery.body).toString('latin1');
-          given.set(message, (given.get(message) ?? 0) + 1);
-          return handler(delivery);
-        }, options),
-      );
-      const worker = await bench.work(store, listening().log, { queue: watched });
-      for (let i = 0; i < 3; i++) {
-        const publishes = Array.from({ length: 10 }, (_, k) => numberedPublish('s1', i * 10 + k));
-        await queue.publish(encodeBatch({ id: `m${i}`, publishes }));
+  itIfLong(
+    'holds everything for longer than RabbitMQ lets a consumer work, however often it gives the messages out again',
+    async function () {
+      this.timeout(180_000);
+      const { url, ctl } = await rabbit();
+      const setting = (name: string, ms: number) => ctl('eval', `application:set_env(rabbit, ${name}, ${ms}).`);
+      // Read when a channel is opened. From 3.12 on the queue's own limit wins over the server's.
+      await setting('consumer_timeout', 1_000);
+      await setting('channel_tick_interval', 300);
+      const name = `patience.${process.pid}.${Date.now()}`;
+      await declareByHand(url, name, { 'x-consumer-timeout': 1_000 });
+      const queue = await openRabbitQueue(url, { name, settleMs: 0 });
+      try {
+        proxy.set((asked) => (isWrite(asked) ? { status: 503 } : undefined));
+        const given = new Map<string, number>();
+        const watched = consumedBy(queue, (handler, options) =>
+          queue.consume((delivery) => {
+            const message = Buffer.from(delivery.body).toString('latin1');
+            given.set(message, (given.get(message) ?? 0) + 1);
+            return handler(delivery);
+          }, options),
+        );
+        const worker = await bench.work(store, listening().log, { queue: watched });
+        for (let i = 0; i < 3; i++) {
+          const publishes = Array.from({ length: 10 }, (_, k) => numberedPublish('s1', i * 10 + k));
+          await queue.publish(encodeBatch({ id: `m${i}`, publishes }));
+        }
+        await storeIsAway(worker);
+        // More often than a message may come in company, so that those that come too often are tried alone as well.
+        await until('it came five times', () => Math.max(...given.values()) >= 5, { timeoutMs: 90_000 });
+        proxy.clear();
+        await until('all are stored', async () => (await storedSeqs(store, 's1')).size === 30, { timeoutMs: 30_000 });
+        await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 30_000 });
+        await everythingOnce(30);
+      } finally {
+        await setting('consumer_timeout', 1_800_000);
+        await setting('channel_tick_interval', 60_000);
+        await queue.close();
       }
-      await storeIsAway(worker);
-      // More often than a message may come in company, so that those that come too often are tried alone as well.
-      await until('it came five times', () => Math.max(...given.values()) >= 5, { timeoutMs: 90_000 });
-      proxy.clear();
-      await until('all are stored', async () => (await storedSeqs(store, 's1')).size === 30, { timeoutMs: 30_000 });
-      await until('the queue is empty', async () => (await queue.depth()) === 0, { timeoutMs: 30_000 });
-      await everythingOnce(30);
-    } finally {
-      await setting('consumer_timeout', 1_800_000);
-      await setting('channel_tick_interval', 60_000);
-      await queue.close();
-    }
-  });
+    },
+  );
 
   it('is tried by one at a time while it is away, not by every message in hand', async () => {
     const { log } = listening();

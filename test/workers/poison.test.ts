@@ -11,7 +11,7 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { deleteQueue } from '../backbone/rabbitmq-help.ts';
-import { shortOrLong } from '../services/length.ts';
+import { itIfLong, shortOrLong } from '../services/length.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { listening, numberedPublish, storedSeqs, Workbench, wrapped } from './bench.ts';
@@ -32,38 +32,41 @@ async function lifeOf(folder: string): Promise<number | string> {
 describe('a queue message that kills workers', function () {
   this.timeout(240_000);
 
-  it('is taken apart over some of their lives until the guilty publish stands alone; all others are stored', async () => {
-    const folder = await temporaryFolder();
-    const queue = await openFileQueue(`${folder}/queue`);
-    const innocent = (from: number) => shortOrLong([0], [0, 1, 2]).map((i) => numberedPublish('s1', from + i));
-    await queue.publish(encodeBatch({ id: 'before', publishes: innocent(0) }));
-    await queue.publish(encodeBatch({ id: 'bad', publishes: [...innocent(10), guilty('s2')] }));
-    await queue.publish(encodeBatch({ id: 'after', publishes: innocent(20) }));
-    await queue.publish(encodeBatch({ id: 'single', publishes: [numberedPublish('s1', 30)] }));
-    await queue.close();
+  itIfLong(
+    'is taken apart over some of their lives until the guilty publish stands alone; all others are stored',
+    async () => {
+      const folder = await temporaryFolder();
+      const queue = await openFileQueue(`${folder}/queue`);
+      const innocent = (from: number) => shortOrLong([0], [0, 1, 2]).map((i) => numberedPublish('s1', from + i));
+      await queue.publish(encodeBatch({ id: 'before', publishes: innocent(0) }));
+      await queue.publish(encodeBatch({ id: 'bad', publishes: [...innocent(10), guilty('s2')] }));
+      await queue.publish(encodeBatch({ id: 'after', publishes: innocent(20) }));
+      await queue.publish(encodeBatch({ id: 'single', publishes: [numberedPublish('s1', 30)] }));
+      await queue.close();
 
-    const lives: (number | string)[] = [];
-    do lives.push(await lifeOf(folder));
-    while (lives.at(-1) === 'SIGKILL' && lives.length < 20);
-    expect(lives.at(-1)).to.equal(0);
-    // Three in company; then the whole message, its second half and the guilty publish, twice each.
-    expect(lives).to.have.length.of.at.most(3 + 3 * 2 + 1);
+      const lives: (number | string)[] = [];
+      do lives.push(await lifeOf(folder));
+      while (lives.at(-1) === 'SIGKILL' && lives.length < 20);
+      expect(lives.at(-1)).to.equal(0);
+      // Three in company; then the whole message, its second half and the guilty publish, twice each.
+      expect(lives).to.have.length.of.at.most(3 + 3 * 2 + 1);
 
-    const store = await openDuckdbStore(`${folder}/readings.duckdb`);
-    const dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
-    try {
-      expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([
-        ...[0, 10, 20].flatMap((from) => innocent(from).map((_, i) => from + i)),
-        30,
-      ]);
-      const letters = (await dead.read('first', 100)).map((entry) => decodeDead(entry.body));
-      expect(letters.map(({ reason, publish }) => [reason, publish.sensor])).to.deep.equal([['poison', 's2']]);
-      expect(Buffer.from(letters[0]?.publish.payload ?? []).toString()).to.equal('this kills');
-    } finally {
-      await store.close();
-      await dead.close();
-    }
-  });
+      const store = await openDuckdbStore(`${folder}/readings.duckdb`);
+      const dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
+      try {
+        expect([...(await storedSeqs(store, 's1')).keys()]).to.have.members([
+          ...[0, 10, 20].flatMap((from) => innocent(from).map((_, i) => from + i)),
+          30,
+        ]);
+        const letters = (await dead.read('first', 100)).map((entry) => decodeDead(entry.body));
+        expect(letters.map(({ reason, publish }) => [reason, publish.sensor])).to.deep.equal([['poison', 's2']]);
+        expect(Buffer.from(letters[0]?.publish.payload ?? []).toString()).to.equal('this kills');
+      } finally {
+        await store.close();
+        await dead.close();
+      }
+    },
+  );
 
   const name = `test.${randomUUID()}`;
   const queues: Record<string, { open: () => Promise<Queue>; remove: () => Promise<void> }> = {
