@@ -136,3 +136,16 @@ export async function duckdbProcessOf(file: string): Promise<number> {
   const { stdout } = await promisify(execFile)('pgrep', ['-f', `duckdb/main.*${file}`]);
   return Number(stdout.trim().split('\n')[0]);
 }
+
+/** Opens places for the tests of the `describe` that it is called in, and closes them after each. */
+export function openedUntilAfter(): (folder: string, options?: PlaceOptions) => Promise<DuckdbPlace> {
+  const places: DuckdbPlace[] = [];
+  afterEach(async () => {
+    for (const place of places.splice(0)) await place.close();
+  });
+  return async (folder, options) => {
+    const place = await DuckdbPlace.open(folder, options);
+    places.push(place);
+    return place;
+  };
+}

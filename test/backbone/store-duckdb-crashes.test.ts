@@ -8,7 +8,7 @@ import { shortOrLong, someOf } from '../services/length.ts';
 import { output } from '../services/process.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
-import { DuckdbPlace, duckdbProcessOf, fileIn, type PlaceOptions } from './duckdb-place.ts';
+import { DuckdbPlace, duckdbProcessOf, fileIn, openedUntilAfter, type PlaceOptions } from './duckdb-place.ts';
 import { numbered, reading, seeded, T0 } from './store-readings.ts';
 import { rejects } from './store-suite.ts';
 
@@ -40,17 +40,7 @@ async function garble(path: string, at: number, bytes: Uint8Array): Promise<void
 
 describe('DuckDB in a process of its own', function () {
   this.timeout(240_000);
-  const places: DuckdbPlace[] = [];
-
-  afterEach(async () => {
-    for (const place of places.splice(0)) await place.close();
-  });
-
-  async function opened(folder: string, options?: PlaceOptions): Promise<DuckdbPlace> {
-    const place = await DuckdbPlace.open(folder, options);
-    places.push(place);
-    return place;
-  }
+  const opened = openedUntilAfter();
 
   describe('whatever became of its own log', () => {
     /** Folders of a process that was killed under load, and what it had acknowledged. */

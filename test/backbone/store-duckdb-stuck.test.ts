@@ -7,7 +7,7 @@ import { LogUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { overlay } from '../gateway/harness.ts';
 import { itIfLong, someOf } from '../services/length.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { DuckdbPlace, duckdbProcessOf, fileIn, type PlaceOptions } from './duckdb-place.ts';
+import { DuckdbPlace, duckdbProcessOf, fileIn, openedUntilAfter } from './duckdb-place.ts';
 import { numbered } from './store-readings.ts';
 import { rejects } from './store-suite.ts';
 
@@ -15,17 +15,7 @@ const BATCHES = [0, 1, 2, 3, 4];
 
 describe('DuckDB that does not go on', function () {
   this.timeout(240_000);
-  const places: DuckdbPlace[] = [];
-
-  afterEach(async () => {
-    for (const place of places.splice(0)) await place.close();
-  });
-
-  async function opened(folder: string, options?: PlaceOptions): Promise<DuckdbPlace> {
-    const place = await DuckdbPlace.open(folder, options);
-    places.push(place);
-    return place;
-  }
+  const opened = openedUntilAfter();
 
   /** How many of the readings of these batches are not in the store. */
   async function missing(place: DuckdbPlace, batches: readonly number[]): Promise<number> {
