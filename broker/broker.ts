@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { Aedes } from 'aedes';
+import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import { explain } from '../core/errors.ts';
@@ -41,6 +42,8 @@ export interface BrokerOptions extends MqttListenersOptions {
   readonly metrics?: Metrics;
   /** Gives the times of receipt, shared by all parts of a process that take publishes. Absent: the broker makes its own. */
   readonly receipts?: Receipts;
+  /** Numbers its batches, and says so. Absent: they are numbered, and nobody is told. */
+  readonly entrance?: BatchEntrance;
 }
 
 const SWEEP_MS = 100;
@@ -65,6 +68,7 @@ export class Broker implements Part {
   private readonly budget: MemoryBudget;
   private readonly addresses: Addresses;
   private readonly rights: Rights;
+  private readonly entrance: BatchEntrance;
   private batcher: PublishBatcher | undefined;
   private publishing: Publishing | undefined;
   private aedes: Aedes | undefined;
@@ -81,6 +85,7 @@ export class Broker implements Part {
     this.budget = new MemoryBudget(this.limits);
     this.addresses = new Addresses(this.limits);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
+    this.entrance = options.entrance ?? new BatchEntrance({ name: 'broker' });
     const { limits, counts: counters, rights } = this;
     this.sessions = new Sessions({
       limits,
@@ -134,7 +139,7 @@ export class Broker implements Part {
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
   async start(): Promise<void> {
     const { host, queue, registry, log, metrics } = this.options;
-    const batcher = new PublishBatcher(queue, this.limits, this.counts, log, metrics);
+    const batcher = new PublishBatcher(queue, this.limits, this.counts, log, metrics, this.entrance);
     const aedes = await this.createAedes(batcher);
     const listeners = new MqttListeners(this.options, {
       addresses: this.addresses,
@@ -146,6 +151,7 @@ export class Broker implements Part {
     this.batcher = batcher;
     this.aedes = aedes;
     this.listeners = listeners;
+    this.entrance.start();
     try {
       this.bound = await listeners.listen();
       this.listening = true;
@@ -185,7 +191,7 @@ export class Broker implements Part {
     await this.waitForCloses();
     await batcher?.drain(SWEEP_MS);
     batcher?.close();
-    await this.refusals?.stop();
+    await Promise.all([this.refusals?.stop(), this.entrance.stop()]);
     this.sessions.clear();
   }
 

@@ -1,3 +1,4 @@
+import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { Commands } from '../backbone/commands/commands.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
@@ -9,6 +10,7 @@ import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
 import type { SecretKey } from '../core/secret-key.ts';
 import { withDeadline } from '../core/timing.ts';
+import { AccountKeeper, type AccountKeeperOptions } from './account/account-keeper.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
 import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
@@ -70,6 +72,8 @@ export interface GatewayOptions {
   readonly shortestTickMs?: number;
   /** How often rights and sensors' statuses are checked when no event causes it, ms. */
   readonly checkMs?: number;
+  /** How the account of batches is kept. */
+  readonly account?: AccountKeeperOptions;
   readonly log: Logger;
   /** The clock for times (Unix ms) and for durations. Absent: the machine's clock for times, and its monotonic clock for durations. */
   readonly now?: () => number;
@@ -90,6 +94,9 @@ export class Gateway implements Part {
   private readonly letters: DeadLetterService;
   private readonly figures: Figures;
   private readonly events: EventRecorder;
+  private readonly account: AccountKeeper;
+  private readonly replays: BatchEntrance;
+  private readonly imports: BatchEntrance;
   private readonly http: HttpServer;
   private readonly loaded = loadUws();
   private readonly app: TemplatedApp;
@@ -113,14 +120,19 @@ export class Gateway implements Part {
     const heard = new Heard(now, passed);
     this.figures = new Figures(options.metrics, heard, passed);
     this.history = new History({ store: options.store, hearsAll, metrics: options.metrics, now, passed });
-    this.letters = new DeadLetterService({ ...options, limits: DEAD_LOG_LIMITS, logger: log, now });
+    const { live, account = {}, metrics } = options;
+    this.replays = new BatchEntrance({ name: 'replay', live, beatMs: account.beatMs });
+    this.imports = new BatchEntrance({ name: 'import', live, beatMs: account.beatMs });
+    this.account = new AccountKeeper({ ...account, live, log, metrics, passed });
+    const { replays } = this;
+    this.letters = new DeadLetterService({ ...options, replays, limits: DEAD_LOG_LIMITS, logger: log, now });
     this.events = new EventRecorder({ ...options, logger: log, now });
     this.live = new Live({
       ...options,
       uws,
       sessions: this.sessions,
       access,
-      writes: allOf(this.history, heard, this.events.overwritten),
+      writes: allOf(this.history, heard, this.events.overwritten, this.account),
       now,
       passed,
     });
@@ -155,6 +167,9 @@ export class Gateway implements Part {
     await this.live.start();
     await this.letters.start();
     this.events.start();
+    this.account.start();
+    this.replays.start();
+    this.imports.start();
     this.figures.start();
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }
@@ -171,6 +186,7 @@ export class Gateway implements Part {
     try {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
       await withDeadline(this.events.stop(), deadlineMs, 'events were still being written');
+      await Promise.all([this.replays.stop(), this.imports.stop(), this.account.stop()]);
     } finally {
       this.live.close();
       this.history.close();
@@ -181,13 +197,13 @@ export class Gateway implements Part {
   health(): Health[] {
     const { store, queue } = this.options;
     const own = [healthOf('store', store.state), healthOf('queue', queue.state)];
-    return [...own, ...this.live.health(), ...this.letters.health()];
+    return [...own, ...this.live.health(), ...this.letters.health(), ...this.account.health()];
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, events, now, passed } = this;
+    const { sessions, history, letters, figures, events, imports, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, events, farmNow, now, passed });
+    return allRoutes({ ...this.options, sessions, history, letters, figures, events, imports, farmNow, now, passed });
   }
 
   private plan(head: RequestHead): RequestPlan {

@@ -1,3 +1,4 @@
+import type { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { Commands } from '../backbone/commands/commands.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
@@ -33,6 +34,7 @@ export interface RouteParts {
   readonly sessions: SignInSessions;
   readonly store: Store;
   readonly queue: Queue;
+  readonly imports: BatchEntrance;
   readonly commands: Commands;
   readonly history: History;
   readonly letters: DeadLetterService;

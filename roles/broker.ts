@@ -1,3 +1,4 @@
+import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
@@ -20,8 +21,11 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const dead = await ports.deadLog();
   const commands = await ports.commands();
   const receipts = new Receipts({ log, metrics });
+  const live = await ports.liveLog();
   const secretKeys = () => key.current();
-  const broker = new Broker({ ...settings(config), queue, dead, registry, secretKeys, log, metrics, receipts });
+  const entrance = (name: 'broker' | 'source') => new BatchEntrance({ name, live, spooled: ports.inSpool });
+  const ways = { queue, dead, registry, log, metrics, receipts };
+  const broker = new Broker({ ...settings(config), ...ways, secretKeys, entrance: entrance('broker') });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,
@@ -29,7 +33,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
     log,
     alone: isEmbedded(config.log),
   });
-  const sources = new Sources({ queue, dead, registry, secretKeys, metrics, log, receipts });
+  const sources = new Sources({ ...ways, secretKeys, entrance: entrance('source') });
   count(metrics, broker);
   addresses.mqtt = () => ({ host: config.mqttHost, port: broker.port });
   // With a spool the broker works while the commands log is away: that must not take it out of service.

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { isEmbedded } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
@@ -41,6 +42,8 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     commands,
     registry,
     health,
+    // Embedded parts are of this process: a worker that is silent has ended.
+    account: { ...(isEmbedded(config.queue) ? { mostHeldMs: 0 } : {}), isGapless: isEmbedded(config.log) },
     metrics,
     log,
   });

@@ -84,6 +84,7 @@ export function portsOf(
     );
     return key;
   });
+  let inSpool = () => 0;
   const queue = once(async (): Promise<Queue> => {
     if (spool === undefined)
       return await hold('queue', 'LOAM_QUEUE', config.queue, () => openQueue(config.queue, disks));
@@ -91,6 +92,7 @@ export function portsOf(
     const spooled = await hold('spool', 'LOAM_SPOOL', spool, () =>
       openSpooledQueue(config.queue, spool, maxBytes, log, disks),
     );
+    inSpool = () => spooled.spooled;
     metrics.gauge('loam_spool_messages', 'Messages that wait in the spool for the queue', () => spooled.spooled);
     return spooled;
   });
@@ -152,6 +154,8 @@ export function portsOf(
     ofStore.gap === undefined ? [] : [{ name: 'store gap', ok: false, optional: true, why: ofStore.gap }];
   return {
     spooled: spool !== undefined,
+    /** How many messages wait in the spool. */
+    inSpool: () => inSpool(),
     gaps,
     registry,
     secretKey,

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
 import { EncodingInvalid, EncodingNewer } from '../core/errors.ts';
+import { type BatchPlace, placeId } from './account/batch-place.ts';
+import { type AccountNote, accountNotes } from './account/notes.ts';
 import { instant, msOf, subOf } from './instant.ts';
 import type { Reading } from './reading.ts';
 
@@ -21,14 +23,21 @@ export interface Publish {
 /** Where a batch comes from, when not from sensors: a file of old readings, or dead letters that are replayed. */
 export type Origin = 'import' | 'replay';
 
-/** The version of queue messages and dead letters that is written. Version 1, which had no count in a receipt, is read too. */
-export const BATCH_VERSION = 2;
+/**
+ * The version of queue messages that is written. Version 2, in which a batch had no place, and version 1, which had no count
+ * in a receipt either, are read too.
+ */
+export const BATCH_VERSION = 3;
+/** The version of dead letters that is written. Version 1, which had no count in a receipt, is read too. */
+const LETTER_VERSION = 2;
 
 /** One queue message. Its readings keep the `id` in the live log, where readers drop a second copy by it. */
 export interface Batch {
+  /** That of its place, where it has one and no other was wanted. */
   readonly id: string;
   readonly publishes: readonly Publish[];
   readonly origin?: Origin;
+  readonly place?: BatchPlace;
 }
 
 /** One entry of the live log: what a worker made of one batch. */
@@ -39,6 +48,8 @@ export interface LiveEntry {
    * What was written to the store unannounced, as by an import. Caches of the store's answers must drop these ranges.
    */
   readonly changed?: readonly Changed[];
+  /** What is said of batches beside it; it is about others as a rule. */
+  readonly account?: readonly AccountNote[];
 }
 
 /** Values of one sensor have changed in the store, with from <= ts < to (whole Unix ms). */
@@ -73,7 +84,7 @@ export interface DeadLetter {
   readonly writer?: string;
 }
 
-/** A fresh batch id. */
+/** A fresh id for a batch without a place. */
 export function batchId(): string {
   return randomUUID();
 }
@@ -106,7 +117,7 @@ type ReadingRow = [
 const MAX_TEXT = 1024;
 const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= MAX_TEXT;
 
-/** Whether it is a row of version 2, or with `columns` = 6 one of version 1. */
+/** Whether it is a row of versions 2 and 3, or with `columns` = 6 one of version 1. */
 function isPublishRow(row: unknown, columns = 7): row is PublishRow {
   if (!Array.isArray(row) || row.length !== columns) return false;
   const [farm, field, sensor, topic, payload, received, sub = 0]: unknown[] = row;
@@ -140,16 +151,31 @@ const isNow = (row: unknown): row is PublishRow => isPublishRow(row);
 const isOfVersion1 = (row: unknown): row is PublishRow => isPublishRow(row, 6);
 // Batches of sensors leave the origin out.
 const origin = z.enum(['import', 'replay']).optional();
-const batchMessage = z.union([
-  z.tuple([z.literal(BATCH_VERSION), text, rowsOf(isNow), origin]),
+// So short that its length stands in one byte: `placeOf` reads it there.
+const run = z.string().min(1).max(31);
+const batchMessage = z.tuple([
+  z.literal(BATCH_VERSION),
+  z.tuple([run, z.int().min(1), z.int().min(0)]).nullable(),
+  text.nullable(),
+  rowsOf(isNow),
+  origin,
+]);
+const olderMessage = z.union([
+  z.tuple([z.literal(2), text, rowsOf(isNow), origin]),
   z.tuple([z.literal(1), text, rowsOf(isOfVersion1), origin]),
 ]);
 const changedRow = z.tuple([text, text, z.number(), z.number()]);
-// Entries without `changed` leave the last element out, as earlier versions did.
-const liveMessage = z.tuple([z.literal(1), text, rowsOf(isReadingRow), z.array(changedRow).optional()]);
+// Entries that have neither of the last two elements leave them out, as earlier versions did.
+const liveMessage = z.tuple([
+  z.literal(1),
+  text,
+  rowsOf(isReadingRow),
+  z.array(changedRow).nullable().optional(),
+  accountNotes.optional(),
+]);
 const letterEnd = [text, z.string(), z.number(), text.optional()] as const;
 const deadMessage = z.union([
-  z.tuple([z.literal(BATCH_VERSION), z.custom<PublishRow>(isNow), ...letterEnd]),
+  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd]),
   z.tuple([z.literal(1), z.custom<PublishRow>(isOfVersion1), ...letterEnd]),
 ]);
 
@@ -189,18 +215,26 @@ export function decode<T>(schema: z.ZodType<T>, message: Uint8Array, what: strin
 }
 
 /** The bytes of a batch, for the queue. */
-export function encodeBatch(batch: Batch): Uint8Array {
-  const rows = batch.publishes.map(toRow);
-  const message = [BATCH_VERSION, batch.id, rows];
-  return packr.pack(batch.origin === undefined ? message : [...message, batch.origin]);
+export function encodeBatch({ id, publishes, origin, place }: Batch): Uint8Array {
+  const at = place ? [place.run, place.number, place.confirmed] : null;
+  const named = place && id === placeId(place) ? null : id;
+  const message = [BATCH_VERSION, at, named, publishes.map(toRow)];
+  return packr.pack(origin === undefined ? message : [...message, origin]);
 }
 
 /** The batch in a queue message. Throws EncodingInvalid, and EncodingNewer for one that a newer version of Loam wrote. */
 export function decodeBatch(bytes: Uint8Array): Batch {
   if (isNewer(bytes)) throw new EncodingNewer(`a batch of version ${bytes[1]}: this one reads up to ${BATCH_VERSION}`);
-  const [, id, rows, origin] = decode(batchMessage, bytes, 'batch');
+  if ((bytes[1] ?? 0) < BATCH_VERSION) {
+    const [, id, rows, origin] = decode(olderMessage, bytes, 'batch');
+    return { id, publishes: rows.map(fromRow), ...(origin === undefined ? {} : { origin }) };
+  }
+  const [, at, named, rows, origin] = decode(batchMessage, bytes, 'batch');
+  const place = at ? { run: at[0], number: at[1], confirmed: at[2] } : undefined;
+  const id = named ?? (place && placeId(place));
+  if (id === undefined) throw new EncodingInvalid('not a batch: it has neither an id nor a place');
   const publishes = rows.map(fromRow);
-  return origin === undefined ? { id, publishes } : { id, publishes, origin };
+  return { id, publishes, ...(origin === undefined ? {} : { origin }), ...(place ? { place } : {}) };
 }
 
 /** A higher number than this is a broken byte, not a version to come. */
@@ -212,18 +246,37 @@ export function isNewer([head = 0, version = 0]: Uint8Array): boolean {
 }
 
 /** The bytes of a live entry, for the live log. */
-export function encodeLive({ id, readings, changed }: LiveEntry): Uint8Array {
-  const rows = readings.map(toReadingRow);
-  if (changed === undefined) return packr.pack([1, id, rows]);
-  return packr.pack([1, id, rows, changed.map(({ farm, sensor, from, to }) => [farm, sensor, from, to])]);
+export function encodeLive({ id, readings, changed, account }: LiveEntry): Uint8Array {
+  const ranges = changed?.map(({ farm, sensor, from, to }) => [farm, sensor, from, to]);
+  const entry = [1, id, readings.map(toReadingRow), ...(ranges ? [ranges] : [])];
+  const bytes = packr.pack(entry);
+  return account === undefined ? bytes : withAccount(bytes, account);
 }
+
+/** The bytes of a live entry that has no notes, with notes. It is not unpacked for that. */
+export function withAccount(entry: Uint8Array, account: readonly AccountNote[]): Uint8Array {
+  const nothingChanged = entry[0] === LIST_OF_3 ? [NIL] : [];
+  const notes: Uint8Array = packr.pack(account);
+  const bytes = Buffer.concat([entry, Uint8Array.from(nothingChanged), notes]);
+  bytes[0] = LIST_OF_5;
+  return bytes;
+}
+
+/** The bytes of a live entry that has notes and nothing else. */
+export function accountEntry(account: readonly AccountNote[]): Uint8Array {
+  return encodeLive({ id: '', readings: [], account });
+}
+
+const LIST_OF_3 = 0x93;
+const LIST_OF_5 = 0x95;
+const NIL = 0xc0;
 
 /** The live entry in a message of the live log. Throws EncodingInvalid. */
 export function decodeLive(bytes: Uint8Array): LiveEntry {
-  const [, id, rows, changed] = decode(liveMessage, bytes, 'live entry');
+  const [, id, rows, changed, account] = decode(liveMessage, bytes, 'live entry');
+  const ranges = changed?.map(([farm, sensor, from, to]) => ({ farm, sensor, from, to }));
   const readings = rows.map(fromReadingRow);
-  if (changed === undefined) return { id, readings };
-  return { id, readings, changed: changed.map(([farm, sensor, from, to]) => ({ farm, sensor, from, to })) };
+  return { id, readings, ...(ranges ? { changed: ranges } : {}), ...(account ? { account } : {}) };
 }
 
 /** The readings in a live entry that this process packed itself: unlike `decodeLive`, which takes twice as long, it checks nothing. */
@@ -234,7 +287,7 @@ export function readingsOfOwn(entry: Uint8Array): Reading[] {
 
 /** The bytes of a dead letter, for the dead-letter log. */
 export function encodeDead({ publish, reason, explanation, at, writer }: DeadLetter): Uint8Array {
-  const letter = [BATCH_VERSION, toRow(publish), reason, explanation, at];
+  const letter = [LETTER_VERSION, toRow(publish), reason, explanation, at];
   return packr.pack(writer === undefined ? letter : [...letter, writer]);
 }
 

@@ -1,20 +1,24 @@
+import type { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Delivery, Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
-import { explain, QueueFull } from '../core/errors.ts';
+import { explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
-import { changedBy, type DeadLetter, decodeBatch, encodeLive, isNewer } from '../telemetry/batch.ts';
+import type { BatchPlace } from '../telemetry/account/batch-place.ts';
+import { changedBy, type DeadLetter, encodeLive, isNewer } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { WorkerCounters } from './counters.ts';
 import type { DecodedBatch, Decoder } from './decoding/decoder.ts';
 import { Fold } from './fold.ts';
+import { LeftApart } from './left-apart.ts';
 import { NewerBatches } from './newer-batches.ts';
 import { isOutage, OutageGate } from './outage-gate.ts';
 import { PoisonIsolation } from './poison-isolation.ts';
 import { rejectedByStore } from './validate.ts';
 import type { WorkBudget } from './work-budget.ts';
+import type { WorkNotes } from './work-notes.ts';
 
 export interface PipelineParts {
   readonly store: Store;
@@ -30,6 +34,10 @@ export interface PipelineParts {
   readonly counters: WorkerCounters;
   readonly decoder: Decoder;
   readonly holding: WorkBudget;
+  /** Says what was worked off. */
+  readonly notes: WorkNotes;
+  /** Numbers what goes to the slow queue. */
+  readonly entrance: BatchEntrance;
   /** Called after every write, every append to the live log and every message that ended. */
   readonly progressed: () => void;
 }
@@ -44,7 +52,7 @@ const MAX_SHARED_DELIVERIES = 3;
  *    reason, or is left to the slow queue.
  * 2. Readings go to the live log at once, and to the store in one write with those of other messages (`Fold`). Dead letters
  *    go to their log, and what is left apart to the slow queue. While one of them is away, the message stays at work and waits (`OutageGate`).
- * 3. When all have it on disk, and only then, the message is done.
+ * 3. When all have it on disk, and only then, the message is worked off. When the live log says so (`WorkNotes`), it is done.
  *
  * A message that was delivered too often may have killed workers: it is tried alone, part by part (`PoisonIsolation`). One of a newer
  * version goes back to the queue.
@@ -57,6 +65,7 @@ export class Pipeline {
   private readonly importFold: Fold;
   private readonly isolation: PoisonIsolation;
   private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate; slow?: OutageGate };
+  private readonly apart: LeftApart | undefined;
   private readonly inHand = new Set<{ readonly oldest: number }>();
   private readonly newer: NewerBatches;
   private readonly giveUps = new Set<(error: Error) => void>();
@@ -73,6 +82,8 @@ export class Pipeline {
       dead: new OutageGate('dead-letter log', dead, log, signal),
       ...(slow && { slow: new OutageGate('slow queue', slow, log, signal) }),
     };
+    const { slow: gate } = this.outageGates;
+    this.apart = slow && gate && new LeftApart({ ...parts, slow, gate, setAside: (letters) => this.setAside(letters) });
     const foldParts = {
       store,
       outageGate: this.outageGates.store,
@@ -123,13 +134,19 @@ export class Pipeline {
    * queue.
    */
   work(delivery: Delivery): Promise<void> {
+    const { notes, progressed } = this.parts;
+    const place = notes.begin(delivery.body);
     return new Promise((resolve, reject) => {
-      this.giveUps.add(reject);
-      const over = () => {
-        this.giveUps.delete(reject);
-        this.parts.progressed();
+      const giveBack = (error: Error) => {
+        if (place) notes.gaveBack(place);
+        reject(error);
       };
-      this.process(delivery).then(resolve, reject).finally(over);
+      this.giveUps.add(giveBack);
+      const over = () => {
+        this.giveUps.delete(giveBack);
+        progressed();
+      };
+      this.workOff(delivery, place).then(resolve, giveBack).finally(over);
     });
   }
 
@@ -140,6 +157,11 @@ export class Pipeline {
     void this.parts.decoder.close();
     for (const reject of this.giveUps) reject(new Error(why));
     this.giveUps.clear();
+  }
+
+  private async workOff(delivery: Delivery, place: BatchPlace | undefined): Promise<void> {
+    await this.process(delivery);
+    if (place) await this.parts.notes.worked(place, this.append);
   }
 
   private async process(delivery: Delivery): Promise<void> {
@@ -232,10 +254,13 @@ export class Pipeline {
   }
 
   private async announce(entry: Uint8Array, received: number): Promise<void> {
-    await this.outageGates.live.until(() => this.parts.live.append(entry));
+    await this.parts.notes.announce(entry, this.append);
     this.parts.counters.announced(received);
     this.parts.progressed();
   }
+
+  private readonly append = (entry: Uint8Array): Promise<void> =>
+    this.outageGates.live.until(() => this.parts.live.append(entry));
 
   private async setAside(letters: readonly DeadLetter[]): Promise<void> {
     const { letters: dead, counters } = this.parts;
@@ -244,40 +269,9 @@ export class Pipeline {
     counters.setAside(letters);
   }
 
-  /** Hands publishes to the slow queue. When that is full, they become dead letters: whoever needs no codec must not wait for those who do. */
   private async leaveApart(messages: readonly Uint8Array[]): Promise<void> {
-    for (const message of messages) {
-      const { publishes } = decodeBatch(message);
-      try {
-        await this.publishApart(message);
-        this.parts.counters.leftApart(publishes);
-      } catch (error) {
-        if (!(error instanceof SlowQueueFull)) throw error;
-        const at = Date.now();
-        await this.setAside(publishes.map((publish) => ({ publish, ...SLOW_QUEUE_FULL, at })));
-      }
-    }
-  }
-
-  /** Rejects with SlowQueueFull, and when the worker is stopped in an outage of the slow queue. */
-  private async publishApart(message: Uint8Array): Promise<void> {
-    const { slow } = this.parts;
-    const gate = this.outageGates.slow;
-    if (!slow || !gate) throw new Error('publishes were left to a slow queue, and there is none');
-    await gate.until(async () => {
-      try {
-        await slow.publish(message);
-      } catch (error) {
-        throw error instanceof QueueFull ? new SlowQueueFull(error.message, { cause: error }) : error;
-      }
-    });
+    if (messages.length === 0) return;
+    if (!this.apart) throw new Error('publishes were left to a slow queue, and there is none');
+    await this.apart.leave(messages);
   }
 }
-
-/** No outage: to wait for it would hold up everybody. */
-class SlowQueueFull extends Error {}
-
-const SLOW_QUEUE_FULL = {
-  reason: 'slow_queue_full',
-  explanation: 'it needs a codec, or time, and the slow queue is full: replay it when that has emptied',
-};

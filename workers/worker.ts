@@ -1,3 +1,4 @@
+import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Consumer, Delivery, Queue } from '../backbone/ports/queue.ts';
@@ -13,6 +14,7 @@ import { PublishDecoder } from './decoding/publish-decoder.ts';
 import { Pipeline } from './pipeline.ts';
 import { Watchdog } from './watchdog.ts';
 import { type BudgetGroup, WorkBudget, type WorkLimits } from './work-budget.ts';
+import { WorkNotes } from './work-notes.ts';
 
 export interface WorkerOptions {
   readonly queue: Queue;
@@ -46,6 +48,8 @@ export interface WorkerOptions {
   readonly group?: BudgetGroup;
   /** Time between two checks of the watchdog, ms. After thirty checks without progress the worker starts over. */
   readonly beatMs?: number;
+  /** How often it says which batches it has in hand, ms. */
+  readonly notesMs?: number;
 }
 
 const PREFETCH = 128;
@@ -69,6 +73,8 @@ export class Worker implements Part {
   private readonly counters: WorkerCounters;
   private readonly watchdog: Watchdog;
   private readonly letters: DeadLetters;
+  private readonly notes: WorkNotes;
+  private readonly entrance: BatchEntrance;
   private pipeline: Pipeline;
   private consumer: Consumer | undefined;
 
@@ -83,6 +89,9 @@ export class Worker implements Part {
       options.isSlow ?? false,
     );
     this.letters = new DeadLetters(options.dead, { logger: options.log, metrics: options.metrics });
+    const { live, notesMs: beatMs } = options;
+    this.notes = new WorkNotes(live, () => this.consumer?.waiting() ?? [], beatMs);
+    this.entrance = new BatchEntrance({ name: 'worker', live, beatMs });
     this.pipeline = this.newPipeline();
     this.watchdog = new Watchdog(
       {
@@ -98,6 +107,8 @@ export class Worker implements Part {
 
   async start(): Promise<void> {
     await this.letters.start();
+    this.notes.start();
+    if (this.options.slow) this.entrance.start();
     const { prefetch = PREFETCH } = this.options;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();
@@ -112,7 +123,7 @@ export class Worker implements Part {
     } finally {
       clearTimeout(giveBack);
       this.pipeline.giveUp('the worker was stopped');
-      await this.letters.stop();
+      await Promise.all([this.letters.stop(), this.notes.stop(), this.entrance.stop()]);
     }
   }
 
@@ -142,6 +153,8 @@ export class Worker implements Part {
       dead,
       slow,
       letters: this.letters,
+      notes: this.notes,
+      entrance: this.entrance,
       openTrials,
       log,
       counters: this.counters,

@@ -22,6 +22,8 @@ export interface Consumer {
    * longer count. A queue in files has the consumers of one process only, so there nothing is given back.
    */
   restart(): void;
+  /** The messages that have come and whose handlers have not begun: they are in the queue for nobody else. */
+  waiting(): Iterable<Uint8Array>;
 }
 
 /**

@@ -35,7 +35,7 @@ export class RabbitConsumer implements Consumer {
   private readonly unwatch: () => void;
   private readonly open = new Set<Channel>();
   private session: ConsumerChannel | undefined;
-  private waiting: Job[] = [];
+  private notBegun: Job[] = [];
   private readonly atWork = new Set<Promise<void>>();
   private readonly held = new Set<ConsumeMessage>();
   private stopped: Promise<void> | undefined;
@@ -86,10 +86,14 @@ export class RabbitConsumer implements Consumer {
     if (connection) this.link.reset(connection, 'its consumer stood still');
   }
 
+  *waiting(): Iterable<Uint8Array> {
+    for (const { message } of this.notBegun) yield message.content;
+  }
+
   private async end(): Promise<void> {
     this.unwatch();
     this.stopping.abort();
-    this.waiting = [];
+    this.notBegun = [];
     const { session } = this;
     try {
       // So that the server gives nothing more while the handlers at work end.
@@ -116,20 +120,20 @@ export class RabbitConsumer implements Consumer {
   private over(channel: Channel): void {
     this.open.delete(channel);
     if (this.session?.channel === channel) this.session = undefined;
-    this.waiting = this.waiting.filter((job) => job.channel !== channel);
+    this.notBegun = this.notBegun.filter((job) => job.channel !== channel);
     this.held.clear();
   }
 
   private take(job: Job): void {
     if (this.stopping.signal.aborted) return;
     this.held.add(job.message);
-    this.waiting.push(job);
+    this.notBegun.push(job);
     this.begin();
   }
 
   private begin(): void {
     while (this.atWork.size < this.prefetch) {
-      const job = this.waiting.shift();
+      const job = this.notBegun.shift();
       if (!job) return;
       const work = this.work(job).finally(() => {
         this.atWork.delete(work);

@@ -91,6 +91,7 @@ class RabbitQueue implements Queue {
     this.consumers.add(consumer);
     return {
       restart: () => consumer.restart(),
+      waiting: () => consumer.waiting(),
       stop: async () => {
         await consumer.stop();
         this.consumers.delete(consumer);

@@ -82,7 +82,8 @@ export class Dispatcher {
     const worker = new LocalConsumer(handler, prefetch);
     this.workers.add(worker);
     this.pump();
-    return { stop: () => this.stopOne(worker), restart: () => this.pump() };
+    // What is given to a consumer is with its handler at once.
+    return { stop: () => this.stopOne(worker), restart: () => this.pump(), waiting: () => [] };
   }
 
   /** How many more messages consumers will have room for once `changes` are on disk. */

@@ -1,12 +1,16 @@
+import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
-import { explain, LoamError } from '../../core/errors.ts';
+import { explain } from '../../core/errors.ts';
 import { type Health, healthOf } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { FarmCounter, Metrics } from '../../core/metrics.ts';
 import { backoff } from '../../core/timing.ts';
-import { batchId, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { placeId } from '../../telemetry/account/batch-place.ts';
+import type { NumberedBatch } from '../../telemetry/account/numbered-batch.ts';
+import { encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
+import { QueueAbsence } from './queue-absence.ts';
 
 /** What became of a publish. `kept`: the queue confirmed it, in its batch. `dropped`: it was given up and must not be acknowledged. */
 export type Fate = 'kept' | 'dropped';
@@ -27,8 +31,9 @@ interface Item {
 }
 
 interface OpenBatch {
-  readonly id: string;
   readonly order: number;
+  /** It has its number from the first attempt on. */
+  numbered?: NumberedBatch;
   items: Item[];
   bytes: number;
 }
@@ -39,8 +44,6 @@ const OVERHEAD_BYTES = 64;
 const FIRST_RETRY_MS = 50;
 /** A pause is at most this plus the first one: below half the shortest keepalive (0.5 s), so that it closes no client. */
 const MOST_RETRY_MS = 250;
-/** The queue counts as back after so long without a refusal: a queue at its limit takes and refuses by turns. */
-const CALM_MS = 1_000;
 
 /**
  * Gathers publishes into batches and publishes them to the queue, many batches at once.
@@ -50,7 +53,7 @@ const CALM_MS = 1_000;
  * batcher. The refused batch goes back to its place, without the publishes that no client waits for. While the batcher
  * is shut, batches are tried one at a time, the oldest first, with growing pauses. When none is left, an empty batch is
  * tried: QoS 0 publishes are dropped while shut, so they could not open it. The first confirm opens the batcher.
- * A batch keeps its id in all attempts, and only ever loses publishes. So a second copy is recognised by its id.
+ * A batch keeps its number, and so its id, in all attempts, and only ever loses publishes. So a second copy is recognised by its id.
  *
  * The batcher has no limit of its own for publishes: its callers limit what they bring.
  */
@@ -58,7 +61,8 @@ export class PublishBatcher {
   private readonly queue: Queue;
   private readonly limits: BatchLimits;
   private readonly counters: BrokerCounters;
-  private readonly log: Logger;
+  private readonly absence: QueueAbsence;
+  private readonly entrance: BatchEntrance;
   private readonly taken: FarmCounter;
   private readonly queued: FarmCounter;
   private readonly unwatch: () => void;
@@ -67,19 +71,23 @@ export class PublishBatcher {
   private due = false;
   private fillTimer: NodeJS.Timeout | undefined;
   private retryTimer: NodeJS.Timeout | undefined;
-  private calmTimer: NodeJS.Timeout | undefined;
   private inFlight = 0;
   private order = 0;
   private failures = 0;
   private probing = false;
-  /** Monotonic ms. */
-  private awaySince: number | undefined;
   private why = '';
   private closed = false;
   private wake: () => void = () => {};
 
-  /** Without `metrics` its counts by farm are not visible anywhere. */
-  constructor(queue: Queue, limits: BatchLimits, counters: BrokerCounters, log: Logger, metrics = new Metrics()) {
+  /** Without `metrics` its counts by farm are not visible anywhere, and without `entrance` nobody is told of its batches' numbers. */
+  constructor(
+    queue: Queue,
+    limits: BatchLimits,
+    counters: BrokerCounters,
+    log: Logger,
+    metrics = new Metrics(),
+    entrance = new BatchEntrance({ name: 'broker' }),
+  ) {
     this.taken = new FarmCounter(
       metrics,
       'loam_publishes_accepted_total',
@@ -89,7 +97,8 @@ export class PublishBatcher {
     this.queue = queue;
     this.limits = limits;
     this.counters = counters;
-    this.log = log;
+    this.absence = new QueueAbsence(log);
+    this.entrance = entrance;
     this.unwatch = queue.watch((state) => {
       if (state.is === 'up') this.tryNow();
     });
@@ -131,6 +140,7 @@ export class PublishBatcher {
     if (!this.shut) return;
     for (const batch of this.ready) this.dropUnwaited(batch);
     if (this.filling) this.dropUnwaited(this.filling);
+    for (const batch of this.ready) if (batch.items.length === 0) batch.numbered?.gaveUp();
     this.ready = this.ready.filter((batch) => batch.items.length > 0);
   }
 
@@ -156,9 +166,9 @@ export class PublishBatcher {
     this.unwatch();
     clearTimeout(this.fillTimer);
     clearTimeout(this.retryTimer);
-    clearTimeout(this.calmTimer);
+    this.absence.close();
     this.seal();
-    for (const { items } of this.ready.splice(0)) for (const item of items) this.drop(item);
+    for (const batch of this.ready.splice(0)) this.giveUp(batch);
   }
 
   private get idle(): boolean {
@@ -183,7 +193,7 @@ export class PublishBatcher {
       this.pump();
     }, this.limits.batchMs);
     this.order += 1;
-    return { id: batchId(), order: this.order, items: [], bytes: 0 };
+    return { order: this.order, items: [], bytes: 0 };
   }
 
   private seal(): void {
@@ -212,39 +222,44 @@ export class PublishBatcher {
   }
 
   private async send(batch: OpenBatch): Promise<void> {
-    try {
-      await this.queue.publish(encodeBatch({ id: batch.id, publishes: publishesOf(batch) }));
-      this.confirmed(batch);
-    } catch (error) {
-      this.refused(batch, error);
-    }
+    await this.attempt(batch);
     this.inFlight -= 1;
     this.pump();
   }
 
+  private async attempt(batch: OpenBatch): Promise<void> {
+    batch.numbered ??= this.entrance.next();
+    const place = batch.numbered.place();
+    try {
+      await this.queue.publish(encodeBatch({ id: placeId(place), publishes: publishesOf(batch), place }));
+      this.confirmed(batch);
+    } catch (error) {
+      this.refused(batch, error);
+    }
+  }
+
   private confirmed(batch: OpenBatch): void {
     this.failures = 0;
+    batch.numbered?.confirmed();
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
     this.counters.published += batch.items.length;
     this.queued.add(publishesOf(batch));
     for (const item of batch.items) item.publisher.settle('kept');
-    if (this.awaySince !== undefined && !this.closed) this.calmTimer ??= setTimeout(() => this.logQueueBack(), CALM_MS);
+    if (!this.closed) this.absence.taken();
   }
 
   private refused(batch: OpenBatch, error: unknown): void {
     this.counters.queueFailures += 1;
     this.dropUnwaited(batch);
-    if (this.closed) {
-      for (const item of batch.items) this.drop(item);
-      return;
-    }
+    if (this.closed || batch.items.length === 0) this.giveUp(batch);
+    if (this.closed) return;
     if (batch.items.length > 0) {
       const place = this.ready.findIndex((other) => other.order > batch.order);
       this.ready.splice(place < 0 ? this.ready.length : place, 0, batch);
     }
     this.why = explain(error);
-    this.logQueueAway(error);
+    this.absence.refused(error);
     // When several batches are refused together, only the first makes the next pause longer.
     if (this.retryTimer !== undefined) return;
     const pauseMs = FIRST_RETRY_MS + backoff(this.failures, FIRST_RETRY_MS, MOST_RETRY_MS);
@@ -263,15 +278,14 @@ export class PublishBatcher {
   private async probe(): Promise<void> {
     if (this.closed || this.probing) return;
     this.probing = true;
-    const batch = { id: batchId(), order: 0, items: [], bytes: 0 };
-    try {
-      await this.queue.publish(encodeBatch({ id: batch.id, publishes: [] }));
-      this.confirmed(batch);
-    } catch (error) {
-      this.refused(batch, error);
-    }
+    await this.attempt({ order: 0, items: [], bytes: 0 });
     this.probing = false;
     this.pump();
+  }
+
+  private giveUp(batch: OpenBatch): void {
+    batch.numbered?.gaveUp();
+    for (const item of batch.items) this.drop(item);
   }
 
   private dropUnwaited(batch: OpenBatch): void {
@@ -285,22 +299,6 @@ export class PublishBatcher {
     if (publisher.atMostOnce) this.counters.droppedQos0 += 1;
     else this.counters.givenUp += 1;
     publisher.settle('dropped');
-  }
-
-  private logQueueAway(error: unknown): void {
-    clearTimeout(this.calmTimer);
-    this.calmTimer = undefined;
-    if (this.awaySince !== undefined) return;
-    this.awaySince = performance.now();
-    const code = error instanceof LoamError ? error.code : undefined;
-    this.log.warn({ event: 'queue_away', code }, `the queue takes nothing, publishers are held: ${this.why}`);
-  }
-
-  private logQueueBack(): void {
-    this.calmTimer = undefined;
-    const awayMs = Math.round(performance.now() - (this.awaySince ?? performance.now()));
-    this.awaySince = undefined;
-    this.log.info({ event: 'queue_back', awayMs }, 'the queue takes publishes again');
   }
 }
 

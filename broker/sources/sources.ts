@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Health, Part } from '../../core/lifecycle.ts';
@@ -30,6 +31,8 @@ export interface SourcesOptions {
   readonly receipts?: Receipts;
   /** Tells the keys of LOAM_SECRET_KEY. Absent, or while there is none: sources with a sealed password are off. */
   readonly secretKeys?: () => SecretKeys | undefined;
+  /** Numbers their batches, and says so. Absent: they are numbered, and nobody is told. */
+  readonly entrance?: BatchEntrance;
 }
 
 const PRUNE_MS = 250;
@@ -53,6 +56,7 @@ export class Sources implements Part {
   private readonly rights: Rights;
   private readonly refusals: RefusedPublishes;
   private readonly batcher: PublishBatcher;
+  private readonly entrance: BatchEntrance;
   private readonly receipts: Receipts;
   private readonly known = { count: 0, most: DEFAULT_BROKER_LIMITS.knownPublishes };
   private readonly count: (source: string, event: string) => void;
@@ -65,7 +69,8 @@ export class Sources implements Part {
     this.receipts = options.receipts ?? new Receipts({ log, metrics });
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new RefusedPublishes(dead, this.counts, log, metrics);
-    this.batcher = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics);
+    this.entrance = options.entrance ?? new BatchEntrance({ name: 'source' });
+    this.batcher = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics, this.entrance);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
       'source',
       'event',
@@ -90,6 +95,7 @@ export class Sources implements Part {
     });
     this.follow(registry.current());
     this.refusals.start();
+    this.entrance.start();
     this.pruner = setInterval(() => this.batcher.prune(), PRUNE_MS);
   }
 
@@ -103,6 +109,7 @@ export class Sources implements Part {
     await Promise.all([...stopped, this.refusals.stop()]);
     clearInterval(this.pruner);
     this.batcher.close();
+    await this.entrance.stop();
   }
 
   private get connected(): number {

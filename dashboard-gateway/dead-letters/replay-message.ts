@@ -1,3 +1,5 @@
+import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
+import type { Queue } from '../../backbone/ports/queue.ts';
 import { type Batch, type DeadLetter, encodeBatch } from '../../telemetry/batch.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
@@ -9,16 +11,16 @@ export interface CannotReplay {
 }
 
 /**
- * Makes the queue message that tries a letter again, as its sensor would send it today. Payload, topic and receipt are
- * those of the letter; the registry is today's. The batch id depends only on the letter, so a message that is sent
- * twice is announced once.
+ * Makes the batch that tries a letter again, as its sensor would send it today. Payload, topic and receipt are those of
+ * the letter; the registry is today's. The batch id depends only on the letter, so a batch that is sent twice is announced
+ * once. A letter that is a whole queue message stays one.
  */
 export function replayMessage(
   letter: DeadLetter,
   offset: number,
   epoch: string,
   registry: Registry,
-): Uint8Array | CannotReplay {
+): Batch | Uint8Array | CannotReplay {
   const { publish } = letter;
   // Without a topic, the letter is a whole queue message that could not be decoded. It is sent unchanged: a newer
   // version may decode it.
@@ -29,10 +31,11 @@ export function replayMessage(
   const sensor = named.sensor ?? publish.sensor;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
   const field = registry.sensor(farm, sensor)?.field ?? UNASSIGNED;
-  const batch: Batch = {
-    id: `replay-${epoch}-${offset}`,
-    publishes: [{ ...publish, sensor, field }],
-    origin: 'replay',
-  };
-  return encodeBatch(batch);
+  return { id: `replay-${epoch}-${offset}`, publishes: [{ ...publish, sensor, field }], origin: 'replay' };
+}
+
+/** Publishes what `replayMessage` has made. A whole queue message keeps what it says of its place: it is not accounted for. */
+export async function publishReplay(queue: Queue, entrance: BatchEntrance, message: Batch | Uint8Array): Promise<void> {
+  if (message instanceof Uint8Array) await queue.publish(message);
+  else await entrance.send((place) => queue.publish(encodeBatch({ ...message, place })));
 }

@@ -1,3 +1,4 @@
+import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
@@ -13,7 +14,7 @@ import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { Tail } from '../live/feed/tail.ts';
 import { DeadLetterIndex, type Filter, type IndexedLetter, type Summary } from './letter-index.ts';
-import { replayMessage } from './replay-message.ts';
+import { publishReplay, replayMessage } from './replay-message.ts';
 import { isPutOff, quotaWarning, trimmingWarning } from './warnings.ts';
 
 const LOOK_MS = 30_000;
@@ -26,6 +27,8 @@ export interface DeadLetterServiceOptions {
   readonly dead: Log;
   readonly limits: LogLimits;
   readonly queue: Queue;
+  /** Numbers what is replayed. */
+  readonly replays: BatchEntrance;
   readonly registry: RegistryView;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
@@ -126,11 +129,11 @@ export class DeadLetterService {
    */
   replay(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'replayed', by, async ({ letter, listed }) => {
-      const { registry, queue } = this.options;
+      const { registry, queue, replays } = this.options;
       if (listed.state === 'replayed') throw new HttpProblem('conflict', `letter ${offset} was replayed already`);
       const message = replayMessage(letter, offset, this.epoch, registry.current());
       if ('why' in message) throw new HttpProblem('conflict', `letter ${offset} cannot be replayed: ${message.why}`);
-      await queue.publish(message);
+      await publishReplay(queue, replays, message);
     });
   }
 

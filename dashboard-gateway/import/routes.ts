@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
-import { type Batch, batchId, encodeBatch } from '../../telemetry/batch.ts';
+import { placeId } from '../../telemetry/account/batch-place.ts';
+import { type Batch, encodeBatch } from '../../telemetry/batch.ts';
 import { encodeImported } from '../../telemetry/imported.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { Rulebook } from '../../telemetry/sensor-rules.ts';
@@ -43,6 +45,8 @@ export interface ImportParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly queue: Queue;
+  /** Numbers what is imported. */
+  readonly imports: BatchEntrance;
   readonly store: Store;
   readonly events: EventRecorder;
   /** Unix ms. */
@@ -57,7 +61,7 @@ export interface ImportParts {
  * Before that they are compared with the store. A value that overwrites another one is taken all the same, and is
  * written to the event log once the queue has it: an import that failed has overwritten nothing.
  */
-export function importRoutes({ registry, sessions, queue, store, events, now }: ImportParts): Route[] {
+export function importRoutes({ registry, sessions, queue, imports, store, events, now }: ImportParts): Route[] {
   const rulebook = new Rulebook();
   const comparing = new WorkLimit(MOST_COMPARING, MOST_WAIT_TO_COMPARE);
   const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
@@ -75,10 +79,13 @@ export function importRoutes({ registry, sessions, queue, store, events, now }: 
     }
     const answer = { accepted: readings.length, refused };
     if (publishes.length === 0) return json({ ...answer, overwritten: 0 }, { status: 202 });
-    const batch = batchId();
-    const given = { farm: farm.id, sensor, readings, batch, at: received };
-    const { overwritten, notCompared } = await comparing.run(() => compareWithStore(store, given, request.signal));
-    await queue.publish(encodeBatch({ id: batch, publishes, origin: 'import' }));
+    const { overwritten, notCompared } = await imports.send(async (place) => {
+      const batch = placeId(place);
+      const given = { farm: farm.id, sensor, readings, batch, at: received };
+      const found = await comparing.run(() => compareWithStore(store, given, request.signal));
+      await queue.publish(encodeBatch({ id: batch, publishes, origin: 'import', place }));
+      return found;
+    });
     await events.imported(overwritten);
     const compared = { overwritten: overwritten.length, ...(notCompared > 0 ? { notCompared } : {}) };
     return json({ ...answer, ...compared }, { status: 202 });

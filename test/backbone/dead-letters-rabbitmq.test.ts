@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import { OVER_QUOTA } from '../../backbone/dead-letters/quota.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
@@ -24,10 +25,9 @@ describe('RabbitMQ: dead letters', () => {
     const logs = [await open(), await open()];
     const queue = await openFileQueue(await temporaryFolder());
     const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };
-    const desks = logs.map(
-      (dead) =>
-        new DeadLetterService({ dead, limits: DEAD_LOG_LIMITS, queue, registry, logger: silent, now: Date.now }),
-    );
+    const replays = new BatchEntrance({ name: 'replay' });
+    const parts = { limits: DEAD_LOG_LIMITS, queue, replays, registry, logger: silent, now: Date.now };
+    const desks = logs.map((dead) => new DeadLetterService({ ...parts, dead }));
     const all = { state: 'all', limit: 200 } as const;
     const seen = (desk: DeadLetterService | undefined) => desk?.list('north', all);
     try {

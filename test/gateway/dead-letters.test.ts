@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
@@ -331,7 +332,18 @@ describe('the list of dead letters of a small log', () => {
     const metrics = new Metrics();
     const registry = { current: () => parseRegistry('farms: []'), watch: () => () => {} };
     const now = () => AT;
-    const desk = new DeadLetterService({ dead, limits, queue, registry, logger: log, metrics, now, lookMs: 20 });
+    const replays = new BatchEntrance({ name: 'replay' });
+    const desk = new DeadLetterService({
+      dead,
+      limits,
+      queue,
+      replays,
+      registry,
+      logger: log,
+      metrics,
+      now,
+      lookMs: 20,
+    });
     const value = async (name: string) =>
       Number(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'm').exec(await metrics.text())?.[1]);
     const fill = async (count: number) =>

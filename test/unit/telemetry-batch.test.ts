@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { Packr } from 'msgpackr';
 import { EncodingInvalid, EncodingNewer, LoamError } from '../../core/errors.ts';
+import { placeId, placeOf } from '../../telemetry/account/batch-place.ts';
+import { BatchRun } from '../../telemetry/account/batch-run.ts';
+import type { AccountNote } from '../../telemetry/account/notes.ts';
 import {
   type Batch,
   batchId,
@@ -14,6 +17,7 @@ import {
   encodeLive,
   type LiveEntry,
   type Publish,
+  withAccount,
 } from '../../telemetry/batch.ts';
 import { instant } from '../../telemetry/instant.ts';
 
@@ -140,9 +144,52 @@ describe('batch decoding', () => {
 
   it('tells a batch of a newer version from one that nobody can read', () => {
     const [, ...rest] = unpack(encodeBatch(batch));
-    expect(() => decodeBatch(pack([3, ...rest, 'and more']))).to.throw(EncodingNewer);
+    expect(() => decodeBatch(pack([4, ...rest, 'and more']))).to.throw(EncodingNewer);
     expect(() => decodeLive(pack([3, 'b1', []]))).to.throw(EncodingInvalid);
     expect(() => decodeDead(pack([3, 'b1', []]))).to.throw(EncodingInvalid);
+  });
+
+  it('says the place of a batch in its first bytes, and an id only where it is another one', () => {
+    for (const number of [1, 127, 128, 255, 256, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 40]) {
+      const place = { run: new BatchRun().id, number, confirmed: number - 1 };
+      const bytes = encodeBatch({ id: placeId(place), publishes: [publish], place });
+      expect(placeOf(bytes)).to.deep.equal(place);
+      expect(placeOf(Uint8Array.from([bytes[0] ?? 0, 4, ...bytes.subarray(2)])), 'a newer version').to.deep.equal(
+        place,
+      );
+      expect(decodeBatch(bytes)).to.deep.include({ id: `${place.run}:${number}`, place });
+      expect(decodeBatch(encodeBatch({ id: 'own', publishes: [], place, origin: 'replay' }))).to.deep.equal({
+        id: 'own',
+        publishes: [],
+        place,
+        origin: 'replay',
+      });
+      for (let end = 0; end < 18; end++) expect(placeOf(bytes.subarray(0, end)), `cut at ${end}`).to.equal(undefined);
+    }
+    expect(placeOf(encodeBatch(batch))).to.equal(undefined);
+    expect(placeOf(pack([2, 'run:1', []]))).to.equal(undefined);
+    expect(() => decodeBatch(pack([3, null, null, []]))).to.throw(EncodingInvalid);
+  });
+
+  it('puts notes into a live entry without unpacking it', () => {
+    const notes: AccountNote[] = [
+      { is: 'done', worker: 'w', run: 'r', done: [{ from: 1, to: 4 }], confirmed: 3 },
+      { is: 'held', worker: 'w', held: [{ run: 'r', numbers: [{ from: 5, to: 5 }] }], left: false },
+    ];
+    for (const entry of [live, { ...live, changed: changedBy(live.readings) }]) {
+      const noted = { ...entry, account: notes };
+      expect(decodeLive(withAccount(encodeLive(entry), notes))).to.deep.equal(noted);
+      expect(decodeLive(encodeLive(noted))).to.deep.equal(noted);
+    }
+    const [, , , , ...rest] = unpack(encodeLive({ ...live, account: notes }));
+    const ofNewer = pack([1, 'b', [], null, [...rest[0], { is: 'of a newer version', more: 1 }]]);
+    expect(decodeLive(ofNewer).account).to.deep.equal(notes);
+    expect(() => decodeLive(pack([1, 'b', [], null, [{ is: 'done', worker: 'w' }]]))).to.throw(EncodingInvalid);
+  });
+
+  it('reads batches of version 2, which had no place', () => {
+    const row = ['north', 'f1', 's1', 'topic', publish.payload, received, 7];
+    expect(decodeBatch(pack([2, 'b1', [row], 'import']))).to.deep.include({ id: 'b1', origin: 'import' });
   });
 
   it('reads batches and dead letters of version 1, whose receipts had no count', () => {
@@ -156,7 +203,7 @@ describe('batch decoding', () => {
     const counted = { ...publish, received: instant(received, 7) };
     const bytes = encodeBatch({ id: 'b1', publishes: [counted] });
     expect(decodeBatch(bytes).publishes[0]?.received).to.equal(instant(received, 7));
-    expect(unpack(bytes)[2][0].slice(5)).to.deep.equal([received, 7]);
+    expect(unpack(bytes)[3][0].slice(5)).to.deep.equal([received, 7]);
     for (const sub of [-1, 1000, 1.5, '1', null]) {
       const row = ['north', 'f1', 's1', 'topic', publish.payload, received, sub];
       expect(() => decodeBatch(pack([2, 'b1', [row]])), String(sub)).to.throw(EncodingInvalid);

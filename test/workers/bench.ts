@@ -7,7 +7,15 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import type { Logger } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { type DeadLetter, decodeBatch, decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import {
+  type DeadLetter,
+  decodeBatch,
+  decodeDead,
+  decodeLive,
+  encodeBatch,
+  type LiveEntry,
+  type Publish,
+} from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { type Decoder, WHOLE } from '../../workers/decoding/decoder.ts';
 import { Worker, type WorkerOptions } from '../../workers/worker.ts';
@@ -135,6 +143,12 @@ export class Workbench {
     for (const worker of this.workers) await worker.stop(2_000);
     for (const part of [this.queue, this.slow, this.live, this.dead, this.trials]) await part?.close();
   }
+}
+
+/** What the live log announces; entries that only say what became of batches are left out. */
+export async function announced(live: Log): Promise<LiveEntry[]> {
+  const entries = (await live.read('first', 1_000)).map(({ body }) => decodeLive(body));
+  return entries.filter(({ id }) => id !== '');
 }
 
 /** Every `seq` that the store holds of a sensor, with how often. */

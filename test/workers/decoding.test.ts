@@ -12,7 +12,7 @@ import { itIfLong } from '../services/length.ts';
 import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { TOPICS } from '../unit/telemetry-payloads.ts';
-import { consumedBy, FARM, listening, numberedPublish, storedSeqs, T0, Workbench } from './bench.ts';
+import { announced, consumedBy, FARM, listening, numberedPublish, storedSeqs, T0, Workbench } from './bench.ts';
 
 /** A builtin over a list as long as a list can be: no step is counted while it runs. */
 const HANGS =
@@ -164,7 +164,7 @@ describe('decoding', function () {
     );
     await bench.emptied(200_000);
     expect(await seqs('s1')).to.deep.equal(Array.from({ length: 48_000 }, (_, i) => i));
-    const entries = (await bench.live.read('first', 10)).map(({ body }) => decodeLive(body));
+    const entries = await announced(bench.live);
     expect(entries.map(({ id, readings }) => [id, readings.length])).to.deep.equal([
       ['many#0-5', 20_000],
       ['many#5-10', 20_000],

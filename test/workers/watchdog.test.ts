@@ -48,6 +48,7 @@ function deaf(queue: Queue): Queue {
       restart: () => {
         heard ??= queue.consume(handler, options);
       },
+      waiting: () => [],
       stop: async () => (await heard)?.stop(),
     };
   });

@@ -1,0 +1,224 @@
+import type { BeatNote, DoneNote, RunState } from './notes.ts';
+import { type NumberRange, NumberRanges } from './number-ranges.ts';
+
+/** With more gaps than this between the numbers of a run, the oldest gap is given up as unknown. */
+const MOST_RANGES = 10_000;
+/** Of a run's numbers that is kept for the next follower. */
+const MOST_KEPT = 200;
+
+interface SuspectRange extends NumberRange {
+  readonly since: number;
+}
+
+export interface LostRange extends NumberRange {
+  readonly at: number;
+}
+
+/**
+ * What is known of the batches of one run: which of them are confirmed, and which need no more attention (worked off, given up,
+ * lost, or unknown). Times are those of `BatchAccount`.
+ */
+export class RunAccount {
+  readonly run: string;
+  /** When it was heard of last, and when its entrance was, as a time and as the number of the note. */
+  heard = 0;
+  beatAt = 0;
+  beatAs = 0;
+  /** The number of the note with which it began; undefined when it began before the follower did. */
+  begunAs: number | undefined;
+  /** The highest number that a worker has had. */
+  taken = 0;
+  /** Numbers whose fate will not be known. */
+  unknown = 0;
+  private readonly settled = new NumberRanges();
+  private entranceName = '';
+  private given = 0;
+  private confirmed = 0;
+  private inSpool = 0;
+  private isEnded = false;
+  private highestDone = 0;
+  private beats = 0;
+  private suspects: readonly SuspectRange[] = [];
+  private lostRanges: readonly LostRange[] = [];
+
+  constructor(run: string) {
+    this.run = run;
+  }
+
+  get entrance(): string {
+    return this.entranceName;
+  }
+
+  /** Publishes on the slow queue are not in one line with the others. */
+  get isOnSlowQueue(): boolean {
+    return this.entranceName === 'worker';
+  }
+
+  get isWorkedOn(): boolean {
+    return this.highestDone > 0;
+  }
+
+  /** Its entrance has said that it numbers no more batches. */
+  get isOver(): boolean {
+    return this.isEnded;
+  }
+
+  get suspected(): number {
+    return countOf(this.suspects);
+  }
+
+  get lost(): readonly LostRange[] {
+    return this.lostRanges;
+  }
+
+  /** Whether nothing of it is open, as far as is known. */
+  get isComplete(): boolean {
+    return this.beats < 2 || this.settled.missing(1, this.confirmed).length === 0;
+  }
+
+  /** Returns how many of the numbers had been called lost. */
+  heardDone({ done, confirmed }: Pick<DoneNote, 'done' | 'confirmed'>): number {
+    this.confirmed = Math.max(this.confirmed, confirmed);
+    let found = 0;
+    for (const { from, to } of done) {
+      this.settled.add(from, to);
+      this.highestDone = Math.max(this.highestDone, to);
+      found += this.foundAgain(from, to);
+    }
+    this.bound();
+    return found;
+  }
+
+  /**
+   * A run whose first beat is heard before its first batch is counted from 1. Of another one batches were worked off before the follower
+   * began; all of them had their numbers when the second beat was sent, for it was sent after the first one was there to be heard.
+   */
+  heardBeat(beat: BeatNote, now: number, noteNumber: number): void {
+    this.beatAt = now;
+    this.beatAs = noteNumber;
+    this.entranceName = beat.entrance;
+    this.given = Math.max(this.given, beat.given);
+    this.inSpool = beat.spooled;
+    this.isEnded ||= beat.ended;
+    if (this.beats === 0 && beat.given === 0) {
+      this.beats = 2;
+      this.begunAs = noteNumber;
+    } else if (this.beats < 2) {
+      this.beats += 1;
+      if (this.beats === 2) this.settled.add(1, this.given);
+    }
+    this.settled.addAll(beat.gaveUp);
+    this.confirmed = Math.max(this.confirmed, beat.confirmed);
+    this.bound();
+  }
+
+  /** Notes were missed: what is open is unknown from now on, and the run is counted again from where it can be. */
+  missed(): void {
+    if (this.beats === 2) this.unknown += countOf(this.settled.missing(1, Math.max(this.confirmed, this.highestDone)));
+    this.beats = 0;
+    this.suspects = [];
+  }
+
+  /**
+   * Looks at what is confirmed, not worked off and `held` by nobody. `passed`: the queue has come so far that nothing of the run is before it any
+   * more; otherwise that is known of what is below the highest number that was worked off.
+   */
+  suspect(held: Iterable<NumberRange>, passed: boolean, now: number): void {
+    const end = Math.min(this.confirmed, passed ? this.confirmed : this.highestDone - 1);
+    if (this.beats < 2 || this.inSpool > 0 || end < 1) {
+      this.suspects = [];
+      return;
+    }
+    const open = new NumberRanges(this.settled.missing(1, end));
+    if (open.size > 0) for (const { from, to } of held) open.remove(from, to);
+    this.suspects = withSince(open.list(), this.suspects, now);
+  }
+
+  /** Calls lost what has been suspect since `before`, or for longer. Returns the ranges. */
+  lose(before: number, now: number): LostRange[] {
+    const lost = this.suspects.filter(({ since }) => since <= before).map(({ from, to }) => ({ from, to, at: now }));
+    if (lost.length === 0) return [];
+    this.settled.addAll(lost);
+    this.suspects = this.suspects.filter(({ since }) => since > before);
+    this.lostRanges = [...this.lostRanges, ...lost].slice(-MOST_KEPT);
+    return lost;
+  }
+
+  /** Forgets what was lost before. */
+  forgetLost(before: number): void {
+    if (this.lostRanges.some(({ at }) => at < before)) {
+      this.lostRanges = this.lostRanges.filter(({ at }) => at >= before);
+    }
+  }
+
+  state(now: number): RunState {
+    const { run, entranceName: entrance, given, confirmed, inSpool: spooled, isEnded: ended, beats } = this;
+    const settled = new NumberRanges(this.settled.list());
+    while (settled.size > MOST_KEPT) closeLowestGap(settled);
+    const lost = this.lostRanges.map(({ from, to, at }) => ({ from, to, agoMs: Math.max(0, now - at) }));
+    const done = this.highestDone;
+    return { run, entrance, given, confirmed, spooled, ended, done, beats, settled: [...settled.list()], lost };
+  }
+
+  restore(state: RunState, now: number): void {
+    this.beatAt = now;
+    this.entranceName = state.entrance;
+    this.given = state.given;
+    this.confirmed = state.confirmed;
+    this.inSpool = state.spooled;
+    this.isEnded = state.ended;
+    this.highestDone = state.done;
+    this.taken = state.done;
+    this.beats = state.beats;
+    this.settled.addAll(state.settled);
+    this.lostRanges = state.lost.map(({ from, to, agoMs }) => ({ from, to, at: now - agoMs }));
+  }
+
+  private foundAgain(from: number, to: number): number {
+    if (!this.lostRanges.some((range) => range.from <= to && from <= range.to)) return 0;
+    let found = 0;
+    this.lostRanges = this.lostRanges.flatMap(({ at, ...range }) => {
+      const left = new NumberRanges([range]);
+      found += left.remove(from, to);
+      return left.list().map((part) => ({ ...part, at }));
+    });
+    return found;
+  }
+
+  private bound(): void {
+    while (this.settled.size > MOST_RANGES) this.unknown += closeLowestGap(this.settled);
+  }
+}
+
+export function countOf(ranges: readonly NumberRange[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+}
+
+/** Returns how many numbers were in the gap. */
+function closeLowestGap(numbers: NumberRanges): number {
+  const [gap] = numbers.missing(1, numbers.highest ?? 0);
+  if (!gap) return 0;
+  numbers.add(gap.from, gap.to);
+  return gap.to - gap.from + 1;
+}
+
+/** Ranges in parts: those that were suspect before have been since then, the others are from `now` on. Both lists are in order. */
+function withSince(ranges: readonly NumberRange[], before: readonly SuspectRange[], now: number): SuspectRange[] {
+  const parts: SuspectRange[] = [];
+  let i = 0;
+  for (const { from, to } of ranges) {
+    let next = from;
+    for (let old = before[i]; old && old.from <= to; old = before[i]) {
+      if (old.from > next) parts.push({ from: next, to: old.from - 1, since: now });
+      const begin = Math.max(next, old.from);
+      const end = Math.min(to, old.to);
+      if (begin <= end) parts.push({ from: begin, to: end, since: old.since });
+      next = Math.max(next, end + 1);
+      // One that reaches beyond this range may reach into the next.
+      if (old.to > to) break;
+      i += 1;
+    }
+    if (next <= to) parts.push({ from: next, to, since: now });
+  }
+  return parts;
+}
