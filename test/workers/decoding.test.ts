@@ -5,7 +5,7 @@ import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
-import { decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { DecodeThread } from '../../workers/decoding/decode-thread.ts';
 import { TimeBudget } from '../../workers/decoding/time-budget.ts';
 import { itIfLong } from '../services/length.ts';

@@ -11,7 +11,7 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { silent } from '../../core/logger.ts';
 import { Metrics } from '../../core/metrics.ts';
-import { decodeDead, decodeLive, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { Worker } from '../../workers/worker.ts';
 import { influx } from '../services/influx.ts';
