@@ -30,6 +30,7 @@ const KEEP_BEATS = 4;
 const LOOK_BACK = [1_000, 4_000, 16_000];
 const READ_AT_ONCE = 500;
 const MOST_PREPARE_MS = 5_000;
+const LAST_KEEP_MS = 1_000;
 
 /**
  * Keeps the account of all batches (`BatchAccount`) from the live log, and says what is lost: in the log, in metrics, and as a part of
@@ -70,11 +71,11 @@ export class AccountKeeper implements WritesListener {
     this.timer = setInterval(() => this.keepIfDue(), this.beatMs);
   }
 
-  /** Resolves when what is known was written, or cannot be. */
+  /** Resolves when what is known was written, or cannot be: after a second at most. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.keeping;
-    await this.keep();
+    const last = (this.keeping ?? Promise.resolve()).then(() => this.keep());
+    await withDeadline(last, LAST_KEEP_MS, 'the log does not take it').catch(() => {});
   }
 
   health(): Health[] {
@@ -152,6 +153,8 @@ export class AccountKeeper implements WritesListener {
       const from = Math.max(first, end - entries);
       let found: KeptNote | undefined;
       await this.read(epoch, from, to, signal, ({ body }) => {
+        // It stands alone: what has readings beside it is not unpacked.
+        if (body[2] !== EMPTY_TEXT) return;
         for (const note of notesOf(body)) if (note.is === 'kept' && note.epoch === epoch) found = note;
       });
       if (found || from === first) return found;
@@ -235,7 +238,9 @@ export class AccountKeeper implements WritesListener {
   }
 }
 
+/** In an entry, of five elements where it has notes, the third byte begins the id. */
 const LIST_OF_5 = 0x95;
+const EMPTY_TEXT = 0xa0;
 const MOST_SAID = 20;
 
 /** The notes of an entry; most have none, and are not unpacked. */

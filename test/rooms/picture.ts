@@ -10,8 +10,9 @@ export const ROOMS = [
 /** Roles may import the first two of these and never the last: so the picture keeps them apart. */
 const PARTS_OF_BACKBONE: Readonly<Record<string, string>> = {
   ports: 'backbone/ports',
-  'dead-letters': 'backbone/dead-letters, commands',
-  commands: 'backbone/dead-letters, commands',
+  account: 'backbone/account, commands, dead-letters',
+  commands: 'backbone/account, commands, dead-letters',
+  'dead-letters': 'backbone/account, commands, dead-letters',
 };
 const ADAPTERS = 'backbone/open.ts, adapters';
 

@@ -35,6 +35,8 @@ export class AccountPlace {
   private readonly workers: Worker[] = [];
   private readonly underWay = new Set<Promise<void>>();
   private sent = 0;
+  /** The run of its entrance, once something was published. */
+  run: string | undefined;
 
   private constructor(queue: Queue, store: Store, live: Log, dead: Log) {
     this.queue = queue;
@@ -88,6 +90,7 @@ export class AccountPlace {
     const sending = Array.from({ length: count }, () =>
       this.entrance.send((place) => {
         this.sent += 1;
+        this.run = place.run;
         const publishes = [numberedPublish('s1', this.sent)];
         return queue.publish(encodeBatch({ id: placeId(place), publishes, place }));
       }),
