@@ -2,7 +2,6 @@ import { writeSync } from 'node:fs';
 import { openPostgresRegistry } from '../../backbone/registry/postgres/registry.ts';
 import { LoamError } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
-import { versionOf } from '../../telemetry/registry/things.ts';
 import { given } from './child-tasks.ts';
 import { range } from './numbered.ts';
 import { sensor } from './registry-things.ts';
@@ -25,10 +24,9 @@ switch (given('TASK')) {
 }
 await registry.close();
 
-/** 25 edits of its own things, and 25 of one that others edit too; all at once. Prints what became of each. */
+/** 25 edits of its own things, and 25 of one that others edit too and that was seen in version SEEN; all at once. Prints what became of each. */
 async function race(): Promise<void> {
-  const before = registry.current().get('sensor', 'north/shared');
-  const seen = before && versionOf('sensor', 'north/shared', before);
+  const seen = given('SEEN');
   await Promise.all(
     range(0, 25).flatMap((number) => [
       report(registry.apply([sensor(`${name}-${number}`)], name), `own ${number}`),

@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import type { RegistryPort } from '../../backbone/ports/registry.ts';
 import { openPostgresRegistry } from '../../backbone/registry/postgres/registry.ts';
 import { silent } from '../../core/logger.ts';
+import { versionOf } from '../../telemetry/registry/things.ts';
 import { postgres, sql, withClient } from '../services/postgres.ts';
 import { until } from '../services/wait.ts';
 import { startChild } from './child-process.ts';
@@ -84,9 +85,16 @@ describe('PostgreSQL: edits of the registry stand in a row', function () {
   it('of a hundred edits at once by two processes none is lost, and of those of one thing one is made', async () => {
     const registry = await open();
     await registry.apply([farm(), sensor('shared')], 'ada');
+    // Both have seen the same: one that starts late would see the other's edit, and its own would be made, too.
+    const shared = registry.current().get('sensor', 'north/shared');
+    if (shared === undefined) throw new Error('the sensor that both edit is not there');
+    const seen = versionOf('sensor', 'north/shared', shared);
     const children = await Promise.all(
       ['left', 'right'].map((name) =>
-        startChild({ script: 'child-registry-postgres.ts', env: { REGISTRY_URL: url, TASK: 'race', NAME: name } }),
+        startChild({
+          script: 'child-registry-postgres.ts',
+          env: { REGISTRY_URL: url, TASK: 'race', NAME: name, SEEN: seen },
+        }),
       ),
     );
     expect(await Promise.all(children.map((child) => child.ended))).to.deep.equal([0, 0]);
