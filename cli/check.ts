@@ -10,6 +10,7 @@ import { refuseLost } from '../roles/first-registry.ts';
 import { opened, withoutSecrets } from '../roles/ports.ts';
 import { embeddedFolders, pathOf } from '../roles/room-to-start.ts';
 import { KeptSecretKey } from '../roles/secret-key.ts';
+import { inWords, policiesOf, usesRabbit } from '../roles/server-policies.ts';
 import { type Options, settingsOf } from './options.ts';
 import { withRegistry } from './registry.ts';
 
@@ -23,6 +24,7 @@ export async function checkCommand(options: Options): Promise<void> {
     await line('registry', () => checkRegistry(config)),
     await line('queue', () => checkPort('LOAM_QUEUE', config.queue, () => openQueue(config.queue))),
     await line('log', () => checkPort('LOAM_LOG', config.log, () => openLog(config.log, 'live', LIVE_LOG_LIMITS))),
+    ...(usesRabbit(config) ? [await checkPolicies(config)] : []),
     await line('store', () => checkPort('LOAM_STORE', config.store, () => openStore(config.store))),
   ];
   process.exitCode = results.every(Boolean) ? 0 : 2;
@@ -71,6 +73,20 @@ async function checkRegistry(config: Config): Promise<string> {
     const { farms, sensorCount, users } = registry.current();
     return `${farms.size} farms, ${sensorCount} sensors, ${users.size} users`;
   });
+}
+
+/** Without an answer it is not ok, and not wrong either. */
+async function checkPolicies(config: Config): Promise<boolean> {
+  try {
+    const harms = await policiesOf(config);
+    return await line('policies', async () => {
+      if (harms.length > 0) throw new Error(harms.map(inWords).join('; '));
+      return 'no policy of RabbitMQ deletes what was acknowledged';
+    });
+  } catch (error) {
+    process.stdout.write(`unknown policies: ${explain(error)}\n`);
+    return true;
+  }
 }
 
 async function checkPort(

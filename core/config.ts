@@ -45,6 +45,7 @@ const SCHEMAS = {
     .transform((text) => (/^postgres(?:ql)?:/.test(text) ? text : resolve(text.replace(/^yaml:/, '')))),
   queue: queueUrl,
   log: queueUrl,
+  rabbitmqApi: z.string().regex(/^https?:\/\/[^/?#@:\s]+:[^/?#@\s]+@[^/?#@\s]+(?:\/[^?#\s]*)?$/),
   store: z.string().regex(/^(duckdb|influxs?):.+/),
   spool: z.string().regex(/^(file|lmdb):.+/),
   spoolMb: z
@@ -90,6 +91,7 @@ type Plain = { readonly [K in SettingName]: z.infer<(typeof SCHEMAS)[K]> };
 const schemas: { readonly [K in SettingName]: z.ZodType<Plain[K], string> } = SCHEMAS;
 
 type Optional =
+  | 'rabbitmqApi'
   | 'spool'
   | 'mqttsPort'
   | 'mqttWsPort'
@@ -132,6 +134,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     registry: value('registry'),
     queue: value('queue'),
     log: value('log'),
+    rabbitmqApi: optional('rabbitmqApi'),
     store: value('store'),
     spool: optional('spool'),
     spoolMb: value('spoolMb'),
@@ -179,8 +182,16 @@ function parse<N extends SettingName>(name: N, text: string): Plain[N] {
   const { variable, option, allowed } = SETTINGS[name];
   // A secret must not end up in a log.
   const isSecret = name === 'sessionKey' || name === 'secretKey' || name === 'token';
-  const shown = isSecret ? `${text.length} characters` : JSON.stringify(text);
+  const shown = isSecret ? `${text.length} characters` : JSON.stringify(withoutCredentials(text));
   throw new ConfigInvalid(variable, `${variable} (${option.split(' ')[0]}): got ${shown}, allowed: ${allowed}`);
+}
+
+/** What may be a URL, without user, password and token; also where it is malformed. */
+function withoutCredentials(text: string): string {
+  const at = text.lastIndexOf('@');
+  const begin = text.indexOf('//');
+  const shown = begin !== -1 && at > begin ? `${text.slice(0, begin)}//***${text.slice(at)}` : text;
+  return shown.replace(/([?&](?:token|password|p|u)=)[^&]*/g, '$1***');
 }
 
 /** The value of an environment variable that the registry names as the place of a secret. */

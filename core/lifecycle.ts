@@ -80,7 +80,10 @@ export type ConnectionState =
   | { readonly is: 'down'; readonly since: number; readonly why: string }
   | { readonly is: 'closed' };
 
-/** A connection's state that others can watch. Listeners are called in order of registration, only when the state changes. */
+/**
+ * A connection's state that others can watch. Listeners are called in order of registration, when the state changes, or
+ * the reason why it is down: what is wrong now is told, and not what was wrong first.
+ */
 export class Watched {
   private now: ConnectionState = { is: 'up' };
   private readonly listeners = new Set<(state: ConnectionState) => void>();
@@ -89,16 +92,18 @@ export class Watched {
     return this.now;
   }
 
-  /** Calls `listener` at every change; returns a function that removes the listener. */
+  /** Calls `listener` at every change, of the reason too; returns a function that removes the listener. */
   watch(listener: (state: ConnectionState) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
   set(next: ConnectionState): void {
-    if (next.is === this.now.is) return;
-    this.now = next;
-    for (const listener of this.listeners) listener(next);
+    const { now } = this;
+    const isLonger = next.is === 'down' && now.is === 'down';
+    if (isLonger ? next.why === now.why : next.is === now.is) return;
+    this.now = isLonger ? { ...next, since: now.since } : next;
+    for (const listener of this.listeners) listener(this.now);
   }
 }
 

@@ -51,6 +51,11 @@ export const SETTINGS = {
     'file:FOLDER or amqp://USER:PASSWORD@HOST',
     (data) => `file:${join(data, 'log')}`,
   ),
+  rabbitmqApi: setting(
+    '--rabbitmq-api <url>',
+    'management API of RabbitMQ; with it policies that delete what was acknowledged are named',
+    'http://USER:PASSWORD@HOST:15672 or https://…',
+  ),
   store: setting(
     '--store <url>',
     'time-series store',

@@ -3,6 +3,7 @@ import type { Metrics } from '../core/metrics.ts';
 import type { FirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
 import type { Ports } from './ports.ts';
 import type { RunContext } from './run.ts';
+import type { ServerPolicies } from './server-policies.ts';
 
 export type RoleName = 'gateway' | 'worker' | 'broker';
 
@@ -15,6 +16,7 @@ export interface RoleContext extends RunContext {
   readonly metrics: Metrics;
   /** The roles whose ports are open. */
   readonly prepared: PreparedRole[];
+  readonly policies: ServerPolicies;
   /** The health of the whole process. */
   readonly health: () => readonly Health[];
   /** Where the servers of this process listen, once they do. The broker sets `mqtt`, the gateway sets `http`. */

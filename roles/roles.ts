@@ -12,6 +12,7 @@ import { prepareGateway } from './gateway.ts';
 import { portsOf } from './ports.ts';
 import { assertRoomToStart } from './room-to-start.ts';
 import type { RunContext } from './run.ts';
+import { ServerPolicies } from './server-policies.ts';
 import { prepareWorker } from './worker.ts';
 
 interface ProcessRole {
@@ -57,21 +58,24 @@ export function contextOf(lifecycle: Lifecycle, running: RunContext, names: read
     names.every((name) => ROLES[name].spools),
   );
   const prepared: PreparedRole[] = [];
+  const policies = new ServerPolicies(running.config, { log: running.log, metrics });
   // A disk that holds only a spool is optional: while the queue can be reached, a broker works without that disk.
   const health = () => [
     ...prepared.flatMap((role) => role.health()),
     ...running.disks.health(ports.spooled),
     ...ports.gaps(),
+    ...policies.health(),
   ];
-  return { ...running, lifecycle, names, ports, metrics, prepared, health, addresses: {} };
+  return { ...running, lifecycle, names, ports, metrics, prepared, policies, health, addresses: {} };
 }
 
 /** Opens the ports of a context's roles, then starts the roles and the port for operators. Rejects with ConfigInvalid. */
 export async function startRoles(context: RoleContext): Promise<void> {
-  const { lifecycle, names, prepared, disks, metrics, config, log, health } = context;
+  const { lifecycle, names, prepared, policies, disks, metrics, config, log, health } = context;
   for (const name of names) prepared.push(await ROLES[name].prepare(context));
   disks.count(metrics);
   for (const { parts } of prepared) for (const part of parts) await lifecycle.start(part);
+  await lifecycle.start(policies);
   const ops = new OpsServer({ host: config.opsHost, port: config.opsPort, health, metrics });
   await lifecycle.start(ops);
   log.info({ ops: `${config.opsHost}:${ops.port}` }, 'answering /healthz, /readyz and /metrics');

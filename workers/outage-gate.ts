@@ -68,7 +68,9 @@ export class OutageGate {
   }
 
   health(): Health {
-    return this.away ? { name: this.what, ok: false, why: this.away.why } : healthOf(this.what, this.other.state);
+    const { state } = this.other;
+    if (this.away && state.is === 'up') return { name: this.what, ok: false, why: this.away.why };
+    return healthOf(this.what, state);
   }
 
   /** Calls `listener` when an outage begins; returns a function that removes the listener. */

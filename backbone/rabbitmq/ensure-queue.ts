@@ -28,7 +28,8 @@ export async function declare(connection: ChannelModel, wanted: Declaration, set
   if (fresh) await pause(settleMs);
 }
 
-async function exists(connection: ChannelModel, name: string): Promise<boolean> {
+/** Whether there is a queue or stream of that name. */
+export async function exists(connection: ChannelModel, name: string): Promise<boolean> {
   const channel = await connection.createChannel();
   channel.on('error', ignoreError);
   try {

@@ -2,6 +2,7 @@ import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
 import { explain } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
+import { refusal } from './refusal.ts';
 
 /** How long the server may take for one step: to take a connection, to open a channel, to answer a declaration. */
 export const ANSWER_MS = 10_000;
@@ -15,6 +16,9 @@ const STEADY_MS = 5_000;
  * them.
  */
 export const DELETED_REST_MS = 1_000;
+
+/** Why a connection is given up when the server has closed one of its channels. */
+export const CHANNEL_ENDED = 'the server closed a channel';
 
 /** Prepares a fresh connection; while it runs, the connection is not up. When it rejects, the connection is given up. */
 export type Setup = (connection: ChannelModel) => Promise<void>;
@@ -97,7 +101,9 @@ export class RabbitConnection {
       clientProperties: { connection_name: this.name },
       signal: socket.signal,
     };
-    const connection = await connect(this.url, options);
+    const connection = await connect(this.url, options).catch((error: unknown) => {
+      throw refusal(error, this.url);
+    });
     const life: { over?: true; error?: unknown } = {};
     connection.on('error', (error) => {
       life.error = error;
@@ -134,7 +140,8 @@ export class RabbitConnection {
     if (connection !== this.now) return;
     this.now = undefined;
     if (performance.now() - this.upSince > STEADY_MS) this.failures = 0;
-    const why = this.resetBy ?? error;
+    // With a connection that the server ends its channels end first.
+    const why = this.resetBy === CHANNEL_ENDED ? (error ?? this.resetBy) : (this.resetBy ?? error);
     this.resetBy = undefined;
     if (this.closing.signal.aborted) return;
     this.down(why === undefined ? 'the connection was closed' : explain(why));

@@ -1,8 +1,8 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { Closed, type LoamError } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
-import { ignoreError, sent } from './channel.ts';
-import { DELETED_REST_MS, RabbitConnection } from './link.ts';
+import { sent } from './channel.ts';
+import { CHANNEL_ENDED, DELETED_REST_MS, RabbitConnection } from './link.ts';
 
 /** Most messages and bytes on their way to the server and not confirmed yet. */
 const MOST_UNCONFIRMED = 10_000;
@@ -123,7 +123,10 @@ export class ConfirmPublisher {
   private async prepare(connection: ChannelModel): Promise<void> {
     await this.options.prepare(connection);
     const channel = await connection.createConfirmChannel();
-    channel.on('error', ignoreError);
+    let why: unknown = CHANNEL_ENDED;
+    channel.on('error', (error) => {
+      why = error;
+    });
     // Before amqplib's own listener, which fails every unconfirmed publish: by `this.channel`, `answered` sees that
     // these are no nacks.
     channel.prependListener('close', () => {
@@ -131,7 +134,7 @@ export class ConfirmPublisher {
     });
     channel.on('close', () => {
       this.rejectWaiting();
-      this.opened?.reset(connection, 'the server closed the channel');
+      this.opened?.reset(connection, why);
     });
     // The server first returns an unroutable message and then confirms it, as if it had been kept.
     channel.on('return', (message) => {

@@ -2,8 +2,9 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { ConnectionState } from '../../core/lifecycle.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
 import type { Consumer, Handler } from '../ports/queue.ts';
-import { closeChannel, ignoreError, sent } from './channel.ts';
-import { ANSWER_MS, DELETED_REST_MS, type RabbitConnection } from './link.ts';
+import { closeChannel, sent } from './channel.ts';
+import { exists } from './ensure-queue.ts';
+import { ANSWER_MS, CHANNEL_ENDED, DELETED_REST_MS, type RabbitConnection } from './link.ts';
 
 /** The channel on which messages come, and the consumer's tag on it. */
 interface ConsumerChannel {
@@ -57,15 +58,18 @@ export class RabbitConsumer implements Consumer {
   async register(connection: ChannelModel): Promise<void> {
     const channel = await withDeadline(connection.createChannel(), ANSWER_MS, 'the server opened no channel in time');
     this.open.add(channel);
-    channel.on('error', ignoreError);
+    let why: unknown = CHANNEL_ENDED;
+    channel.on('error', (error) => {
+      why = error;
+    });
     channel.on('close', () => {
       this.over(channel);
       // If we are not stopping, the server closed it: a handler was too slow (consumer_timeout), or the queue is gone.
-      if (!this.stopping.signal.aborted) this.link.reset(connection, 'the server closed a channel');
+      if (!this.stopping.signal.aborted) this.link.reset(connection, why);
     });
     const deliver = (message: ConsumeMessage | null) => {
       if (message) this.take({ channel, message });
-      else this.link.reset(connection, cancelled(this.queue), DELETED_REST_MS);
+      else void this.cancelled(connection);
     };
     await withDeadline(channel.prefetch(this.prefetch), ANSWER_MS, 'the server did not answer in time');
     const { consumerTag } = await withDeadline(
@@ -115,6 +119,15 @@ export class RabbitConsumer implements Consumer {
     const { connection } = this.link;
     if (state.is !== 'up' || !connection) return;
     this.register(connection).catch((error: unknown) => this.link.reset(connection, error));
+  }
+
+  /** The server gives no reason why it ends consuming. From 4.3 on it does so where older ones close the channel. */
+  private async cancelled(connection: ChannelModel): Promise<void> {
+    const isThere = await withDeadline(exists(connection, this.queue), ANSWER_MS, 'no answer in time').catch(
+      () => true,
+    );
+    const why = isThere ? 'a message was held for longer than its consumer_timeout' : `"${this.queue}" was deleted`;
+    this.link.reset(connection, `the server ended consuming: ${why}`, DELETED_REST_MS);
   }
 
   private over(channel: Channel): void {
@@ -171,11 +184,6 @@ export class RabbitConsumer implements Consumer {
     this.held.delete(message);
     if (done && this.open.has(channel)) sent(() => channel.ack(message));
   }
-}
-
-// The server gives no reason for a cancelled consumer. From 4.3 on it cancels where older ones close the channel.
-function cancelled(queue: string): string {
-  return `the server ended consuming: "${queue}" was deleted, or a message was held for longer than its consumer_timeout`;
 }
 
 // Quorum queues count the deliveries that were not acknowledged; the header is absent at the first.

@@ -48,6 +48,7 @@ describe('config', () => {
       spool: undefined,
       spoolMb: 1_024,
       decodeMs: 1_000,
+      rabbitmqApi: undefined,
       sessionKey: undefined,
       secretKey: undefined,
       url: 'http://127.0.0.1:8080',
@@ -81,6 +82,7 @@ describe('config', () => {
   it('takes an empty variable as one that is not set', () => {
     expect(loadConfig({}, { LOAM_MQTT_PORT: '', LOAM_SESSION_KEY: '' })).to.include({
       mqttPort: 1883,
+      rabbitmqApi: undefined,
       sessionKey: undefined,
       secretKey: undefined,
     });
@@ -112,6 +114,7 @@ describe('a wrong value of a setting', () => {
     registry: [],
     queue: ['rabbit', 'amqp:', 'http://h', 'file', 'FILE:x', ' file:x'],
     log: ['duckdb:x', 'kafka://h'],
+    rabbitmqApi: ['amqp://u:p@h', 'http://h:15672', 'http://u@h:15672', 'http://u:p@', 'http://u:p@h:15672?x'],
     store: ['file:x', 'influx', 'http://h:8086'],
     spool: ['amqp://x', 'spool'],
     spoolMb: ['0', '1000001', '1.5', 'x'],
@@ -152,7 +155,7 @@ describe('a wrong value of a setting', () => {
           expect(error.message).to.include(variable);
           expect(error.message).to.include(option.split(' ')[0]);
           expect(error.message).to.include(allowed);
-          if (name !== 'sessionKey' && name !== 'secretKey' && name !== 'token')
+          if (name !== 'sessionKey' && name !== 'secretKey' && name !== 'token' && !value.includes('@'))
             expect(error.message).to.include(JSON.stringify(value));
         }
       });
@@ -163,6 +166,23 @@ describe('a wrong value of a setting', () => {
     const key = 'a short secret';
     for (const name of ['sessionKey', 'secretKey', 'token'])
       expect(refusal({ [name]: key }).message).to.not.include(key);
+  });
+
+  it('never shows the user, the password or the token in a URL that is malformed', () => {
+    const wrongUrls: Partial<Record<SettingName, string>> = {
+      queue: 'amq://fay:p4ss@h/',
+      log: 'amq://fay:p4/ss@h',
+      rabbitmqApi: 'https://fay:p4ss@h:15672/?page=1',
+      store: 'influxx://h:8086/loam?org=o&token=p4ss&x=1',
+      spool: 'amqp://fay:p4ss@h',
+      mqttAddress: 'mqtt://fay:p4ss@h:1883',
+      url: 'http://fay:p4@ss@h/x',
+    };
+    for (const [name, url] of Object.entries(wrongUrls)) {
+      const { message } = refusal({ [name]: url });
+      expect(message).to.include('***');
+      expect(message, name).to.not.match(/fay|p4|ss@/);
+    }
   });
 });
 

@@ -179,9 +179,19 @@ describe('watched connection', () => {
     watched.watch((state) => heard.push(state));
     watched.set({ is: 'up' });
     watched.set(down);
-    watched.set({ is: 'down', since: 2, why: 'refused again' });
+    watched.set({ ...down, since: 2 });
     expect(heard).to.deep.equal([down]);
     expect(watched.state).to.deep.equal(down);
+  });
+
+  it('tells why it is down now, and not what was wrong first', () => {
+    const watched = new Watched();
+    const heard: ConnectionState[] = [];
+    watched.watch((state) => heard.push(state));
+    watched.set(down);
+    watched.set({ is: 'down', since: 2, why: 'another password' });
+    expect(watched.state).to.deep.equal({ ...down, why: 'another password' });
+    expect(heard).to.deep.equal([down, watched.state]);
   });
 
   it('has changed by the time a listener is called', () => {
