@@ -12,7 +12,7 @@ import type { Kind, Thing } from '../../../telemetry/registry/things.ts';
  * checked here.
  */
 export function editedText(text: string, changes: readonly Change[]): string {
-  const document = parseDocument(text);
+  const document = parseDocument(text, { prettyErrors: false });
   const broken = document.errors[0];
   if (broken) throw new RegistryInvalid(broken.message, { cause: broken });
   for (const kind of new Set(changes.map((change) => change.kind))) {
@@ -20,7 +20,25 @@ export function editedText(text: string, changes: readonly Change[]): string {
     if (kind === 'setting') for (const change of ofKind) editSetting(document, change);
     else editList(document, kind, ofKind);
   }
-  return document.toString({ lineWidth: 0 });
+  return asWritten(text, document);
+}
+
+/** The document as text, with the line ends, and the mark of UTF-8 at the beginning, that `text` has. */
+function asWritten(text: string, document: Document): string {
+  let edited: string;
+  try {
+    edited = document.toString({ lineWidth: 0 });
+  } catch (cause) {
+    throw new RegistryInvalid(
+      'what is to be removed or changed has an anchor (&), and an alias (*) elsewhere means it',
+      {
+        cause,
+      },
+    );
+  }
+  const mark = text.startsWith('\uFEFF') ? '\uFEFF' : '';
+  const isCrLf = text[text.indexOf('\n') - 1] === '\r';
+  return mark + (isCrLf ? edited.replace(/\r?\n/g, '\r\n') : edited);
 }
 
 type PlainThing = Readonly<Record<string, unknown>>;
