@@ -139,6 +139,16 @@ describe('a registry that a person writes while programs edit it', () => {
     expect(parseRegistry(edited).codecs.get('a.js')?.text).to.equal('// one\n// two\n');
   });
 
+  it('takes every text at an edit, whatever would be another one in YAML as it stands', async () => {
+    await writeFile(path, `${TEXT}codecs:\n  - id: a.js\n    text: |\n      // one\n`);
+    for (const text of ['  \n', '\n \n', '   ', '?\ntrue]', '# a\n- b', 'a\r\n \nb'.padEnd(60, '-'), 'a\n  b {}\n']) {
+      const codec = { id: 'a.js', text };
+      await editFile(path, put('s1', { name: text }), { kind: 'codec', id: 'a.js', value: codec });
+      const registry = parseRegistry(await readFile(path, 'utf8'));
+      expect([registry.sensor('north', 's1')?.name, registry.codecs.get('a.js')]).to.deep.equal([text, codec]);
+    }
+  });
+
   it('may have anchors: what others mean by an alias is not removed, and the error says so', async () => {
     const written = `${TEXT}  - { id: s2, farm: north, rate: &slow { messages: 5 } }
   - { id: s3, farm: north, rate: *slow }
