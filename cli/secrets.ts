@@ -42,13 +42,13 @@ export async function resealSecrets(options: Options): Promise<void> {
   if (staying.length > 0) process.exitCode = 1;
 }
 
-/** LOAM_SECRET_KEY, which is made when there is none. Says what is off. */
+/** LOAM_SECRET_KEY. Says what is off. Rejects with ConfigInvalid when there is no key. */
 export async function keysOf(options: Options): Promise<SecretKeys> {
   const config = settingsOf(options);
   return await withRegistry(config, async (registry) => {
     const key = await KeptSecretKey.open(config, registry, silent);
     for (const { why } of key.health()) if (why !== undefined) process.stderr.write(`loam: ${why}\n`);
-    return await key.make();
+    return await key.required();
   });
 }
 

@@ -65,7 +65,7 @@ export async function changeSensor(id: string, { token: given, ...options }: Opt
   if (secret !== undefined) process.stdout.write(`Its new secret is shown this once: ${secret}\n`);
 }
 
-/** The keys of LOAM_SECRET_KEY, which is made when there is none. Rejects with ConfigInvalid, also for a weak token. */
+/** The keys of LOAM_SECRET_KEY. Rejects with ConfigInvalid when there is none, and for a weak token. */
 async function keysFor(options: Options, token: string): Promise<SecretKeys> {
   if (!isStrongToken(token)) throw refusedToken();
   return await keysOf(options);

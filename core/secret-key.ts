@@ -21,10 +21,10 @@ export interface SecretKey {
   /** The key, and the old ones; undefined while there is none. */
   current(): SecretKeys | undefined;
   /**
-   * Resolves with the key, which is made and kept when there is none. Rejects with ConfigInvalid when it cannot be kept,
-   * or when there must have been one: what was made with that one would be worthless with another.
+   * Resolves with the key. Rejects with ConfigInvalid when there is none: it is not made here, for what one process makes
+   * with a key of its own no other one could use.
    */
-  make(): Promise<SecretKeys>;
+  required(): Promise<SecretKeys>;
 }
 
 /** A place in the registry: what is sealed for one does not open at another. */

@@ -1,4 +1,4 @@
-import { type Document, LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument, visit } from 'yaml';
 
 /** A YAML text as plain values, with the line on which each value stands. */
 export interface YamlFile {
@@ -17,20 +17,22 @@ export class YamlBroken extends Error {
   }
 }
 
+/** Most aliases in a text, and most times that one anchor is meant, also by aliases of aliases: each is looked for among all others. */
+const MOST_ALIASES = 10_000;
+
 /**
  * Reads a YAML text; an empty one is `{}`. Throws YamlBroken for text that is no YAML, duplicate keys, and aliases that
  * lead nowhere or expand without end.
  */
 export function readYaml(text: string): YamlFile {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
   const [broken] = document.errors;
   if (broken) {
-    const message = broken.message.split('\n', 1)[0] ?? broken.message;
-    throw new YamlBroken(message, { cause: broken, line: lines.linePos(broken.pos[0]).line });
+    throw new YamlBroken(broken.message, { cause: broken, line: lines.linePos(broken.pos[0]).line });
   }
   return {
-    value: toPlain(document) ?? {},
+    value: toPlain(document, text) ?? {},
     lineOf: (path) => {
       for (let end = path.length; end > 0; end--) {
         const node: unknown = document.getIn(path.slice(0, end), true);
@@ -41,12 +43,28 @@ export function readYaml(text: string): YamlFile {
   };
 }
 
-function toPlain(document: Document): unknown {
+function toPlain(document: Document, text: string): unknown {
+  refuseTooMany(document, text);
   try {
-    return document.toJS({ maxAliasCount: 100 });
+    return document.toJS({ maxAliasCount: MOST_ALIASES });
   } catch (cause) {
     throw new YamlBroken('the aliases in it lead nowhere or grow without end', { cause });
   }
+}
+
+function refuseTooMany(document: Document, text: string): void {
+  let left = MOST_ALIASES;
+  // To go through all of a large text takes time, and most have none.
+  if (text.split('*', left + 2).length <= left + 1) return;
+  visit(document, {
+    Alias() {
+      left -= 1;
+      return left < 0 ? visit.BREAK : undefined;
+    },
+  });
+  if (left >= 0) return;
+  const why = `it has more than ${MOST_ALIASES} aliases`;
+  throw new YamlBroken(why, { cause: new Error(why) });
 }
 
 function hasRange(node: unknown): node is { range: [number, number, number] } {

@@ -67,7 +67,7 @@ export async function commandToken(config: Config): Promise<string> {
   );
 }
 
-/** The files in which an installation keeps its secrets, from its first start or from their first need on. */
+/** The files in which an installation keeps its secrets, from its first start on. */
 export function keptSecrets(data: string): string[] {
   return [join(data, ADMIN_TOKEN), join(data, SESSION_KEY), join(data, SECRET_KEY)];
 }

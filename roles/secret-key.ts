@@ -11,12 +11,13 @@ import { prepareDataFolder, readIfThere, secretKeyPath } from './data-folder.ts'
 
 /** Most things that a message names of those that need the key. */
 const MOST_NAMED = 5;
+const NOT_THERE = 'it is not there';
 const NO_KEYS = `it has fewer than ${SHORTEST_KEY} characters, or one of its keys has`;
 
 /**
- * The secret key from the setting, or else from its file in the data folder. The file is made at first need, and never
- * replaced. Another process may make it: when the registry needs a key and there is none, the file is looked for again
- * at each change of the registry. What the registry has that is of no use with this key is off, and named.
+ * The secret key from the setting, or else from its file in the data folder. The first start of `loam up` makes the file
+ * (`makeFirst`), and nothing replaces it. It may come later: when the registry needs a key and there is none, the file is
+ * looked for again at each change of the registry. What the registry has that is of no use with this key is off, and named.
  */
 export class KeptSecretKey implements SecretKey {
   private readonly config: Config;
@@ -51,12 +52,34 @@ export class KeptSecretKey implements SecretKey {
     return this.keys;
   }
 
-  async make(): Promise<SecretKeys> {
+  async required(): Promise<SecretKeys> {
     if (this.keys !== undefined) return this.keys;
-    await this.readIfNeeded();
-    this.keys ??= await this.makeFile();
+    const why = await this.read();
+    if (this.keys === undefined) throw this.missingKey(why);
     this.lookAtAll();
     return this.keys;
+  }
+
+  /**
+   * Makes the key where there is none yet, keeps it in the data folder, and says so in the log. Only a start that nobody
+   * else can be a part of calls it: two machines with keys of their own would not open each other's secrets. Rejects with
+   * ConfigInvalid when the key cannot be kept.
+   */
+  async makeFirst(): Promise<void> {
+    if (this.keys !== undefined) return;
+    const path = secretKeyPath(this.config);
+    const before = await this.read();
+    if (before === NOT_THERE) await this.makeFile(path);
+    const why = before === NOT_THERE ? await this.read() : before;
+    if (why !== undefined) {
+      this.log.error(
+        { event: 'secret_key_missing' },
+        `${path}: ${why}; nothing needs it yet: restore it, or remove it`,
+      );
+    } else if (before === NOT_THERE) {
+      const text = `LOAM_SECRET_KEY is made, and kept in ${path}: it belongs into the backup, but not in the same place as the registry`;
+      this.log.info({ event: 'secret_key_made' }, text);
+    }
   }
 
   /** How many values in the registry are off. */
@@ -114,48 +137,47 @@ export class KeptSecretKey implements SecretKey {
     this.said = why;
   }
 
-  /** Reads the file. Rejects when something in the registry needs the key and the file has none. */
+  /** Rejects when something in the registry needs the key and there is none. */
   private async readIfNeeded(): Promise<void> {
     if (this.keys !== undefined) return;
-    const path = secretKeyPath(this.config);
-    let problem: unknown = 'it is not there';
+    const why = await this.read();
+    if (this.registry.current().keyed.length > 0 && this.keys === undefined) throw this.missingKey(why);
+  }
+
+  /** Reads the file. Resolves with why it gives no key; undefined when it does. */
+  private async read(): Promise<string | undefined> {
     try {
-      const text = (await readIfThere(path))?.trim();
-      if (text !== undefined && areSecretKeys(text)) {
-        this.keys = new SecretKeys(text);
-        return;
-      }
-      if (text !== undefined) problem = NO_KEYS;
+      const text = (await readIfThere(secretKeyPath(this.config)))?.trim();
+      if (text === undefined) return NOT_THERE;
+      if (!areSecretKeys(text)) return NO_KEYS;
+      this.keys = new SecretKeys(text);
+      return undefined;
     } catch (error) {
-      problem = error;
+      return explain(error);
     }
+  }
+
+  private missingKey(why = NOT_THERE): ConfigInvalid {
     const { keyed } = this.registry.current();
-    if (keyed.length === 0) return;
     const named = withOthers(keyed.slice(0, MOST_NAMED), keyed.length);
-    const why = typeof problem === 'string' ? problem : explain(problem);
-    throw new ConfigInvalid(
+    const needed =
+      keyed.length === 0
+        ? '. The first start of `loam up` makes it there, when queue, log and registry are its own; otherwise set it, the same for every broker and gateway'
+        : `, but the registry has what is of no use without it: ${named}`;
+    const path = secretKeyPath(this.config);
+    return new ConfigInvalid(
       'LOAM_SECRET_KEY',
-      `LOAM_SECRET_KEY: is not set, and ${path} cannot take its place (${why}), but the registry has what is of no use without it: ${named}`,
+      `LOAM_SECRET_KEY: is not set, and ${path} cannot take its place (${why})${needed}`,
     );
   }
 
-  private async makeFile(): Promise<SecretKeys> {
-    const path = secretKeyPath(this.config);
-    await prepareDataFolder(this.config);
+  private async makeFile(path: string): Promise<void> {
     try {
-      // When another process was quicker, its key counts.
+      await prepareDataFolder(this.config);
       await makeFile(path, newSecret() + newSecret());
-      const kept = (await readIfThere(path))?.trim();
-      if (kept !== undefined && areSecretKeys(kept)) return new SecretKeys(kept);
-      throw new Error(NO_KEYS);
     } catch (cause) {
-      throw new ConfigInvalid(
-        'LOAM_SECRET_KEY',
-        `LOAM_SECRET_KEY: is not set, and no key can be kept in ${path}: ${explain(cause)}`,
-        {
-          cause,
-        },
-      );
+      const why = `LOAM_SECRET_KEY: is not set, and no key can be kept in ${path}: ${explain(cause)}`;
+      throw new ConfigInvalid('LOAM_SECRET_KEY', why, { cause });
     }
   }
 }

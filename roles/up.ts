@@ -1,3 +1,4 @@
+import { isEmbedded, registryFile } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
 import type { Lifecycle } from '../core/lifecycle.ts';
 import { removeLeftovers } from '../core/replace-file.ts';
@@ -27,6 +28,7 @@ export async function startUp(lifecycle: Lifecycle, running: RunContext): Promis
   const context = contextOf(lifecycle, running, EVERY_ROLE);
   const registry = await context.ports.registry();
   const isFirstStart = isNewFile || (await fillRegistry(config, registry));
+  if (isOfOneMachine(config)) await (await context.ports.secretKey()).makeFirst();
   const newcomer = adminWithoutPassword(registry.current());
   const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
   await startRoles({ ...context, firstSignIn });
@@ -43,6 +45,11 @@ export async function startUp(lifecycle: Lifecycle, running: RunContext): Promis
   process.stdout.write(
     banner(address, firstSignIn !== undefined, `${config.mqttHost}:${mqttPort}`, config, registry.current()),
   );
+}
+
+/** Whether no broker and no gateway can run elsewhere, which would need the same secret key. */
+function isOfOneMachine({ queue, log, registry }: Config): boolean {
+  return isEmbedded(queue) && isEmbedded(log) && registryFile(registry) !== undefined;
 }
 
 function banner(address: string, isFirstSignIn: boolean, mqtt: string, config: Config, registry: Registry): string {

@@ -192,7 +192,7 @@ class SensorChange {
     if (tokens.length === 0) return undefined;
     if (!tokens.every(isStrongToken)) throw refusedToken();
     try {
-      return await this.parts.secretKey.make();
+      return await this.parts.secretKey.required();
     } catch (error) {
       // Why may name other farms' sensors.
       this.parts.log.error(`no token can be kept: ${explain(error)}`);

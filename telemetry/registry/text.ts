@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { stringify } from 'yaml';
+import { Scalar, stringify } from 'yaml';
 import type { z } from 'zod';
 import { LISTS } from './file.ts';
 import { KINDS, type Kind, type NamedThing, THING_SCHEMAS, type Thing } from './things.ts';
@@ -46,6 +46,21 @@ export function registryText(things: Iterable<NamedThing>): string {
   return parts.join('') || '{}\n';
 }
 
+/** How a registry is written where a text has several lines: lines are as long as they are, and no quoted text is folded. */
+export const YAML_FORM = { lineWidth: 0, doubleQuotedMinMultiLineLength: Number.MAX_SAFE_INTEGER } as const;
+
+/** Longest text of several lines that is not a codec's: a name. */
+const LONGEST_NAME = 200;
+
+/**
+ * Whether a text is written with quotation marks, its line feeds as `\n`: as lines of their own, blank lines would be
+ * others when they are read, and a name has few.
+ */
+export function isQuoted(text: string): boolean {
+  if (text.trim() === '') return true;
+  return text.includes('\n') && text.length <= LONGEST_NAME && !text.endsWith('\n');
+}
+
 /** A value in one line of YAML. */
 export function inline(value: unknown): string {
   if (typeof value === 'string') return isPlain(value) ? value : JSON.stringify(value);
@@ -61,8 +76,16 @@ function partOf(kind: Kind, things: readonly NamedThing[]): string {
     return short.map(({ id, ...values }) => `${inline(id)}: ${inline(values)}\n`).join('');
   }
   // A codec is a text of many lines.
-  if (kind === 'codec') return stringify({ [LISTS[kind]]: short }, { lineWidth: 0 });
+  if (kind === 'codec') return stringify({ [LISTS[kind]]: short.map(withQuotes) }, YAML_FORM);
   return `${LISTS[kind]}:\n${short.map((thing) => `  - ${inline(thing)}\n`).join('')}`;
+}
+
+function withQuotes(codec: Readonly<Record<string, unknown>>): object {
+  const { text } = codec;
+  if (typeof text !== 'string' || !isQuoted(text)) return codec;
+  const quoted = new Scalar(text);
+  quoted.type = Scalar.QUOTE_DOUBLE;
+  return { ...codec, text: quoted };
 }
 
 const RESERVED = /^(true|false|null|yes|no|on|off|y|n)$/i;

@@ -46,17 +46,27 @@ describe('PostgreSQL: edits of the registry stand in a row', function () {
     });
   });
 
-  it('a start that waits while another process makes the tables takes those', async () => {
-    await (await open()).close();
-    await sql(url, 'ALTER SCHEMA loam RENAME TO hidden');
-    await withClient(url, async (other) => {
-      await other.query('BEGIN; SELECT pg_advisory_xact_lock(1282367853, 1)');
-      const start = open();
-      await until('the start to wait', async () => (await waiting()) === 1);
-      await other.query('ALTER SCHEMA hidden RENAME TO loam; COMMIT');
-      await (await start).apply([farm()], 'ada');
+  const defaults = [
+    ["default_transaction_isolation = 'read committed'", 'as it is made'],
+    ["default_transaction_isolation = 'repeatable read'", 'where transactions see the past'],
+    ['default_transaction_read_only = on', 'where transactions only read'],
+  ] as const;
+  for (const [setting, where] of defaults) {
+    it(`a start that waits while another process makes the tables takes those, in a database ${where}`, async () => {
+      await sql(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET ${setting}`);
+      await (await open()).close();
+      await withClient(url, async (other) => {
+        await other.query('BEGIN READ WRITE; ALTER SCHEMA loam RENAME TO hidden; COMMIT');
+        await other.query('BEGIN READ WRITE; SELECT pg_advisory_xact_lock(1282367853, 1)');
+        const start = open();
+        await until('the start to wait', async () => (await waiting()) === 1);
+        await other.query('ALTER SCHEMA hidden RENAME TO loam; COMMIT');
+        const [registry, second] = [await start, await open()];
+        await registry.apply([farm()], 'ada');
+        await until('the farm', () => second.current().farms.size === 1);
+      });
     });
-  });
+  }
 
   it('an edit that commits late is not skipped: nobody commits with a higher number before it', async () => {
     const [registry, other] = [await open(), await open()];

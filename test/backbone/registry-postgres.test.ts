@@ -121,6 +121,8 @@ describe('PostgreSQL: the registry’s tables', function () {
       ['postgres://loam:hunter2@localhost/loam?sslmode=maybe', 'sslmode=maybe'],
       ['postgres://loam:hunter2@localhost/loam?sslpassword=x', 'not known'],
       ['postgres://loam:hunter2@localhost', 'database'],
+      ['postgres://loam:1?hunter2@localhost/loam', 'user'],
+      ['postgres://lo%00am:hunter2@localhost/loam', 'NUL'],
     ]) {
       const error = await rejection(open(at));
       expect(error, at).to.be.instanceOf(ConfigInvalid).with.property('setting', 'LOAM_REGISTRY');
@@ -149,6 +151,26 @@ describe('PostgreSQL: the registry’s tables', function () {
       .to.be.instanceOf(ConfigInvalid)
       .with.property('message')
       .that.includes('colour');
+  });
+
+  it('a thing of a kind that a newer Loam knows is not passed over: it keeps every process from starting and following', async () => {
+    const registry = await open();
+    await registry.apply([farm()], 'ada');
+    await sql(url, `INSERT INTO loam.things VALUES ('orchard', 'north/o1', 'v', '{"id":"o1"}')`);
+    expect(await rejection(open()))
+      .to.be.instanceOf(ConfigInvalid)
+      .with.property('message')
+      .that.includes('orchard north/o1');
+    await sql(
+      url,
+      `BEGIN; UPDATE loam.head SET seq = 2, mark = '00000000-0000-4000-8000-000000000000';
+       INSERT INTO loam.changes VALUES (2, '00000000-0000-4000-8000-000000000000', now(), 'eve', 'there', 'orchard', 'north/o1', NULL, '{"id":"o1"}'); COMMIT`,
+    );
+    await until('it to be down', () => registry.state.is === 'down');
+    expect(registry.health()[0]?.why).to.include('orchard north/o1');
+    const removal = await rejection(registry.apply([{ kind: 'farm', id: 'north', value: null }], 'ada'));
+    expect(removal).to.be.instanceOf(RegistryUnavailable).with.property('message').that.includes('orchard north/o1');
+    expect(registry.current().farms.size).to.equal(1);
   });
 
   it('changes are followed though nobody is notified of them', async () => {

@@ -5,6 +5,7 @@ import mqtt from 'mqtt';
 import { SecretKeys } from '../../core/secret-key.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { postgres } from '../services/postgres.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 const TOKEN = 'A1_TEST_TOKEN/9f3+c0';
@@ -32,16 +33,20 @@ describe('loam sensor add --token', function () {
   const add = (id: string, farm: string, token: string) =>
     run(['sensor', 'add', id, '--farm', farm, '--token', token], env);
 
-  it('keeps the token by a key that is made once; a running Loam in the same folder lets the device in', async () => {
+  it('keeps the token by the key of the first start; a running Loam in the same folder lets the device in', async () => {
+    const early = await add('p-1', 'north', TOKEN);
+    expect([early.code, early.stderr.includes('LOAM_SECRET_KEY')], 'no command makes a key').to.deep.equal([2, true]);
     const mqttPort = await freePort();
     const loam = new LoamProcess(['up', '--no-demo'], { ...env, LOAM_MQTT_PORT: String(mqttPort) });
     try {
       await loam.says(/Loam is running/);
-      expect(await stat(keyPath).catch(() => undefined), 'nothing needs it yet').to.equal(undefined);
+      expect((await stat(keyPath)).mode & 0o777).to.equal(0o600);
+      expect(loam.stdout + loam.stderr)
+        .to.include('secret_key_made')
+        .and.include(keyPath);
       const added = await add('p-1', 'north', TOKEN);
       expect(added.code, added.stderr).to.equal(0);
       expect(added.stdout + added.stderr).not.to.include(TOKEN);
-      expect((await stat(keyPath)).mode & 0o777).to.equal(0o600);
       const key = await readFile(keyPath, 'utf8');
       expect(parseRegistry(await readFile(path, 'utf8')).sensor('north', 'p-1')).to.include({
         token: new SecretKeys(key).keptToken(TOKEN),
@@ -68,10 +73,25 @@ describe('loam sensor add --token', function () {
     }
   });
 
+  it('a Loam whose registry others share makes no key: theirs must be the same', async () => {
+    const loam = new LoamProcess(['up', '--no-demo'], {
+      ...env,
+      LOAM_REGISTRY: await (await postgres()).createDatabase(),
+    });
+    await rm(path);
+    try {
+      await loam.says(/Loam is running/);
+      expect(await stat(keyPath).catch(() => undefined)).to.equal(undefined);
+    } finally {
+      await loam.stop();
+    }
+  });
+
   it('without its key no role that needs it starts: it exits 2 and names LOAM_SECRET_KEY', async () => {
-    expect((await add('p-1', 'north', TOKEN)).code).to.equal(0);
-    const key = await readFile(keyPath, 'utf8');
-    await rm(keyPath);
+    const key = 'k'.repeat(43);
+    expect(
+      (await run(['sensor', 'add', 'p-1', '--farm', 'north', '--token', TOKEN], { ...env, LOAM_SECRET_KEY: key })).code,
+    ).to.equal(0);
     const servers = {
       LOAM_QUEUE: 'amqp://127.0.0.1:1',
       LOAM_LOG: 'amqp://127.0.0.1:1',

@@ -244,7 +244,7 @@ export class TwoFarms {
       commands,
       store: surroundings.store,
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),
-      secretKey: { current: () => undefined, make: async () => new SecretKeys(TOKEN.padEnd(32, '-')) },
+      secretKey: { current: () => undefined, required: async () => new SecretKeys(TOKEN.padEnd(32, '-')) },
       sessionKey: TOKEN,
       adminToken: TOKEN,
       webFolder: this.folder,

@@ -240,7 +240,7 @@ export class Place {
       metrics: this.metrics,
       registry: this.registry,
       sessionKey: SESSION_KEY,
-      secretKey: { current: () => SECRET_KEYS, make: async () => SECRET_KEYS },
+      secretKey: { current: () => SECRET_KEYS, required: async () => SECRET_KEYS },
       webFolder: join(this.folder, 'web'),
       health: () => gateway.health(),
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),

@@ -133,9 +133,9 @@ describe('tokens that devices came with, over HTTP', () => {
   });
 
   it('cannot be brought while there is no key, which is said without a word of other farms', async () => {
-    const make = () =>
+    const required = () =>
       Promise.reject(new ConfigInvalid('LOAM_SECRET_KEY', 'but the registry has the token of south/far'));
-    const keyless = await place.gateway({ secretKey: { current: () => undefined, make } });
+    const keyless = await place.gateway({ secretKey: { current: () => undefined, required } });
     const asked = { method: 'POST', body: { id: 'p-1', token: TOKEN }, headers: { cookie } };
     const answer = await call(keyless.port, '/api/farms/north/sensors', asked);
     expect(problemCode(answer)).to.equal('registry-unavailable');

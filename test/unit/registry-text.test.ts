@@ -32,6 +32,10 @@ const CODECS = [
   '\n\n  begins with space\n\ttab\n',
   'ends with spaces   \n   \n\n\n',
   'windows\r\nlines\r\n',
+  'windows and others\r\n \nmixed, in lines that would be folded elsewhere\n',
+  '\n \n',
+  '  \n',
+  '   ',
   `${'long '.repeat(200)}\n"quoted" 'quoted' # no comment\n--- \n...\n`,
 ];
 

@@ -42,22 +42,41 @@ describe('LOAM_SECRET_KEY', () => {
       (error: unknown) => error,
     );
 
-  it('is made at first need, once, in a file that its owner alone can read', async () => {
+  it('is made by a first start alone, once, in a file that its owner alone can read, and the log says where', async () => {
     const [one, other] = [await open(), await open()];
-    expect([one.current(), other.current()]).to.deep.equal([undefined, undefined]);
-    const keys = await Promise.all([one.make(), other.make(), one.make(), other.make()]);
-    expect(new Set(keys.map(({ id }) => id)).size, 'whoever is quicker').to.equal(1);
+    for (const key of [one, other]) {
+      const error = await refusal(key.required());
+      expect(error, 'a role or a command makes none').to.be.instanceOf(ConfigInvalid);
+      expect(String(error)).to.include('LOAM_SECRET_KEY').and.include('loam up').and.include(path);
+    }
+    expect(await refusal(stat(path))).to.be.instanceOf(Error);
+    await one.makeFirst();
+    await one.makeFirst();
     const text = await readFile(path, 'utf8');
     expect(text).to.have.length.at.least(32);
-    expect(keys[0]?.id).to.equal(new SecretKeys(text).id);
     expect((await stat(path)).mode & 0o777).to.equal(0o600);
-    expect(other.current()?.id).to.equal(keys[0]?.id);
-    expect((await open()).current()?.id).to.equal(keys[0]?.id);
+    expect(logged).to.have.length(1);
+    expect(logged[0]).to.include('secret_key_made').and.include(path).and.include('backup').and.not.include(text);
+    await other.makeFirst();
+    const ids = [one.current(), await other.required(), (await open()).current()].map((keys) => keys?.id);
+    expect(new Set(ids)).to.deep.equal(new Set([new SecretKeys(text).id]));
+    expect(logged).to.have.length(1);
+  });
+
+  it('that nothing needs and that is damaged is named, and neither replaced nor an end of the start', async () => {
+    await writeFile(path, 'short');
+    const key = await open();
+    await key.makeFirst();
+    expect(await readFile(path, 'utf8')).to.equal('short');
+    expect(logged).to.have.length(1);
+    expect(logged[0]).to.include('secret_key_missing').and.include(path);
+    expect(key.current()).to.equal(undefined);
   });
 
   it('of the setting comes before the file, and makes none', async () => {
     const key = await open({ secretKey: 'k'.repeat(32) });
-    expect((await key.make()).id).to.equal(new SecretKeys('k'.repeat(32)).id);
+    await key.makeFirst();
+    expect((await key.required()).id).to.equal(new SecretKeys('k'.repeat(32)).id);
     expect(await refusal(readFile(path))).to.be.instanceOf(Error);
   });
 
@@ -81,7 +100,7 @@ describe('LOAM_SECRET_KEY', () => {
     expect(logged[0]).to.include('LOAM_SECRET_KEY').and.include('north/s1');
     expect(whyOf(key)).to.include('north/s1');
     await registry.apply([farm('Another')], 'test');
-    expect(await refusal(key.make()), 'another key would not fit').to.be.instanceOf(ConfigInvalid);
+    expect(await refusal(key.required())).to.be.instanceOf(ConfigInvalid);
     await writeFile(path, 'k'.repeat(40));
     await registry.apply([farm('And another')], 'test');
     await until('it is found', () => key.current() !== undefined);

@@ -31,9 +31,6 @@ const PARAMETERS: ReadonlySet<string> = new Set(['host', 'sslmode', 'sslrootcert
 export function postgresAddress(url: string): PostgresAddress {
   const parts = parseUrl(url);
   const parameter = (name: string): string | undefined => parts.searchParams.get(name) ?? undefined;
-  for (const name of parts.searchParams.keys()) {
-    if (!PARAMETERS.has(name)) refuse(`${JSON.stringify(name)} is not known; allowed: ${[...PARAMETERS].join(', ')}`);
-  }
   // A URL has an IPv6 address in brackets.
   const host = parameter('host') ?? decode(parts.hostname).replace(/^\[([^\]]+)\]$/, '$1');
   const database = decode(parts.pathname.slice(1));
@@ -41,6 +38,10 @@ export function postgresAddress(url: string): PostgresAddress {
   if (host === '') refuse('the host is missing');
   if (user === '') refuse('the user is missing');
   if (database === '' || database.includes('/')) refuse('the database is missing');
+  // Only now: of a password with a question mark in it, the rest would be named as such.
+  for (const name of parts.searchParams.keys()) {
+    if (!PARAMETERS.has(name)) refuse(`${JSON.stringify(name)} is not known; allowed: ${[...PARAMETERS].join(', ')}`);
+  }
   const port = parts.port === '' ? 5432 : Number(parts.port);
   return {
     host,
@@ -65,6 +66,7 @@ function parseUrl(url: string): URL {
 }
 
 function decode(text: string): string {
+  if (text.includes('%00')) refuse('nothing in it can have a NUL (%00)');
   try {
     return decodeURIComponent(text);
   } catch {

@@ -75,7 +75,7 @@ export class ChangeFollower {
   }
 
   private async connect(): Promise<PostgresSession> {
-    const { session } = await PostgresSession.open(this.address);
+    const { session } = await PostgresSession.open(this.address, true);
     if (this.isClosed) session.close();
     return session;
   }

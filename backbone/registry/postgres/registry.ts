@@ -34,7 +34,7 @@ export async function openPostgresRegistry(
 }
 
 async function read(address: PostgresAddress): Promise<{ session: PostgresSession; copy: RegistryCopy }> {
-  const { session, server } = await PostgresSession.open(address);
+  const { session, server } = await PostgresSession.open(address, true);
   try {
     await prepareTables(session, server, address);
     return { session, copy: await RegistryCopy.read(session) };

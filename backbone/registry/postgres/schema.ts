@@ -94,7 +94,8 @@ async function tablesVersion(session: PostgresSession): Promise<number> {
 }
 
 async function migrate(session: PostgresSession): Promise<void> {
-  await session.run(`BEGIN; SET LOCAL lock_timeout = ${LOCK_MS}`);
+  // Whatever the database has as its default: what was made while this one waited for the lock has to be seen.
+  await session.run(`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = ${LOCK_MS}`);
   try {
     await session.query(`SELECT ${EDIT_LOCK}`, [], LOCK_MS + 5_000);
     // Another process may have done it while this one waited.

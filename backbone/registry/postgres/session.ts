@@ -6,6 +6,8 @@ import type { PostgresAddress } from './address.ts';
 const CONNECT_MS = 4_000;
 /** How long the server may take for one answer. Everything that is asked here takes it milliseconds. */
 const ANSWER_MS = 4_000;
+/** How long an answer may take whose bytes come in all the time, as over a farm's slow line. */
+const LONGEST_ANSWER_MS = 120_000;
 const KEEP_ALIVE_MS = 10_000;
 
 /** What a server is, as far as it matters here. */
@@ -22,11 +24,13 @@ export interface ServerFacts {
 export class PostgresSession {
   private readonly client: Client;
   private readonly socket: Socket;
+  private readonly isPatient: boolean;
   private whenOver = (): void => {};
   /** Why the connection is over. */
   private ended: { readonly why: unknown } | undefined;
 
-  private constructor(address: PostgresAddress) {
+  private constructor(address: PostgresAddress, isPatient: boolean) {
+    this.isPatient = isPatient;
     this.socket = new Socket();
     this.client = new Client({
       host: address.host,
@@ -48,10 +52,14 @@ export class PostgresSession {
 
   /**
    * Resolves when the server has let us in; rejects with what prevented that. A server that only follows another one is
-   * refused: nothing can be edited there, and what it knows may be old.
+   * refused: nothing can be edited there, and what it knows may be old. `isPatient`: an answer is late when nothing comes
+   * for that time; otherwise when it is not there by then, for whoever holds a lock must not keep others waiting.
    */
-  static async open(address: PostgresAddress): Promise<{ session: PostgresSession; server: ServerFacts }> {
-    const session = new PostgresSession(address);
+  static async open(
+    address: PostgresAddress,
+    isPatient = false,
+  ): Promise<{ session: PostgresSession; server: ServerFacts }> {
+    const session = new PostgresSession(address, isPatient);
     try {
       await withDeadline(session.client.connect(), CONNECT_MS, `no answer in ${CONNECT_MS / 1_000} s`);
       return { session, server: await session.introduce() };
@@ -97,10 +105,23 @@ export class PostgresSession {
   private async ask<T>(send: () => Promise<T>, ms: number): Promise<T> {
     if (this.ended) throw this.ended.why;
     try {
-      return await withDeadline(send(), ms, `no answer in ${ms / 1_000} s`);
+      return await this.answered(send(), ms);
     } catch (error) {
       if (!(error instanceof DatabaseError)) this.end(error);
       throw error;
+    }
+  }
+
+  private async answered<T>(answer: Promise<T>, ms: number): Promise<T> {
+    const end = performance.now() + LONGEST_ANSWER_MS;
+    for (;;) {
+      const heard = this.socket.bytesRead;
+      try {
+        return await withDeadline(answer, ms, `no answer in ${ms / 1_000} s`);
+      } catch (error) {
+        const isComing = this.isPatient && !this.isOver && this.socket.bytesRead > heard;
+        if (!isComing || error instanceof DatabaseError || performance.now() > end) throw error;
+      }
     }
   }
 

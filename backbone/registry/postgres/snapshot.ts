@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Edit } from '../../../telemetry/registry/registry.ts';
 import { KINDS, type Kind } from '../../../telemetry/registry/things.ts';
-import { editOf, type Head, readHead, type ThingRow } from './rows.ts';
+import { editOf, type Head, kindOf, readHead, type ThingRow } from './rows.ts';
 import type { PostgresSession } from './session.ts';
 
 /** How many things are read at once. */
@@ -12,6 +12,8 @@ const SLICE = 50;
 const SMALLER_PAGES: Readonly<Partial<Record<Kind, number>>> = { field: 200, codec: 4 };
 const PAGE_MS = 10_000;
 
+/** A thing of a kind that a newer Loam knows: whoever does not see it would remove what it names. */
+const UNKNOWN = 'SELECT kind, id FROM loam.things WHERE kind <> ALL ($1::text[]) LIMIT 1';
 const THINGS = `SELECT kind, id, value::text AS value FROM loam.things
   WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3`;
 
@@ -24,6 +26,7 @@ export async function readSnapshot(session: PostgresSession, take: (slice: reado
   await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   try {
     const head = await readHead(session);
+    await refuseUnknown(session);
     for (const kind of KINDS) await readKind(session, kind, take);
     await session.run('COMMIT');
     return head;
@@ -31,6 +34,11 @@ export async function readSnapshot(session: PostgresSession, take: (slice: reado
     if (!session.isOver) await session.run('ROLLBACK');
     throw error;
   }
+}
+
+async function refuseUnknown(session: PostgresSession): Promise<void> {
+  const unknown = await session.query<ThingRow>(UNKNOWN, [KINDS], PAGE_MS);
+  for (const { kind, id } of unknown) kindOf(kind, id);
 }
 
 async function readKind(session: PostgresSession, kind: Kind, take: (slice: readonly Edit[]) => void): Promise<void> {

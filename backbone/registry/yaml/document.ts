@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type Node, parseDocument, visit, type YAMLMap, YAMLSeq } from 'yaml';
 import { RegistryInvalid } from '../../../core/errors.ts';
 import { LISTS } from '../../../telemetry/registry/file.ts';
 import type { Change } from '../../../telemetry/registry/registry.ts';
-import { shortForm } from '../../../telemetry/registry/text.ts';
+import { isQuoted, shortForm, YAML_FORM } from '../../../telemetry/registry/text.ts';
 import type { Kind, Thing } from '../../../telemetry/registry/things.ts';
 
 /**
@@ -12,7 +12,7 @@ import type { Kind, Thing } from '../../../telemetry/registry/things.ts';
  * checked here.
  */
 export function editedText(text: string, changes: readonly Change[]): string {
-  const document = parseDocument(text);
+  const document = parseDocument(text, { prettyErrors: false });
   const broken = document.errors[0];
   if (broken) throw new RegistryInvalid(broken.message, { cause: broken });
   for (const kind of new Set(changes.map((change) => change.kind))) {
@@ -20,7 +20,25 @@ export function editedText(text: string, changes: readonly Change[]): string {
     if (kind === 'setting') for (const change of ofKind) editSetting(document, change);
     else editList(document, kind, ofKind);
   }
-  return document.toString({ lineWidth: 0 });
+  return asWritten(text, document);
+}
+
+/** The document as text, with the line ends, and the mark of UTF-8 at the beginning, that `text` has. */
+function asWritten(text: string, document: Document): string {
+  let edited: string;
+  try {
+    edited = document.toString(YAML_FORM);
+  } catch (cause) {
+    throw new RegistryInvalid(
+      'what is to be removed or changed has an anchor (&), and an alias (*) elsewhere means it',
+      {
+        cause,
+      },
+    );
+  }
+  const mark = text.startsWith('\uFEFF') ? '\uFEFF' : '';
+  const isCrLf = text[text.indexOf('\n') - 1] === '\r';
+  return mark + (isCrLf ? edited.replace(/\r?\n/g, '\r\n') : edited);
 }
 
 type PlainThing = Readonly<Record<string, unknown>>;
@@ -32,7 +50,7 @@ function editSetting(document: Document, { id, before, after }: Change): void {
   }
   const node: unknown = document.get(id);
   if (isMap(node)) editMap(document, node, bare(before), bare(after));
-  else document.set(id, document.createNode(bare(after)));
+  else document.set(id, nodeOf(document, bare(after)));
 }
 
 /** A setting in the file is what it has besides its id. */
@@ -49,7 +67,7 @@ function editList(document: Document, kind: keyof typeof LISTS, changes: readonl
     if (!before) {
       // An empty list is usually written `[]`: without this, new items would be added to that one line.
       if (list.items.length === 0) list.flow = false;
-      if (after) list.add(document.createNode(shortForm(kind, after)));
+      if (after) list.add(nodeOf(document, shortForm(kind, after)));
       continue;
     }
     const item = places.get(id);
@@ -70,12 +88,25 @@ function editMap(document: Document, map: YAMLMap, before: PlainThing, after: Pl
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
     const [was, is] = [before[key], after[key]];
     if (isDeepStrictEqual(was, is)) continue;
-    const node: unknown = map.get(key);
+    const node: unknown = map.get(key, true);
     if (is === undefined) map.delete(key);
     else if (isMap(node) && isPlain(was) && isPlain(is)) editMap(document, node, was, is);
-    // A plain value goes into the node that is there, beside its comment.
-    else map.set(key, typeof is === 'object' ? document.createNode(is) : is);
+    else if (isScalar(node) && typeof is !== 'object') {
+      // A plain value goes into the node that is there, beside its comment.
+      node.value = is;
+      quote(node);
+    } else map.set(key, nodeOf(document, is));
   }
+}
+
+function nodeOf(document: Document, value: unknown): Node {
+  const node = document.createNode(value);
+  visit(node, { Scalar: (_key, scalar) => quote(scalar) });
+  return node;
+}
+
+function quote(node: unknown): void {
+  if (isScalar(node) && typeof node.value === 'string' && isQuoted(node.value)) node.type = 'QUOTE_DOUBLE';
 }
 
 function listAt(document: Document, key: string): YAMLSeq {

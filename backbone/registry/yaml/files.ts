@@ -1,4 +1,4 @@
-import { realpath, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { explain, RegistryInvalid, RegistryUnavailable } from '../../../core/errors.ts';
 import { replaceFile } from '../../../core/replace-file.ts';
 import { pause } from '../../../core/timing.ts';
@@ -6,18 +6,19 @@ import { differences } from '../../../telemetry/registry/file.ts';
 import type { Applied, Change, Edit } from '../../../telemetry/registry/registry.ts';
 import { RegistryState } from '../../../telemetry/registry/state.ts';
 import { canonical, type Kind, versionOf } from '../../../telemetry/registry/things.ts';
-import { lockForEdit } from '../../files/edit-lock.ts';
 import { editedText } from './document.ts';
 import { keepLastGood, lastGoodPath, readLastGood } from './last-good.ts';
+import { realFile, takeLock } from './locked-file.ts';
 import { filesNamedBy, NamedFiles } from './named-files.ts';
 import { autoPath, describeRegistryError, parseTexts, type RegistryTexts, readTexts, sameTexts } from './text.ts';
 
-const LOCK_WAIT_MS = 5_000;
 /** A text that was the same for so long is not being written any more. */
 const SETTLED_MS = 1_000;
 /** As much, when an edit waits for it. */
 const SETTLE_MS = 50;
 const MOST_LOOKS = 20;
+/** How often an edit is begun anew because somebody saved the file meanwhile. */
+const MOST_TRIES = 5;
 /** In whose name changes are that were found in the file: by hand, or by another process. */
 export const BY_FILE = 'file';
 
@@ -53,6 +54,8 @@ export class RegistryFiles {
   /** The texts that were read last, in force or not, and since when they have been these, ms by a monotonic clock. */
   private settling: { readonly texts: RegistryTexts; readonly since: number } | undefined;
   private whyRefused: string | undefined;
+  /** The texts that were refused, and why: to read a large file takes long, and it may stay for days. */
+  private refusedTexts: { readonly texts: RegistryTexts; readonly error: unknown } | undefined;
   /** Why there is no copy, as it was said. */
   private notKept = '';
 
@@ -83,8 +86,9 @@ export class RegistryFiles {
       const now = performance.now();
       if (!this.settling || !sameTexts(this.settling.texts, texts)) this.settling = { texts, since: now };
       if (sameTexts(this.inForce, texts)) this.isMended();
+      else if (this.refusedTexts && sameTexts(this.refusedTexts.texts, texts)) this.refuse(this.refusedTexts.error);
       else if (now - this.settling.since >= SETTLED_MS || (await this.isAnothers(texts))) {
-        await this.take(texts);
+        await this.takeOrRemember(texts);
         await this.keep();
       }
     } catch (error) {
@@ -102,17 +106,10 @@ export class RegistryFiles {
     const file = await realFile(path);
     const release = await takeLock(file);
     try {
-      const before = await this.settledTexts();
-      // A file that was emptied by mistake is refused: the edit alone would become the whole registry.
-      if (!sameTexts(this.inForce, before)) await this.take(before);
-      const changes = this.state.check(edits);
-      if (changes.length > 0) {
-        const { after, inAuto } = this.edited(before, changes);
-        await this.write(file, before, after);
-        this.state.apply(changes);
-        this.inForce = after;
-        this.inAuto = inAuto;
-        this.options.changed(changes, who, await this.writtenAt());
+      let isMade = false;
+      for (let attempt = 0; !isMade; attempt++) {
+        if (attempt === MOST_TRIES) throw new RegistryUnavailable('the registry is being written by another program');
+        isMade = await this.applyOnce(file, edits, who);
       }
       // Also when the files were refused before.
       this.isMended();
@@ -121,6 +118,32 @@ export class RegistryFiles {
       release();
     }
     return { versions: edits.map(({ kind, id }) => this.versionOf(kind, id)) };
+  }
+
+  /** Resolves with false, and changes nothing, when somebody saved the files meanwhile: theirs must not be lost. */
+  private async applyOnce(file: string, edits: readonly Edit[], who: string): Promise<boolean> {
+    const before = await this.settledTexts();
+    // A file that was emptied by mistake is refused: the edit alone would become the whole registry.
+    if (!sameTexts(this.inForce, before)) await this.take(before);
+    const changes = this.state.check(edits);
+    if (changes.length === 0) return true;
+    const { after, inAuto } = this.edited(before, changes);
+    if (!sameTexts(before, await this.read())) return false;
+    await this.write(file, before, after);
+    this.state.apply(changes);
+    this.inForce = after;
+    this.inAuto = inAuto;
+    this.options.changed(changes, who, await this.writtenAt());
+    return true;
+  }
+
+  private async takeOrRemember(texts: RegistryTexts): Promise<void> {
+    try {
+      await this.take(texts);
+    } catch (error) {
+      this.refusedTexts = { texts, error };
+      throw error;
+    }
   }
 
   private read(): Promise<RegistryTexts> {
@@ -155,6 +178,7 @@ export class RegistryFiles {
     this.state.apply(changes);
     this.inForce = texts;
     this.inAuto = read.inAuto;
+    this.refusedTexts = undefined;
     this.whyRefused = undefined;
     this.options.refused(undefined);
     if (changes.length > 0) changed(changes, BY_FILE, await this.writtenAt());
@@ -274,22 +298,3 @@ export class RegistryFiles {
 }
 
 const AUTO_HEAD = '# Loam writes this file: what is in it is not for editing by hand.\n';
-
-async function realFile(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (cause) {
-    throw new RegistryInvalid('cannot be read', { cause });
-  }
-}
-
-async function takeLock(file: string): Promise<() => void> {
-  let release: (() => void) | undefined;
-  try {
-    release = await lockForEdit(file, LOCK_WAIT_MS);
-  } catch (cause) {
-    throw new RegistryUnavailable('the registry cannot be edited', { cause });
-  }
-  if (release === undefined) throw new RegistryUnavailable('the registry is being edited by another process');
-  return release;
-}

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { explain } from '../../../core/errors.ts';
@@ -43,7 +44,9 @@ export class NamedFiles {
       if (found.size > LARGEST_CODEC) throw new Error(`it has more than ${LARGEST_CODEC} bytes`);
       const looks = `${found.mtimeMs} ${found.size} ${found.ino}`;
       if (known?.looks === looks) return known;
-      const file = { text: await readFile(path, 'utf8') };
+      const bytes = await readFile(path);
+      if (!isUtf8(bytes)) throw new Error('it is not UTF-8');
+      const file = { text: bytes.toString('utf8') };
       return { looks: Date.now() - found.mtimeMs < FRESH_MS ? '' : looks, file };
     } catch (error) {
       return { looks: '', file: { why: explain(error) } };

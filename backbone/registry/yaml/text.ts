@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { explain, RegistryInvalid } from '../../../core/errors.ts';
@@ -127,6 +128,13 @@ function readAuto(file: string, text: string): ReturnType<typeof readThings> {
   }
 }
 
+/** Stands in a text for bytes that were no UTF-8. */
+const REPLACED = '\uFFFD';
+
+function lineAt(text: string, position: number): number {
+  return text.slice(0, Math.max(position, 0)).split('\n').length;
+}
+
 async function textOf(path: string): Promise<string | undefined> {
   try {
     const found = await stat(path);
@@ -134,7 +142,12 @@ async function textOf(path: string): Promise<string | undefined> {
     if (found.size > MOST_BYTES) {
       throw new RegistryInvalid(`has ${found.size} bytes, and a registry has at most ${MOST_BYTES}`, { file: path });
     }
-    return await readFile(path, 'utf8');
+    const bytes = await readFile(path);
+    const text = bytes.toString('utf8');
+    // What is no UTF-8 would be replaced, and be lost at the next edit.
+    if (!isUtf8(bytes))
+      throw new RegistryInvalid('is not UTF-8', { file: path, line: lineAt(text, text.indexOf(REPLACED)) });
+    return text;
   } catch (cause) {
     if (cause instanceof RegistryInvalid) throw cause;
     if (codeOf(cause) === 'ENOENT') return undefined;
