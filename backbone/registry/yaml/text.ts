@@ -7,8 +7,8 @@ import { type NamedFile, readThings } from '../../../telemetry/registry/file.ts'
 import type { Kind, NamedThing } from '../../../telemetry/registry/things.ts';
 import { NamedFiles } from './named-files.ts';
 
-/** A registry of a million sensors is half as long. What is longer is something else, and would fill memory. */
-const MOST_BYTES = 256 * 2 ** 20;
+/** A registry of a quarter of a million sensors is half as long; PostgreSQL has room for more. A text takes up to 300 times its bytes in memory. */
+const MOST_BYTES = 64 * 2 ** 20;
 
 /**
  * The kinds of thing that programs write rather than people. They are kept in a file of their own beside the registry's,
