@@ -2,7 +2,6 @@ import { pause, withDeadline } from '../../core/timing.ts';
 import type { BatchPlace } from '../../telemetry/account/batch-place.ts';
 import { BatchRun } from '../../telemetry/account/batch-run.ts';
 import { BEAT_MS, type BeatNote } from '../../telemetry/account/notes.ts';
-import { NumberedBatch } from '../../telemetry/account/numbered-batch.ts';
 import { accountEntry } from '../../telemetry/batch.ts';
 import type { Log } from '../ports/log.ts';
 
@@ -35,26 +34,29 @@ export class BatchEntrance {
   private running: Promise<void> | undefined;
   private lastSaid = '';
   private leftOut = 0;
+  /** The most that waited in the spool when the queue confirmed something, since the last beat that was said. */
+  private mostSpooled = 0;
 
   constructor(options: BatchEntranceOptions) {
     this.options = options;
   }
 
-  /** A number for a batch that is sent for the first time. */
-  next(): NumberedBatch {
-    if (this.run.isFull) this.run = new BatchRun();
-    return new NumberedBatch(this.run);
-  }
-
-  /** Numbers a message that is sent once, and gives what `send` gives, which is called at once. Its rejection is passed on. */
+  /**
+   * Numbers an attempt to publish a batch, and gives what `send` gives, which is called at once and has to publish at once: numbers
+   * are to stand in the queue in their order. Its rejection is passed on. Then the number is given up; another attempt is another call.
+   */
   async send<T>(send: (place: BatchPlace) => Promise<T>): Promise<T> {
-    const batch = this.next();
+    if (this.run.isFull) this.run = new BatchRun();
+    const { run } = this;
+    const number = run.next();
     try {
-      const sent = await send(batch.place());
-      batch.confirmed();
+      const sent = await send(run.place(number));
+      run.confirmed(number);
+      this.mostSpooled = Math.max(this.mostSpooled, this.spooled());
       return sent;
     } catch (error) {
-      batch.gaveUp();
+      // The queue has refused it, or whether it was kept is unknown.
+      run.gaveUp(number);
       throw error;
     }
   }
@@ -82,10 +84,12 @@ export class BatchEntrance {
 
   /** Never rejects. */
   private async beat(ended: boolean): Promise<void> {
-    const { live, name: entrance, spooled = () => 0 } = this.options;
+    const { live, name: entrance } = this.options;
     if (!live) return;
     const { run } = this;
-    const note: BeatNote = { is: 'beat', entrance, ...run.beat(), spooled: spooled(), ended };
+    const spooled = Math.max(this.mostSpooled, this.spooled());
+    this.mostSpooled = 0;
+    const note: BeatNote = { is: 'beat', entrance, ...run.beat(), spooled, ended };
     const says = JSON.stringify(note);
     if (says === this.lastSaid && this.leftOut < MOST_LEFT_OUT) {
       this.leftOut += 1;
@@ -95,10 +99,15 @@ export class BatchEntrance {
       await live.append(accountEntry([note]));
     } catch {
       // The log's state tells why. The next beat says it all again.
+      this.mostSpooled = Math.max(this.mostSpooled, spooled);
       return;
     }
     run.said(note);
     this.lastSaid = says;
     this.leftOut = 0;
+  }
+
+  private spooled(): number {
+    return this.options.spooled?.() ?? 0;
   }
 }

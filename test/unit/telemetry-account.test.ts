@@ -10,6 +10,9 @@ import { AccountWorld, each, type Hazards } from './account-world.ts';
 const WORLDS = shortOrLong(40, 2_000);
 const EVERYTHING: Hazards = {
   workers: 0.01,
+  idle: 0.002,
+  failures: 0.02,
+  spool: 0.003,
   entrances: 0.005,
   store: 0.003,
   log: 0.003,
@@ -85,7 +88,9 @@ describe('the account of batches', () => {
   it('calls nothing lost while nothing is, whatever dies, is away, comes again or begins anew', () => {
     let batches = 0;
     for (let seed = 0; seed < WORLDS; seed++) {
-      const world = new AccountWorld(new Draw(seed), EVERYTHING);
+      // A message that is there twice looks as if a halted worker's were given to another one, if that had no others.
+      const halts = seed % 2 === 0 ? {} : { halts: 0.003, publishes: 0 };
+      const world = new AccountWorld(new Draw(seed), { ...EVERYTHING, ...halts });
       for (let i = 0; i < 1_800; i++) world.step();
       expect(world.findings, `world ${seed}`).to.deep.equal([]);
       batches += world.states.reduce((sum, { given }) => sum + given, 0);
@@ -131,10 +136,15 @@ describe('the account of batches', () => {
       expect(heard.lost, end).to.deep.equal([]);
       expect(heard.account.silentWorkers, end).to.deep.equal(['w1']);
       expect(heard.account.suspected, end).to.equal(2);
-      if (end === 'replaced') heard.hold('w2', [1]);
       if (end === 'left') heard.hear([{ is: 'held', worker: 'w1', held: [], left: true }]);
-      if (end === 'heard') heard.hold('w1', [1]);
-      heard.flow('a', end === 'time-out' ? 3_700 : 30, end === 'heard' ? [1, 2, 3] : [2, 3]);
+      if (end === 'time-out') heard.flow('a', 3_600);
+      for (let i = 0; i < 8; i++) {
+        if (end === 'heard') heard.hold('w1', [1]);
+        if (end === 'replaced') heard.hold('w2', [1]);
+        heard.flow('a', 15);
+        if (i === 0 && end !== 'time-out')
+          expect(heard.lost, `${end}, and it was not said who holds it`).to.deep.equal([]);
+      }
       expect(
         heard.lost.filter((id) => id !== 'a:1'),
         end,

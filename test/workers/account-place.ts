@@ -1,5 +1,5 @@
 import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
@@ -23,7 +23,7 @@ const NOBODY = { begin: () => {}, entry: () => {}, pause: () => {} };
 export class AccountPlace {
   readonly metrics = new Metrics();
   readonly lines: string[];
-  private readonly queue: Queue;
+  queue: Queue;
   private readonly store: Store;
   private readonly live: Log;
   private readonly dead: Log;
@@ -108,7 +108,7 @@ export class AccountPlace {
 
   /** Starts a worker. `queue`: as it sees it; `live`: where it says what it does. */
   async work(queue = this.queue, { live, store }: { live?: Log; store?: Store } = {}): Promise<Worker> {
-    const openTrials = () => Promise.reject(new Error('no message comes so often'));
+    const openTrials = async () => openFileLog(await temporaryFolder(), 'attempts', ISOLATION_LOG_LIMITS);
     const ports = { queue, store: store ?? this.store, live: live ?? this.live, dead: this.dead };
     const worker = new Worker({ ...ports, openTrials, log: silent, notesMs: BEAT_MS });
     this.workers.push(worker);
