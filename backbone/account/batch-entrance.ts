@@ -19,6 +19,7 @@ export interface BatchEntranceOptions {
 
 /** Beats that would say nothing new are left out, up to so many. */
 const MOST_LEFT_OUT = 19;
+const FIRST_BEAT_MS = 1_000;
 const LAST_BEAT_MS = 1_000;
 
 /**
@@ -61,9 +62,14 @@ export class BatchEntrance {
     }
   }
 
-  /** Begins to say where it stands. */
-  start(): void {
-    this.running ??= this.beats();
+  /**
+   * Begins to say where it stands. Resolves when the log has that it begins, or after a second: what is sent after that comes after everything that
+   * other entrances have said before. Never rejects.
+   */
+  async start(): Promise<void> {
+    const first = this.beat(false);
+    this.running ??= first.then(() => this.beats());
+    await withDeadline(first, FIRST_BEAT_MS, 'the log does not take it').catch(() => {});
   }
 
   /** Says it for the last time. Never rejects; resolves after a second at most. Call it when everything is settled. */
@@ -75,11 +81,11 @@ export class BatchEntrance {
 
   private async beats(): Promise<void> {
     const { beatMs = BEAT_MS } = this.options;
-    while (!this.stopping.signal.aborted) {
-      await this.beat(false);
+    for (;;) {
       await pause(beatMs, this.stopping.signal);
+      if (this.stopping.signal.aborted) return await this.beat(true);
+      await this.beat(false);
     }
-    await this.beat(true);
   }
 
   /** Never rejects. */

@@ -27,9 +27,9 @@ const LOST_BEATS = 6;
 /** After so many missing beats a worker, or a run, is silent. */
 const SILENT_BEATS = 3;
 /** A number that nobody has heard of before, so many beats after another one became suspect: the queue has come past that. */
-const PASSED_BEATS = 2;
+const PASSED_BEATS = 1.5;
 /** So many beats after that, whoever has what was given out before has said so, or is silent. */
-const SAID_BEATS = SILENT_BEATS + 1;
+const SAID_BEATS = SILENT_BEATS + 0.2;
 /** So much of a beat passes between two looks at everything: many may have their beats at once. */
 const JUDGE_BEATS = 1 / 20;
 /** A complete run is forgotten after so many beats of silence, and an incomplete one after a day. */
@@ -72,6 +72,8 @@ export class BatchAccount {
   private notes = 0;
   private lastAt: number | undefined;
   private silent: readonly string[] = [];
+  /** When a worker was gone, and may have given back what it held: from then on the queue has to move again. */
+  private goneAt = Number.NEGATIVE_INFINITY;
 
   constructor({ beatMs = BEAT_MS, mostHeldMs = DAY_MS }: BatchAccountOptions = {}) {
     this.beatMs = beatMs;
@@ -104,7 +106,7 @@ export class BatchAccount {
       this.notes += 1;
       if (note.is === 'done') findings.push(...this.hearDone(note));
       else if (note.is === 'held') this.hearHeld(note);
-      else if (note.is === 'beat') this.runOf(note.run).heardBeat(note, this.time, this.notes);
+      else if (note.is === 'beat') this.runOf(note.run).heardBeat(note, this.notes);
     }
     if (this.time >= this.judgeAt && notes.some(({ is }) => is === 'held' || is === 'beat')) {
       this.judgeAt = this.time + this.beatMs * JUDGE_BEATS;
@@ -157,7 +159,7 @@ export class BatchAccount {
       this.took(this.runOf(run), numbers);
       this.takeOver(worker, run, numbers);
     }
-    if (left) this.workers.delete(worker);
+    if (left) this.gone(worker);
     else this.workerOf(worker, held);
   }
 
@@ -192,6 +194,7 @@ export class BatchAccount {
         isPassed: this.isPassed(run),
         isAnybodySilent: this.silent.length > 0,
         movedPast: moved - PASSED_BEATS * this.beatMs,
+        goneAt: this.goneAt,
       });
       run.forgetLost(this.time - DAY_MS);
       const ranges = run.lose(this.time - LOST_BEATS * this.beatMs, this.time - SAID_BEATS * this.beatMs, this.time);
@@ -210,7 +213,7 @@ export class BatchAccount {
     for (const worker of this.workers.values()) {
       const ms = this.time - worker.heard;
       if (ms <= SILENT_BEATS * this.beatMs) continue;
-      if ((worker.isTakenOver && worker.held.size === 0) || ms > this.mostHeldMs) this.workers.delete(worker.name);
+      if ((worker.isTakenOver && worker.held.size === 0) || ms > this.mostHeldMs) this.gone(worker.name);
       else silent.push(worker.name);
     }
     this.silent = silent;
@@ -221,9 +224,13 @@ export class BatchAccount {
     }
   }
 
+  private gone(worker: string): void {
+    this.workers.delete(worker);
+    this.goneAt = this.time;
+  }
+
   /** The entrance was heard last before another run began of which batches were worked off: what it had confirmed then came before them. */
   private isPassed(run: RunAccount): boolean {
-    if (!run.isOver && this.time - run.beatAt <= SILENT_BEATS * this.beatMs) return false;
     for (const other of this.runs.values()) {
       const isLater = other.begunAs > run.beatAs;
       if (isLater && other.isWorkedOn && other.isOnSlowQueue === run.isOnSlowQueue) return true;

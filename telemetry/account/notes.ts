@@ -49,7 +49,6 @@ export interface RunState {
   readonly spooled: number;
   /** Up to this number the queue may have them in another order: some were in the spool. */
   readonly mixed: number;
-  readonly ended: boolean;
   /** The highest number that was worked off. */
   readonly done: number;
   /** In the order of all notes: the one with which it began (0: that was before the follower did), and the last one of its entrance. */
@@ -86,7 +85,6 @@ const runState = z.object({
   confirmed: whole,
   spooled: whole,
   mixed: whole,
-  ended: z.boolean(),
   done: whole,
   begunAs: whole,
   beatAs: whole,

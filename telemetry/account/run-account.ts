@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly isAnybodySilent: boolean;
   /** What was suspect at this time, the queue has come past since then. */
   readonly movedPast: number;
+  /** When a worker was gone last: what it held is in the queue again. */
+  readonly goneAt: number;
 }
 
 export interface LostRange extends NumberRange {
@@ -35,9 +37,8 @@ export interface LostRange extends NumberRange {
  */
 export class RunAccount {
   readonly run: string;
-  /** When it was heard of last, and when its entrance was, as a time and as the number of the note. */
+  /** When it was heard of last; and which of all notes was the last of its entrance. */
   heard = 0;
-  beatAt = 0;
   beatAs = 0;
   /** The number of the note with which it began; 0 when it began before the follower did. */
   begunAs = 0;
@@ -55,7 +56,6 @@ export class RunAccount {
    * given last while something was in the spool, order says nothing.
    */
   private mixed = 0;
-  private isEnded = false;
   private highestDone = 0;
   private beats = 0;
   private suspects: readonly SuspectRange[] = [];
@@ -76,11 +76,6 @@ export class RunAccount {
 
   get isWorkedOn(): boolean {
     return this.highestDone > 0;
-  }
-
-  /** Its entrance has said that it numbers no more batches. */
-  get isOver(): boolean {
-    return this.isEnded;
   }
 
   get suspected(): number {
@@ -113,14 +108,12 @@ export class RunAccount {
    * A run whose first beat is heard before its first batch is counted from 1. Of another one batches were worked off before the follower
    * began; all of them had their numbers when the second beat was sent, for it was sent after the first one was there to be heard.
    */
-  heardBeat(beat: BeatNote, now: number, noteNumber: number): void {
-    this.beatAt = now;
+  heardBeat(beat: BeatNote, noteNumber: number): void {
     this.beatAs = noteNumber;
     this.entranceName = beat.entrance;
     this.given = Math.max(this.given, beat.given);
     this.inSpool = beat.spooled;
     if (beat.spooled > 0) this.mixed = Math.max(this.mixed, beat.given);
-    this.isEnded ||= beat.ended;
     if (this.beats === 0 && beat.given === 0) {
       this.beats = 2;
       this.begunAs = noteNumber;
@@ -144,7 +137,7 @@ export class RunAccount {
    * Looks at what is confirmed, not worked off and held by nobody, where the queue has come past it: all of the run, when it is passed; otherwise
    * what is below the highest number that was worked off. While somebody is silent, what is suspect grows no older.
    */
-  suspect({ now, held, isPassed, isAnybodySilent, movedPast }: Surroundings): void {
+  suspect({ now, held, isPassed, isAnybodySilent, movedPast, goneAt }: Surroundings): void {
     const isInOrder = this.highestDone > this.mixed;
     const end = Math.min(this.confirmed, isPassed ? this.confirmed : isInOrder ? this.highestDone - 1 : 0);
     if (this.beats < 2 || this.inSpool > 0 || end < 1) {
@@ -153,9 +146,10 @@ export class RunAccount {
     }
     const open = new NumberRanges(this.settled.missing(1, end));
     if (open.size > 0) for (const { from, to } of held) open.remove(from, to);
-    this.suspects = withSince(open.list(), isAnybodySilent ? [] : this.suspects, now).map((range) =>
-      range.passed === undefined && range.since <= movedPast ? { ...range, passed: now } : range,
-    );
+    this.suspects = withSince(open.list(), isAnybodySilent ? [] : this.suspects, now).map((range) => {
+      if (range.passed !== undefined && range.passed > goneAt) return range;
+      return { ...range, passed: Math.max(range.since, goneAt) <= movedPast ? now : undefined };
+    });
   }
 
   /** Calls lost what has been suspect since `since`, and passed since `passed`, or for longer. Returns the ranges. */
@@ -178,17 +172,16 @@ export class RunAccount {
   }
 
   state(now: number): RunState {
-    const { run, entranceName: entrance, given, confirmed, inSpool: spooled, mixed, isEnded: ended, beats } = this;
+    const { run, entranceName: entrance, given, confirmed, inSpool: spooled, mixed, beats } = this;
     const { highestDone: done, begunAs, beatAs } = this;
     const settled = new NumberRanges(this.settled.list());
     while (settled.size > MOST_KEPT) closeLowestGap(settled);
     const lost = this.lostRanges.map(({ from, to, at }) => ({ from, to, agoMs: Math.max(0, now - at) }));
-    const seen = { given, confirmed, spooled, mixed, ended, done, begunAs, beatAs, beats };
+    const seen = { given, confirmed, spooled, mixed, done, begunAs, beatAs, beats };
     return { run, entrance, ...seen, settled: [...settled.list()], lost };
   }
 
   restore(state: RunState, now: number): void {
-    this.beatAt = now;
     this.entranceName = state.entrance;
     this.given = state.given;
     this.confirmed = state.confirmed;
@@ -196,7 +189,6 @@ export class RunAccount {
     this.mixed = state.mixed;
     this.begunAs = state.begunAs;
     this.beatAs = state.beatAs;
-    this.isEnded = state.ended;
     this.highestDone = state.done;
     this.taken = state.done;
     this.beats = state.beats;

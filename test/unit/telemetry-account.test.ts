@@ -7,7 +7,7 @@ import { Draw } from '../fuzz/draw.ts';
 import { shortOrLong } from '../services/length.ts';
 import { AccountWorld, each, type Hazards } from './account-world.ts';
 
-const WORLDS = shortOrLong(40, 2_000);
+const WORLDS = shortOrLong(40, 500);
 const EVERYTHING: Hazards = {
   workers: 0.01,
   idle: 0.002,
@@ -22,7 +22,7 @@ const EVERYTHING: Hazards = {
 
 describe('a set of numbers as ranges', () => {
   it('has what was added and not removed, in as few ranges as there are', () => {
-    for (let seed = 0; seed < shortOrLong(40, 2_000); seed++) {
+    for (let seed = 0; seed < shortOrLong(20, 200); seed++) {
       const draw = new Draw(seed);
       const ranges = new NumberRanges();
       const numbers = new Set<number>();

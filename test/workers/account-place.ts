@@ -55,7 +55,7 @@ export class AccountPlace {
     const dead = await openFileLog(folder, 'dead', DEAD_LOG_LIMITS);
     const place = new AccountPlace(queue, store, live, dead);
     await place.follow();
-    place.entrance.start();
+    await place.entrance.start();
     return place;
   }
 
