@@ -152,6 +152,61 @@ describe('the account of batches', () => {
     }
   });
 
+  it('loses nothing on the word of a worker that is gone: what it had is in the queue again', () => {
+    const heard = followed();
+    heard.beat({ run: 'a' });
+    heard.flow('a', 30, [5]);
+    heard.pass(60);
+    heard.hold('w2', []);
+    heard.done('a', [31], 30);
+    heard.given = 31;
+    heard.hear([{ is: 'held', worker: 'w2', held: [], left: true }]);
+    heard.pass(600);
+    expect(heard.lost).to.deep.equal([]);
+    heard.flow('a', 105);
+    expect(heard.lost).to.deep.equal(['a:5']);
+  });
+
+  it('waits, when the queue moves again after a long time, until everybody has said what it holds', () => {
+    const heard = followed();
+    heard.beat({ run: 'a' });
+    heard.flow('a', 30, [5, 6]);
+    heard.pass(600);
+    heard.done('a', [31], 30);
+    heard.given = 31;
+    heard.beat({ run: 'a', given: 31, confirmed: 31 });
+    heard.now += 15_000;
+    heard.hold('w', [5]);
+    expect(heard.lost).to.deep.equal([]);
+    heard.flow('a', 60);
+    expect(heard.lost).to.deep.equal(['a:6']);
+  });
+
+  it('does not trust the order of batches of which some were in a spool, until a later one of the run is worked off', () => {
+    const heard = followed();
+    for (const run of ['a', 'b']) heard.beat({ run });
+    heard.beat({ run: 'a', given: 10, confirmed: 10, spooled: 1 });
+    heard.done('a', [1, 2, 3, 4, 6, 7, 8, 9, 10], 4);
+    heard.beat({ run: 'a', given: 10, confirmed: 10 });
+    heard.flow('b', 300);
+    expect(heard.lost).to.deep.equal([]);
+    heard.done('a', [11], 10);
+    heard.flow('b', 120);
+    expect(heard.lost).to.deep.equal(['a:5']);
+  });
+
+  it('does not take a message that is there twice for a silent worker’s, while that one has others', () => {
+    const heard = followed();
+    heard.beat({ run: 'a' });
+    heard.hold('w1', [1, 2]);
+    for (let i = 0; i < 20; i++) {
+      heard.hold('w2', [1]);
+      heard.flow('a', 15, [1, 2, 3]);
+    }
+    expect(heard.account.silentWorkers).to.deep.equal(['w1']);
+    expect(heard.lost).to.deep.equal([]);
+  });
+
   it('takes back what it called lost when that is worked off after all', () => {
     const heard = followed();
     heard.beat({ run: 'a' });

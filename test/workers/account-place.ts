@@ -8,7 +8,8 @@ import { Metrics } from '../../core/metrics.ts';
 import { AccountKeeper } from '../../dashboard-gateway/account/account-keeper.ts';
 import { LiveFeed } from '../../dashboard-gateway/live/feed/feed.ts';
 import { placeId, placeOf } from '../../telemetry/account/batch-place.ts';
-import { encodeBatch } from '../../telemetry/batch.ts';
+import type { AccountNote } from '../../telemetry/account/notes.ts';
+import { decodeLive, encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { listening, numberedPublish } from './bench.ts';
@@ -129,6 +130,13 @@ export class AccountPlace {
     await until('the messages are taken', () => numbers.length === count);
     await consumer.stop();
     return numbers.sort((a, b) => a - b);
+  }
+
+  /** Everything that was said in the log. */
+  async notes(): Promise<AccountNote[]> {
+    const { first, epoch } = await this.live.head();
+    const entries = await this.live.read({ offset: first, epoch }, 10_000);
+    return entries.flatMap(({ body }) => decodeLive(body).account ?? []);
   }
 
   async close(): Promise<void> {

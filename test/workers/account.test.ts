@@ -141,6 +141,17 @@ describe('the account of batches', function () {
         await lost(Array.from({ length: 20 }, (_, i) => i + 1));
       });
 
+      it('is told that a batch is worked off only when the store has it', async () => {
+        await place.publish(5);
+        const stuck = replacing(store, { write: () => new Promise<void>(() => {}) });
+        await place.work(queue, { store: stuck });
+        const all = JSON.stringify([{ from: 1, to: 5 }]);
+        const holding = async () =>
+          (await place.notes()).filter((note) => note.is === 'held' && JSON.stringify(note.held[0]?.numbers) === all);
+        await until('it was said three times who holds them', async () => (await holding()).length > 2);
+        expect((await place.notes()).filter(({ is }) => is === 'done')).to.deep.equal([]);
+      });
+
       it('says what is lost once, whoever follows after that, and does not forget what is suspect at a restart', async () => {
         await place.publish(10);
         const [first = 0] = await place.steal(1);
