@@ -151,7 +151,7 @@ export class Broker implements Part {
     this.batcher = batcher;
     this.aedes = aedes;
     this.listeners = listeners;
-    this.entrance.start();
+    await this.entrance.start();
     try {
       this.bound = await listeners.listen();
       this.listening = true;

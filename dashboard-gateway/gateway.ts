@@ -168,8 +168,7 @@ export class Gateway implements Part {
     await this.letters.start();
     this.events.start();
     this.account.start();
-    this.replays.start();
-    this.imports.start();
+    await Promise.all([this.replays.start(), this.imports.start()]);
     this.figures.start();
     log.info({ url: this.url, uws: this.loaded.from, app: this.files.built }, 'gateway listens');
   }

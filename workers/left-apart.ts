@@ -32,10 +32,10 @@ export class LeftApart {
       const batch = decodeBatch(message);
       const { publishes } = batch;
       try {
-        await entrance.send((place) => {
-          const numbered = encodeBatch({ ...batch, place });
-          return gate.until(() => slow.publish(numbered).catch(asNoOutage));
-        });
+        // Each attempt has a number of its own: so numbers stand in the queue in their order.
+        await gate.until(() =>
+          entrance.send((place) => slow.publish(encodeBatch({ ...batch, place })).catch(asNoOutage)),
+        );
         counters.leftApart(publishes);
       } catch (error) {
         if (!(error instanceof SlowQueueFull)) throw error;

@@ -8,6 +8,7 @@ import { accountEntry, withAccount } from '../telemetry/batch.ts';
 
 /** What was worked off is said at the latest after so long, ms, when no announcement goes out that could say it. */
 const LINGER_MS = 25;
+const FIRST_NOTE_MS = 1_000;
 const LAST_NOTE_MS = 1_000;
 
 /** Appends one entry to the live log, however long that takes. */
@@ -48,8 +49,14 @@ export class WorkNotes {
     this.beatMs = beatMs;
   }
 
-  start(): void {
-    this.running ??= this.beats();
+  /**
+   * Says that it is there, and from then on what it holds. Resolves when the log has that, or after a second: whoever follows it is to know of a
+   * worker before that one has a message. Never rejects.
+   */
+  async start(): Promise<void> {
+    const first = this.beat(false);
+    this.running ??= first.then(() => this.beats());
+    await withDeadline(first, FIRST_NOTE_MS, 'the log does not take it').catch(() => {});
   }
 
   /** Says that it holds nothing any more. Never rejects; resolves after a second at most. */
@@ -116,11 +123,11 @@ export class WorkNotes {
   }
 
   private async beats(): Promise<void> {
-    while (!this.stopping.signal.aborted) {
-      await this.beat(false);
+    for (;;) {
       await pause(this.beatMs, this.stopping.signal);
+      if (this.stopping.signal.aborted) return await this.beat(true);
+      await this.beat(false);
     }
-    await this.beat(true);
   }
 
   /** Never rejects. */

@@ -107,8 +107,8 @@ export class Worker implements Part {
 
   async start(): Promise<void> {
     await this.letters.start();
-    this.notes.start();
-    if (this.options.slow) this.entrance.start();
+    await this.notes.start();
+    if (this.options.slow) await this.entrance.start();
     const { prefetch = PREFETCH } = this.options;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();

@@ -2,7 +2,6 @@ import { pause, withDeadline } from '../../core/timing.ts';
 import type { BatchPlace } from '../../telemetry/account/batch-place.ts';
 import { BatchRun } from '../../telemetry/account/batch-run.ts';
 import { BEAT_MS, type BeatNote } from '../../telemetry/account/notes.ts';
-import { NumberedBatch } from '../../telemetry/account/numbered-batch.ts';
 import { accountEntry } from '../../telemetry/batch.ts';
 import type { Log } from '../ports/log.ts';
 
@@ -20,6 +19,7 @@ export interface BatchEntranceOptions {
 
 /** Beats that would say nothing new are left out, up to so many. */
 const MOST_LEFT_OUT = 19;
+const FIRST_BEAT_MS = 1_000;
 const LAST_BEAT_MS = 1_000;
 
 /**
@@ -35,33 +35,41 @@ export class BatchEntrance {
   private running: Promise<void> | undefined;
   private lastSaid = '';
   private leftOut = 0;
+  /** The most that waited in the spool when the queue confirmed something, since the last beat that was said. */
+  private mostSpooled = 0;
 
   constructor(options: BatchEntranceOptions) {
     this.options = options;
   }
 
-  /** A number for a batch that is sent for the first time. */
-  next(): NumberedBatch {
-    if (this.run.isFull) this.run = new BatchRun();
-    return new NumberedBatch(this.run);
-  }
-
-  /** Numbers a message that is sent once, and gives what `send` gives, which is called at once. Its rejection is passed on. */
+  /**
+   * Numbers an attempt to publish a batch, and gives what `send` gives, which is called at once and has to publish at once: numbers
+   * are to stand in the queue in their order. Its rejection is passed on. Then the number is given up; another attempt is another call.
+   */
   async send<T>(send: (place: BatchPlace) => Promise<T>): Promise<T> {
-    const batch = this.next();
+    if (this.run.isFull) this.run = new BatchRun();
+    const { run } = this;
+    const number = run.next();
     try {
-      const sent = await send(batch.place());
-      batch.confirmed();
+      const sent = await send(run.place(number));
+      run.confirmed(number);
+      this.mostSpooled = Math.max(this.mostSpooled, this.spooled());
       return sent;
     } catch (error) {
-      batch.gaveUp();
+      // The queue has refused it, or whether it was kept is unknown.
+      run.gaveUp(number);
       throw error;
     }
   }
 
-  /** Begins to say where it stands. */
-  start(): void {
-    this.running ??= this.beats();
+  /**
+   * Begins to say where it stands. Resolves when the log has that it begins, or after a second: what is sent after that comes after everything that
+   * other entrances have said before. Never rejects.
+   */
+  async start(): Promise<void> {
+    const first = this.beat(false);
+    this.running ??= first.then(() => this.beats());
+    await withDeadline(first, FIRST_BEAT_MS, 'the log does not take it').catch(() => {});
   }
 
   /** Says it for the last time. Never rejects; resolves after a second at most. Call it when everything is settled. */
@@ -73,19 +81,21 @@ export class BatchEntrance {
 
   private async beats(): Promise<void> {
     const { beatMs = BEAT_MS } = this.options;
-    while (!this.stopping.signal.aborted) {
-      await this.beat(false);
+    for (;;) {
       await pause(beatMs, this.stopping.signal);
+      if (this.stopping.signal.aborted) return await this.beat(true);
+      await this.beat(false);
     }
-    await this.beat(true);
   }
 
   /** Never rejects. */
   private async beat(ended: boolean): Promise<void> {
-    const { live, name: entrance, spooled = () => 0 } = this.options;
+    const { live, name: entrance } = this.options;
     if (!live) return;
     const { run } = this;
-    const note: BeatNote = { is: 'beat', entrance, ...run.beat(), spooled: spooled(), ended };
+    const spooled = Math.max(this.mostSpooled, this.spooled());
+    this.mostSpooled = 0;
+    const note: BeatNote = { is: 'beat', entrance, ...run.beat(), spooled, ended };
     const says = JSON.stringify(note);
     if (says === this.lastSaid && this.leftOut < MOST_LEFT_OUT) {
       this.leftOut += 1;
@@ -95,10 +105,15 @@ export class BatchEntrance {
       await live.append(accountEntry([note]));
     } catch {
       // The log's state tells why. The next beat says it all again.
+      this.mostSpooled = Math.max(this.mostSpooled, spooled);
       return;
     }
     run.said(note);
     this.lastSaid = says;
     this.leftOut = 0;
+  }
+
+  private spooled(): number {
+    return this.options.spooled?.() ?? 0;
   }
 }

@@ -6,7 +6,6 @@ import type { Logger } from '../../core/logger.ts';
 import { FarmCounter, Metrics } from '../../core/metrics.ts';
 import { backoff } from '../../core/timing.ts';
 import { placeId } from '../../telemetry/account/batch-place.ts';
-import type { NumberedBatch } from '../../telemetry/account/numbered-batch.ts';
 import { encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
@@ -32,8 +31,8 @@ interface Item {
 
 interface OpenBatch {
   readonly order: number;
-  /** It has its number from the first attempt on. */
-  numbered?: NumberedBatch;
+  /** It has its id from the first attempt on. */
+  id?: string;
   items: Item[];
   bytes: number;
 }
@@ -53,7 +52,8 @@ const MOST_RETRY_MS = 250;
  * batcher. The refused batch goes back to its place, without the publishes that no client waits for. While the batcher
  * is shut, batches are tried one at a time, the oldest first, with growing pauses. When none is left, an empty batch is
  * tried: QoS 0 publishes are dropped while shut, so they could not open it. The first confirm opens the batcher.
- * A batch keeps its number, and so its id, in all attempts, and only ever loses publishes. So a second copy is recognised by its id.
+ * A batch keeps its id in all attempts, and only ever loses publishes. So a second copy is recognised by its id. Its number is of one attempt: so
+ * numbers stand in the queue in their order, also after a refusal.
  *
  * The batcher has no limit of its own for publishes: its callers limit what they bring.
  */
@@ -140,7 +140,6 @@ export class PublishBatcher {
     if (!this.shut) return;
     for (const batch of this.ready) this.dropUnwaited(batch);
     if (this.filling) this.dropUnwaited(this.filling);
-    for (const batch of this.ready) if (batch.items.length === 0) batch.numbered?.gaveUp();
     this.ready = this.ready.filter((batch) => batch.items.length > 0);
   }
 
@@ -228,10 +227,11 @@ export class PublishBatcher {
   }
 
   private async attempt(batch: OpenBatch): Promise<void> {
-    batch.numbered ??= this.entrance.next();
-    const place = batch.numbered.place();
     try {
-      await this.queue.publish(encodeBatch({ id: placeId(place), publishes: publishesOf(batch), place }));
+      await this.entrance.send((place) => {
+        batch.id ??= placeId(place);
+        return this.queue.publish(encodeBatch({ id: batch.id, publishes: publishesOf(batch), place }));
+      });
       this.confirmed(batch);
     } catch (error) {
       this.refused(batch, error);
@@ -240,7 +240,6 @@ export class PublishBatcher {
 
   private confirmed(batch: OpenBatch): void {
     this.failures = 0;
-    batch.numbered?.confirmed();
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
     this.counters.published += batch.items.length;
@@ -284,7 +283,6 @@ export class PublishBatcher {
   }
 
   private giveUp(batch: OpenBatch): void {
-    batch.numbered?.gaveUp();
     for (const item of batch.items) this.drop(item);
   }
 

@@ -89,13 +89,13 @@ export class Sources implements Part {
   /** Resolves at once: the sources connect afterwards, however long that takes. */
   async start(): Promise<void> {
     const { registry } = this.options;
+    await this.entrance.start();
     this.unwatch = registry.watch((changes) => {
       this.rights.registryChanged(changes);
       if (changes.some(({ kind }) => kind === 'source')) this.follow(registry.current());
     });
     this.follow(registry.current());
     this.refusals.start();
-    this.entrance.start();
     this.pruner = setInterval(() => this.batcher.prune(), PRUNE_MS);
   }
 

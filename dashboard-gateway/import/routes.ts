@@ -2,8 +2,7 @@ import { z } from 'zod';
 import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
-import { placeId } from '../../telemetry/account/batch-place.ts';
-import { type Batch, encodeBatch } from '../../telemetry/batch.ts';
+import { type Batch, batchId, encodeBatch } from '../../telemetry/batch.ts';
 import { encodeImported } from '../../telemetry/imported.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { Rulebook } from '../../telemetry/sensor-rules.ts';
@@ -79,13 +78,11 @@ export function importRoutes({ registry, sessions, queue, imports, store, events
     }
     const answer = { accepted: readings.length, refused };
     if (publishes.length === 0) return json({ ...answer, overwritten: 0 }, { status: 202 });
-    const { overwritten, notCompared } = await imports.send(async (place) => {
-      const batch = placeId(place);
-      const given = { farm: farm.id, sensor, readings, batch, at: received };
-      const found = await comparing.run(() => compareWithStore(store, given, request.signal));
-      await queue.publish(encodeBatch({ id: batch, publishes, origin: 'import', place }));
-      return found;
-    });
+    const id = batchId();
+    const given = { farm: farm.id, sensor, readings, batch: id, at: received };
+    const { overwritten, notCompared } = await comparing.run(() => compareWithStore(store, given, request.signal));
+    // It gets its number only now: comparing takes its time, and others go by meanwhile.
+    await imports.send((place) => queue.publish(encodeBatch({ id, publishes, origin: 'import', place })));
     await events.imported(overwritten);
     const compared = { overwritten: overwritten.length, ...(notCompared > 0 ? { notCompared } : {}) };
     return json({ ...answer, ...compared }, { status: 202 });

@@ -22,12 +22,14 @@ export interface AccountFinding {
 }
 
 const DAY_MS = 86_400_000;
-/** A suspect batch is lost after so many beats: two minutes after the queue moves, the beat itself included. */
-const LOST_BEATS = 7;
+/** A suspect batch is lost after so many beats: two minutes after the queue moves, with the two beats that say what was given up, and what is confirmed. */
+const LOST_BEATS = 6;
 /** After so many missing beats a worker, or a run, is silent. */
 const SILENT_BEATS = 3;
 /** A number that nobody has heard of before, so many beats after another one became suspect: the queue has come past that. */
-const PASSED_BEATS = 2;
+const PASSED_BEATS = 1.5;
+/** So many beats after that, whoever has what was given out before has said so, or is silent. */
+const SAID_BEATS = SILENT_BEATS + 0.2;
 /** So much of a beat passes between two looks at everything: many may have their beats at once. */
 const JUDGE_BEATS = 1 / 20;
 /** A complete run is forgotten after so many beats of silence, and an incomplete one after a day. */
@@ -38,22 +40,23 @@ const MOST_WORKERS = 1_000;
 interface HoldingWorker {
   readonly name: string;
   heard: number;
-  held: ReadonlyMap<string, NumberRanges>;
-  /** Somebody else has a batch that was in its hands: the queue has given all of them to others. */
-  isReplaced: boolean;
+  /** What it has said to hold, without what was worked off after that, or is with others. */
+  readonly held: Map<string, NumberRanges>;
+  /** Others have some of what it has held. When they have everything, the queue has given what it held to them. */
+  isTakenOver: boolean;
 }
 
 /**
  * The account of all batches, kept from what entrances and workers say in the live log. Every batch that the queue has confirmed must
  * be worked off, or be in somebody's hands, or wait in the queue. Which of them wait nobody says; but the queue gives them out in order. So a batch is
  * *suspect* when it is confirmed, nobody has said that it was worked off, nobody holds it, and the queue has given out a later one. When that stays so
- * for two minutes, in which the queue goes on giving out others, the batch is *lost*.
+ * for two minutes, the queue has given out others meanwhile, and then everybody has had the time to say what it holds, the batch is *lost*.
  *
  * Notes may come in any order, and again. Time passes only with notes: while nothing is heard, because the log is away or is
  * being read back, nobody becomes silent and nothing is lost.
  *
- * While a worker is silent, and may still have messages, nothing is lost; what is suspect stays so. That ends when it is heard
- * again, when somebody else has a batch of its, or with the consumer time-out.
+ * While a worker is silent, and may still have messages, nothing is lost, and what is suspect grows no older. That ends when it is heard
+ * again, when others have all batches of its, or with the consumer time-out. A worker is silent that does not say what it holds, whatever else it says.
  */
 export class BatchAccount {
   /** Of this follower's time: batches lost, and found after that; and runs and workers of which there were too many. */
@@ -69,6 +72,8 @@ export class BatchAccount {
   private notes = 0;
   private lastAt: number | undefined;
   private silent: readonly string[] = [];
+  /** When a worker was gone, and may have given back what it held: from then on the queue has to move again. */
+  private goneAt = Number.NEGATIVE_INFINITY;
 
   constructor({ beatMs = BEAT_MS, mostHeldMs = DAY_MS }: BatchAccountOptions = {}) {
     this.beatMs = beatMs;
@@ -101,7 +106,7 @@ export class BatchAccount {
       this.notes += 1;
       if (note.is === 'done') findings.push(...this.hearDone(note));
       else if (note.is === 'held') this.hearHeld(note);
-      else if (note.is === 'beat') this.runOf(note.run).heardBeat(note, this.time, this.notes);
+      else if (note.is === 'beat') this.runOf(note.run).heardBeat(note, this.notes);
     }
     if (this.time >= this.judgeAt && notes.some(({ is }) => is === 'held' || is === 'beat')) {
       this.judgeAt = this.time + this.beatMs * JUDGE_BEATS;
@@ -132,15 +137,16 @@ export class BatchAccount {
 
   /** Begins with what another follower has made of everything before. */
   restore({ runs, workers }: Pick<KeptNote, 'runs' | 'workers'>): void {
-    for (const state of runs) this.runOf(state.run).restore(state, this.time);
+    for (const state of runs) {
+      this.runOf(state.run).restore(state, this.time);
+      this.notes = Math.max(this.notes, state.begunAs, state.beatAs);
+    }
     for (const { worker, held, silentMs } of workers) this.workerOf(worker, held).heard = this.time - silentMs;
   }
 
   private hearDone({ worker, run: id, done, confirmed }: AccountNote & { is: 'done' }): AccountFinding[] {
     const run = this.runOf(id);
-    const known = this.workers.get(worker);
-    if (known) known.heard = this.time;
-    this.replaceOthers(worker, id, done);
+    this.takeOver(worker, id, done);
     this.took(run, done);
     const batches = run.heardDone({ done, confirmed });
     if (batches === 0) return [];
@@ -151,9 +157,9 @@ export class BatchAccount {
   private hearHeld({ worker, held, left }: HeldNote): void {
     for (const { run, numbers } of held) {
       this.took(this.runOf(run), numbers);
-      this.replaceOthers(worker, run, numbers);
+      this.takeOver(worker, run, numbers);
     }
-    if (left) this.workers.delete(worker);
+    if (left) this.gone(worker);
     else this.workerOf(worker, held);
   }
 
@@ -161,14 +167,19 @@ export class BatchAccount {
     const highest = numbers.reduce((most, { to }) => Math.max(most, to), 0);
     if (highest <= run.taken) return;
     run.taken = highest;
+    // Of which queue it is, its entrance tells.
+    if (run.entrance === '') return;
     this.moved[run.isOnSlowQueue ? 'slow' : 'fast'] = this.time;
   }
 
-  private replaceOthers(name: string, run: string, numbers: readonly NumberRange[]): void {
+  /** One worker has these. A message may be there twice: so others may have single ones of theirs all the same. */
+  private takeOver(name: string, run: string, numbers: readonly NumberRange[]): void {
     for (const worker of this.workers.values()) {
-      if (worker.name === name || worker.isReplaced) continue;
       const held = worker.held.get(run);
-      if (held && numbers.some(({ from, to }) => held.overlaps(from, to))) worker.isReplaced = true;
+      if (!held) continue;
+      const had = numbers.reduce((sum, { from, to }) => sum + held.remove(from, to), 0);
+      if (had > 0 && worker.name !== name) worker.isTakenOver = true;
+      if (held.size === 0) worker.held.delete(run);
     }
   }
 
@@ -176,11 +187,17 @@ export class BatchAccount {
     this.forgetSilent();
     const findings: AccountFinding[] = [];
     for (const run of this.runs.values()) {
-      run.suspect(this.heldOf(run.run), this.isPassed(run), this.time);
-      run.forgetLost(this.time - DAY_MS);
       const moved = this.moved[run.isOnSlowQueue ? 'slow' : 'fast'];
-      const before = Math.min(this.time - LOST_BEATS * this.beatMs, moved - PASSED_BEATS * this.beatMs);
-      const ranges = this.silent.length > 0 ? [] : run.lose(before, this.time);
+      run.suspect({
+        now: this.time,
+        held: this.heldOf(run.run),
+        isPassed: this.isPassed(run),
+        isAnybodySilent: this.silent.length > 0,
+        movedPast: moved - PASSED_BEATS * this.beatMs,
+        goneAt: this.goneAt,
+      });
+      run.forgetLost(this.time - DAY_MS);
+      const ranges = run.lose(this.time - LOST_BEATS * this.beatMs, this.time - SAID_BEATS * this.beatMs, this.time);
       this.counts.unknown += run.unknown;
       run.unknown = 0;
       if (ranges.length === 0) continue;
@@ -196,7 +213,7 @@ export class BatchAccount {
     for (const worker of this.workers.values()) {
       const ms = this.time - worker.heard;
       if (ms <= SILENT_BEATS * this.beatMs) continue;
-      if (worker.isReplaced || ms > this.mostHeldMs) this.workers.delete(worker.name);
+      if ((worker.isTakenOver && worker.held.size === 0) || ms > this.mostHeldMs) this.gone(worker.name);
       else silent.push(worker.name);
     }
     this.silent = silent;
@@ -207,11 +224,15 @@ export class BatchAccount {
     }
   }
 
+  private gone(worker: string): void {
+    this.workers.delete(worker);
+    this.goneAt = this.time;
+  }
+
   /** The entrance was heard last before another run began of which batches were worked off: what it had confirmed then came before them. */
   private isPassed(run: RunAccount): boolean {
-    if (!run.isOver && this.time - run.beatAt <= SILENT_BEATS * this.beatMs) return false;
     for (const other of this.runs.values()) {
-      const isLater = other.begunAs !== undefined && other.begunAs > run.beatAs;
+      const isLater = other.begunAs > run.beatAs;
       if (isLater && other.isWorkedOn && other.isOnSlowQueue === run.isOnSlowQueue) return true;
     }
     return false;
@@ -234,7 +255,7 @@ export class BatchAccount {
 
   private workerOf(name: string, held: HeldNote['held']): HoldingWorker {
     const numbers = new Map(held.map((of) => [of.run, new NumberRanges(of.numbers)]));
-    const worker = { name, heard: this.time, held: numbers, isReplaced: false };
+    const worker = { name, heard: this.time, held: numbers, isTakenOver: false };
     this.workers.delete(name);
     this.workers.set(name, worker);
     this.dropFirst(this.workers, MOST_WORKERS);

@@ -34,7 +34,7 @@ export interface BeatNote {
   readonly confirmed: number;
   /** Numbers that the queue has not confirmed and that are not tried any more. */
   readonly gaveUp: readonly NumberRange[];
-  /** How many messages wait in the entrance's spool: confirmed, and not in the queue yet. */
+  /** How many messages wait in the entrance's spool, or have waited since the last beat: confirmed, and not in the queue yet. */
   readonly spooled: number;
   /** It numbers no more batches. */
   readonly ended: boolean;
@@ -47,9 +47,13 @@ export interface RunState {
   readonly given: number;
   readonly confirmed: number;
   readonly spooled: number;
-  readonly ended: boolean;
+  /** Up to this number the queue may have them in another order: some were in the spool. */
+  readonly mixed: number;
   /** The highest number that was worked off. */
   readonly done: number;
+  /** In the order of all notes: the one with which it began (0: that was before the follower did), and the last one of its entrance. */
+  readonly begunAs: number;
+  readonly beatAs: number;
   /** Whether its numbers are counted yet: from 1, or from the number that its second beat has named. */
   readonly beats: number;
   /** Numbers that need no more attention. */
@@ -80,8 +84,10 @@ const runState = z.object({
   given: whole,
   confirmed: whole,
   spooled: whole,
-  ended: z.boolean(),
+  mixed: whole,
   done: whole,
+  begunAs: whole,
+  beatAs: whole,
   beats: whole,
   settled: ranges,
   lost: z.array(range.extend({ agoMs: z.number() })).max(MOST_LISTED),

@@ -8,6 +8,23 @@ const MOST_KEPT = 200;
 
 interface SuspectRange extends NumberRange {
   readonly since: number;
+  /** When it was clear that the queue has come past it; undefined while that is not. */
+  readonly passed: number | undefined;
+}
+
+/** What is known elsewhere of what may be missing from a run. */
+export interface Surroundings {
+  readonly now: number;
+  /** What is in somebody's hands. */
+  readonly held: Iterable<NumberRange>;
+  /** The queue has come so far that nothing of the run is before it any more. */
+  readonly isPassed: boolean;
+  /** A worker is silent, and may have what is missing. */
+  readonly isAnybodySilent: boolean;
+  /** What was suspect at this time, the queue has come past since then. */
+  readonly movedPast: number;
+  /** When a worker was gone last: what it held is in the queue again. */
+  readonly goneAt: number;
 }
 
 export interface LostRange extends NumberRange {
@@ -20,12 +37,11 @@ export interface LostRange extends NumberRange {
  */
 export class RunAccount {
   readonly run: string;
-  /** When it was heard of last, and when its entrance was, as a time and as the number of the note. */
+  /** When it was heard of last; and which of all notes was the last of its entrance. */
   heard = 0;
-  beatAt = 0;
   beatAs = 0;
-  /** The number of the note with which it began; undefined when it began before the follower did. */
-  begunAs: number | undefined;
+  /** The number of the note with which it began; 0 when it began before the follower did. */
+  begunAs = 0;
   /** The highest number that a worker has had. */
   taken = 0;
   /** Numbers whose fate will not be known. */
@@ -35,7 +51,11 @@ export class RunAccount {
   private given = 0;
   private confirmed = 0;
   private inSpool = 0;
-  private isEnded = false;
+  /**
+   * When a line breaks, some batches go to the spool, and some with higher numbers have reached the queue. So up to the number that was
+   * given last while something was in the spool, order says nothing.
+   */
+  private mixed = 0;
   private highestDone = 0;
   private beats = 0;
   private suspects: readonly SuspectRange[] = [];
@@ -56,11 +76,6 @@ export class RunAccount {
 
   get isWorkedOn(): boolean {
     return this.highestDone > 0;
-  }
-
-  /** Its entrance has said that it numbers no more batches. */
-  get isOver(): boolean {
-    return this.isEnded;
   }
 
   get suspected(): number {
@@ -93,13 +108,12 @@ export class RunAccount {
    * A run whose first beat is heard before its first batch is counted from 1. Of another one batches were worked off before the follower
    * began; all of them had their numbers when the second beat was sent, for it was sent after the first one was there to be heard.
    */
-  heardBeat(beat: BeatNote, now: number, noteNumber: number): void {
-    this.beatAt = now;
+  heardBeat(beat: BeatNote, noteNumber: number): void {
     this.beatAs = noteNumber;
     this.entranceName = beat.entrance;
     this.given = Math.max(this.given, beat.given);
     this.inSpool = beat.spooled;
-    this.isEnded ||= beat.ended;
+    if (beat.spooled > 0) this.mixed = Math.max(this.mixed, beat.given);
     if (this.beats === 0 && beat.given === 0) {
       this.beats = 2;
       this.begunAs = noteNumber;
@@ -120,26 +134,32 @@ export class RunAccount {
   }
 
   /**
-   * Looks at what is confirmed, not worked off and `held` by nobody. `passed`: the queue has come so far that nothing of the run is before it any
-   * more; otherwise that is known of what is below the highest number that was worked off.
+   * Looks at what is confirmed, not worked off and held by nobody, where the queue has come past it: all of the run, when it is passed; otherwise
+   * what is below the highest number that was worked off. While somebody is silent, what is suspect grows no older.
    */
-  suspect(held: Iterable<NumberRange>, passed: boolean, now: number): void {
-    const end = Math.min(this.confirmed, passed ? this.confirmed : this.highestDone - 1);
+  suspect({ now, held, isPassed, isAnybodySilent, movedPast, goneAt }: Surroundings): void {
+    const isInOrder = this.highestDone > this.mixed;
+    const end = Math.min(this.confirmed, isPassed ? this.confirmed : isInOrder ? this.highestDone - 1 : 0);
     if (this.beats < 2 || this.inSpool > 0 || end < 1) {
       this.suspects = [];
       return;
     }
     const open = new NumberRanges(this.settled.missing(1, end));
     if (open.size > 0) for (const { from, to } of held) open.remove(from, to);
-    this.suspects = withSince(open.list(), this.suspects, now);
+    this.suspects = withSince(open.list(), isAnybodySilent ? [] : this.suspects, now).map((range) => {
+      if (range.passed !== undefined && range.passed > goneAt) return range;
+      return { ...range, passed: Math.max(range.since, goneAt) <= movedPast ? now : undefined };
+    });
   }
 
-  /** Calls lost what has been suspect since `before`, or for longer. Returns the ranges. */
-  lose(before: number, now: number): LostRange[] {
-    const lost = this.suspects.filter(({ since }) => since <= before).map(({ from, to }) => ({ from, to, at: now }));
+  /** Calls lost what has been suspect since `since`, and passed since `passed`, or for longer. Returns the ranges. */
+  lose(since: number, passed: number, now: number): LostRange[] {
+    const isOver = (range: SuspectRange) =>
+      range.since <= since && range.passed !== undefined && range.passed <= passed;
+    const lost = this.suspects.filter(isOver).map(({ from, to }) => ({ from, to, at: now }));
     if (lost.length === 0) return [];
     this.settled.addAll(lost);
-    this.suspects = this.suspects.filter(({ since }) => since > before);
+    this.suspects = this.suspects.filter((range) => !isOver(range));
     this.lostRanges = [...this.lostRanges, ...lost].slice(-MOST_KEPT);
     return lost;
   }
@@ -152,21 +172,23 @@ export class RunAccount {
   }
 
   state(now: number): RunState {
-    const { run, entranceName: entrance, given, confirmed, inSpool: spooled, isEnded: ended, beats } = this;
+    const { run, entranceName: entrance, given, confirmed, inSpool: spooled, mixed, beats } = this;
+    const { highestDone: done, begunAs, beatAs } = this;
     const settled = new NumberRanges(this.settled.list());
     while (settled.size > MOST_KEPT) closeLowestGap(settled);
     const lost = this.lostRanges.map(({ from, to, at }) => ({ from, to, agoMs: Math.max(0, now - at) }));
-    const done = this.highestDone;
-    return { run, entrance, given, confirmed, spooled, ended, done, beats, settled: [...settled.list()], lost };
+    const seen = { given, confirmed, spooled, mixed, done, begunAs, beatAs, beats };
+    return { run, entrance, ...seen, settled: [...settled.list()], lost };
   }
 
   restore(state: RunState, now: number): void {
-    this.beatAt = now;
     this.entranceName = state.entrance;
     this.given = state.given;
     this.confirmed = state.confirmed;
     this.inSpool = state.spooled;
-    this.isEnded = state.ended;
+    this.mixed = state.mixed;
+    this.begunAs = state.begunAs;
+    this.beatAs = state.beatAs;
     this.highestDone = state.done;
     this.taken = state.done;
     this.beats = state.beats;
@@ -196,10 +218,11 @@ export function countOf(ranges: readonly NumberRange[]): number {
 
 /** Returns how many numbers were in the gap. */
 function closeLowestGap(numbers: NumberRanges): number {
-  const [gap] = numbers.missing(1, numbers.highest ?? 0);
-  if (!gap) return 0;
-  numbers.add(gap.from, gap.to);
-  return gap.to - gap.from + 1;
+  const [first, second] = numbers.list();
+  const from = first && first.from <= 1 ? first.to + 1 : 1;
+  const to = first && first.from > 1 ? first.from - 1 : (second?.from ?? 0) - 1;
+  numbers.add(from, to);
+  return Math.max(0, to - from + 1);
 }
 
 /** Ranges in parts: those that were suspect before have been since then, the others are from `now` on. Both lists are in order. */
@@ -209,16 +232,16 @@ function withSince(ranges: readonly NumberRange[], before: readonly SuspectRange
   for (const { from, to } of ranges) {
     let next = from;
     for (let old = before[i]; old && old.from <= to; old = before[i]) {
-      if (old.from > next) parts.push({ from: next, to: old.from - 1, since: now });
+      if (old.from > next) parts.push({ from: next, to: old.from - 1, since: now, passed: undefined });
       const begin = Math.max(next, old.from);
       const end = Math.min(to, old.to);
-      if (begin <= end) parts.push({ from: begin, to: end, since: old.since });
+      if (begin <= end) parts.push({ ...old, from: begin, to: end });
       next = Math.max(next, end + 1);
       // One that reaches beyond this range may reach into the next.
       if (old.to > to) break;
       i += 1;
     }
-    if (next <= to) parts.push({ from: next, to, since: now });
+    if (next <= to) parts.push({ from: next, to, since: now, passed: undefined });
   }
   return parts;
 }

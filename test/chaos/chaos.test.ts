@@ -27,13 +27,15 @@ describe('under load, while things break one after another', function () {
     stage = undefined;
   });
 
-  function nothingLost({ audit, load, happened }: ChaosResult): void {
+  function nothingLost({ audit, load, happened, account }: ChaosResult): void {
     expect(audit.promised, JSON.stringify(load.errors)).to.be.greaterThan(500);
     expect(
       { missing: audit.missing, duplicates: audit.duplicates, examples: audit.examples },
       JSON.stringify(happened),
     ).to.deep.equal({ missing: 0, duplicates: 0, examples: [] });
     expect(load.unacknowledged).to.equal(0);
+    expect({ lost: account.lost, suspect: account.suspect }, 'batches').to.deep.equal({ lost: 0, suspect: 0 });
+    expect(account.asked).to.be.greaterThan(0);
   }
 
   itIfLong('`loam up` keeps every acknowledged reading once', async () => {

@@ -17,7 +17,7 @@ import { embeddedStage, type Stage, serversStage } from './stage.ts';
 
 /**
  * The long form of the chaos tests, for a person: `npm run chaos -- --faults 50 --seed 7`. It ends by itself, prints what happened, and
- * exits with 1 when an acknowledged reading is missing or stored twice.
+ * exits with 1 when an acknowledged reading is missing or stored twice, or the account of batches calls something lost.
  */
 
 const { values } = parseArgs({
@@ -119,7 +119,7 @@ async function main(): Promise<number> {
   const pace: LoadPace = flood === undefined ? { loop: 'open', rate: Number(values.rate) } : { loop: 'closed' };
   const forS = flood ?? (values.steady === undefined ? undefined : Number(values.steady) + WARM_S);
   const rest: [number, number] = forS === undefined ? span(values.rest) : [forS * 1_000, forS * 1_000];
-  const { audit, load, happened, began, ended, settledAfterS } = await chaos(stage, {
+  const { audit, load, happened, began, ended, settledAfterS, account } = await chaos(stage, {
     faults,
     dice,
     pace,
@@ -133,6 +133,9 @@ async function main(): Promise<number> {
   say(`\n${happened.length} faults in ${Math.round(load.stretches.at(-1)?.at ?? 0) / 1_000} s on ${stage.name}`);
   say(`acknowledged ${audit.promised} (${Math.round(load.perSecond)} a second), sent again ${load.resent}`);
   say(`missing ${audit.missing}, duplicates ${audit.duplicates}, stored without a promise ${audit.unpromised}`);
+  say(
+    `the account of batches: ${account.lost} lost, ${account.suspect} suspect at the end, asked ${account.asked} times`,
+  );
   say(`everything stored ${settledAfterS.toFixed(1)} s after the load ended`);
   if (values.steady !== undefined) {
     const [from, to] = [(began - watching) / 1_000 + WARM_S, (ended - watching) / 1_000];
@@ -169,7 +172,9 @@ async function main(): Promise<number> {
   if (audit.examples.length > 0) say(`missing, for example: ${JSON.stringify(audit.examples)}`);
   if (values.keep && audit.missing + audit.duplicates > 0) await keep(stage, values.keep);
   await stage.close();
-  return audit.missing === 0 && audit.duplicates === 0 && load.unacknowledged === 0 && endings.length === 0 ? 0 : 1;
+  const isAccountSilent = account.lost === 0 && account.suspect === 0 && account.asked > 0;
+  const isAllThere = audit.missing === 0 && audit.duplicates === 0 && load.unacknowledged === 0;
+  return isAllThere && isAccountSilent && endings.length === 0 ? 0 : 1;
 }
 
 /** Everything that may tell why something is missing. */

@@ -33,11 +33,21 @@ export interface ChaosResult {
   readonly ended: number;
   /** From the end of the load until everything promised was stored. */
   readonly settledAfterS: number;
+  /** What the account of batches says is lost: at most, after any fault and at the end; and how often a gateway was asked. */
+  readonly account: Readonly<AccountWatch>;
+}
+
+interface AccountWatch {
+  lost: number;
+  /** Batches that are suspect at the end, when everything was worked off. */
+  suspect: number;
+  asked: number;
 }
 
 /** Acknowledgements that a long outage holds back are waited for at the end. */
 const GRACE_MS = 90_000;
 const SETTLE_MS = 120_000;
+const MOST_SUSPECT_MS = 60_000;
 
 /** Publishes with sequence numbers while one fault after another happens, and compares what was acknowledged with what is stored. */
 export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosResult> {
@@ -65,6 +75,7 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
     },
     { signal: over.signal, onBegin: () => begun() },
   );
+  const account = { lost: 0, suspect: 0, asked: 0 };
   const happened: { at: number; fault: string; seconds: number }[] = [];
   await Promise.race([flowing, load]);
   const began = Date.now();
@@ -76,6 +87,7 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
       const mended = fault.happen(dice.between(...options.holdMs), dice);
       await Promise.all([mended, stage.hosts?.edits.during(mended)]);
       happened.push({ at: (at - began) / 1_000, fault: fault.name, seconds: (Date.now() - at) / 1_000 });
+      await askAccount(stage, account);
     }
     await delay(dice.between(...options.restMs));
   } finally {
@@ -86,12 +98,39 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
   const report = await load;
   say(`load ended: ${report.acknowledged} acknowledged, ${report.unacknowledged} not`);
   const answered = Date.now();
-  const audit = await settle(stage, promises, say);
-  return { audit, load: report, happened, began, ended, settledAfterS: (Date.now() - answered) / 1_000 };
+  const audit = await settle(stage, promises, say, account);
+  return { audit, load: report, happened, began, ended, settledAfterS: (Date.now() - answered) / 1_000, account };
+}
+
+/** Asks the gateways what is lost, as far as they answer. */
+async function askAccount(stage: Stage, account: AccountWatch): Promise<void> {
+  account.suspect = 0;
+  for (const role of Object.values(stage.roles)) {
+    const lost = await role.metric('loam_batches_lost');
+    if (lost === undefined) continue;
+    account.lost = Math.max(account.lost, lost);
+    account.suspect += (await role.metric('loam_batches_suspect')) ?? 0;
+    account.asked += 1;
+  }
+}
+
+/** What is suspect is looked at with each beat; all of it was worked off. */
+async function askAccountAtEnd(stage: Stage, account: AccountWatch): Promise<void> {
+  const end = Date.now() + MOST_SUSPECT_MS;
+  await askAccount(stage, account);
+  while (account.suspect > 0 && Date.now() < end) {
+    await delay(1_000);
+    await askAccount(stage, account);
+  }
 }
 
 /** Waits until everything promised is stored, as long as it becomes more. */
-async function settle(stage: Stage, promises: string, say: (line: string) => void): Promise<Audit> {
+async function settle(
+  stage: Stage,
+  promises: string,
+  say: (line: string) => void,
+  account: AccountWatch,
+): Promise<Audit> {
   const { up } = stage.roles;
   const end = Date.now() + SETTLE_MS;
   while (up && (await up.metric('loam_queue_depth')) !== 0 && Date.now() < end) await delay(250);
@@ -102,6 +141,7 @@ async function settle(stage: Stage, promises: string, say: (line: string) => voi
     ];
     say(`messages that wait at the end: ${depth}; readings stored by the last process: ${written}`);
   }
+  if (up) await askAccountAtEnd(stage, account);
   if (stage.audit) return await stage.audit(promises);
   const store = await stage.settled();
   try {
@@ -109,7 +149,10 @@ async function settle(stage: Stage, promises: string, say: (line: string) => voi
       const audit = await compare(readPromises(promises), (farm, sensor, from, to) =>
         seqsOf(store, farm, sensor, from, to),
       );
-      if (audit.missing === 0 || up || Date.now() > end) return audit;
+      if (audit.missing === 0 || up || Date.now() > end) {
+        if (!up) await askAccountAtEnd(stage, account);
+        return audit;
+      }
       await delay(500);
     }
   } finally {

@@ -1,5 +1,5 @@
 import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
-import { DEAD_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
+import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS, LIVE_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
@@ -8,7 +8,8 @@ import { Metrics } from '../../core/metrics.ts';
 import { AccountKeeper } from '../../dashboard-gateway/account/account-keeper.ts';
 import { LiveFeed } from '../../dashboard-gateway/live/feed/feed.ts';
 import { placeId, placeOf } from '../../telemetry/account/batch-place.ts';
-import { encodeBatch } from '../../telemetry/batch.ts';
+import type { AccountNote } from '../../telemetry/account/notes.ts';
+import { decodeLive, encodeBatch } from '../../telemetry/batch.ts';
 import { Worker } from '../../workers/worker.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { listening, numberedPublish } from './bench.ts';
@@ -23,7 +24,7 @@ const NOBODY = { begin: () => {}, entry: () => {}, pause: () => {} };
 export class AccountPlace {
   readonly metrics = new Metrics();
   readonly lines: string[];
-  private readonly queue: Queue;
+  queue: Queue;
   private readonly store: Store;
   private readonly live: Log;
   private readonly dead: Log;
@@ -55,7 +56,7 @@ export class AccountPlace {
     const dead = await openFileLog(folder, 'dead', DEAD_LOG_LIMITS);
     const place = new AccountPlace(queue, store, live, dead);
     await place.follow();
-    place.entrance.start();
+    await place.entrance.start();
     return place;
   }
 
@@ -108,7 +109,7 @@ export class AccountPlace {
 
   /** Starts a worker. `queue`: as it sees it; `live`: where it says what it does. */
   async work(queue = this.queue, { live, store }: { live?: Log; store?: Store } = {}): Promise<Worker> {
-    const openTrials = () => Promise.reject(new Error('no message comes so often'));
+    const openTrials = async () => openFileLog(await temporaryFolder(), 'attempts', ISOLATION_LOG_LIMITS);
     const ports = { queue, store: store ?? this.store, live: live ?? this.live, dead: this.dead };
     const worker = new Worker({ ...ports, openTrials, log: silent, notesMs: BEAT_MS });
     this.workers.push(worker);
@@ -129,6 +130,13 @@ export class AccountPlace {
     await until('the messages are taken', () => numbers.length === count);
     await consumer.stop();
     return numbers.sort((a, b) => a - b);
+  }
+
+  /** Everything that was said in the log. */
+  async notes(): Promise<AccountNote[]> {
+    const { first, epoch } = await this.live.head();
+    const entries = await this.live.read({ offset: first, epoch }, 10_000);
+    return entries.flatMap(({ body }) => decodeLive(body).account ?? []);
   }
 
   async close(): Promise<void> {
