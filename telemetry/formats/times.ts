@@ -96,7 +96,7 @@ function byDevice({ received, rules: { clock } }: PayloadContext, refusals: Refu
     if (ahead <= MAX_AHEAD_MS) return ts;
     const explanation = `${Math.round(ahead / 1000)} s after it was received; if its clock is wrong, let the registry say "clock: receipt"`;
     refusals.add('future_time', path, explanation);
-    if (ofReceipt !== true) refusals.isAhead(at - received, clock.offsetMs);
+    if (ofReceipt !== true) refusals.isAhead(at - msOf(received), clock.offsetMs);
     return undefined;
   };
 }

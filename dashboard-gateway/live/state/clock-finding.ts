@@ -92,7 +92,7 @@ function ofBelieved(looks: readonly Look[]): ClockFinding | undefined {
   const recent = looks.slice(-WANDERING);
   const latest = recent.slice(-STEADY);
   const wasSet = latest.length === STEADY && latest.every(({ leftMs }) => leftMs <= RIGHT_MS);
-  const counted = wasSet ? latest : recent;
+  const counted = wasSet ? recent.filter(({ leftMs }) => leftMs <= RIGHT_MS) : recent;
   const mostMs = counted.reduce((most, { leftMs }) => Math.max(most, leftMs), Number.NEGATIVE_INFINITY);
   if (mostMs > RIGHT_MS) return ofAhead(recent, mostMs);
   if (mostMs >= -RIGHT_MS) return { is: 'right', aheadMs: mostMs };

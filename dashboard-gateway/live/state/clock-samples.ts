@@ -52,13 +52,16 @@ export function sampleOf(reading: Omit<Reading, 'farm' | 'values'>): ClockSample
     const correctedMs = isOfReceipt(reading) ? undefined : ts - deviceTs;
     return { at: received, aheadMs: deviceTs - msOf(received), correctedMs };
   }
-  if (msOf(ts) === msOf(received) || subOf(ts) !== 0) return undefined;
+  if (ts === received || subOf(ts) !== 0) return undefined;
   return { at: received, aheadMs: ts - msOf(received), correctedMs: 0 };
 }
 
-/** Whether a reading whose device told another time is dated by its receipt. A payload's newest is, if any of it is. */
+/**
+ * Whether a reading whose device told another time is dated by its receipt: it has the receipt's count then. A payload's
+ * newest is, if any of it is.
+ */
 export function isOfReceipt({ ts, received }: Pick<Reading, 'ts' | 'received'>): boolean {
-  return Math.abs(msOf(received) - msOf(ts)) <= 1;
+  return subOf(ts) === subOf(received) && Math.abs(msOf(received) - msOf(ts)) <= 1;
 }
 
 /** Two lists of samples, each as `ClockSamples` has it, as one. */
