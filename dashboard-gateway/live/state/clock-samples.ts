@@ -3,6 +3,8 @@ import type { Reading } from '../../../telemetry/reading.ts';
 
 /** Most samples kept of a sensor: enough to tell a clock that is wrong from readings that were kept back. */
 export const MOST_SAMPLES = 12;
+/** Once there are so many, of three samples within this time the middle one is left out, ms. */
+const QUICK_MS = 500;
 
 /** What one receipt says of a sensor's clock. */
 export interface ClockSample {
@@ -39,9 +41,16 @@ export class ClockSamples {
       if (sample.aheadMs > same.aheadMs) kept[place - 1] = sample;
       return;
     }
-    if (kept.length >= MOST_SAMPLES && place === 0) return;
+    if (kept.length < MOST_SAMPLES) kept.splice(place, 0, sample);
+    else if (place > 0) this.takeInPlaceOfAnother(sample, place);
+  }
+
+  /** In place of the oldest; of what comes in quick succession in place of the last, or samples would show a moment only. */
+  private takeInPlaceOfAnother(sample: ClockSample, place: number): void {
+    const { kept } = this;
+    const isQuick = place === kept.length && (kept[place - 2]?.at ?? 0) > sample.at - QUICK_MS;
     kept.splice(place, 0, sample);
-    if (kept.length > MOST_SAMPLES) kept.shift();
+    kept.splice(isQuick ? place - 1 : 0, 1);
   }
 }
 
