@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { SettingName } from '../core/settings.ts';
 import type { Options } from './options.ts';
-import { type CommandKind, keysOf } from './thing-keys.ts';
+import { type CommandKind, keysOf, optionOf } from './thing-keys.ts';
 import type { ListedKind } from './things.ts';
 import { COMMON, later, MQTT, RUNNING, withSettings } from './words.ts';
 
@@ -12,6 +12,7 @@ const code = {
   secrets: () => import('./secrets.ts'),
   sensor: () => import('./sensor.ts'),
   sensorCommands: () => import('./sensor-commands.ts'),
+  sensorShow: () => import('./sensor-show.ts'),
   things: () => import('./things.ts'),
   user: () => import('./user.ts'),
 };
@@ -109,7 +110,10 @@ function addSensors(loam: Command): void {
     .option('--new-secret', 'give it a new secret, and print that once')
     .option('--token <token>', 'the device’s own token, where it cannot be given a secret')
     .action(later(async () => (await code.sensor()).changeSensor));
-  addShowAndRemove(sensor, 'sensor');
+  withSettings(addShow(sensor, 'sensor'), ['url', 'token']).action(
+    later(async () => (await code.sensorShow()).showSensor),
+  );
+  addRemove(sensor, 'sensor');
   withSettings(
     sensor.command('send <id> <json>').description('send a command to a sensor; it is kept while the sensor sleeps'),
     RUNNING,
@@ -188,12 +192,20 @@ function addChange(command: Command, kind: CommandKind): Command {
 }
 
 function addShowAndRemove(command: Command, kind: CommandKind): void {
-  ofOne(command.command('show <id>').description('show one, a line a key'), kind).action(
+  addShow(command, kind).action(
     later(async () => {
       const { showThing } = await code.things();
       return (id: string, options: Options) => showThing(kind, id, options);
     }),
   );
+  addRemove(command, kind);
+}
+
+function addShow(command: Command, kind: CommandKind): Command {
+  return ofOne(command.command('show <id>').description('show one, a line a key'), kind);
+}
+
+function addRemove(command: Command, kind: CommandKind): void {
   ofOne(command.command('remove <id>').description('remove one that nothing else names; readings stay'), kind).action(
     later(async () => {
       const { removeThing } = await code.things();
@@ -215,7 +227,7 @@ function farmOf(kind: 'field' | 'sensor') {
 /** Gives a command an option for each key of a kind. One that adds a thing needs those that no thing is without. */
 function withKeys(command: Command, kind: CommandKind, isAdd: boolean): Command {
   for (const [key, { value, help, isNeeded }] of keysOf(kind)) {
-    const option = new Option(`--${key} <${value}>`, help);
+    const option = new Option(`${optionOf(key)} <${value}>`, help);
     command.addOption(isAdd && isNeeded ? option.makeOptionMandatory() : option);
   }
   return command;

@@ -22,11 +22,17 @@ const number: Form = { is: 'a number', read: numberIn };
 const list: Form = { is: 'A,B,…', read: (given) => given.split(',').map((part) => part.trim()) };
 const pairs: Form = { is: 'NAME=VALUE,…', read: (given) => pairsIn(given, (value) => value) };
 const numbers: Form = { is: 'NAME=NUMBER,…', read: (given) => pairsIn(given, numberIn) };
+const clock: Form = {
+  is: 'device, receipt, or how wrong it is: ahead=SECONDS or behind=SECONDS (or what is to be added: offset=SECONDS)',
+  read: clockIn,
+};
 const point: Form = { is: 'two numbers, such as 52.51,13.37', read: pointIn };
 const points: Form = {
   is: 'points such as "52.51,13.37 52.51,13.39 52.52,13.38"',
   read: (given) => whole(given.trim().split(/\s+/).map(pointIn)),
 };
+
+const CLOCK = 'whose clock dates readings: device, receipt, or ahead=SECONDS or behind=SECONDS to correct a device’s';
 
 /**
  * What can be set on the command line, by kind and key: every key of a kind's schema but its id, its farm, and what is
@@ -36,6 +42,7 @@ export const THING_KEYS = {
   farm: {
     name: { value: 'name', help: 'name that people know it by', form: text, isNeeded: true },
     timezone: { value: 'zone', help: 'IANA time zone, such as Europe/Berlin', form: text, isNeeded: true },
+    clock: { value: 'clock', help: `where no sensor, bridge or source says so, ${CLOCK}`, form: clock },
   },
   field: {
     name: { value: 'name', help: 'name that people know it by', form: text, isNeeded: true },
@@ -50,7 +57,8 @@ export const THING_KEYS = {
     role: { value: 'role', help: 'sensor, or bridge for what speaks for other sensors of its farm', form: text },
     cn: { value: 'id', help: '"id": a certificate for the id alone means this one', form: text },
     rate: { value: 'limits', help: 'most that it may publish: messages=N,bytes=N,burst=SECONDS', form: numbers },
-    clock: { value: 'clock', help: 'whose clock dates its readings: device or receipt', form: text },
+    clock: { value: 'clock', help: CLOCK, form: clock },
+    clockFloor: { value: 'day', help: 'from before this day no time is believed, such as 2020-01-01', form: text },
     aliases: { value: 'pairs', help: 'its own names of metrics: NAME=METRIC,…', form: pairs },
     units: {
       value: 'pairs',
@@ -76,6 +84,11 @@ export const THING_KEYS = {
 /** The kinds of thing that have commands of one form. */
 export type CommandKind = keyof typeof THING_KEYS;
 
+/** The option that sets a key: `--clock-floor` for `clockFloor`. */
+export function optionOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 export function keysOf(kind: CommandKind): [key: string, ThingKey][] {
   return Object.entries<ThingKey>(THING_KEYS[kind]);
 }
@@ -91,7 +104,8 @@ export function valuesIn(kind: CommandKind, options: Options): Readonly<Record<s
     if (typeof given !== 'string') continue;
     const value = given === '' ? undefined : form.read(given);
     if (given !== '' && value === undefined) {
-      throw new ConfigInvalid(`--${key}`, `--${key}: got ${JSON.stringify(given)}, allowed: ${form.is}`);
+      const option = optionOf(key);
+      throw new ConfigInvalid(option, `${option}: got ${JSON.stringify(given)}, allowed: ${form.is}`);
     }
     values[key] = value;
   }
@@ -101,6 +115,18 @@ export function valuesIn(kind: CommandKind, options: Options): Readonly<Record<s
 function numberIn(given: string): number | undefined {
   const value = Number(given);
   return given.trim() !== '' && Number.isFinite(value) ? value : undefined;
+}
+
+/** A clock policy. An offset is what is added, which is easily taken the wrong way round: so it may be told as how wrong the clock is. */
+function clockIn(given: string): unknown {
+  const at = given.indexOf('=');
+  if (at < 0) return given === 'device' || given === 'receipt' ? given : undefined;
+  const seconds = numberIn(given.slice(at + 1));
+  const word = given.slice(0, at);
+  if (seconds === undefined) return undefined;
+  if (word === 'offset') return { offset: seconds };
+  if (seconds < 0 || (word !== 'ahead' && word !== 'behind')) return undefined;
+  return { offset: word === 'ahead' ? 0 - seconds : seconds };
 }
 
 function pointIn(given: string): readonly unknown[] | undefined {

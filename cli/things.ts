@@ -4,7 +4,7 @@ import { inline, shortForm } from '../telemetry/registry/text.ts';
 import type { Thing, Things } from '../telemetry/registry/things.ts';
 import { type Options, onlyFarm, settingsOf, text } from './options.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
-import { type CommandKind, keysOf, valuesIn } from './thing-keys.ts';
+import { type CommandKind, keysOf, optionOf, valuesIn } from './thing-keys.ts';
 
 /** What `loam farm list` and its likes show of a thing, tab by tab. */
 const COLUMNS: { readonly [K in 'farm' | 'field' | 'metric']: (thing: Things[K]) => string[] } = {
@@ -62,12 +62,16 @@ export async function removeThing(kind: CommandKind, id: string, options: Option
   process.stdout.write(`${kind} ${named} is removed.${AFTERWARDS[kind] ?? ''}\n`);
 }
 
-/** `loam KIND show`: a line a key. Of what is kept as a hash it is told only that it is there. */
-export async function showThing(kind: CommandKind, id: string, options: Options): Promise<void> {
-  const thing = await lookIntoRegistry(settingsOf(options), (current) => found(current, kind, id, options)[1]);
+/**
+ * `loam KIND show`: a line a key. Of what is kept as a hash it is told only that it is there. Resolves with the whole id
+ * of the thing.
+ */
+export async function showThing(kind: CommandKind, id: string, options: Options): Promise<string> {
+  const [whole, thing] = await lookIntoRegistry(settingsOf(options), (current) => found(current, kind, id, options));
   for (const [key, value] of Object.entries(shortForm(kind, thing))) {
     process.stdout.write(`${key}: ${HASHED.includes(key) ? '(kept as a hash)' : inline(value)}\n`);
   }
+  return whole;
 }
 
 /** `loam KIND list`: a line a thing. */
@@ -108,6 +112,6 @@ function farmOf(current: Registry, kind: 'field' | 'sensor', id: string, options
 }
 
 function nothingGiven(kind: CommandKind): ConfigInvalid {
-  const options = keysOf(kind).map(([key]) => `--${key}`);
+  const options = keysOf(kind).map(([key]) => optionOf(key));
   return new ConfigInvalid('<id>', `nothing to change: give ${options.join(', ')}`);
 }

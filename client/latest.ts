@@ -1,4 +1,11 @@
-import type { Condition, Measured, Row, SensorState, ServerMessage } from './messages.ts';
+import {
+  type Condition,
+  condition,
+  type Measured,
+  type Row,
+  type SensorState,
+  type ServerMessage,
+} from './messages.ts';
 
 /** More sensors than this in one farm, or metrics in one sensor, are left out and counted in `ignored`. */
 const MAX_SENSORS = 20_000;
@@ -130,6 +137,7 @@ export class Latest {
 function join(known: Condition, told: Condition): Condition {
   return {
     skewMs: told.skewMs ?? known.skewMs,
+    clock: told.clock ?? known.clock,
     refused: told.refused ?? known.refused,
     battery: told.battery ?? known.battery,
     signal: told.signal ?? known.signal,
@@ -156,7 +164,7 @@ function unknownSensor(id: string): SensorView {
     state: 'online',
     since: undefined,
     lastSeen: undefined,
-    condition: { skewMs: undefined, refused: undefined, battery: undefined, signal: undefined, firmware: undefined },
+    condition: condition({}),
     values: new Map(),
   };
 }

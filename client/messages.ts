@@ -7,10 +7,22 @@ export type SensorState = (typeof SENSOR_STATES)[number];
 /** When it was measured (Unix ms) and the value. */
 export type Measured = readonly [ts: number, value: number];
 
+export const CLOCK_STATES = ['right', 'ahead', 'behind', 'jumps-back', 'wanders'] as const;
+
+/** What is known of a sensor's clock. */
+export interface ClockCondition {
+  readonly is: (typeof CLOCK_STATES)[number];
+  /** How far it is off, ms; of a clock that is right undefined. */
+  readonly byMs: number | undefined;
+  /** What would set it right: to date its readings by their receipt, or to add so many seconds to what it tells. */
+  readonly propose: 'receipt' | { readonly offset: number } | undefined;
+}
+
 /** The condition of a sensor, as far as it is known. */
 export interface Condition {
   /** How far its clock is ahead (above 0) or behind, ms. */
   readonly skewMs: number | undefined;
+  readonly clock: ClockCondition | undefined;
   /** How many of its messages were refused. */
   readonly refused: number | undefined;
   readonly battery: number | undefined;
@@ -160,11 +172,25 @@ function snapshotSensor(value: unknown, path: string): SnapshotSensor {
 export function condition(from: Readonly<Record<string, unknown>>): Condition {
   return {
     skewMs: optional(from.skewMs, 'skewMs', finite),
+    clock: optional(from.clockFinding, 'clockFinding', clockCondition),
     refused: optional(from.refused, 'refused', finite),
     battery: optional(from.battery, 'battery', finite),
     signal: optional(from.signal, 'signal', finite),
     firmware: optional(from.firmware, 'firmware', text),
   };
+}
+
+function clockCondition(value: unknown, path: string): ClockCondition {
+  const clock = record(value, path);
+  return {
+    is: oneOf(clock.is, `${path}.is`, CLOCK_STATES),
+    byMs: optional(clock.byMs, `${path}.byMs`, finite),
+    propose: optional(clock.propose, `${path}.propose`, proposal),
+  };
+}
+
+function proposal(given: unknown, path: string): NonNullable<ClockCondition['propose']> {
+  return isRecord(given) ? { offset: finite(given.offset, path) } : oneOf(given, path, ['receipt'] as const);
 }
 
 function measured(value: unknown, path: string): Measured {

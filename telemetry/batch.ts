@@ -4,21 +4,22 @@ import { z } from 'zod';
 import { EncodingInvalid, EncodingNewer } from '../core/errors.ts';
 import { type BatchPlace, placeId } from './account/batch-place.ts';
 import { type AccountNote, accountNotes } from './account/notes.ts';
-import { instant, msOf, subOf } from './instant.ts';
+import type { ClockError } from './formats/decoded.ts';
+import { msOf } from './instant.ts';
+import {
+  fromRow,
+  isNow,
+  isOfVersion1,
+  isOfVersion2,
+  isText,
+  MAX_TEXT,
+  type Publish,
+  type PublishRow,
+  toRow,
+} from './publish.ts';
 import type { Reading } from './reading.ts';
 
-/**
- * One MQTT publish as the broker took it. The payload is raw: only workers parse it. `received` is its receipt, an instant (Unix ms with
- * the count behind the point) that no other publish of the sensor has.
- */
-export interface Publish {
-  readonly farm: string;
-  readonly field: string;
-  readonly sensor: string;
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly received: number;
-}
+export type { Publish } from './publish.ts';
 
 /** Where a batch comes from, when not from sensors: a file of old readings, or dead letters that are replayed. */
 export type Origin = 'import' | 'replay';
@@ -28,8 +29,11 @@ export type Origin = 'import' | 'replay';
  * in a receipt either, are read too.
  */
 export const BATCH_VERSION = 3;
-/** The version of dead letters that is written. Version 1, which had no count in a receipt, is read too. */
-const LETTER_VERSION = 2;
+/**
+ * The version of dead letters that is written. Version 2, which did not say who handed a publish over nor what it says
+ * of a clock, and version 1, which had no count in a receipt either, are read too.
+ */
+const LETTER_VERSION = 3;
 
 /** One queue message. Its readings keep the `id` in the live log, where readers drop a second copy by it. */
 export interface Batch {
@@ -82,6 +86,8 @@ export interface DeadLetter {
   readonly at: number;
   /** Which process wrote it, as `worker/…` or `broker/…`. */
   readonly writer?: string;
+  /** Of a letter that was refused because its times are yet to come. */
+  readonly clock?: ClockError;
 }
 
 /** A fresh id for a batch without a place. */
@@ -92,16 +98,6 @@ export function batchId(): string {
 // Plain MessagePack without record extensions: any MessagePack reader can open a queue message when something is wrong.
 export const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
-/** `sub` is the count of the receipt, 0 to 999; rows of version 1 end before it. */
-type PublishRow = [
-  farm: string,
-  field: string,
-  sensor: string,
-  topic: string,
-  payload: Uint8Array,
-  received: number,
-  sub?: number,
-];
 // Rows that need neither of the last two columns leave them out, as earlier versions did.
 type ReadingRow = [
   farm: string,
@@ -114,21 +110,6 @@ type ReadingRow = [
 ];
 
 // Rows are checked without zod, which took a third of a gateway's time under load: every reading is checked twice.
-const MAX_TEXT = 1024;
-const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= MAX_TEXT;
-
-/** Whether it is a row of versions 2 and 3, or with `columns` = 6 one of version 1. */
-function isPublishRow(row: unknown, columns = 7): row is PublishRow {
-  if (!Array.isArray(row) || row.length !== columns) return false;
-  const [farm, field, sensor, topic, payload, received, sub = 0]: unknown[] = row;
-  const named = isText(farm) && isText(field) && isText(sensor) && isText(topic);
-  return named && payload instanceof Uint8Array && Number.isFinite(received) && isSub(sub);
-}
-
-function isSub(sub: unknown): boolean {
-  return typeof sub === 'number' && Number.isInteger(sub) && sub >= 0 && sub <= 999;
-}
-
 function isReadingRow(row: unknown): row is ReadingRow {
   if (!Array.isArray(row) || row.length < 5 || row.length > 7) return false;
   const [farm, sensor, ts, received, values, deviceTs, backfill]: unknown[] = row;
@@ -147,8 +128,6 @@ function rowsOf<T>(isRow: (row: unknown) => row is T): z.ZodType<T[]> {
 }
 
 const text = z.string().max(MAX_TEXT);
-const isNow = (row: unknown): row is PublishRow => isPublishRow(row);
-const isOfVersion1 = (row: unknown): row is PublishRow => isPublishRow(row, 6);
 // Batches of sensors leave the origin out.
 const origin = z.enum(['import', 'replay']).optional();
 // So short that its length stands in one byte: `placeOf` reads it there.
@@ -161,7 +140,7 @@ const batchMessage = z.tuple([
   origin,
 ]);
 const olderMessage = z.union([
-  z.tuple([z.literal(2), text, rowsOf(isNow), origin]),
+  z.tuple([z.literal(2), text, rowsOf(isOfVersion2), origin]),
   z.tuple([z.literal(1), text, rowsOf(isOfVersion1), origin]),
 ]);
 const changedRow = z.tuple([text, text, z.number(), z.number()]);
@@ -173,19 +152,13 @@ const liveMessage = z.tuple([
   z.array(changedRow).nullable().optional(),
   accountNotes.optional(),
 ]);
-const letterEnd = [text, z.string(), z.number(), text.optional()] as const;
+const letterEnd = [text, z.string(), z.number(), text.nullable().optional()] as const;
+const clockError = z.tuple([z.number(), z.number()]).optional();
 const deadMessage = z.union([
-  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd]),
+  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd, clockError]),
+  z.tuple([z.literal(2), z.custom<PublishRow>(isOfVersion2), ...letterEnd]),
   z.tuple([z.literal(1), z.custom<PublishRow>(isOfVersion1), ...letterEnd]),
 ]);
-
-function toRow(p: Publish): PublishRow {
-  return [p.farm, p.field, p.sensor, p.topic, p.payload, msOf(p.received), subOf(p.received)];
-}
-
-function fromRow([farm, field, sensor, topic, payload, received, sub = 0]: PublishRow): Publish {
-  return { farm, field, sensor, topic, payload, received: instant(received, sub) };
-}
 
 function toReadingRow({ farm, sensor, ts, received, values, deviceTs, backfill }: Reading): ReadingRow {
   if (deviceTs === undefined && !backfill) return [farm, sensor, ts, received, values];
@@ -286,14 +259,15 @@ export function readingsOfOwn(entry: Uint8Array): Reading[] {
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */
-export function encodeDead({ publish, reason, explanation, at, writer }: DeadLetter): Uint8Array {
+export function encodeDead({ publish, reason, explanation, at, writer, clock }: DeadLetter): Uint8Array {
   const letter = [LETTER_VERSION, toRow(publish), reason, explanation, at];
+  if (clock) return packr.pack([...letter, writer ?? null, [clock.aheadMs, clock.correctedMs]]);
   return packr.pack(writer === undefined ? letter : [...letter, writer]);
 }
 
 /** The dead letter in a message of the dead-letter log. Throws EncodingInvalid. */
 export function decodeDead(bytes: Uint8Array): DeadLetter {
-  const [, row, reason, explanation, at, writer] = decode(deadMessage, bytes, 'dead letter');
-  const letter = { publish: fromRow(row), reason, explanation, at };
-  return writer === undefined ? letter : { ...letter, writer };
+  const [, row, reason, explanation, at, writer, clock] = decode(deadMessage, bytes, 'dead letter');
+  const letter = { publish: fromRow(row), reason, explanation, at, ...(writer ? { writer } : {}) };
+  return clock ? { ...letter, clock: { aheadMs: clock[0], correctedMs: clock[1] } } : letter;
 }

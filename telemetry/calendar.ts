@@ -91,12 +91,19 @@ function beginOf(day: number, offset: Offset): number {
  * shown. Throws RangeError for an unknown zone.
  */
 export function instantOf(local: number, zone: string): number {
+  return instantsOf(local, zone)[0];
+}
+
+/** As `instantOf`, and when the clocks show `local` twice, the second instant, too. Throws RangeError for an unknown zone. */
+export function instantsOf(local: number, zone: string): readonly [first: number, second?: number] {
   const offset = offsetsOf(zone);
   const [early, late] = [offset(local - DAY), offset(local + DAY)];
   const first = local - Math.max(early, late);
-  if (offset(first) === Math.max(early, late)) return first;
   const second = local - Math.min(early, late);
-  return offset(second) === Math.min(early, late) ? second : local - early;
+  if (offset(first) === Math.max(early, late)) {
+    return early > late && offset(second) === late ? [first, second] : [first];
+  }
+  return [offset(second) === Math.min(early, late) ? second : local - early];
 }
 
 /** Whether the local time of `zone` at `instant` (Unix ms) comes twice. Throws RangeError for an unknown zone. */

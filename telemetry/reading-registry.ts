@@ -1,12 +1,15 @@
 import type { Change, Registry } from './registry/registry.ts';
+import type { Source } from './registry/sources.ts';
 import type { Farm, Metric, RegistryCodec, Sensor } from './registry/things.ts';
 
 /** What a farm's entry in the registry says about reading what its sensors send. */
-type FarmReading = Pick<Farm, 'timezone'>;
+export type FarmReading = Pick<Farm, 'timezone' | 'clock'>;
 /** What a metric's entry in the registry says about reading it. */
 export type DescribedMetric = Pick<Metric, 'id' | 'unit' | 'aliases' | 'plausible'>;
 /** What a sensor's entry in the registry says about reading its payloads. */
-export type SensorReading = Pick<Sensor, 'clock' | 'aliases' | 'units' | 'codec'>;
+export type SensorReading = Pick<Sensor, 'clock' | 'clockFloor' | 'aliases' | 'units' | 'codec'>;
+/** What a source's entry says about reading what comes through it. */
+type SourceReading = Pick<Source, 'clock'>;
 
 /** What decoders need of the registry: every `Registry` is one. */
 export interface ReadingRegistry {
@@ -14,6 +17,7 @@ export interface ReadingRegistry {
   /** It is another map after each change of a metric. */
   readonly metrics: ReadonlyMap<string, DescribedMetric>;
   sensor(farm: string, id: string): SensorReading | undefined;
+  readonly sources: ReadonlyMap<string, SourceReading>;
 }
 
 /** A part of the registry that says how something is read; without `is` it says nothing any more. */
@@ -21,13 +25,15 @@ export type ReadingChange =
   | { readonly of: 'farm'; readonly id: string; readonly is: FarmReading | undefined }
   | { readonly of: 'metric'; readonly id: string; readonly is: DescribedMetric | undefined }
   | { readonly of: 'codec'; readonly id: string; readonly is: RegistryCodec | undefined }
+  | { readonly of: 'source'; readonly id: string; readonly is: SourceReading | undefined }
   | { readonly of: 'sensor'; readonly farm: string; readonly id: string; readonly is: SensorReading | undefined };
 
 /** All that a registry says about reading, as plain data that a thread can be sent. */
-export function readingChangesOf({ farms, metrics, sensors, codecs }: Registry): ReadingChange[] {
+export function readingChangesOf({ farms, metrics, sensors, sources, codecs }: Registry): ReadingChange[] {
   return [
     ...[...farms.values()].map(readingOfFarm),
     ...[...metrics.values()].map(readingOfMetric),
+    ...[...sources.values()].map(readingOfSource),
     ...[...codecs.values()].map((codec) => ({ of: 'codec', id: codec.id, is: codec }) as const),
     // Most sensors' entries say nothing about reading.
     ...sensors.map(readingOfSensor).filter(({ is }) => is !== undefined),
@@ -42,6 +48,8 @@ export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
         return [change.after ? readingOfFarm(change.after) : { of: 'farm', id: change.id, is: undefined }];
       case 'metric':
         return [change.after ? readingOfMetric(change.after) : { of: 'metric', id: change.id, is: undefined }];
+      case 'source':
+        return [change.after ? readingOfSource(change.after) : { of: 'source', id: change.id, is: undefined }];
       case 'codec':
         return [{ of: 'codec', id: change.id, is: change.after }];
       case 'sensor': {
@@ -60,6 +68,7 @@ export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
 export class ReadingRegistryCopy implements ReadingRegistry {
   readonly farms = new Map<string, FarmReading>();
   readonly codecs = new Map<string, RegistryCodec>();
+  readonly sources = new Map<string, SourceReading>();
   metrics: ReadonlyMap<string, DescribedMetric> = new Map();
   private readonly sensors = new Map<string, SensorReading>();
 
@@ -73,23 +82,29 @@ export class ReadingRegistryCopy implements ReadingRegistry {
       if (change.of === 'farm') put(this.farms, change.id, change.is);
       else if (change.of === 'metric') put(metrics, change.id, change.is);
       else if (change.of === 'codec') put(this.codecs, change.id, change.is);
+      else if (change.of === 'source') put(this.sources, change.id, change.is);
       else put(this.sensors, `${change.farm}/${change.id}`, change.is);
     }
     if (changes.some((change) => change.of === 'metric')) this.metrics = metrics;
   }
 }
 
-function readingOfFarm({ id, timezone }: Farm): ReadingChange {
-  return { of: 'farm', id, is: { timezone } };
+function readingOfFarm({ id, timezone, clock }: Farm): ReadingChange {
+  return { of: 'farm', id, is: { timezone, clock } };
+}
+
+function readingOfSource({ id, clock }: Source): ReadingChange {
+  return { of: 'source', id, is: { clock } };
 }
 
 function readingOfMetric({ id, unit, aliases, plausible }: Metric): ReadingChange {
   return { of: 'metric', id, is: { id, unit, aliases, plausible } };
 }
 
-function readingOfSensor({ farm, id, clock, aliases, units, codec }: Sensor) {
-  const isPlain = clock === undefined && aliases === undefined && units === undefined && codec === undefined;
-  return { of: 'sensor', farm, id, is: isPlain ? undefined : { clock, aliases, units, codec } } as const;
+function readingOfSensor({ farm, id, clock, clockFloor, aliases, units, codec }: Sensor) {
+  const is = { clock, clockFloor, aliases, units, codec };
+  const isPlain = Object.values(is).every((value) => value === undefined);
+  return { of: 'sensor', farm, id, is: isPlain ? undefined : is } as const;
 }
 
 function put<T>(map: Map<string, T>, id: string, value: T | undefined): void {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { CLOCKS } from './clock.ts';
-import { METRIC_NAME, RESERVED_METRICS } from './reading.ts';
+import { CLOCKS, MOST_OFFSET_S } from './clock.ts';
+import { MAX_TS, METRIC_NAME, MIN_TS, RESERVED_METRICS } from './reading.ts';
 import { isUnit } from './units.ts';
 
 /** The parts of the registry that say how payloads are read. */
@@ -21,10 +21,25 @@ export const codecName = z
   .regex(/^[\w.-]+(\/[\w.-]+)*\.js$/, 'a .js file beside the registry, such as codecs/lse01.js')
   .refine((file) => !file.split('/').includes('..'), 'a codec lies beside the registry or below it');
 
+/** A clock policy, of a sensor, bridge, source or farm. */
+export const clockPolicy = z.union([
+  z.enum(CLOCKS),
+  // Seconds that are added to each time that the device gives: below 0 for a clock that is ahead.
+  z.strictObject({ offset: z.number().min(-MOST_OFFSET_S).max(MOST_OFFSET_S) }),
+]);
+
+/** A day of UTC. */
+const floor = z.iso.date().refine((day) => {
+  const begin = Date.parse(day);
+  return begin >= MIN_TS && begin < MAX_TS;
+}, 'not a day of the years 2000 to 2199, such as 2020-01-01');
+
 /** Keys of a sensor. */
 export const sensorReading = {
   /** Whose clock dates its readings. */
-  clock: z.enum(CLOCKS).optional(),
+  clock: clockPolicy.optional(),
+  /** A time that it gives from before this day is not believed. 2020-01-01 when left out. */
+  clockFloor: floor.optional(),
   /** Its own names, folded, and the metrics that they mean. */
   aliases: z.record(foldedName, metricId).optional(),
   /** Units in which the sensor sends metrics, where they are not the metrics' own. */

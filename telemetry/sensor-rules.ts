@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { CATALOGUE, MAKERS_NAMES } from './catalogue.ts';
-import type { ClockPolicy } from './clock.ts';
+import { type ClockPolicy, type ClockRule, clockRule } from './clock.ts';
 import { MAX_GIVEN, metricName } from './formats/metric-name.ts';
 import { MAX_METRICS_PER_SENSOR, RESERVED_METRICS } from './reading.ts';
-import type { ReadingRegistry, SensorReading } from './reading-registry.ts';
+import type { FarmReading, ReadingRegistry, SensorReading } from './reading-registry.ts';
 import { type Conversion, conversion, UNCHANGED } from './units.ts';
+import type { Via } from './via.ts';
 
 /** How a value is read that one sensor sends under one name. */
 export interface MetricRule {
@@ -22,7 +23,7 @@ export type NameProblem = 'bad_name' | 'reserved_name' | 'too_many_names';
 
 /** How what one sensor sends is to be read. */
 export interface SensorRules {
-  readonly clock: ClockPolicy;
+  readonly clock: ClockRule;
   /** The IANA zone of the farm, for times that name none. */
   readonly zone: string;
   /** The codec of the sensor's bytes, a file beside the registry. */
@@ -46,9 +47,10 @@ export class Rulebook {
   private readonly sensors = new LRUCache<string, Rules>({ max: MOST_SENSORS });
 
   /**
-   * The rules of a sensor of a farm, by the registry in force. An unregistered sensor has the farm's zone and defaults.
+   * The rules of a sensor of a farm, by the registry in force, for what came `via` a bridge or source. An unregistered
+   * sensor has the farm's zone and clock, and defaults.
    */
-  of(farm: string, sensor: string, registry: ReadingRegistry | undefined): SensorRules {
+  of(farm: string, sensor: string, registry: ReadingRegistry | undefined, via?: Via): SensorRules {
     if (registry?.metrics !== this.metrics) {
       this.metrics = registry?.metrics;
       this.aliases = aliasesOf(this.metrics);
@@ -57,11 +59,11 @@ export class Rulebook {
     const key = `${farm}/${sensor}`;
     const known = this.sensors.get(key);
     const described = registry?.sensor(farm, sensor);
-    const zone = registry?.farms.get(farm)?.timezone ?? 'UTC';
-    if (known && known.sensor === described && known.zone === zone && known.described === this.metrics) return known;
-    const rules = new Rules(zone, this.metrics, this.aliases, described, known?.metrics);
-    this.sensors.set(key, rules);
-    return rules;
+    const ofFarm = registry?.farms.get(farm);
+    const isSame = known && known.sensor === described && known.farm === ofFarm && known.described === this.metrics;
+    const rules = isSame ? known : new Rules(ofFarm, this.metrics, this.aliases, described, known?.metrics);
+    if (!isSame) this.sensors.set(key, rules);
+    return via === undefined || registry === undefined ? rules : rules.through(clockOfVia(registry, farm, via));
   }
 }
 
@@ -72,14 +74,14 @@ export function unitOf(registry: Pick<ReadingRegistry, 'metrics'> | undefined, m
 
 /** Rules of a sensor that no registry describes. */
 export function plainRules(zone = 'UTC'): SensorRules {
-  const rules = new Rules('UTC', undefined, new Map(), undefined, undefined);
-  return zone === 'UTC' ? rules : { clock: 'device', zone, codec: undefined, ruleOf: (given) => rules.ruleOf(given) };
+  return new Rules({ timezone: zone }, undefined, new Map(), undefined, undefined);
 }
 
 class Rules implements SensorRules {
-  readonly clock: ClockPolicy;
+  readonly clock: ClockRule;
   readonly zone: string;
   readonly codec: string | undefined;
+  readonly farm: FarmReading | undefined;
   /** Every metric that the sensor has sent, at most `MAX_METRICS_PER_SENSOR`. */
   readonly metrics: Set<string>;
   /** The metrics that the registry describes. */
@@ -87,9 +89,11 @@ class Rules implements SensorRules {
   readonly sensor: SensorReading | undefined;
   private readonly aliases: ReadonlyMap<string, string>;
   private readonly spellings = new Map<string, MetricRule | NameProblem>();
+  /** The rules for what came through the bridge or source with this policy: nearly always the same. */
+  private viaLast: { readonly policy: ClockPolicy; readonly rules: SensorRules } | undefined;
 
   constructor(
-    zone: string,
+    farm: FarmReading | undefined,
     described: ReadingRegistry['metrics'] | undefined,
     aliases: ReadonlyMap<string, string>,
     sensor: SensorReading | undefined,
@@ -98,10 +102,22 @@ class Rules implements SensorRules {
     this.described = described;
     this.aliases = aliases;
     this.sensor = sensor;
-    this.clock = sensor?.clock ?? 'device';
-    this.zone = zone;
+    this.farm = farm;
+    this.clock = this.clockWith(undefined);
+    this.zone = farm?.timezone ?? 'UTC';
     this.codec = sensor?.codec;
     this.metrics = metrics ?? new Set();
+  }
+
+  /** These rules for what came through a bridge or source that has this clock policy. */
+  through(policy: ClockPolicy | undefined): SensorRules {
+    if (policy === undefined || this.sensor?.clock !== undefined) return this;
+    if (this.viaLast?.policy !== policy) {
+      const { zone, codec } = this;
+      const ruleOf = (given: string) => this.ruleOf(given);
+      this.viaLast = { policy, rules: { clock: this.clockWith(policy), zone, codec, ruleOf } };
+    }
+    return this.viaLast.rules;
   }
 
   ruleOf(given: string): MetricRule | NameProblem {
@@ -112,6 +128,11 @@ class Rules implements SensorRules {
     const rule = this.find(given);
     if (this.spellings.size < MOST_SPELLINGS) this.spellings.set(given, rule);
     return rule;
+  }
+
+  private clockWith(via: ClockPolicy | undefined): ClockRule {
+    const { sensor, farm } = this;
+    return clockRule({ own: sensor?.clock, via, farm: farm?.clock, ownFloor: sensor?.clockFloor });
   }
 
   private find(given: string): MetricRule | NameProblem {
@@ -148,6 +169,10 @@ class Rules implements SensorRules {
     const usual = sent === undefined ? UNCHANGED : (conversion(sent, unit) ?? UNCHANGED);
     return { metric, unit, usual, plausible: described?.plausible ?? plausibleIn(unit, known) };
   }
+}
+
+function clockOfVia(registry: ReadingRegistry, farm: string, { kind, id }: Via): ClockPolicy | undefined {
+  return kind === 'bridge' ? registry.sensor(farm, id)?.clock : registry.sources.get(id)?.clock;
 }
 
 /** What `record` itself has for `key`: a metric may have a name that every object inherits, such as `constructor`. */

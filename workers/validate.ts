@@ -58,12 +58,12 @@ export function createValidate(parts: ValidatorParts = {}): Validate {
       if (outcome.readings.length >= mostReadings) break;
       begins?.(place);
       outcome.taken += 1;
-      const { farm, sensor, received } = publish;
+      const { farm, sensor, received, via } = publish;
       if (apart?.size && apart.has(`${farm}/${sensor}`)) {
         outcome.apart.push(publish);
         continue;
       }
-      const rules = rulebook.of(farm, sensor, current);
+      const rules = rulebook.of(farm, sensor, current, via);
       const decoded = batch.origin === 'import' ? decodeImported(publish) : decodePublish(publish, rules);
       if (decoded.bytes && rules.codec !== undefined && !codecs) {
         outcome.apart.push(publish);
@@ -78,13 +78,14 @@ export function createValidate(parts: ValidatorParts = {}): Validate {
   };
 }
 
-function add(outcome: Validated, publish: Publish, { readings, refused, skipped }: Decoded, now: number): void {
+function add(outcome: Validated, publish: Publish, { readings, refused, skipped, clock }: Decoded, now: number): void {
   for (const reading of readings) outcome.readings.push(reading);
   outcome.skipped += skipped;
   const [first] = refused;
   if (!first) return;
   const explanation = refused.map((part) => `${part.path || 'payload'}: ${part.explanation}`).join('; ');
-  outcome.dead.push({ publish, reason: first.reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now });
+  const letter = { publish, reason: first.reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now };
+  outcome.dead.push(clock ? { ...letter, clock } : letter);
 }
 
 function throughCodec(uplink: UplinkBytes, context: PayloadContext, codecs: Codecs | undefined): Decoded {
@@ -101,7 +102,8 @@ function throughCodec(uplink: UplinkBytes, context: PayloadContext, codecs: Code
   if ('why' in outcome) return refused({ reason: 'codec_failed', path: codec, explanation: outcome.why });
   const refusals = new Refusals();
   const { readings, skipped } = takeCodecData(outcome.data, uplink, context, refusals);
-  return { readings, refused: refusals.list(), skipped };
+  const { clock } = refusals;
+  return { readings, refused: refusals.list(), skipped, ...(clock ? { clock } : {}) };
 }
 
 function refused(refusal: Refusal): Decoded {

@@ -89,8 +89,10 @@ export class Publishing {
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;
-      if (identity.role === 'bridge') this.parts.onBrought(session, farm, sensor);
-      batcher.offer({ farm, field, sensor, topic, payload, received }, publish);
+      const taken = { farm, field, sensor, topic, payload, received };
+      const isBrought = identity.role === 'bridge';
+      if (isBrought) this.parts.onBrought(session, farm, sensor);
+      batcher.offer(isBrought ? { ...taken, via: { kind: 'bridge', id: identity.sensor } } : taken, publish);
       return;
     }
     const { farm, sensor } = identity;

@@ -118,7 +118,7 @@ export class Sources implements Part {
 
   private follow({ sources }: Registry): void {
     for (const [id, { description, source }] of this.running) {
-      if (isDeepStrictEqual(sources.get(id), description)) continue;
+      if (isDeepStrictEqual(withoutClock(sources.get(id)), withoutClock(description))) continue;
       this.running.delete(id);
       void source.stop();
     }
@@ -156,7 +156,8 @@ export class Sources implements Part {
     const verdict = !fits ? TOO_LARGE : named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
     if (verdict.may) {
       const { field, sensor } = verdict;
-      const kept = this.batcher.add({ farm, field, sensor, topic, payload, received }, publish);
+      const via = { kind: 'source', id } as const;
+      const kept = this.batcher.add({ farm, field, sensor, topic, payload, received, via }, publish);
       void kept.then((fate) => {
         this.count(id, fate);
         publish.settle(fate);
@@ -170,6 +171,11 @@ export class Sources implements Part {
       publish.settle('kept'),
     );
   }
+}
+
+/** What a connection is made by: how the times of its messages are read is no part of it. */
+function withoutClock(description: Description | undefined): object | undefined {
+  return description && { ...description, clock: undefined };
 }
 
 const UNBOUNDED = { give: () => {} };

@@ -16,7 +16,7 @@ import { MAX_ROWS, ResumeQueue } from './resume/resume-queue.ts';
 import { frames } from './sockets/protocol.ts';
 import { Slowness } from './sockets/slowness.ts';
 import type { Subscription, Viewer } from './sockets/viewer.ts';
-import { LiveFarm } from './state/farm.ts';
+import { type FarmOptions, LiveFarm } from './state/farm.ts';
 import { farmsThatLookOther } from './state/looks.ts';
 import type { FarmNow } from './state/sensor-status.ts';
 
@@ -34,8 +34,8 @@ export interface HubOptions {
   readonly registry: RegistryView;
   /** Sends `text` to every socket that joined `topic`, after everything that was sent to it before. */
   readonly publish: (topic: string, text: string) => void;
-  /** How many messages of a farm's sensor were refused lately. */
-  readonly refused: (farm: string, sensor: string) => number;
+  /** Absent: nothing is known of what was refused. */
+  readonly refused: FarmOptions['refused'];
   readonly counters: LiveCounters;
   /** Hears of everything that is written. */
   readonly writes?: WritesListener | undefined;
@@ -219,7 +219,7 @@ export class LiveHub implements FeedListener {
     if (!farm) {
       const { from } = this.recent;
       const window = new EntryWindow(from, this.recent.timeOf(from - 1), FARM_READINGS, this.readings);
-      farm = new LiveFarm(id, { registry, values: this.values, window, refused: (sensor) => refused(id, sensor) });
+      farm = new LiveFarm(id, { registry, values: this.values, window, refused });
       this.farms.set(id, farm);
       for (const { offset, readings } of this.recent.after(-1)) {
         farm.takeLive(

@@ -56,8 +56,7 @@ export class Live {
     const counters = new LiveCounters();
     this.refused = dead && new RefusedCounts(dead, now, log);
     const publish = (topic: string, text: string) => void this.app?.publish(topic, text);
-    const refused = (farm: string, sensor: string) => this.refused?.of(farm, sensor) ?? 0;
-    this.hub = new LiveHub({ ...options, publish, refused, counters });
+    this.hub = new LiveHub({ ...options, publish, refused: this.refused, counters });
     this.sockets = new LiveSockets({ ...options, hub: this.hub, counters });
     if (metrics) showLive(metrics, counters, this.hub, this.sockets);
   }

@@ -1,7 +1,8 @@
+import type { ClockCondition } from '../../client/messages.ts';
 import { record, text } from '../../client/shape-checks.ts';
 import { farmPath } from './gateway.ts';
-import { call } from './http.ts';
-import type { Corner } from './shapes.ts';
+import { call, callWithVersion } from './http.ts';
+import { type Corner, readSensorEntry } from './shapes.ts';
 
 /** What an admin does with sensors. Each call rejects with ApiProblem. */
 export interface NewSensor {
@@ -26,6 +27,19 @@ export async function postSensor(farm: string, id: string, description: NewSenso
 
 export async function putSensor(farm: string, id: string, description: NewSensor): Promise<void> {
   await call(sensorPath(farm, id), { method: 'PUT', body: description });
+}
+
+/** Gives a sensor another clock policy, if nobody changes the sensor meanwhile; `conflict` then. */
+export async function putClock(
+  farm: string,
+  sensor: string,
+  clock: NonNullable<ClockCondition['propose']>,
+): Promise<void> {
+  const path = sensorPath(farm, sensor);
+  const { answer, version } = await callWithVersion(path);
+  const { name, ...entry } = readSensorEntry(answer);
+  const body = { ...entry, clock, ...(name === sensor ? {} : { name }) };
+  await call(path, { method: 'PUT', body, ifMatch: version });
 }
 
 export async function postSecret(farm: string, id: string): Promise<NewSecret> {

@@ -7,6 +7,8 @@ interface Call {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly body?: unknown;
   readonly signal?: AbortSignal;
+  /** The version that is to be changed, and no other. */
+  readonly ifMatch?: string;
 }
 
 let offsetMs = 0;
@@ -17,23 +19,40 @@ export function gatewayNow(): number {
 }
 
 /** Calls the gateway. Resolves with the JSON of the answer (undefined when it has none); rejects with ApiProblem. */
-export async function call(path: string, { method = 'GET', body, signal }: Call = {}): Promise<unknown> {
+export async function call(path: string, asked: Call = {}): Promise<unknown> {
+  return (await inTime(path, asked)).answer;
+}
+
+/** Like a GET by `call`, with the version of what was answered. */
+export async function callWithVersion(path: string): Promise<Answered> {
+  return await inTime(path, {});
+}
+
+/** The JSON of an answer, and the version (`ETag`) that it is of; empty when it has none. */
+interface Answered {
+  readonly answer: unknown;
+  readonly version: string;
+}
+
+async function inTime(path: string, { method = 'GET', body, signal, ifMatch = '' }: Call): Promise<Answered> {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(new Error('no answer in time')), TIME_LIMIT_MS);
   const given = () => abort.abort(signal?.reason);
   signal?.addEventListener('abort', given, { once: true });
   try {
-    return await request(path, { method, body, signal: abort.signal });
+    return await request(path, { method, body, signal: abort.signal, ifMatch });
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', given);
   }
 }
 
-async function request(path: string, { method, body, signal }: Required<Call>): Promise<unknown> {
-  const init: RequestInit = { method, credentials: 'same-origin', headers: { accept: 'application/json' }, signal };
+async function request(path: string, { method, body, signal, ifMatch }: Required<Call>): Promise<Answered> {
+  const headers: Record<string, string> = { accept: 'application/json' };
+  const init: RequestInit = { method, credentials: 'same-origin', headers, signal };
+  if (ifMatch !== '') headers['if-match'] = ifMatch;
   if (method !== 'GET') {
-    init.headers = { accept: 'application/json', 'content-type': 'application/json' };
+    headers['content-type'] = 'application/json';
     init.body = JSON.stringify(body ?? {});
   }
   const response = await fetch(path, init).catch((cause: unknown) => {
@@ -41,10 +60,12 @@ async function request(path: string, { method, body, signal }: Required<Call>): 
   });
   compareClocks(response.headers.get('date'));
   if (!response.ok) throw await problemOf(response);
-  if (response.status === 204) return undefined;
-  return await response.json().catch(() => {
+  const version = response.headers.get('etag') ?? '';
+  if (response.status === 204) return { answer: undefined, version };
+  const answer: unknown = await response.json().catch(() => {
     throw new ApiProblem({ status: 502, code: 'unexpected-answer', title: 'The answer was not JSON' });
   });
+  return { answer, version };
 }
 
 /** Like a GET by `call`, but resolves with a refusal's JSON too: for answers whose status only sums them up. */

@@ -128,6 +128,19 @@ export function readSensors(value: unknown): SensorInfo[] {
   });
 }
 
+/** What can be changed of a sensor, as the registry has it; `name` is its id when it has none. */
+export function readSensorEntry(value: unknown) {
+  const sensor = record(record(value, 'answer').sensor, 'sensor');
+  const position = optional(sensor.position, 'position', corner);
+  return {
+    field: text(sensor.field, 'field'),
+    name: text(sensor.name, 'name'),
+    interval: finite(sensor.interval, 'interval'),
+    role: oneOf(sensor.role, 'role', ['sensor', 'bridge']),
+    ...(position === undefined ? {} : { position }),
+  };
+}
+
 export function readHistory(value: unknown): HistoryAnswer {
   const answer = record(value, 'history');
   return {

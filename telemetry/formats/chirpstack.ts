@@ -1,6 +1,6 @@
 import { type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
-import { takeTime } from './times.ts';
+import { takeReception } from './times.ts';
 import { radioOf, takeUplink } from './uplink.ts';
 
 /**
@@ -14,7 +14,7 @@ export function takeChirpstack(payload: unknown, context: PayloadContext, refusa
     return NOTHING;
   }
   const { time } = payload;
-  const at = time === undefined || time === null ? undefined : takeTime(time, '$', 'time', context, refusals);
+  const at = time === undefined || time === null ? undefined : takeReception(time, 'time', context, refusals);
   if (at === null) return NOTHING;
   return takeUplink(
     {

@@ -1,3 +1,4 @@
+import type { ShownTwice } from '../clock.ts';
 import type { Reading } from '../reading.ts';
 import type { SensorRules } from '../sensor-rules.ts';
 
@@ -27,6 +28,14 @@ export interface Decoded {
   /** How many texts and nulls of other systems were ignored, because they are no measurements. */
   readonly skipped: number;
   readonly bytes?: UplinkBytes;
+  /** Of a payload of which something was refused because it is of a time to come: what its newest time says of the clock. */
+  readonly clock?: ClockError;
+}
+
+/** How far a device's clock is ahead of a receipt, and what the registry corrected of it then. Both in ms, below 0 for back. */
+export interface ClockError {
+  readonly aheadMs: number;
+  readonly correctedMs: number;
 }
 
 /** What a LoRaWAN device sent, when its network server did not decode it. */
@@ -41,10 +50,12 @@ export interface UplinkBytes {
 
 /**
  * A reading before its time is settled. `at` is what the device claims: whole Unix ms, or an instant with the count of the
- * receipt when it was told as a span before the receipt. `path` is its place in the payload.
+ * receipt when it was told as a span before the receipt (`ofReceipt`), which is no word of the device's clock. `path` is
+ * its place in the payload.
  */
 export interface Draft {
-  readonly at: number | undefined;
+  readonly at: number | ShownTwice | undefined;
+  readonly ofReceipt?: boolean;
   readonly path: string;
   readonly values: Readonly<Record<string, number>>;
 }
@@ -66,6 +77,7 @@ export const REASONS = [
   'bad_time',
   'time_required',
   'future_time',
+  'ambiguous_time',
   'not_a_number',
   'not_finite',
   'wrong_unit',
@@ -93,10 +105,20 @@ export const MAX_REFUSALS = 100;
 export class Refusals {
   private readonly kept: Refusal[] = [];
   private more = 0;
+  private newest: ClockError | undefined;
 
   add(reason: Reason, path: string, explanation: string): void {
     if (this.kept.length < MAX_REFUSALS) this.kept.push({ reason, path, explanation });
     else this.more++;
+  }
+
+  /** Something was refused because a device's clock is so far ahead. */
+  isAhead(aheadMs: number, correctedMs: number): void {
+    if (aheadMs > (this.newest?.aheadMs ?? 0)) this.newest = { aheadMs, correctedMs };
+  }
+
+  get clock(): ClockError | undefined {
+    return this.newest;
   }
 
   get none(): boolean {

@@ -43,7 +43,9 @@ export function decodePublish(publish: Publish, rules: SensorRules): Decoded {
   const { drafts, skipped, bytes } = format?.take(json.value, context, refusals) ?? { drafts: [], skipped: 0 };
   const readings = settleTimes(drafts, context, refusals);
   if (readings.length === 0 && refusals.none && !bytes) refusals.add('no_values', '$', 'there is no value in it');
-  return { readings, refused: refusals.list(), skipped, ...(bytes ? { bytes } : {}) };
+  const { clock } = refusals;
+  const refused = refusals.list();
+  return { readings, refused, skipped, ...(bytes ? { bytes } : {}), ...(clock ? { clock } : {}) };
 }
 
 /** The broker has checked the whole topic. For the native form, the most frequent, its first level is enough here. */

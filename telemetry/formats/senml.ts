@@ -1,4 +1,3 @@
-import { isOfOurTime } from '../clock.ts';
 import { instant, instantOfMicros, msOf, subOf } from '../instant.ts';
 import { type Draft, type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
@@ -6,6 +5,7 @@ import { metricName } from './metric-name.ts';
 import { MAX_READINGS } from './native.ts';
 import { resolveSenml, type SenmlRecord } from './senml-records.ts';
 import { unitMetric } from './senml-units.ts';
+import { canBeTold } from './times.ts';
 import { Values } from './values.ts';
 
 const FIELDS: ReadonlySet<string> = new Set([
@@ -45,17 +45,21 @@ export function takeSenml(payload: unknown, context: PayloadContext, refusals: R
     refusals.add('too_many_readings', `$[${MAX_READINGS}]`, `${rest} records too many: ${MAX_READINGS} are taken`);
   }
   const records = resolveSenml(payload.slice(0, MAX_READINGS), msOf(context.received) / 1000, refusals);
+  const { clock } = context.rules;
   const readings = new Map<number | undefined, { draft: Draft; values: Values }>();
   let skipped = 0;
   for (const record of records) {
     const at = timeOf(record, context.received);
-    if (at !== undefined && context.rules.clock === 'device' && !isOfOurTime(at)) {
+    if (at !== undefined && clock.by === 'device' && !canBeTold(at, clock)) {
       refusals.add('bad_time', `${record.path}.t`, 'it is no time of the years 2000 to 2199');
       continue;
     }
     const known = readings.get(at);
     const values = known?.values ?? new Values(context.rules, refusals, '$');
-    if (!known) readings.set(at, { values, draft: { at, path: record.path, values: values.live } });
+    if (!known) {
+      const draft = { at, path: record.path, values: values.live, ofReceipt: record.isRelative };
+      readings.set(at, { values, draft });
+    }
     if (!takeRecord(record, values, refusals)) skipped += 1;
   }
   const drafts = [...readings.values()].filter(({ values }) => values.result !== undefined).map(({ draft }) => draft);

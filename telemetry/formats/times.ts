@@ -1,13 +1,14 @@
 import { isLate } from '../backfill.ts';
-import { isOfOurTime, MAX_AHEAD_MS, readTime } from '../clock.ts';
+import { type ClockRule, isOfOurTime, MAX_AHEAD_MS, readTimes, type ShownTwice } from '../clock.ts';
 import { instant, msOf, subOf } from '../instant.ts';
-import type { Reading } from '../reading.ts';
+import { MAX_TS, type Reading } from '../reading.ts';
 import { child, type Draft, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { Doubles } from './doubles.ts';
+import { type SettledDraft, tellApart } from './shown-twice.ts';
 
 /**
- * The time that a payload gives under `key`, Unix ms; null when it was refused. With the clock `receipt` no time is
- * refused, and undefined means that it cannot be read.
+ * The time that a payload gives under `key`, Unix ms, or both that a local time may mean; null when it was refused. With
+ * the clock `receipt` no time is refused, and undefined means that it cannot be read.
  */
 export function takeTime(
   given: unknown,
@@ -15,14 +16,31 @@ export function takeTime(
   key: string,
   { rules }: PayloadContext,
   refusals: Refusals,
-): number | undefined | null {
-  const at = readTime(given, rules.zone);
-  if (rules.clock === 'receipt') return at;
-  if (at !== undefined && isOfOurTime(at)) return at;
+): number | ShownTwice | undefined | null {
+  const at = readTimes(given, rules.zone);
+  if (rules.clock.by === 'receipt') return at;
+  if (at !== undefined && canBeTold(typeof at === 'number' ? at : at.first, rules.clock)) return at;
   const hint = at === undefined ? '' : '; if its clock is wrong, let the registry say "clock: receipt"';
   const explanation = `${kind(given)} is no time of the years 2000 to 2199${hint}`;
   refusals.add('bad_time', child(path, key), explanation);
   return null;
+}
+
+/** As `takeTime`, for the time at which a network received what it passes on at once: of two times it is the later that has come. */
+export function takeReception(
+  given: unknown,
+  key: string,
+  context: PayloadContext,
+  refusals: Refusals,
+): number | undefined | null {
+  const at = takeTime(given, '$', key, context, refusals);
+  if (typeof at !== 'object' || at === null) return at;
+  return at.second - context.received <= MAX_AHEAD_MS ? at.second : at.first;
+}
+
+/** Whether a device may tell this time (Unix ms) at all. Below the floor, where there is one, it is only not believed. */
+export function canBeTold(at: number, { offsetMs, floor }: ClockRule): boolean {
+  return floor === undefined ? isOfOurTime(at) : at + offsetMs < MAX_TS;
 }
 
 /**
@@ -31,13 +49,14 @@ export function takeTime(
  */
 export function settleTimes(drafts: readonly Draft[], context: PayloadContext, refusals: Refusals): Reading[] {
   const readings: Reading[] = [];
-  const timeOf = context.rules.clock === 'receipt' ? byReceipt(drafts, context, refusals) : byDevice(context, refusals);
+  const settled = tellApart(drafts, context, refusals);
+  const timeOf = timesBy(settled, context, refusals);
   // Nearly all payloads have one reading: it can overwrite nothing.
-  const doubles = drafts.length > 1 ? new Doubles() : undefined;
-  for (const draft of drafts) {
+  const doubles = settled.length > 1 ? new Doubles() : undefined;
+  for (const draft of settled) {
     const ts = timeOf(draft);
     if (ts === undefined) continue;
-    const { path } = draft;
+    const { path, at } = draft;
     const values = doubles
       ? doubles.single(ts, draft.values, (metric, other) =>
           refusals.add(
@@ -47,31 +66,54 @@ export function settleTimes(drafts: readonly Draft[], context: PayloadContext, r
           ),
         )
       : draft.values;
-    if (values) readings.push(reading(context, ts, values, context.rules.clock === 'receipt' ? draft.at : undefined));
+    const isReplaced =
+      at !== undefined && draft.ofReceipt !== true && (context.rules.clock.by === 'receipt' || ts !== at);
+    if (values) readings.push(reading(context, ts, values, isReplaced ? at : undefined));
   }
   return readings;
 }
 
 /** The time of a draft, an instant; undefined when it was refused. */
-type TimeOf = (draft: Draft) => number | undefined;
+type TimeOf = (draft: SettledDraft) => number | undefined;
 
-function byDevice({ received }: PayloadContext, refusals: Refusals): TimeOf {
-  return ({ at, path }) => {
-    const ahead = at === undefined ? 0 : at - received;
-    if (ahead <= MAX_AHEAD_MS) return at ?? received;
+function timesBy(drafts: readonly SettledDraft[], context: PayloadContext, refusals: Refusals): TimeOf {
+  const { clock } = context.rules;
+  if (clock.by === 'receipt') return byReceipt(drafts, drafts, context, refusals);
+  const told = byDevice(context, refusals);
+  const isUnbelieved = ({ at, ofReceipt }: SettledDraft) =>
+    clock.floor !== undefined && at !== undefined && ofReceipt !== true && at + clock.offsetMs < clock.floor;
+  const unbelieved = drafts.filter(isUnbelieved);
+  if (unbelieved.length === 0) return told;
+  const guessed = byReceipt(unbelieved, drafts, context, refusals);
+  return (draft) => (isUnbelieved(draft) ? guessed(draft) : told(draft));
+}
+
+function byDevice({ received, rules: { clock } }: PayloadContext, refusals: Refusals): TimeOf {
+  return ({ at, path, ofReceipt }) => {
+    if (at === undefined) return received;
+    const ts = ofReceipt === true ? at : at + clock.offsetMs;
+    const ahead = ts - received;
+    if (ahead <= MAX_AHEAD_MS) return ts;
     const explanation = `${Math.round(ahead / 1000)} s after it was received; if its clock is wrong, let the registry say "clock: receipt"`;
     refusals.add('future_time', path, explanation);
+    if (ofReceipt !== true) refusals.isAhead(at - msOf(received), clock.offsetMs);
     return undefined;
   };
 }
 
-function byReceipt(drafts: readonly Draft[], { received }: PayloadContext, refusals: Refusals): TimeOf {
+/** The times of `drafts`, the newest of which was measured at the receipt. `all` are those of the payload. */
+function byReceipt(
+  drafts: readonly SettledDraft[],
+  all: readonly SettledDraft[],
+  { received }: PayloadContext,
+  refusals: Refusals,
+): TimeOf {
   const newest = drafts.reduce(
     (latest, { at }) => Math.max(latest, at === undefined ? latest : msOf(at)),
     Number.NEGATIVE_INFINITY,
   );
   // A draft without a time was measured now. The newest with a time is then 1 ms earlier, or both were the same point.
-  const begin = drafts.some(({ at }) => at === undefined) ? msOf(received) - 1 : msOf(received);
+  const begin = all.some(({ at }) => at === undefined) ? msOf(received) - 1 : msOf(received);
   return ({ at, path }) => {
     // All have the count of the receipt, which tells them from those of another publish.
     const ts = at === undefined ? received : instant(begin - (newest - msOf(at)), subOf(received));

@@ -1,6 +1,6 @@
 import { type FoundReadings, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
-import { takeTime } from './times.ts';
+import { takeReception } from './times.ts';
 import { radioOf, takeUplink } from './uplink.ts';
 
 /**
@@ -15,7 +15,7 @@ export function takeTtn(payload: unknown, context: PayloadContext, refusals: Ref
     return NOTHING;
   }
   const given = message.received_at ?? payload.received_at;
-  const at = given === undefined ? undefined : takeTime(given, '$', 'received_at', context, refusals);
+  const at = given === undefined ? undefined : takeReception(given, 'received_at', context, refusals);
   if (at === null) return NOTHING;
   const battery = isObject(message.last_battery_percentage) ? message.last_battery_percentage.value : undefined;
   const radio = radioOf(message.rx_metadata);

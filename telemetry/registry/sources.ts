@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ID } from '../reading.ts';
+import { clockPolicy } from '../reading-rules-schema.ts';
 import { sealed } from './sealed.ts';
 
 const path = z.string().min(1).max(4_096);
@@ -41,6 +42,8 @@ export const sourceSchema = z
     ca: path.optional(),
     cert: path.optional(),
     key: path.optional(),
+    /** Whose clock dates what comes through it, where the sensor itself does not say so. */
+    clock: clockPolicy.optional(),
   })
   .refine(
     (s) => [s.password, s.passwordFile, s.passwordVariable].filter((given) => given !== undefined).length <= 1,

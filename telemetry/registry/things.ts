@@ -6,7 +6,7 @@ import { PASSWORD_HASH } from '../../core/secrets.ts';
 import { refuseZone } from '../calendar.ts';
 import { rate, rates } from '../rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from '../reading.ts';
-import { codecName, metricReading, sensorReading } from '../reading-rules-schema.ts';
+import { clockPolicy, codecName, metricReading, sensorReading } from '../reading-rules-schema.ts';
 import { sourceSchema } from './sources.ts';
 
 /** The field of sensors that have none, such as unregistered ones that a bridge brings. */
@@ -27,6 +27,8 @@ const farm = z.strictObject({
   id,
   name,
   timezone: z.string().refine(isTimezone, 'not an IANA time zone such as Europe/Berlin'),
+  /** Whose clock dates what its sensors send, where neither they nor their bridge or source say so. */
+  clock: clockPolicy.optional(),
 });
 const field = z.strictObject({
   id,

@@ -102,6 +102,7 @@ describe('sources: readings from other brokers', function () {
     await client.publishAsync('application/7/device/0102030405060708/event/up', 'chirp', { qos: 1 });
     await client.publishAsync(topicOf('a2'), 'at most once', { qos: 0 });
     await gets('native', 'things', 'chirp', 'at most once');
+    for (const { via } of kept) expect(via).to.deep.equal({ kind: 'source', id: 'old' });
     const places = kept.map(({ farm, field, sensor, topic }) => [farm, field, sensor, topic]);
     expect(places).to.have.deep.members([
       ['north', 'f1', 'a1', topicOf('a1')],

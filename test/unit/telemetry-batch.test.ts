@@ -86,7 +86,9 @@ describe('batch encoding', () => {
   });
 
   it('gives back a dead letter, and who wrote it', () => {
-    for (const letter of [dead, { ...dead, writer: 'worker/1' }]) {
+    const clock = { aheadMs: 10_920_000, correctedMs: -3_600_000 };
+    const brought = { ...dead, publish: { ...binary, via: { kind: 'bridge', id: 'b:1' } } } as const;
+    for (const letter of [dead, { ...dead, writer: 'worker/1' }, { ...dead, clock }, { ...brought, clock }, brought]) {
       const back = decodeDead(encodeDead(letter));
       expect({ ...back, publish: plain(back.publish) }).to.deep.equal({ ...letter, publish: plain(letter.publish) });
     }
@@ -185,6 +187,28 @@ describe('batch decoding', () => {
     const ofNewer = pack([1, 'b', [], null, [...rest[0], { is: 'of a newer version', more: 1 }]]);
     expect(decodeLive(ofNewer).account).to.deep.equal(notes);
     expect(() => decodeLive(pack([1, 'b', [], null, [{ is: 'done', worker: 'w' }]]))).to.throw(EncodingInvalid);
+  });
+
+  it('gives back who handed a publish over, and refuses it from one that is none of these', () => {
+    for (const via of [
+      { kind: 'bridge', id: 'lora' },
+      { kind: 'source', id: 'a:b' },
+    ] as const) {
+      const [back] = decodeBatch(encodeBatch({ id: 'b1', publishes: [{ ...publish, via }] })).publishes;
+      expect(back?.via).to.deep.equal(via);
+    }
+    for (const via of ['', 'bridge', 'bridge:', 'user:ada', 7, null]) {
+      expect(() => decodeBatch(pack([3, null, 'b1', [[...row, 0, via]]])), String(via)).to.throw(EncodingInvalid);
+    }
+    // Nor is it in messages of a version that did not have it.
+    expect(() => decodeBatch(pack([2, 'b1', [[...row, 0, 'bridge:b']]]))).to.throw(EncodingInvalid);
+    expect(() => decodeDead(pack([2, [...row, 0, 'bridge:b'], 'not_utf8', '', received]))).to.throw(EncodingInvalid);
+  });
+
+  it('reads dead letters of version 2, which said nothing of bridges and clocks', () => {
+    const letter = decodeDead(pack([2, [...row, 7], 'future_time', 'late', received + 1, 'worker/1']));
+    expect(letter).to.include({ reason: 'future_time', writer: 'worker/1' });
+    expect(letter.publish.received).to.equal(instant(received, 7));
   });
 
   it('reads batches of version 2, which had no place', () => {

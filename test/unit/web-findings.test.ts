@@ -6,7 +6,14 @@ import { Board } from '../../dashboard/state/board.ts';
 import { countedOf, type Finding, findingsOf, worstOf } from '../../dashboard/state/findings.ts';
 
 const now = 1_000_000;
-const condition = { skewMs: undefined, refused: undefined, battery: undefined, signal: undefined, firmware: undefined };
+const condition = {
+  skewMs: undefined,
+  clock: undefined,
+  refused: undefined,
+  battery: undefined,
+  signal: undefined,
+  firmware: undefined,
+};
 const metric = { id: 'm', label: 'M', unit: '%', min: 20, max: 40, decimals: 1 };
 
 function judge(values: [string, [number, number]][], over: Partial<SensorView> = {}, bridge = false) {

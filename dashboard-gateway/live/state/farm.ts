@@ -7,8 +7,10 @@ import { DEFAULT_INTERVAL_S, type StateSince, stateSince } from '../../sensors/s
 import { PHASES } from '../clock.ts';
 import type { EntryWindow } from '../feed/entry-window.ts';
 import { LIVE, type Need, type Subscription } from '../sockets/viewer.ts';
+import { ClockFindings } from './clock-findings.ts';
 import { TickFold } from './fold.ts';
 import { FarmLatest, type ValueBudget } from './latest.ts';
+import type { RefusedLately } from './refused-counts.ts';
 import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, urgentKey } from './sensor-status.ts';
 
 export interface FarmOptions {
@@ -16,8 +18,8 @@ export interface FarmOptions {
   readonly values: ValueBudget;
   /** The latest entries, for viewers that come back. */
   readonly window: EntryWindow;
-  /** How many messages of a sensor were refused lately. */
-  readonly refused: (sensor: string) => number;
+  /** Absent: nothing is known of what was refused. */
+  readonly refused: RefusedLately | undefined;
 }
 
 /** When nothing but battery, signal or clock has changed, a status is told at most once in this time. */
@@ -70,6 +72,7 @@ export class LiveFarm implements FarmNow {
   needed = 0;
   private readonly options: FarmOptions;
   private readonly statuses = new Map<string, Told>();
+  private readonly clocks = new ClockFindings();
   /** Live subscriptions of viewers of more than one field: how many cover each field, and how many the whole farm. */
   private readonly watched = new Map<string, number>();
   private whole = 0;
@@ -201,8 +204,7 @@ export class LiveFarm implements FarmNow {
   }
 
   sensorNow(sensor: string, now: number): SensorNow {
-    const lastSeen = this.latest.sensors.get(sensor)?.lastSeen ?? null;
-    return { ...this.statusOf(sensor, now), lastSeen };
+    return { ...this.statusOf(sensor, now), lastSeen: this.lastSeenOf(sensor) ?? null };
   }
 
   /** By field: the JSON of each of its sensors for a snapshot. */
@@ -263,7 +265,22 @@ export class LiveFarm implements FarmNow {
 
   private statusOf(sensor: string, now: number): SensorStatus {
     const latest = this.latest.sensors.get(sensor);
-    return statusOf(this.standingOf(sensor, latest?.lastSeen, now), latest, this.options.refused(sensor));
+    const registry = this.options.registry.current();
+    const known = registry.sensor(this.id, sensor);
+    const clock = this.clocks.of(sensor, latest?.clock, this.options.refused?.clockOf(this.id, sensor), {
+      own: known?.clock,
+      farm: registry.farms.get(this.id)?.clock,
+      floor: known?.clockFloor,
+    });
+    const standing = this.standingOf(sensor, this.lastSeenOf(sensor), now);
+    return statusOf(standing, latest, this.options.refused?.of(this.id, sensor) ?? 0, clock);
+  }
+
+  /** A sensor is heard also when all that it sends is refused because of its clock. */
+  private lastSeenOf(sensor: string): number | undefined {
+    const stored = this.latest.sensors.get(sensor)?.lastSeen;
+    const refused = this.options.refused?.clockOf(this.id, sensor)?.list.at(-1)?.at;
+    return refused === undefined ? stored : Math.max(stored ?? 0, msOf(refused));
   }
 
   private standingOf(sensor: string, lastSeen: number | undefined, now: number): StateSince {

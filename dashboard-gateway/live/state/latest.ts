@@ -1,5 +1,6 @@
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
+import { ClockSamples, sampleOf } from './clock-samples.ts';
 import { clockSkew } from './sensor-status.ts';
 
 /** One metric's newest value. `ts` is an instant; `received` is Unix ms, of a live value with the count of its receipt. */
@@ -15,6 +16,8 @@ export interface SensorLatest {
   /** The error of the sensor's clock, ms, by the reading received last that shows it; and when that was received, an instant. */
   skewMs: number;
   skewAt: number;
+  /** What its live readings said of its clock; absent as long as none did. */
+  clock?: ClockSamples;
   readonly values: Map<string, NewestValue>;
 }
 
@@ -49,6 +52,11 @@ export class FarmLatest {
       const value = values[metric];
       if (value !== undefined) this.put(reading, metric, value);
     }
+    const sample = sampleOf(reading);
+    const known = sample && this.sensors.get(reading.sensor);
+    if (!known) return;
+    known.clock ??= new ClockSamples();
+    known.clock.add(sample);
   }
 
   /** Takes a value in. When the budget is spent, a metric that is not in memory yet is left out, and this returns false. */

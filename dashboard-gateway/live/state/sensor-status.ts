@@ -1,5 +1,8 @@
+import type { ClockPolicy } from '../../../telemetry/clock.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import type { StateSince } from '../../sensors/sensor-state.ts';
+import type { ClockFinding } from './clock-finding.ts';
+import { isOfReceipt } from './clock-samples.ts';
 
 type ReadingTimes = Pick<Reading, 'ts' | 'received' | 'deviceTs' | 'backfill'>;
 
@@ -12,10 +15,15 @@ const BATTERY = ['battery', 'battery_level', 'battery_percent', 'battery_voltage
 const SIGNAL = ['rssi', 'signal', 'signal_strength'];
 const SIGNAL_STEP = 5;
 
+/** What is known of a clock, as people see it: `byMs` in whole seconds. */
+export type ShownClock = Pick<ClockFinding, 'is'> & { readonly byMs?: number; readonly propose?: ClockPolicy };
+
 /** The status of a sensor. What is not known is absent. */
 export interface SensorStatus extends StateSince {
   /** How far its clock is ahead (above 0) or behind, ms, to two digits; 0 below five seconds. */
   readonly skewMs: number;
+  /** What is known of its clock. */
+  readonly clockFinding?: ShownClock;
   /** How many of its messages were refused lately. */
   readonly refused: number;
   /** As it reports it, a whole number. */
@@ -41,10 +49,11 @@ export interface FarmNow {
 /**
  * The error of a sensor's clock by one reading, ms; undefined when the reading tells nothing of it. A time in the
  * future comes from a wrong clock. A time in the past may come from one, unless the reading was kept back. A time that
- * was replaced because it could not be right (`deviceTs`) always comes from a wrong clock.
+ * was replaced because it could not be right (`deviceTs`) always comes from a wrong clock; of one that the registry
+ * corrects it is the error that is left.
  */
 export function clockSkew({ ts, received, deviceTs, backfill }: ReadingTimes): number | undefined {
-  if (deviceTs !== undefined) return deviceTs - received;
+  if (deviceTs !== undefined && isOfReceipt({ ts, received })) return deviceTs - received;
   return backfill || received - ts > KEPT_BACK_MS ? undefined : ts - received;
 }
 
@@ -53,13 +62,15 @@ export function statusOf(
   { state, since }: StateSince,
   latest: { readonly skewMs: number; readonly values: ReadonlyMap<string, { readonly value: number }> } | undefined,
   refused: number,
+  clock?: ClockFinding,
 ): SensorStatus {
   const battery = firstOf(BATTERY, latest?.values, 1);
   const signal = firstOf(SIGNAL, latest?.values, SIGNAL_STEP);
   return {
     state,
     since,
-    skewMs: shownSkew(latest?.skewMs ?? 0),
+    skewMs: shownSkew(skewOf(clock) ?? latest?.skewMs ?? 0),
+    ...(clock === undefined ? {} : { clockFinding: shownClock(clock) }),
     refused,
     ...(battery === undefined ? {} : { battery }),
     ...(signal === undefined ? {} : { signal }),
@@ -68,12 +79,30 @@ export function statusOf(
 
 /** Statuses with equal keys look the same to a viewer: `since` alone is no change. */
 export function statusKey(status: SensorStatus): string {
-  return `${urgentKey(status)} ${status.skewMs} ${status.battery} ${status.signal}`;
+  return `${urgentKey(status)} ${status.skewMs} ${status.battery} ${status.signal} ${clockKey(status)}`;
+}
+
+/** A change of less than a minute is none. */
+function clockKey({ clockFinding }: SensorStatus): string {
+  if (clockFinding === undefined) return '';
+  const { is, byMs = 0, propose } = clockFinding;
+  return `${is} ${Math.round(byMs / 60_000)} ${typeof propose}`;
+}
+
+function shownClock(clock: ClockFinding): ShownClock {
+  if (clock.is === 'right') return { is: clock.is };
+  return { ...clock, byMs: Math.round(clock.byMs / 1000) * 1000 };
 }
 
 /** The part of a status that is told at once. The rest may change with every reading and is told less often. */
 export function urgentKey({ state, refused }: SensorStatus): string {
   return `${state} ${refused}`;
+}
+
+function skewOf(clock: ClockFinding | undefined): number | undefined {
+  if (clock === undefined) return undefined;
+  if (clock.is === 'right') return clock.aheadMs;
+  return clock.is === 'behind' || clock.is === 'jumps-back' ? -clock.byMs : clock.byMs;
 }
 
 function shownSkew(ms: number): number {

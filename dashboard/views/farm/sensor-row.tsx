@@ -28,13 +28,16 @@ export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorVie
       <a class="sensor-name" href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}>
         {name}
       </a>
-      {metric.value === undefined ? <NoValue sensor={id} /> : <Reading view={view} metric={metric.value} />}
+      {metric.value === undefined ? <NoValue view={view} /> : <Reading view={view} metric={metric.value} />}
     </li>
   );
 }
 
-function NoValue({ sensor }: { sensor: string }) {
-  if (isBridge(sensor)) return <span class="quiet">Passes on others’ readings</span>;
+function NoValue({ view }: { view: Signal<SensorView> }) {
+  const { id, state } = view.value;
+  if (isBridge(id)) return <span class="quiet">Passes on others’ readings</span>;
+  // It was heard, and all that it sent was refused.
+  if (state !== 'never') return <span class="quiet">No value</span>;
   return <span class="quiet">{connection.value.phase === 'live' ? 'Never reported' : 'Waiting …'}</span>;
 }
 

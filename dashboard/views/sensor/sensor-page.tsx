@@ -12,14 +12,12 @@ import { addressOf } from '../../state/routes.ts';
 import { infoOf, isBridge, listed, sensors } from '../../state/sensors.ts';
 import { ChartPanel } from '../chart/chart-panel.tsx';
 import { RangeControls } from '../chart/range-controls.tsx';
+import { ClockFact } from '../common/clock.tsx';
 import { HowToConnect } from '../common/empty.tsx';
 import { Glyph } from '../common/icons.tsx';
 import { Notice } from '../common/notice.tsx';
 import { StateMark } from '../common/tone.tsx';
 import { Reading } from '../farm/sensor-row.tsx';
-
-/** A clock that is wrong by more than this is mentioned on the page. */
-const SKEW_MS = 60_000;
 
 interface SensorPageProps {
   readonly farm: ApiFarm;
@@ -82,7 +80,7 @@ function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
   if (view === undefined) return null;
   const field = fields.value.find((f) => f.sensors.includes(sensor));
   const info = infoOf(sensor);
-  const { skewMs = 0, refused = 0, firmware } = view.condition;
+  const { refused = 0, firmware } = view.condition;
   return (
     <header class="page-head">
       <nav class="crumbs" aria-label="Where this is">
@@ -107,11 +105,7 @@ function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
         {view.name !== sensor && <li class="quiet">{sensor}</li>}
         {info && <li class="quiet">expected every {formatDuration(info.interval * 1000, locale)}</li>}
         {firmware && <li class="quiet">firmware {firmware}</li>}
-        {Math.abs(skewMs) >= SKEW_MS && (
-          <li class="fact-warn">
-            Its clock is {formatDuration(Math.abs(skewMs), locale)} {skewMs > 0 ? 'ahead' : 'behind'}
-          </li>
-        )}
+        <ClockFact {...{ farm, sensor }} condition={view.condition} />
         {refused > 0 && (
           <li class="fact-warn">
             {countOf(refused, 'message')} refused

@@ -2,7 +2,6 @@ import { type Signal, useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import type { SensorView } from '../../../client/latest.ts';
 import type { ApiFarm } from '../../api/shapes.ts';
-import { formatDuration } from '../../format/age.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf } from '../../format/words.ts';
 import { locale } from '../../state/device.ts';
@@ -10,6 +9,7 @@ import { fieldOfSensor, toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { infoOf, sensors } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
+import { clockInShort } from '../common/clock.tsx';
 import { NoSensor } from '../common/empty.tsx';
 import { Glyph } from '../common/icons.tsx';
 import { StateMark } from '../common/tone.tsx';
@@ -18,7 +18,6 @@ import { type Task, Tasks } from './tasks.tsx';
 
 /** Rows beyond this many are drawn on request. */
 const STEP = 100;
-const SKEW_MS = 60_000;
 const BATTERY = ['battery', 'battery_level', 'battery_percent', 'battery_voltage', 'battery_v'];
 const SIGNAL = ['rssi', 'signal', 'signal_strength'];
 
@@ -163,7 +162,7 @@ interface RowProps {
 
 function Row({ farm, id, view: signalOf, task }: RowProps) {
   const view = signalOf.value;
-  const { skewMs, refused, firmware } = view.condition;
+  const { refused, firmware } = view.condition;
   const field = fieldOfSensor.value.get(id);
   const lastSeen = lastSeenOf(view);
   const begin = (kind: 'edit' | 'secret' | 'remove') => {
@@ -184,7 +183,7 @@ function Row({ farm, id, view: signalOf, task }: RowProps) {
       <td data-label="Last seen">{lastSeen ?? '–'}</td>
       <td data-label="Battery">{ownValue(view, BATTERY, view.condition.battery)}</td>
       <td data-label="Signal">{ownValue(view, SIGNAL, view.condition.signal)}</td>
-      <td data-label="Clock">{clock(lastSeen ? skewMs : undefined)}</td>
+      <td data-label="Clock">{clockInShort(view.condition)}</td>
       <td data-label="Refused">
         {refused === undefined || refused === 0 ? (
           (refused ?? '–')
@@ -223,10 +222,4 @@ function ownValue(view: SensorView, names: readonly string[], told: number | und
     if (measured) return valueText(metric, measured[1]);
   }
   return told === undefined ? '–' : formatValue(told, 0, locale);
-}
-
-function clock(skewMs: number | undefined): string {
-  if (skewMs === undefined) return '–';
-  if (Math.abs(skewMs) < SKEW_MS) return 'correct';
-  return `${formatDuration(Math.abs(skewMs), locale)} ${skewMs > 0 ? 'ahead' : 'behind'}`;
 }
