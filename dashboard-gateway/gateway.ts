@@ -4,6 +4,7 @@ import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
 import type { Store } from '../backbone/ports/store.ts';
+import { clock } from '../core/clock.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -108,8 +109,8 @@ export class Gateway implements Part {
   constructor(options: GatewayOptions) {
     const { registry, sessionKey, adminToken, log } = options;
     this.options = options;
-    this.now = options.now ?? Date.now;
-    this.passed = options.now ?? (() => performance.now());
+    this.now = options.now ?? clock.now;
+    this.passed = options.now ?? clock.passed;
     const { now, passed } = this;
     this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now });
     const { uws } = this.loaded;

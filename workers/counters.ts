@@ -1,5 +1,6 @@
 import type { Counter, Histogram } from 'prom-client';
 import type { Queue } from '../backbone/ports/queue.ts';
+import { clock } from '../core/clock.ts';
 import { FarmCounter, LabelValues, type Metrics } from '../core/metrics.ts';
 import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
@@ -137,5 +138,5 @@ export class WorkerCounters {
 
 /** Seconds since `ms`, never negative: the time may come from another machine's clock. */
 function secondsSince(ms: number): number {
-  return Math.max(0, Date.now() - ms) / 1000;
+  return Math.max(0, clock.now() - ms) / 1000;
 }

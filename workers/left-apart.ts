@@ -1,5 +1,6 @@
 import type { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
+import { clock } from '../core/clock.ts';
 import { QueueFull } from '../core/errors.ts';
 import { type DeadLetter, decodeBatch, encodeBatch } from '../telemetry/batch.ts';
 import type { WorkerCounters } from './counters.ts';
@@ -39,7 +40,7 @@ export class LeftApart {
         counters.leftApart(publishes);
       } catch (error) {
         if (!(error instanceof SlowQueueFull)) throw error;
-        const at = Date.now();
+        const at = clock.now();
         await setAside(publishes.map((publish) => ({ publish, ...SLOW_QUEUE_FULL, at })));
       }
     }

@@ -3,6 +3,7 @@ import type { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Delivery, Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
+import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -88,7 +89,7 @@ export class Pipeline {
       store,
       outageGate: this.outageGates.store,
       setAside: (reading: Reading, explanation: string) =>
-        this.setAside([rejectedByStore(reading, explanation, Date.now())]),
+        this.setAside([rejectedByStore(reading, explanation, clock.now())]),
       wrote: (readings: number, seconds: number) => {
         counters.wrote(readings, seconds);
         parts.progressed();
@@ -224,7 +225,7 @@ export class Pipeline {
 
   /** Resolves when everything that became of a message, or of a part of one, is on disk. */
   private async finish(decoded: DecodedBatch): Promise<void> {
-    const { readings, dead, apart, publishes, oldest = Date.now(), skipped } = decoded;
+    const { readings, dead, apart, publishes, oldest = clock.now(), skipped } = decoded;
     const { counters } = this.parts;
     counters.skipped(skipped);
     const held = { oldest };

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { clock } from '../../core/clock.ts';
 import { ClockWatch } from '../../core/clock-watch.ts';
 import { EncodingInvalid, explain, LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import { type Health, healthOf } from '../../core/lifecycle.ts';
@@ -71,7 +72,7 @@ export class Commands {
   private sweeper: NodeJS.Timeout | undefined;
   private down: string | undefined = 'not read yet';
   private unreadable = 0;
-  private readonly clock = new ClockWatch();
+  private readonly clockWatch = new ClockWatch();
 
   private constructor(log: Log, logger: Logger, limits: CommandIndexLimits) {
     this.log = log;
@@ -116,7 +117,7 @@ export class Commands {
 
   /** Resolves when the command is in the log and counts as queued. Rejects with TooManyCommands (it is not kept) or LogUnavailable (it may be). */
   async send({ farm, sensor, payload, by, lifeMs = COMMAND_MS }: CommandRequest): Promise<Command> {
-    const at = Date.now();
+    const at = clock.now();
     const command = { id: randomUUID(), farm, sensor, payload, at, expires: at + Math.min(lifeMs, COMMAND_MS), by };
     // Most refusals are known before anything is written. Between simultaneous commands the log's order decides.
     if (!this.index.hasRoom(command)) throw this.refusal(sensor);
@@ -134,7 +135,7 @@ export class Commands {
 
   /** Appends that the sensor has acknowledged the command, and resolves when that is durable. Rejects with LogUnavailable. */
   async delivered({ id, farm, sensor }: Command): Promise<void> {
-    await this.log.append(encodeCommandEntry({ kind: 'delivered', id, farm, sensor, at: Date.now() }));
+    await this.log.append(encodeCommandEntry({ kind: 'delivered', id, farm, sensor, at: clock.now() }));
   }
 
   /** Says that a session wants a sensor's commands. Resolves and rejects as `delivered` does. */
@@ -144,7 +145,7 @@ export class Commands {
 
   /** The commands that wait for a sensor, oldest first. */
   waitingFor(farm: string, sensor: string): Command[] {
-    return this.index.waitingFor(farm, sensor, Date.now());
+    return this.index.waitingFor(farm, sensor, clock.now());
   }
 
   /** The sensors of a farm for which commands wait. */
@@ -183,14 +184,14 @@ export class Commands {
    * either.
    */
   private expire(): void {
-    const clock = this.clock.look();
-    if (clock === 'set') {
+    const state = this.clockWatch.look();
+    if (state === 'set') {
       this.logger.warn({ event: 'clock_set' }, 'the clock was set: for an hour no command is given up as expired');
       // A command that seemed expired when its sensor came may be due again.
       for (const listener of this.listeners) listener.reset();
     }
-    if (clock !== 'settled') return;
-    for (const command of this.index.expire(Date.now())) {
+    if (state !== 'settled') return;
+    for (const command of this.index.expire(clock.now())) {
       this.counts.expired += 1;
       for (const listener of this.listeners) listener.expired(command);
     }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Counter } from 'prom-client';
+import { clock } from '../../core/clock.ts';
 import { EncodingInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
@@ -58,7 +59,7 @@ export class DeadLetters {
     this.quotas = new DeadQuotas(quotas);
     this.kind = kind;
     this.writer = `${kind}/${randomUUID()}`;
-    this.now = now ?? Date.now;
+    this.now = now ?? clock.now;
     this.follower = new DeadFollower(log, logger, ({ body }) => this.heard(body));
     this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
       'reason',

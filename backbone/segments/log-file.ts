@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { clock } from '../../core/clock.ts';
 import type { Disk, Use } from '../files/disk.ts';
 import { type LogEntry, type LogLimits, MOST_PINNED } from '../ports/log.ts';
 import { Segments } from './segments.ts';
@@ -32,7 +33,7 @@ export const ENTRIES = 'entries';
 export class LogFile {
   private readonly segments: Segments;
   private readonly limits: LogLimits;
-  private readonly openedAt = performance.now();
+  private readonly openedAt = clock.passed();
   /** How long the log had been open before this opening, ms, as far as it was written down. */
   private readonly livedBefore: number;
   /** The oldest offset that may be read. While segments are dropped, it is ahead of them. */
@@ -136,7 +137,7 @@ export class LogFile {
   }
 
   private now(): number {
-    return this.limits.onlyCopy ? this.livedBefore + performance.now() - this.openedAt : Date.now();
+    return this.limits.onlyCopy ? this.livedBefore + clock.passed() - this.openedAt : clock.now();
   }
 }
 

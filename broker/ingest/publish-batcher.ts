@@ -1,5 +1,6 @@
 import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { type Health, healthOf } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -148,10 +149,10 @@ export class PublishBatcher {
   async drain(ms: number): Promise<void> {
     this.due = true;
     this.pump();
-    const end = performance.now() + ms;
-    while (!this.idle && performance.now() < end) {
+    const end = clock.passed() + ms;
+    while (!this.idle && clock.passed() < end) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, end - performance.now());
+        const timer = setTimeout(resolve, end - clock.passed());
         this.wake = () => {
           clearTimeout(timer);
           resolve();

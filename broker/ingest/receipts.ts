@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { instant } from '../../telemetry/instant.ts';
@@ -35,7 +36,7 @@ export class Receipts {
   private sub = draw();
   readonly counts = { anew: 0 };
 
-  constructor({ log, metrics, now = Date.now }: ReceiptsOptions) {
+  constructor({ log, metrics, now = clock.now }: ReceiptsOptions) {
     this.log = log;
     this.now = now;
     metrics?.counts(

@@ -4,6 +4,7 @@ import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
 import type { Log, LogEntry, LogLimits } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { clock } from '../../core/clock.ts';
 import { explain, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -250,8 +251,8 @@ export class DeadLetterService {
       logger.debug(`the dead-letter log could not be looked at: ${explain(error)}`);
     }
     const { warning, bytes } = this.logNow();
-    if (warning === null || (this.saidAt !== undefined && performance.now() - this.saidAt < SAY_AGAIN_MS)) return;
-    this.saidAt = performance.now();
+    if (warning === null || (this.saidAt !== undefined && clock.passed() - this.saidAt < SAY_AGAIN_MS)) return;
+    this.saidAt = clock.passed();
     logger.warn({ event: 'dead_letters_near_trimming', bytes }, warning);
   }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import { clock } from '../../core/clock.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
@@ -56,7 +57,7 @@ export class History implements WritesListener {
   private readonly passed: () => number;
 
   constructor(options: HistoryOptions) {
-    const { store, metrics, passed = () => performance.now() } = options;
+    const { store, metrics, passed = clock.passed } = options;
     this.options = options;
     this.passed = passed;
     this.cache = new HistoryCache(passed);

@@ -1,5 +1,6 @@
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { clock } from '../../core/clock.ts';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Reading } from '../../telemetry/reading.ts';
@@ -119,11 +120,11 @@ export class LiveHub implements FeedListener {
   }
 
   entry(seq: number, readings: readonly Reading[]): void {
-    const begun = performance.now();
+    const begun = clock.passed();
     this.seq = seq;
     this.recent.add(seq, readings);
     for (const [id, ofFarm] of byFarm(readings)) this.farms.get(id)?.takeLive(seq, ofFarm);
-    this.clock.worked(performance.now() - begun);
+    this.clock.worked(clock.passed() - begun);
   }
 
   pause(): void {

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { type Health, joined } from '../../core/lifecycle.ts';
 import { roleOn } from '../../telemetry/registry/registry.ts';
 import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
@@ -17,13 +18,14 @@ export interface SystemParts {
 
 /** `GET /api/system`: the state of Loam for people, as far as this gateway's process knows it. */
 export function systemRoutes({ sessions, health, figures, now }: SystemParts): Route[] {
-  const startedAt = now() - Math.round(process.uptime() * 1000);
   return [
     {
       method: 'GET',
       path: '/api/system',
       handler: signedIn(sessions, async ({ user }) => {
         const parts = joined(health()).flatMap((part) => shownTo(user, part));
+        // Told by how long ago it was: the clock may have been set since.
+        const startedAt = now() - Math.round(clock.passed());
         return json({ version: VERSION, startedAt, parts, figures: await figures.all() });
       }),
     },

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type DeadLetter, encodeLive, type Origin } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
@@ -62,7 +63,7 @@ export interface Decoder {
 
 /** What became of a queue message that is no batch. */
 export function decodedOfUnreadable(body: Uint8Array): DecodedBatch {
-  return { ...NOTHING_DECODED, dead: [unreadable(body, Date.now())] };
+  return { ...NOTHING_DECODED, dead: [unreadable(body, clock.now())] };
 }
 
 export const NOTHING_DECODED: DecodedBatch = {

@@ -1,4 +1,5 @@
 import pLimit from 'p-limit';
+import { clock } from '../../core/clock.ts';
 import { type Batch, type DeadLetter, encodeBatch, encodeLive, type Publish } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { readable } from '../readable.ts';
@@ -118,7 +119,7 @@ const PAUSED =
   'the sensor, or its farm, has used up the time for decoding. Mend the codec, or what the sensor sends, and replay it';
 
 function refused(batch: Batch, publish: Publish, reason: string, explanation: string): DecodedBatch {
-  const dead: DeadLetter[] = [{ publish, reason, explanation, at: Date.now() }];
+  const dead: DeadLetter[] = [{ publish, reason, explanation, at: clock.now() }];
   const oldest = batch.origin === 'replay' ? undefined : publish.received;
   return { ...NOTHING_DECODED, dead, publishes: new Map([[publish.farm, 1]]), oldest };
 }

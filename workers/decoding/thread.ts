@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { clock } from '../../core/clock.ts';
 import { EncodingInvalid, explain } from '../../core/errors.ts';
 import { isLate } from '../../telemetry/backfill.ts';
 import { type Batch, decodeBatch, encodeBatch, encodeLive } from '../../telemetry/batch.ts';
@@ -77,8 +78,8 @@ function outcomeOf(job: DecodeJob): JobOutcome {
 }
 
 function decode({ id: jobId, body, from, to }: DecodeJob): DecodedInThread {
-  const begun = performance.now();
-  const now = Date.now();
+  const begun = clock.passed();
+  const now = clock.now();
   const whole = decodeBatch(typeof body === 'number' ? fromInput(jobId % PLACES, body) : body);
   const asked = partOf(whole, from, to);
   const { readings: found, dead, apart, taken, skipped } = validate(asked, now, (place) => enter(from + place));
@@ -101,7 +102,7 @@ function decode({ id: jobId, body, from, to }: DecodeJob): DecodedInThread {
     // A replayed publish was received long ago, but has not waited since: its receipt must not count as its age.
     oldest: origin === 'replay' || publishes.length === 0 ? undefined : oldestOf(publishes),
     skipped,
-    ms: performance.now() - begun,
+    ms: clock.passed() - begun,
   };
 }
 

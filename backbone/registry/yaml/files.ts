@@ -1,4 +1,5 @@
 import { realpath, stat } from 'node:fs/promises';
+import { clock } from '../../../core/clock.ts';
 import { explain, RegistryInvalid, RegistryUnavailable } from '../../../core/errors.ts';
 import { replaceFile } from '../../../core/replace-file.ts';
 import { pause } from '../../../core/timing.ts';
@@ -80,7 +81,7 @@ export class RegistryFiles {
   async look(): Promise<void> {
     try {
       const texts = await this.read();
-      const now = performance.now();
+      const now = clock.passed();
       if (!this.settling || !sameTexts(this.settling.texts, texts)) this.settling = { texts, since: now };
       if (sameTexts(this.inForce, texts)) this.isMended();
       else if (now - this.settling.since >= SETTLED_MS || (await this.isAnothers(texts))) {
@@ -232,7 +233,7 @@ export class RegistryFiles {
 
   private async writtenAt(): Promise<number> {
     const found = await stat(this.options.path).catch(() => undefined);
-    return Math.round(found?.mtimeMs ?? Date.now());
+    return Math.round(found?.mtimeMs ?? clock.now());
   }
 
   private refuse(error: unknown): void {

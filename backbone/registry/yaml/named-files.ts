@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { clock } from '../../../core/clock.ts';
 import { explain } from '../../../core/errors.ts';
 import { codecFilesIn, type NamedFile } from '../../../telemetry/registry/file.ts';
 import { LARGEST_CODEC, MOST_CODEC_TEXT } from '../../../telemetry/registry/things.ts';
@@ -44,7 +45,7 @@ export class NamedFiles {
       const looks = `${found.mtimeMs} ${found.size} ${found.ino}`;
       if (known?.looks === looks) return known;
       const file = { text: await readFile(path, 'utf8') };
-      return { looks: Date.now() - found.mtimeMs < FRESH_MS ? '' : looks, file };
+      return { looks: clock.now() - found.mtimeMs < FRESH_MS ? '' : looks, file };
     } catch (error) {
       return { looks: '', file: { why: explain(error) } };
     }
