@@ -1,4 +1,5 @@
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
+import type { ClockHistory } from '../backbone/clocks/clock-history.ts';
 import type { Commands } from '../backbone/commands/commands.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
@@ -41,6 +42,8 @@ export interface GatewayOptions {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
+  /** What became of the clocks by which publishes were received. Absent: receipts are taken as they are. */
+  readonly clocks?: ClockHistory | undefined;
   /** The event log, for values that overwrite others. */
   readonly events: Log;
   /** The queue that replayed dead letters and imports are published to. */

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { registryFile } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
+import { UndatedWorker } from '../workers/undated.ts';
 import type { BudgetGroup } from '../workers/work-budget.ts';
 import { Worker } from '../workers/worker.ts';
 import type { PreparedRole, RoleContext } from './context.ts';
@@ -21,6 +22,7 @@ export async function prepareWorker({ log, ports, metrics, config }: RoleContext
     group,
     log,
     metrics,
+    undated: await ports.undatedQueue(),
   };
   const queue = await ports.queue();
   const slow = await ports.slowQueue();
@@ -31,9 +33,11 @@ export async function prepareWorker({ log, ports, metrics, config }: RoleContext
     codecFolder: codecFolder(config),
   });
   const worker = new Worker({ ...common, queue, slow });
+  const { undated, live } = common;
+  const undatedWorker = new UndatedWorker({ undated, queue, live, clocks: await ports.clocks(), log, metrics });
   return {
-    parts: [slowWorker, worker],
-    health: () => [...worker.health(), ...slowWorker.health(), ...registry.health()],
+    parts: [slowWorker, worker, undatedWorker],
+    health: () => [...worker.health(), ...slowWorker.health(), ...undatedWorker.health(), ...registry.health()],
   };
 }
 

@@ -28,8 +28,8 @@ export type Origin = 'import' | 'replay';
  * in a receipt either, are read too.
  */
 export const BATCH_VERSION = 3;
-/** The version of dead letters that is written. Version 1, which had no count in a receipt, is read too. */
-const LETTER_VERSION = 2;
+/** The version of dead letters that is written. Version 2, which did not say by whose clock, and version 1, which had no count in a receipt either, are read too. */
+const LETTER_VERSION = 3;
 
 /** One queue message. Its readings keep the `id` in the live log, where readers drop a second copy by it. */
 export interface Batch {
@@ -81,7 +81,9 @@ export interface DeadLetter {
   readonly explanation: string;
   readonly at: number;
   /** Which process wrote it, as `worker/…` or `broker/…`. */
-  readonly writer?: string;
+  readonly writer?: string | undefined;
+  /** By the clock of which run of an entrance it was received, where that is known: the log of clocks says what became of that clock. */
+  readonly run?: string | undefined;
 }
 
 /** A fresh id for a batch without a place. */
@@ -175,7 +177,8 @@ const liveMessage = z.tuple([
 ]);
 const letterEnd = [text, z.string(), z.number(), text.optional()] as const;
 const deadMessage = z.union([
-  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd]),
+  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd, text.optional()]),
+  z.tuple([z.literal(2), z.custom<PublishRow>(isNow), ...letterEnd]),
   z.tuple([z.literal(1), z.custom<PublishRow>(isOfVersion1), ...letterEnd]),
 ]);
 
@@ -286,14 +289,13 @@ export function readingsOfOwn(entry: Uint8Array): Reading[] {
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */
-export function encodeDead({ publish, reason, explanation, at, writer }: DeadLetter): Uint8Array {
-  const letter = [LETTER_VERSION, toRow(publish), reason, explanation, at];
-  return packr.pack(writer === undefined ? letter : [...letter, writer]);
+export function encodeDead({ publish, reason, explanation, at, writer, run }: DeadLetter): Uint8Array {
+  return packr.pack([LETTER_VERSION, toRow(publish), reason, explanation, at, writer ?? '', run ?? '']);
 }
 
 /** The dead letter in a message of the dead-letter log. Throws EncodingInvalid. */
 export function decodeDead(bytes: Uint8Array): DeadLetter {
-  const [, row, reason, explanation, at, writer] = decode(deadMessage, bytes, 'dead letter');
+  const [, row, reason, explanation, at, writer = '', run = ''] = decode(deadMessage, bytes, 'dead letter');
   const letter = { publish: fromRow(row), reason, explanation, at };
-  return writer === undefined ? letter : { ...letter, writer };
+  return { ...letter, ...(writer === '' ? {} : { writer }), ...(run === '' ? {} : { run }) };
 }

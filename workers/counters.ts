@@ -30,6 +30,7 @@ export class WorkerCounters {
   private readonly toStore: Histogram;
   private readonly toLog: Histogram;
   private readonly apart: FarmCounter;
+  private readonly undated: FarmCounter;
   private readonly threads: Counter;
   private readonly farms = new LabelValues();
   private readonly reasons = new LabelValues();
@@ -63,6 +64,11 @@ export class WorkerCounters {
       'loam_publishes_left_apart_total',
       'Publishes handed to the slow queue: they need a codec, or more time',
     );
+    this.undated = new FarmCounter(
+      metrics,
+      'loam_publishes_undated_total',
+      'Publishes that waited, because nobody believed the clock that dates them',
+    );
     this.threads = metrics.counter(
       'loam_decode_threads_lost_total',
       'Decode threads that were ended, or ended by themselves',
@@ -91,6 +97,10 @@ export class WorkerCounters {
   /** A queue message was worked off. */
   message(): void {
     this.messages.inc();
+  }
+
+  leftUndated(publishes: readonly Publish[]): void {
+    this.undated.add(publishes);
   }
 
   leftApart(publishes: readonly Publish[]): void {

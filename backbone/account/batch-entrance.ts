@@ -21,6 +21,8 @@ export interface BatchEntranceOptions {
 /** Beats that would say nothing new are left out, up to so many. */
 const MOST_LEFT_OUT = 19;
 const LAST_BEAT_MS = 1_000;
+/** Most runs before the present one of which it is still said what the queue has confirmed. */
+const MOST_FORMER = 8;
 
 /**
  * Numbers the batches of one entrance, and says in the live log every 15 s up to which number the queue has confirmed them.
@@ -32,6 +34,8 @@ export class BatchEntrance {
   private readonly options: BatchEntranceOptions;
   private readonly stopping = new AbortController();
   private run = new BatchRun();
+  private former: BatchRun[] = [];
+  private isDoubted = false;
   private running: Promise<void> | undefined;
   private lastSaid = '';
   private leftOut = 0;
@@ -42,8 +46,26 @@ export class BatchEntrance {
 
   /** A number for a batch that is sent for the first time. */
   next(): NumberedBatch {
-    if (this.run.isFull) this.run = new BatchRun();
+    if (this.run.isFull) this.renew(this.isDoubted);
     return new NumberedBatch(this.run);
+  }
+
+  /** The id of the run by which batches are numbered now. */
+  get runId(): string {
+    return this.run.id;
+  }
+
+  /** Whether a batch has its number of the present run. */
+  isCurrent(batch: NumberedBatch): boolean {
+    return batch.isOf(this.run);
+  }
+
+  /** Begins another run, because the clock is not the one it was. `doubted`: nobody believes it. Its id. */
+  renew(doubted: boolean): string {
+    if (!this.run.isUnused) this.former = [...this.former, this.run].slice(-MOST_FORMER);
+    this.isDoubted = doubted;
+    this.run = new BatchRun(doubted);
+    return this.run.id;
   }
 
   /** Numbers a message that is sent once, and gives what `send` gives, which is called at once. Its rejection is passed on. */
@@ -82,10 +104,11 @@ export class BatchEntrance {
 
   /** Never rejects. */
   private async beat(ended: boolean): Promise<void> {
-    const { live, name: entrance, spooled = () => 0 } = this.options;
+    const { live } = this.options;
     if (!live) return;
+    for (const former of this.former) await this.lastBeatOf(former, live);
     const { run } = this;
-    const note: BeatNote = { is: 'beat', entrance, ...run.beat(), spooled: spooled(), ended };
+    const note = this.noteOf(run, ended);
     const says = JSON.stringify(note);
     if (says === this.lastSaid && this.leftOut < MOST_LEFT_OUT) {
       this.leftOut += 1;
@@ -100,5 +123,22 @@ export class BatchEntrance {
     run.said(note);
     this.lastSaid = says;
     this.leftOut = 0;
+  }
+
+  /** Of a run before the present one: says where it stands, for the last time when all of it is settled. Never rejects. */
+  private async lastBeatOf(run: BatchRun, live: Log): Promise<void> {
+    const note = this.noteOf(run, run.isSettled);
+    try {
+      await live.append(accountEntry([note]));
+    } catch {
+      return;
+    }
+    run.said(note);
+    if (note.ended) this.former = this.former.filter((one) => one !== run);
+  }
+
+  private noteOf(run: BatchRun, ended: boolean): BeatNote {
+    const { name: entrance, spooled = () => 0 } = this.options;
+    return { is: 'beat', entrance, ...run.beat(), spooled: spooled(), ended };
   }
 }

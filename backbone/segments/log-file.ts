@@ -26,7 +26,8 @@ export const ENTRIES = 'entries';
  * The log on disk: entries in segments, numbered by offset. The header of each segment has the epoch, so trimming cannot
  * lose it. There is always a segment, also when all entries are trimmed: the offsets go on from there.
  *
- * Trimming drops whole segments. The machine's clock tells which entries are too old. With `onlyCopy` it is not used, for
+ * Trimming drops whole segments. The machine's clock is looked at when the log is opened, and counts on from the newest entry when that is later;
+ * from then on only the time that passes counts, however the clock is set. With `onlyCopy` it is not used at all, for
  * it may be wrong by decades, and what it would remove cannot be restored. The time of an entry is then how long the log
  * had been open in all: the monotonic clock counts while it is open, and the entries keep the sum.
  */
@@ -34,7 +35,7 @@ export class LogFile {
   private readonly segments: Segments;
   private readonly limits: LogLimits;
   private readonly openedAt = clock.passed();
-  /** How long the log had been open before this opening, ms, as far as it was written down. */
+  /** With `onlyCopy`: how long the log had been open before this opening, ms, as far as it was written down. Otherwise when it was opened, Unix ms. */
   private readonly livedBefore: number;
   /** The oldest offset that may be read. While segments are dropped, it is ahead of them. */
   first: number;
@@ -43,7 +44,10 @@ export class LogFile {
   private constructor(segments: Segments, limits: LogLimits) {
     this.segments = segments;
     this.limits = limits;
-    this.livedBefore = Math.max(0, ...segments.all().map(({ summary }) => summary.newest));
+    this.livedBefore = Math.max(
+      limits.onlyCopy ? 0 : clock.now(),
+      ...segments.all().map(({ summary }) => summary.newest),
+    );
     this.first = segments.first;
     segments.epoch ??= randomUUID();
     this.epoch = segments.epoch;
@@ -137,7 +141,7 @@ export class LogFile {
   }
 
   private now(): number {
-    return this.limits.onlyCopy ? this.livedBefore + clock.passed() - this.openedAt : clock.now();
+    return Math.floor(this.livedBefore + clock.passed() - this.openedAt);
   }
 }
 

@@ -33,8 +33,8 @@ interface Item {
 
 interface OpenBatch {
   readonly order: number;
-  /** It has its number from the first attempt on. */
-  numbered?: NumberedBatch;
+  /** It has its number from the beginning: that says by which clock its publishes were received. */
+  readonly numbered: NumberedBatch;
   items: Item[];
   bytes: number;
 }
@@ -141,7 +141,7 @@ export class PublishBatcher {
     if (!this.shut) return;
     for (const batch of this.ready) this.dropUnwaited(batch);
     if (this.filling) this.dropUnwaited(this.filling);
-    for (const batch of this.ready) if (batch.items.length === 0) batch.numbered?.gaveUp();
+    for (const batch of this.ready) if (batch.items.length === 0) batch.numbered.gaveUp();
     this.ready = this.ready.filter((batch) => batch.items.length > 0);
   }
 
@@ -177,6 +177,7 @@ export class PublishBatcher {
   }
 
   private put(item: Item): void {
+    if (this.filling && !this.entrance.isCurrent(this.filling.numbered)) this.seal();
     this.filling ??= this.newBatch();
     const batch = this.filling;
     batch.items.push(item);
@@ -194,7 +195,7 @@ export class PublishBatcher {
       this.pump();
     }, this.limits.batchMs);
     this.order += 1;
-    return { order: this.order, items: [], bytes: 0 };
+    return { order: this.order, numbered: this.entrance.next(), items: [], bytes: 0 };
   }
 
   private seal(): void {
@@ -229,7 +230,6 @@ export class PublishBatcher {
   }
 
   private async attempt(batch: OpenBatch): Promise<void> {
-    batch.numbered ??= this.entrance.next();
     const place = batch.numbered.place();
     try {
       await this.queue.publish(encodeBatch({ id: placeId(place), publishes: publishesOf(batch), place }));
@@ -241,7 +241,7 @@ export class PublishBatcher {
 
   private confirmed(batch: OpenBatch): void {
     this.failures = 0;
-    batch.numbered?.confirmed();
+    batch.numbered.confirmed();
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
     this.counters.published += batch.items.length;
@@ -279,13 +279,13 @@ export class PublishBatcher {
   private async probe(): Promise<void> {
     if (this.closed || this.probing) return;
     this.probing = true;
-    await this.attempt({ order: 0, items: [], bytes: 0 });
+    await this.attempt({ order: 0, numbered: this.entrance.next(), items: [], bytes: 0 });
     this.probing = false;
     this.pump();
   }
 
   private giveUp(batch: OpenBatch): void {
-    batch.numbered?.gaveUp();
+    batch.numbered.gaveUp();
     for (const item of batch.items) this.drop(item);
   }
 

@@ -1,4 +1,5 @@
 import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
+import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
@@ -28,6 +29,8 @@ export interface DeadLetterServiceOptions {
   readonly dead: Log;
   readonly limits: LogLimits;
   readonly queue: Queue;
+  /** What became of the clocks of receipts. Without it, receipts are taken as they are. */
+  readonly clocks?: ClockHistory | undefined;
   /** Numbers what is replayed. */
   readonly replays: BatchEntrance;
   readonly registry: RegistryView;
@@ -130,9 +133,9 @@ export class DeadLetterService {
    */
   replay(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'replayed', by, async ({ letter, listed }) => {
-      const { registry, queue, replays } = this.options;
+      const { registry, queue, replays, clocks } = this.options;
       if (listed.state === 'replayed') throw new HttpProblem('conflict', `letter ${offset} was replayed already`);
-      const message = replayMessage(letter, offset, this.epoch, registry.current());
+      const message = replayMessage(letter, offset, this.epoch, registry.current(), clocks);
       if ('why' in message) throw new HttpProblem('conflict', `letter ${offset} cannot be replayed: ${message.why}`);
       await publishReplay(queue, replays, message);
     });

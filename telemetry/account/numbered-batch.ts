@@ -11,6 +11,11 @@ export class NumberedBatch {
     this.number = run.next();
   }
 
+  /** Whether it is of this run. */
+  isOf(run: BatchRun): boolean {
+    return run === this.run;
+  }
+
   /** Its place, for the attempt that is made now. */
   place(): BatchPlace {
     return this.run.place(this.number);
