@@ -20,6 +20,15 @@ export const clock: Clock = {
   sinceBoot: () => uptime() * 1_000,
 };
 
+/**
+ * The wall clock as it is now, counted on by the time that passes however it is set: for what ends some time after it began, in one process. Both are
+ * of one clock then, right or wrong.
+ */
+export function steadyFrom({ now, passed }: Pick<Clock, 'now' | 'passed'>): () => number {
+  const begun = now() - passed();
+  return () => begun + passed();
+}
+
 /** What the wall clock says at a time of `clock.passed`, Unix ms, had nobody set it since this process was started. */
 export function wallAt(passed: number): number {
   return performance.timeOrigin + passed;

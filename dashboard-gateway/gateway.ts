@@ -115,7 +115,7 @@ export class Gateway implements Part {
     this.now = options.now ?? clock.now;
     this.passed = options.now ?? clock.passed;
     const { now, passed } = this;
-    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now });
+    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now, passed });
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();

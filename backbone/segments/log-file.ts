@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { clock } from '../../core/clock.ts';
+import { type Clock, clock as machineClock } from '../../core/clock.ts';
 import type { Disk, Use } from '../files/disk.ts';
 import { type LogEntry, type LogLimits, MOST_PINNED } from '../ports/log.ts';
 import { Segments } from './segments.ts';
@@ -8,6 +8,7 @@ import { EVERYTHING, type LostRecord, type Place } from './wanted.ts';
 /** Where a log is. */
 export interface LogFolder extends Place {
   readonly disk: Disk;
+  readonly clock?: Clock;
 }
 
 export interface LogFileReading {
@@ -34,16 +35,19 @@ export const ENTRIES = 'entries';
 export class LogFile {
   private readonly segments: Segments;
   private readonly limits: LogLimits;
-  private readonly openedAt = clock.passed();
+  private readonly clock: Clock;
+  private readonly openedAt: number;
   /** With `onlyCopy`: how long the log had been open before this opening, ms, as far as it was written down. Otherwise when it was opened, Unix ms. */
   private readonly livedBefore: number;
   /** The oldest offset that may be read. While segments are dropped, it is ahead of them. */
   first: number;
   readonly epoch: string;
 
-  private constructor(segments: Segments, limits: LogLimits) {
+  private constructor(segments: Segments, limits: LogLimits, clock: Clock) {
     this.segments = segments;
     this.limits = limits;
+    this.clock = clock;
+    this.openedAt = clock.passed();
     this.livedBefore = Math.max(
       limits.onlyCopy ? 0 : clock.now(),
       ...segments.all().map(({ summary }) => summary.newest),
@@ -58,10 +62,11 @@ export class LogFile {
    */
   static async open(place: LogFolder, limits: LogLimits): Promise<LogFile> {
     const { name, segmentBytes } = segmentsOf(limits);
-    const { disk } = place;
+    const { disk, clock = machineClock } = place;
     const file = new LogFile(
       await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk, isGapless: true }),
       limits,
+      clock,
     );
     try {
       await file.commit([], 'done');
@@ -141,7 +146,7 @@ export class LogFile {
   }
 
   private now(): number {
-    return Math.floor(this.livedBefore + clock.passed() - this.openedAt);
+    return Math.floor(this.livedBefore + this.clock.passed() - this.openedAt);
   }
 }
 

@@ -193,9 +193,7 @@ export class ReceiptClock implements Part {
       this.waiting.push(entry);
     }
     this.waiting.splice(0, this.waiting.length - MOST_WAITING);
-    this.writing ??= this.write().finally(() => {
-      this.writing = undefined;
-    });
+    this.writing ??= this.write();
   }
 
   private tellSet(byMs: number): void {
@@ -212,19 +210,20 @@ export class ReceiptClock implements Part {
 
   /** Never rejects: what the log does not take is tried again until the process stops. */
   private async write(): Promise<void> {
-    for (let failures = 0; this.waiting.length > 0; ) {
-      const [entry] = this.waiting;
-      if (!entry) return;
+    let failures = 0;
+    for (let [entry] = this.waiting; entry; [entry] = this.waiting) {
+      const written = entry;
       try {
-        await this.options.clocks.append(encodeClockEntry(entry));
-        this.waiting = this.waiting.filter((one) => one !== entry);
+        await this.options.clocks.append(encodeClockEntry(written));
+        this.waiting = this.waiting.filter((one) => one !== written);
         failures = 0;
       } catch (error) {
-        if (this.stopping.signal.aborted) return;
+        if (this.stopping.signal.aborted) break;
         if (failures === 0) this.options.log.warn(`the log of clocks is away: ${explain(error)}`);
         await pause(backoff(failures++, FIRST_RETRY_MS, MOST_RETRY_MS), this.stopping.signal);
       }
     }
+    this.writing = undefined;
   }
 
   /** The newest receipt among the latest readings, Unix ms; 0 when none can be read. */

@@ -220,7 +220,10 @@ export class LiveHub implements FeedListener {
     if (!farm) {
       const { from } = this.recent;
       const window = new EntryWindow(from, this.recent.timeOf(from - 1), FARM_READINGS, this.readings);
-      farm = new LiveFarm(id, { registry, values: this.values, window, refused: (sensor) => refused(id, sensor) });
+      farm = new LiveFarm(id, {
+        ...{ registry, values: this.values, window, now: this.options.now },
+        refused: (sensor) => refused(id, sensor),
+      });
       this.farms.set(id, farm);
       for (const { offset, readings } of this.recent.after(-1)) {
         farm.takeLive(

@@ -14,6 +14,8 @@ import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, u
 export interface FarmOptions {
   readonly registry: RegistryView;
   readonly values: ValueBudget;
+  /** Unix ms. */
+  readonly now: () => number;
   /** The latest entries, for viewers that come back. */
   readonly window: EntryWindow;
   /** How many messages of a sensor were refused lately. */
@@ -77,7 +79,7 @@ export class LiveFarm implements FarmNow {
   constructor(id: string, options: FarmOptions) {
     this.id = id;
     this.options = options;
-    this.latest = new FarmLatest(options.values);
+    this.latest = new FarmLatest(options.values, options.now);
     this.window = options.window;
   }
 
