@@ -9,6 +9,7 @@ import type { Logger } from '../core/logger.ts';
 import type { BatchPlace } from '../telemetry/account/batch-place.ts';
 import { changedBy, type DeadLetter, encodeLive, isNewer } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
+import type { ClockVotes } from './clock-votes.ts';
 import type { WorkerCounters } from './counters.ts';
 import type { DecodedBatch, Decoder } from './decoding/decoder.ts';
 import { Fold } from './fold.ts';
@@ -36,6 +37,8 @@ export interface PipelineParts {
   readonly counters: WorkerCounters;
   readonly decoder: Decoder;
   readonly holding: WorkBudget;
+  /** Hears what sensors say of the clock. */
+  readonly votes?: ClockVotes | undefined;
   /** Says what was worked off. */
   readonly notes: WorkNotes;
   /** Called after every write, every append to the live log and every message that ended. */
@@ -229,7 +232,8 @@ export class Pipeline {
   /** Resolves when everything that became of a message, or of a part of one, is on disk. */
   private async finish(decoded: DecodedBatch): Promise<void> {
     const { readings, dead, apart, undated, publishes, oldest = clock.now(), skipped } = decoded;
-    const { counters } = this.parts;
+    const { counters, votes } = this.parts;
+    votes?.heard(readings, dead);
     counters.skipped(skipped);
     const held = { oldest };
     this.inHand.add(held);

@@ -8,6 +8,7 @@ import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
 import type { Publish } from '../telemetry/batch.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
+import type { ClockVotes } from './clock-votes.ts';
 import { WorkerCounters } from './counters.ts';
 import { BatchDecoder } from './decoding/batch-decoder.ts';
 import type { Decoder } from './decoding/decoder.ts';
@@ -25,6 +26,8 @@ export interface WorkerOptions {
    * what the worker on the slow queue does.
    */
   readonly slow?: Queue | undefined;
+  /** Hears what sensors say of the clock. */
+  readonly votes?: ClockVotes | undefined;
   /** Where publishes wait that are dated by a clock that nobody believes. Without it every clock is taken for right. */
   readonly undated?: Queue | undefined;
   /** Whether this is the worker on the slow queue: it has names of its own in health and metrics. */
@@ -161,6 +164,7 @@ export class Worker implements Part {
       dead,
       slow: slow && this.slowSide(slow),
       undated: undated && this.undatedSide(undated),
+      votes: this.options.votes,
       letters: this.letters,
       notes: this.notes,
       openTrials,
