@@ -1,4 +1,4 @@
-import type { RolldownOptions } from 'rolldown';
+import type { Plugin, RolldownOptions } from 'rolldown';
 
 /** What is started as a program or as a thread: nobody imports it. */
 const ENTRIES = [
@@ -11,6 +11,14 @@ const ENTRIES = [
   'workers/decoding/thread',
 ];
 
+/** `built.json` says when it was built: no right clock is before that. */
+const stamp: Plugin = {
+  name: 'stamp',
+  generateBundle() {
+    this.emitFile({ type: 'asset', fileName: 'built.json', source: `${JSON.stringify({ at: Date.now() })}\n` });
+  },
+};
+
 /**
  * Loam's server side as plain JavaScript in `dist/`, a file for each of ours at the same place, so that a line in a stack trace is found without
  * its source map. What is in `node_modules` stays there.
@@ -19,6 +27,7 @@ export default {
   input: Object.fromEntries(ENTRIES.map((entry) => [entry, `${entry}.ts`])),
   platform: 'node',
   external: /^[^./]/,
+  plugins: [stamp],
   output: {
     dir: 'dist',
     format: 'esm',

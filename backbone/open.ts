@@ -31,10 +31,10 @@ export async function openQueue(url: string, disks?: Disks): Promise<Queue> {
   }
 }
 
-/** Opens the slow queue beside the queue at `url`. Rejects as `openQueue`. */
-export async function openSlowQueue(url: string, disks?: Disks): Promise<Queue> {
-  if (!isEmbedded(url)) return await (await import('./rabbitmq/queue.ts')).openRabbitQueue(url, { name: 'loam.slow' });
-  return await openQueue(`${url}/slow`, disks);
+/** Opens a queue beside the queue at `url`: that for publishes that need more time, or that whose publishes wait for a date. Rejects as `openQueue`. */
+export async function openSideQueue(url: string, name: 'slow' | 'undated', disks?: Disks): Promise<Queue> {
+  if (isEmbedded(url)) return await openQueue(`${url}/${name}`, disks);
+  return await (await import('./rabbitmq/queue.ts')).openRabbitQueue(url, { name: `loam.${name}` });
 }
 
 /**

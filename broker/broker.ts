@@ -3,6 +3,7 @@ import { Aedes } from 'aedes';
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
+import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -197,8 +198,8 @@ export class Broker implements Part {
 
   /** Gives closed clients up to `SWEEP_MS` to read their last acknowledgements, then cuts their sockets. */
   private async waitForCloses(): Promise<void> {
-    const end = performance.now() + SWEEP_MS;
-    while (this.sockets.size > 0 && performance.now() < end) {
+    const end = clock.passed() + SWEEP_MS;
+    while (this.sockets.size > 0 && clock.passed() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     for (const framedSocket of this.sockets) framedSocket.cut();

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { z } from 'zod';
+import { clock } from '../core/clock.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { readPromises } from '../simulators/load/acknowledged-readings.ts';
 import { readInstant } from '../telemetry/clock.ts';
@@ -15,7 +16,7 @@ import { type Options, settingsOf, text } from './options.ts';
  */
 export async function auditCommand(file: string, options: Options): Promise<void> {
   const api = await Api.open(settingsOf(options));
-  const from = since(text(options, 'since'), Date.now());
+  const from = since(text(options, 'since'), clock.now());
   const audit = await compare(youngerThan(readPromises(file), from), (farm, sensor, begin, end) =>
     storedSeqs(api, farm, sensor, begin, end),
   );

@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { SingleBar } from 'cli-progress';
 import { stringify } from 'csv-stringify';
 import { z } from 'zod';
+import { clock } from '../core/clock.ts';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
 import { pause } from '../core/timing.ts';
 import { Api } from './api.ts';
@@ -121,14 +122,14 @@ async function sendWithRetry(
   onWait: (why: string) => void,
 ) {
   const path = `/api/farms/${encodeURIComponent(farm)}/import`;
-  const until = performance.now() + MOST_WAIT_MS;
+  const until = clock.passed() + MOST_WAIT_MS;
   for (;;) {
     try {
       return await api.call(path, importAnswer, { method: 'POST', body: { sensor, units, rows } });
     } catch (error) {
       const refused = error instanceof ApiRefused && (error.status === 503 || error.status === 429);
       const silent = isTimeout(error) || (error instanceof ConfigInvalid && isTimeout(error.cause));
-      if (!(refused || silent) || performance.now() > until) throw error;
+      if (!(refused || silent) || clock.passed() > until) throw error;
       onWait(explain(error));
       await pause(RETRY_MS);
     }

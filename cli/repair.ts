@@ -1,5 +1,6 @@
 import { NoRoom } from '../backbone/files/file-system.ts';
 import type { RepairFinding } from '../backbone/repair/part.ts';
+import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import { isOfSystem } from '../core/system-error.ts';
 import { leftDamaged, type RepairReport, repair } from '../roles/repair.ts';
@@ -76,10 +77,10 @@ function inJson(report: RepairReport): string {
 /** One line on a terminal that is written over and over. */
 function progressLine(): { say(at: string): void; end(): void } {
   if (!process.stderr.isTTY) return { say: () => {}, end: () => {} };
-  let last = performance.now();
+  let last = clock.passed();
   return {
     say: (at) => {
-      const now = performance.now();
+      const now = clock.passed();
       if (now - last < EACH_MS) return;
       last = now;
       process.stderr.write(`\r\u001B[K${at.slice(0, (process.stderr.columns ?? 80) - 1)}`);

@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { BrokerUnreachable, ConfigInvalid, CredentialsRefused, explain } from '../core/errors.ts';
 import { Ledger } from '../simulators/ledger.ts';
@@ -173,7 +174,11 @@ async function keep(
 ): Promise<void> {
   if (path === undefined) return;
   const base = path.replace(/\.(html|json)$/, '');
-  const about = [new Date().toISOString(), `Node ${process.version}, ${process.platform}-${process.arch}`, ...steps];
+  const about = [
+    new Date(clock.now()).toISOString(),
+    `Node ${process.version}, ${process.platform}-${process.arch}`,
+    ...steps,
+  ];
   try {
     await writeFile(
       `${base}.json`,

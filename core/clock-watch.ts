@@ -1,39 +1,60 @@
+import { type Clock, clock as machine } from './clock.ts';
+
 /** A wall clock that gains or loses more than this between two looks was set, ms. */
-const TOLERANCE_MS = 10_000;
+export const STEP_MS = 10_000;
 /** For this long after a clock was set it is not trusted, ms: it may be set again. */
 const SETTLED_MS = 3_600_000;
+/** Most steps that are remembered. At the limit the oldest is forgotten. */
+const MOST_STEPS = 1_000;
 
-export interface Clocks {
-  /** Unix ms. */
-  readonly wall: () => number;
-  /** ms of a clock that cannot be set. */
-  readonly monotonic: () => number;
+/** The wall clock was set. */
+export interface ClockStep {
+  /** When it was noticed, ms since the machine was started. */
+  readonly sinceBoot: number;
+  /** What the wall clock said then, Unix ms. */
+  readonly at: number;
+  /** How far it was set, ms: ahead when it is positive. */
+  readonly byMs: number;
 }
 
-const CLOCKS: Clocks = { wall: () => Date.now(), monotonic: () => performance.now() };
-
 /**
- * Notices when the machine's clock is set, by its distance from the monotonic one. Call `look` every few minutes at
- * least.
+ * Notices when the machine's wall clock is set, by its distance from the clock that counts from the machine's start, and keeps the steps. Call
+ * `look` every few minutes at least. A machine that slept has not set its clock.
  */
 export class ClockWatch {
-  private readonly clocks: Clocks;
+  private readonly clock: Clock;
+  private readonly kept: ClockStep[] = [];
   private distance: number;
-  private setAt: number | undefined;
 
-  constructor(clocks = CLOCKS) {
-    this.clocks = clocks;
-    this.distance = clocks.wall() - clocks.monotonic();
+  constructor(clock = machine) {
+    this.clock = clock;
+    this.distance = distanceOf(clock);
+  }
+
+  /** The steps of this run, the oldest first. */
+  get steps(): readonly ClockStep[] {
+    return this.kept;
   }
 
   /** `set`: the wall clock was set since the last look; `unsettled`: within the last hour; `settled`: neither. */
   look(): 'settled' | 'set' | 'unsettled' {
-    const monotonic = this.clocks.monotonic();
-    const distance = this.clocks.wall() - monotonic;
-    const isSet = Math.abs(distance - this.distance) > TOLERANCE_MS;
-    this.distance = distance;
-    if (isSet) this.setAt = monotonic;
-    if (isSet) return 'set';
-    return this.setAt === undefined || monotonic - this.setAt >= SETTLED_MS ? 'settled' : 'unsettled';
+    const sinceBoot = this.clock.sinceBoot();
+    const at = this.clock.now();
+    const byMs = at - sinceBoot - this.distance;
+    const isSet = Math.abs(byMs) > STEP_MS;
+    // What time servers correct by little and little is no step, however much it comes to.
+    this.distance = at - sinceBoot;
+    if (isSet) {
+      this.kept.push({ sinceBoot, at, byMs });
+      if (this.kept.length > MOST_STEPS) this.kept.shift();
+      return 'set';
+    }
+    const last = this.kept.at(-1);
+    return last === undefined || sinceBoot - last.sinceBoot >= SETTLED_MS ? 'settled' : 'unsettled';
   }
+}
+
+/** How far the wall clock is from the clock that counts from the machine's start, ms. It changes only when the wall clock is corrected. */
+export function distanceOf(clock: Clock): number {
+  return clock.now() - clock.sinceBoot();
 }

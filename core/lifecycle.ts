@@ -1,3 +1,4 @@
+import { clock } from './clock.ts';
 import { explain } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { withDeadline } from './timing.ts';
@@ -151,7 +152,7 @@ export class Lifecycle {
 
   /** Stops every started part within `deadlineMs` in all. One that fails or is late is logged and does not hold up the others. */
   async stop(deadlineMs: number): Promise<void> {
-    this.end = performance.now() + deadlineMs;
+    this.end = clock.passed() + deadlineMs;
     for (let part = this.started.pop(); part; part = this.started.pop()) {
       const left = this.left();
       try {
@@ -164,6 +165,6 @@ export class Lifecycle {
 
   /** What is left of the deadline, ms. At least 200, so that the parts after a late one still have time to stop. */
   private left(): number {
-    return Math.max(this.end - performance.now(), 200);
+    return Math.max(this.end - clock.passed(), 200);
   }
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { clock } from './clock.ts';
 import { UNFINISHED } from './system-error.ts';
 
 /** Owner and permissions of a file. */
@@ -56,7 +57,7 @@ export async function removeLeftovers(folder: string, olderThanMs: number): Prom
     if (name.replace(UNFINISHED, '') === name) continue;
     const path = join(folder, name);
     const found = await lstat(path).catch(() => undefined);
-    if (found?.isFile() && Date.now() - found.mtimeMs >= olderThanMs) await removeUnfinished(path);
+    if (found?.isFile() && clock.now() - found.mtimeMs >= olderThanMs) await removeUnfinished(path);
   }
 }
 

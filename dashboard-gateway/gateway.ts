@@ -1,9 +1,11 @@
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
+import type { ClockHistory } from '../backbone/clocks/clock-history.ts';
 import type { Commands } from '../backbone/commands/commands.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
 import type { Store } from '../backbone/ports/store.ts';
+import { clock } from '../core/clock.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -40,6 +42,8 @@ export interface GatewayOptions {
   readonly store: Store;
   readonly live: Log;
   readonly dead: Log;
+  /** What became of the clocks by which publishes were received. Absent: receipts are taken as they are. */
+  readonly clocks?: ClockHistory | undefined;
   /** The event log, for values that overwrite others. */
   readonly events: Log;
   /** The queue that replayed dead letters and imports are published to. */
@@ -108,10 +112,10 @@ export class Gateway implements Part {
   constructor(options: GatewayOptions) {
     const { registry, sessionKey, adminToken, log } = options;
     this.options = options;
-    this.now = options.now ?? Date.now;
-    this.passed = options.now ?? (() => performance.now());
+    this.now = options.now ?? clock.now;
+    this.passed = options.now ?? clock.passed;
     const { now, passed } = this;
-    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now });
+    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now, passed });
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();

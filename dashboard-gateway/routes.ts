@@ -1,4 +1,5 @@
 import type { BatchEntrance } from '../backbone/account/batch-entrance.ts';
+import type { ClockHistory } from '../backbone/clocks/clock-history.ts';
 import type { Commands } from '../backbone/commands/commands.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
@@ -40,6 +41,7 @@ export interface RouteParts {
   readonly letters: DeadLetterService;
   readonly figures: Figures;
   readonly events: EventRecorder;
+  readonly clocks?: ClockHistory | undefined;
   readonly health: () => readonly Health[];
   readonly firstSignIn?: FirstSignIn | undefined;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */

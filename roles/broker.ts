@@ -2,8 +2,10 @@ import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import { isEmbedded } from '../backbone/open.ts';
 import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
+import { ReceiptClock } from '../broker/ingest/receipt-clock.ts';
 import { Receipts } from '../broker/ingest/receipts.ts';
 import { Sources } from '../broker/sources/sources.ts';
+import { bootId, builtAt, isSynchronised } from '../core/clock-machine.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
@@ -23,9 +25,12 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const receipts = new Receipts({ log, metrics });
   const live = await ports.liveLog();
   const secretKeys = () => key.current();
+  const clocksLog = await ports.clocksLog();
   const entrance = (name: 'broker' | 'source') => new BatchEntrance({ name, live, spooled: ports.inSpool });
   const ways = { queue, dead, registry, log, metrics, receipts };
-  const broker = new Broker({ ...settings(config), ...ways, secretKeys, entrance: entrance('broker') });
+  const toBroker = entrance('broker');
+  const toSources = entrance('source');
+  const broker = new Broker({ ...settings(config), ...ways, secretKeys, entrance: toBroker });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,
@@ -33,15 +38,34 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
     log,
     alone: isEmbedded(config.log),
   });
-  const sources = new Sources({ ...ways, secretKeys, entrance: entrance('source') });
+  const sources = new Sources({ ...ways, secretKeys, entrance: toSources });
+  const receiptClock = new ReceiptClock({
+    entrances: [toBroker, ...(config.sources ? [toSources] : [])],
+    receipts,
+    clocks: clocksLog,
+    history: await ports.clocks(),
+    live,
+    log,
+    metrics,
+    built: builtAt(),
+    machine: bootId(),
+    isSynchronised,
+  });
   count(metrics, broker);
   addresses.mqtt = () => ({ host: config.mqttHost, port: broker.port });
   // With a spool the broker works while the commands log is away: that must not take it out of service.
   const ofCommands = (): Health[] => (ports.spooled ? [] : [commands.health()]);
   return {
-    // The downlink is stopped after the broker, so that it still writes down the last PUBACKs.
-    parts: [downlink, broker, ...(config.sources ? [sources] : [])],
-    health: () => [...broker.health(), ...ofCommands(), ...sources.health(), ...registry.health(), ...key.health()],
+    // The clock is looked at before the first publish is taken. The downlink is stopped after the broker, so that it still writes down the last PUBACKs.
+    parts: [receiptClock, downlink, broker, ...(config.sources ? [sources] : [])],
+    health: () => [
+      receiptClock.health(),
+      ...broker.health(),
+      ...ofCommands(),
+      ...sources.health(),
+      ...registry.health(),
+      ...key.health(),
+    ],
     says: () => ({ mqtt: `${config.mqttHost}:${broker.port}` }),
   };
 }

@@ -3,6 +3,7 @@ import { isEmbedded, openLog, openQueue, openStore, registryFile } from '../back
 import { LIVE_LOG_LIMITS } from '../backbone/ports/log.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
 import { lastGoodPath } from '../backbone/registry/yaml/last-good.ts';
+import { clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain, RegistryConflict } from '../core/errors.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';
@@ -61,7 +62,7 @@ export async function fillRegistry(config: Config, registry: RegistryPort): Prom
 
 async function firstRegistry(config: Config): Promise<string> {
   if (!config.demo) return emptyRegistry();
-  const { registryYaml, credentials } = demoFarm(Date.now());
+  const { registryYaml, credentials } = demoFarm(clock.now());
   // The secrets are written first: with a registry but without the secrets, the demo sensors could never sign in.
   await writeCredentials(demoSecretsPath(config), credentials);
   return `${registryYaml}${ADMIN}`;

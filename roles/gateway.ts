@@ -37,6 +37,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     store,
     live,
     dead,
+    clocks: await ports.clocks(),
     events,
     queue,
     commands,

@@ -1,3 +1,4 @@
+import { ClockHistory } from '../backbone/clocks/clock-history.ts';
 import { Commands } from '../backbone/commands/commands.ts';
 import {
   isEmbedded,
@@ -5,11 +6,12 @@ import {
   openLogLate,
   openQueue,
   openRegistry,
-  openSlowQueue,
+  openSideQueue,
   openSpooledQueue,
   openStore,
 } from '../backbone/open.ts';
 import {
+  CLOCKS_LOG_LIMITS,
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
   EVENT_LOG_LIMITS,
@@ -98,7 +100,13 @@ export function portsOf(
   });
   /** Where workers leave publishes that need a codec or too much time. */
   const slowQueue = once(
-    (): Promise<Queue> => hold('slow queue', 'LOAM_QUEUE', config.queue, () => openSlowQueue(config.queue, disks)),
+    (): Promise<Queue> =>
+      hold('slow queue', 'LOAM_QUEUE', config.queue, () => openSideQueue(config.queue, 'slow', disks)),
+  );
+  /** Where publishes wait that are dated by a clock that nobody believes. */
+  const undatedQueue = once(
+    (): Promise<Queue> =>
+      hold('undated queue', 'LOAM_QUEUE', config.queue, () => openSideQueue(config.queue, 'undated', disks)),
   );
   /** What an embedded store needs of the live log, and what it misses there. */
   const ofStore: { neededFrom?: number; gap?: string } = {};
@@ -124,6 +132,20 @@ export function portsOf(
   });
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
   const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
+  const clocksLog = once(() => openLogOf('log of clocks', 'clocks', CLOCKS_LOG_LIMITS));
+  /** What became of the clocks by which publishes were received. The log is read to its end first, unless it may be away. */
+  const clocks = once(async () => {
+    const history = new ClockHistory(await clocksLog(), log);
+    const started = history.start();
+    return await lifecycle.hold(
+      'clocks',
+      async () => {
+        if (spool === undefined) await started;
+        return history;
+      },
+      (held) => held.stop(),
+    );
+  });
   /**
    * Resolves with a function that opens the log of isolated attempts at its first call, because it is seldom needed. If
    * that fails, the next call tries again.
@@ -161,6 +183,9 @@ export function portsOf(
     secretKey,
     queue,
     slowQueue,
+    undatedQueue,
+    clocksLog,
+    clocks,
     store,
     liveLog,
     deadLog,

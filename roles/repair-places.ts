@@ -13,7 +13,10 @@ export interface RepairPlaces {
   readonly data: string;
   /** Undefined: a server keeps it. */
   readonly registry: string | undefined;
-  readonly queues: readonly { readonly part: 'queue' | 'slow queue' | 'spool'; readonly folder: string }[];
+  readonly queues: readonly {
+    readonly part: 'queue' | 'slow queue' | 'undated queue' | 'spool';
+    readonly folder: string;
+  }[];
   readonly logs: readonly { readonly part: LogPart; readonly folder: string }[];
   readonly store: string | undefined;
 }
@@ -23,6 +26,7 @@ const LOGS: Readonly<Record<string, LogPart>> = {
   dead: 'dead-letter log',
   events: 'event log',
   commands: 'commands log',
+  clocks: 'log of clocks',
   trials: 'log of trials',
 };
 
@@ -39,6 +43,7 @@ export function repairPlaces({ data, registry, queue, log, store, spool }: Confi
         : [
             { part: 'queue', folder: inQueue } as const,
             { part: 'slow queue', folder: join(inQueue, 'slow') } as const,
+            { part: 'undated queue', folder: join(inQueue, 'undated') } as const,
           ]),
       ...(spool === undefined ? [] : [{ part: 'spool', folder: resolve(pathOf(spool)) } as const]),
     ],

@@ -132,7 +132,7 @@ const SEGMENT = /^(?:messages|marks|entries)-\d{12}\.seg(\.tmp)?$/;
 /** The data folder, and what lies outside of it. */
 function rootsOf({ data, queues, logs }: RepairPlaces): string[] {
   const outside = [...queues, ...logs].flatMap(({ folder }) => (relative(data, folder).startsWith('..') ? folder : []));
-  // The slow queue lies in the queue's folder.
+  // The slow and the undated queue lie in the queue's folder.
   return [data, ...outside.filter((folder) => !outside.includes(dirname(folder)))];
 }
 

@@ -5,6 +5,7 @@ import { bytesInWords, type MendStep, type OnRepair, type RepairFinding } from '
 import { knownIn, lookAtRegistry } from '../backbone/repair/registry-part.ts';
 import { lookAtLog, lookAtQueue } from '../backbone/repair/segments-part.ts';
 import { lookAtStore } from '../backbone/repair/store-part.ts';
+import { clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import { assertDataFolder, lockPlaces, type RepairPlaces, repairPlaces } from './repair-places.ts';
@@ -50,7 +51,7 @@ export async function repair(config: Config, options: RepairOptions): Promise<Re
     // Made with a name when the first thing is kept.
     let making: Promise<KeptFolder> | undefined;
     const kept = () => {
-      making ??= KeptFolder.at(places.data, new Date());
+      making ??= KeptFolder.at(places.data, new Date(clock.now()));
       return making;
     };
     const findings = await lookAtAll(config, places, kept, options.onRepair);

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { NoRoom } from '../backbone/files/disk.ts';
 import { isEmbedded } from '../backbone/open.ts';
+import { clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain } from '../core/errors.ts';
 import { Lifecycle } from '../core/lifecycle.ts';
@@ -85,7 +86,7 @@ class Waiting {
     const { log, name } = this.running;
     this.why = `${name} waits with its start: ${why}`;
     if (this.since === undefined) {
-      this.since = performance.now();
+      this.since = clock.passed();
       log.warn({ event: 'start_waits' }, `${this.why}. It goes on by itself when there is room`);
     }
     this.ops ??= await this.answer();
@@ -100,7 +101,7 @@ class Waiting {
   /** The start has come. */
   isOver(): void {
     if (this.since === undefined) return;
-    const seconds = Math.round((performance.now() - this.since) / 1_000);
+    const seconds = Math.round((clock.passed() - this.since) / 1_000);
     this.running.log.info({ event: 'start_went_on', seconds }, 'there was room to start again');
   }
 

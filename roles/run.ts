@@ -1,4 +1,5 @@
 import type { Disks } from '../backbone/files/disk.ts';
+import { clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { explain } from '../core/errors.ts';
 import type { Lifecycle } from '../core/lifecycle.ts';
@@ -42,7 +43,7 @@ function firstSignal(log: Logger): Promise<string> {
     let askedAt: number | undefined;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        const now = performance.now();
+        const now = clock.passed();
         if (askedAt === undefined) askedAt = now;
         else if (now - askedAt > SAME_SIGNAL_MS) {
           log.warn({ signal }, 'second signal: exiting at once');

@@ -1,6 +1,8 @@
 import { dirname, resolve } from 'node:path';
 import { registryFile } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
+import { ClockVotes } from '../workers/clock-votes.ts';
+import { UndatedWorker } from '../workers/undated.ts';
 import type { BudgetGroup } from '../workers/work-budget.ts';
 import { Worker } from '../workers/worker.ts';
 import type { PreparedRole, RoleContext } from './context.ts';
@@ -11,6 +13,7 @@ import type { PreparedRole, RoleContext } from './context.ts';
 export async function prepareWorker({ log, ports, metrics, config }: RoleContext): Promise<PreparedRole> {
   const registry = await ports.registry();
   const group: BudgetGroup = new Set();
+  const votes = new ClockVotes({ log, metrics });
   const common = {
     registry,
     store: await ports.store(),
@@ -21,6 +24,8 @@ export async function prepareWorker({ log, ports, metrics, config }: RoleContext
     group,
     log,
     metrics,
+    undated: await ports.undatedQueue(),
+    votes,
   };
   const queue = await ports.queue();
   const slow = await ports.slowQueue();
@@ -31,9 +36,17 @@ export async function prepareWorker({ log, ports, metrics, config }: RoleContext
     codecFolder: codecFolder(config),
   });
   const worker = new Worker({ ...common, queue, slow });
+  const { undated, live } = common;
+  const undatedWorker = new UndatedWorker({ undated, queue, live, clocks: await ports.clocks(), log, metrics });
   return {
-    parts: [slowWorker, worker],
-    health: () => [...worker.health(), ...slowWorker.health(), ...registry.health()],
+    parts: [votes, slowWorker, worker, undatedWorker],
+    health: () => [
+      ...worker.health(),
+      ...slowWorker.health(),
+      ...undatedWorker.health(),
+      votes.health(),
+      ...registry.health(),
+    ],
   };
 }
 

@@ -1,3 +1,4 @@
+import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import type { Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -60,7 +61,7 @@ export class DemoSensors implements Part {
     const { intervalMs = 2_000, backfillHours = 24 } = this.options;
     for (const { sensor } of this.members) sensor.start();
     this.stopPublishing = inRounds(this.members.length, intervalMs, (turn) => this.publish(turn));
-    this.past = this.publishPast(Date.now(), backfillHours * HOUR_MS);
+    this.past = this.publishPast(clock.now(), backfillHours * HOUR_MS);
   }
 
   async stop(deadlineMs: number): Promise<void> {
@@ -78,7 +79,7 @@ export class DemoSensors implements Part {
 
   private publish(turn: number): void {
     const member = this.members[turn];
-    const now = Date.now();
+    const now = clock.now();
     void member?.sensor.send([{ ts: now, values: member.probe.valuesAt(now) }]);
   }
 

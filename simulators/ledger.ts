@@ -1,7 +1,7 @@
 import type { Device } from './profile/devices.ts';
 import type { Sending } from './profile/stream.ts';
 
-/** What is known of one sensor's readings, by sequence number. Times are ms of `performance.now()`. */
+/** What is known of one sensor's readings, by sequence number. Times are ms of `clock.passed()`. */
 export interface SensorAccount {
   readonly farm: string;
   readonly sensor: string;

@@ -1,3 +1,5 @@
+import { clock } from '../core/clock.ts';
+
 const LEAST_TICK_MS = 5;
 
 /**
@@ -9,10 +11,10 @@ export function inRounds(members: number, intervalMs: number, act: (member: numb
   if (members === 0) return () => {};
   const stepMs = intervalMs / members;
   let turn = 0;
-  let next = performance.now() + stepMs;
+  let next = clock.passed() + stepMs;
   const timer = setInterval(
     () => {
-      const now = performance.now();
+      const now = clock.passed();
       next = Math.max(next, now - intervalMs);
       for (; next <= now; next += stepMs) {
         act(turn % members);

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { clock, wallAt } from '../core/clock.ts';
 import { BrokerUnreachable, CredentialsRefused } from '../core/errors.ts';
 import { pause } from '../core/timing.ts';
 import type { Ledger } from './ledger.ts';
@@ -104,8 +105,8 @@ export async function runScript(options: RunOptions): Promise<RunReport> {
     await comeUp(members, options, ending.signal);
     record.begin();
     if (forMs !== undefined) timer = setTimeout(end, forMs);
-    const begun = performance.now();
-    const start = options.start ?? Math.round(performance.timeOrigin + begun);
+    const begun = clock.passed();
+    const start = options.start ?? Math.round(wallAt(begun));
     const stage: Stage = { script, start, begun, tally, ledger, signal: ending.signal };
     Promise.all(members.map((member) => run(member, stage))).then(end, end);
     while (!ending.signal.aborted) {
@@ -140,7 +141,7 @@ async function comeUp(members: readonly RunMember[], options: RunOptions, signal
     link.start();
     await pause(OPEN_EVERY_MS, signal);
   }
-  let [connected, since] = [0, performance.now()];
+  let [connected, since] = [0, clock.passed()];
   while (!signal.aborted) {
     const refused = members.find(({ link }) => WHO.has(link.refused?.code ?? 0));
     if (refused)
@@ -148,9 +149,9 @@ async function comeUp(members: readonly RunMember[], options: RunOptions, signal
     const now = members.filter(({ link }) => link.connected).length;
     options.onConnecting?.(now, members.length);
     if (now === members.length) return;
-    if (now > connected) since = performance.now();
+    if (now > connected) since = clock.passed();
     connected = now;
-    if (performance.now() - since > (options.comeUpWithinMs ?? START_MS)) {
+    if (clock.passed() - since > (options.comeUpWithinMs ?? START_MS)) {
       const why = members.find(({ link }) => link.refused)?.link.refused?.why ?? 'no answer';
       throw new BrokerUnreachable(`${options.url}: ${connected} of ${members.length} connections came up: ${why}`);
     }
@@ -161,7 +162,7 @@ async function comeUp(members: readonly RunMember[], options: RunOptions, signal
 interface Stage {
   readonly script: Script;
   readonly start: number;
-  /** `performance.now()` of the beginning. */
+  /** `clock.passed()` of the beginning. */
   readonly begun: number;
   readonly tally: Tally;
   readonly ledger: Ledger | undefined;
@@ -181,7 +182,7 @@ async function run({ line, link }: RunMember, stage: Stage): Promise<void> {
         ...sending,
         settle: (acknowledged) => {
           tally.settled(sending, due, acknowledged);
-          if (acknowledged) ledger?.acknowledged(device, sending, performance.now());
+          if (acknowledged) ledger?.acknowledged(device, sending, clock.passed());
         },
       });
     }),
@@ -192,10 +193,10 @@ async function run({ line, link }: RunMember, stage: Stage): Promise<void> {
 /** Lets every link connect again, and waits for missing acknowledgements until none has come for 15 s. */
 async function settle(members: readonly RunMember[]): Promise<void> {
   for (const { link } of members) link.comeBack();
-  let [pending, since] = [Number.POSITIVE_INFINITY, performance.now()];
-  while (pending > 0 && performance.now() - since < GRACE_MS) {
+  let [pending, since] = [Number.POSITIVE_INFINITY, clock.passed()];
+  while (pending > 0 && clock.passed() - since < GRACE_MS) {
     const now = members.reduce((sum, { link }) => sum + link.pending, 0);
-    if (now < pending) since = performance.now();
+    if (now < pending) since = clock.passed();
     pending = now;
     await pause(20);
   }

@@ -1,4 +1,5 @@
 import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { clock } from '../core/clock.ts';
 import type { Link } from './links/link.ts';
 import type { ThreadReport } from './load/driver.ts';
 import type { Sending } from './profile/stream.ts';
@@ -23,10 +24,10 @@ export class Tally {
     this.links = links;
   }
 
-  /** A message was given to its link, which was `connected` or not; `due` is of `performance.now()`. */
+  /** A message was given to its link, which was `connected` or not; `due` is of `clock.passed()`. */
   sent({ kind, seqs }: Sending, due: number, connected: boolean): void {
     this.sentCount += 1;
-    if (connected) this.lateness.record(microseconds(performance.now() - due));
+    if (connected) this.lateness.record(microseconds(clock.passed() - due));
     if (kind === 'again') this.duplicates += 1;
     else if (kind === 'malformed') this.malformed += 1;
     else this.readings += seqs.length;
@@ -38,7 +39,7 @@ export class Tally {
       return;
     }
     this.acknowledged += 1;
-    if (qos === 1) this.latency.record(microseconds(performance.now() - due));
+    if (qos === 1) this.latency.record(microseconds(clock.passed() - due));
   }
 
   /** The report since the last call, in the load generator's form. */

@@ -30,8 +30,8 @@ export type Origin = 'import' | 'replay';
  */
 export const BATCH_VERSION = 3;
 /**
- * The version of dead letters that is written. Version 2, which did not say who handed a publish over nor what it says
- * of a clock, and version 1, which had no count in a receipt either, are read too.
+ * The version of dead letters that is written. Version 2, which did not say who handed a publish over, what it says of its
+ * clock, nor by whose clock it was received, and version 1, which had no count in a receipt either, are read too.
  */
 const LETTER_VERSION = 3;
 
@@ -85,9 +85,11 @@ export interface DeadLetter {
   readonly explanation: string;
   readonly at: number;
   /** Which process wrote it, as `worker/…` or `broker/…`. */
-  readonly writer?: string;
+  readonly writer?: string | undefined;
   /** Of a letter that was refused because its times are yet to come. */
-  readonly clock?: ClockError;
+  readonly clock?: ClockError | undefined;
+  /** By the clock of which run of an entrance it was received, where that is known: the log of clocks says what became of that clock. */
+  readonly run?: string | undefined;
 }
 
 /** A fresh id for a batch without a place. */
@@ -153,9 +155,9 @@ const liveMessage = z.tuple([
   accountNotes.optional(),
 ]);
 const letterEnd = [text, z.string(), z.number(), text.nullable().optional()] as const;
-const clockError = z.tuple([z.number(), z.number()]).optional();
+const clockError = z.tuple([z.number(), z.number()]).nullable().optional();
 const deadMessage = z.union([
-  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd, clockError]),
+  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd, clockError, text.optional()]),
   z.tuple([z.literal(2), z.custom<PublishRow>(isOfVersion2), ...letterEnd]),
   z.tuple([z.literal(1), z.custom<PublishRow>(isOfVersion1), ...letterEnd]),
 ]);
@@ -259,15 +261,19 @@ export function readingsOfOwn(entry: Uint8Array): Reading[] {
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */
-export function encodeDead({ publish, reason, explanation, at, writer, clock }: DeadLetter): Uint8Array {
-  const letter = [LETTER_VERSION, toRow(publish), reason, explanation, at];
-  if (clock) return packr.pack([...letter, writer ?? null, [clock.aheadMs, clock.correctedMs]]);
-  return packr.pack(writer === undefined ? letter : [...letter, writer]);
+export function encodeDead({ publish, reason, explanation, at, writer, clock, run }: DeadLetter): Uint8Array {
+  const error = clock ? [clock.aheadMs, clock.correctedMs] : null;
+  return packr.pack([LETTER_VERSION, toRow(publish), reason, explanation, at, writer ?? null, error, run ?? '']);
 }
 
 /** The dead letter in a message of the dead-letter log. Throws EncodingInvalid. */
 export function decodeDead(bytes: Uint8Array): DeadLetter {
-  const [, row, reason, explanation, at, writer, clock] = decode(deadMessage, bytes, 'dead letter');
-  const letter = { publish: fromRow(row), reason, explanation, at, ...(writer ? { writer } : {}) };
-  return clock ? { ...letter, clock: { aheadMs: clock[0], correctedMs: clock[1] } } : letter;
+  const [, row, reason, explanation, at, writer, clock, run = ''] = decode(deadMessage, bytes, 'dead letter');
+  const letter = { publish: fromRow(row), reason, explanation, at };
+  return {
+    ...letter,
+    ...(writer ? { writer } : {}),
+    ...(clock ? { clock: { aheadMs: clock[0], correctedMs: clock[1] } } : {}),
+    ...(run === '' ? {} : { run }),
+  };
 }

@@ -1,5 +1,6 @@
 import type { Counter, Histogram } from 'prom-client';
 import type { Queue } from '../backbone/ports/queue.ts';
+import { clock } from '../core/clock.ts';
 import { FarmCounter, LabelValues, type Metrics } from '../core/metrics.ts';
 import type { DeadLetter, Publish } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
@@ -29,6 +30,7 @@ export class WorkerCounters {
   private readonly toStore: Histogram;
   private readonly toLog: Histogram;
   private readonly apart: FarmCounter;
+  private readonly undated: FarmCounter;
   private readonly threads: Counter;
   private readonly farms = new LabelValues();
   private readonly reasons = new LabelValues();
@@ -62,6 +64,11 @@ export class WorkerCounters {
       'loam_publishes_left_apart_total',
       'Publishes handed to the slow queue: they need a codec, or more time',
     );
+    this.undated = new FarmCounter(
+      metrics,
+      'loam_publishes_undated_total',
+      'Publishes that waited, because nobody believed the clock that dates them',
+    );
     this.threads = metrics.counter(
       'loam_decode_threads_lost_total',
       'Decode threads that were ended, or ended by themselves',
@@ -90,6 +97,10 @@ export class WorkerCounters {
   /** A queue message was worked off. */
   message(): void {
     this.messages.inc();
+  }
+
+  leftUndated(publishes: readonly Publish[]): void {
+    this.undated.add(publishes);
   }
 
   leftApart(publishes: readonly Publish[]): void {
@@ -137,5 +148,5 @@ export class WorkerCounters {
 
 /** Seconds since `ms`, never negative: the time may come from another machine's clock. */
 function secondsSince(ms: number): number {
-  return Math.max(0, Date.now() - ms) / 1000;
+  return Math.max(0, clock.now() - ms) / 1000;
 }

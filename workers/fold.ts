@@ -1,4 +1,5 @@
 import type { Store } from '../backbone/ports/store.ts';
+import { clock } from '../core/clock.ts';
 import { explain, StoreRejected, WriteTooLarge } from '../core/errors.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import { isOutage, type OutageGate } from './outage-gate.ts';
@@ -120,11 +121,11 @@ export class Fold {
       const turn = await this.parts.outageGate.turn();
       pieces = this.take();
       const readings = pieces.flatMap((piece) => piece.readings);
-      const begun = performance.now();
+      const begun = clock.passed();
       try {
         await this.parts.store.write(readings);
         turn.worked();
-        this.learn(readings.length, performance.now() - begun);
+        this.learn(readings.length, clock.passed() - begun);
       } catch (error) {
         if (error instanceof WriteTooLarge && readings.length > 1) {
           turn.worked();

@@ -1,3 +1,4 @@
+import { clock } from '../core/clock.ts';
 import { EncodingNewer } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -29,7 +30,7 @@ export class NewerBatches {
 
   /** What `/readyz` says: undefined when none came lately. The worker does all other work. */
   health(): Health | undefined {
-    if (performance.now() - this.sawAt > KNOWN_MS) return undefined;
+    if (clock.passed() - this.sawAt > KNOWN_MS) return undefined;
     const why = 'it has batches of a newer version of Loam, which wait for a newer worker';
     return { name: 'queue messages', ok: false, optional: true, why };
   }
@@ -39,12 +40,12 @@ export class NewerBatches {
    * many do not take all places of a worker.
    */
   async giveBack(): Promise<never> {
-    if (performance.now() - this.saidAt > SAY_AGAIN_MS) {
-      this.saidAt = performance.now();
+    if (clock.passed() - this.saidAt > SAY_AGAIN_MS) {
+      this.saidAt = clock.passed();
       const what = 'the queue has batches of a newer version of Loam: they wait for a newer worker';
       this.log.error({ event: 'newer_batch' }, what);
     }
-    this.sawAt = performance.now();
+    this.sawAt = clock.passed();
     this.held += 1;
     const isOneOfMany = this.held > MOST_HELD;
     await pause(isOneOfMany ? SHORT_PAUSE_MS : PAUSE_MS, this.signal);

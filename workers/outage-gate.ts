@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { clock } from '../core/clock.ts';
 import { explain, LoamError, StoreUnavailable } from '../core/errors.ts';
 import { type ConnectionState, type Health, healthOf } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
@@ -151,13 +152,13 @@ export class OutageGate {
     this.away = { ...describe(error), tries: 0 };
     for (const listener of this.listeners) listener();
     if (this.saidAt !== undefined) return;
-    this.saidAt = performance.now();
+    this.saidAt = clock.passed();
     this.log.warn({ what: this.what, code: error.code }, `${this.what} is away, work is held: ${explain(error)}`);
   }
 
   private sayBack(): void {
     if (this.saidAt === undefined) return;
-    const seconds = Math.round((performance.now() - this.saidAt) / 1000);
+    const seconds = Math.round((clock.passed() - this.saidAt) / 1000);
     this.saidAt = undefined;
     this.log.info({ what: this.what, seconds }, `${this.what} is back`);
   }

@@ -1,18 +1,19 @@
-import type { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { DeadLetters } from '../backbone/dead-letters/dead-letters.ts';
 import type { Log } from '../backbone/ports/log.ts';
-import type { Delivery, Queue } from '../backbone/ports/queue.ts';
+import type { Delivery } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
+import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { BatchPlace } from '../telemetry/account/batch-place.ts';
 import { changedBy, type DeadLetter, encodeLive, isNewer } from '../telemetry/batch.ts';
 import type { Reading } from '../telemetry/reading.ts';
+import type { ClockVotes } from './clock-votes.ts';
 import type { WorkerCounters } from './counters.ts';
 import type { DecodedBatch, Decoder } from './decoding/decoder.ts';
 import { Fold } from './fold.ts';
-import { LeftApart } from './left-apart.ts';
+import { LeftApart, type SideQueue } from './left-apart.ts';
 import { NewerBatches } from './newer-batches.ts';
 import { isOutage, OutageGate } from './outage-gate.ts';
 import { PoisonIsolation } from './poison-isolation.ts';
@@ -25,7 +26,9 @@ export interface PipelineParts {
   readonly live: Log;
   readonly dead: Log;
   /** Where publishes go that the decoder leaves apart; a decoder that leaves none apart needs no slow queue. */
-  readonly slow?: Queue | undefined;
+  readonly slow?: SideQueue | undefined;
+  /** Where publishes wait that are dated by a doubted clock. Without it the decoder takes every clock for right. */
+  readonly undated?: SideQueue | undefined;
   /** Writes dead letters to `dead`, within quotas. */
   readonly letters: DeadLetters;
   /** Opens the log `trials`, where isolated attempts are recorded, when it is needed for the first time. */
@@ -34,10 +37,10 @@ export interface PipelineParts {
   readonly counters: WorkerCounters;
   readonly decoder: Decoder;
   readonly holding: WorkBudget;
+  /** Hears what sensors say of the clock. */
+  readonly votes?: ClockVotes | undefined;
   /** Says what was worked off. */
   readonly notes: WorkNotes;
-  /** Numbers what goes to the slow queue. */
-  readonly entrance: BatchEntrance;
   /** Called after every write, every append to the live log and every message that ended. */
   readonly progressed: () => void;
 }
@@ -49,7 +52,8 @@ const MAX_SHARED_DELIVERIES = 3;
  * The way of a queue message through a worker:
  *
  * 1. It waits for room (`WorkBudget`), and is decoded in a thread (`Decoder`). Every publish in it becomes readings, or a dead letter with the
- *    reason, or is left to the slow queue.
+ *    reason, or is left to the slow queue, or to those that wait until the
+ *    clock is right.
  * 2. Readings go to the live log at once, and to the store in one write with those of other messages (`Fold`). Dead letters
  *    go to their log, and what is left apart to the slow queue. While one of them is away, the message stays at work and waits (`OutageGate`).
  * 3. When all have it on disk, and only then, the message is worked off. When the live log says so (`WorkNotes`), it is done.
@@ -64,31 +68,34 @@ export class Pipeline {
   private readonly fold: Fold;
   private readonly importFold: Fold;
   private readonly isolation: PoisonIsolation;
-  private readonly outageGates: { store: OutageGate; live: OutageGate; dead: OutageGate; slow?: OutageGate };
+  private readonly outageGates: Record<'store' | 'live' | 'dead', OutageGate> & Record<string, OutageGate>;
   private readonly apart: LeftApart | undefined;
+  private readonly undated: LeftApart | undefined;
   private readonly inHand = new Set<{ readonly oldest: number }>();
   private readonly newer: NewerBatches;
   private readonly giveUps = new Set<(error: Error) => void>();
 
   constructor(parts: PipelineParts) {
-    const { store, live, dead, slow, log, counters, openTrials, holding } = parts;
+    const { store, live, dead, slow, undated, log, counters, openTrials, holding } = parts;
     const { signal } = this.stopping;
     this.parts = parts;
     this.holding = holding;
     this.newer = new NewerBatches(log, signal);
+    const ways = { log, signal, setAside: (letters: readonly DeadLetter[]) => this.setAside(letters) };
+    this.apart = slow && new LeftApart(slow, ways);
+    this.undated = undated && new LeftApart(undated, ways);
     this.outageGates = {
       store: new OutageGate('store', store, log, signal),
       live: new OutageGate('live log', live, log, signal),
       dead: new OutageGate('dead-letter log', dead, log, signal),
-      ...(slow && { slow: new OutageGate('slow queue', slow, log, signal) }),
+      ...(this.apart && { slow: this.apart.gate }),
+      ...(this.undated && { undated: this.undated.gate }),
     };
-    const { slow: gate } = this.outageGates;
-    this.apart = slow && gate && new LeftApart({ ...parts, slow, gate, setAside: (letters) => this.setAside(letters) });
     const foldParts = {
       store,
       outageGate: this.outageGates.store,
       setAside: (reading: Reading, explanation: string) =>
-        this.setAside([rejectedByStore(reading, explanation, Date.now())]),
+        this.setAside([rejectedByStore(reading, explanation, clock.now())]),
       wrote: (readings: number, seconds: number) => {
         counters.wrote(readings, seconds);
         parts.progressed();
@@ -224,13 +231,19 @@ export class Pipeline {
 
   /** Resolves when everything that became of a message, or of a part of one, is on disk. */
   private async finish(decoded: DecodedBatch): Promise<void> {
-    const { readings, dead, apart, publishes, oldest = Date.now(), skipped } = decoded;
-    const { counters } = this.parts;
+    const { readings, dead, apart, undated, publishes, oldest = clock.now(), skipped } = decoded;
+    const { counters, votes } = this.parts;
+    votes?.heard(readings, dead);
     counters.skipped(skipped);
     const held = { oldest };
     this.inHand.add(held);
     try {
-      await Promise.all([this.storeAndAnnounce(decoded, oldest), this.setAside(dead), this.leaveApart(apart)]);
+      await Promise.all([
+        this.storeAndAnnounce(decoded, oldest),
+        this.setAside(dead),
+        leave(apart, this.apart),
+        leave(undated, this.undated),
+      ]);
       counters.done(publishes, readings, oldest);
     } finally {
       this.inHand.delete(held);
@@ -268,10 +281,10 @@ export class Pipeline {
     await Promise.all(kept.map((letter) => this.outageGates.dead.until(() => dead.append(letter))));
     counters.setAside(letters);
   }
+}
 
-  private async leaveApart(messages: readonly Uint8Array[]): Promise<void> {
-    if (messages.length === 0) return;
-    if (!this.apart) throw new Error('publishes were left to a slow queue, and there is none');
-    await this.apart.leave(messages);
-  }
+async function leave(messages: readonly Uint8Array[], to: LeftApart | undefined): Promise<void> {
+  if (messages.length === 0) return;
+  if (!to) throw new Error('publishes were left to another queue, and there is none');
+  await to.leave(messages);
 }

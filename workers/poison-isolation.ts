@@ -1,4 +1,5 @@
 import type { Log } from '../backbone/ports/log.ts';
+import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DeadLetter, Publish } from '../telemetry/batch.ts';
@@ -96,7 +97,7 @@ export class Isolated {
         return { is: 'try', part };
       }
       const only = this.publishes[part.from];
-      if (only && part.to - part.from === 1) return { is: 'poison', letter: poison(only, Date.now()) };
+      if (only && part.to - part.from === 1) return { is: 'poison', letter: poison(only, clock.now()) };
       const middle = part.from + Math.ceil((part.to - part.from) / 2);
       this.waiting.unshift({ from: part.from, to: middle }, { from: middle, to: part.to });
     }
@@ -128,10 +129,10 @@ export class Isolated {
 
   /** Unpacks the message, as an attempt of its own. Resolves with its dead letter when it cannot be. */
   private async read(): Promise<DeadLetter | undefined> {
-    if (!(await this.mayTry(unitOf(this.body, 0, 0)))) return unreadable(this.body, Date.now());
+    if (!(await this.mayTry(unitOf(this.body, 0, 0)))) return unreadable(this.body, clock.now());
     const batch = readable(this.body);
     await this.interrupted();
-    if (!batch) return unreadable(this.body, Date.now());
+    if (!batch) return unreadable(this.body, clock.now());
     this.publishes = batch.publishes;
     this.waiting.push({ from: 0, to: batch.publishes.length });
     return undefined;

@@ -1,3 +1,4 @@
+import { clockRunOf, isDoubted } from '../telemetry/account/batch-place.ts';
 import type { Batch, DeadLetter, Publish } from '../telemetry/batch.ts';
 import {
   type Decoded,
@@ -12,11 +13,13 @@ import { decodeImported } from '../telemetry/imported.ts';
 import { subOf } from '../telemetry/instant.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { ReadingRegistry } from '../telemetry/reading-registry.ts';
-import { Rulebook } from '../telemetry/sensor-rules.ts';
+import { Rulebook, type SensorRules } from '../telemetry/sensor-rules.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import type { Codecs } from './codecs/codec.ts';
 
 const MAX_EXPLANATION = 2_000;
+/** A receipt that is so much later leaves no time ahead of it, ms: 80 years. */
+const ANOTHER_MS = 80 * 365 * 86_400_000;
 
 /** What became of a batch: each publish gave readings, or a dead letter, or both when only parts of it were good. */
 export interface Validated {
@@ -24,6 +27,8 @@ export interface Validated {
   readonly dead: DeadLetter[];
   /** Publishes that were not read here. */
   readonly apart: Publish[];
+  /** Publishes whose readings depend on their receipts, which are by a clock that nobody believes. Nothing of them is in the rest. */
+  readonly undated: Publish[];
   /** How many publishes of the batch this is about: all, or the first of them. */
   taken: number;
   /** How many texts and nulls other systems sent among their values. They are no measurements. */
@@ -43,49 +48,85 @@ export interface ValidatorParts {
   readonly codecs?: Codecs | undefined;
   /** Sensors, as `farm/id`, whose publishes are left `apart` unread. */
   readonly apart?: ReadonlySet<string> | undefined;
+  /** Whether publishes are left `undated`; otherwise every clock is taken for right. */
+  readonly waits?: boolean | undefined;
   /** With so many readings no further publish of the batch is taken. A publish may have 10,000. */
   readonly mostReadings?: number | undefined;
 }
 
 /** Makes a `Validate`. */
 export function createValidate(parts: ValidatorParts = {}): Validate {
-  const { registry, codecs, apart, mostReadings = Number.POSITIVE_INFINITY } = parts;
+  const { registry, codecs, apart, waits, mostReadings = Number.POSITIVE_INFINITY } = parts;
   const rulebook = new Rulebook();
   return (batch, now, begins) => {
-    const outcome: Validated = { readings: [], dead: [], apart: [], taken: 0, skipped: 0 };
+    const outcome: Validated = { readings: [], dead: [], apart: [], undated: [], taken: 0, skipped: 0 };
     const current = registry?.current();
+    const run = clockRunOf(batch.id);
+    const doubted = waits && batch.origin !== 'import' && isDoubted(batch.id);
     for (const [place, publish] of batch.publishes.entries()) {
       if (outcome.readings.length >= mostReadings) break;
       begins?.(place);
       outcome.taken += 1;
-      const { farm, sensor, received, via } = publish;
+      const { farm, sensor, via } = publish;
       if (apart?.size && apart.has(`${farm}/${sensor}`)) {
         outcome.apart.push(publish);
         continue;
       }
       const rules = rulebook.of(farm, sensor, current, via);
-      const decoded = batch.origin === 'import' ? decodeImported(publish) : decodePublish(publish, rules);
-      if (decoded.bytes && rules.codec !== undefined && !codecs) {
+      const found = batch.origin === 'import' ? [decodeImported(publish)] : decoded(publish, rules, codecs);
+      if (found === 'needs a codec') {
         outcome.apart.push(publish);
         continue;
       }
-      add(outcome, publish, decoded, now);
-      if (decoded.bytes) {
-        add(outcome, publish, throughCodec(decoded.bytes, { farm, sensor, received, rules }, codecs), now);
+      if (doubted && needsReceipt(publish, rules, codecs, found)) {
+        outcome.undated.push(publish);
+        continue;
       }
+      for (const one of found) add(outcome, publish, one, now, run);
     }
     return outcome;
   };
 }
 
-function add(outcome: Validated, publish: Publish, { readings, refused, skipped, clock }: Decoded, now: number): void {
+/** What is in a publish: by its format, and by its codec where it has bytes for one. */
+function decoded(publish: Publish, rules: SensorRules, codecs: Codecs | undefined): Decoded[] | 'needs a codec' {
+  const { farm, sensor, received } = publish;
+  const found = decodePublish(publish, rules);
+  if (!found.bytes) return [found];
+  if (rules.codec !== undefined && !codecs) return 'needs a codec';
+  return [found, throughCodec(found.bytes, { farm, sensor, received, rules }, codecs)];
+}
+
+/** Whether another receipt would make other readings of a publish, or refuse others. It is only asked about doubted clocks. */
+function needsReceipt(
+  publish: Publish,
+  rules: SensorRules,
+  codecs: Codecs | undefined,
+  found: readonly Decoded[],
+): boolean {
+  const other = decoded({ ...publish, received: publish.received + ANOTHER_MS }, rules, codecs);
+  return other === 'needs a codec' || timesIn(other) !== timesIn(found);
+}
+
+function timesIn(found: readonly Decoded[]): string {
+  return JSON.stringify(found.map(({ readings, refused }) => [readings.map(({ ts }) => ts), refused.length]));
+}
+
+function add(
+  outcome: Validated,
+  publish: Publish,
+  { readings, refused, skipped, clock: error }: Decoded,
+  now: number,
+  run: string,
+): void {
   for (const reading of readings) outcome.readings.push(reading);
   outcome.skipped += skipped;
   const [first] = refused;
   if (!first) return;
   const explanation = refused.map((part) => `${part.path || 'payload'}: ${part.explanation}`).join('; ');
-  const letter = { publish, reason: first.reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now };
-  outcome.dead.push(clock ? { ...letter, clock } : letter);
+  const { reason } = first;
+  const letter = { publish, reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now, run };
+  outcome.dead.push(error ? { ...letter, clock: error } : letter);
 }
 
 function throughCodec(uplink: UplinkBytes, context: PayloadContext, codecs: Codecs | undefined): Decoded {

@@ -6,11 +6,14 @@ import type { Store } from '../backbone/ports/store.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
+import type { Publish } from '../telemetry/batch.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
+import type { ClockVotes } from './clock-votes.ts';
 import { WorkerCounters } from './counters.ts';
 import { BatchDecoder } from './decoding/batch-decoder.ts';
 import type { Decoder } from './decoding/decoder.ts';
 import { PublishDecoder } from './decoding/publish-decoder.ts';
+import { type SideQueue, SLOW_QUEUE_FULL, UNDATED_QUEUE_FULL } from './left-apart.ts';
 import { Pipeline } from './pipeline.ts';
 import { Watchdog } from './watchdog.ts';
 import { type BudgetGroup, WorkBudget, type WorkLimits } from './work-budget.ts';
@@ -23,6 +26,10 @@ export interface WorkerOptions {
    * what the worker on the slow queue does.
    */
   readonly slow?: Queue | undefined;
+  /** Hears what sensors say of the clock. */
+  readonly votes?: ClockVotes | undefined;
+  /** Where publishes wait that are dated by a clock that nobody believes. Without it every clock is taken for right. */
+  readonly undated?: Queue | undefined;
   /** Whether this is the worker on the slow queue: it has names of its own in health and metrics. */
   readonly isSlow?: boolean;
   readonly store: Store;
@@ -74,7 +81,8 @@ export class Worker implements Part {
   private readonly watchdog: Watchdog;
   private readonly letters: DeadLetters;
   private readonly notes: WorkNotes;
-  private readonly entrance: BatchEntrance;
+  private readonly toSlow: BatchEntrance;
+  private readonly toUndated: BatchEntrance;
   private pipeline: Pipeline;
   private consumer: Consumer | undefined;
 
@@ -91,7 +99,9 @@ export class Worker implements Part {
     this.letters = new DeadLetters(options.dead, { logger: options.log, metrics: options.metrics });
     const { live, notesMs: beatMs } = options;
     this.notes = new WorkNotes(live, () => this.consumer?.waiting() ?? [], beatMs);
-    this.entrance = new BatchEntrance({ name: 'worker', live, beatMs });
+    this.toSlow = new BatchEntrance({ name: 'worker', live, beatMs });
+    // Another run of numbers: what goes there is worked off much later than what goes to the slow queue.
+    this.toUndated = new BatchEntrance({ name: 'worker', live, beatMs });
     this.pipeline = this.newPipeline();
     this.watchdog = new Watchdog(
       {
@@ -108,7 +118,8 @@ export class Worker implements Part {
   async start(): Promise<void> {
     await this.letters.start();
     await this.notes.start();
-    if (this.options.slow) await this.entrance.start();
+    if (this.options.slow) await this.toSlow.start();
+    if (this.options.undated) await this.toUndated.start();
     const { prefetch = PREFETCH } = this.options;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();
@@ -123,7 +134,7 @@ export class Worker implements Part {
     } finally {
       clearTimeout(giveBack);
       this.pipeline.giveUp('the worker was stopped');
-      await Promise.all([this.letters.stop(), this.notes.stop(), this.entrance.stop()]);
+      await Promise.all([this.letters.stop(), this.notes.stop(), this.toSlow.stop(), this.toUndated.stop()]);
     }
   }
 
@@ -146,15 +157,16 @@ export class Worker implements Part {
   }
 
   private newPipeline(): Pipeline {
-    const { store, live, dead, slow, log, openTrials, holding = HOLDING, group } = this.options;
+    const { store, live, dead, slow, undated, log, openTrials, holding = HOLDING, group } = this.options;
     return new Pipeline({
       store,
       live,
       dead,
-      slow,
+      slow: slow && this.slowSide(slow),
+      undated: undated && this.undatedSide(undated),
+      votes: this.options.votes,
       letters: this.letters,
       notes: this.notes,
-      entrance: this.entrance,
       openTrials,
       log,
       counters: this.counters,
@@ -164,11 +176,21 @@ export class Worker implements Part {
     });
   }
 
+  private slowSide(queue: Queue): SideQueue {
+    const counted = (publishes: readonly Publish[]) => this.counters.leftApart(publishes);
+    return { name: 'slow queue', queue, entrance: this.toSlow, counted, ifFull: SLOW_QUEUE_FULL };
+  }
+
+  private undatedSide(queue: Queue): SideQueue {
+    const counted = (publishes: readonly Publish[]) => this.counters.leftUndated(publishes);
+    return { name: 'undated queue', queue, entrance: this.toUndated, counted, ifFull: UNDATED_QUEUE_FULL };
+  }
+
   private newDecoder(): Decoder {
-    const { slow, registry, codecFolder, log, decodeMs: limitMs = DECODE_MS, decodedBy } = this.options;
+    const { slow, undated, registry, codecFolder, log, decodeMs: limitMs = DECODE_MS, decodedBy } = this.options;
     const progressed = () => this.watchdog.progressed();
     const lost = () => this.counters.lostThread();
-    const parts = { registry, codecFolder, log, limitMs, progressed, lost };
+    const parts = { registry, codecFolder, log, limitMs, waits: undated !== undefined, progressed, lost };
     const decoder = slow ? new BatchDecoder(parts) : new PublishDecoder(parts);
     return decodedBy?.(decoder) ?? decoder;
   }

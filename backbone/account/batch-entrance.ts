@@ -21,6 +21,8 @@ export interface BatchEntranceOptions {
 const MOST_LEFT_OUT = 19;
 const FIRST_BEAT_MS = 1_000;
 const LAST_BEAT_MS = 1_000;
+/** Most runs before the present one of which it is still said what the queue has confirmed. */
+const MOST_FORMER = 8;
 
 /**
  * Numbers the batches of one entrance, and says in the live log every 15 s up to which number the queue has confirmed them.
@@ -32,6 +34,8 @@ export class BatchEntrance {
   private readonly options: BatchEntranceOptions;
   private readonly stopping = new AbortController();
   private run = new BatchRun();
+  private former: BatchRun[] = [];
+  private isDoubted = false;
   private running: Promise<void> | undefined;
   private lastSaid = '';
   private leftOut = 0;
@@ -42,13 +46,28 @@ export class BatchEntrance {
     this.options = options;
   }
 
+  /** The run by which batches are numbered now. */
+  get current(): BatchRun {
+    if (this.run.isFull) this.renew(this.isDoubted);
+    return this.run;
+  }
+
+  /** Begins another run, because the clock is not the one it was. `doubted`: nobody believes it. Its id. */
+  renew(doubted: boolean): string {
+    if (!this.run.isUnused) this.addFormer(this.run);
+    this.isDoubted = doubted;
+    this.run = new BatchRun(doubted);
+    return this.run.id;
+  }
+
   /**
    * Numbers an attempt to publish a batch, and gives what `send` gives, which is called at once and has to publish at once: numbers
    * are to stand in the queue in their order. Its rejection is passed on. Then the number is given up; another attempt is another call.
+   * `run`: the one that was current when the batch was begun, where that tells by which clock it was received.
    */
-  async send<T>(send: (place: BatchPlace) => Promise<T>): Promise<T> {
-    if (this.run.isFull) this.run = new BatchRun();
-    const { run } = this;
+  async send<T>(send: (place: BatchPlace) => Promise<T>, run = this.current): Promise<T> {
+    // All of it may have been settled, and said so, before this batch was tried.
+    if (run !== this.run && !this.former.includes(run)) this.addFormer(run);
     const number = run.next();
     try {
       const sent = await send(run.place(number));
@@ -90,12 +109,13 @@ export class BatchEntrance {
 
   /** Never rejects. */
   private async beat(ended: boolean): Promise<void> {
-    const { live, name: entrance } = this.options;
+    const { live } = this.options;
     if (!live) return;
+    for (const former of this.former) await this.lastBeatOf(former, live);
     const { run } = this;
     const spooled = Math.max(this.mostSpooled, this.spooled());
     this.mostSpooled = 0;
-    const note: BeatNote = { is: 'beat', entrance, ...run.beat(), spooled, ended };
+    const note = this.noteOf(run, ended, spooled);
     const says = JSON.stringify(note);
     if (says === this.lastSaid && this.leftOut < MOST_LEFT_OUT) {
       this.leftOut += 1;
@@ -111,6 +131,26 @@ export class BatchEntrance {
     run.said(note);
     this.lastSaid = says;
     this.leftOut = 0;
+  }
+
+  /** Of a run before the present one: says where it stands, for the last time when all of it is settled. Never rejects. */
+  private async lastBeatOf(run: BatchRun, live: Log): Promise<void> {
+    const note = this.noteOf(run, run.isSettled, this.spooled());
+    try {
+      await live.append(accountEntry([note]));
+    } catch {
+      return;
+    }
+    run.said(note);
+    if (note.ended) this.former = this.former.filter((one) => one !== run);
+  }
+
+  private noteOf(run: BatchRun, ended: boolean, spooled: number): BeatNote {
+    return { is: 'beat', entrance: this.options.name, ...run.beat(), spooled, ended };
+  }
+
+  private addFormer(run: BatchRun): void {
+    this.former = [...this.former, run].slice(-MOST_FORMER);
   }
 
   private spooled(): number {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type Clock, clock as machineClock, steadyFrom } from '../../core/clock.ts';
 import { ClockWatch } from '../../core/clock-watch.ts';
 import { EncodingInvalid, explain, LogUnavailable, TooManyCommands } from '../../core/errors.ts';
 import { type Health, healthOf } from '../../core/lifecycle.ts';
@@ -71,21 +72,32 @@ export class Commands {
   private sweeper: NodeJS.Timeout | undefined;
   private down: string | undefined = 'not read yet';
   private unreadable = 0;
-  private readonly clock = new ClockWatch();
+  private readonly clock: Clock;
+  private readonly clockWatch: ClockWatch;
+  /** The wall clock when it was believed last, counted on by the time that passes. */
+  private believed: () => number;
 
-  private constructor(log: Log, logger: Logger, limits: CommandIndexLimits) {
+  private constructor(log: Log, logger: Logger, limits: CommandIndexLimits, clock: Clock) {
     this.log = log;
     this.logger = logger;
     this.limits = limits;
+    this.clock = clock;
+    this.clockWatch = new ClockWatch(clock);
+    this.believed = steadyFrom(clock);
     this.index = new CommandIndex(limits);
   }
 
   /** Resolves when the log was read to its end. Rejects with LogUnavailable. Closing leaves `log` open. */
-  static async open(log: Log, logger: Logger, limits: CommandIndexLimits = COMMAND_INDEX_LIMITS): Promise<Commands> {
-    const commands = new Commands(log, logger, limits);
+  static async open(
+    log: Log,
+    logger: Logger,
+    limits: CommandIndexLimits = COMMAND_INDEX_LIMITS,
+    clock = machineClock,
+  ): Promise<Commands> {
+    const commands = new Commands(log, logger, limits, clock);
     const follower = await commands.follow();
     commands.running = commands.keepFollowing(follower);
-    commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
+    commands.sweeper = setInterval(() => commands.look(), SWEEP_MS);
     return commands;
   }
 
@@ -94,10 +106,15 @@ export class Commands {
    * waiting.
    */
   static openLate(log: Log, logger: Logger, limits: CommandIndexLimits = COMMAND_INDEX_LIMITS): Commands {
-    const commands = new Commands(log, logger, limits);
+    const commands = new Commands(log, logger, limits, machineClock);
     commands.running = commands.keepFollowing(undefined);
-    commands.sweeper = setInterval(() => commands.expire(), SWEEP_MS);
+    commands.sweeper = setInterval(() => commands.look(), SWEEP_MS);
     return commands;
+  }
+
+  /** By what the life of commands is counted, Unix ms: the clock; after it was set, for an hour the clock as it was, so that nothing expires by that. */
+  now(): number {
+    return Math.round(this.believed());
   }
 
   get counters(): Readonly<CommandCounts> {
@@ -116,7 +133,7 @@ export class Commands {
 
   /** Resolves when the command is in the log and counts as queued. Rejects with TooManyCommands (it is not kept) or LogUnavailable (it may be). */
   async send({ farm, sensor, payload, by, lifeMs = COMMAND_MS }: CommandRequest): Promise<Command> {
-    const at = Date.now();
+    const at = this.now();
     const command = { id: randomUUID(), farm, sensor, payload, at, expires: at + Math.min(lifeMs, COMMAND_MS), by };
     // Most refusals are known before anything is written. Between simultaneous commands the log's order decides.
     if (!this.index.hasRoom(command)) throw this.refusal(sensor);
@@ -134,7 +151,7 @@ export class Commands {
 
   /** Appends that the sensor has acknowledged the command, and resolves when that is durable. Rejects with LogUnavailable. */
   async delivered({ id, farm, sensor }: Command): Promise<void> {
-    await this.log.append(encodeCommandEntry({ kind: 'delivered', id, farm, sensor, at: Date.now() }));
+    await this.log.append(encodeCommandEntry({ kind: 'delivered', id, farm, sensor, at: this.now() }));
   }
 
   /** Says that a session wants a sensor's commands. Resolves and rejects as `delivered` does. */
@@ -144,7 +161,7 @@ export class Commands {
 
   /** The commands that wait for a sensor, oldest first. */
   waitingFor(farm: string, sensor: string): Command[] {
-    return this.index.waitingFor(farm, sensor, Date.now());
+    return this.index.waitingFor(farm, sensor, this.now());
   }
 
   /** The sensors of a farm for which commands wait. */
@@ -179,18 +196,19 @@ export class Commands {
   }
 
   /**
-   * For an hour after the clock was set it may be wrong: expired commands are not delivered then, but not given up
+   * Looks at the clock, and whether a command has expired by it; called every second. For an hour after the clock was set it may be wrong: expired commands are not delivered then, but not given up
    * either.
    */
-  private expire(): void {
-    const clock = this.clock.look();
-    if (clock === 'set') {
+  look(): void {
+    const state = this.clockWatch.look();
+    if (state === 'set') {
       this.logger.warn({ event: 'clock_set' }, 'the clock was set: for an hour no command is given up as expired');
       // A command that seemed expired when its sensor came may be due again.
       for (const listener of this.listeners) listener.reset();
     }
-    if (clock !== 'settled') return;
-    for (const command of this.index.expire(Date.now())) {
+    if (state !== 'settled') return;
+    this.believed = steadyFrom(this.clock);
+    for (const command of this.index.expire(this.now())) {
       this.counts.expired += 1;
       for (const listener of this.listeners) listener.expired(command);
     }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Counter } from 'prom-client';
+import { type Clock, clock as machineClock, steadyFrom } from '../../core/clock.ts';
 import { EncodingInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
@@ -20,6 +21,7 @@ export interface DeadLettersOptions extends QuotaOptions {
   readonly kind?: 'worker' | 'broker';
   /** Unix ms. */
   readonly now?: () => number;
+  readonly clock?: Clock;
 }
 
 /** What was reported of an account, and what still has to be. */
@@ -52,13 +54,17 @@ export class DeadLetters {
   private readonly counted: Counter<'reason' | 'kept'> | undefined;
   private readonly reasons = new LabelValues();
 
-  constructor(log: Log, { logger, metrics, kind = 'worker', now, ...quotas }: DeadLettersOptions) {
+  constructor(
+    log: Log,
+    { logger, metrics, kind = 'worker', now, clock = machineClock, ...quotas }: DeadLettersOptions,
+  ) {
     this.log = log;
     this.logger = logger;
     this.quotas = new DeadQuotas(quotas);
     this.kind = kind;
     this.writer = `${kind}/${randomUUID()}`;
-    this.now = now ?? Date.now;
+    // A step of the clock must not fill a quota up, or stop its growing.
+    this.now = now ?? steadyFrom(clock);
     this.follower = new DeadFollower(log, logger, ({ body }) => this.heard(body));
     this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
       'reason',

@@ -11,7 +11,7 @@ const RETRY_MS = 1_000;
 /** Longest time that `start` waits until earlier letters were read. */
 const MOST_WAIT_MS = 10_000;
 
-/** Reads the newer part of the dead-letter log, and follows it. After an error it goes on from the last offset. */
+/** Reads the newer part of a log, such as that of dead letters, and follows it. After an error it goes on from the last offset. */
 export class DeadFollower {
   private readonly log: Log;
   private readonly logger: Logger;
@@ -51,7 +51,7 @@ export class DeadFollower {
         await this.follower.ended;
       } catch (error) {
         const why = explain(error);
-        if (why !== said) this.logger.debug({ why }, 'the dead-letter log cannot be followed');
+        if (why !== said) this.logger.debug({ why }, 'the log cannot be followed');
         said = why;
         await pause(RETRY_MS, signal);
       }

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { pause } from '../../core/timing.ts';
@@ -98,7 +99,7 @@ export class Checkpoints {
 
   /** Undefined when there is none: the place of the checkpoint before stays in force. */
   private async place(): Promise<KeptPlace | undefined> {
-    const taken = Date.now();
+    const taken = clock.now();
     const head = await this.parts.live?.head().catch((error) => this.say(error));
     if (!head) return undefined;
     if (!(await areOver(this.parts.begun()))) return undefined;

@@ -1,4 +1,5 @@
 import { rename, rm, stat } from 'node:fs/promises';
+import { clock } from '../../core/clock.ts';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { pause } from '../../core/timing.ts';
@@ -32,12 +33,12 @@ export async function openAtStart(
   settings: Settings,
   log: Logger | undefined,
 ): Promise<OpenDatabase | StoreUnavailable> {
-  for (const begun = performance.now(); ; await pause(LOOK_AGAIN_MS)) {
+  for (const begun = clock.passed(); ; await pause(LOOK_AGAIN_MS)) {
     try {
       return await openDatabase(settings, log);
     } catch (error) {
       const why = explain(error);
-      if (isInUse(why) && performance.now() - begun < LONGEST_IN_USE_MS) continue;
+      if (isInUse(why) && clock.passed() - begun < LONGEST_IN_USE_MS) continue;
       if (isInUse(why) || isRefusal(why) || !(error instanceof StoreUnavailable)) throw error;
       return error;
     }

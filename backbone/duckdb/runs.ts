@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { clock } from '../../core/clock.ts';
 import { Closed, explain, LogUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -80,7 +81,7 @@ export class Runs {
 
   constructor(parts: RunsParts) {
     this.parts = parts;
-    this.watched.set({ is: 'down', since: Date.now(), why: this.why });
+    this.watched.set({ is: 'down', since: clock.now(), why: this.why });
     let begun = () => {};
     this.begun = new Promise((resolve) => {
       begun = resolve;
@@ -199,7 +200,7 @@ export class Runs {
       await process.call({ is: 'checkpoint', place }, 'done');
       this.tookCheckpoint(place);
     };
-    const begunAt = Date.now();
+    const begunAt = clock.now();
     if (from === undefined) {
       // A file of a version that kept no place, and closed it: it has everything.
       const { epoch, next } = await live.log.head();
@@ -231,14 +232,14 @@ export class Runs {
       this.unreadSince = undefined;
       return rewritten;
     } catch (error) {
-      if (error instanceof LogUnavailable) this.unreadSince ??= performance.now();
+      if (error instanceof LogUnavailable) this.unreadSince ??= clock.passed();
       throw error;
     }
   }
 
   private hasWaitedForLog(): boolean {
     const { longestUnreadMs = LONGEST_UNREAD_MS } = this.parts;
-    return this.unreadSince !== undefined && performance.now() - this.unreadSince >= longestUnreadMs;
+    return this.unreadSince !== undefined && clock.passed() - this.unreadSince >= longestUnreadMs;
   }
 
   private checkpointsOf(process: DuckdbProcess): Checkpoints {
@@ -258,7 +259,7 @@ export class Runs {
 
   private tookCheckpoint(place: KeptPlace | undefined): void {
     this.events.checkpoints += 1;
-    this.checkpointAt = performance.now();
+    this.checkpointAt = clock.passed();
     if (place) this.parts.live?.needs?.(place.offset);
   }
 
@@ -269,7 +270,7 @@ export class Runs {
     if (wasUp || this.why !== before) {
       this.parts.log?.error({ event: 'store_down', file }, `DuckDB is not available: ${this.why}`);
     }
-    this.watched.set({ is: 'down', since: Date.now(), why: this.why });
+    this.watched.set({ is: 'down', since: clock.now(), why: this.why });
   }
 
   private isUp(): void {
@@ -297,7 +298,7 @@ export class Runs {
     const { metrics } = this.parts;
     metrics?.counts('loam_duckdb_events_total', 'What happened to DuckDB', () => ({ ...this.events }));
     metrics?.gauge('loam_duckdb_checkpoint_age_seconds', 'Age of the newest checkpoint', () =>
-      this.checkpointAt === undefined ? undefined : (performance.now() - this.checkpointAt) / 1_000,
+      this.checkpointAt === undefined ? undefined : (clock.passed() - this.checkpointAt) / 1_000,
     );
   }
 }

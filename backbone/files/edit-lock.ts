@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { tryLock } from 'fs-native-extensions';
+import { clock } from '../../core/clock.ts';
 import { giveToFoldersOwner } from '../../core/folders-owner.ts';
 import { codeOf } from '../../core/system-error.ts';
 import { pause } from '../../core/timing.ts';
@@ -16,11 +17,11 @@ const AGAIN_MS = 20;
  * with its holder, and a file that a dead one left is locked as any other.
  */
 export async function lockForEdit(file: string, waitMs: number): Promise<(() => void) | undefined> {
-  const end = performance.now() + waitMs;
+  const end = clock.passed() + waitMs;
   for (;;) {
     const release = tryToLock(`${file}.lock`);
     if (release) return release;
-    if (performance.now() > end) return undefined;
+    if (clock.passed() > end) return undefined;
     await pause(AGAIN_MS);
   }
 }

@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { goneInWords, type HeldFolder } from './held-folder.ts';
@@ -121,7 +122,7 @@ export class FileSystem {
 
   /** Resolves when the last look is no older than FRESH_MS. */
   async lookIfOld(): Promise<void> {
-    if (performance.now() - this.lookedAt > FRESH_MS) await this.look();
+    if (clock.passed() - this.lookedAt > FRESH_MS) await this.look();
   }
 
   /** Looks at the room and the folders now. Never rejects: when the free room cannot be found out, no write is refused for it. */
@@ -143,7 +144,7 @@ export class FileSystem {
   /** As `Disk.denied`. */
   denied(use: Use, cause: unknown): NoRoom {
     this.denial = {
-      at: performance.now(),
+      at: clock.passed(),
       why: `the file system of ${this.folder} refused a write: ${explain(cause)}`,
     };
     this.refusals[use] += 1;
@@ -191,11 +192,11 @@ export class FileSystem {
   }
 
   private deniedFor(ms: number): boolean {
-    return this.denial !== undefined && performance.now() - this.denial.at < ms;
+    return this.denial !== undefined && clock.passed() - this.denial.at < ms;
   }
 
   private async lookOnce(): Promise<void> {
-    const at = performance.now();
+    const at = clock.passed();
     const room = this.options.readRoom(this.folder).catch(() => undefined);
     await Promise.all([...this.held].map((folder) => folder.look()));
     this.room = await room;
@@ -225,10 +226,10 @@ export class FileSystem {
   private sayRoom(): void {
     const { whyNoRoom: why, folder } = this;
     if (why !== undefined && this.saidAt === undefined) {
-      this.saidAt = performance.now();
+      this.saidAt = clock.passed();
       this.options.log?.warn({ event: 'disk_low', folder }, `${why}; until then publishers are held`);
     } else if (why === undefined && this.saidAt !== undefined) {
-      const seconds = Math.round((performance.now() - this.saidAt) / 1_000);
+      const seconds = Math.round((clock.passed() - this.saidAt) / 1_000);
       this.saidAt = undefined;
       this.options.log?.info({ event: 'disk_back', folder, seconds }, 'there is room on the disk again');
     }

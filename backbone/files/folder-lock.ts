@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { giveToFoldersOwner } from '../../core/folders-owner.ts';
 
@@ -117,7 +118,7 @@ function lock(what: string, file: number): void {
   if (!isOurs) throw new FolderInUse(what, holderIn(file));
   try {
     ftruncateSync(file);
-    writeSync(file, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`, 0);
+    writeSync(file, `process ${process.pid} on ${hostname()}, since ${new Date(clock.now()).toISOString()}\n`, 0);
   } catch {
     // For example on a full disk: the lock holds all the same, and only the text about its holder is missing.
   }

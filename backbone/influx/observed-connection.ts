@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 
@@ -33,7 +34,7 @@ export class ObservedConnection {
 
   failed(error: unknown): void {
     if (this.state.is === 'closed') return;
-    this.watched.set({ is: 'down', since: Date.now(), why: explain(error) });
+    this.watched.set({ is: 'down', since: clock.now(), why: explain(error) });
     this.timer ??= setTimeout(() => void this.ask(), this.everyMs).unref();
   }
 

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { Closed, explain, LogUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
@@ -17,7 +18,7 @@ export class LateLog implements Log {
   private log: Log | undefined;
 
   constructor(open: () => Promise<Log>) {
-    this.watched.set({ is: 'down', since: Date.now(), why: 'it was not reached yet' });
+    this.watched.set({ is: 'down', since: clock.now(), why: 'it was not reached yet' });
     this.arriving = this.reach(open);
   }
 
@@ -61,7 +62,7 @@ export class LateLog implements Log {
         this.watched.set(log.state);
         return;
       } catch (error) {
-        this.watched.set({ is: 'down', since: Date.now(), why: explain(error) });
+        this.watched.set({ is: 'down', since: clock.now(), why: explain(error) });
       }
       await pause(backoff(tries, FIRST_RETRY_MS, MOST_RETRY_MS), this.closing.signal);
     }

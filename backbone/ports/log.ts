@@ -105,5 +105,11 @@ export const ISOLATION_LOG_LIMITS: LogLimits = {
 };
 /** Commands to sensors: each waits a day at most, and its outcome can be read for two more days. */
 export const COMMANDS_LOG_LIMITS: LogLimits = { maxAgeMs: 3 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };
+/** By which clock each run of an entrance was received: a few entries for each start and each setting of the clock, as long as there are dead letters. */
+export const CLOCKS_LOG_LIMITS: LogLimits = {
+  maxAgeMs: 400 * 24 * 3_600_000,
+  maxBytes: 16 * 1024 ** 2,
+  onlyCopy: true,
+};
 /** Events, such as a value that was overwritten: kept for a year, for those who ask later what happened. */
 export const EVENT_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };

@@ -1,4 +1,5 @@
 import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
@@ -132,14 +133,14 @@ export class RabbitConnection {
       throw error;
     }
     this.now = connection;
-    this.upSince = performance.now();
+    this.upSince = clock.passed();
     this.watched.set({ is: 'up' });
   }
 
   private lost(connection: ChannelModel, error: unknown): void {
     if (connection !== this.now) return;
     this.now = undefined;
-    if (performance.now() - this.upSince > STEADY_MS) this.failures = 0;
+    if (clock.passed() - this.upSince > STEADY_MS) this.failures = 0;
     // With a connection that the server ends its channels end first.
     const why = this.resetBy === CHANNEL_ENDED ? (error ?? this.resetBy) : (this.resetBy ?? error);
     this.resetBy = undefined;
@@ -164,7 +165,7 @@ export class RabbitConnection {
   }
 
   private down(why: string): void {
-    if (!this.closing.signal.aborted) this.watched.set({ is: 'down', since: Date.now(), why });
+    if (!this.closing.signal.aborted) this.watched.set({ is: 'down', since: clock.now(), why });
   }
 }
 

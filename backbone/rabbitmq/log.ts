@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
+import { clock } from '../../core/clock.ts';
 import { Closed, explain, type LoamError, LogUnavailable, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import { backoff, pause } from '../../core/timing.ts';
@@ -101,7 +102,7 @@ class RabbitLog implements Log {
   async append(body: Uint8Array): Promise<void> {
     if (this.closed !== undefined) throw new Closed(this.stream);
     if (this.epoch === undefined) throw unavailable(why(this.state));
-    if (performance.now() - this.learned > BELIEVE_MS) void this.learnAgain();
+    if (clock.passed() - this.learned > BELIEVE_MS) void this.learnAgain();
     await this.publisher.publish(body, stamped(this.epoch));
   }
 
@@ -211,7 +212,7 @@ class RabbitLog implements Log {
   private async surveyNow(): Promise<Survey> {
     const found = await this.attempt((connection) => survey(connection, this.stream, () => this.claim()));
     this.epoch = found.epoch;
-    this.learned = performance.now();
+    this.learned = clock.passed();
     return found;
   }
 
@@ -248,7 +249,7 @@ class RabbitLog implements Log {
         break;
       } catch (error) {
         // If the epoch is unknown, this error keeps the log from being up, so the state tells it.
-        if (this.epoch === undefined) this.watched.set({ is: 'down', since: Date.now(), why: explain(error) });
+        if (this.epoch === undefined) this.watched.set({ is: 'down', since: clock.now(), why: explain(error) });
         await pause(backoff(attempt, 50, 5_000), this.closing.signal);
       }
     }

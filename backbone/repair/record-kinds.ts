@@ -1,5 +1,6 @@
 import { EncodingInvalid } from '../../core/errors.ts';
 import { decodeDead } from '../../telemetry/batch.ts';
+import { decodeClockEntry } from '../../telemetry/clock-entry.ts';
 import { decodeCommandEntry } from '../../telemetry/command.ts';
 import { decodeMark } from '../../telemetry/dead-letter-mark.ts';
 import { decodeEvent } from '../../telemetry/event.ts';
@@ -9,8 +10,8 @@ import { ENTRIES } from '../segments/log-file.ts';
 import { MESSAGES } from '../segments/queue-file.ts';
 
 /** The parts that keep records in segments. */
-export type RecordPart = 'queue' | 'slow queue' | 'spool' | LogPart;
-export type LogPart = 'live log' | 'dead-letter log' | 'event log' | 'commands log' | 'log of trials';
+export type RecordPart = 'queue' | 'slow queue' | 'undated queue' | 'spool' | LogPart;
+export type LogPart = 'live log' | 'dead-letter log' | 'event log' | 'commands log' | 'log of clocks' | 'log of trials';
 
 /** What a person is told of the records of a part. */
 interface PartWords {
@@ -28,11 +29,13 @@ const ACKNOWLEDGED =
 export const PART_WORDS: Readonly<Record<RecordPart, PartWords>> = {
   queue: { ...MESSAGE, ifLost: ACKNOWLEDGED },
   'slow queue': { ...MESSAGE, ifLost: ACKNOWLEDGED },
+  'undated queue': { ...MESSAGE, ifLost: ACKNOWLEDGED },
   spool: { ...MESSAGE, ifLost: 'their sensors were told "received", and they were not forwarded yet' },
   'live log': { ...ENTRY, ifLost: 'their readings are stored all the same; pages that were open have to load anew' },
   'dead-letter log': { ...ENTRY, ifLost: 'a dead letter is the only copy of what was sent' },
   'event log': { ...ENTRY, ifLost: 'nobody can ask any more what was overwritten there' },
   'commands log': { ...ENTRY, ifLost: 'commands among them are not delivered, or are delivered again' },
+  'log of clocks': { ...ENTRY, ifLost: 'receipts by a clock that was wrong then cannot be corrected any more' },
   'log of trials': { ...ENTRY, ifLost: 'what was tried alone is tried alone again' },
 };
 
@@ -42,6 +45,7 @@ const TIMES: Readonly<Record<LogPart, (record: FoundRecord) => number | undefine
   'dead-letter log': ({ body }) => either(() => decodeDead(body).at) ?? either(() => decodeMark(body).at),
   'event log': ({ body }) => either(() => decodeEvent(body)?.at),
   'commands log': ({ body }) => either(() => commandTime(body)),
+  'log of clocks': ({ body }) => either(() => decodeClockEntry(body).at),
   'log of trials': () => undefined,
 };
 

@@ -45,7 +45,7 @@ export async function lookAtLog(part: LogPart, folder: string, look: SegmentsLoo
 
 /** Looks at all of a queue's files, its marks too. Rejects with the file system's error. */
 export async function lookAtQueue(
-  part: 'queue' | 'slow queue' | 'spool',
+  part: 'queue' | 'slow queue' | 'undated queue' | 'spool',
   folder: string,
   look: SegmentsLook,
 ): Promise<SegmentsPart> {

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { Watched } from '../../core/lifecycle.ts';
 
@@ -132,11 +133,11 @@ export class GroupCommit<Change> {
   private tooLate(group: readonly PendingWrite<Change>[]): void {
     this.late = new Error(`the disk did not answer in ${this.limits.deadlineMs} ms`);
     for (const { reject } of [...group, ...this.waiting]) reject(this.late);
-    this.connection.set({ is: 'down', since: Date.now(), why: this.late.message });
+    this.connection.set({ is: 'down', since: clock.now(), why: this.late.message });
   }
 
   private down(error: unknown): void {
-    this.connection.set({ is: 'down', since: Date.now(), why: explain(error) });
+    this.connection.set({ is: 'down', since: clock.now(), why: explain(error) });
     clearTimeout(this.retry);
     if (this.ended) return;
     this.retry = setTimeout(() => this.start(), this.limits.retryMs);

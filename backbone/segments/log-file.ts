@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type Clock, clock as machineClock } from '../../core/clock.ts';
 import type { Disk, Use } from '../files/disk.ts';
 import { type LogEntry, type LogLimits, MOST_PINNED } from '../ports/log.ts';
 import { Segments } from './segments.ts';
@@ -7,6 +8,7 @@ import { EVERYTHING, type LostRecord, type Place } from './wanted.ts';
 /** Where a log is. */
 export interface LogFolder extends Place {
   readonly disk: Disk;
+  readonly clock?: Clock;
 }
 
 export interface LogFileReading {
@@ -25,24 +27,31 @@ export const ENTRIES = 'entries';
  * The log on disk: entries in segments, numbered by offset. The header of each segment has the epoch, so trimming cannot
  * lose it. There is always a segment, also when all entries are trimmed: the offsets go on from there.
  *
- * Trimming drops whole segments. The machine's clock tells which entries are too old. With `onlyCopy` it is not used, for
+ * Trimming drops whole segments. The machine's clock is looked at when the log is opened, and counts on from the newest entry when that is later;
+ * from then on only the time that passes counts, however the clock is set. With `onlyCopy` it is not used at all, for
  * it may be wrong by decades, and what it would remove cannot be restored. The time of an entry is then how long the log
  * had been open in all: the monotonic clock counts while it is open, and the entries keep the sum.
  */
 export class LogFile {
   private readonly segments: Segments;
   private readonly limits: LogLimits;
-  private readonly openedAt = performance.now();
-  /** How long the log had been open before this opening, ms, as far as it was written down. */
+  private readonly clock: Clock;
+  private readonly openedAt: number;
+  /** With `onlyCopy`: how long the log had been open before this opening, ms, as far as it was written down. Otherwise when it was opened, Unix ms. */
   private readonly livedBefore: number;
   /** The oldest offset that may be read. While segments are dropped, it is ahead of them. */
   first: number;
   readonly epoch: string;
 
-  private constructor(segments: Segments, limits: LogLimits) {
+  private constructor(segments: Segments, limits: LogLimits, clock: Clock) {
     this.segments = segments;
     this.limits = limits;
-    this.livedBefore = Math.max(0, ...segments.all().map(({ summary }) => summary.newest));
+    this.clock = clock;
+    this.openedAt = clock.passed();
+    this.livedBefore = Math.max(
+      limits.onlyCopy ? 0 : clock.now(),
+      ...segments.all().map(({ summary }) => summary.newest),
+    );
     this.first = segments.first;
     segments.epoch ??= randomUUID();
     this.epoch = segments.epoch;
@@ -53,10 +62,11 @@ export class LogFile {
    */
   static async open(place: LogFolder, limits: LogLimits): Promise<LogFile> {
     const { name, segmentBytes } = segmentsOf(limits);
-    const { disk } = place;
+    const { disk, clock = machineClock } = place;
     const file = new LogFile(
       await Segments.open(place, { name, segmentBytes: place.disk.partFor(segmentBytes), disk, isGapless: true }),
       limits,
+      clock,
     );
     try {
       await file.commit([], 'done');
@@ -136,7 +146,7 @@ export class LogFile {
   }
 
   private now(): number {
-    return this.limits.onlyCopy ? this.livedBefore + performance.now() - this.openedAt : Date.now();
+    return Math.floor(this.livedBefore + this.clock.passed() - this.openedAt);
   }
 }
 

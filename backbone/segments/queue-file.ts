@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { Disk } from '../files/disk.ts';
 import { type AllMarks, QueueMarks } from './queue-marks.ts';
 import { Unfinished } from './queue-unfinished.ts';
@@ -125,7 +126,7 @@ export class QueueFile {
 
   /** Resolves when the messages are on disk. Rejects with NoRoom or the file system's error; then none of them was kept. */
   async add(bodies: readonly Uint8Array[]): Promise<void> {
-    await this.segments.append(bodies, Date.now(), bodies.length > 0 ? 'incoming' : 'done');
+    await this.segments.append(bodies, clock.now(), bodies.length > 0 ? 'incoming' : 'done');
     this.unfinished.added(
       bodies.length,
       bodies.reduce((sum, { length }) => sum + length, 0),
@@ -228,12 +229,12 @@ export class QueueFile {
   }
 
   private tidy(): void {
-    if (this.closing || this.tidying !== undefined || performance.now() < this.tidyAt) return;
+    if (this.closing || this.tidying !== undefined || clock.passed() < this.tidyAt) return;
     if (this.finished() === undefined && this.wasteful() === undefined) return;
     this.tidying = this.tidyUp()
       .catch(() => {
         // The disk refuses it, which its own state tells. Nothing is lost; it is tried again with later marks.
-        this.tidyAt = performance.now() + RETRY_MS;
+        this.tidyAt = clock.passed() + RETRY_MS;
       })
       .finally(() => {
         this.tidying = undefined;

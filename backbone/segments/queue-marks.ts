@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { clock } from '../../core/clock.ts';
 import type { Disk } from '../files/disk.ts';
 import { deniedFor, type ReadFile } from './files.ts';
 import { BLOCK_BYTES, decodeHeader, type SegmentRecord } from './format.ts';
@@ -137,7 +138,7 @@ export class QueueMarks {
 }
 
 function recordOf(number: number, value: unknown): SegmentRecord {
-  return { number, time: Date.now(), body: Buffer.from(JSON.stringify(value)) };
+  return { number, time: clock.now(), body: Buffer.from(JSON.stringify(value)) };
 }
 
 /** Undefined when the file does not begin with everything, after that was reported. */

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { Closed, explain, QueueUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -225,7 +226,7 @@ export class SpooledQueue implements Queue {
   private leave(): void {
     this.inSpool = Math.max(0, this.inSpool - 1);
     if (this.inSpool > 0 || this.spoolingSince === undefined) return;
-    const seconds = Math.round((performance.now() - this.spoolingSince) / 1_000);
+    const seconds = Math.round((clock.passed() - this.spoolingSince) / 1_000);
     const { unreadable } = this;
     this.spoolingSince = undefined;
     this.unreadable = 0;
@@ -236,7 +237,7 @@ export class SpooledQueue implements Queue {
 
   private sayBegun(why: string): void {
     if (this.spoolingSince !== undefined) return;
-    this.spoolingSince = performance.now();
+    this.spoolingSince = clock.passed();
     this.log.warn({ event: 'spooling' }, `the queue cannot be reached, messages are kept in the spool: ${why}`);
   }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { clock } from '../../core/clock.ts';
 import { Disk } from '../files/disk.ts';
 import { FileSystem } from '../files/file-system.ts';
 import { USUAL_RESERVE } from '../files/reserve.ts';
@@ -55,7 +56,7 @@ async function takeQueue(old: OldFile, place: IntoPlace, { name, segmentBytes }:
       if (number <= handedOut) attempts.set(number, (attempts.get(number) ?? 0) + 1);
       newest = number;
       count += 1;
-      yield { number, time: Date.now(), body };
+      yield { number, time: clock.now(), body };
     }
   }
   const first = old.firstOf('messages') ?? 1;

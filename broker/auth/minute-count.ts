@@ -1,3 +1,5 @@
+import { clock } from '../../core/clock.ts';
+
 const MINUTE_MS = 60_000;
 
 /** Counts something for each sensor within the current minute. Holds one number for each sensor counted in that minute. */
@@ -7,7 +9,7 @@ export class MinuteCount {
 
   /** Counts one more of a sensor; returns how many that makes in this minute. */
   add({ farm, sensor }: { readonly farm: string; readonly sensor: string }): number {
-    const minute = Math.floor(performance.now() / MINUTE_MS);
+    const minute = Math.floor(clock.passed() / MINUTE_MS);
     if (minute !== this.minute) this.counts = new Map();
     this.minute = minute;
     const key = `${farm}/${sensor}`;

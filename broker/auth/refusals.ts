@@ -1,6 +1,7 @@
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import type { DeadQuota } from '../../backbone/dead-letters/quota.ts';
 import type { Log } from '../../backbone/ports/log.ts';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
@@ -63,7 +64,7 @@ export class RefusedPublishes {
 
   /** Resolves when the dead letter is kept, or is counted as not kept, after 2 s at most. Never rejects. */
   readonly keep: OnRefused = async (publish, reason) => {
-    const letter: DeadLetter = { publish, reason, explanation: EXPLANATIONS[reason], at: Date.now() };
+    const letter: DeadLetter = { publish, reason, explanation: EXPLANATIONS[reason], at: clock.now() };
     if (this.counts.add(publish) > MOST_A_MINUTE || this.underWay >= MOST_UNDER_WAY) {
       this.letters.leaveOut(letter);
       this.counters.refusedUnkept += 1;

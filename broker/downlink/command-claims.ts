@@ -1,4 +1,5 @@
 import type { Commands } from '../../backbone/commands/commands.ts';
+import { clock } from '../../core/clock.ts';
 import type { Claim } from '../../telemetry/command.ts';
 import type { Subscriber } from '../sessions/subscribers.ts';
 
@@ -40,7 +41,7 @@ export class Claims {
     if (this.alone) return true;
     const claim = { farm, sensor, session: `${this.broker}/${to.connection}`, since: to.since, own };
     const key = keyOf(claim);
-    const now = performance.now();
+    const now = clock.passed();
     const held = this.held.get(key);
     const age = now - (held?.at ?? Number.NEGATIVE_INFINITY);
     const mine = held?.claim.session === claim.session && age < LEASE_MS;
@@ -61,7 +62,7 @@ export class Claims {
   heard(claim: Claim): boolean {
     if (this.alone) return false;
     const key = keyOf(claim);
-    const now = performance.now();
+    const now = clock.passed();
     const held = this.held.get(key);
     const stands = held && held.claim.session !== claim.session && now - held.at < LEASE_MS;
     if (!stands || isBefore(claim, held.claim)) {
@@ -77,7 +78,7 @@ export class Claims {
 
   /** Forgets claims that are too old. */
   sweep(): void {
-    const now = performance.now();
+    const now = clock.passed();
     for (const [key, { at }] of this.held) if (now - at > LEASE_MS) this.held.delete(key);
     for (const [key, { at }] of this.asked) if (now - at > SETTLE_MS) this.asked.delete(key);
   }

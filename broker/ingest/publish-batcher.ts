@@ -1,11 +1,13 @@
 import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { type Health, healthOf } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { FarmCounter, Metrics } from '../../core/metrics.ts';
 import { backoff } from '../../core/timing.ts';
 import { placeId } from '../../telemetry/account/batch-place.ts';
+import type { BatchRun } from '../../telemetry/account/batch-run.ts';
 import { encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
@@ -33,6 +35,8 @@ interface OpenBatch {
   readonly order: number;
   /** It has its id from the first attempt on. */
   id?: string;
+  /** The run of the entrance that was current when it was begun: that says by which clock its publishes were received. */
+  readonly run: BatchRun;
   items: Item[];
   bytes: number;
 }
@@ -147,10 +151,10 @@ export class PublishBatcher {
   async drain(ms: number): Promise<void> {
     this.due = true;
     this.pump();
-    const end = performance.now() + ms;
-    while (!this.idle && performance.now() < end) {
+    const end = clock.passed() + ms;
+    while (!this.idle && clock.passed() < end) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, end - performance.now());
+        const timer = setTimeout(resolve, end - clock.passed());
         this.wake = () => {
           clearTimeout(timer);
           resolve();
@@ -175,6 +179,7 @@ export class PublishBatcher {
   }
 
   private put(item: Item): void {
+    if (this.filling && this.filling.run !== this.entrance.current) this.seal();
     this.filling ??= this.newBatch();
     const batch = this.filling;
     batch.items.push(item);
@@ -192,7 +197,7 @@ export class PublishBatcher {
       this.pump();
     }, this.limits.batchMs);
     this.order += 1;
-    return { order: this.order, items: [], bytes: 0 };
+    return { order: this.order, run: this.entrance.current, items: [], bytes: 0 };
   }
 
   private seal(): void {
@@ -231,7 +236,7 @@ export class PublishBatcher {
       await this.entrance.send((place) => {
         batch.id ??= placeId(place);
         return this.queue.publish(encodeBatch({ id: batch.id, publishes: publishesOf(batch), place }));
-      });
+      }, batch.run);
       this.confirmed(batch);
     } catch (error) {
       this.refused(batch, error);
@@ -277,7 +282,7 @@ export class PublishBatcher {
   private async probe(): Promise<void> {
     if (this.closed || this.probing) return;
     this.probing = true;
-    await this.attempt({ order: 0, items: [], bytes: 0 });
+    await this.attempt({ order: 0, run: this.entrance.current, items: [], bytes: 0 });
     this.probing = false;
     this.pump();
   }

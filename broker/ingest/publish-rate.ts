@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { clock } from '../../core/clock.ts';
 import { TokenBucket, type TokenRate } from '../../core/token-bucket.ts';
 import { type Rate, rateOf } from '../../telemetry/rate.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
@@ -52,7 +53,7 @@ export class ReadPace {
   /** Whether the sensor has used up its rate. If so, `goOn` is called when the next publish may be taken. */
   isSlowed(): boolean {
     if (this.timer) return true;
-    const waitMs = this.bucket.waitMs(performance.now());
+    const waitMs = this.bucket.waitMs(clock.passed());
     if (waitMs === 0) return false;
     this.counters.slowed += 1;
     this.timer = setTimeout(() => {
@@ -95,7 +96,7 @@ export class PublishBuckets {
     const known = this.buckets.get(key);
     if (known) return known.bucket;
     const owner = { farm, sensor };
-    const bucket = new PublishBucket(this.rateOf(owner), performance.now());
+    const bucket = new PublishBucket(this.rateOf(owner), clock.passed());
     this.buckets.set(key, { owner, bucket });
     return bucket;
   }

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { explain, LoamError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 
@@ -19,7 +20,7 @@ export class QueueAbsence {
     clearTimeout(this.calm);
     this.calm = undefined;
     if (this.since !== undefined) return;
-    this.since = performance.now();
+    this.since = clock.passed();
     const code = error instanceof LoamError ? error.code : undefined;
     this.log.warn({ event: 'queue_away', code }, `the queue takes nothing, publishers are held: ${explain(error)}`);
   }
@@ -34,7 +35,7 @@ export class QueueAbsence {
 
   private sayBack(): void {
     this.calm = undefined;
-    const awayMs = Math.round(performance.now() - (this.since ?? performance.now()));
+    const awayMs = Math.round(clock.passed() - (this.since ?? clock.passed()));
     this.since = undefined;
     this.log.info({ event: 'queue_back', awayMs }, 'the queue takes publishes again');
   }

@@ -1,3 +1,5 @@
+import { clock } from '../../core/clock.ts';
+import { STEP_MS } from '../../core/clock-watch.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { instant } from '../../telemetry/instant.ts';
@@ -31,13 +33,17 @@ export interface ReceiptsOptions {
 export class Receipts {
   private readonly log: Logger;
   private readonly now: () => number;
+  private read: number;
   private ms = 0;
   private sub = draw();
   readonly counts = { anew: 0 };
+  /** Called before a receipt is given, when the clock says something else than a moment ago: perhaps it was set. */
+  jumped: () => void = () => {};
 
-  constructor({ log, metrics, now = Date.now }: ReceiptsOptions) {
+  constructor({ log, metrics, now = clock.now }: ReceiptsOptions) {
     this.log = log;
     this.now = now;
+    this.read = now();
     metrics?.counts(
       'loam_receipts_total',
       'Times that the clock was set back so far that the times of receipt followed it',
@@ -48,6 +54,8 @@ export class Receipts {
   /** The next receipt: Unix ms, with the count behind the point. */
   next(): number {
     const now = this.now();
+    if (now - this.read > STEP_MS || this.read - now > STEP_MS) this.jumped();
+    this.read = now;
     this.sub = (this.sub + 1) % COUNTS;
     if (now > this.ms) this.ms = now;
     else if (this.ms - now >= MOST_BACK_MS) this.beginAt(now);

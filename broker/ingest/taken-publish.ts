@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { clock } from '../../core/clock.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { Publisher } from './publish-batcher.ts';
 
@@ -80,7 +81,7 @@ export class TakenPublish implements Publisher {
     this.received = received;
     this.bytes = payload;
     this.room = room;
-    this.since = performance.now();
+    this.since = clock.passed();
   }
 
   get atMostOnce(): boolean {

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -201,7 +202,7 @@ export class TakenPublishes implements TakenOwner {
   private takeAgain(publish: TakenPublish, connection: PublishConnection): void {
     this.parts.counters.sentAgain += 1;
     publish.connection = connection;
-    publish.since = performance.now();
+    publish.since = clock.passed();
     if (publish.qos === 1) this.left.delete(publish.messageId);
     this.count();
     this.pending.push(publish);

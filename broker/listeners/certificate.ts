@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { clock } from '../../core/clock.ts';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 
@@ -68,7 +69,7 @@ export class Certificate {
 
   /** How many seconds the certificate in use is still valid. */
   get secondsLeft(): number {
-    return (this.loaded.validTo - Date.now()) / 1_000;
+    return (this.loaded.validTo - clock.now()) / 1_000;
   }
 
   close(): void {
@@ -105,7 +106,7 @@ export class Certificate {
   }
 
   private warnOfEnd(): void {
-    const days = Math.floor((this.loaded.validTo - Date.now()) / DAY_MS);
+    const days = Math.floor((this.loaded.validTo - clock.now()) / DAY_MS);
     if (days < WARN_DAYS)
       this.log.warn({ event: 'certificate_ends', days }, `the TLS certificate ends in ${days} days`);
   }

@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { clock } from '../../core/clock.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { MemoryBudget } from '../ingest/memory-budget.ts';
 import { type PublishBucket, ReadPace } from '../ingest/publish-rate.ts';
@@ -58,7 +59,7 @@ export class FramedSocket extends Duplex {
   private flowing = false;
   private frozen = false;
   private blocked = false;
-  private lastHeard = performance.now();
+  private lastHeard = clock.passed();
   private readonly reader = new PublishReader();
   private readonly answers: AnswerWriter;
   private taker: PublishTaker | undefined;
@@ -210,7 +211,7 @@ export class FramedSocket extends Duplex {
     this.hand(bytes.subarray(from, at));
     this.dropBytes(this.disconnected ? bytes.length : at);
     this.blocked = waits;
-    if (at > 0) this.lastHeard = performance.now();
+    if (at > 0) this.lastHeard = clock.passed();
     if (waits) this.socket.pause();
     else if (this.socketEnded) this.push(null);
     else this.socket.resume();
@@ -260,7 +261,7 @@ export class FramedSocket extends Duplex {
         counters.droppedQos0 += 1;
         return 'drop';
       }
-      this.waitingSince ??= performance.now();
+      this.waitingSince ??= clock.passed();
       budget.whenRoom(this.flowWhenRoom);
       return 'wait';
     }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, PublishPacket } from 'aedes';
+import { clock } from '../../core/clock.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
@@ -63,7 +64,7 @@ export class SessionStore {
     this.forgetSleeping(id);
     const state = goesOn ? before : new SessionState(id, identity, clean, this.takenBy);
     if (goesOn) state.resume();
-    state.since = Date.now();
+    state.since = clock.now();
     this.connections += 1;
     state.connection = this.connections;
     this.owners.set(id, { client, state });
@@ -92,7 +93,7 @@ export class SessionStore {
 
   /** Ends the sessions that were asleep for too long. */
   expire(): void {
-    const oldest = performance.now() - this.limits.sessionMs;
+    const oldest = clock.passed() - this.limits.sessionMs;
     for (const state of this.sleeping.values()) {
       if (state.asleepSince >= oldest) return;
       this.drop(state);
@@ -108,7 +109,7 @@ export class SessionStore {
   }
 
   private putToSleep(state: SessionState): void {
-    state.asleepSince = performance.now();
+    state.asleepSince = clock.passed();
     this.sleeping.set(state.id, state);
     const owner = ownerOf(state.identity);
     const ofIdentity = this.sleepingOf.get(owner) ?? new Set<string>();

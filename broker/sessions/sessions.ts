@@ -1,4 +1,5 @@
 import type { Client, Subscription } from 'aedes';
+import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
@@ -139,7 +140,7 @@ export class Sessions {
 
   /** Closes clients that were silent or whose publishes were held too long. Ends old sessions once a minute. */
   sweep(): void {
-    const now = performance.now();
+    const now = clock.passed();
     for (const [client, session] of this.connected) {
       if (!session.waits) continue;
       const held = session.heldTooLong(now);
@@ -167,7 +168,7 @@ export class Sessions {
   }
 
   private expire(): void {
-    this.lastExpiry = performance.now();
+    this.lastExpiry = clock.passed();
     this.store.expire();
   }
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { clock } from '../../core/clock.ts';
 import { secretVariable } from '../../core/config.ts';
 import { ConfigInvalid, explain, SecretUnopened } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
@@ -89,11 +90,11 @@ export class SourceClient {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const begun = performance.now();
+      const begun = clock.passed();
       const why = await this.connection().catch(explain);
       if (signal.aborted) break;
       if (this.connected) this.parts.count('lost');
-      if (performance.now() - begun > GOOD_MS) attempt = 0;
+      if (clock.passed() - begun > GOOD_MS) attempt = 0;
       if (why !== this.down) this.parts.log.warn({ event: 'source_lost', source: this.description.id }, why);
       this.down = why;
       await pause(FIRST_PAUSE_MS + backoff(attempt, FIRST_PAUSE_MS, MOST_PAUSE_MS), signal);

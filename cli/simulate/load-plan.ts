@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { LoadPlan } from '../../simulators/load/plan.ts';
 import type { RunOptions } from '../../simulators/run.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
@@ -26,7 +27,7 @@ export function loadPlan(
     qos,
     inFlight,
     threads,
-    times: rate === undefined ? { are: 'stepped', first: Date.now() - AHEAD_MS, step: 1 } : { are: 'due' },
+    times: rate === undefined ? { are: 'stepped', first: clock.now() - AHEAD_MS, step: 1 } : { are: 'due' },
     ...(forMs === undefined ? {} : { forMs }),
   };
 }

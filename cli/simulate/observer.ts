@@ -3,6 +3,7 @@ import { parse } from 'csv-parse';
 import WebSocket from 'ws';
 import { z } from 'zod';
 import { dialWith, LiveClient } from '../../client/index.ts';
+import { clock } from '../../core/clock.ts';
 import { ApiRefused } from '../../core/errors.ts';
 import { pause } from '../../core/timing.ts';
 import { type Ledger, sensorKey } from '../../simulators/ledger.ts';
@@ -39,7 +40,7 @@ export class Observer {
   private readonly clients: LiveClient[] = [];
   private readonly storedMs: number[] = [];
   private readonly over = new AbortController();
-  private readonly since = Date.now();
+  private readonly since = clock.now();
   private sampling: Promise<void> = Promise.resolve();
 
   constructor(api: Api, ledger: Ledger, farms: readonly string[]) {
@@ -57,7 +58,7 @@ export class Observer {
         dial: dialWith((to, protocol) => new WebSocket(to, protocol, { headers }), address),
       });
       client.on('readings', ({ rows }) => {
-        const at = performance.now();
+        const at = clock.passed();
         for (const { sensor, metric, min, max, last, count } of rows) {
           if (metric !== 'seq') continue;
           // A row may fold several readings. If as many were folded as there are numbers from `min` to `max`, the
@@ -69,9 +70,9 @@ export class Observer {
       client.watch(farm);
       this.clients.push(client);
     }
-    const begin = performance.now();
+    const begin = clock.passed();
     while (this.clients.some(({ state }) => state.phase !== 'live')) {
-      if (performance.now() - begin > LIVE_MS) throw new Error(`${address} does not show the farm live`);
+      if (clock.passed() - begin > LIVE_MS) throw new Error(`${address} does not show the farm live`);
       await pause(20);
     }
     this.sampling = this.sample();
@@ -83,11 +84,11 @@ export class Observer {
    */
   async findings(): Promise<Findings> {
     let stored = await this.stored();
-    let [count, at] = [countOf(stored), performance.now()];
-    while (!this.allStored(stored, await this.deadLetters()) && performance.now() - at < STILL_MS) {
+    let [count, at] = [countOf(stored), clock.passed()];
+    while (!this.allStored(stored, await this.deadLetters()) && clock.passed() - at < STILL_MS) {
       await pause(500);
       stored = await this.stored();
-      if (countOf(stored) > count) [count, at] = [countOf(stored), performance.now()];
+      if (countOf(stored) > count) [count, at] = [countOf(stored), clock.passed()];
     }
     // What was stored is announced to viewers too, but the last messages may still be on their way.
     await this.seenOrStill();
@@ -122,7 +123,7 @@ export class Observer {
   private async stored(): Promise<Map<string, Set<number>>> {
     const found = new Map<string, Set<number>>();
     for (const farm of this.farms) {
-      for await (const { sensor, value } of this.rows(farm, this.since - BEFORE_MS, Date.now() + AFTER_MS)) {
+      for await (const { sensor, value } of this.rows(farm, this.since - BEFORE_MS, clock.now() + AFTER_MS)) {
         const key = sensorKey(farm, sensor);
         if (!this.ledger.accounts.has(key)) continue;
         const known = found.get(key) ?? new Set();
@@ -151,12 +152,12 @@ export class Observer {
         for await (const { value } of this.rows(
           chosen.farm,
           this.since - BEFORE_MS,
-          Date.now() + AFTER_MS,
+          clock.now() + AFTER_MS,
           chosen.sensor,
         )) {
           found ||= value === chosen.seq;
         }
-        if (found) this.storedMs.push(performance.now() - chosen.due);
+        if (found) this.storedMs.push(clock.passed() - chosen.due);
         else await pause(ASK_MS, signal);
       }
     }
@@ -169,7 +170,7 @@ export class Observer {
     const seq = account && [...account.acknowledged.keys()].at(-1);
     const due = seq === undefined ? undefined : account?.due.get(seq);
     // A reading that waited long before it was sent, such as a backlog, says nothing about the store.
-    if (!account || seq === undefined || due === undefined || performance.now() - due > 5_000) return undefined;
+    if (!account || seq === undefined || due === undefined || clock.passed() - due > 5_000) return undefined;
     return { farm: account.farm, sensor: account.sensor, seq, due };
   }
 

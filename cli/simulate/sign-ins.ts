@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { clock } from '../../core/clock.ts';
 import type { Config } from '../../core/config.ts';
 import { ApiRefused, ConfigInvalid } from '../../core/errors.ts';
 import { pause } from '../../core/timing.ts';
@@ -117,10 +118,10 @@ export async function waitUntilAccepted(
   signal: AbortSignal,
 ): Promise<void> {
   const link = new PacketLink({ url, clientId: id, username: id, password: secret });
-  const end = performance.now() + LET_IN_MS;
+  const end = clock.passed() + LET_IN_MS;
   link.start();
   try {
-    while (!link.connected && !signal.aborted && performance.now() < end) {
+    while (!link.connected && !signal.aborted && clock.passed() < end) {
       if (link.refused && link.refused.code === undefined) return;
       await pause(50, signal);
     }

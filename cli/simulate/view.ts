@@ -1,4 +1,5 @@
 import cliProgress from 'cli-progress';
+import { clock } from '../../core/clock.ts';
 import type { LoadReport, ReportInterval } from '../../simulators/load/report.ts';
 
 /**
@@ -65,7 +66,7 @@ class PlainView implements View {
   private prepared = '';
 
   preparing(what: string, done: number, of: number): void {
-    const now = performance.now();
+    const now = clock.passed();
     if (this.prepared === what && done < of && now - this.at < PLAIN_EVERY_MS) return;
     this.prepared = what;
     this.at = now;
@@ -73,7 +74,7 @@ class PlainView implements View {
   }
 
   stretch(stretch: ReportInterval): void {
-    const now = performance.now();
+    const now = clock.passed();
     if (now - this.at < PLAIN_EVERY_MS) return;
     this.at = now;
     process.stderr.write(`${(stretch.at / 1_000).toFixed(0)} s: ${line(stretch)}\n`);

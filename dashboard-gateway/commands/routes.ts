@@ -31,15 +31,13 @@ export interface CommandParts {
   readonly commands: Commands;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /**
  * Routes to send commands to a sensor, for those who work on its farm, and to list them with their states, for
  * everybody who sees the farm.
  */
-export function commandRoutes({ registry, sessions, commands, farmNow, now }: CommandParts): Route[] {
+export function commandRoutes({ registry, sessions, commands, farmNow }: CommandParts): Route[] {
   /** Throws HttpProblem `not-found`. A sensor of a bridge need not be registered, but then it must have reported. */
   const refuseUnknown = async (farm: string, sensor: string): Promise<void> => {
     if (registry.current().sensor(farm, sensor)) return;
@@ -60,7 +58,7 @@ export function commandRoutes({ registry, sessions, commands, farmNow, now }: Co
         }
         await refuseUnknown(farm.id, sensor);
         const sent = { farm: farm.id, sensor, payload, by: user.name, lifeMs: ttl * 1_000 };
-        return json(shown(await kept(commands, sent), now()), { status: 202 });
+        return json(shown(await kept(commands, sent), commands.now()), { status: 202 });
       }),
     },
     {
@@ -70,7 +68,7 @@ export function commandRoutes({ registry, sessions, commands, farmNow, now }: Co
         const { farm } = visibleFarm(registry.current(), user, farmId);
         const records = commands.recordsOf(farm.id, sensor);
         if (records.length === 0) await refuseUnknown(farm.id, sensor);
-        return json({ commands: records.map((record) => shown(record, now())) });
+        return json({ commands: records.map((record) => shown(record, commands.now())) });
       }),
     },
   ];

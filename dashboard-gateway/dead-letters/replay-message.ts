@@ -1,5 +1,7 @@
 import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
+import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { runId } from '../../telemetry/account/batch-place.ts';
 import { type Batch, type DeadLetter, encodeBatch } from '../../telemetry/batch.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
@@ -11,8 +13,8 @@ export interface CannotReplay {
 }
 
 /**
- * Makes the batch that tries a letter again, as its sensor would send it today. Payload, topic and receipt are those of
- * the letter; the registry is today's. The batch id depends only on the letter, so a batch that is sent twice is announced
+ * Makes the batch that tries a letter again, as its sensor would send it today. Payload and topic are those of
+ * the letter; the registry is today's, and the receipt is that of the letter by the clock as it was set since. It is never judged by the time of now. The batch id depends only on the letter, so a batch that is sent twice is announced
  * once. A letter that is a whole queue message stays one.
  */
 export function replayMessage(
@@ -20,6 +22,7 @@ export function replayMessage(
   offset: number,
   epoch: string,
   registry: Registry,
+  clocks?: Pick<ClockHistory, 'knows' | 'corrected'>,
 ): Batch | Uint8Array | CannotReplay {
   const { publish } = letter;
   // Without a topic, the letter is a whole queue message that could not be decoded. It is sent unchanged: a newer
@@ -31,7 +34,12 @@ export function replayMessage(
   const sensor = named.sensor ?? publish.sensor;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
   const field = registry.sensor(farm, sensor)?.field ?? UNASSIGNED;
-  return { id: `replay-${epoch}-${offset}`, publishes: [{ ...publish, sensor, field }], origin: 'replay' };
+  const id = `replay-${epoch}-${offset}`;
+  if (!clocks || letter.run === undefined || !clocks.knows(letter.run)) {
+    return { id, publishes: [{ ...publish, sensor, field }], origin: 'replay' };
+  }
+  const { received, run, waits } = clocks.corrected(letter.run, publish.received);
+  return { id: `${runId(run, waits)}:${id}`, publishes: [{ ...publish, received, sensor, field }], origin: 'replay' };
 }
 
 /** Publishes what `replayMessage` has made. A whole queue message keeps what it says of its place: it is not accounted for. */

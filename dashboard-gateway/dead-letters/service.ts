@@ -1,9 +1,11 @@
 import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
+import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
 import type { Log, LogEntry, LogLimits } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { clock } from '../../core/clock.ts';
 import { explain, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -27,6 +29,8 @@ export interface DeadLetterServiceOptions {
   readonly dead: Log;
   readonly limits: LogLimits;
   readonly queue: Queue;
+  /** What became of the clocks of receipts. Without it, receipts are taken as they are. */
+  readonly clocks?: ClockHistory | undefined;
   /** Numbers what is replayed. */
   readonly replays: BatchEntrance;
   readonly registry: RegistryView;
@@ -129,9 +133,9 @@ export class DeadLetterService {
    */
   replay(farm: string, offset: number, by: string): Promise<FoundLetter> {
     return this.settle(farm, offset, 'replayed', by, async ({ letter, listed }) => {
-      const { registry, queue, replays } = this.options;
+      const { registry, queue, replays, clocks } = this.options;
       if (listed.state === 'replayed') throw new HttpProblem('conflict', `letter ${offset} was replayed already`);
-      const message = replayMessage(letter, offset, this.epoch, registry.current());
+      const message = replayMessage(letter, offset, this.epoch, registry.current(), clocks);
       if ('why' in message) throw new HttpProblem('conflict', `letter ${offset} cannot be replayed: ${message.why}`);
       await publishReplay(queue, replays, message);
     });
@@ -250,8 +254,8 @@ export class DeadLetterService {
       logger.debug(`the dead-letter log could not be looked at: ${explain(error)}`);
     }
     const { warning, bytes } = this.logNow();
-    if (warning === null || (this.saidAt !== undefined && performance.now() - this.saidAt < SAY_AGAIN_MS)) return;
-    this.saidAt = performance.now();
+    if (warning === null || (this.saidAt !== undefined && clock.passed() - this.saidAt < SAY_AGAIN_MS)) return;
+    this.saidAt = clock.passed();
     logger.warn({ event: 'dead_letters_near_trimming', bytes }, warning);
   }
 

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import { clock } from '../../core/clock.ts';
+import { STEP_MS } from '../../core/clock-watch.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
@@ -54,11 +56,13 @@ export class History implements WritesListener {
   private readonly flights = new SharedQueries<HistoryBucket[]>();
   private readonly unwatch: () => void;
   private readonly passed: () => number;
+  private distance: number;
 
   constructor(options: HistoryOptions) {
-    const { store, metrics, passed = () => performance.now() } = options;
+    const { store, metrics, passed = clock.passed } = options;
     this.options = options;
     this.passed = passed;
+    this.distance = options.now() - passed();
     this.cache = new HistoryCache(passed);
     // After an outage, readings are written to the store that were announced long ago.
     this.unwatch = store.watch(() => this.cache.clear());
@@ -82,6 +86,7 @@ export class History implements WritesListener {
   }
 
   wrote({ readings, changed = [] }: LiveEntry): void {
+    this.look();
     const now = this.options.now();
     const passed = this.passed();
     for (const { farm, sensor, ts, values } of readings) {
@@ -105,6 +110,7 @@ export class History implements WritesListener {
   }
 
   private async buckets(asked: Asked, cut: HistoryCut, left: AbortSignal): Promise<HistoryBucket[]> {
+    this.look();
     const { farm, sensors, metric, from, to } = asked;
     const query = { farm, sensors, metric, bucket: cut.bucket };
     const whole = wholeBuckets(cut, from, Math.min(to, this.options.now() - SETTLED_MS));
@@ -122,6 +128,13 @@ export class History implements WritesListener {
       this.query({ ...query, from: whole.to, to }, left),
     ]);
     return parts.flat();
+  }
+
+  /** When the clock is set, it has to be found out anew what is settled. */
+  private look(): void {
+    const distance = this.options.now() - this.passed();
+    if (Math.abs(distance - this.distance) > STEP_MS) this.cache.clear();
+    this.distance = distance;
   }
 
   private keep(subject: AnswerSubject, found: readonly HistoryBucket[]): void {

@@ -1,4 +1,5 @@
 import type { Counter, Histogram } from 'prom-client';
+import { clock } from '../../core/clock.ts';
 import type { Metrics } from '../../core/metrics.ts';
 
 /** What the HTTP side of a gateway counts, for `/metrics`. Routes are named by their path with its parameters unfilled. */
@@ -24,10 +25,10 @@ export class HttpCounters {
 
   /** Counts a request that begins. Call the result with the status of the answer, or with 0 when the client left before it. */
   begin(route: string): (status: number) => void {
-    const begun = performance.now();
+    const begun = clock.passed();
     return (status) => {
       this.requests.inc({ route, status });
-      this.seconds.observe({ route }, (performance.now() - begun) / 1000);
+      this.seconds.observe({ route }, (clock.passed() - begun) / 1000);
     };
   }
 }

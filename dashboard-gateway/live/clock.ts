@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { TickPace } from './pace.ts';
 
 /** How many phases a long tick has. */
@@ -38,7 +39,7 @@ export class TickClock {
   soon(): void {
     if (this.timer || this.closed) return;
     // After a pause, new readings are published at once. In a steady flow they wait for the end of the tick or phase.
-    const now = performance.now();
+    const now = clock.passed();
     const at = Math.max(now, this.last + (this.isLong ? this.tickMs / PHASES : this.tickMs));
     this.timer = setTimeout(() => this.ring(), at - now);
   }
@@ -53,20 +54,20 @@ export class TickClock {
   }
 
   private ring(): void {
-    const begun = performance.now();
+    const begun = clock.passed();
     const { isLong } = this;
     this.timer = undefined;
     this.last = begun;
     this.phase = isLong ? (this.phase + 1) % PHASES : 0;
     this.due(this.phase === 0 ? { end: true, undivided: !isLong } : { end: false, phase: this.phase });
-    const done = performance.now();
+    const done = clock.passed();
     this.pace.worked(done - begun);
     if (this.phase === 0) this.pace.ended();
     // uWebSockets.js sends what was published before the event loop has gone round once, so this measures the sending.
     const { phase, pace } = this;
     const sent = () => {
-      if (phase === 0) pace.sent(performance.now() - done);
-      else pace.sentInPhase(performance.now() - done);
+      if (phase === 0) pace.sent(clock.passed() - done);
+      else pace.sentInPhase(clock.passed() - done);
     };
     setImmediate(() => setImmediate(sent));
   }

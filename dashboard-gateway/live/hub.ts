@@ -1,5 +1,6 @@
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { clock } from '../../core/clock.ts';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Reading } from '../../telemetry/reading.ts';
@@ -119,11 +120,11 @@ export class LiveHub implements FeedListener {
   }
 
   entry(seq: number, readings: readonly Reading[]): void {
-    const begun = performance.now();
+    const begun = clock.passed();
     this.seq = seq;
     this.recent.add(seq, readings);
     for (const [id, ofFarm] of byFarm(readings)) this.farms.get(id)?.takeLive(seq, ofFarm);
-    this.clock.worked(performance.now() - begun);
+    this.clock.worked(clock.passed() - begun);
   }
 
   pause(): void {
@@ -219,7 +220,7 @@ export class LiveHub implements FeedListener {
     if (!farm) {
       const { from } = this.recent;
       const window = new EntryWindow(from, this.recent.timeOf(from - 1), FARM_READINGS, this.readings);
-      farm = new LiveFarm(id, { registry, values: this.values, window, refused });
+      farm = new LiveFarm(id, { registry, values: this.values, window, refused, now: this.options.now });
       this.farms.set(id, farm);
       for (const { offset, readings } of this.recent.after(-1)) {
         farm.takeLive(

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { LiveCounters } from './counters.ts';
 import { frames } from './sockets/protocol.ts';
 import { topics } from './sockets/viewer.ts';
@@ -28,7 +29,7 @@ export class FramePublisher {
     }
     if (farm.isLoaded) this.statuses(farm, fold.sensors(), now);
     this.tick(topic, frames.tick(farm.id, seq));
-    only.told = performance.now();
+    only.told = clock.passed();
     only.toldSeq = seq;
     fold.clear();
   }
@@ -65,10 +66,10 @@ export class FramePublisher {
 
   /** Publishes a tick to viewers that were told of no `seq` lately, and for whose fields everything up to `seq` has been published. */
   tickForQuiet(farm: LiveFarm, published: number, seq: number): void {
-    const now = performance.now();
+    const now = clock.passed();
     for (const [field, only] of farm.only) {
       if (only.fold.rowCount > 0 || now - only.told < QUIET_MS || only.toldSeq === seq) continue;
-      only.told = performance.now();
+      only.told = clock.passed();
       only.toldSeq = seq;
       this.tick(topics.only(farm.id, field), frames.tick(farm.id, seq));
     }

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { isLoopback } from '../../core/networks.ts';
 import { newSecret, sameText } from '../../core/secrets.ts';
 
@@ -14,13 +15,7 @@ export interface FirstSignIn {
 const GOOD_FOR_MS = 15 * 60_000;
 
 /** Makes a token for `user`, valid from now on. `now`: ms by a monotonic clock. */
-export function createFirstSignIn({
-  user,
-  now = () => performance.now(),
-}: {
-  user: string;
-  now?: () => number;
-}): FirstSignIn {
+export function createFirstSignIn({ user, now = clock.passed }: { user: string; now?: () => number }): FirstSignIn {
   const token = newSecret();
   const until = now() + GOOD_FOR_MS;
   let spent = false;

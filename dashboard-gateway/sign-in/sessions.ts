@@ -1,6 +1,7 @@
 import { parseCookie, stringifySetCookie } from 'cookie';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
+import { steadyFrom } from '../../core/clock.ts';
 import { hashSecret, sameText } from '../../core/secrets.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
@@ -8,6 +9,8 @@ import type { Headers } from '../http/request.ts';
 
 export const SESSION_MS = 12 * 3_600_000;
 const RENEW_AFTER_MS = 3_600_000;
+/** So much ahead may the clock of another gateway be, ms. */
+const OTHERS_MS = 5 * 60_000;
 const COOKIE = 'loam';
 const ISSUER = 'loam';
 
@@ -38,31 +41,37 @@ export interface SessionOptions {
   /** Makes a caller admin of every farm; accepted only as a bearer token. */
   readonly adminToken: string | undefined;
   readonly registry: RegistryView;
-  /** Unix ms. */
+  /** Unix ms, and ms by a monotonic clock. */
   readonly now: () => number;
+  readonly passed: () => number;
 }
 
 /**
  * Sign-in sessions are signed tokens that are stored nowhere: any gateway with the same key accepts them. A token
  * contains a fingerprint of the user's password. So a new password ends the sessions before it, and so does removing
  * the user.
+ *
+ * How long they are good is counted by the time that passes: that the clock is set ends none, and makes none longer. A token may be of another
+ * process, whose clock was ahead: one that would be good for longer than any is not good at all.
  */
 export class SignInSessions {
   private readonly key: Uint8Array;
   private readonly adminToken: string | undefined;
   private readonly registry: RegistryView;
   private readonly now: () => number;
+  private readonly steady: () => number;
 
-  constructor({ key, adminToken, registry, now }: SessionOptions) {
+  constructor({ key, adminToken, registry, now, passed }: SessionOptions) {
     this.key = new TextEncoder().encode(key);
     this.adminToken = adminToken;
     this.registry = registry;
     this.now = now;
+    this.steady = steadyFrom({ now, passed });
   }
 
   /** A token for `user`, good for 12 hours, until `expires` (Unix ms). */
   async issue(user: User): Promise<{ token: string; expires: number }> {
-    const seconds = Math.floor(this.now() / 1000);
+    const seconds = Math.floor(this.steady() / 1000);
     const token = await new SignJWT({ pwd: fingerprintOf(user) })
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer(ISSUER)
@@ -93,7 +102,7 @@ export class SignInSessions {
     const claim = await this.verify(token);
     const user = claim && this.registry.current().users.get(claim.sub);
     if (!user || fingerprintOf(user) !== claim.pwd) return undefined;
-    const renew = bearer === undefined && this.now() - claim.iat * 1000 > RENEW_AFTER_MS;
+    const renew = bearer === undefined && this.steady() - claim.iat * 1000 > RENEW_AFTER_MS;
     return { user, fingerprint: claim.pwd, expires: claim.exp * 1000, renew };
   }
 
@@ -101,14 +110,24 @@ export class SignInSessions {
   stillGood(caller: Caller): User | undefined {
     if (isTokenHolder(caller.user)) return caller.user;
     const user = this.registry.current().users.get(caller.user.name);
-    return user && fingerprintOf(user) === caller.fingerprint && caller.expires > this.now() ? user : undefined;
+    return user && fingerprintOf(user) === caller.fingerprint && this.isGood(caller.expires) ? user : undefined;
+  }
+
+  private isGood(expires: number): boolean {
+    const steady = this.steady();
+    return expires > steady && expires <= Math.max(this.now(), steady) + SESSION_MS + OTHERS_MS;
   }
 
   private async verify(token: string): Promise<z.infer<typeof claims> | undefined> {
     try {
-      const options = { algorithms: ['HS256'], issuer: ISSUER, currentDate: new Date(this.now()) };
+      const options = {
+        algorithms: ['HS256'],
+        issuer: ISSUER,
+        currentDate: new Date(this.steady()),
+      };
       const { payload } = await jwtVerify(token, this.key, options);
-      return claims.safeParse(payload).data;
+      const claim = claims.safeParse(payload).data;
+      return claim && this.isGood(claim.exp * 1000) ? claim : undefined;
     } catch (error) {
       if (error instanceof errors.JOSEError) return undefined;
       throw error;

@@ -1,3 +1,5 @@
+import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
+import { clock } from '../../core/clock.ts';
 import { type Health, joined } from '../../core/lifecycle.ts';
 import { roleOn } from '../../telemetry/registry/registry.ts';
 import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
@@ -8,23 +10,29 @@ import { signedIn } from '../sign-in/signed-in.ts';
 import type { Figures } from './figures.ts';
 import { VERSION } from './version.ts';
 
+/** The newest times at which the clock was wrong. */
+const MOST_WRONG = 50;
+
 export interface SystemParts {
   readonly sessions: SignInSessions;
   readonly health: () => readonly Health[];
   readonly figures: Figures;
+  readonly clocks?: Pick<ClockHistory, 'wrong'> | undefined;
   readonly now: () => number;
 }
 
 /** `GET /api/system`: the state of Loam for people, as far as this gateway's process knows it. */
-export function systemRoutes({ sessions, health, figures, now }: SystemParts): Route[] {
-  const startedAt = now() - Math.round(process.uptime() * 1000);
+export function systemRoutes({ sessions, health, figures, clocks, now }: SystemParts): Route[] {
   return [
     {
       method: 'GET',
       path: '/api/system',
       handler: signedIn(sessions, async ({ user }) => {
         const parts = joined(health()).flatMap((part) => shownTo(user, part));
-        return json({ version: VERSION, startedAt, parts, figures: await figures.all() });
+        // Told by how long ago it was: the clock may have been set since.
+        const startedAt = now() - Math.round(clock.passed());
+        const wrong = roleOn(user, EVERY_FARM) === 'admin' ? { wrongReceipts: clocks?.wrong(MOST_WRONG) ?? [] } : {};
+        return json({ version: VERSION, startedAt, parts, figures: await figures.all(), ...wrong });
       }),
     },
   ];

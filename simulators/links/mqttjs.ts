@@ -2,6 +2,7 @@ import { connect as connectTcp } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
+import { clock } from '../../core/clock.ts';
 import { backoff } from '../../core/timing.ts';
 import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type LinkRefusal, type Outgoing } from './link.ts';
 import { drained, Outbox } from './outbox.ts';
@@ -84,13 +85,13 @@ export class MqttJsLink implements Link {
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    const end = performance.now() + deadlineMs;
+    const end = clock.passed() + deadlineMs;
     await drained(this, end);
     this.outbox.close();
     const { client } = this;
     if (!client) return;
     // mqtt.js waits without limit until the other side closes too.
-    const late = setTimeout(() => client.stream.destroy(), Math.max(FAREWELL_MS, end - performance.now()));
+    const late = setTimeout(() => client.stream.destroy(), Math.max(FAREWELL_MS, end - clock.passed()));
     await client.endAsync(this.unacknowledged > 0 || !this.connected);
     clearTimeout(late);
   }

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { Link, Outgoing } from './link.ts';
 
 const MOST = 1_000;
@@ -41,7 +42,7 @@ export class Outbox {
 
 /** Resolves when a link has nothing pending, has lost its connection, or at `end` (monotonic ms). */
 export async function drained(link: Pick<Link, 'connected' | 'pending'>, end: number): Promise<void> {
-  while (link.connected && link.pending > 0 && performance.now() < end) {
+  while (link.connected && link.pending > 0 && clock.passed() < end) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import { MqttConnection } from '../load/connection.ts';
 import { publishPacket } from '../load/messages.ts';
 import { FAREWELL_MS, IN_FLIGHT, type Link, type LinkOptions, type LinkRefusal, type Outgoing } from './link.ts';
@@ -62,7 +63,7 @@ export class PacketLink implements Link {
   }
 
   start(): void {
-    this.tending = setInterval(() => this.connection.tend(performance.now()), TEND_MS);
+    this.tending = setInterval(() => this.connection.tend(clock.passed()), TEND_MS);
     this.connection.open();
   }
 
@@ -83,7 +84,7 @@ export class PacketLink implements Link {
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    await drained(this, performance.now() + deadlineMs);
+    await drained(this, clock.passed() + deadlineMs);
     clearInterval(this.tending);
     this.connection.end();
     // A socket that the broker does not close would keep the process alive.

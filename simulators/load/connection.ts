@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import mqttPacket, { type Packet } from 'mqtt-packet';
+import { clock } from '../../core/clock.ts';
 import { backoff } from '../../core/timing.ts';
 
 /** The settings of a connection. */
@@ -105,7 +106,7 @@ export class MqttConnection<Message> {
     parser.on('error', (error: Error) => this.drop(`not MQTT: ${error.message}`));
     let whole = true;
     socket.on('data', (chunk) => {
-      this.lastReceivedAt = performance.now();
+      this.lastReceivedAt = clock.passed();
       if (!whole || !this.takeAcknowledgements(chunk)) whole = parser.parse(chunk) === 0;
       this.pumpSoon();
     });
@@ -183,7 +184,7 @@ export class MqttConnection<Message> {
     const { url, ca, clientId, username, password, keepaliveS } = this.options;
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const greet = () => {
-      this.lastSentAt = performance.now();
+      this.lastSentAt = clock.passed();
       socket.write(
         mqttPacket.generate({
           cmd: 'connect',
@@ -276,7 +277,7 @@ export class MqttConnection<Message> {
   private write(packets: readonly Buffer[], written?: (error?: Error | null) => void): void {
     const [first] = packets;
     if (!first) return;
-    this.lastSentAt = performance.now();
+    this.lastSentAt = clock.passed();
     this.socket?.write(packets.length === 1 ? first : Buffer.concat(packets), written);
   }
 

@@ -1,4 +1,5 @@
 import { createHistogram, type EventLoopUtilization, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { clock } from '../../core/clock.ts';
 import { PromiseLines } from './acknowledged-readings.ts';
 import { MqttConnection } from './connection.ts';
 import { type Message, Numbering, Payloads, publishPacket } from './messages.ts';
@@ -98,14 +99,14 @@ export class Driver {
   /** Begins to publish. */
   begin(): void {
     this.running = true;
-    this.startedAt = performance.now();
+    this.startedAt = clock.passed();
     if (this.schedule) this.timers.push(setInterval(() => this.tick(), TICK_MS));
     else for (const connection of this.connections) connection.pump();
   }
 
   /** Open loop: from now on `rate` publishes a second are due. */
   changeRate(rate: number): void {
-    this.schedule?.change(performance.now() - this.startedAt, rate);
+    this.schedule?.change(clock.passed() - this.startedAt, rate);
   }
 
   /** Sends no new publish from now on; publishes that were sent may still be acknowledged. */
@@ -172,7 +173,7 @@ export class Driver {
           if (due === undefined) return undefined;
           taken += 1;
           this.counts.sent += 1;
-          if (this.ticking) this.lateness.record(microseconds(performance.now() - due));
+          if (this.ticking) this.lateness.record(microseconds(clock.passed() - due));
           return numbering.take(due, given);
         },
         packet: ({ sensor, seq, ts }, messageId, again) =>
@@ -194,19 +195,19 @@ export class Driver {
   }
 
   /**
-   * When the next publish of connection `index`, which has had `taken`, is due (ms of `performance.now()`); undefined
+   * When the next publish of connection `index`, which has had `taken`, is due (ms of `clock.passed()`); undefined
    * when it is not due yet, or when there is none.
    */
   private dueOf(index: number, taken: number): number | undefined {
     const { total } = this.plan;
     if (!this.running || (total !== undefined && this.counts.sent >= total)) return undefined;
-    if (!this.schedule) return performance.now();
+    if (!this.schedule) return clock.passed();
     const k = index + taken * this.connections.length;
     return k < this.dispatched ? this.startedAt + this.schedule.dueAt(k) : undefined;
   }
 
   private dueNow(): number {
-    const due = this.schedule?.dueBy(performance.now() - this.startedAt) ?? 0;
+    const due = this.schedule?.dueBy(clock.passed() - this.startedAt) ?? 0;
     return Math.min(due, this.plan.total ?? due);
   }
 
@@ -228,7 +229,7 @@ export class Driver {
 
   private done({ seq, ts, due }: Message, sensor: { farm: string; sensor: string } | undefined): void {
     this.counts.acknowledged += 1;
-    if (this.plan.qos === 1) this.latency.record(microseconds(performance.now() - due));
+    if (this.plan.qos === 1) this.latency.record(microseconds(clock.passed() - due));
     if (sensor && this.plan.promises !== undefined)
       this.lines.add({ farm: sensor.farm, sensor: sensor.sensor, seq, ts });
     this.finishIfDone();
@@ -276,7 +277,7 @@ export class Driver {
   }
 
   private tend(): void {
-    const now = performance.now();
+    const now = clock.passed();
     for (const connection of this.connections) connection.tend(now);
   }
 

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { clock } from '../../core/clock.ts';
 import { BrokerUnreachable, CredentialsRefused, explain } from '../../core/errors.ts';
 import { pause, withDeadline } from '../../core/timing.ts';
 import type { ConnectRefusal } from './driver.ts';
@@ -91,13 +92,13 @@ class LoadStart {
     try {
       // Threads answer only when they have started. That is no fault of the broker, so the limit begins after it.
       let { connected } = together(await threads.tell());
-      let since = performance.now();
-      while (!this.over.signal.aborted && performance.now() - since < this.plan.connectWithinMs) {
+      let since = clock.passed();
+      while (!this.over.signal.aborted && clock.passed() - since < this.plan.connectWithinMs) {
         await pause(Math.min(STRETCH_MS, this.plan.connectWithinMs), this.over.signal);
         if (this.over.signal.aborted) break;
         const before = connected;
         connected = together(await threads.tell()).connected;
-        if (connected > before) since = performance.now();
+        if (connected > before) since = clock.passed();
         onConnecting?.(connected);
       }
       if (isUp) return true;

@@ -1,7 +1,8 @@
 import mqttPacket from 'mqtt-packet';
+import { wallAt } from '../../core/clock.ts';
 import type { LoadSensor } from './plan.ts';
 
-/** One publish: reading number `seq` of a sensor, of time `ts`, due at `due` (ms of `performance.now()`). */
+/** One publish: reading number `seq` of a sensor, of time `ts`, due at `due` (ms of `clock.passed()`). */
 export interface Message {
   readonly sensor: number;
   readonly seq: number;
@@ -69,7 +70,7 @@ export class Numbering {
     this.last = sensors.map(() => 0);
   }
 
-  /** The next message. `due` is of `performance.now()`; `times` as in the plan. */
+  /** The next message. `due` is of `clock.passed()`; `times` as in the plan. */
   take(due: number, times: { readonly first: number; readonly step: number } | 'due'): Message {
     const sensor = this.turn;
     this.turn = (this.turn + 1) % this.next.length;
@@ -77,7 +78,7 @@ export class Numbering {
     this.next[sensor] = seq + 1;
     const ts =
       times === 'due'
-        ? Math.max((this.last[sensor] ?? 0) + 1, Math.round(performance.timeOrigin + due))
+        ? Math.max((this.last[sensor] ?? 0) + 1, Math.round(wallAt(due)))
         : times.first + (seq - 1) * times.step;
     this.last[sensor] = ts;
     return { sensor, seq, ts, due };

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import { clock } from '../../core/clock.ts';
 import type { ThreadReport } from './driver.ts';
 import { generatorOf, type LoadReport, latencyOf, type ReportInterval, stretchOf } from './report.ts';
 
@@ -32,7 +33,7 @@ export class RunRecord {
   }
 
   begin(): void {
-    this.startedAt = performance.now();
+    this.startedAt = clock.passed();
     this.lastAt = this.startedAt;
   }
 
@@ -46,7 +47,7 @@ export class RunRecord {
 
   /** Adds the report `now`, and resolves with what happened since the last one. */
   async take(now: ThreadReport): Promise<ReportInterval> {
-    const at = performance.now();
+    const at = clock.passed();
     const stretch = stretchOf(this.last, now, at - this.startedAt, at - this.lastAt);
     if (this.file && now.promises) await this.file.appendFile(now.promises);
     if (this.measured(stretch)) {

@@ -12,6 +12,30 @@ export function placeId({ run, number }: BatchPlace): string {
   return `${run}:${number}`;
 }
 
+/** The id of a run begins with it while nobody believes the clock that its times of receipt are by. */
+const DOUBTED = '?';
+
+/** The id of a new run. `doubted`: nobody believes its clock. */
+export function runId(random: string, doubted: boolean): string {
+  return doubted ? `${DOUBTED}${random}` : random;
+}
+
+/** A run by its bare id, as the log of clocks names it. */
+export function bareRun(run: string): string {
+  return run.startsWith(DOUBTED) ? run.slice(DOUBTED.length) : run;
+}
+
+/** By the id of a batch: the bare id of the run by whose clock its times of receipt are; `''` when it does not say. */
+export function clockRunOf(batchId: string): string {
+  const end = batchId.indexOf(':');
+  return end < 0 ? '' : bareRun(batchId.slice(0, end));
+}
+
+/** By the id of a batch: whether its times of receipt are by a clock that nobody believes. */
+export function isDoubted(batchId: string): boolean {
+  return batchId.startsWith(DOUBTED);
+}
+
 /** The first version of batches that have a place. */
 const FIRST_VERSION = 3;
 

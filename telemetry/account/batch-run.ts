@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { BatchPlace } from './batch-place.ts';
+import { type BatchPlace, runId } from './batch-place.ts';
 import type { BeatNote } from './notes.ts';
 import { NumberRanges } from './number-ranges.ts';
 
@@ -15,11 +15,25 @@ const MOST_RANGES = 1_000;
  */
 export class BatchRun {
   /** 72 bits that no other run has. */
-  readonly id = randomBytes(9).toString('base64url');
+  readonly id: string;
   private readonly settled = new NumberRanges();
   private readonly unsaid = new NumberRanges();
   private given = 0;
   private confirmedUpTo = 0;
+
+  /** `doubted`: nobody believes the clock that its times of receipt are by. */
+  constructor(doubted = false) {
+    this.id = runId(randomBytes(9).toString('base64url'), doubted);
+  }
+
+  get isUnused(): boolean {
+    return this.given === 0;
+  }
+
+  /** Whether the queue has confirmed all numbers that were given, but for those that others have heard to be given up. */
+  get isSettled(): boolean {
+    return this.confirmedUpTo === this.given && this.unsaid.size === 0;
+  }
 
   /** Whether another run has to be begun: too much of this one is open. */
   get isFull(): boolean {

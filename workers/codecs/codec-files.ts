@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { clock } from '../../core/clock.ts';
 import { explain } from '../../core/errors.ts';
 import { type CodecInput, type CodecOutcome, type Codecs, MAX_CODEC_BYTES } from './codec.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -43,20 +44,20 @@ export class CodecFiles implements Codecs {
 
   private read(file: string): KnownFile {
     const known = this.known.get(file);
-    if (known && performance.now() - known.looked < TRUST_MS) return known;
+    if (known && clock.passed() - known.looked < TRUST_MS) return known;
     const path = resolve(this.folder, file);
     const found = statSync(path);
     // Reading a pipe waits for somebody to write to it.
     if (!found.isFile()) throw new Error('it is no file');
     const { mtimeMs: changed, size } = found;
     if (known?.changed === changed && known.size === size) {
-      known.looked = performance.now();
+      known.looked = clock.passed();
       return known;
     }
     if (size > MAX_CODEC_BYTES) throw new Error(`it has more than ${MAX_CODEC_BYTES} bytes`);
     const source = readFileSync(path, 'utf8');
     if (this.known.size >= MOST_FILES) this.known.clear();
-    const read = { changed, size, source, looked: performance.now() };
+    const read = { changed, size, source, looked: clock.passed() };
     this.known.set(file, read);
     return read;
   }

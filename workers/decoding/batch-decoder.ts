@@ -31,9 +31,9 @@ export class BatchDecoder implements Decoder {
 
   constructor(parts: DecoderParts) {
     this.parts = parts;
-    const { registry, limitMs, progressed, lost } = parts;
+    const { registry, limitMs, waits, progressed, lost } = parts;
     const apart = () => [...this.suspects.keys()];
-    this.thread = new DecodeThread({ registry, limitMs, apart, progressed, lost });
+    this.thread = new DecodeThread({ registry, limitMs, apart, waits, progressed, lost });
     this.thread.start();
   }
 

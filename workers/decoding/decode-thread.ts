@@ -32,6 +32,7 @@ export interface DecodeThreadOptions {
   /** As in `DecodeSettings`; asked for at each start of a thread. */
   readonly codecFolder?: string | undefined;
   readonly apart?: (() => readonly string[]) | undefined;
+  readonly waits?: boolean | undefined;
   /** The thread is ended when it takes longer than this for one publish, ms. */
   readonly limitMs: number;
   /** Called when the thread got on. */
@@ -142,10 +143,10 @@ export class DecodeThread {
   }
 
   private newWorker(): Worker {
-    const { codecFolder, apart } = this.options;
+    const { codecFolder, apart, waits = false } = this.options;
     const { buffer: progress } = this.progress;
     const { buffer: input } = this.input;
-    const settings: DecodeSettings = { progress, input, codecFolder, apart: apart?.() ?? [] };
+    const settings: DecodeSettings = { progress, input, codecFolder, waits, apart: apart?.() ?? [] };
     const resourceLimits = { maxOldGenerationSizeMb: MOST_HEAP_MB };
     return new Worker(ENTRY, { execArgv: [], name: 'decode', resourceLimits, workerData: settings });
   }

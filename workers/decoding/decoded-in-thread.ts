@@ -4,7 +4,8 @@ import type { DecodedInThread } from './thread-messages.ts';
 
 /** The answer of a decode thread, with its readings unpacked. */
 export function decodedOf(answer: DecodedInThread): DecodedBatch {
-  const { batch: id, origin, live, dead, apart, publishes, oldest, skipped } = answer;
+  const { batch: id, origin, live, dead, apart, undated, publishes, oldest, skipped } = answer;
   const readings = readingsOfOwn(live);
-  return { id, origin, readings, live, dead, apart: apart ? [apart] : [], publishes, oldest, skipped };
+  const left = { apart: apart ? [apart] : [], undated: undated ? [undated] : [] };
+  return { id, origin, readings, live, dead, ...left, publishes, oldest, skipped };
 }

@@ -1,3 +1,4 @@
+import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type DeadLetter, encodeLive, type Origin } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
@@ -24,7 +25,9 @@ export interface DecodedBatch {
   readonly dead: readonly DeadLetter[];
   /** Queue messages of publishes that are left to the slow queue: they need a codec, or could not be decoded in time. */
   readonly apart: readonly Uint8Array[];
-  /** How many publishes of each farm are done with this. Those that are left to the slow queue are not among them. */
+  /** Queue messages of publishes that wait until somebody believes the clock by which they were received. */
+  readonly undated: readonly Uint8Array[];
+  /** How many publishes of each farm are done with this. Those that are left to another queue are not among them. */
   readonly publishes: ReadonlyMap<string, number>;
   /** When the oldest publish was received, an instant; undefined for none, and for a replay. */
   readonly oldest: number | undefined;
@@ -38,6 +41,8 @@ export interface DecoderParts {
   readonly registry?: RegistryView | undefined;
   /** Where the codecs are; only the decoder of the slow queue runs them. */
   readonly codecFolder?: string | undefined;
+  /** Whether publishes wait that are dated by a doubted clock. */
+  readonly waits?: boolean | undefined;
   readonly log: Logger;
   /** The time limit for one publish, ms. */
   readonly limitMs: number;
@@ -62,7 +67,7 @@ export interface Decoder {
 
 /** What became of a queue message that is no batch. */
 export function decodedOfUnreadable(body: Uint8Array): DecodedBatch {
-  return { ...NOTHING_DECODED, dead: [unreadable(body, Date.now())] };
+  return { ...NOTHING_DECODED, dead: [unreadable(body, clock.now())] };
 }
 
 export const NOTHING_DECODED: DecodedBatch = {
@@ -72,6 +77,7 @@ export const NOTHING_DECODED: DecodedBatch = {
   live: encodeLive({ id: '', readings: [] }),
   dead: [],
   apart: [],
+  undated: [],
   publishes: new Map(),
   oldest: undefined,
   skipped: 0,

@@ -1,4 +1,6 @@
 import pLimit from 'p-limit';
+import { clock } from '../../core/clock.ts';
+import { clockRunOf } from '../../telemetry/account/batch-place.ts';
 import { type Batch, type DeadLetter, encodeBatch, encodeLive, type Publish } from '../../telemetry/batch.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import { readable } from '../readable.ts';
@@ -118,7 +120,8 @@ const PAUSED =
   'the sensor, or its farm, has used up the time for decoding. Mend the codec, or what the sensor sends, and replay it';
 
 function refused(batch: Batch, publish: Publish, reason: string, explanation: string): DecodedBatch {
-  const dead: DeadLetter[] = [{ publish, reason, explanation, at: Date.now() }];
+  const run = clockRunOf(batch.id);
+  const dead: DeadLetter[] = [{ publish, reason, explanation, at: clock.now(), run }];
   const oldest = batch.origin === 'replay' ? undefined : publish.received;
   return { ...NOTHING_DECODED, dead, publishes: new Map([[publish.farm, 1]]), oldest };
 }
@@ -127,15 +130,18 @@ function refused(batch: Batch, publish: Publish, reason: string, explanation: st
 function joined(id: string, { origin }: Batch, found: readonly DecodedBatch[]): DecodedBatch {
   const readings: Reading[] = [];
   const dead: DeadLetter[] = [];
+  const undated: Uint8Array[] = [];
   const publishes = new Map<string, number>();
   let oldest: number | undefined;
   let skipped = 0;
   for (const one of found) {
     for (const reading of one.readings) readings.push(reading);
     dead.push(...one.dead);
+    undated.push(...one.undated);
     for (const [farm, count] of one.publishes) publishes.set(farm, (publishes.get(farm) ?? 0) + count);
     if (one.oldest !== undefined) oldest = Math.min(oldest ?? one.oldest, one.oldest);
     skipped += one.skipped;
   }
-  return { id, origin, readings, live: encodeLive({ id, readings }), dead, apart: [], publishes, oldest, skipped };
+  const live = encodeLive({ id, readings });
+  return { id, origin, readings, live, dead, apart: [], undated, publishes, oldest, skipped };
 }

@@ -15,6 +15,8 @@ export interface DecodeSettings {
   readonly input: SharedArrayBuffer;
   /** The folder of the codecs that the registry does not have itself. Without it, publishes that need a codec are left to the slow queue. */
   readonly codecFolder: string | undefined;
+  /** Whether publishes wait that are dated by a doubted clock. */
+  readonly waits: boolean;
   /** Sensors, as `farm/id`, whose publishes are left to the slow queue unread. */
   readonly apart: readonly string[];
 }
@@ -47,6 +49,7 @@ export interface DecodedInThread {
   readonly live: Uint8Array;
   readonly dead: readonly DeadLetter[];
   readonly apart: Uint8Array | undefined;
+  readonly undated: Uint8Array | undefined;
   readonly publishes: ReadonlyMap<string, number>;
   readonly oldest: number | undefined;
   readonly skipped: number;

@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { clock } from '../../core/clock.ts';
 import { EncodingInvalid, explain } from '../../core/errors.ts';
 import { isLate } from '../../telemetry/backfill.ts';
 import { type Batch, decodeBatch, encodeBatch, encodeLive } from '../../telemetry/batch.ts';
@@ -48,6 +49,7 @@ const validate = createValidate({
   registry: { current: () => registry },
   codecs,
   apart: new Set(settings.apart),
+  waits: settings.waits,
 });
 
 parentPort?.on('message', (message: ToThread) => {
@@ -77,16 +79,23 @@ function outcomeOf(job: DecodeJob): JobOutcome {
 }
 
 function decode({ id: jobId, body, from, to }: DecodeJob): DecodedInThread {
-  const begun = performance.now();
-  const now = Date.now();
+  const begun = clock.passed();
+  const now = clock.now();
   const whole = decodeBatch(typeof body === 'number' ? fromInput(jobId % PLACES, body) : body);
   const asked = partOf(whole, from, to);
-  const { readings: found, dead, apart, taken, skipped } = validate(asked, now, (place) => enter(from + place));
+  const {
+    readings: found,
+    dead,
+    apart,
+    undated,
+    taken,
+    skipped,
+  } = validate(asked, now, (place) => enter(from + place));
   enter(PACKING);
   const batch = taken === asked.publishes.length ? asked : partOf(whole, from, from + taken);
   const { id, origin, publishes } = batch;
   const readings = origin === 'replay' ? asBackfill(found, now) : found;
-  const left = new Set(apart);
+  const left = new Set([...apart, ...undated]);
   const done = left.size === 0 ? publishes : publishes.filter((publish) => !left.has(publish));
   return {
     is: 'decoded',
@@ -96,12 +105,13 @@ function decode({ id: jobId, body, from, to }: DecodeJob): DecodedInThread {
     // A copy that fits: the packer's buffer is larger than what it packs, and is used again.
     live: new Uint8Array(encodeLive({ id, readings })),
     dead,
-    apart: apart.length === 0 ? undefined : encodedApart(batch, apart),
+    apart: apart.length === 0 ? undefined : encodedPart(batch, 'apart', apart),
+    undated: undated.length === 0 ? undefined : encodedPart(batch, 'undated', undated),
     publishes: countByFarm(done),
     // A replayed publish was received long ago, but has not waited since: its receipt must not count as its age.
     oldest: origin === 'replay' || publishes.length === 0 ? undefined : oldestOf(publishes),
     skipped,
-    ms: performance.now() - begun,
+    ms: clock.passed() - begun,
   };
 }
 
@@ -123,8 +133,9 @@ function partOf(batch: Batch, from: number, to: number): Batch {
   return { ...batch, id: `${batch.id}#${from}-${from + publishes.length}`, publishes };
 }
 
-function encodedApart(batch: Batch, publishes: Batch['publishes']): Uint8Array {
-  return new Uint8Array(encodeBatch({ ...batch, id: `${batch.id}#apart`, publishes }));
+/** A copy of its own, with an id of its own. */
+function encodedPart(batch: Batch, name: string, publishes: Batch['publishes']): Uint8Array {
+  return new Uint8Array(encodeBatch({ ...batch, id: `${batch.id}#${name}`, publishes }));
 }
 
 /**
@@ -148,6 +159,6 @@ function oldestOf(publishes: Batch['publishes']): number {
 }
 
 /** What is handed over to the main thread instead of being copied. */
-function* buffersOf({ live, apart }: DecodedInThread): Iterable<ArrayBuffer> {
-  for (const bytes of [live, apart]) if (bytes?.buffer instanceof ArrayBuffer) yield bytes.buffer;
+function* buffersOf({ live, apart, undated }: DecodedInThread): Iterable<ArrayBuffer> {
+  for (const bytes of [live, apart, undated]) if (bytes?.buffer instanceof ArrayBuffer) yield bytes.buffer;
 }

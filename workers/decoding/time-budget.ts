@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { clock } from '../../core/clock.ts';
 
 /** How many limits a sensor, or a farm, may use at once; and the part of a thread's time that it gets back. */
 const OF_SENSOR = { limits: 10, share: 0.02 };
@@ -20,7 +21,7 @@ export class TimeBudget {
   private readonly farms: Debts;
 
   /** `limitMs` is the time limit for one publish. `now` is a clock in ms that never goes back. */
-  constructor(limitMs: number, now: () => number = () => performance.now()) {
+  constructor(limitMs: number, now: () => number = clock.passed) {
     this.sensors = new Debts(limitMs * OF_SENSOR.limits, OF_SENSOR.share, now);
     this.farms = new Debts(limitMs * OF_FARM.limits, OF_FARM.share, now);
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import pLimit from 'p-limit';
 import { DatabaseError } from 'pg';
+import { clock } from '../../../core/clock.ts';
 import { explain, RegistryConflict, RegistryInvalid, RegistryUnavailable } from '../../../core/errors.ts';
 import type { Applied, Change, Edit } from '../../../telemetry/registry/registry.ts';
 import { versionOf } from '../../../telemetry/registry/things.ts';
@@ -159,8 +160,8 @@ export class RegistryEdits {
 
 /** The ms that are left of `ms` from now on. */
 function timeLeft(ms: number): () => number {
-  const end = performance.now() + ms;
-  return () => Math.ceil(end - performance.now());
+  const end = clock.passed() + ms;
+  return () => Math.ceil(end - clock.passed());
 }
 
 /**

@@ -1,3 +1,4 @@
+import { clock } from '../../../core/clock.ts';
 import { explain, RegistryInvalid } from '../../../core/errors.ts';
 import type { ConnectionState } from '../../../core/lifecycle.ts';
 import type { Logger } from '../../../core/logger.ts';
@@ -128,7 +129,7 @@ export class ChangeFollower {
     if (this.isClosed) return;
     const why = `${this.address.shown}: ${explain(error)}; work goes on with the registry as it was`;
     if (this.now.is === 'up') this.log.error({ event: 'registry_away' }, why);
-    this.now = { is: 'down', since: this.now.is === 'down' ? this.now.since : Date.now(), why };
+    this.now = { is: 'down', since: this.now.is === 'down' ? this.now.since : clock.now(), why };
     const isUnreadable = error instanceof RegistryInvalid;
     await pause(isUnreadable ? UNREADABLE_MS : backoff(this.failures++), this.closing.signal);
   }

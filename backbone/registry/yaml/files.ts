@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { clock } from '../../../core/clock.ts';
 import { explain, RegistryInvalid, RegistryUnavailable } from '../../../core/errors.ts';
 import { replaceFile } from '../../../core/replace-file.ts';
 import { pause } from '../../../core/timing.ts';
@@ -83,7 +84,7 @@ export class RegistryFiles {
   async look(): Promise<void> {
     try {
       const texts = await this.read();
-      const now = performance.now();
+      const now = clock.passed();
       if (!this.settling || !sameTexts(this.settling.texts, texts)) this.settling = { texts, since: now };
       if (sameTexts(this.inForce, texts)) this.isMended();
       else if (this.refusedTexts && sameTexts(this.refusedTexts.texts, texts)) this.refuse(this.refusedTexts.error);
@@ -256,7 +257,7 @@ export class RegistryFiles {
 
   private async writtenAt(): Promise<number> {
     const found = await stat(this.options.path).catch(() => undefined);
-    return Math.round(found?.mtimeMs ?? Date.now());
+    return Math.round(found?.mtimeMs ?? clock.now());
   }
 
   private refuse(error: unknown): void {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { clock } from '../../../core/clock.ts';
 import { explain } from '../../../core/errors.ts';
 import { codecFilesIn, type NamedFile } from '../../../telemetry/registry/file.ts';
 import { LARGEST_CODEC, MOST_CODEC_TEXT } from '../../../telemetry/registry/things.ts';
@@ -47,7 +48,7 @@ export class NamedFiles {
       const bytes = await readFile(path);
       if (!isUtf8(bytes)) throw new Error('it is not UTF-8');
       const file = { text: bytes.toString('utf8') };
-      return { looks: Date.now() - found.mtimeMs < FRESH_MS ? '' : looks, file };
+      return { looks: clock.now() - found.mtimeMs < FRESH_MS ? '' : looks, file };
     } catch (error) {
       return { looks: '', file: { why: explain(error) } };
     }

@@ -1,3 +1,4 @@
+import { clock } from '../../../core/clock.ts';
 import { Closed } from '../../../core/errors.ts';
 import type { ConnectionState, Health } from '../../../core/lifecycle.ts';
 import type { Logger } from '../../../core/logger.ts';
@@ -50,8 +51,8 @@ export class YamlRegistry implements RegistryPort {
   private whyRefused: string | undefined;
   /** Why there is no thread now. */
   private whyLost: string | undefined;
-  private since = Date.now();
-  private looked = performance.now();
+  private since = clock.now();
+  private looked = clock.passed();
   private failedStarts = 0;
   private restarting: NodeJS.Timeout | undefined;
 
@@ -117,7 +118,7 @@ export class YamlRegistry implements RegistryPort {
     if (this.whyLost !== undefined)
       return `${this.path}: ${this.whyLost}; the registry that was read before stays in force`;
     if (this.whyRefused !== undefined) return this.whyRefused;
-    const unseen = performance.now() - this.looked;
+    const unseen = clock.passed() - this.looked;
     if (this.options.once || unseen < UNSEEN_MS) return undefined;
     return `${this.path}: was not read for ${Math.round(unseen / 1_000)} s; the registry that was read before stays in force`;
   }
@@ -131,18 +132,18 @@ export class YamlRegistry implements RegistryPort {
         this.isOpen = true;
         this.whyLost = undefined;
         this.failedStarts = 0;
-        this.looked = performance.now();
+        this.looked = clock.passed();
         // From now on it must not keep the process alive.
         files.unref();
         opened();
       },
       failed,
       refused: (why) => {
-        if (this.whyRefused === undefined) this.since = Date.now();
+        if (this.whyRefused === undefined) this.since = clock.now();
         this.whyRefused = why;
       },
       looked: () => {
-        this.looked = performance.now();
+        this.looked = clock.passed();
       },
       said: (level, event, text) => log[level](event === undefined ? {} : { event }, text),
       lost: (why) => {
@@ -165,7 +166,7 @@ export class YamlRegistry implements RegistryPort {
 
   private startAgain(why: string): void {
     if (this.isClosed) return;
-    if (this.whyLost === undefined) this.since = Date.now();
+    if (this.whyLost === undefined) this.since = clock.now();
     this.whyLost = `the thread that reads it ended (${why}) and is started again`;
     this.options.log.error({ event: 'registry_thread_lost' }, this.whyLost);
     const pause = backoff(this.failedStarts, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);

@@ -1,3 +1,4 @@
+import { clock } from '../../../core/clock.ts';
 import type { GapReason, LiveCounters } from '../counters.ts';
 import { frames } from '../sockets/protocol.ts';
 import type { Need, Subscription, Viewer } from '../sockets/viewer.ts';
@@ -208,7 +209,7 @@ export class ResumeQueue {
 /** One round of serving: the texts made so far, each once for all subscriptions that need it, and the bytes given. */
 class Round {
   readonly moment: Moment;
-  private readonly end = performance.now() + ROUND_MS;
+  private readonly end = clock.passed() + ROUND_MS;
   private bytes = 0;
   private readonly sensors = new Map<string, ReadonlyMap<string, readonly string[]>>();
   private readonly snapshots = new Map<string, string>();
@@ -222,7 +223,7 @@ class Round {
   }
 
   get isOver(): boolean {
-    return this.bytes > ROUND_BYTES || performance.now() > this.end;
+    return this.bytes > ROUND_BYTES || clock.passed() > this.end;
   }
 
   admits(viewer: Viewer): boolean {

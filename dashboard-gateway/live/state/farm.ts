@@ -16,6 +16,8 @@ import { type FarmNow, type SensorNow, type SensorStatus, statusKey, statusOf, u
 export interface FarmOptions {
   readonly registry: RegistryView;
   readonly values: ValueBudget;
+  /** Unix ms. */
+  readonly now: () => number;
   /** The latest entries, for viewers that come back. */
   readonly window: EntryWindow;
   /** Absent: nothing is known of what was refused. */
@@ -80,7 +82,7 @@ export class LiveFarm implements FarmNow {
   constructor(id: string, options: FarmOptions) {
     this.id = id;
     this.options = options;
-    this.latest = new FarmLatest(options.values);
+    this.latest = new FarmLatest(options.values, options.now);
     this.window = options.window;
   }
 

@@ -1,3 +1,5 @@
+import { clock } from '../../../core/clock.ts';
+import { MAX_AHEAD_MS } from '../../../telemetry/clock.ts';
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { ClockSamples, sampleOf } from './clock-samples.ts';
@@ -29,16 +31,19 @@ export interface ValueBudget {
 /**
  * The newest value of every sensor and metric of one farm, from the store and the live log, in whatever order they
  * came. The later `ts` wins, and of two with the same `ts` the one received later. A backfill never replaces a newer
- * value.
+ * value. A value from the future was dated by a clock that was wrong then: any other is newer.
  */
 export class FarmLatest {
   readonly sensors = new Map<string, SensorLatest>();
   private readonly budget: ValueBudget;
+  private readonly now: () => number;
   private held = 0;
   private refused = 0;
 
-  constructor(budget: ValueBudget) {
+  /** `now`: Unix ms. */
+  constructor(budget: ValueBudget, now: () => number = clock.now) {
     this.budget = budget;
+    this.now = now;
   }
 
   /** How many values were left out because the budget was spent. */
@@ -71,7 +76,7 @@ export class FarmLatest {
     if (newest === undefined) {
       this.budget.left--;
       this.held++;
-    } else if (ts < newest.ts || (ts === newest.ts && received < newest.received)) return true;
+    } else if (!this.isNewer(of, newest)) return true;
     known.values.set(metric, { ts, value, received });
     return true;
   }
@@ -81,6 +86,12 @@ export class FarmLatest {
     this.budget.left += this.held;
     this.held = 0;
     this.sensors.clear();
+  }
+
+  private isNewer({ ts, received }: Pick<Reading, 'ts' | 'received'>, newest: NewestValue): boolean {
+    const latest = this.now() + MAX_AHEAD_MS;
+    if (ts > latest !== newest.ts > latest) return ts <= latest;
+    return ts > newest.ts || (ts === newest.ts && received >= newest.received);
   }
 
   private seen(of: Omit<Reading, 'farm' | 'values'>): SensorLatest {

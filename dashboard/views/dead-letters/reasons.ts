@@ -23,6 +23,7 @@ const WORDS: Readonly<Record<string, string>> = {
   codec_failed: 'The codec failed on it',
   decoding_failed: 'It took too long to read, or stopped the reader',
   decoding_paused: 'The sensor’s others took too long to read',
+  clock_doubted: 'Too many others waited for the clock to be set right',
   slow_queue_full: 'Too many others waited for a codec',
 };
 
