@@ -114,7 +114,7 @@ function placesOf({ queue, log }: Settings): RabbitPlace[] {
   const at = (url: string, kind: RabbitPlace['kind'], names: readonly string[]): RabbitPlace[] =>
     isEmbedded(url) ? [] : names.map((name) => ({ vhost: vhostOf(url), name: `loam.${name}`, kind }));
   return [
-    ...at(queue, 'queue', ['readings', 'slow']),
-    ...at(log, 'stream', ['live', 'dead', 'events', 'commands', 'trials']),
+    ...at(queue, 'queue', ['readings', 'slow', 'undated']),
+    ...at(log, 'stream', ['live', 'dead', 'events', 'commands', 'trials', 'clocks']),
   ];
 }

@@ -67,8 +67,8 @@ export class UndatedWorker implements Part {
   }
 
   async start(): Promise<void> {
-    this.notes.start();
-    this.entrance.start();
+    await this.notes.start();
+    await this.entrance.start();
     this.consumer = await this.options.undated.consume((delivery) => this.work(delivery), { prefetch: PREFETCH });
   }
 

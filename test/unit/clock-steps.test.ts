@@ -15,6 +15,7 @@ import { SESSION_MS, SignInSessions } from '../../dashboard-gateway/sign-in/sess
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';
 import { bareRun, isDoubted, placeId } from '../../telemetry/account/batch-place.ts';
 import { type Batch, encodeLive, type Publish } from '../../telemetry/batch.ts';
+import { CLOCK_FLOOR } from '../../telemetry/clock.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { MemoryDisk } from '../backbone/memory-disk.ts';
@@ -198,9 +199,9 @@ describe('the clock of the machine, set both ways at every moment', function () 
             since ??= now;
             expect(now - since).to.be.lessThan(LONGEST_DOUBT_MS + 1);
             expect(validate(batch, 0)).to.deep.include({ readings: [], dead: [], undated: batch.publishes });
-            // A time in the years that readings may have, and not ahead of the receipt.
+            // A time that is believed, and not ahead of the receipt.
             const ts = broker.clock.now() - HOUR;
-            if (ts < Date.UTC(2000, 1)) continue;
+            if (ts < CLOCK_FLOOR) continue;
             const timed = broker.publish({ ts, values: { a: 1 } }).batch;
             expect(validate(timed, 0)).to.deep.include({ dead: [], undated: [] });
           } else {

@@ -7,7 +7,7 @@ import { Draw } from '../fuzz/draw.ts';
 import { shortOrLong } from '../services/length.ts';
 import { AccountWorld, each, type Hazards } from './account-world.ts';
 
-const WORLDS = shortOrLong(40, 500);
+const WORLDS = shortOrLong(20, 500);
 const EVERYTHING: Hazards = {
   workers: 0.01,
   idle: 0.002,

@@ -11,6 +11,7 @@ import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { SEGMENTS } from '../../backbone/take-over/take-over.ts';
 import { deleteQueue } from '../backbone/rabbitmq-help.ts';
+import { itIfLong } from '../services/length.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { AccountPlace, BEAT_MS } from './account-place.ts';
@@ -64,7 +65,7 @@ describe('the account of batches', function () {
         await until('some beats are over', () => performance.now() >= end);
       }
 
-      it('is silent while workers come and go and a message is delivered again', async () => {
+      itIfLong('is silent while workers come and go and a message is delivered again', async () => {
         place.flows();
         let failed = 0;
         const failing = consumedBy(queue, (handler, options) =>
@@ -96,7 +97,7 @@ describe('the account of batches', function () {
         await lost(stolen);
       });
 
-      it('misses everything that was purged', async () => {
+      itIfLong('misses everything that was purged', async () => {
         await place.publish(25);
         const stolen = kind === 'embedded' ? await place.steal(25) : await purged();
         expect(stolen).to.have.length(25);
@@ -105,7 +106,7 @@ describe('the account of batches', function () {
         await lost(stolen);
       });
 
-      it('misses what another Loam has worked off, which has another live log', async () => {
+      itIfLong('misses what another Loam has worked off, which has another live log', async () => {
         await place.publish(25);
         const elsewhere = await openFileLog(await temporaryFolder(), 'live', LIVE_LOG_LIMITS);
         const other = await place.work(queue, { live: elsewhere });
@@ -117,7 +118,7 @@ describe('the account of batches', function () {
         await lost(Array.from({ length: 25 }, (_, i) => i + 1));
       });
 
-      it('misses what was called confirmed before the queue had it', async () => {
+      itIfLong('misses what was called confirmed before the queue had it', async () => {
         const hasty = replacing(queue, { publish: async () => {} });
         await place.publish(5);
         await place.publish(3, hasty);
@@ -127,7 +128,7 @@ describe('the account of batches', function () {
         await lost([6, 7, 8]);
       });
 
-      it('misses what was acknowledged before the store had it', async () => {
+      itIfLong('misses what was acknowledged before the store had it', async () => {
         await place.publish(20);
         const unsure = consumedBy(queue, (handler, options) =>
           queue.consume(async (delivery) => void handler(delivery).catch(() => {}), options),
@@ -152,26 +153,29 @@ describe('the account of batches', function () {
         expect((await place.notes()).filter(({ is }) => is === 'done')).to.deep.equal([]);
       });
 
-      it('says what is lost once, whoever follows after that, and does not forget what is suspect at a restart', async () => {
-        await place.publish(10);
-        const [first = 0] = await place.steal(1);
-        place.flows();
-        await place.work();
-        await lost([first]);
-        await place.publish(10, replacing(queue, { publish: async () => {} }));
-        await place.stopFollowing();
-        await place.follow();
-        await until('the others are called lost', () => place.lost.length === 11, { timeoutMs: 30_000 });
-        await place.stopFollowing();
-        await place.follow();
-        await beats(12);
-        expect(place.lost).to.have.length(11);
-        expect(new Set(place.lost).size).to.equal(11);
-        expect(place.why).to.match(/^11 batches/);
-      });
+      itIfLong(
+        'says what is lost once, whoever follows after that, and does not forget what is suspect at a restart',
+        async () => {
+          await place.publish(10);
+          const [first = 0] = await place.steal(1);
+          place.flows();
+          await place.work();
+          await lost([first]);
+          await place.publish(10, replacing(queue, { publish: async () => {} }));
+          await place.stopFollowing();
+          await place.follow();
+          await until('the others are called lost', () => place.lost.length === 11, { timeoutMs: 30_000 });
+          await place.stopFollowing();
+          await place.follow();
+          await beats(12);
+          expect(place.lost).to.have.length(11);
+          expect(new Set(place.lost).size).to.equal(11);
+          expect(place.why).to.match(/^11 batches/);
+        },
+      );
 
       if (kind === 'embedded') {
-        it('misses what a second owner of the folder has replaced', async () => {
+        itIfLong('misses what a second owner of the folder has replaced', async () => {
           const folder = await temporaryFolder();
           const mine = await openFileQueue(`${folder}/mine`);
           // Its lock is elsewhere, as on a file system where locks do not hold.
@@ -200,7 +204,7 @@ describe('the account of batches', function () {
         return;
       }
 
-      it('misses what a policy has expired', async () => {
+      itIfLong('misses what a policy has expired', async () => {
         const server = await rabbit();
         // The server gives a message its time when it comes.
         await server.ctl('set_policy', name, `^${name}$`, '{"message-ttl":200}', '--apply-to', 'queues');
