@@ -80,7 +80,10 @@ export type ConnectionState =
   | { readonly is: 'down'; readonly since: number; readonly why: string }
   | { readonly is: 'closed' };
 
-/** A connection's state that others can watch. Listeners are called in order of registration, only when the state changes. */
+/**
+ * A connection's state that others can watch. Listeners are called in order of registration, only when the state changes. While
+ * it stays down `since` is when that began, and `why` is what was last said.
+ */
 export class Watched {
   private now: ConnectionState = { is: 'up' };
   private readonly listeners = new Set<(state: ConnectionState) => void>();
@@ -96,7 +99,10 @@ export class Watched {
   }
 
   set(next: ConnectionState): void {
-    if (next.is === this.now.is) return;
+    if (next.is === this.now.is) {
+      if (next.is === 'down' && this.now.is === 'down') this.now = { ...next, since: this.now.since };
+      return;
+    }
     this.now = next;
     for (const listener of this.listeners) listener(next);
   }

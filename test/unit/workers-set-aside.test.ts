@@ -1,9 +1,11 @@
 import { expect } from 'chai';
+import { StoreRejected } from '../../core/errors.ts';
 import { replayMessage } from '../../dashboard-gateway/dead-letters/replay-message.ts';
 import { type Batch, decodeBatch, decodeDead, encodeBatch, encodeDead } from '../../telemetry/batch.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
-import { createValidate, rejectedByStore } from '../../workers/validate.ts';
+import { rejectedByStore } from '../../workers/rejected-readings.ts';
+import { createValidate } from '../../workers/validate.ts';
 
 /** A receipt that is a whole millisecond, and one with a count. */
 const RECEIPTS = [Date.UTC(2026, 4, 1, 12), Date.UTC(2026, 4, 1, 12) + 0.123];
@@ -49,7 +51,9 @@ describe('a reading that the store refused', () => {
         const refused = await readingsOf({ id: 'b', publishes: [publish] });
         expect(refused.length).to.be.greaterThan(0);
         for (const reading of refused) {
-          const letter = decodeDead(encodeDead(rejectedByStore(reading, 'no', received + 1)));
+          const [made] = rejectedByStore([reading], new StoreRejected('no'), received + 1);
+          if (!made) throw new Error('there is no letter');
+          const letter = decodeDead(encodeDead(made));
           const message = replayMessage(letter, 0, 'e', registry);
           if (!('publishes' in message)) throw new Error('it cannot be replayed');
           const again = await readingsOf(decodeBatch(encodeBatch(message)));
