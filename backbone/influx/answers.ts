@@ -7,6 +7,9 @@ export class ServerRefusal extends StoreUnavailable {}
 /** The database, or on 2.x the bucket, is not there, or this user or token may not see it. */
 export class DatabaseMissing extends ServerRefusal {}
 
+/** This user or token has no right to it; InfluxDB 1 says so of a missing database, too. */
+export class Forbidden extends ServerRefusal {}
+
 /** InfluxDB 3 would have to read more files for this range of time than it may for one query. */
 export class RangeTooWide extends ServerRefusal {}
 
@@ -38,7 +41,7 @@ export function refusedRequest(address: InfluxAddress, refused: RefusedRequest):
   if (status === 403) {
     const may = to === 'write' ? 'write to' : 'read';
     const why = `the user or token in LOAM_STORE may not ${may} ${address.database}`;
-    return new ServerRefusal(`InfluxDB: ${why} (${answer})`, options);
+    return new Forbidden(`InfluxDB: ${why} (${answer})`, options);
   }
   if (MISSING.test(body)) return missing(address, answer);
   return new ServerRefusal(`InfluxDB refuses: ${answer}`, options);

@@ -1,6 +1,6 @@
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { InfluxAddress } from './address.ts';
-import { DatabaseMissing } from './answers.ts';
+import { DatabaseMissing, Forbidden } from './answers.ts';
 import { type Generation, query } from './http.ts';
 import * as ql from './ql.ts';
 
@@ -17,15 +17,16 @@ export class InfluxDatabase {
   }
 
   /**
-   * Makes the database unless it is there. Rejects with StoreUnavailable when it cannot be made or seen: on 2.x a bucket belongs to an
+   * Makes the database unless it is there; resolves with whether it did. Rejects with StoreUnavailable when it cannot be made or seen: on 2.x a bucket belongs to an
    * organization and has a retention, which somebody has to decide; 3.x makes a database at the first write.
    */
-  async ensure(): Promise<void> {
+  async ensure(): Promise<boolean> {
     const { database } = this.address;
     try {
-      if ((await this.run('SHOW DATABASES')).includes(database) || this.generation === 3) return;
+      if ((await this.run('SHOW DATABASES')).includes(database) || this.generation === 3) return false;
       if (this.generation === 2) throw new Error(NO_BUCKET);
-      await this.run(`CREATE DATABASE ${ql.name(database)}`);
+      await this.make();
+      return true;
     } catch (cause) {
       throw new StoreUnavailable(`InfluxDB's database ${database} cannot be used: ${explain(cause)}`, { cause });
     }
@@ -40,11 +41,20 @@ export class InfluxDatabase {
       await work();
       return false;
     } catch (error) {
-      if (!(error instanceof DatabaseMissing)) throw error;
+      if (!(error instanceof DatabaseMissing || error instanceof Forbidden)) throw error;
     }
-    await this.ensure();
+    const isMade = await this.ensure();
     await work();
-    return this.generation === 1;
+    return isMade;
+  }
+
+  private async make(): Promise<void> {
+    try {
+      await this.run(`CREATE DATABASE ${ql.name(this.address.database)}`);
+    } catch (cause) {
+      if (!(cause instanceof Forbidden)) throw cause;
+      throw new Error(`it is not there, and the user in LOAM_STORE may not make it: ${explain(cause)}`, { cause });
+    }
   }
 
   private async run(statement: string): Promise<unknown[]> {

@@ -17,10 +17,8 @@ export function text(literal: string): string {
   return `'${literal.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
 }
 
+/** Cheap for the server, and fails when the database is missing or this user has no right to it; not every SHOW does. */
 export const FIELD_KEYS = `SHOW FIELD KEYS FROM ${name(MEASUREMENT)}`;
-/** Cheap for the server, and fails when the database is missing or this user has no right to it. */
-export const PROBE = 'SHOW MEASUREMENTS LIMIT 1';
-
 /** The sensors of a farm that have ever had a value, as rows of key and value. */
 export function sensorsOf(farm: string): string {
   return `SHOW TAG VALUES FROM ${name(MEASUREMENT)} WITH KEY = "sensor" WHERE "farm" = ${text(farm)}`;

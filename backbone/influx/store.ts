@@ -82,7 +82,7 @@ class InfluxStore implements Store {
     this.writer = new InfluxWriter(address, generation, limits.writeTimeoutMs);
     this.readTimeoutMs = limits.readTimeoutMs;
     this.connection = new ObservedConnection(async () => {
-      const isMade = await database.mend(() => this.rows([ql.PROBE]));
+      const isMade = await database.mend(() => this.rows([ql.FIELD_KEYS]));
       if (isMade) limits.log?.warn({ event: 'store_database_made' }, DATABASE_MADE);
     }, limits.probeEveryMs);
   }
