@@ -261,6 +261,9 @@ describe('InfluxDB: the store', function () {
       ['ahead', 6],
     ]);
     expect(statements.every((q) => /time >= \d+ms AND time < \d+ms/.test(q))).to.equal(true);
+    const begins = statements.map((q) => Number(/time >= (\d+)ms/.exec(q)?.[1]));
+    expect(begins[0]).to.be.within(now - 2 * DAY, now);
+    expect(begins[1]).to.be.within(now - 4 * DAY, now - DAY);
     expect(statements.slice(1).some((q) => q.includes(`"sensor" = 's'`))).to.equal(false);
     expect(statements.length).to.be.below(15);
     await proxy.close();

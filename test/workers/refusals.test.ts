@@ -1,8 +1,11 @@
 import { expect } from 'chai';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
+import { Watched } from '../../core/lifecycle.ts';
 import type { Publish } from '../../telemetry/batch.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
+import { OutageGate } from '../../workers/outage-gate.ts';
 import { type Asked, type Fault, type HttpProxy, startHttpProxy } from '../services/http-proxy.ts';
 import { type InfluxServer, influx } from '../services/influx.ts';
 import { until } from '../services/wait.ts';
@@ -99,6 +102,19 @@ describe('a worker whose store refuses some readings', function () {
     expect(await bench.letters()).to.deep.equal([]);
   });
 
+  it('and anything else, too, is away: everything waits, and nothing is tried in parts', async () => {
+    proxy.set(({ url }) => (url.startsWith('/write') ? unexplained : undefined));
+    const worker = await bench.work(store, listening().log);
+    for (let i = 0; i < 10; i++) await bench.publish(`m${i}`, [numberedPublish('s1', i)]);
+    await until('it was tried some times', () => proxy.faulty >= 10, { timeoutMs: 40_000 });
+    const names = worker.health().flatMap(({ name, ok }) => (ok ? [] : [name]));
+    expect(names).to.deep.equal(['store']);
+    proxy.clear();
+    await bench.emptied();
+    expect((await storedSeqs(store, 's1')).size).to.equal(10);
+    expect(await bench.letters()).to.deep.equal([]);
+  });
+
   it('because they are older than it keeps any makes one dead letter of those of a sensor', async () => {
     await server.query('', `CREATE RETENTION POLICY "short" ON "${database}" DURATION 1h REPLICATION 1 DEFAULT`);
     answer(() => undefined);
@@ -176,6 +192,23 @@ describe('a worker whose store refuses some readings', function () {
     proxy.clear();
     await bench.emptied();
     await until('it is up', () => store.state.is === 'up');
+  });
+});
+
+describe('a port that asks for a pause', () => {
+  it('gets it, although it says meanwhile that it is up', async () => {
+    const port = new Watched();
+    const gate = new OutageGate('store', port, listening().log, new AbortController().signal);
+    const times: number[] = [];
+    const done = gate.until(async () => {
+      times.push(performance.now());
+      if (times.length < 2) throw new StoreUnavailable('busy', { retryAfterMs: 500 });
+    });
+    await until('it was tried', () => gate.isAway);
+    port.set({ is: 'down', since: 0, why: 'busy' });
+    port.set({ is: 'up' });
+    await done;
+    expect((times[1] ?? 0) - (times[0] ?? 0)).to.be.at.least(499);
   });
 });
 
