@@ -74,14 +74,14 @@ export async function openLog(url: string, name: string, limits: LogLimits, disk
   }
 }
 
-/** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. `options` are for the first. */
+/** Opens the store at `duckdb:FILE` or `influx[s]://…`. Rejects with StoreUnavailable. Of `options` only `log` is for the second. */
 export async function openStore(url: string, options: DuckdbOptions = {}): Promise<Store> {
   switch (scheme(url)) {
     case 'duckdb':
       return await (await import('./duckdb/store.ts')).openDuckdbStore(rest(url), options);
     case 'influx':
     case 'influxs':
-      return await (await import('./influx/store.ts')).openInfluxStore(url);
+      return await (await import('./influx/store.ts')).openInfluxStore(url, { log: options.log });
     default:
       throw new ConfigInvalid('LOAM_STORE', `LOAM_STORE: no store is known for ${JSON.stringify(url)}`);
   }

@@ -163,16 +163,41 @@ export class WriteTooLarge extends LoamError {
   readonly advice = 'wait';
 }
 
+/**
+ * The store works, and answers to these readings with a failure that does not say whose fault it is. Write them again
+ * later, and what is still refused then, alone: it goes on with others meanwhile.
+ */
+export class WriteRefused extends LoamError {
+  readonly code = 'WRITE_REFUSED';
+  readonly advice = 'wait';
+}
+
+/** Why a store will never keep a reading, as a word for its dead letter. */
+export type RejectionReason = 'store_rejected' | 'beyond_retention';
+
 /** The store refuses some of these readings themselves and always will; others may have been kept. */
 export class StoreRejected extends LoamError {
   readonly code = 'STORE_REJECTED';
   readonly advice = 'set-aside';
   /** Indexes of the written readings, when the store tells: all refused ones are among them. */
   readonly suspects: readonly number[] | undefined;
+  /** Whether every suspect is refused, so that nobody needs to try them one by one. */
+  readonly certain: boolean;
+  readonly reason: RejectionReason;
 
-  constructor(message: string, options?: { cause?: unknown; suspects?: readonly number[] | undefined }) {
+  constructor(
+    message: string,
+    options?: {
+      cause?: unknown;
+      suspects?: readonly number[] | undefined;
+      certain?: boolean;
+      reason?: RejectionReason;
+    },
+  ) {
     super(message, options);
     this.suspects = options?.suspects;
+    this.certain = options?.certain ?? false;
+    this.reason = options?.reason ?? 'store_rejected';
   }
 }
 

@@ -1,3 +1,6 @@
+/** A server may ask by Retry-After for a pause up to this, ms; a longer one is cut to it. */
+export const LONGEST_ASKED_MS = 60_000;
+
 /** Resolves or rejects as `work` does, or rejects with an Error of `message` after `ms`. The work itself goes on. */
 export async function withDeadline<T>(work: Promise<T>, ms: number, message: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -116,7 +116,7 @@ export function portsOf(
   });
   const store = once(async (): Promise<Store> => {
     if (!isEmbedded(config.store))
-      return await hold('store', 'LOAM_STORE', config.store, () => openStore(config.store));
+      return await hold('store', 'LOAM_STORE', config.store, () => openStore(config.store, { log }));
     const live = {
       log: await liveLog(),
       needs: (offset: number) => {

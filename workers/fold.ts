@@ -1,8 +1,9 @@
 import type { Store } from '../backbone/ports/store.ts';
 import { clock } from '../core/clock.ts';
-import { explain, StoreRejected, WriteTooLarge } from '../core/errors.ts';
+import { StoreRejected, WriteRefused, WriteTooLarge } from '../core/errors.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import { isOutage, type OutageGate } from './outage-gate.ts';
+import { RefusedReadings } from './refused-readings.ts';
 
 export interface FoldLimits {
   /** Most readings in one write. */
@@ -27,10 +28,12 @@ const FEWEST_READINGS = 100;
 export interface FoldParts {
   readonly store: Pick<Store, 'write'>;
   readonly outageGate: OutageGate;
-  /** Keeps a reading that the store refuses for good. */
-  readonly setAside: (reading: Reading, explanation: string) => Promise<void>;
+  /** Keeps readings that the store refuses for good. */
+  readonly setAside: (readings: readonly Reading[], refusal: StoreRejected) => Promise<void>;
   /** Called after every write that the store took. */
   readonly wrote: (readings: number, seconds: number) => void;
+  /** Aborted when the worker is stopped. */
+  readonly signal: AbortSignal;
 }
 
 /** One call of `write`, and how many of its pieces are not done yet. */
@@ -45,13 +48,18 @@ interface Piece {
   readonly caller: FoldCaller;
 }
 
+interface FoldOutcome {
+  readonly pieces: readonly Piece[];
+  readonly refused?: Promise<void>;
+}
+
 /**
  * Folds the readings of many queue messages into few store writes.
  *
  * Readings wait until there are enough for a full write, or until the first of them has waited long enough. Both limits
  * follow the store's answers: after slow writes readings wait longer; a write that is too large or fails in an outage
  * halves the size; full writes that are fast make it larger again. In an outage readings go back to the front, and are
- * divided anew at the next attempt.
+ * divided anew at the next attempt. What the store refuses goes its own way (`RefusedReadings`), and others are written meanwhile.
  */
 export class Fold {
   private readonly parts: FoldParts;
@@ -63,11 +71,23 @@ export class Fold {
   private due = false;
   private timer: NodeJS.Timeout | undefined;
   private writing = 0;
+  private taken = 0;
+  private readonly refused: RefusedReadings;
 
   constructor(parts: FoldParts, limits: FoldLimits = FOLD_LIMITS) {
     this.parts = parts;
     this.limits = limits;
     this.most = limits.readings;
+    const { store, outageGate, setAside, signal } = parts;
+    const wrote = () => {
+      this.taken += 1;
+    };
+    this.refused = new RefusedReadings({ store, outageGate, setAside, signal, taken: () => this.taken, wrote });
+  }
+
+  /** Readings that the store refuses without a reason and that are tried again, and its answer; undefined when there are none. */
+  get doubted(): { readonly readings: number; readonly why: string } | undefined {
+    return this.refused.doubted;
   }
 
   /**
@@ -105,17 +125,22 @@ export class Fold {
 
   /** Makes one write and tells its callers. Never rejects. */
   private async writeOnce(): Promise<void> {
-    const pieces = await this.attempt();
+    const { pieces, refused } = await this.attempt();
     this.writing -= 1;
+    this.pump();
+    try {
+      await refused;
+    } catch (error) {
+      for (const { caller } of pieces) caller.reject(error);
+    }
     for (const { caller } of pieces) {
       caller.pieces -= 1;
       if (caller.pieces === 0) caller.resolve();
     }
-    this.pump();
   }
 
-  /** Resolves with the pieces that are done. */
-  private async attempt(): Promise<Piece[]> {
+  /** Resolves with the pieces that the store has or refuses, and what becomes of them then. */
+  private async attempt(): Promise<FoldOutcome> {
     let pieces: Piece[] = [];
     try {
       const turn = await this.parts.outageGate.turn();
@@ -131,42 +156,25 @@ export class Fold {
           turn.worked();
           this.most = Math.ceil(readings.length / 2);
           this.putBack(pieces);
-          return [];
+          return { pieces: [] };
         }
         if (isOutage(error)) {
           turn.failed(error);
           // The store may have failed because the write was too large.
           this.most = Math.max(Math.min(FEWEST_READINGS, this.most), Math.ceil(this.most / 2));
           this.putBack(pieces);
-          return [];
+          return { pieces: [] };
         }
         turn.worked();
-        if (!(error instanceof StoreRejected)) throw error;
-        await this.sift(readings, error);
+        if (error instanceof StoreRejected) return { pieces, refused: this.refused.sift(readings, error) };
+        if (error instanceof WriteRefused) return { pieces, refused: this.refused.doubt(readings, error) };
+        throw error;
       }
-      return pieces;
+      return { pieces };
     } catch (error) {
       // No pieces were taken if the worker was stopped in an outage. Those that wait then get no attempt any more.
       for (const { caller } of pieces.length > 0 ? pieces : this.take()) caller.reject(error);
-      return [];
-    }
-  }
-
-  /**
-   * Divides readings of which the store refused some until each refused one is alone and set aside. Others are written.
-   */
-  private async sift(readings: readonly Reading[], refusal: StoreRejected): Promise<void> {
-    const [only] = readings;
-    if (only && readings.length === 1) return this.parts.setAside(only, explain(refusal));
-    for (const part of splitSuspects(readings, refusal.suspects)) await this.siftPart(part);
-  }
-
-  private async siftPart(readings: readonly Reading[]): Promise<void> {
-    try {
-      await this.parts.outageGate.until(() => this.parts.store.write(readings));
-    } catch (error) {
-      if (!(error instanceof StoreRejected)) throw error;
-      await this.sift(readings, error);
+      return { pieces: [] };
     }
   }
 
@@ -198,18 +206,9 @@ export class Fold {
   }
 
   private learn(readings: number, ms: number): void {
+    this.taken += 1;
     this.linger = Math.min(this.limits.lingerMs, Math.max(SHORTEST_LINGER_MS, (this.linger + ms / 2) / 2));
     if (ms < FAST_MS && readings >= this.most) this.most = Math.min(this.limits.readings, Math.ceil(this.most * 1.25));
     this.parts.wrote(readings, ms / 1000);
   }
-}
-
-/** Divides readings into the suspects and the others, or into two halves when the store named no suspects, or all. */
-function splitSuspects(readings: readonly Reading[], suspects: readonly number[] | undefined): (readonly Reading[])[] {
-  if (suspects !== undefined && suspects.length > 0 && suspects.length < readings.length) {
-    const places = new Set(suspects);
-    return [readings.filter((_, place) => !places.has(place)), readings.filter((_, place) => places.has(place))];
-  }
-  const half = Math.ceil(readings.length / 2);
-  return [readings.slice(0, half), readings.slice(half)];
 }

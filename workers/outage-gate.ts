@@ -1,14 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { clock } from '../core/clock.ts';
-import { explain, LoamError, StoreUnavailable } from '../core/errors.ts';
+import { explain, LoamError, StoreUnavailable, WriteRefused } from '../core/errors.ts';
 import { type ConnectionState, type Health, healthOf } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
-import { backoff, pause } from '../core/timing.ts';
+import { backoff, LONGEST_ASKED_MS, pause } from '../core/timing.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
-/** A server may ask by Retry-After for a pause up to this, ms; a longer one is cut to it. */
-const LONGEST_ASKED_MS = 60_000;
 /**
  * The log says that an outage is over after this long without a failure, ms. A server that fails now and then is one
  * outage.
@@ -34,7 +32,7 @@ export interface Attempt {
  *
  * While the port answers, every attempt may start at once. After a failed attempt all work waits, and one attempt at a
  * time is made, after a pause with full jitter that grows. The first attempt that works lets all work go on. The pause
- * ends early when the port says that it is up again. The log has one line when an outage begins and one when it ends.
+ * ends early when the port says that it is up again, but for what a server asked for by Retry-After. The log has one line when an outage begins and one when it ends.
  */
 export class OutageGate {
   private readonly what: string;
@@ -69,9 +67,10 @@ export class OutageGate {
   }
 
   health(): Health {
+    const { away, what } = this;
     const { state } = this.other;
-    if (this.away && state.is === 'up') return { name: this.what, ok: false, why: this.away.why };
-    return healthOf(this.what, state);
+    // The port looks on while work waits: what it says is newer.
+    return away && state.is === 'up' ? { name: what, ok: false, why: away.why } : healthOf(what, state);
   }
 
   /** Calls `listener` when an outage begins; returns a function that removes the listener. */
@@ -91,18 +90,18 @@ export class OutageGate {
   }
 
   /**
-   * Does `work` until it succeeds, and waits out every error whose advice is `wait`. Rejects at once with any other
+   * Does `work` until it succeeds, and waits out every outage, which `isAway` tells. Rejects at once with any other
    * error. When the signal is aborted, rejects with the last error of `work`, or with a plain Error when the next
    * attempt was waited for.
    */
-  async until(work: () => Promise<void>): Promise<void> {
+  async until(work: () => Promise<void>, isAway: (error: unknown) => error is LoamError = isOutage): Promise<void> {
     for (;;) {
       const turn = await this.turn();
       try {
         await work();
         return turn.worked();
       } catch (error) {
-        if (!isOutage(error)) {
+        if (!isAway(error)) {
           turn.worked();
           throw error;
         }
@@ -115,8 +114,8 @@ export class OutageGate {
   private async probe(away: { tries: number; askedMs: number }): Promise<Attempt> {
     this.probing = true;
     this.wake = new AbortController();
-    const ms = Math.max(backoff(away.tries, FIRST_PAUSE_MS, LONGEST_PAUSE_MS), away.askedMs);
-    await pause(ms, this.wake.signal);
+    await pause(away.askedMs, this.signal);
+    await pause(backoff(away.tries, FIRST_PAUSE_MS, LONGEST_PAUSE_MS), this.wake.signal);
     if (this.signal.aborted) {
       this.letNextTry();
       throw new Error(`stopped while ${this.what} was away`);
@@ -176,7 +175,7 @@ export class OutageGate {
 
 /** Whether the error means that work should wait until the other side is back. */
 export function isOutage(error: unknown): error is LoamError {
-  return error instanceof LoamError && error.advice === 'wait';
+  return error instanceof LoamError && error.advice === 'wait' && !(error instanceof WriteRefused);
 }
 
 function describe(error: LoamError): { why: string; askedMs: number } {

@@ -3,7 +3,7 @@ import type { Log } from '../backbone/ports/log.ts';
 import type { Delivery } from '../backbone/ports/queue.ts';
 import type { Store } from '../backbone/ports/store.ts';
 import { clock } from '../core/clock.ts';
-import { explain } from '../core/errors.ts';
+import { explain, type StoreRejected } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { BatchPlace } from '../telemetry/account/batch-place.ts';
@@ -17,7 +17,7 @@ import { LeftApart, type SideQueue } from './left-apart.ts';
 import { NewerBatches } from './newer-batches.ts';
 import { isOutage, OutageGate } from './outage-gate.ts';
 import { PoisonIsolation } from './poison-isolation.ts';
-import { rejectedByStore } from './validate.ts';
+import { rejectedByStore } from './rejected-readings.ts';
 import type { WorkBudget } from './work-budget.ts';
 import type { WorkNotes } from './work-notes.ts';
 
@@ -94,8 +94,9 @@ export class Pipeline {
     const foldParts = {
       store,
       outageGate: this.outageGates.store,
-      setAside: (reading: Reading, explanation: string) =>
-        this.setAside([rejectedByStore(reading, explanation, clock.now())]),
+      signal,
+      setAside: (readings: readonly Reading[], refusal: StoreRejected) =>
+        this.setAside(rejectedByStore(readings, refusal, clock.now())),
       wrote: (readings: number, seconds: number) => {
         counters.wrote(readings, seconds);
         parts.progressed();
@@ -116,9 +117,10 @@ export class Pipeline {
     return this.holding.held;
   }
 
-  /** Whether something that messages go to is known to be away, or the thread that decodes is not up yet. */
+  /** Whether something that messages go to is known to be away or to refuse some, or the thread that decodes is not up yet. */
   get waits(): boolean {
-    return this.parts.decoder.isStarting || Object.values(this.outageGates).some((gate) => gate.isAway);
+    const isRefused = this.fold.doubted !== undefined || this.importFold.doubted !== undefined;
+    return isRefused || this.parts.decoder.isStarting || Object.values(this.outageGates).some((gate) => gate.isAway);
   }
 
   /** When the oldest publish at work was received, Unix ms; undefined when there is none. */
@@ -132,6 +134,7 @@ export class Pipeline {
     const gates = Object.values(this.outageGates).map((gate) => gate.health());
     const { trouble } = this.parts.decoder;
     if (trouble !== undefined) gates.push({ name: 'decoding', ok: false, why: `no thread can be started: ${trouble}` });
+    for (const { doubted } of [this.fold, this.importFold]) if (doubted) gates.push(refusedHealth(doubted));
     const newer = this.newer.health();
     return newer ? [...gates, newer] : gates;
   }
@@ -287,4 +290,9 @@ async function leave(messages: readonly Uint8Array[], to: LeftApart | undefined)
   if (messages.length === 0) return;
   if (!to) throw new Error('publishes were left to another queue, and there is none');
   await to.leave(messages);
+}
+
+function refusedHealth({ readings, why }: { readings: number; why: string }): Health {
+  const what = `${readings} readings are refused without a reason and tried again, while others are stored`;
+  return { name: 'refused readings', ok: false, optional: true, why: `${what}: ${why}` };
 }

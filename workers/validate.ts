@@ -10,11 +10,9 @@ import {
 import { decodePublish } from '../telemetry/formats/formats.ts';
 import { takeCodecData } from '../telemetry/formats/uplink.ts';
 import { decodeImported } from '../telemetry/imported.ts';
-import { subOf } from '../telemetry/instant.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { ReadingRegistry } from '../telemetry/reading-registry.ts';
 import { Rulebook, type SensorRules } from '../telemetry/sensor-rules.ts';
-import { telemetryTopic } from '../telemetry/topic.ts';
 import type { Codecs } from './codecs/codec.ts';
 
 const MAX_EXPLANATION = 2_000;
@@ -160,18 +158,4 @@ export function unreadable(body: Uint8Array, now: number): DeadLetter {
     explanation: 'the queue message is not a batch that this version writes',
     at: now,
   };
-}
-
-/**
- * The dead letter of one reading that the store refuses, as a payload that can be published again and is then the same
- * reading. A payload can tell a time in whole ms by a clock that is trusted. Any other time is told as the receipt of the
- * letter, by which a payload without a time is dated.
- */
-export function rejectedByStore(reading: Reading, explanation: string, now: number): DeadLetter {
-  const { farm, sensor, ts, values, received, deviceTs } = reading;
-  const isTold = subOf(ts) === 0 && deviceTs === undefined;
-  const payload = new TextEncoder().encode(JSON.stringify(isTold ? { ts, values } : { values }));
-  const topic = telemetryTopic(farm, sensor);
-  const publish: Publish = { farm, field: '', sensor, topic, payload, received: isTold ? received : ts };
-  return { publish, reason: 'store_rejected', explanation: explanation.slice(0, MAX_EXPLANATION), at: now };
 }

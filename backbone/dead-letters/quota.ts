@@ -12,6 +12,9 @@ export const SENSOR_QUOTA: DeadQuota = { bytes: 32 * 1024 ** 2, bytesADay: 1024 
 /** For letters without a farm and a sensor: each is a whole queue message, with the readings of many sensors. */
 export const UNASSIGNED_QUOTA: DeadQuota = { bytes: 1024 ** 3, bytesADay: 8 * 1024 ** 2 };
 
+/** Letters of this reason have quotas of their own: what a store does not keep because of its age must not use up a sensor's quota. */
+const BEYOND_RETENTION = 'beyond_retention';
+
 /** The reason of a letter that stands for many. */
 export const OVER_QUOTA = 'over_quota';
 
@@ -78,8 +81,8 @@ export class DeadQuotas {
   }
 
   /** A letter's own account as it is at `now`. */
-  of({ publish: { farm, sensor } }: DeadLetter, now: number): QuotaAccount {
-    const key = `${farm}/${sensor}`;
+  of({ publish: { farm, sensor }, reason }: DeadLetter, now: number): QuotaAccount {
+    const key = `${reason === BEYOND_RETENTION ? '!' : ''}${farm}/${sensor}`;
     const quota = farm === '' ? this.unassignedQuota : this.quota;
     const account = this.accounts.get(key) ?? { quota, bytes: quota.bytes, at: now };
     this.accounts.set(key, account);
@@ -90,7 +93,7 @@ export class DeadQuotas {
   *nearlyUsed(now: number, farm?: string): Generator<{ readonly sensor: string; readonly used: number }> {
     for (const [key, account] of this.accounts) {
       const slash = key.indexOf('/');
-      if (farm !== undefined && key.slice(0, slash) !== farm) continue;
+      if (farm !== undefined && key.slice(0, slash).replace('!', '') !== farm) continue;
       if (isNearlyUsed(grown(account, now))) yield { sensor: key.slice(slash + 1), used: usedOf(account) };
     }
   }

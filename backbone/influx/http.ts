@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { InfluxAddress } from './address.ts';
+import { refusedRequest, refusedStatement } from './answers.ts';
 
 /** Some rows of one series in the result of one statement. A large result comes in many of these. */
 export interface ResultRows {
@@ -39,17 +40,58 @@ const line = z.object({
     .default([]),
 });
 
-/** The server's version, as `/ping` tells it. Rejects with StoreUnavailable. */
+/** Which of the three InfluxDBs a server is: they differ in what they are asked and how. */
+export type Generation = 1 | 2 | 3;
+
+const pong = z.object({ version: z.string() });
+
+/**
+ * The server's version, such as `1.6.7~rc0` or `v2.7.1`, as `/ping` tells it: in a header, and on 3.0 in the body only.
+ * Rejects with StoreUnavailable.
+ */
 export async function versionOf(address: InfluxAddress, timeoutMs: number): Promise<string> {
   try {
     const signal = AbortSignal.timeout(timeoutMs);
     const answer = await fetch(`${address.base}/ping`, { headers: address.headers, signal });
-    await answer.body?.cancel();
-    const version = answer.headers.get('x-influxdb-version');
-    if (!answer.ok || version === null) throw new Error(`/ping answered ${answer.status} and no version`);
+    const body = (await answer.text()).slice(0, 10_000);
+    if (!answer.ok) throw refusedRequest(address, { to: 'query', status: answer.status, body });
+    const version = answer.headers.get('x-influxdb-version') ?? (body === '' ? undefined : versionIn(body));
+    if (version === undefined) throw new Error(`/ping answered ${answer.status} and no version`);
     return version;
   } catch (cause) {
+    if (cause instanceof StoreUnavailable) throw cause;
     throw new StoreUnavailable(`InfluxDB at ${address.base} cannot be reached: ${explain(cause)}`, { cause });
+  }
+}
+
+function versionIn(body: string): string | undefined {
+  const told = pong.safeParse(parse(body));
+  return told.success ? told.data.version : undefined;
+}
+
+/** What is not known is asked as the newest is: that is what all of them understand. */
+export function generationOf(version: string): Generation {
+  if (/^v?[01]\./.test(version)) return 1;
+  return /^v?2\./.test(version) ? 2 : 3;
+}
+
+export interface Asking {
+  /** How long the server may be silent. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Whether each statement has to be a query of its own. */
+  readonly oneByOne: boolean;
+}
+
+/** Runs InfluxQL statements as `queryOnce` does, in one query where the server takes several in one. */
+export async function* query(
+  address: InfluxAddress,
+  statements: readonly string[],
+  { timeoutMs, signal, oneByOne }: Asking,
+): AsyncGenerator<ResultRows> {
+  if (!oneByOne) return yield* queryOnce(address, statements.join('; '), { timeoutMs, signal });
+  for (const [statement, q] of statements.entries()) {
+    for await (const rows of queryOnce(address, q, { timeoutMs, signal })) yield { ...rows, statement };
   }
 }
 
@@ -58,7 +100,7 @@ export async function versionOf(address: InfluxAddress, timeoutMs: number): Prom
  * not take them the server waits. Leaving the loop, or aborting `signal`, ends the query. Throws StoreUnavailable when
  * the server is silent for `timeoutMs` at any point, and for every error that the server reports.
  */
-export async function* query(
+async function* queryOnce(
   address: InfluxAddress,
   q: string,
   { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
@@ -84,7 +126,7 @@ export async function* query(
   };
   try {
     const answer = await timely(ask(address, q, silence.signal));
-    for await (const text of lines(answer, timely)) yield* rowsIn(text);
+    for await (const text of lines(answer, timely)) yield* rowsIn(address, text);
   } catch (cause) {
     throw cause instanceof StoreUnavailable ? cause : new StoreUnavailable(`InfluxDB: ${explain(cause)}`, { cause });
   } finally {
@@ -93,13 +135,14 @@ export async function* query(
   }
 }
 
-async function ask({ base, database, headers }: InfluxAddress, q: string, signal: AbortSignal): Promise<Response> {
+async function ask(address: InfluxAddress, q: string, signal: AbortSignal): Promise<Response> {
+  const { base, database, headers } = address;
   const options = new URLSearchParams({ db: database, epoch: 'u', chunked: 'true', chunk_size: `${CHUNK_ROWS}` });
   const body = new URLSearchParams({ q });
   const answer = await fetch(`${base}/query?${options}`, { method: 'POST', headers, body, signal });
   if (answer.ok) return answer;
-  const complaint = (await answer.text()).slice(0, 300).trim();
-  throw new StoreUnavailable(`InfluxDB answered ${answer.status} to a query: ${complaint}`);
+  const retryAfter = answer.headers.get('retry-after');
+  throw refusedRequest(address, { to: 'query', status: answer.status, body: await answer.text(), retryAfter });
 }
 
 async function* lines(answer: Response, timely: <T>(work: Promise<T>) => Promise<T>): AsyncGenerator<string> {
@@ -121,12 +164,12 @@ async function* lines(answer: Response, timely: <T>(work: Promise<T>) => Promise
   }
 }
 
-function* rowsIn(text: string): Generator<ResultRows> {
+function* rowsIn(address: InfluxAddress, text: string): Generator<ResultRows> {
   if (text.trim() === '') return;
   const { error, results } = line.parse(parse(text));
-  if (error !== undefined) throw new StoreUnavailable(`InfluxDB: ${error}`);
+  if (error !== undefined) throw refusedStatement(address, error);
   for (const { statement_id: statement, error, series } of results) {
-    if (error !== undefined) throw new StoreUnavailable(`InfluxDB: ${error}`);
+    if (error !== undefined) throw refusedStatement(address, error);
     for (const rows of series) yield { statement, ...rows };
   }
 }

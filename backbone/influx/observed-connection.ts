@@ -1,15 +1,31 @@
 import { clock } from '../../core/clock.ts';
-import { explain } from '../../core/errors.ts';
+import { explain, StoreUnavailable } from '../../core/errors.ts';
 import { type ConnectionState, Watched } from '../../core/lifecycle.ts';
+import { LONGEST_ASKED_MS } from '../../core/timing.ts';
+import { DatabaseMissing, ServerRefusal } from './answers.ts';
+
+/** What is done with a server. One of them may fail while the other works. */
+export type Call = 'read' | 'write';
+
+/** Why calls of one kind do not work. */
+interface Trouble {
+  readonly why: string;
+  /** The server answers, and refuses: that it can be asked something shows nothing of it. */
+  readonly outlastsProbe: boolean;
+}
 
 /**
- * The state of a server, as calls to it show: down after a call that failed, up after one that worked. While it is down
- * `probe` is called every `everyMs`, so that it comes up again without other calls. After `close` it stays closed.
+ * The state of a server, as calls to it show: down after a call that failed, up after one of the same kind that worked. While
+ * it is down `probe`, which reads, is called every `everyMs`, so that it comes up again without other calls; a server that asks
+ * for a pause gets it, of a minute at most. Only a server that refuses writes, and nothing else, stays down until one works. After
+ * `close` it stays closed.
  */
 export class ObservedConnection {
   private readonly watched = new Watched();
   private readonly probe: () => Promise<void>;
   private readonly everyMs: number;
+  private readonly troubles = new Map<Call, Trouble>();
+  private notBefore = 0;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(probe: () => Promise<void>, everyMs: number) {
@@ -25,17 +41,28 @@ export class ObservedConnection {
     return this.watched.watch(listener);
   }
 
-  worked(): void {
-    if (this.state.is === 'closed') return;
+  worked(call: Call): void {
+    if (this.state.is === 'closed' || !this.troubles.delete(call)) return;
+    const [other] = this.troubles.values();
+    if (other) {
+      this.down(other.why);
+      return;
+    }
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.notBefore = 0;
     this.watched.set({ is: 'up' });
   }
 
-  failed(error: unknown): void {
+  failed(error: unknown, call: Call): void {
     if (this.state.is === 'closed') return;
-    this.watched.set({ is: 'down', since: clock.now(), why: explain(error) });
-    this.timer ??= setTimeout(() => void this.ask(), this.everyMs).unref();
+    const asked = error instanceof StoreUnavailable ? (error.retryAfterMs ?? 0) : 0;
+    this.notBefore = Math.max(this.notBefore, clock.passed() + Math.min(asked, LONGEST_ASKED_MS));
+    const why = explain(error);
+    const refuses = error instanceof ServerRefusal && !(error instanceof DatabaseMissing);
+    this.troubles.set(call, { why, outlastsProbe: call === 'write' && refuses });
+    this.down(why);
+    this.askLater();
   }
 
   close(): void {
@@ -43,13 +70,27 @@ export class ObservedConnection {
     this.watched.set({ is: 'closed' });
   }
 
+  private down(why: string): void {
+    this.watched.set({ is: 'down', since: clock.now(), why });
+  }
+
+  private askLater(): void {
+    const ms = Math.max(this.everyMs, this.notBefore - clock.passed());
+    this.timer ??= setTimeout(() => void this.ask(), ms).unref();
+  }
+
   private async ask(): Promise<void> {
     try {
       await this.probe();
-      this.worked();
+      this.worked('read');
+      if (!this.troubles.get('write')?.outlastsProbe) this.worked('write');
     } catch (error) {
-      this.timer = undefined;
-      this.failed(error);
+      // What refuses everything is over when the probe works again.
+      const write = this.troubles.get('write');
+      if (write) this.troubles.set('write', { ...write, outlastsProbe: false });
+      this.failed(error, 'read');
     }
+    this.timer = undefined;
+    if (this.troubles.size > 0 && this.state.is !== 'closed') this.askLater();
   }
 }

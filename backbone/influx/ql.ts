@@ -17,19 +17,25 @@ export function text(literal: string): string {
   return `'${literal.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
 }
 
+/** Cheap for the server, and fails when the database is missing or this user has no right to it; not every SHOW does. */
 export const FIELD_KEYS = `SHOW FIELD KEYS FROM ${name(MEASUREMENT)}`;
-/** Cheap for the server, and fails when the database is missing or this user has no right to it. */
-export const PROBE = 'SHOW MEASUREMENTS LIMIT 1';
-
-/** The newest value of one metric of every sensor of a farm, with its time and its time of receipt. */
-export function newest(farm: string, metric: string): string {
-  return `SELECT last(${name(metric)}), ${name(RECEIVED)} FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} GROUP BY "sensor"`;
+/** The sensors of a farm that have ever had a value, as rows of key and value. */
+export function sensorsOf(farm: string): string {
+  return `SHOW TAG VALUES FROM ${name(MEASUREMENT)} WITH KEY = "sensor" WHERE "farm" = ${text(farm)}`;
 }
 
-/** Two statements: the first and the last value of a range. */
-export function extent(query: HistoryQuery): string {
-  const field = name(query.metric);
-  return `SELECT first(${field}) ${from(query, query)}; SELECT last(${field}) ${from(query, query)}`;
+/**
+ * The newest value of one metric, in a range, of every sensor of a farm, or of some, with its time and its time of receipt.
+ */
+export function newest(farm: string, metric: string, range: TimeRange, sensors?: readonly string[]): string {
+  const whose = sensors ? ` AND ${anyOf(sensors)}` : '';
+  const where = `WHERE "farm" = ${text(farm)}${whose} AND ${within(range)}`;
+  return `SELECT last(${name(metric)}) AS "last", ${name(RECEIVED)} FROM ${name(MEASUREMENT)} ${where} GROUP BY "sensor"`;
+}
+
+/** The first, or the last, value of a range. */
+export function end(query: HistoryQuery, which: 'first' | 'last', range: TimeRange): string {
+  return `SELECT ${which}(${name(query.metric)}) ${from(query, range)}`;
 }
 
 /** Part of a range, and the buckets it is cut into: `width` ms wide, one begins at `begin`. */
@@ -53,19 +59,19 @@ export function cutsOf(runs: readonly DayRun[], range: TimeRange): RangeCut[] {
  * other metrics only, all but `received` are null. The second gives the mean of each bucket that has one. (A single
  * statement would have to ask each sensor for everything, which is five times as slow.)
  */
-export function history(query: HistoryQuery, cut: RangeCut): string {
+export function history(query: HistoryQuery, cut: RangeCut): string[] {
   const mean = `SELECT mean(${name(query.metric)})`;
   const source = from(query, cut);
   const means =
     query.sensors.length === 1 ? `${mean} ${source} ${by(cut)}` : meanOfMeans(`${mean} AS "own" ${source}`, cut);
-  return `${ends(query, cut)}; ${means}`;
+  return [ends(query, cut), means];
 }
 
 /** As `history`, for values so large that their sum is infinite: the second statement gives each mean divided by `SHRINK`. */
-export function historyScaled(query: HistoryQuery, cut: RangeCut): string {
+export function historyScaled(query: HistoryQuery, cut: RangeCut): string[] {
   const small = `SELECT ${name(query.metric)} / ${SCALE} AS "small" ${from(query, cut)}`;
   const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
-  return `${ends(query, cut)}; ${meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)}`;
+  return [ends(query, cut), meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)];
 }
 
 export const SCALE = 2 ** 30;
@@ -79,8 +85,8 @@ function meanOfMeans(own: string, cut: RangeCut): string {
 }
 
 /** Points in order of time with columns sensor, received and one column per metric, null where a point has no such value. */
-export function points(query: ExportQuery, metrics: readonly string[]): string {
-  return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, query)}`;
+export function points(query: ExportQuery, metrics: readonly string[], range: TimeRange): string {
+  return `SELECT "sensor", ${name(RECEIVED)}, ${metrics.map(name).join(', ')} ${from(query, range)}`;
 }
 
 function ends(query: HistoryQuery, cut: RangeCut): string {
@@ -89,8 +95,11 @@ function ends(query: HistoryQuery, cut: RangeCut): string {
 }
 
 function from({ farm, sensors }: { farm: string; sensors: readonly string[] }, range: TimeRange): string {
-  const time = `time >= ${range.from}ms AND time < ${range.to}ms`;
-  return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND ${anyOf(sensors)} AND ${time}`;
+  return `FROM ${name(MEASUREMENT)} WHERE "farm" = ${text(farm)} AND ${anyOf(sensors)} AND ${within(range)}`;
+}
+
+function within({ from, to }: TimeRange): string {
+  return `time >= ${from}ms AND time < ${to}ms`;
 }
 
 function anyOf(sensors: readonly string[]): string {

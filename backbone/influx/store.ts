@@ -1,15 +1,21 @@
-import { Closed, explain, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
+import { Closed, ConfigInvalid, StoreRejected, StoreUnavailable, WriteRefused } from '../../core/errors.ts';
 import type { ConnectionState } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/logger.ts';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import { instantOfMicros, msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { Days, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store } from '../ports/store.ts';
 import { isMetric, isName, refuseUnstorable, refuseWidth, storable, type TimeRange } from '../ports/store-checks.ts';
 import { type InfluxAddress, parseInfluxUrl } from './address.ts';
-import { query as ask, InfiniteNumber, type ResultRows, versionOf } from './http.ts';
-import { ObservedConnection } from './observed-connection.ts';
+import { DatabaseMissing } from './answers.ts';
+import { toBuckets } from './buckets.ts';
+import { InfluxDatabase } from './database.ts';
+import { query as ask, type Generation, generationOf, InfiniteNumber, type ResultRows, versionOf } from './http.ts';
+import { newestOf } from './newest.ts';
+import { type Call, ObservedConnection } from './observed-connection.ts';
+import { inParts, ofCut } from './parts.ts';
 import * as ql from './ql.ts';
-import { InfluxWriter, isVersion1 } from './write.ts';
+import { InfluxWriter } from './write.ts';
 
 export interface InfluxOptions {
   /** How long one request of a write may take: 10 s unless told. */
@@ -18,16 +24,19 @@ export interface InfluxOptions {
   readonly readTimeoutMs?: number;
   /** How often a server that is down is tried: every 2 s unless told. */
   readonly probeEveryMs?: number;
+  readonly log?: Logger | undefined;
 }
 
+type InfluxLimits = Required<Omit<InfluxOptions, 'log'>> & Pick<InfluxOptions, 'log'>;
+
 /**
- * Opens a database of an InfluxDB 1.x; it is made when it is missing and the user has the right to:
+ * Opens a database of an InfluxDB 1.x; it is made when it is missing, now or later, and the user has the right to:
  * `influx://[user:password@]host:port/DATABASE`, or `influxs://…` for TLS.
  * For 2.x or 3.x: `influx://host:port/BUCKET?org=ORG&token=TOKEN`; the bucket has to exist (3.x makes it at the first
  * write).
  *
  * Rejects with StoreUnavailable when the server cannot be reached or the database cannot be used, with ConfigInvalid
- * for a wrong address.
+ * for a wrong address, or one that lacks what this server needs.
  *
  * A reading is a point of the measurement `readings`, with the tags `farm` and `sensor` and one float field per metric.
  * Its time is its instant, to the microsecond.
@@ -36,30 +45,21 @@ export interface InfluxOptions {
 export async function openInfluxStore(url: string, options: InfluxOptions = {}): Promise<Store> {
   const address = parseInfluxUrl(url);
   const limits = { writeTimeoutMs: 10_000, readTimeoutMs: 30_000, probeEveryMs: 2_000, ...options };
-  const version = await versionOf(address, limits.writeTimeoutMs);
-  await ensureDatabase(address, version, limits.readTimeoutMs);
-  return new InfluxStore(address, version, limits);
-}
-
-async function ensureDatabase(address: InfluxAddress, version: string, timeoutMs: number): Promise<void> {
-  const { database } = address;
-  const run = async (statement: string) => {
-    const found: unknown[] = [];
-    const signal = AbortSignal.timeout(timeoutMs);
-    for await (const { values } of ask(address, statement, { timeoutMs, signal })) found.push(...values.flat());
-    return found;
-  };
-  try {
-    if ((await run('SHOW DATABASES')).includes(database)) return;
-    if (isVersion1(version)) await run(`CREATE DATABASE ${ql.name(database)}`);
-    else if (/^v?2\./.test(version)) throw new Error('there is no such bucket');
-  } catch (cause) {
-    throw new StoreUnavailable(`InfluxDB's database ${database} cannot be used: ${explain(cause)}`, { cause });
+  const generation = generationOf(await versionOf(address, limits.writeTimeoutMs));
+  if (generation === 2 && address.org === '') {
+    const wanted = 'influx://HOST:PORT/BUCKET?org=ORG&token=TOKEN';
+    throw new ConfigInvalid('LOAM_STORE', `LOAM_STORE: InfluxDB 2 needs org=, its organization: ${wanted}`);
   }
+  const database = new InfluxDatabase(address, generation, limits.readTimeoutMs);
+  await database.ensure();
+  return new InfluxStore(address, database, generation, limits);
 }
 
 /** Most calls that wait. A server with more is too slow to catch up, and more calls would only fill memory. */
 const MAX_CALLS = 1_000;
+
+const DATABASE_MADE =
+  'the database was not there any more and was made again: it is empty, and keeps what it gets for ever';
 
 /**
  * The store over HTTP requests, each on its own: there is no connection to lose. `ObservedConnection` tells the
@@ -67,6 +67,7 @@ const MAX_CALLS = 1_000;
  */
 class InfluxStore implements Store {
   private readonly address: InfluxAddress;
+  private readonly generation: Generation;
   private readonly writer: InfluxWriter;
   private readonly readTimeoutMs: number;
   private readonly connection: ObservedConnection;
@@ -75,12 +76,14 @@ class InfluxStore implements Store {
   private calls = 0;
   private closed: Promise<void> | undefined;
 
-  constructor(address: InfluxAddress, version: string, limits: Required<InfluxOptions>) {
+  constructor(address: InfluxAddress, database: InfluxDatabase, generation: Generation, limits: InfluxLimits) {
     this.address = address;
-    this.writer = new InfluxWriter(address, version, limits.writeTimeoutMs);
+    this.generation = generation;
+    this.writer = new InfluxWriter(address, generation, limits.writeTimeoutMs);
     this.readTimeoutMs = limits.readTimeoutMs;
     this.connection = new ObservedConnection(async () => {
-      await this.rows(ql.PROBE);
+      const isMade = await database.mend(() => this.rows([ql.FIELD_KEYS]));
+      if (isMade) limits.log?.warn({ event: 'store_database_made' }, DATABASE_MADE);
     }, limits.probeEveryMs);
   }
 
@@ -96,7 +99,7 @@ class InfluxStore implements Store {
     this.refuseClosed();
     refuseUnstorable(readings);
     if (readings.length === 0) return;
-    const written = this.told(() => this.writer.write(readings));
+    const written = this.told('write', () => this.writer.write(readings));
     this.writes.add(written);
     try {
       await written;
@@ -105,21 +108,12 @@ class InfluxStore implements Store {
     }
   }
 
-  latest(farm: string): Promise<LatestValue[]> {
+  latest(farm: string, sensors?: readonly string[]): Promise<LatestValue[]> {
     return this.read(async () => {
       const metrics = await this.metrics();
       if (metrics.length === 0 || !isName(farm)) return [];
-      // One statement per metric: a single one for several would lose the time of each.
-      const found = await this.rows(metrics.map((metric) => ql.newest(farm, metric)).join('; '));
-      return found.flatMap(({ statement, tags, values }) =>
-        values.map(([at, value, received]) => ({
-          sensor: tags.sensor ?? '',
-          metric: metrics[statement] ?? '',
-          ts: instantOfMicros(Number(at)),
-          value: Number(value),
-          received: Number(received),
-        })),
-      );
+      const known = await this.sensors(farm, sensors);
+      return known?.size === 0 ? [] : await newestOf((statements) => this.ask(statements), farm, metrics, known);
     });
   }
 
@@ -147,7 +141,8 @@ class InfluxStore implements Store {
     const known = await this.read(() => this.metrics(), signal);
     const metrics = query.metrics === undefined ? known : known.filter((metric) => query.metrics?.includes(metric));
     if (metrics.length === 0) return;
-    const points = this.ask(ql.points({ ...query, ...range, sensors }, metrics), signal);
+    const asked = { ...query, sensors };
+    const points = inParts(range, (part) => this.ask([ql.points(asked, metrics, part)], signal));
     const next = () => this.read(() => points.next(), signal);
     try {
       // Only the waits for the server count for `connection`, not what the caller does between them.
@@ -180,12 +175,20 @@ class InfluxStore implements Store {
 
   /** The part of the range that holds values, in runs of equal days: an open range would otherwise make a century of them. */
   private async days(query: HistoryQuery, { daysIn, days }: Days, signal?: AbortSignal): Promise<ql.RangeCut[]> {
-    const found = (await this.rows(ql.extent(query), signal)).flatMap(({ values }) => values);
-    const ends = found.map(([at]) => msOf(instantOfMicros(Number(at))));
-    const [first, last] = ends;
+    const first = await this.end(query, 'first', signal);
+    const last = first === undefined ? undefined : await this.end(query, 'last', signal);
     if (first === undefined || last === undefined) return [];
     const held: TimeRange = { from: first, to: last + 1 };
     return ql.cutsOf(dayRuns(dayEdges(daysIn, held.from, held.to, days)), held);
+  }
+
+  /** When the first or the last value of a range was measured, ms. */
+  private async end(query: HistoryQuery, which: 'first' | 'last', signal?: AbortSignal): Promise<number | undefined> {
+    const ask = (range: TimeRange) => this.ask([ql.end(query, which, range)], signal);
+    for await (const { values } of inParts(query, ask, which === 'first' ? 'oldest' : 'newest')) {
+      for (const [at] of values) return msOf(instantOfMicros(Number(at)));
+    }
+    return undefined;
   }
 
   private async buckets(
@@ -193,44 +196,72 @@ class InfluxStore implements Store {
     cuts: readonly ql.RangeCut[],
     signal?: AbortSignal,
   ): Promise<HistoryBucket[]> {
+    // What InfluxDB 3 refuses is divided, and divided cuts are asked for one by one.
+    const asked = async (some: readonly ql.RangeCut[], statements: typeof ql.history, scale: number) =>
+      toBuckets(
+        await this.rows(
+          some.flatMap((cut) => statements(query, cut)),
+          signal,
+        ),
+        scale,
+      );
+    const all = async (statements: typeof ql.history, scale: number) => {
+      if (this.generation !== 3) return await asked(cuts, statements, scale);
+      const found: HistoryBucket[] = [];
+      for (const cut of cuts) found.push(...(await ofCut(cut, (part) => asked([part], statements, scale))));
+      return found;
+    };
     try {
-      return toBuckets(await this.rows(cuts.map((cut) => ql.history(query, cut)).join('; '), signal), 1);
+      return await all(ql.history, 1);
     } catch (error) {
       if (!(error instanceof InfiniteNumber)) throw error;
     }
-    return toBuckets(await this.rows(cuts.map((cut) => ql.historyScaled(query, cut)).join('; '), signal), ql.SCALE);
+    return await all(ql.historyScaled, ql.SCALE);
   }
 
   private async metrics(): Promise<string[]> {
-    const keys = (await this.rows(ql.FIELD_KEYS)).flatMap(({ values }) => values.map(([key]) => String(key)));
+    const keys = (await this.rows([ql.FIELD_KEYS])).flatMap(({ values }) => values.map(([key]) => String(key)));
     return keys.filter((key) => key !== ql.RECEIVED);
   }
 
-  private async rows(statements: string, signal?: AbortSignal): Promise<ResultRows[]> {
+  /** The sensors of a farm; undefined when nobody knows. InfluxDB 3 has no index of them: there the registry's are all that are looked for. */
+  private async sensors(farm: string, known?: readonly string[]): Promise<Set<string> | undefined> {
+    if (this.generation === 3) return known && known.length > 0 ? new Set(known.filter(isName)) : undefined;
+    const rows = await this.rows([ql.sensorsOf(farm)]);
+    return new Set(rows.flatMap(({ values }) => values.map(([, sensor]) => String(sensor))));
+  }
+
+  private async rows(statements: readonly string[], signal?: AbortSignal): Promise<ResultRows[]> {
     const found: ResultRows[] = [];
     for await (const rows of this.ask(statements, signal)) found.push(rows);
     return found;
   }
 
-  private ask(statements: string, left?: AbortSignal): AsyncGenerator<ResultRows> {
+  private async *ask(statements: readonly string[], left?: AbortSignal): AsyncGenerator<ResultRows> {
     const signal = left ? AbortSignal.any([this.closing.signal, left]) : this.closing.signal;
-    return ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal });
+    const oneByOne = this.generation === 3;
+    try {
+      yield* ask(this.address, statements, { timeoutMs: this.readTimeoutMs, signal, oneByOne });
+    } catch (error) {
+      // 3.x has no database before the first write.
+      if (this.generation !== 3 || !(error instanceof DatabaseMissing)) throw error;
+    }
   }
 
   /** Does work that calls the server, and tells `connection` how it went. */
-  private async told<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  private async told<T>(call: Call, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.refuseClosed();
     if (this.calls >= MAX_CALLS) throw new StoreUnavailable(`${MAX_CALLS} calls wait for InfluxDB`);
     this.calls += 1;
     try {
       const done = await work();
-      this.connection.worked();
+      this.connection.worked(call);
       return done;
     } catch (error) {
       // An abort by the caller says nothing about the server.
       signal?.throwIfAborted();
-      if (error instanceof StoreUnavailable) this.connection.failed(error);
-      else if (error instanceof StoreRejected) this.connection.worked();
+      if (error instanceof StoreUnavailable) this.connection.failed(error, call);
+      else if (error instanceof StoreRejected || error instanceof WriteRefused) this.connection.worked(call);
       throw error;
     } finally {
       this.calls -= 1;
@@ -240,7 +271,7 @@ class InfluxStore implements Store {
   /** As `told`, for reads: `close` and `signal` break them off. They reject with Closed, or the signal's reason. */
   private async read<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
-      return await this.told(work, signal);
+      return await this.told('read', work, signal);
     } catch (error) {
       this.refuseClosed();
       throw error;
@@ -250,27 +281,4 @@ class InfluxStore implements Store {
   private refuseClosed(): void {
     if (this.closing.signal.aborted) throw new Closed('the store');
   }
-}
-
-/** Joins the answers to statements that come in pairs: all but the means, then the means, each to be multiplied by `scale`. */
-function toBuckets(found: readonly ResultRows[], scale: number): HistoryBucket[] {
-  const rowsOf = (odd: number) =>
-    found.filter(({ statement }) => statement % 2 === odd).flatMap(({ values }) => values);
-  const means = new Map(rowsOf(1).map(([at, mean]) => [at, Number(mean) * scale]));
-  return rowsOf(0).flatMap(([at, last, min, max, count, received]) => {
-    const mean = means.get(at);
-    // Without a last value it has other metrics only; without a mean it was deleted between the two statements.
-    if (last === null || mean === undefined) return [];
-    return [
-      {
-        ts: instantOfMicros(Number(at)),
-        last: Number(last),
-        min: Number(min),
-        max: Number(max),
-        mean,
-        count: Number(count),
-        received: Number(received),
-      },
-    ];
-  });
 }

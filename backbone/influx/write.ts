@@ -1,15 +1,22 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { HttpError, InfluxDB } from '@influxdata/influxdb-client';
-import { explain, StoreRejected, StoreUnavailable, WriteTooLarge } from '../../core/errors.ts';
+import { InfluxDB } from '@influxdata/influxdb-client';
+import { clock } from '../../core/clock.ts';
+import { type LoamError, StoreUnavailable, WriteRefused } from '../../core/errors.ts';
 import { microsOf, msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { InfluxAddress } from './address.ts';
+import { ServerRefusal } from './answers.ts';
+import type { Generation } from './http.ts';
 import { MEASUREMENT, RECEIVED } from './ql.ts';
+import { refusedWrite } from './write-refusals.ts';
 
 /** Well below what a server takes in one request, even with 64 metrics in each reading. */
 const MAX_READINGS = 5_000;
 const MAX_SOCKETS = 32;
+/** Where points are written that only try whether the server takes any: one a minute at most, and only after failures. */
+export const CHECK = 'loam_check';
+const CHECK_EVERY_MS = 60_000;
 
 /**
  * Writes readings through the vendor's client, without its own buffering and retries: the caller holds what is not
@@ -21,20 +28,41 @@ export class InfluxWriter {
   private readonly timeoutMs: number;
   private readonly agent: HttpAgent;
 
-  /** `version` is the server's: 1.x writes to a path of its own. */
-  constructor(address: InfluxAddress, version: string, timeoutMs: number) {
+  /** 1.x writes to a path of its own. */
+  constructor(address: InfluxAddress, generation: Generation, timeoutMs: number) {
     this.address = address;
     this.timeoutMs = timeoutMs;
     const database = encodeURIComponent(address.database);
-    this.path = isVersion1(version) ? `/write?db=${database}&precision=u` : undefined;
+    this.path = generation === 1 ? `/write?db=${database}&precision=u` : undefined;
     const options = { keepAlive: true, maxSockets: MAX_SOCKETS };
     this.agent = address.base.startsWith('https:') ? new HttpsAgent(options) : new HttpAgent(options);
   }
 
-  /** Resolves when the server has confirmed all. Rejects with StoreUnavailable, WriteTooLarge or StoreRejected; some may have been kept then. */
+  /**
+   * Resolves when the server has confirmed all. Rejects with StoreUnavailable, WriteTooLarge, StoreRejected, or, when the server takes
+   * other points and does not say why it refuses these, WriteRefused; some may have been kept then.
+   */
   async write(readings: readonly Reading[]): Promise<void> {
     for (let from = 0; from < readings.length; from += MAX_READINGS) {
-      await this.send(readings.slice(from, from + MAX_READINGS), from);
+      const part = readings.slice(from, from + MAX_READINGS);
+      try {
+        // All lines are one record for the client, because it measures, copies and joins every record it is given.
+        await this.send(part.map(toLine).join('\n'));
+      } catch (cause) {
+        const refusal = refusedWrite(this.address, cause, part, from);
+        if (refusal instanceof WriteRefused) await this.check();
+        throw refusal;
+      }
+    }
+  }
+
+  /** Writes a point that is no reading. Resolves when the server has confirmed it; rejects with StoreUnavailable. */
+  async check(): Promise<void> {
+    const minute = Math.floor(clock.now() / CHECK_EVERY_MS) * CHECK_EVERY_MS;
+    try {
+      await this.send(`${CHECK} ok=1 ${minute * 1_000}`);
+    } catch (cause) {
+      throw asOutage(refusedWrite(this.address, cause, [], 0));
     }
   }
 
@@ -42,9 +70,7 @@ export class InfluxWriter {
     this.agent.destroy();
   }
 
-  private async send(readings: readonly Reading[], from: number): Promise<void> {
-    // All lines are one record for the client, because it measures, copies and joins every record it is given.
-    const lines = readings.map(toLine).join('\n');
+  private async send(lines: string): Promise<void> {
     // A new client for each request: only through a client's options can a request that hangs be ended.
     const client = new InfluxDB({
       url: this.address.base,
@@ -63,18 +89,15 @@ export class InfluxWriter {
       writeFailed: (error) => Promise.reject(error),
     });
     if (this.path !== undefined) api.path = this.path;
-    try {
-      api.writeRecord(lines);
-      await api.flush();
-    } catch (cause) {
-      throw refusal(cause, readings, from);
-    }
+    api.writeRecord(lines);
+    await api.flush();
   }
 }
 
-/** Whether a version as `/ping` tells it, such as `1.6.7~rc0` or `v2.7.1`, is one of the first generation. */
-export function isVersion1(version: string): boolean {
-  return /^v?1\./.test(version);
+/** A server that refuses a point that is not anybody's takes none. */
+function asOutage(refusal: LoamError): StoreUnavailable {
+  if (refusal instanceof StoreUnavailable) return refusal;
+  return new ServerRefusal(`InfluxDB takes nothing: ${refusal.message}`, { cause: refusal });
 }
 
 /**
@@ -92,32 +115,4 @@ const SPECIAL = /[,= ]/;
 
 function escaped(name: string): string {
   return SPECIAL.test(name) ? name.replace(/[,= ]/g, '\\$&') : name;
-}
-
-// Refusals about the readings themselves. Every other one is about the server, its rights or its limits, and can pass.
-const ABOUT_THE_READINGS = /partial write|unable to parse|field type conflict/;
-
-function refusal(
-  cause: unknown,
-  readings: readonly Reading[],
-  from: number,
-): StoreRejected | StoreUnavailable | WriteTooLarge {
-  if (!(cause instanceof HttpError)) return new StoreUnavailable(`InfluxDB: ${explain(cause)}`, { cause });
-  const complaint = `${cause.message} ${cause.body ?? ''}`;
-  if ([400, 422].includes(cause.statusCode) && ABOUT_THE_READINGS.test(complaint)) {
-    const suspects = suspectsIn(complaint, readings, from);
-    return new StoreRejected(`InfluxDB refuses readings: ${explain(cause)}`, { cause, suspects });
-  }
-  const answered = `InfluxDB answered ${cause.statusCode} to a write: ${explain(cause)}`;
-  if (cause.statusCode === 413) return new WriteTooLarge(answered, { cause });
-  const retryAfterMs = cause.retryAfter();
-  return new StoreUnavailable(answered, { cause, retryAfterMs: retryAfterMs > 0 ? retryAfterMs : undefined });
-}
-
-/** For a conflict of types the server names the field, not the line: every reading with that metric is a suspect. */
-function suspectsIn(complaint: string, readings: readonly Reading[], from: number): number[] | undefined {
-  const metric = /input field \\?"([^"\\]+)\\?"/.exec(complaint)?.[1];
-  if (metric === undefined) return undefined;
-  const places = readings.flatMap((reading, place) => (Object.hasOwn(reading.values, metric) ? [from + place] : []));
-  return places.length > 0 ? places : undefined;
 }

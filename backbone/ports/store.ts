@@ -79,8 +79,8 @@ export interface Store {
   /**
    * Resolves when all are on disk. Idempotent: a value's identity is (farm, sensor, metric, ts), where `ts` is an
    * instant, and the latest write wins. Two instants of one millisecond are two values. Of `received` the whole ms are
-   * kept. Rejects with StoreUnavailable (some may have been kept: write all of them again) or StoreRejected (the store
-   * will never take some of them).
+   * kept. Rejects with StoreUnavailable (some may have been kept: write all of them again), StoreRejected (the store
+   * will never take some of them) or WriteRefused (it takes others, and does not say why it refuses these).
    */
   write(readings: readonly Reading[], options?: WriteOptions): Promise<void>;
   /**
@@ -89,8 +89,11 @@ export interface Store {
    * checkpoint taken meanwhile would otherwise stand behind an entry whose readings it does not have.
    */
   announcing?(): () => void;
-  /** The newest value of every metric of every sensor of a farm. Rejects with StoreUnavailable. */
-  latest(farm: string): Promise<LatestValue[]>;
+  /**
+   * The newest value of every metric of every sensor of a farm. `sensors`, those that are known of it, help a store that has no list of
+   * its own to know when all were found; it may then leave out others. Rejects with StoreUnavailable.
+   */
+  latest(farm: string, sensors?: readonly string[]): Promise<LatestValue[]>;
   /** Buckets in order of time. Rejects with StoreUnavailable, or, when `signal` ends the query, with its reason. */
   history(query: HistoryQuery, signal?: AbortSignal): Promise<HistoryBucket[]>;
   /**

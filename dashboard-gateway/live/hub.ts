@@ -237,7 +237,7 @@ export class LiveHub implements FeedListener {
   /** Asks the store for the farm's newest values. When it cannot answer, `check` asks again. */
   private load(farm: LiveFarm): void {
     farm.isLoaded = false;
-    const loading = inTime(this.options.store.latest(farm.id)).then((values) => {
+    const loading = inTime(this.options.store.latest(farm.id, [...farm.sensorIds()])).then((values) => {
       if (this.closed || farm.loaded !== loading) return;
       farm.takeStored(values, this.options.now());
       this.clock.soon();

@@ -69,6 +69,16 @@ describe('the quota of dead letters, on a real log', () => {
     expect(await reasonsOf('s2')).to.deep.equal(['not_json', 'not_json', 'not_json']);
   });
 
+  it('is not used up by readings that the store does not keep because of their age: those have one of their own', async () => {
+    const letters = writer();
+    await setAside(letters, letter('s1', 'beyond_retention'), 50);
+    await setAside(letters, letter('s1'), 3);
+    const reasons = await reasonsOf('s1');
+    expect(reasons.filter((reason) => reason === 'not_json')).to.have.length(3);
+    expect(reasons.filter((reason) => reason === 'over_quota')).to.have.length(1);
+    expect(reasons.filter((reason) => reason === 'beyond_retention')).to.have.length.below(50);
+  });
+
   it('says after some hours how many were left out, by reason, with the last one’s bytes', async () => {
     // Nothing is added in those hours, or one of them would be kept.
     const letters = writer({ quota: { ...QUOTA, bytesADay: 0 } });

@@ -2,11 +2,13 @@ import { expect } from 'chai';
 import { type InfluxOptions, openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
 import { ConfigInvalid, StoreRejected, StoreUnavailable } from '../../core/errors.ts';
+import { startHttpProxy } from '../services/http-proxy.ts';
 import { type InfluxServer, startInflux } from '../services/influx.ts';
 import { startProxy } from '../services/proxy.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
+import { listening } from '../workers/bench.ts';
 import { startGuardedInflux } from './influx-with-users.ts';
-import { collect, everything, HOUR, numbered, reading, SECOND, T0 } from './store-readings.ts';
+import { collect, DAY, everything, HOUR, numbered, reading, SECOND, T0 } from './store-readings.ts';
 import { rejects, storeContract } from './store-suite.ts';
 import { syncsBefore } from './trace.ts';
 
@@ -166,18 +168,105 @@ describe('InfluxDB: the store', function () {
     await store.write([reading(T0, { n: 1.5 })]);
   });
 
-  it('a database that was dropped is an outage, not the fault of readings', async () => {
+  it('a database that was dropped is an outage, not the fault of readings, until it was made again', async () => {
     const influx = await server();
     const database = newDatabase();
-    const store = await open(influx.storeUrl(database), { probeEveryMs: 50 });
+    const { log, lines } = listening();
+    const store = await open(influx.storeUrl(database), { probeEveryMs: 50, log });
     await influx.query('', `DROP DATABASE "${database}"`);
-    await rejects(store.write(numbered(1)), StoreUnavailable);
-    await rejects(store.latest('north'), StoreUnavailable);
-    expect(store.state.is).to.equal('down');
-    await influx.createDatabase(database);
+    const refusal = await rejects(store.write(numbered(1)), StoreUnavailable);
+    expect(refusal.message).to.match(/has no database or bucket store-/);
     await until('the store to be up', () => store.state.is === 'up');
     await store.write(numbered(1));
     expect(await collect(store.export({ farm: 'north', sensors: ['s'], from: T0, to: T0 + HOUR }))).to.have.length(20);
+    expect(lines.filter((line) => line.includes('store_database_made'))).to.have.length(1);
+  });
+
+  it('a database that was dropped and may not be made is named, with why, and used when somebody makes it', async () => {
+    const influx = await startGuardedInflux();
+    await influx.query('CREATE DATABASE narrow');
+    await influx.query(`CREATE USER loam WITH PASSWORD 'p'`);
+    await influx.query('GRANT ALL ON narrow TO loam');
+    const store = await open(`influx://loam:p@127.0.0.1:${influx.port}/narrow`, { probeEveryMs: 50 });
+    await store.write(numbered(1));
+    await influx.query('DROP DATABASE narrow');
+    await rejects(store.write(numbered(2)), StoreUnavailable);
+    const why = () => (store.state.is === 'down' ? store.state.why : '');
+    await until('it is said', () => /narrow cannot be used.*may not/.test(why()));
+    await influx.query('CREATE DATABASE narrow');
+    await influx.query('GRANT ALL ON narrow TO loam');
+    await until('the store to be up', () => store.state.is === 'up');
+    await store.write(numbered(2));
+  });
+
+  it('is down for the reason of now, not for the first', async () => {
+    const proxy = await startHttpProxy((await server()).port);
+    const store = await open(through(proxy.port), { probeEveryMs: 50 });
+    const why = () => (store.state.is === 'down' ? store.state.why : '');
+    proxy.set(() => ({ status: 503, body: 'starting' }));
+    await rejects(store.latest('north'), StoreUnavailable);
+    expect(why()).to.contain('starting');
+    proxy.set(() => ({ status: 401, body: '{"error":"authorization failed"}' }));
+    await until('the new reason is said', () => /does not let Loam in.*expired/.test(why()));
+    proxy.set(() => ({ status: 403, body: '{"error":"forbidden"}' }));
+    await until('the new reason is said', () => /may not read store-/.test(why()));
+    proxy.clear();
+    await until('the store to be up', () => store.state.is === 'up');
+    await proxy.close();
+  });
+
+  it('stays down while it refuses writes, though it answers questions, and is up when it takes one', async () => {
+    const proxy = await startHttpProxy((await server()).port);
+    const store = await open(through(proxy.port), { probeEveryMs: 20 });
+    await store.write(numbered(1));
+    const states: string[] = [];
+    store.watch(({ is }) => states.push(is));
+    proxy.set(({ url }) => (url.startsWith('/write') ? { status: 507, body: 'disk full' } : undefined));
+    await rejects(store.write(numbered(2)), StoreUnavailable);
+    const asked = proxy.passed;
+    await until('it was asked some times', () => proxy.passed > asked + 5);
+    expect(await store.latest('north')).to.have.length(2);
+    expect(states).to.deep.equal(['down']);
+    proxy.clear();
+    await store.write(numbered(2));
+    expect(states).to.deep.equal(['down', 'up']);
+    await store.close();
+    await proxy.close();
+  });
+
+  it('has the newest value of a sensor that has been silent for years, and looks no further back for the others', async () => {
+    const proxy = await startHttpProxy((await server()).port);
+    const store = await open(through(proxy.port));
+    const now = Date.now();
+    const ago = (days: number, value: number, sensor: string) => reading(now - days * DAY, { m: value }, { sensor });
+    await store.write([
+      ago(900, 1, 'gone'),
+      ago(901, 2, 'gone'),
+      ago(400, 3, 'silent'),
+      ago(0, 4, 's'),
+      ago(700, 5, 's'),
+    ]);
+    await store.write([reading(now + 3 * DAY, { m: 6 }, { sensor: 'ahead' })]);
+    const statements: string[] = [];
+    proxy.set(({ body }) => {
+      const q = new URLSearchParams(body.toString()).get('q') ?? '';
+      if (q.startsWith('SELECT last')) statements.push(q);
+      return undefined;
+    });
+    const latest = await store.latest('north');
+    expect(latest.map(({ sensor, value }) => [sensor, value])).to.have.deep.members([
+      ['gone', 1],
+      ['silent', 3],
+      ['s', 4],
+      ['ahead', 6],
+    ]);
+    expect(statements.every((q) => /time >= \d+ms AND time < \d+ms/.test(q))).to.equal(true);
+    const begins = statements.map((q) => Number(/time >= (\d+)ms/.exec(q)?.[1]));
+    expect(begins[0]).to.be.within(now - 2 * DAY, now);
+    expect(begins[1]).to.be.within(now - 4 * DAY, now - DAY);
+    expect(statements.slice(1).some((q) => q.includes(`"sensor" = 's'`))).to.equal(false);
+    expect(statements.length).to.be.below(15);
+    await proxy.close();
   });
 
   it('goes on after its server was killed and started again', async () => {

@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -54,6 +55,23 @@ describe('loam up, when something is wrong at the start', function () {
     await writeFile(file, '');
     env.LOAM_DATA = join(file, 'data');
     await refusesToStart('LOAM_DATA', file);
+  });
+
+  it('says that InfluxDB 2 needs its organization, and exits 2', async () => {
+    const server = createHttpServer((_, response) =>
+      response.writeHead(204, { 'x-influxdb-version': 'v2.7.11' }).end(),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = address !== null && typeof address === 'object' ? address.port : 0;
+    expect((await run(['init'], env)).code).to.equal(0);
+    env.LOAM_STORE = `influx://127.0.0.1:${port}/b?token=geheim`;
+    try {
+      await refusesToStart('LOAM_STORE', 'org=');
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 
   it('says that a second one has the data folder, which the first goes on with, and exits 2', async () => {

@@ -169,6 +169,7 @@ describe('a worker whose store refuses', function () {
       outageGate: new OutageGate('store', far, listening().log, new AbortController().signal),
       setAside: () => Promise.reject(new Error('nothing is refused')),
       wrote: (readings) => sizes.push(readings),
+      signal: new AbortController().signal,
     });
     proxy.delay(1_100);
     const reading = (seq: number) => ({ farm: FARM, sensor: 's1', ts: T0 + seq, received: T0, values: { seq } });

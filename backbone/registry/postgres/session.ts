@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import { Client, DatabaseError, type QueryResultRow } from 'pg';
+import { clock } from '../../../core/clock.ts';
 import { withDeadline } from '../../../core/timing.ts';
 import type { PostgresAddress } from './address.ts';
 
@@ -113,14 +114,14 @@ export class PostgresSession {
   }
 
   private async answered<T>(answer: Promise<T>, ms: number): Promise<T> {
-    const end = performance.now() + LONGEST_ANSWER_MS;
+    const end = clock.passed() + LONGEST_ANSWER_MS;
     for (;;) {
       const heard = this.socket.bytesRead;
       try {
         return await withDeadline(answer, ms, `no answer in ${ms / 1_000} s`);
       } catch (error) {
         const isComing = this.isPatient && !this.isOver && this.socket.bytesRead > heard;
-        if (!isComing || error instanceof DatabaseError || performance.now() > end) throw error;
+        if (!isComing || error instanceof DatabaseError || clock.passed() > end) throw error;
       }
     }
   }
