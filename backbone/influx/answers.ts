@@ -21,7 +21,6 @@ export interface RefusedRequest {
   readonly body: string;
   /** The header Retry-After, when there is one. */
   readonly retryAfter?: string | null | undefined;
-  readonly cause?: unknown;
 }
 
 const MISSING = /database not found|(bucket|database) \\?"[^"]*" not found|(bucket|database) [^ ]+ not found/;
@@ -31,9 +30,9 @@ const MOST_OF_A_BODY = 300;
 
 /** The answer as an error that says in plain words what is to be done. */
 export function refusedRequest(address: InfluxAddress, refused: RefusedRequest): ServerRefusal {
-  const { to, status, body, cause } = refused;
+  const { to, status, body } = refused;
   const answer = `it answered ${status} to a ${to}: ${body.slice(0, MOST_OF_A_BODY).trim()}`;
-  const options = { cause, retryAfterMs: retryAfterMs(refused.retryAfter) };
+  const options = { retryAfterMs: retryAfterMs(refused.retryAfter) };
   if (TOO_WIDE.test(body)) return new RangeTooWide(`InfluxDB reads too many files for this: ${answer}`, options);
   if (status === 401) {
     const why = 'the token or the password in LOAM_STORE is wrong, has expired, or is missing';

@@ -36,10 +36,10 @@ export function refusedWrite(
     return new StoreRejected(`InfluxDB refuses readings: ${explain(cause)}`, { cause, suspects });
   }
   const retryAfter = headerOf(cause, 'retry-after');
-  const refused = refusedRequest(address, { to: 'write', status, body: body || cause.message, retryAfter, cause });
-  if (status === 413) return new WriteTooLarge(refused.message, { cause });
+  const refused = refusedRequest(address, { to: 'write', status, body: body || cause.message, retryAfter });
+  if (status === 413) return new WriteTooLarge(refused.message);
   const saysWhy = refused instanceof DatabaseMissing || refused.retryAfterMs !== undefined;
-  return isOpen && !saysWhy ? new WriteRefused(refused.message, { cause }) : refused;
+  return isOpen && !saysWhy ? new WriteRefused(refused.message) : refused;
 }
 
 /** The client reads this header as milliseconds, and no dates. */
