@@ -21,6 +21,12 @@ const path = z
   .min(1)
   .transform((p) => resolve(p));
 const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
+const networks = z.string().transform((text, context) => {
+  const parsed = Networks.parse(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom' });
+  return z.NEVER;
+});
 const queueUrl = z.string().regex(/^(file|lmdb|amqps?):.+/);
 
 const BYTES = { MB: 1e6, GB: 1e9 } as const;
@@ -70,12 +76,8 @@ const SCHEMAS = {
   httpPort: port,
   httpsCert: path,
   httpsKey: path,
-  trustedProxies: z.string().transform((text, context) => {
-    const networks = Networks.parse(text);
-    if (networks !== undefined) return networks;
-    context.addIssue({ code: 'custom' });
-    return z.NEVER;
-  }),
+  trustedProxies: networks,
+  firstSignInFrom: networks,
   mqttAddress: z.string().regex(/^mqtts?:\/\/[^/?#@\s]+:\d{1,5}\/?$/),
   opsHost: host,
   opsPort: port,
@@ -172,6 +174,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     httpsCert: optional('httpsCert'),
     httpsKey: optional('httpsKey'),
     trustedProxies: value('trustedProxies'),
+    firstSignInFrom: value('firstSignInFrom'),
     mqttAddress: optional('mqttAddress'),
     opsHost: value('opsHost'),
     opsPort: value('opsPort'),

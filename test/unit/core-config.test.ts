@@ -46,6 +46,7 @@ describe('config', () => {
       httpsCert: undefined,
       httpsKey: undefined,
       trustedProxies: new Networks(),
+      firstSignInFrom: new Networks(),
       mqttAddress: undefined,
       opsHost: '127.0.0.1',
       opsPort: 9464,
@@ -139,6 +140,7 @@ describe('a wrong value of a setting', () => {
     httpsCert: [],
     httpsKey: [],
     trustedProxies: ['proxy.example', '10.0.0.1,', '10.0.0.0/33', '10.1', '*'],
+    firstSignInFrom: ['host', '10.0.0.0/33', '*'],
     mqttAddress: ['broker:1883', 'mqtt://broker', 'http://broker:1883', 'mqtt://u:p@broker:1883'],
     opsHost: ['*'],
     opsPort: ['off'],
@@ -231,7 +233,14 @@ describe('settings in files', () => {
     }
     const values = {
       ...{ data: '/d', registry: '/r', queue: 'file:q', log: 'file:l', rabbitmqApi: 'http://u:p@h', store: 'duckdb:s' },
-      ...{ spool: 'file:s', diskReserve: '3%', trustedProxies: '10.0.0.1', mqttAddress: 'mqtt://h:1', url: 'http://h' },
+      ...{
+        spool: 'file:s',
+        diskReserve: '3%',
+        trustedProxies: '10.0.0.1',
+        firstSignInFrom: '10.0.0.0/8',
+        mqttAddress: 'mqtt://h:1',
+        url: 'http://h',
+      },
       ...{ sessionKey: KEY, secretKey: KEY, token: 't'.repeat(32), sources: 'false', demo: 'false', logLevel: 'warn' },
       ...{ mqttHost: 'h', httpHost: 'h', opsHost: 'h' },
     };
