@@ -22,7 +22,7 @@ describe('settings', () => {
     // LOAM_X stands for any of them.
     const known = new Set([...settings.map((s) => s.variable), 'LOAM_X'].flatMap((name) => [name, fileVariable(name)]));
     // Those of compose.yaml itself.
-    for (const own of ['LOAM_UID', 'LOAM_GID']) known.add(own);
+    for (const own of ['LOAM_UID', 'LOAM_GID', 'LOAM_DOMAIN']) known.add(own);
     for (const path of [
       'README.md',
       'CONTRIBUTING.md',
