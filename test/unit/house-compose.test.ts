@@ -9,46 +9,8 @@ import { loadConfig, unknownVariables } from '../../core/config.ts';
 import { Networks } from '../../core/networks.ts';
 import { imageOf } from '../services/install.ts';
 import { temporaryFolder } from '../services/wait.ts';
+import { composeFile, definitions, overlaid, overlay, service } from './compose-file.ts';
 import { projectFile } from './house-table.ts';
-
-const bind = z.object({
-  type: z.literal('bind'),
-  source: z.string(),
-  target: z.string(),
-  read_only: z.boolean().optional(),
-});
-const service = z.object({
-  image: z.string(),
-  build: z.string().optional(),
-  pull_policy: z.string().optional(),
-  command: z.array(z.string()).optional(),
-  restart: z.string(),
-  environment: z.record(z.string(), z.string()).default({}),
-  user: z.string().optional(),
-  read_only: z.literal(true),
-  cap_drop: z.tuple([z.literal('ALL')]),
-  cap_add: z.array(z.string()).default([]),
-  security_opt: z.tuple([z.literal('no-new-privileges:true')]),
-  secrets: z.array(z.string()).default([]),
-  volumes: z.array(z.union([z.string(), bind])).default([]),
-  ports: z.array(z.string()).default([]),
-  depends_on: z.record(z.string(), z.object({ condition: z.string() })).default({}),
-  healthcheck: z.object({ test: z.array(z.string()).min(2) }),
-});
-const secrets = z.record(z.string(), z.strictObject({ file: z.string() }));
-const composeFile = z.object({
-  services: z.record(z.string(), service),
-  secrets,
-  volumes: z.record(z.string(), z.null()),
-});
-
-/** What compose.postgres.yaml puts on top of the roles. */
-const overlaid = service.pick({ environment: true, secrets: true, depends_on: true }).strict();
-const overlay = z.object({
-  secrets,
-  services: z.record(z.string(), z.unknown()),
-  volumes: z.record(z.string(), z.null()),
-});
 
 const manifest = z.object({ version: z.string() });
 
@@ -73,19 +35,6 @@ async function compose(change: (variables: Variables) => Variables = (v) => v) {
   const document: unknown = parse(substitute(await projectFile('compose.yaml'), variables), { merge: true });
   return composeFile.parse(document);
 }
-
-const permission = z.strictObject({
-  user: z.string(),
-  vhost: z.string(),
-  configure: z.string(),
-  write: z.string(),
-  read: z.string(),
-});
-const definitions = z.strictObject({
-  vhosts: z.array(z.strictObject({ name: z.string() })),
-  users: z.array(z.strictObject({ name: z.string(), password: z.string(), tags: z.string() })),
-  permissions: z.array(permission),
-});
 
 const ROLES = ['broker', 'worker', 'gateway'];
 
@@ -325,30 +274,5 @@ describe('compose.yaml', () => {
     const text = await projectFile('compose.yaml');
     const used = new Set([...text.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name));
     expect([...used].sort()).to.deep.equal(Object.keys(readEnv(await projectFile('.env.example'))).sort());
-  });
-});
-
-describe('Dockerfile', () => {
-  it('builds on the promised image and runs the command as nobody special', async () => {
-    const text = await projectFile('Dockerfile');
-    expect([...text.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image)).to.deep.equal([
-      'node:24-trixie-slim',
-      'node:24-trixie-slim',
-    ]);
-    expect(text).to.match(/^USER node$/m);
-    expect(text).to.match(/^ENTRYPOINT \["node", "--max-semi-space-size=64", "cli\/bin\.js"\]$/m);
-    expect(text).to.match(/^RUN npm ci --omit=dev/m);
-  });
-
-  it('copies what the package is made of', async () => {
-    const text = await projectFile('Dockerfile');
-    const copied = [...text.matchAll(/^COPY --from=build \/app\/(\S+) /gm)].map(([, path]) => path);
-    const { files } = z.object({ files: z.array(z.string()) }).parse(JSON.parse(await projectFile('package.json')));
-    expect(copied).to.include.members(files);
-  });
-
-  it('leaves secrets and data out of the image', async () => {
-    const ignored = (await projectFile('.dockerignore')).split('\n');
-    expect(ignored).to.include.members(['.env', '.git', 'data', 'config', 'secrets', '**/node_modules']);
   });
 });
