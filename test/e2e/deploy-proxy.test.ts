@@ -44,6 +44,8 @@ describe('the proxy of compose.yaml', function () {
     await caddy.start(() => listening(port), 30_000);
     const root = join(folder, 'caddy/pki/authorities/local/root.crt');
     ca = await until('the certificate of its authority', () => readFile(root, 'utf8').catch(() => undefined));
+    // It listens before its certificate is made, and ends handshakes until then.
+    await until('its certificate', async () => (await ask('/').catch(() => undefined)) !== undefined);
   });
 
   after(async () => {
