@@ -104,6 +104,7 @@ function addRoles(loam: Command): void {
     ...MQTT_LISTENERS,
     'sources',
     ...HTTP,
+    'firstSignInFrom',
     'secretKey',
     ...OPS,
     'demo',

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ConfigInvalid } from './errors.ts';
 import { Networks } from './networks.ts';
 import { areSecretKeys } from './secret-key.ts';
+import { fileVariable, fromEnvironment } from './setting-files.ts';
 import { LOG_LEVELS, SETTINGS, type Setting, type SettingName } from './settings.ts';
 
 const port = z
@@ -20,6 +21,12 @@ const path = z
   .min(1)
   .transform((p) => resolve(p));
 const yesNo = z.enum(['true', 'false']).transform((v) => v === 'true');
+const networks = z.string().transform((text, context) => {
+  const parsed = Networks.parse(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom' });
+  return z.NEVER;
+});
 const queueUrl = z.string().regex(/^(file|lmdb|amqps?):.+/);
 
 const BYTES = { MB: 1e6, GB: 1e9 } as const;
@@ -69,12 +76,8 @@ const SCHEMAS = {
   httpPort: port,
   httpsCert: path,
   httpsKey: path,
-  trustedProxies: z.string().transform((text, context) => {
-    const networks = Networks.parse(text);
-    if (networks !== undefined) return networks;
-    context.addIssue({ code: 'custom' });
-    return z.NEVER;
-  }),
+  trustedProxies: networks,
+  firstSignInFrom: networks,
   mqttAddress: z.string().regex(/^mqtts?:\/\/[^/?#@\s]+:\d{1,5}\/?$/),
   opsHost: host,
   opsPort: port,
@@ -113,21 +116,37 @@ export type Config = Omit<Plain, Optional> & { readonly [K in Optional]: Plain[K
 
 type Given = Readonly<Record<string, string | undefined>>;
 
+/** The value of a setting as it was given. */
+interface GivenValue {
+  readonly text: string;
+  /** The variable that an error names. */
+  readonly variable: string;
+  /** Whether an error may show it. */
+  readonly isHidden: boolean;
+}
+
 /**
- * Reads every setting: from `options` (by setting name), else from `env` (by variable), else its default.
- * Throws ConfigInvalid, which names the setting, what was given and what is allowed.
+ * Reads every setting: from `options` (by setting name), else from `env` (by variable, or from the file that `LOAM_X_FILE`
+ * names), else its default. Throws ConfigInvalid, which names the setting, what was given and what is allowed.
  */
 export function loadConfig(options: Given = {}, env: Given = process.env): Config {
-  // An empty variable counts as absent: that is what `LOAM_X=` in an env file means.
-  const given = (name: SettingName): string | undefined => options[name] ?? (env[SETTINGS[name].variable] || undefined);
-  const data = parse('data', given('data') ?? './data');
-  const value = <N extends SettingName>(name: N): Plain[N] => {
-    const { fallback }: Setting = SETTINGS[name];
-    return parse(name, given(name) ?? (typeof fallback === 'function' ? fallback(data) : (fallback ?? '')));
+  const given = (name: SettingName): GivenValue | undefined => {
+    const { variable } = SETTINGS[name];
+    const option = options[name];
+    if (option !== undefined) return { text: option, variable, isHidden: SECRETS.has(name) };
+    // An empty variable counts as absent: that is what `LOAM_X=` in an env file means.
+    const found = fromEnvironment(variable, env);
+    return found && { ...found, isHidden: found.isFile || SECRETS.has(name) };
   };
-  const optional = <N extends Optional>(name: N): Plain[N] | undefined => {
-    const text = given(name);
-    return text === undefined ? undefined : parse(name, text);
+  const optional = <N extends SettingName>(name: N): Plain[N] | undefined => {
+    const value = given(name);
+    return value && parse(name, value);
+  };
+  const data = optional('data') ?? resolve('data');
+  const value = <N extends SettingName>(name: N): Plain[N] => {
+    const { fallback, variable }: Setting = SETTINGS[name];
+    const text = typeof fallback === 'function' ? fallback(data) : (fallback ?? '');
+    return parse(name, given(name) ?? { text, variable, isHidden: false });
   };
   return {
     data,
@@ -155,6 +174,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     httpsCert: optional('httpsCert'),
     httpsKey: optional('httpsKey'),
     trustedProxies: value('trustedProxies'),
+    firstSignInFrom: value('firstSignInFrom'),
     mqttAddress: optional('mqttAddress'),
     opsHost: value('opsHost'),
     opsPort: value('opsPort'),
@@ -170,19 +190,20 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
 
 /** Variables that look like settings and are none: most likely misspelt. */
 export function unknownVariables(env: Given = process.env): string[] {
-  const known = new Set<string>(Object.values(SETTINGS).map((s) => s.variable));
+  const known = new Set(Object.values(SETTINGS).flatMap(({ variable }) => [variable, fileVariable(variable)]));
   return Object.keys(env).filter(
     (name) => name.startsWith('LOAM_') && !name.startsWith('LOAM_TEST_') && !known.has(name),
   );
 }
 
-function parse<N extends SettingName>(name: N, text: string): Plain[N] {
+/** Settings whose value must not end up in a log. URLs are shown without what is secret in them. */
+const SECRETS: ReadonlySet<SettingName> = new Set(['sessionKey', 'secretKey', 'token']);
+
+function parse<N extends SettingName>(name: N, { text, variable, isHidden }: GivenValue): Plain[N] {
   const parsed = schemas[name].safeParse(text);
   if (parsed.success) return parsed.data;
-  const { variable, option, allowed } = SETTINGS[name];
-  // A secret must not end up in a log.
-  const isSecret = name === 'sessionKey' || name === 'secretKey' || name === 'token';
-  const shown = isSecret ? `${text.length} characters` : JSON.stringify(withoutCredentials(text));
+  const { option, allowed } = SETTINGS[name];
+  const shown = isHidden ? `${text.length} characters` : JSON.stringify(withoutCredentials(text));
   throw new ConfigInvalid(variable, `${variable} (${option.split(' ')[0]}): got ${shown}, allowed: ${allowed}`);
 }
 

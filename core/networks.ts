@@ -25,6 +25,10 @@ export class Networks {
     return new Networks(list);
   }
 
+  get isEmpty(): boolean {
+    return this.list.length === 0;
+  }
+
   /** Whether `address` is in the set. An IPv4 address written inside an IPv6 one is the IPv4 address. */
   has(address: string): boolean {
     if (!ipaddr.isValid(address)) return false;

@@ -117,6 +117,11 @@ export const SETTINGS = {
     'proxies whose X-Forwarded-For and X-Forwarded-Proto are believed',
     'addresses and networks: 10.0.0.1, 192.168.0.0/16',
   ),
+  firstSignInFrom: setting(
+    '--first-sign-in-from <list>',
+    'from where, besides this machine, the link that `loam up` prints at its first start signs in',
+    'addresses and networks: 10.0.0.1, 192.168.0.0/16',
+  ),
   mqttAddress: setting(
     '--mqtt-address <url>',
     'where sensors reach the broker, as people are told it; for a gateway on its own',

@@ -30,7 +30,7 @@ export async function startUp(lifecycle: Lifecycle, running: RunContext): Promis
   const isFirstStart = isNewFile || (await fillRegistry(config, registry));
   if (isOfOneMachine(config)) await (await context.ports.secretKey()).makeFirst();
   const newcomer = adminWithoutPassword(registry.current());
-  const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name }) : undefined;
+  const firstSignIn = newcomer ? createFirstSignIn({ user: newcomer.name, from: config.firstSignInFrom }) : undefined;
   await startRoles({ ...context, firstSignIn });
 
   const mqttPort = context.addresses.mqtt?.().port;
@@ -53,10 +53,11 @@ function isOfOneMachine({ queue, log, registry }: Config): boolean {
 }
 
 function banner(address: string, isFirstSignIn: boolean, mqtt: string, config: Config, registry: Registry): string {
+  const from = config.firstSignInFrom.isEmpty ? 'from this machine' : 'from where LOAM_FIRST_SIGN_IN_FROM allows';
   const lines = [
     '',
     `  Loam is running. Open ${address}`,
-    isFirstSignIn ? '  (signs you in once, from this machine, within 15 minutes; then choose a password)' : '',
+    isFirstSignIn ? `  (signs you in once, ${from}, within 15 minutes; then choose a password)` : '',
     registry.users.size === 0 ? '  Nobody can sign in yet: loam user add NAME --role admin' : '',
     `  Sensors publish to ${mqtt} over MQTT: loam sensor add --help`,
     `  ${whereKept(config)} Ctrl-C stops.`,

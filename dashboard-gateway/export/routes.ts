@@ -37,8 +37,6 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
     const is = await farmNow(farm.id);
     const all = sensorsOf(registry.current(), farm.id, is.sensorIds());
     const sensors = chosen(all, sensor, field);
-    if (open >= MOST_AT_ONCE) throw retryLater('busy', 10, `${MOST_AT_ONCE} exports are under way`);
-
     const ids = sensor === undefined ? sensors.map((s) => s.id) : [sensor];
     const query = { farm: farm.id, sensors: ids, from, to, ...(metric === undefined ? {} : { metrics: [metric] }) };
     const rows = csv(store.export(query, request.signal), {
@@ -48,6 +46,9 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
     });
     const day = new Date(from).toISOString().slice(0, 10);
     const name = [farm.id, sensor ?? field, metric, day].filter((part) => part !== undefined).join('-');
+    if (open >= MOST_AT_ONCE) throw retryLater('busy', 10, `${MOST_AT_ONCE} exports are under way`);
+    // It counts from here on, not from its first row: many that are asked for at once come here before any has begun.
+    open++;
     return {
       status: 200,
       headers: {
@@ -59,8 +60,8 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
     };
   });
 
+  /** Of one that counts. The server asks every answer's pieces for the first: so it counts until they have ended. */
   async function* whilePermitted(pieces: AsyncGenerator<string>, caller: Caller, farm: string): AsyncGenerator<string> {
-    open++;
     try {
       for await (const piece of pieces) {
         const user = sessions.stillGood(caller);

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { RegistryConflict, RegistryUnavailable } from '../../core/errors.ts';
-import { isLoopback } from '../../core/networks.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { User } from '../../telemetry/registry/things.ts';
 import { parseBody } from '../http/parse.ts';
@@ -100,9 +99,8 @@ async function proven(
 function byToken({ firstSignIn, registry, throttle }: SignInParts, request: Request, token: string): User {
   // No user can have this name: wrong tokens do not count as failed attempts for any user.
   slowDown(throttle, '(first sign-in)', request.remoteAddress);
-  // Behind a proxy on this machine, every client seems to have a loopback address. So a forwarded request is not local.
-  const local = isLoopback(request.remoteAddress) && !request.headers.forwarded;
-  const name = local ? firstSignIn?.exchange(token, request.remoteAddress) : undefined;
+  // Behind a proxy on this machine, every client seems to have a loopback address. So a forwarded request is not near.
+  const name = request.headers.forwarded ? undefined : firstSignIn?.exchange(token, request.remoteAddress);
   const user = name === undefined ? undefined : registry.current().users.get(name);
   if (!user) throw new HttpProblem('wrong-credentials');
   throttle.succeeded('(first sign-in)', request.remoteAddress);

@@ -248,6 +248,23 @@ metrics:
     await until('they have ended', () => seen.ended === 8);
   });
 
+  it('lets eight be under way of fifty that are asked for at once, and as many again when they have ended', async () => {
+    const { seen, store } = endless();
+    const gateway = await place.gateway({ store });
+    await signedIn(gateway);
+    for (const round of [1, 2]) {
+      const answers: string[] = [];
+      const sockets = Array.from({ length: 50 }, () => download(gateway));
+      for (const socket of sockets) socket.once('data', (head: Buffer) => answers.push(head.toString().slice(9, 12)));
+      await until('all are answered', () => answers.length === 50);
+      expect(answers.filter((status) => status === '200')).to.have.length(8);
+      expect(answers.filter((status) => status === '503' || status === '429')).to.have.length(42);
+      expect(seen.begun).to.equal(8 * round);
+      for (const socket of sockets) socket.destroy();
+      await until('they have ended', () => seen.ended === 8 * round);
+    }
+  });
+
   it('does not hold up the end of the gateway', async () => {
     const { seen, store } = endless();
     const gateway = await place.gateway({ store });

@@ -149,6 +149,7 @@ function installed(service: Service): string | undefined {
 
 /** Programs that tests run, and Debian's package of each. */
 const tools = {
+  caddy: 'caddy',
   strace: 'strace',
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
@@ -172,7 +173,7 @@ export const mqttTools = [
 export async function locateTool(tool: Tool): Promise<string> {
   const missing = tools[tool];
   if (onPath(tool) === undefined && (await aptCanInstall())) {
-    await aptInstall(missing, []);
+    await aptInstall(missing, tool === 'caddy' ? ['caddy', 'caddy-api'] : []);
   }
   const path = onPath(tool);
   if (path === undefined) {

@@ -38,25 +38,26 @@ interface Node {
   endNow(): void;
 }
 
+const GUEST = 'guest:guest';
 const startTimeoutMs = 90_000;
 const stopTimeoutMs = 30_000;
 
 /**
  * Starts a broker of the caller's own. `config` holds more lines of rabbitmq.conf, which win over the ones here; `plugins` are enabled,
- * which a container's broker does not do.
+ * which a container's broker does not do. `login` is a user and password that it knows, where that is not guest.
  */
 export async function startRabbit(
-  options: { config?: string; plugins?: readonly string[] } = {},
+  options: { config?: string; plugins?: readonly string[]; login?: string } = {},
 ): Promise<RabbitServer> {
   const place = await locate('rabbitmq');
   const folder = await temporaryFolder();
   const port = await freePort();
-  const url = `amqp://guest:guest@127.0.0.1:${port}`;
+  const url = `amqp://${options.login ?? GUEST}@127.0.0.1:${port}`;
   const config = options.config ?? '';
   const node =
     place.kind === 'program'
-      ? await privateNode(place.path, folder, port, config, options.plugins ?? [])
-      : await containerNode(place.image, folder, port, config);
+      ? await privateNode(place.path, folder, url, config, options.plugins ?? [])
+      : await containerNode(place.image, folder, url, config);
 
   const close = async () => {
     forget();
@@ -103,7 +104,11 @@ export async function startRabbitCluster(size = 3): Promise<RabbitCluster> {
   });
   const nodes = await Promise.all(
     names.map((own, i) =>
-      privateNode(place.path, folders[i] ?? '', ports[i] ?? 0, '', [], { cookie, epmdPort, name: own }),
+      privateNode(place.path, folders[i] ?? '', `amqp://${GUEST}@127.0.0.1:${ports[i] ?? 0}`, '', [], {
+        cookie,
+        epmdPort,
+        name: own,
+      }),
     ),
   );
   const close = async () => {
@@ -177,13 +182,14 @@ async function versionOf(url: string): Promise<string> {
   return version;
 }
 
-async function containerNode(image: string, folder: string, port: number, config: string): Promise<Node> {
+async function containerNode(image: string, folder: string, url: string, config: string): Promise<Node> {
+  const { port } = new URL(url);
   const file = join(folder, 'rabbitmq.conf');
   await writeFile(file, `${config}\n`);
   const mount = `${file}:/etc/rabbitmq/conf.d/90-test.conf:ro`;
   const container = new Container('--publish', `127.0.0.1:${port}:5672`, '--volume', mount, image);
   return {
-    start: () => container.start(() => versionOf(`amqp://guest:guest@127.0.0.1:${port}`), startTimeoutMs),
+    start: () => container.start(() => versionOf(url), startTimeoutMs),
     stop: () => container.stop(stopTimeoutMs),
     kill: () => container.kill(),
     ctl: (args) => container.exec('rabbitmqctl', ...args),
@@ -199,7 +205,7 @@ async function containerNode(image: string, folder: string, port: number, config
 async function privateNode(
   program: string,
   folder: string,
-  port: number,
+  url: string,
   config: string,
   plugins: readonly string[],
   kin?: Kin,
@@ -208,7 +214,7 @@ async function privateNode(
   const env = await nodeEnvironment(folder, epmdPort, name);
   await writeFile(
     join(folder, 'rabbitmq.conf'),
-    `${defaults(port)}${config}
+    `${defaults(Number(new URL(url).port))}${config}
 `,
   );
   await writeFile(
@@ -229,7 +235,7 @@ async function privateNode(
       if (kin === undefined && !epmd.running) {
         await epmd.start(() => listening(epmdPort), 10_000);
       }
-      await broker.start(() => versionOf(`amqp://guest:guest@127.0.0.1:${port}`), startTimeoutMs);
+      await broker.start(() => versionOf(url), startTimeoutMs);
     },
     stop: () => broker.stop(stopTimeoutMs),
     kill: () => broker.kill(),

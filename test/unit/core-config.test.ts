@@ -1,9 +1,13 @@
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { loadConfig, unknownVariables } from '../../core/config.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
 import { SETTINGS, type SettingName } from '../../core/settings.ts';
+import { temporaryFolder } from '../services/wait.ts';
 
 const names = (Object.keys(SETTINGS) as string[]).filter((name): name is SettingName => name in SETTINGS);
 
@@ -42,6 +46,7 @@ describe('config', () => {
       httpsCert: undefined,
       httpsKey: undefined,
       trustedProxies: new Networks(),
+      firstSignInFrom: new Networks(),
       mqttAddress: undefined,
       opsHost: '127.0.0.1',
       opsPort: 9464,
@@ -135,6 +140,7 @@ describe('a wrong value of a setting', () => {
     httpsCert: [],
     httpsKey: [],
     trustedProxies: ['proxy.example', '10.0.0.1,', '10.0.0.0/33', '10.1', '*'],
+    firstSignInFrom: ['host', '10.0.0.0/33', '*'],
     mqttAddress: ['broker:1883', 'mqtt://broker', 'http://broker:1883', 'mqtt://u:p@broker:1883'],
     opsHost: ['*'],
     opsPort: ['off'],
@@ -200,5 +206,103 @@ describe('settings', () => {
     const env = { LOAM_DATA: 'x', LOAM_MQTT_PROT: '1', LOAM_TEST_RABBITMQ: 'x', LOAMY: 'x', PATH: 'x', loam_data: 'x' };
     expect(unknownVariables(env)).to.deep.equal(['LOAM_MQTT_PROT']);
     expect(unknownVariables(Object.fromEntries(names.map((n) => [SETTINGS[n].variable, ''])))).to.deep.equal([]);
+    const files = { ...Object.fromEntries(names.map((n) => [`${SETTINGS[n].variable}_FILE`, ''])), LOAM_TOKN_FILE: '' };
+    expect(unknownVariables(files)).to.deep.equal(['LOAM_TOKN_FILE']);
+  });
+});
+
+describe('settings in files', () => {
+  let folder: string;
+
+  before(async () => {
+    folder = await temporaryFolder();
+  });
+
+  const KEY = 'a key of many characters and more';
+
+  /** The path of a new file. */
+  async function file(content: string | Uint8Array): Promise<string> {
+    const path = join(folder, randomUUID());
+    await writeFile(path, content);
+    return path;
+  }
+
+  it('are taken as they stand in a file, each setting, without the last line end', async () => {
+    for (const end of ['', '\n', '\r\n']) {
+      expect(loadConfig({}, { LOAM_SESSION_KEY_FILE: await file(`${KEY} ${end}`) }).sessionKey).to.equal(`${KEY} `);
+    }
+    const values = {
+      ...{ data: '/d', registry: '/r', queue: 'file:q', log: 'file:l', rabbitmqApi: 'http://u:p@h', store: 'duckdb:s' },
+      ...{
+        spool: 'file:s',
+        diskReserve: '3%',
+        trustedProxies: '10.0.0.1',
+        firstSignInFrom: '10.0.0.0/8',
+        mqttAddress: 'mqtt://h:1',
+        url: 'http://h',
+      },
+      ...{ sessionKey: KEY, secretKey: KEY, token: 't'.repeat(32), sources: 'false', demo: 'false', logLevel: 'warn' },
+      ...{ mqttHost: 'h', httpHost: 'h', opsHost: 'h' },
+    };
+    for (const name of names) {
+      const value = name in values ? Object.entries(values).find(([of]) => of === name)?.[1] : '77';
+      const { variable } = SETTINGS[name];
+      const inFile = loadConfig({}, { [`${variable}_FILE`]: await file(`${value}\n`) });
+      expect(inFile, name).to.deep.equal(loadConfig({}, { [variable]: value }));
+    }
+  });
+
+  it('give way to an option, and an empty variable is none', async () => {
+    const env = {
+      LOAM_MQTT_PORT_FILE: await file('7'),
+      LOAM_TOKEN_FILE: '',
+      LOAM_QUEUE: '',
+      LOAM_QUEUE_FILE: await file('file:/q'),
+    };
+    expect(loadConfig({}, env)).to.include({ mqttPort: 7, token: undefined, queue: 'file:/q' });
+    expect(loadConfig({ mqttPort: '8' }, env).mqttPort).to.equal(8);
+  });
+
+  it('are refused by name when the variable is set, too', async () => {
+    const error = refusal({}, { LOAM_TOKEN: 't'.repeat(32), LOAM_TOKEN_FILE: await file('t'.repeat(32)) });
+    expect(error.setting).to.equal('LOAM_TOKEN_FILE');
+    expect(error.message)
+      .to.match(/LOAM_TOKEN\b(?!_).*only one/)
+      .and.not.include('ttt');
+  });
+
+  it('are refused by name and place when the file is missing, no file, empty, long, or no line of text', async () => {
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const bad: [string, RegExp][] = [
+      [join(folder, 'nowhere'), /cannot read.*there is no|ENOENT/],
+      [folder, /no file/],
+      [pipe, /no file/],
+      ['/dev/zero', /no file/],
+      [await file(''), /is empty/],
+      [await file('\n'), /is empty/],
+      [await file(`${'k'.repeat(40)}\n\n`), /more than one line/],
+      [await file(`-----BEGIN PRIVATE KEY-----\n${'k'.repeat(40)}\n`), /more than one line/],
+      [await file(`${'k'.repeat(40)}\0`), /more than one line/],
+      [await file(Buffer.from([0xff, 0xfe, ...Buffer.from('k'.repeat(40))])), /UTF-8/],
+      [await file('k'.repeat(16_385)), /more than 16384 bytes/],
+    ];
+    for (const [path, why] of bad) {
+      const error = refusal({}, { LOAM_SECRET_KEY_FILE: path });
+      expect(error, path).to.include({ code: 'CONFIG_INVALID', setting: 'LOAM_SECRET_KEY_FILE' });
+      expect(error.message).to.match(why).and.include(`LOAM_SECRET_KEY_FILE`).and.include(path);
+      expect(error.message).to.not.include('kkk');
+    }
+    expect(loadConfig({}, { LOAM_SECRET_KEY_FILE: await file('k'.repeat(16_384)) }).secretKey).to.have.length(16_384);
+  });
+
+  it('are never shown, whatever they are', async () => {
+    for (const name of names) {
+      if (['data', 'registry', 'tlsCert', 'tlsKey', 'tlsCa', 'httpsCert', 'httpsKey'].includes(name)) continue;
+      const { variable, allowed } = SETTINGS[name];
+      const error = refusal({}, { [`${variable}_FILE`]: await file('s3cret * text') });
+      expect(error.setting).to.equal(`${variable}_FILE`);
+      expect(error.message).to.include('13 characters').and.include(allowed).and.not.include('s3cret');
+    }
   });
 });

@@ -33,6 +33,14 @@ describe('the first sign-in', () => {
     expect(first.exchange(first.token, '127.0.0.1')).to.equal('ada');
   });
 
+  it('is good from elsewhere, too, where that was allowed', () => {
+    const from = Networks.parse('10.0.0.0/8, fd00::/8');
+    const first = createFirstSignIn({ user: 'ada', ...(from ? { from } : {}) });
+    expect(first.exchange(first.token, '11.0.0.1')).to.equal(undefined);
+    expect(first.exchange(first.token, '::ffff:10.1.2.3')).to.equal('ada');
+    expect(first.exchange(first.token, '10.1.2.3'), 'once').to.equal(undefined);
+  });
+
   it('is good from this machine only', () => {
     const first = createFirstSignIn({ user: 'ada' });
     for (const away of ['192.168.1.4', '::2', '', '::ffff:10.0.0.1', 'localhost']) {

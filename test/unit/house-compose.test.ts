@@ -1,36 +1,16 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { loadConfig, unknownVariables } from '../../core/config.ts';
+import { Networks } from '../../core/networks.ts';
 import { imageOf } from '../services/install.ts';
+import { temporaryFolder } from '../services/wait.ts';
+import { composeFile, definitions, overlaid, overlay, service } from './compose-file.ts';
 import { projectFile } from './house-table.ts';
-
-const bind = z.object({
-  type: z.literal('bind'),
-  source: z.string(),
-  target: z.string(),
-  read_only: z.boolean().optional(),
-});
-const service = z.object({
-  image: z.string(),
-  build: z.string().optional(),
-  pull_policy: z.string().optional(),
-  command: z.array(z.string()).optional(),
-  restart: z.string(),
-  environment: z.record(z.string(), z.string()),
-  volumes: z.array(z.union([z.string(), bind])).default([]),
-  ports: z.array(z.string()).default([]),
-  depends_on: z.record(z.string(), z.object({ condition: z.string() })).default({}),
-  healthcheck: z.object({ test: z.array(z.string()).min(2) }),
-});
-const composeFile = z.object({
-  services: z.record(z.string(), service),
-  volumes: z.record(z.string(), z.null()),
-});
-
-/** What compose.postgres.yaml puts on top of the roles. */
-const overlaid = service.pick({ environment: true, depends_on: true }).strict();
-const overlay = z.object({ services: z.record(z.string(), z.unknown()), volumes: z.record(z.string(), z.null()) });
 
 const manifest = z.object({ version: z.string() });
 
@@ -58,25 +38,45 @@ async function compose(change: (variables: Variables) => Variables = (v) => v) {
 
 const ROLES = ['broker', 'worker', 'gateway'];
 
+/** Runs deploy/secrets.sh. Resolves with a function that says what is in the file of a secret. */
+async function madeSecrets(): Promise<(name: string) => string> {
+  const folder = await temporaryFolder();
+  execFileSync(fileURLToPath(new URL('../../deploy/secrets.sh', import.meta.url)), [folder]);
+  return (name) => readFileSync(join(folder, name), 'utf8');
+}
+
+/** Variables of a container as if its secrets were in this machine's files, too. */
+function withSecrets({ environment }: Pick<z.infer<typeof service>, 'environment'>, secret: (name: string) => string) {
+  const at = (value: string) => secret(value.replace('/run/secrets/', ''));
+  const given = Object.entries(environment).map(([name, value]) => {
+    return value.startsWith('/run/secrets/') ? [name.replace(/_FILE$/, ''), at(value)] : [name, value];
+  });
+  return Object.fromEntries(given.filter(([, value]) => value !== ''));
+}
+
 describe('compose.yaml', () => {
   let file: z.infer<typeof composeFile>;
+  let secret: (name: string) => string;
   before(async () => {
     file = await compose();
+    secret = await madeSecrets();
   });
+  const settings = (role: string) => loadConfig({}, withSecrets(named(role), secret));
   const named = (name: string) => {
     const found = file.services[name];
     if (!found) throw new Error(`there is no service ${name}`);
     return found;
   };
 
-  it('has RabbitMQ, InfluxDB and one service for each role', () => {
-    expect(Object.keys(file.services)).to.deep.equal(['rabbitmq', 'influxdb', ...ROLES]);
+  it('has RabbitMQ, InfluxDB, one service for each role, and a proxy', () => {
+    expect(Object.keys(file.services)).to.deep.equal(['rabbitmq', 'influxdb', ...ROLES, 'proxy']);
     for (const role of ROLES) expect(named(role).command).to.deep.equal([role]);
   });
 
   it('names servers by a minor version, RabbitMQ by the one that the tests take: no pull brings another', () => {
-    for (const name of ['rabbitmq', 'influxdb']) expect(named(name).image, name).to.match(/^[a-z]+:\d+\.\d+$/);
-    expect(named('rabbitmq').image).to.equal(imageOf('rabbitmq'));
+    for (const name of ['rabbitmq', 'influxdb', 'proxy'])
+      expect(named(name).image, name).to.match(/^[a-z]+:\d+\.\d+(-management)?$/);
+    expect(named('rabbitmq').image).to.equal(`${imageOf('rabbitmq')}-management`);
   });
 
   it('builds its image in one service; the other roles use it under its name and do not look for it elsewhere', async () => {
@@ -90,31 +90,49 @@ describe('compose.yaml', () => {
 
   it('gives each role settings that are right, and no variable that is none', () => {
     for (const role of ROLES) {
-      const { environment } = named(role);
-      const config = loadConfig({}, environment);
-      expect(unknownVariables(environment), role).to.deep.equal([]);
+      const config = settings(role);
+      expect(unknownVariables(named(role).environment), role).to.deep.equal([]);
       expect(config.log, role).to.match(/^amqp:\/\/loam:[^@]+@rabbitmq:5672$/);
       expect(config, role).to.include({ opsHost: '0.0.0.0', opsPort: 9464 });
     }
   });
 
   it('has every role reach the servers that it needs under their names and credentials', () => {
-    const rabbit = named('rabbitmq').environment;
     const influx = named('influxdb').environment;
-    const config = (role: string) => loadConfig({}, named(role).environment);
-    for (const url of [config('broker').queue, config('worker').queue, ...ROLES.map((role) => config(role).log)]) {
-      expect(new URL(url)).to.include({
-        hostname: 'rabbitmq',
-        username: rabbit.RABBITMQ_DEFAULT_USER,
-        password: rabbit.RABBITMQ_DEFAULT_PASS,
-      });
+    const { users } = definitions.parse(JSON.parse(secret('rabbitmq-definitions')));
+    const passwords = Object.fromEntries(users.map(({ name, password }) => [name, password]));
+    for (const url of [
+      ...['broker', 'worker'].map((role) => settings(role).queue),
+      ...ROLES.map((role) => settings(role).log),
+    ]) {
+      expect(new URL(url)).to.include({ hostname: 'rabbitmq', username: 'loam', password: passwords.loam });
     }
+    const api = { host: 'rabbitmq:15672', username: 'look', password: passwords.look };
+    for (const role of ROLES) expect(new URL(settings(role).rabbitmqApi ?? '')).to.include(api);
     for (const role of ['worker', 'gateway']) {
-      const url = new URL(config(role).store);
+      const url = new URL(settings(role).store);
       expect(url).to.include({ host: 'influxdb:8086', pathname: `/${influx.DOCKER_INFLUXDB_INIT_BUCKET}` });
       expect(url.searchParams.get('org')).to.equal(influx.DOCKER_INFLUXDB_INIT_ORG);
-      expect(url.searchParams.get('token')).to.equal(influx.DOCKER_INFLUXDB_INIT_ADMIN_TOKEN);
+      expect(url.searchParams.get('token')).to.equal(secret('influxdb-token'));
     }
+  });
+
+  it('has RabbitMQ read users who have no more rights than they need', async () => {
+    expect(named('rabbitmq').volumes).to.include('./deploy/rabbitmq.conf:/etc/rabbitmq/conf.d/50-loam.conf:ro');
+    expect(await projectFile('deploy/rabbitmq.conf')).to.match(
+      /^load_definitions = \/run\/secrets\/rabbitmq-definitions$/m,
+    );
+    const { users, permissions } = definitions.parse(JSON.parse(secret('rabbitmq-definitions')));
+    expect(users.map(({ name, tags }) => [name, tags])).to.deep.equal([
+      ['loam', ''],
+      ['look', 'management'],
+    ]);
+    const own = { configure: '^loam\\.', write: '^(loam\\.|amq\\.default$)', read: '^loam\\.' };
+    const none = { configure: '^$', write: '^$', read: '^$' };
+    expect(permissions).to.deep.equal([
+      { user: 'loam', vhost: '/', ...own },
+      { user: 'look', vhost: '/', ...none },
+    ]);
   });
 
   it('starts a role when the servers that it needs are healthy', () => {
@@ -124,6 +142,7 @@ describe('compose.yaml', () => {
       worker: ['rabbitmq', 'influxdb'],
       gateway: ['rabbitmq', 'influxdb'],
     });
+    expect(Object.keys(named('proxy').depends_on)).to.deep.equal(['gateway']);
     for (const { depends_on } of Object.values(file.services)) {
       for (const [other, { condition }] of Object.entries(depends_on)) {
         expect(file.services).to.have.property(other);
@@ -138,27 +157,30 @@ describe('compose.yaml', () => {
       expect(healthcheck.test[0], name).to.equal('CMD');
     }
     for (const role of ROLES) {
-      const { opsPort } = loadConfig({}, named(role).environment);
+      const { opsPort } = settings(role);
       expect(named(role).healthcheck.test.join(' '), role).to.include(`127.0.0.1:${opsPort}/readyz`);
     }
   });
 
-  it('publishes MQTT and the dashboard, where they listen, and nothing else', () => {
+  it('publishes MQTT and the proxy of the dashboard, and nothing else', () => {
     const published = Object.fromEntries(Object.entries(file.services).map(([name, { ports }]) => [name, ports]));
     expect(published).to.deep.equal({
       rabbitmq: [],
       influxdb: [],
       broker: ['1883:1883'],
       worker: [],
-      gateway: ['8080:8080'],
+      gateway: [],
+      proxy: ['80:80', '443:443'],
     });
-    expect(loadConfig({}, named('broker').environment)).to.include({ mqttHost: '0.0.0.0', mqttPort: 1883 });
-    expect(loadConfig({}, named('gateway').environment)).to.include({ httpHost: '0.0.0.0', httpPort: 8080 });
+    expect(settings('broker')).to.include({ mqttHost: '0.0.0.0', mqttPort: 1883 });
+    expect(settings('gateway')).to.include({ httpHost: '0.0.0.0', httpPort: 8080 });
   });
 
   it('keeps the servers’ data in named volumes, each of them declared and used', () => {
-    const used = Object.values(file.services).flatMap(({ volumes }) => volumes.filter((v) => typeof v === 'string'));
-    expect(used.map((v) => v.split(':')[0]).sort()).to.deep.equal(Object.keys(file.volumes).sort());
+    const used = Object.values(file.services).flatMap(({ volumes }) =>
+      volumes.filter((v) => typeof v === 'string' && !v.startsWith('./')),
+    );
+    expect(used.map((v) => String(v).split(':')[0]).sort()).to.deep.equal(Object.keys(file.volumes).sort());
     expect(named('rabbitmq').volumes).to.include('rabbitmq:/var/lib/rabbitmq');
     expect(named('influxdb').volumes).to.include('influxdb:/var/lib/influxdb2');
   });
@@ -168,57 +190,82 @@ describe('compose.yaml', () => {
     expect(named('broker').volumes).to.deep.equal([{ ...mount, read_only: true }]);
     expect(named('gateway').volumes).to.deep.equal([mount]);
     for (const role of ['broker', 'gateway']) {
-      expect(loadConfig({}, named(role).environment).registry).to.equal('/registry/registry.yaml');
+      expect(settings(role).registry).to.equal('/registry/registry.yaml');
     }
   });
 
-  it('takes every secret from .env, and does not start without one', async () => {
-    const text = await projectFile('compose.yaml');
-    for (const secret of [
-      'RABBITMQ_PASSWORD',
-      'INFLUX_PASSWORD',
-      'INFLUX_TOKEN',
-      'LOAM_SESSION_KEY',
-      'LOAM_SECRET_KEY',
-    ]) {
-      for (const [use] of text.matchAll(new RegExp(`\\$\\{${secret}[^}]*\\}`, 'g'))) expect(use).to.include(':?');
-      const refused = await compose((variables) => ({ ...variables, [secret]: '' })).then(
-        () => false,
-        () => true,
-      );
-      expect(refused, secret).to.equal(true);
+  it('takes every secret from a file, which the script makes, and gives each service only its own', async () => {
+    for (const [name, { file: path }] of Object.entries(file.secrets)) {
+      expect(path).to.equal(`./secrets/${name}`);
+      expect(secret(name), name).to.match(/\S{32}/);
     }
-    const raw = composeFile.parse(parse(text, { merge: true }));
-    for (const { environment } of Object.values(raw.services)) {
-      for (const [name, value] of Object.entries(environment)) {
-        if (/PASS|TOKEN|KEY/.test(name)) expect(value, name).to.match(/^\$\{[A-Z_]+:\?[^}]+\}$/);
+    const given = new Set<string>();
+    for (const [name, one] of Object.entries(file.services)) {
+      const used = Object.values(one.environment).filter((value) => value.startsWith('/run/secrets/'));
+      const own =
+        name === 'rabbitmq' ? ['rabbitmq-definitions'] : used.map((path) => path.slice('/run/secrets/'.length));
+      expect([...new Set(own)].sort(), name).to.deep.equal([...one.secrets].sort());
+      for (const each of own) given.add(each);
+      for (const variable of Object.keys(one.environment)) {
+        if (/PASS|TOKEN|KEY/.test(variable)) expect(variable).to.match(/_FILE$/);
       }
     }
+    expect([...given].sort()).to.deep.equal(Object.keys(file.secrets).sort());
+    for (const path of ['.dockerignore', '.gitignore']) expect(await projectFile(path)).to.match(/^\/?secrets\/?$/m);
+  });
+
+  it('gives each service a root that is read-only and no capability but that of the proxy’s ports, and none runs as root but the proxy', () => {
+    for (const [name, one] of Object.entries(file.services)) {
+      expect(one.cap_add, name).to.deep.equal(name === 'proxy' ? ['NET_BIND_SERVICE'] : []);
+      if (name !== 'proxy') expect(one.user, name).to.match(/^(rabbitmq|influxdb|1000:1000)$/);
+    }
+  });
+
+  it('trusts the proxy, at its address in the network that it shares with the gateway, and nobody else', async () => {
+    const text = substitute(await projectFile('compose.yaml'), readEnv(await projectFile('.env.example')));
+    const { services, networks } = z
+      .object({
+        services: z.object({
+          proxy: z.object({ networks: z.strictObject({ front: z.object({ ipv4_address: z.string() }) }) }),
+          gateway: z.object({ networks: z.tuple([z.literal('default'), z.literal('front')]) }),
+        }),
+        networks: z.object({
+          front: z.object({ ipam: z.object({ config: z.tuple([z.object({ subnet: z.string() })]) }) }),
+        }),
+      })
+      .parse(parse(text, { merge: true }));
+    const address = services.proxy.networks.front.ipv4_address;
+    expect(named('gateway').environment.LOAM_TRUSTED_PROXIES).to.equal(address);
+    expect(Networks.parse(networks.front.ipam.config[0].subnet)?.has(address)).to.equal(true);
+    expect(await projectFile('deploy/Caddyfile')).to.include('{$LOAM_GATEWAY:gateway:8080}');
   });
 
   it('has the registry in PostgreSQL when compose.postgres.yaml is put beside it, and that only', async () => {
     const text = await projectFile('compose.postgres.yaml');
     const example = (await projectFile('.env.example')).replaceAll(/^#(?=[A-Z_]+=)/gm, '');
     const variables = readEnv(example);
-    expect(() => substitute(text, {})).to.throw('POSTGRES_PASSWORD');
     expect(variables.COMPOSE_FILE).to.equal('compose.yaml:compose.postgres.yaml');
-    const { postgres, ...roles } = overlay.parse(parse(substitute(text, variables), { merge: true })).services;
+    const file = overlay.parse(parse(substitute(text, variables), { merge: true }));
+    const { postgres, ...roles } = file.services;
+    for (const [name, { file: path }] of Object.entries(file.secrets)) expect(path).to.equal(`./secrets/${name}`);
     expect(Object.keys(roles)).to.have.members(ROLES);
     const own = service.parse(postgres);
     expect(own).to.include({ image: imageOf('postgres'), restart: 'unless-stopped' });
     expect(own.ports).to.deep.equal([]);
     expect(own.healthcheck.test).to.include.members(['CMD', 'pg_isready']);
     for (const role of ROLES) {
-      const { environment, depends_on } = overlaid.parse(roles[role]);
-      const url = new URL(loadConfig({}, { ...named(role).environment, ...environment }).registry);
+      const { environment, secrets, depends_on } = overlaid.parse(roles[role]);
+      const env = withSecrets({ environment: { ...named(role).environment, ...environment } }, secret);
+      const url = new URL(loadConfig({}, env).registry);
       expect(url, role).to.include({
         protocol: 'postgres:',
         host: 'postgres:5432',
-        username: own.environment.POSTGRES_USER,
-        password: own.environment.POSTGRES_PASSWORD,
+        username: 'loam',
+        password: secret('postgres-password'),
         pathname: `/${own.environment.POSTGRES_DB}`,
       });
-      expect(Object.keys(environment)).to.deep.equal(['LOAM_REGISTRY']);
+      expect(Object.keys(environment)).to.deep.equal(['LOAM_REGISTRY', 'LOAM_REGISTRY_FILE']);
+      expect(secrets).to.deep.equal(['registry-url']);
       expect(depends_on).to.deep.equal({ postgres: { condition: 'service_healthy' } });
     }
   });
@@ -227,30 +274,5 @@ describe('compose.yaml', () => {
     const text = await projectFile('compose.yaml');
     const used = new Set([...text.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name));
     expect([...used].sort()).to.deep.equal(Object.keys(readEnv(await projectFile('.env.example'))).sort());
-  });
-});
-
-describe('Dockerfile', () => {
-  it('builds on the promised image and runs the command as nobody special', async () => {
-    const text = await projectFile('Dockerfile');
-    expect([...text.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image)).to.deep.equal([
-      'node:24-trixie-slim',
-      'node:24-trixie-slim',
-    ]);
-    expect(text).to.match(/^USER node$/m);
-    expect(text).to.match(/^ENTRYPOINT \["node", "--max-semi-space-size=64", "cli\/bin\.js"\]$/m);
-    expect(text).to.match(/^RUN npm ci --omit=dev/m);
-  });
-
-  it('copies what the package is made of', async () => {
-    const text = await projectFile('Dockerfile');
-    const copied = [...text.matchAll(/^COPY --from=build \/app\/(\S+) /gm)].map(([, path]) => path);
-    const { files } = z.object({ files: z.array(z.string()) }).parse(JSON.parse(await projectFile('package.json')));
-    expect(copied).to.include.members(files);
-  });
-
-  it('leaves secrets and data out of the image', async () => {
-    const ignored = (await projectFile('.dockerignore')).split('\n');
-    expect(ignored).to.include.members(['.env', '.git', 'data', 'config', '**/node_modules']);
   });
 });

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { fileVariable } from '../../core/setting-files.ts';
 import { SETTINGS, type Setting } from '../../core/settings.ts';
 import { code, projectFile, tableRows } from './house-table.ts';
 
@@ -18,9 +19,10 @@ describe('settings', () => {
   });
 
   it('are the only variables of Loam that the pages and compose.yaml name', async () => {
-    const known = new Set(settings.map((s) => s.variable));
-    // Those of compose.yaml itself, and those that name servers to the tests.
-    for (const own of ['LOAM_UID', 'LOAM_GID']) known.add(own);
+    // LOAM_X stands for any of them.
+    const known = new Set([...settings.map((s) => s.variable), 'LOAM_X'].flatMap((name) => [name, fileVariable(name)]));
+    // Those of compose.yaml itself.
+    for (const own of ['LOAM_UID', 'LOAM_GID', 'LOAM_DOMAIN']) known.add(own);
     for (const path of [
       'README.md',
       'CONTRIBUTING.md',
