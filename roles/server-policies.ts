@@ -12,7 +12,7 @@ const EVERY_MS = 60_000;
 /** How many harms `/readyz` tells; the log has all of them. */
 const MOST_TOLD = 5;
 
-type Settings = Pick<Config, 'queue' | 'log' | 'rabbitmqApi'>;
+type PolicySettings = Pick<Config, 'queue' | 'log' | 'rabbitmqApi'>;
 
 /**
  * Asks RabbitMQ every minute whether a policy deletes what was acknowledged, and says so. Without `LOAM_RABBITMQ_API`
@@ -20,7 +20,7 @@ type Settings = Pick<Config, 'queue' | 'log' | 'rabbitmqApi'>;
  */
 export class ServerPolicies implements Part {
   readonly name = 'rabbitmq policies';
-  private readonly config: Settings;
+  private readonly config: PolicySettings;
   private readonly log: Logger;
   private readonly everyMs: number;
   private readonly closing = new AbortController();
@@ -29,7 +29,7 @@ export class ServerPolicies implements Part {
   private looking: Promise<void> | undefined;
 
   constructor(
-    config: Settings,
+    config: PolicySettings,
     { log, metrics, everyMs = EVERY_MS }: { log: Logger; metrics?: Metrics; everyMs?: number },
   ) {
     this.config = config;
@@ -92,7 +92,7 @@ export class ServerPolicies implements Part {
 }
 
 /** What the policies of RabbitMQ do to the queues and logs of `config`. Rejects with an Error that says why that is not known. */
-export async function policiesOf(config: Settings): Promise<PolicyHarm[]> {
+export async function policiesOf(config: PolicySettings): Promise<PolicyHarm[]> {
   if (config.rabbitmqApi === undefined) throw new Error('LOAM_RABBITMQ_API is not set');
   const { harmfulPolicies } = await import('../backbone/rabbitmq/policies.ts');
   return await harmfulPolicies(config.rabbitmqApi, placesOf(config));
@@ -103,11 +103,11 @@ export function inWords({ name, policy, key, value, harm }: PolicyHarm): string 
   return `${policy} sets ${key} = ${value} for "${name}": it ${harm}`;
 }
 
-export function usesRabbit({ queue, log }: Settings): boolean {
+export function usesRabbit({ queue, log }: PolicySettings): boolean {
   return !isEmbedded(queue) || !isEmbedded(log);
 }
 
-function placesOf({ queue, log }: Settings): RabbitPlace[] {
+function placesOf({ queue, log }: PolicySettings): RabbitPlace[] {
   const servers = new Set([queue, log].filter((url) => !isEmbedded(url)).map((url) => new URL(url).host));
   if (servers.size > 1)
     throw new Error('LOAM_QUEUE and LOAM_LOG are on two servers, and LOAM_RABBITMQ_API is one of them');

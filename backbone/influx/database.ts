@@ -1,16 +1,16 @@
 import { explain, StoreUnavailable } from '../../core/errors.ts';
 import type { InfluxAddress } from './address.ts';
 import { DatabaseMissing, Forbidden } from './answers.ts';
-import { type Generation, query } from './http.ts';
+import { type InfluxGeneration, query } from './http.ts';
 import * as ql from './ql.ts';
 
 /** The database that readings are in, and its making. */
 export class InfluxDatabase {
   private readonly address: InfluxAddress;
-  private readonly generation: Generation;
+  private readonly generation: InfluxGeneration;
   private readonly timeoutMs: number;
 
-  constructor(address: InfluxAddress, generation: Generation, timeoutMs: number) {
+  constructor(address: InfluxAddress, generation: InfluxGeneration, timeoutMs: number) {
     this.address = address;
     this.generation = generation;
     this.timeoutMs = timeoutMs;

@@ -41,7 +41,7 @@ const line = z.object({
 });
 
 /** Which of the three InfluxDBs a server is: they differ in what they are asked and how. */
-export type Generation = 1 | 2 | 3;
+export type InfluxGeneration = 1 | 2 | 3;
 
 const pong = z.object({ version: z.string() });
 
@@ -70,7 +70,7 @@ function versionIn(body: string): string | undefined {
 }
 
 /** What is not known is asked as the newest is: that is what all of them understand. */
-export function generationOf(version: string): Generation {
+export function generationOf(version: string): InfluxGeneration {
   if (/^v?[01]\./.test(version)) return 1;
   return /^v?2\./.test(version) ? 2 : 3;
 }

@@ -5,10 +5,10 @@ import { LONGEST_ASKED_MS } from '../../core/timing.ts';
 import { DatabaseMissing, ServerRefusal } from './answers.ts';
 
 /** What is done with a server. One of them may fail while the other works. */
-export type Call = 'read' | 'write';
+export type ServerCall = 'read' | 'write';
 
 /** Why calls of one kind do not work. */
-interface Trouble {
+interface CallTrouble {
   readonly why: string;
   /** The server answers, and refuses: that it can be asked something shows nothing of it. */
   readonly outlastsProbe: boolean;
@@ -24,7 +24,7 @@ export class ObservedConnection {
   private readonly watched = new Watched();
   private readonly probe: () => Promise<void>;
   private readonly everyMs: number;
-  private readonly troubles = new Map<Call, Trouble>();
+  private readonly troubles = new Map<ServerCall, CallTrouble>();
   private notBefore = 0;
   private timer: NodeJS.Timeout | undefined;
 
@@ -41,7 +41,7 @@ export class ObservedConnection {
     return this.watched.watch(listener);
   }
 
-  worked(call: Call): void {
+  worked(call: ServerCall): void {
     if (this.state.is === 'closed' || !this.troubles.delete(call)) return;
     const [other] = this.troubles.values();
     if (other) {
@@ -54,7 +54,7 @@ export class ObservedConnection {
     this.watched.set({ is: 'up' });
   }
 
-  failed(error: unknown, call: Call): void {
+  failed(error: unknown, call: ServerCall): void {
     if (this.state.is === 'closed') return;
     const asked = error instanceof StoreUnavailable ? (error.retryAfterMs ?? 0) : 0;
     this.notBefore = Math.max(this.notBefore, clock.passed() + Math.min(asked, LONGEST_ASKED_MS));

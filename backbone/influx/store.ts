@@ -10,9 +10,16 @@ import { type InfluxAddress, parseInfluxUrl } from './address.ts';
 import { DatabaseMissing } from './answers.ts';
 import { toBuckets } from './buckets.ts';
 import { InfluxDatabase } from './database.ts';
-import { query as ask, type Generation, generationOf, InfiniteNumber, type ResultRows, versionOf } from './http.ts';
+import {
+  query as ask,
+  generationOf,
+  InfiniteNumber,
+  type InfluxGeneration,
+  type ResultRows,
+  versionOf,
+} from './http.ts';
 import { newestOf } from './newest.ts';
-import { type Call, ObservedConnection } from './observed-connection.ts';
+import { ObservedConnection, type ServerCall } from './observed-connection.ts';
 import { inParts, ofCut } from './parts.ts';
 import * as ql from './ql.ts';
 import { InfluxWriter } from './write.ts';
@@ -67,7 +74,7 @@ const DATABASE_MADE =
  */
 class InfluxStore implements Store {
   private readonly address: InfluxAddress;
-  private readonly generation: Generation;
+  private readonly generation: InfluxGeneration;
   private readonly writer: InfluxWriter;
   private readonly readTimeoutMs: number;
   private readonly connection: ObservedConnection;
@@ -76,7 +83,7 @@ class InfluxStore implements Store {
   private calls = 0;
   private closed: Promise<void> | undefined;
 
-  constructor(address: InfluxAddress, database: InfluxDatabase, generation: Generation, limits: InfluxLimits) {
+  constructor(address: InfluxAddress, database: InfluxDatabase, generation: InfluxGeneration, limits: InfluxLimits) {
     this.address = address;
     this.generation = generation;
     this.writer = new InfluxWriter(address, generation, limits.writeTimeoutMs);
@@ -249,7 +256,7 @@ class InfluxStore implements Store {
   }
 
   /** Does work that calls the server, and tells `connection` how it went. */
-  private async told<T>(call: Call, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  private async told<T>(call: ServerCall, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.refuseClosed();
     if (this.calls >= MAX_CALLS) throw new StoreUnavailable(`${MAX_CALLS} calls wait for InfluxDB`);
     this.calls += 1;

@@ -7,7 +7,7 @@ import { microsOf, msOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { InfluxAddress } from './address.ts';
 import { ServerRefusal } from './answers.ts';
-import type { Generation } from './http.ts';
+import type { InfluxGeneration } from './http.ts';
 import { MEASUREMENT, RECEIVED } from './ql.ts';
 import { refusedWrite } from './write-refusals.ts';
 
@@ -15,7 +15,7 @@ import { refusedWrite } from './write-refusals.ts';
 const MAX_READINGS = 5_000;
 const MAX_SOCKETS = 32;
 /** Where points are written that only try whether the server takes any: one a minute at most, and only after failures. */
-export const CHECK = 'loam_check';
+export const CHECK = 'loam-check';
 const CHECK_EVERY_MS = 60_000;
 
 /**
@@ -29,7 +29,7 @@ export class InfluxWriter {
   private readonly agent: HttpAgent;
 
   /** 1.x writes to a path of its own. */
-  constructor(address: InfluxAddress, generation: Generation, timeoutMs: number) {
+  constructor(address: InfluxAddress, generation: InfluxGeneration, timeoutMs: number) {
     this.address = address;
     this.timeoutMs = timeoutMs;
     const database = encodeURIComponent(address.database);
