@@ -18,8 +18,8 @@ export interface HarmSeen {
   readonly setAside: number;
 }
 
-/** A promise file is written every second: what is acknowledged is in it after that time, and what is in it has been worked off. */
-const WRITTEN_MS = 3_000;
+/** A promise file is written every second: after this time it has what is acknowledged now, and that has been worked off. */
+const WRITTEN_MS = 5_000;
 /** Two minutes, and the beats between which they are counted. */
 const MOST_UNSEEN_MS = 170_000;
 

@@ -50,8 +50,8 @@ const HELP = `npm run chaos -- [options]
                  hosts: servers, the registry in PostgreSQL, and every role on a host of its own, which is a network
                  namespace; disks: \`loam up\` on a file system of 512 MB whose disk fills up, fails and loses power; the
                  last two as root on Linux
-  --faults N     how many things break; 0 with --flood
-  --only TEXT    only those whose names have this in them
+  --faults N     how many things break; 0 with --flood; on servers in rounds of eight, or of one that takes something away
+  --only TEXT    only those whose names have this in them; on servers several, with | between them
   --seed N       the same seed breaks the same things in the same order
   --rate N       readings a second over all sensors, as an open loop
   --sensors N    connections

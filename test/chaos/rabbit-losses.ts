@@ -8,7 +8,7 @@ const QUEUE = 'loam.readings';
 
 /**
  * What operators do to RabbitMQ that takes away what it has confirmed. No worker runs meanwhile, so that something waits in the queue:
- * what is lost then is exactly that.
+ * what is lost then is exactly that. They are asked to end: of one that was killed nobody can know for a day what it had.
  */
 export function rabbitLosses({ servers, roles }: Stage): Fault[] {
   const [only] = servers?.rabbits ?? [];
@@ -23,7 +23,7 @@ export function rabbitLosses({ servers, roles }: Stage): Fault[] {
       const destroyed = new Promise<void>((resolve) => {
         over = resolve;
       });
-      const back = Promise.all(workers.map((worker) => worker.kill(() => destroyed)));
+      const back = Promise.all(workers.map((worker) => worker.restart(() => destroyed)));
       try {
         await until('something to wait in the queue', waits, { timeoutMs: 60_000, everyMs: 500 });
         await happen(holdMs);

@@ -44,14 +44,14 @@ export interface RoundsOptions extends Omit<ChaosOptions, 'faults' | 'dice'> {
   readonly keep?: (stage: Stage, round: number) => Promise<void>;
 }
 
-const IN_A_ROUND = 5;
+const IN_A_ROUND = 8;
 const SEEN_WITHIN_S = 150;
 
 /** One short run after another, each on a stage of its own. Resolves to what each came to, in order. */
 export async function runRounds(start: () => Promise<Stage>, options: RoundsOptions): Promise<RoundResult[]> {
   const { seed, only, say, file } = options;
   let stage: Stage | undefined = await start();
-  const kinds = faultsOf(stage).filter(({ name }) => name.includes(only));
+  const kinds = faultsOf(stage).filter(({ name }) => only.split('|').some((part) => name.includes(part)));
   const plan = roundsOf(kinds, options.faults, new Dice(seed));
   say(`${kinds.length} kinds of faults, ${options.faults} faults in ${plan.length} rounds`);
   const done = await doneOf(file, { faults: options.faults, only, seed, kinds: kinds.length });
@@ -71,7 +71,7 @@ export async function runRounds(start: () => Promise<Stage>, options: RoundsOpti
   return done.sort((a, b) => a.round - b.round);
 }
 
-/** Which faults each round has: five, or one that takes something away. */
+/** Which faults each round has: eight, or one that takes something away. */
 function roundsOf(kinds: readonly Fault[], count: number, dice: Dice): string[][] {
   const drawn = dice.draw(kinds, count);
   const harmless = drawn.filter(({ harm }) => harm === undefined).map(({ name }) => name);

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
@@ -206,6 +207,8 @@ async function fakeClock(folder: string): Promise<{ env: Record<string, string>;
   const set = async (seconds: number) => {
     await writeFile(`${file}.next`, `${seconds < 0 ? '' : '+'}${seconds}\n`);
     await rename(`${file}.next`, file);
+    // Processes look into it once a second.
+    await delay(2_000);
   };
   await set(0);
   const env = {
