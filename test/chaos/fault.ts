@@ -3,9 +3,10 @@ import type { Dice } from './random.ts';
 
 /**
  * What a fault takes away that was acknowledged, where it takes something away: what waits in the queue (`destroys`; the account must
- * say so), what was stored before (`emptiesStore`), or readings that are refused by name while it lasts (`setsAside`).
+ * call it lost), the same together with the log that the account is kept from (`destroysAccount`; it must call something lost or unknown),
+ * what was stored before (`emptiesStore`), or readings that are refused by name while it lasts (`setsAside`).
  */
-export type Harm = 'destroys' | 'emptiesStore' | 'setsAside';
+export type Harm = 'destroys' | 'destroysAccount' | 'emptiesStore' | 'setsAside';
 
 export interface Fault {
   readonly name: string;

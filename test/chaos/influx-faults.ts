@@ -51,8 +51,11 @@ const HOUR_MS = 3_600_000;
 export function databaseFaults({ servers, spare, mqttUrl, roles }: Stage): Fault[] {
   if (!servers || !spare) return [];
   const { influx } = servers;
-  const retention = (duration: string) =>
-    influx.query(DATABASE, `ALTER RETENTION POLICY autogen ON ${DATABASE} DURATION ${duration}`);
+  const retention = (duration: string, shard: string) =>
+    influx.query(
+      DATABASE,
+      `ALTER RETENTION POLICY autogen ON ${DATABASE} DURATION ${duration} SHARD DURATION ${shard}`,
+    );
   return [
     {
       name: 'database dropped, and made again',
@@ -71,7 +74,7 @@ export function databaseFaults({ servers, spare, mqttUrl, roles }: Stage): Fault
           return counts.reduce((sum, count) => sum + count, 0);
         };
         const before = await aside();
-        await retention('1h');
+        await retention('1h', '1h');
         const topic = spare.sensors[0]?.topic ?? '';
         const { clientId, username = '', password = '' } = spare;
         const client = await connectAsync(mqttUrl, { clientId, username, password, protocolVersion: 4 });
@@ -83,7 +86,7 @@ export function databaseFaults({ servers, spare, mqttUrl, roles }: Stage): Fault
           timeoutMs: 60_000,
         });
         await client.endAsync();
-        await retention('0s');
+        await retention('0s', '168h');
       },
     },
   ];

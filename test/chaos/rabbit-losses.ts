@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../services/wait.ts';
-import type { Fault } from './fault.ts';
+import type { Fault, Harm } from './fault.ts';
 import { CLOSE_ALL, NO_POLICY, policy } from './rabbit-faults.ts';
 import type { Stage } from './stage.ts';
 
@@ -15,10 +15,11 @@ export function rabbitLosses({ servers, roles }: Stage): Fault[] {
   if (!only || servers?.rabbits.length !== 1) return [];
   const { ctl } = only;
   const workers = Object.values(roles).filter(({ name }) => name.startsWith('worker'));
-  const loses = (name: string, happen: (holdMs: number) => Promise<void>): Fault => ({
+  const loses = (name: string, happen: Fault['happen']) => destroying(name, 'destroys', happen);
+  const destroying = (name: string, harm: Harm, happen: Fault['happen']): Fault => ({
     name,
-    harm: 'destroys',
-    happen: async (holdMs) => {
+    harm,
+    happen: async (holdMs, dice) => {
       let over = () => {};
       const destroyed = new Promise<void>((resolve) => {
         over = resolve;
@@ -26,7 +27,7 @@ export function rabbitLosses({ servers, roles }: Stage): Fault[] {
       const back = Promise.all(workers.map((worker) => worker.restart(() => destroyed)));
       try {
         await until('something to wait in the queue', waits, { timeoutMs: 60_000, everyMs: 500 });
-        await happen(holdMs);
+        await happen(holdMs, dice);
       } finally {
         over();
       }
@@ -49,7 +50,7 @@ export function rabbitLosses({ servers, roles }: Stage): Fault[] {
     underPolicy('messages live for 2 s', '{"message-ttl":2000}'),
     underPolicy('a queue that nobody uses goes after 2 s', '{"expires":2000}'),
     underPolicy('at most 5 messages, the oldest go', '{"max-length":5,"overflow":"drop-head"}'),
-    loses('vhost deleted, and made again', async (holdMs) => {
+    destroying('vhost deleted, and made again', 'destroysAccount', async (holdMs) => {
       await ctl('delete_vhost', '/');
       await delay(holdMs);
       await ctl('add_vhost', '/');

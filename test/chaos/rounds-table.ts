@@ -42,6 +42,8 @@ function accountOf(rounds: readonly RoundResult[]): string {
   if (rounds.some(({ harm }) => harm === 'setsAside')) {
     return `${lost} lost; ${rounds.reduce((total, round) => total + (round.setAside ?? 0), 0)} dead letters`;
   }
+  const unknown = rounds.reduce((total, round) => total + (round.harm === 'destroysAccount' ? round.unknown : 0), 0);
+  if (unknown > 0) return `${lost} batches lost, ${unknown} unknown`;
   const seen = rounds.flatMap(({ seenAfterS }) => seenAfterS ?? []);
   if (lost === 0 || seen.length === 0) return `${lost} lost`;
   return `${lost} batches lost, said after ${Math.round(Math.max(...seen))} s at most`;

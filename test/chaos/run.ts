@@ -44,6 +44,8 @@ interface AccountWatch {
   /** Batches that are suspect at the end, when everything was worked off. */
   suspect: number;
   asked: number;
+  /** Batches of which nobody knows what became of them, because what was said of them is gone: since the gateways were started, at most. */
+  unknown: number;
 }
 
 /** Acknowledgements that a long outage holds back are waited for at the end. */
@@ -77,9 +79,11 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
     },
     { signal: over.signal, onBegin: () => begun() },
   );
-  const account = { lost: 0, suspect: 0, asked: 0 };
+  const account = { lost: 0, suspect: 0, asked: 0, unknown: 0 };
   const happened: { at: number; fault: string; seconds: number }[] = [];
   let harm: HarmWatch | undefined;
+  // Where a fault fails nobody waits for it any more.
+  load.catch(() => {});
   await Promise.race([flowing, load]);
   const began = Date.now();
   try {
@@ -126,6 +130,8 @@ async function askAccount(stage: Stage, account: AccountWatch): Promise<void> {
     if (lost === undefined) continue;
     account.lost = Math.max(account.lost, lost);
     account.suspect += (await role.metric('loam_batches_suspect')) ?? 0;
+    const unknown = (await role.metric('loam_account_total{event="unknown"}')) ?? 0;
+    account.unknown = Math.max(account.unknown, unknown);
     account.asked += 1;
   }
 }
