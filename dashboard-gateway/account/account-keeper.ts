@@ -124,12 +124,15 @@ export class AccountKeeper implements WritesListener {
   private async catchUp(epoch: string, signal: AbortSignal): Promise<void> {
     const { live } = this.parts;
     const { first, next } = await live.head();
+    if (signal.aborted) return;
     if (this.epoch !== undefined && this.epoch !== epoch) {
       this.account.missed();
       this.next = undefined;
     }
     if (this.next === undefined) {
       const kept = this.epoch === undefined ? await this.findKept(epoch, first, next, signal) : undefined;
+      // Who has begun anew must not go on from what was found too late: nobody reads what came after that.
+      if (signal.aborted) return;
       if (kept) this.account.restore(kept);
       this.next = Math.max(first, kept?.next ?? next - (LOOK_BACK[0] ?? 0));
     }

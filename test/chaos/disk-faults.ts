@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DiskImage } from '../services/disk-image.ts';
 import { output } from '../services/process.ts';
 import { until } from '../services/wait.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import type { Dice } from './random.ts';
 import type { Role } from './role.ts';
 

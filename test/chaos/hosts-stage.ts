@@ -10,10 +10,10 @@ import { type PostgresServer, startPostgres } from '../services/postgres.ts';
 import { startProxy } from '../services/proxy.ts';
 import { startRabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder } from '../services/wait.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import { RegistryEdits } from './registry-edits.ts';
 import { Role } from './role.ts';
-import { FARM, farmOf, type Stage } from './stage.ts';
+import { DATABASE, FARM, farmOf, type Stage } from './stage.ts';
 
 const MQTT_PORT = 1883;
 
@@ -54,7 +54,7 @@ export async function hostsStage({
     LOAM_REGISTRY: database.replace(`127.0.0.1:${postgres.port}`, `${hosts.secondAddress}:${toPostgres.port}`),
     LOAM_QUEUE: url,
     LOAM_LOG: url,
-    LOAM_STORE: `influx://${hosts.address}:${http.port}/chaos`,
+    LOAM_STORE: `influx://${hosts.address}:${http.port}/${DATABASE}`,
     LOAM_MQTT_HOST: '0.0.0.0',
     LOAM_MQTT_PORT: String(MQTT_PORT),
     LOAM_HTTP_HOST: '0.0.0.0',
@@ -74,9 +74,9 @@ export async function hostsStage({
     mqttUrl: `mqtt://${hosts.host('broker').address}:${MQTT_PORT}`,
     connections,
     roles,
-    servers: { rabbits: [rabbit], down: new Set(), amqp, influx, http },
+    servers: { rabbits: [rabbit], down: new Set(), detour: { port: undefined }, amqp, influx, http },
     hosts: { hosts, postgres, edits },
-    settled: async () => await openInfluxStore(influx.storeUrl('chaos')),
+    settled: async () => await openInfluxStore(influx.storeUrl(DATABASE)),
     close: async () => {
       for (const role of Object.values(roles)) await role.end();
       await edits.close();

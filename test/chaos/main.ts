@@ -6,18 +6,21 @@ import { endAll } from '../services/cleanup.ts';
 import { whyNoDisks } from '../services/disk-image.ts';
 import { whyNoHosts } from '../services/hosts.ts';
 import { diskStage } from './disk-stage.ts';
-import { type Fault, faultsOf } from './faults.ts';
+import type { Fault } from './fault.ts';
+import { faultsOf } from './faults.ts';
 import { FlowWatch } from './flow.ts';
 import { hostsStage } from './hosts-stage.ts';
 import { memoryPlot } from './plot.ts';
 import { coresOf, ProcessWatch } from './processes.ts';
 import { Dice } from './random.ts';
+import { runRounds } from './rounds.ts';
+import { roundsInAll, roundsTable } from './rounds-table.ts';
 import { chaos } from './run.ts';
 import { embeddedStage, type Stage, serversStage } from './stage.ts';
 
 /**
  * The long form of the chaos tests, for a person: `npm run chaos -- --faults 50 --seed 7`. It ends by itself, prints what happened, and
- * exits with 1 when an acknowledged reading is missing or stored twice, or the account of batches calls something lost.
+ * exits with 1 when an acknowledged reading is missing or stored twice, or the account of batches calls something lost, where no fault took it away.
  */
 
 const { values } = parseArgs({
@@ -37,6 +40,7 @@ const { values } = parseArgs({
     'slow-store': { type: 'string' },
     plot: { type: 'string' },
     keep: { type: 'string' },
+    resume: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -46,8 +50,8 @@ const HELP = `npm run chaos -- [options]
                  hosts: servers, the registry in PostgreSQL, and every role on a host of its own, which is a network
                  namespace; disks: \`loam up\` on a file system of 512 MB whose disk fills up, fails and loses power; the
                  last two as root on Linux
-  --faults N     how many things break; 0 with --flood
-  --only TEXT    only those whose names have this in them
+  --faults N     how many things break; 0 with --flood; on servers in rounds of eight, or of one that takes something away
+  --only TEXT    only those whose names have this in them; on servers several, with | between them
   --seed N       the same seed breaks the same things in the same order
   --rate N       readings a second over all sensors, as an open loop
   --sensors N    connections
@@ -58,6 +62,8 @@ const HELP = `npm run chaos -- [options]
   --steady S     publish at the rate for S seconds, and say what was stored meanwhile and whether the queue grew
   --slow-store MS   every request reaches InfluxDB so much later, as if it were far away
   --plot FILE    write the memory of every process over time as an SVG
+  --resume FILE  on servers: write what every round came to into FILE, and leave out the rounds that it has; a run that was
+                 stopped goes on with the same command
   --keep FOLDER  when something is missing: copy the promises, the data folder and what every process said there
 `;
 
@@ -99,19 +105,49 @@ function longOutage(stage: Stage, seconds: number): Fault {
   };
 }
 
+/** Whether it is one short run after another, each on servers of its own: with a figure that is to be measured it is one long run. */
+function areRounds(): boolean {
+  const { flood, steady, plot } = values;
+  const long = [flood, steady, plot, values['long-outage'], values['slow-store']];
+  return values.on === 'servers' && long.every((value) => value === undefined);
+}
+
+async function inRounds(): Promise<number> {
+  const { only, resume, keep: folder } = values;
+  const [sensors, workers] = [Number(values.sensors), Number(values.workers)];
+  const rounds = await runRounds(() => serversStage({ sensors, workers, nodes: 1, clock: true }), {
+    faults: Number(values.faults),
+    only,
+    seed: Number(values.seed),
+    file: resume,
+    pace: { loop: 'open', rate: Number(values.rate) },
+    holdMs: span(values.hold),
+    restMs: span(values.rest),
+    say,
+    keep: async (stage, round) => {
+      if (folder !== undefined) await keep(stage, join(folder, `round-${round}`));
+    },
+  });
+  for (const line of [...roundsTable(rounds), roundsInAll(rounds)]) say(line);
+  return rounds.every(({ broken }) => broken.length === 0) ? 0 : 1;
+}
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+
 async function main(): Promise<number> {
   if (values.help) {
     process.stdout.write(HELP);
     return 0;
   }
-  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  if (areRounds()) return await inRounds();
   const stage = await stageOf();
   stage.servers?.http.delay(Number(values['slow-store'] ?? 0));
   const watching = Date.now();
   const watch = new ProcessWatch(stage);
   const flow = new FlowWatch(stage);
   const dice = new Dice(Number(values.seed));
-  const possible = faultsOf(stage).filter(({ name }) => name.includes(values.only));
+  // What takes something away is for rounds.
+  const possible = faultsOf(stage).filter(({ name, harm }) => harm === undefined && name.includes(values.only));
   const faults = dice.draw(possible, Number(values.faults));
   if (values['long-outage'])
     faults.splice(Math.floor(faults.length / 2), 0, longOutage(stage, Number(values['long-outage'])));

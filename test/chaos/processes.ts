@@ -1,4 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { frozen } from '../services/process.ts';
+import { type Fault, lasting } from './fault.ts';
 import { cpuOf, memoryOf } from './role.ts';
 import type { Stage } from './stage.ts';
 
@@ -72,4 +74,20 @@ async function servers(): Promise<[string, number][]> {
     if (name !== undefined && Number(parent) === process.pid) found.push([name, Number(entry)]);
   }
   return found;
+}
+
+/** A server that stands still for a while, with SIGSTOP. It is one of this process's children, and the only one of its name. */
+export function frozenServer(name: 'RabbitMQ' | 'InfluxDB'): Fault {
+  let pid: number | undefined;
+  return lasting(
+    `${name} frozen`,
+    async () => {
+      pid = (await servers()).find(([each]) => each === name)?.[1];
+      if (pid === undefined) throw new Error(`${name} is no process of this one's`);
+      await frozen(pid);
+    },
+    async () => {
+      if (pid !== undefined) process.kill(pid, 'SIGCONT');
+    },
+  );
 }

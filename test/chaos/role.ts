@@ -72,20 +72,31 @@ export class Role {
     await this.says(READY);
   }
 
+  /** As `kill`, by SIGTERM. */
+  async restart(meanwhile?: () => Promise<void>): Promise<void> {
+    await this.killOnly(meanwhile, 'SIGTERM');
+    await this.says(READY);
+  }
+
   /** As `kill`, but resolves when the next process has been started: it may not be able to do its work. */
-  async killOnly(meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+  async killOnly(meanwhile: () => Promise<void> = async () => {}, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const { current } = this;
     this.isDown = true;
-    current.child.kill('SIGKILL');
+    current.child.kill(signal);
     await current.ended;
     await meanwhile();
     this.isDown = false;
     this.current = this.launch();
   }
 
-  /** SIGSTOP, for a process that is to be killed. Resolves when it does nothing any more. */
+  /** SIGSTOP. Resolves when it does nothing any more. */
   async freeze(): Promise<void> {
     if (this.pid !== undefined) await frozen(this.pid);
+  }
+
+  /** SIGCONT. */
+  thaw(): void {
+    this.current.child.kill('SIGCONT');
   }
 
   /** Resolves when it does its work. */
@@ -114,12 +125,24 @@ export class Role {
 
   /** A figure from `/metrics`; undefined while nobody answers or it is not there. */
   async metric(name: string): Promise<number | undefined> {
+    const line = (await this.metricLines()).find((each) => each.startsWith(`${name} `));
+    return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  }
+
+  /** How many dead letters with a reason the present process has written. */
+  async setAside(reason: string): Promise<number> {
+    const lines = (await this.metricLines()).filter(
+      (line) => line.startsWith('loam_set_aside_total{') && line.includes(`reason="${reason}"`),
+    );
+    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  }
+
+  /** None while nobody answers. */
+  private async metricLines(): Promise<readonly string[]> {
     try {
-      const text = await (await fetch(`http://${this.host.address}:${await this.opsPort()}/metrics`)).text();
-      const line = text.split('\n').find((each) => each.startsWith(`${name} `));
-      return line === undefined ? undefined : Number(line.slice(name.length + 1));
+      return (await (await fetch(`http://${this.host.address}:${await this.opsPort()}/metrics`)).text()).split('\n');
     } catch {
-      return undefined;
+      return [];
     }
   }
 

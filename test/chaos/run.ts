@@ -1,13 +1,13 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Store } from '../../backbone/ports/store.ts';
-import { type Audit, compare, type Stored } from '../../cli/audit-compare.ts';
+import { type Audit, compare } from '../../cli/audit-compare.ts';
 import { readPromises } from '../../simulators/load/acknowledged-readings.ts';
 import { runLoad } from '../../simulators/load/load.ts';
 import type { LoadPace, LoadPlan } from '../../simulators/load/plan.ts';
 import type { LoadReport } from '../../simulators/load/report.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
+import { type HarmSeen, HarmWatch, seqsOf } from './harm.ts';
 import type { Dice } from './random.ts';
 import type { Stage } from './stage.ts';
 
@@ -35,6 +35,8 @@ export interface ChaosResult {
   readonly settledAfterS: number;
   /** What the account of batches says is lost: at most, after any fault and at the end; and how often a gateway was asked. */
   readonly account: Readonly<AccountWatch>;
+  /** Where a fault took something away. */
+  readonly harm?: HarmSeen;
 }
 
 interface AccountWatch {
@@ -42,6 +44,8 @@ interface AccountWatch {
   /** Batches that are suspect at the end, when everything was worked off. */
   suspect: number;
   asked: number;
+  /** Batches of which nobody knows what became of them, because what was said of them is gone: since the gateways were started, at most. */
+  unknown: number;
 }
 
 /** Acknowledgements that a long outage holds back are waited for at the end. */
@@ -75,18 +79,24 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
     },
     { signal: over.signal, onBegin: () => begun() },
   );
-  const account = { lost: 0, suspect: 0, asked: 0 };
+  const account = { lost: 0, suspect: 0, asked: 0, unknown: 0 };
   const happened: { at: number; fault: string; seconds: number }[] = [];
+  let harm: HarmWatch | undefined;
+  // Where a fault fails nobody waits for it any more.
+  load.catch(() => {});
   await Promise.race([flowing, load]);
   const began = Date.now();
   try {
     for (const fault of faults) {
       await delay(dice.between(...options.restMs));
+      const watch = fault.harm ? await HarmWatch.before(stage, promises, fault) : undefined;
       const at = Date.now();
       say(`${((at - began) / 1_000).toFixed(1)} s: ${fault.name}`);
       const mended = fault.happen(dice.between(...options.holdMs), dice);
       await Promise.all([mended, stage.hosts?.edits.during(mended)]);
       happened.push({ at: (at - began) / 1_000, fault: fault.name, seconds: (Date.now() - at) / 1_000 });
+      await watch?.after(() => askAccount(stage, account).then(() => account.lost));
+      harm = watch ?? harm;
       await askAccount(stage, account);
     }
     await delay(dice.between(...options.restMs));
@@ -98,8 +108,18 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
   const report = await load;
   say(`load ended: ${report.acknowledged} acknowledged, ${report.unacknowledged} not`);
   const answered = Date.now();
-  const audit = await settle(stage, promises, say, account);
-  return { audit, load: report, happened, began, ended, settledAfterS: (Date.now() - answered) / 1_000, account };
+  const audit = await settle(stage, promises, say, account, harm !== undefined);
+  const seen = await harm?.look(stage);
+  return {
+    audit,
+    load: report,
+    happened,
+    began,
+    ended,
+    settledAfterS: (Date.now() - answered) / 1_000,
+    account,
+    ...(seen && { harm: seen }),
+  };
 }
 
 /** Asks the gateways what is lost, as far as they answer. */
@@ -110,6 +130,8 @@ async function askAccount(stage: Stage, account: AccountWatch): Promise<void> {
     if (lost === undefined) continue;
     account.lost = Math.max(account.lost, lost);
     account.suspect += (await role.metric('loam_batches_suspect')) ?? 0;
+    const unknown = (await role.metric('loam_account_total{event="unknown"}')) ?? 0;
+    account.unknown = Math.max(account.unknown, unknown);
     account.asked += 1;
   }
 }
@@ -124,12 +146,13 @@ async function askAccountAtEnd(stage: Stage, account: AccountWatch): Promise<voi
   }
 }
 
-/** Waits until everything promised is stored, as long as it becomes more. */
+/** Waits until everything promised is stored, as long as it becomes more; `isHarmed`: or until what is missing stays the same. */
 async function settle(
   stage: Stage,
   promises: string,
   say: (line: string) => void,
   account: AccountWatch,
+  isHarmed: boolean,
 ): Promise<Audit> {
   const { up } = stage.roles;
   const end = Date.now() + SETTLE_MS;
@@ -144,24 +167,19 @@ async function settle(
   if (up) await askAccountAtEnd(stage, account);
   if (stage.audit) return await stage.audit(promises);
   const store = await stage.settled();
+  let before = Number.NaN;
   try {
     for (;;) {
-      const audit = await compare(readPromises(promises), (farm, sensor, from, to) =>
-        seqsOf(store, farm, sensor, from, to),
-      );
-      if (audit.missing === 0 || up || Date.now() > end) {
+      const audit = await compare(readPromises(promises), seqsOf(store));
+      if (audit.missing === 0 || up || Date.now() > end || (isHarmed && audit.missing === before)) {
         if (!up) await askAccountAtEnd(stage, account);
         return audit;
       }
-      await delay(500);
+      before = audit.missing;
+      // What is taken away for good does not become less.
+      await delay(isHarmed ? 5_000 : 500);
     }
   } finally {
     await store.close();
-  }
-}
-
-async function* seqsOf(store: Store, farm: string, sensor: string, from: number, to: number): AsyncIterable<Stored> {
-  for await (const { ts, value } of store.export({ farm, sensors: [sensor], metrics: ['seq'], from, to })) {
-    yield { ts, value };
   }
 }

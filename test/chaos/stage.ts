@@ -1,5 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
 import { openInfluxStore } from '../../backbone/influx/store.ts';
 import type { Store } from '../../backbone/ports/store.ts';
@@ -15,8 +17,11 @@ import { freePort, temporaryFolder } from '../services/wait.ts';
 import type { DiskPlace } from './disk-faults.ts';
 import type { HostsPlace } from './hosts-stage.ts';
 import { Role } from './role.ts';
+import type { SetClock } from './role-faults.ts';
 
 export const FARM = 'north';
+/** Of InfluxDB. */
+export const DATABASE = 'chaos';
 
 /** A Loam that runs, on whatever parts, and what can be broken of it. */
 export interface Stage {
@@ -26,6 +31,10 @@ export interface Stage {
   readonly connections: readonly LoadConnection[];
   readonly roles: Readonly<Record<string, Role>>;
   readonly servers?: Servers;
+  /** Of a sensor that the load leaves alone. */
+  readonly spare?: LoadConnection;
+  /** Where libfaketime is installed, and was asked for. */
+  readonly clock?: SetClock;
   /** Of a stage whose data folder is on a disk that can be broken. */
   readonly place?: DiskPlace;
   /** Of a stage whose roles are on hosts of their own. */
@@ -43,6 +52,8 @@ export interface Servers {
   readonly rabbits: readonly RabbitServer[];
   /** Nodes that are down at the moment are left out by the balancer in front of them. */
   readonly down: Set<RabbitServer>;
+  /** A port on loopback that new connections to RabbitMQ go to instead, while there is one. */
+  readonly detour: { port: number | undefined };
   /** In front of RabbitMQ. */
   readonly amqp: LineProxy;
   readonly influx: InfluxServer;
@@ -114,16 +125,22 @@ export interface ServersOptions {
   readonly workers: number;
   /** The registry's line about the limits of a sensor, where they are not to be the usual ones. */
   readonly rates?: string;
+  /** The clocks of the roles can be set. */
+  readonly clock?: boolean;
 }
 
 /** Broker, workers and gateway as processes of their own, on a RabbitMQ (or a cluster) and an InfluxDB of their own, each behind a proxy. */
 export async function serversStage(options: ServersOptions): Promise<Stage> {
   const folder = await temporaryFolder();
-  const { registry, connections } = await farmOf(folder, options.sensors, options.rates);
+  const { registry, connections } = await farmOf(folder, options.sensors + 1, options.rates);
+  const spare = connections.pop();
+  const fake = options.clock ? await fakeClock(folder) : undefined;
   const [{ rabbits, closeRabbits }, influx] = await Promise.all([rabbitsOf(options.nodes), startInflux()]);
   const down = new Set<RabbitServer>();
+  const detour: Servers['detour'] = { port: undefined };
   let turn = 0;
   const amqp = await startProxy(() => {
+    if (detour.port !== undefined) return detour.port;
     const standing = rabbits.filter((rabbit) => !down.has(rabbit));
     turn += 1;
     return standing[turn % Math.max(standing.length, 1)]?.port ?? rabbits[0]?.port ?? 0;
@@ -136,10 +153,11 @@ export async function serversStage(options: ServersOptions): Promise<Stage> {
     LOAM_REGISTRY: registry,
     LOAM_QUEUE: url,
     LOAM_LOG: url,
-    LOAM_STORE: `influx://127.0.0.1:${http.port}/chaos`,
+    LOAM_STORE: `influx://127.0.0.1:${http.port}/${DATABASE}`,
     LOAM_MQTT_PORT: String(port),
     LOAM_HTTP_PORT: '0',
     LOAM_OPS_PORT: '0',
+    ...fake?.env,
   };
   const roles: Record<string, Role> = {};
   for (const name of ['gateway', ...Array.from({ length: options.workers }, (_, i) => `worker-${i + 1}`), 'broker']) {
@@ -157,8 +175,10 @@ export async function serversStage(options: ServersOptions): Promise<Stage> {
     mqttUrl: `mqtt://127.0.0.1:${port}`,
     connections,
     roles,
-    servers: { rabbits, down, amqp, influx, http },
-    settled: async () => await openInfluxStore(influx.storeUrl('chaos')),
+    servers: { rabbits, down, detour, amqp, influx, http },
+    ...(spare && { spare }),
+    ...(fake && { clock: fake.set }),
+    settled: async () => await openInfluxStore(influx.storeUrl(DATABASE)),
     close: async () => {
       await end();
       await amqp.close();
@@ -176,4 +196,27 @@ async function rabbitsOf(nodes: number): Promise<{ rabbits: RabbitServer[]; clos
   }
   const rabbit = await startRabbit();
   return { rabbits: [rabbit], closeRabbits: () => rabbit.close() };
+}
+
+const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
+
+/** What makes a process believe a clock that can be set; undefined where libfaketime is not installed. */
+async function fakeClock(folder: string): Promise<{ env: Record<string, string>; set: SetClock } | undefined> {
+  if (!existsSync(FAKETIME)) return undefined;
+  const file = join(folder, 'clock');
+  const set = async (seconds: number) => {
+    await writeFile(`${file}.next`, `${seconds < 0 ? '' : '+'}${seconds}\n`);
+    await rename(`${file}.next`, file);
+    // Processes look into it once a second.
+    await delay(2_000);
+  };
+  await set(0);
+  const env = {
+    LD_PRELOAD: FAKETIME,
+    FAKETIME_TIMESTAMP_FILE: file,
+    FAKETIME_CACHE_DURATION: '1',
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    DONT_FAKE_MONOTONIC: '1',
+  };
+  return { env, set };
 }

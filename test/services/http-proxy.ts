@@ -1,7 +1,10 @@
 import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import { atEnd } from './cleanup.ts';
 
-/** What a proxy does with a request instead of passing it on: an answer, after `afterMs` if that is told, or `hang`, no answer at all. */
+/**
+ * What a proxy does with a request instead of passing it on: an answer, after `afterMs` if that is told, or `hang`, no answer at all.
+ * `reset` breaks the connection instead of an answer; `half` passes the request on, and breaks it in the middle of the server's answer.
+ */
 export type Fault =
   | {
       readonly status: number;
@@ -9,7 +12,9 @@ export type Fault =
       readonly body?: string;
       readonly afterMs?: number;
     }
-  | 'hang';
+  | 'hang'
+  | 'reset'
+  | 'half';
 
 /** A request as it came. */
 export interface Asked {
@@ -55,13 +60,20 @@ export async function startHttpProxy(targetPort: number, listenAddress = '127.0.
       }
       faulty += 1;
       if (fault === 'hang') return;
+      if (fault === 'reset') return outgoing.destroy();
+      if (fault === 'half') return pass(asked, headers, true);
       const answer = () => outgoing.writeHead(fault.status, fault.headers).end(fault.body ?? '');
       if (fault.afterMs === undefined) answer();
       else setTimeout(answer, fault.afterMs);
     });
 
-    const pass = ({ method, url, body }: Asked, headers: IncomingHttpHeaders) => {
+    const pass = ({ method, url, body }: Asked, headers: IncomingHttpHeaders, isHalf = false) => {
       const onward = request({ host: '127.0.0.1', port: targetPort, method, path: url, headers, agent }, (answer) => {
+        if (isHalf) {
+          answer.resume();
+          outgoing.socket?.end(`HTTP/1.1 ${answer.statusCode} H`);
+          return;
+        }
         outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(outgoing);
       });
