@@ -60,7 +60,9 @@ export async function runRounds(start: () => Promise<Stage>, options: RoundsOpti
     if (done.some((each) => each.round === round)) continue;
     say(`round ${round + 1} of ${plan.length}`);
     stage ??= await start();
-    const result = await runRound(stage, names, round, options).catch((error) => notRun(names, round, options.seed, error));
+    const result = await runRound(stage, names, round, options).catch((error) =>
+      notRun(names, round, options.seed, error),
+    );
     for (const line of result.broken) say(`DOES NOT HOLD: ${line}`);
     if (result.broken.length > 0) await options.keep?.(stage, round + 1);
     await stage.close();
