@@ -1,4 +1,5 @@
 import type { SensorView } from '../../client/latest.ts';
+import { clockWords } from '../../telemetry/clock-words.ts';
 import type { ApiMetric } from '../api/shapes.ts';
 import { levelOf } from '../format/value.ts';
 import { type Tone, wordingOf } from '../format/words.ts';
@@ -6,7 +7,7 @@ import { type Tone, wordingOf } from '../format/words.ts';
 /** One thing that is not as it should be, of one sensor. */
 export interface Finding {
   readonly sensor: string;
-  readonly kind: 'low' | 'high' | 'offline' | 'late' | 'never';
+  readonly kind: 'low' | 'high' | 'offline' | 'late' | 'never' | 'clock';
   readonly words: string;
   readonly tone: Tone;
   /** Of a value out of range. */
@@ -14,6 +15,8 @@ export interface Finding {
   readonly value: number | undefined;
   /** Of a sensor that fell silent: when it was last heard. */
   readonly lastSeen: number | undefined;
+  /** Of a clock: what is wrong with it. */
+  readonly more?: string;
 }
 
 /** A value past this many intervals is old. The gateway calls a sensor late by the same measure. */
@@ -46,6 +49,8 @@ export function findingsOf({ view, intervalMs, bridge, now, metricOf }: Judging)
   }
   const silence = silenceOf(view, now - newest > OLD_AFTER * intervalMs);
   if (silence) found.push(silence);
+  const clock = clockOf(view);
+  if (clock) found.push(clock);
   return found.sort((a, b) => RANK[a.tone] - RANK[b.tone]);
 }
 
@@ -57,6 +62,14 @@ function silenceOf(view: SensorView, old: boolean): Finding | undefined {
   if (view.state === 'late' || (old && view.values.size > 0))
     return { ...of, kind: 'late', words: 'Late', tone: 'late' };
   return undefined;
+}
+
+/** A clock that is wrong, and that nothing in the registry makes up for. */
+function clockOf({ id, condition: { clock } }: SensorView): Finding | undefined {
+  if (clock === undefined || clock.is === 'right' || clock.propose === undefined) return undefined;
+  const more = clockWords(clock.is, clock.byMs ?? 0);
+  const about = { metric: undefined, value: undefined, lastSeen: undefined };
+  return { sensor: id, kind: 'clock', words: 'Wrong clock', tone: 'late', ...about, more };
 }
 
 /** The findings that count for a field. Sensors that never reported do not count, as long as others have. */

@@ -23,7 +23,7 @@ function judge(values: [string, [number, number]][], over: Partial<SensorView> =
     ...over,
   };
   const found = findingsOf({ view, intervalMs: 1000, bridge, now, metricOf: (id) => ({ ...metric, id }) });
-  return found.map((f) => f.words);
+  return found.map(({ words, more }) => (more === undefined ? words : `${words}: ${more}`));
 }
 
 describe('web: what is wrong with a sensor', () => {
@@ -42,6 +42,18 @@ describe('web: what is wrong with a sensor', () => {
   it('is the silence, not the value, when the value is old', () => {
     expect(judge([['soil_moisture', [now - 2001, 10]]])).to.deep.equal(['Late']);
     expect(judge([['soil_moisture', [now - 9000, 10]]], { state: 'offline' })).to.deep.equal(['Offline']);
+  });
+
+  it('is a clock that is wrong, with its size, as long as nothing makes up for it', () => {
+    const of = (clock: SensorView['condition']['clock']) =>
+      judge([['soil_moisture', [now, 30]]], { condition: { ...condition, clock } });
+    const byMs = (3 * 60 + 2) * 60_000;
+    expect(of({ is: 'ahead', byMs, propose: { offset: -10_920 } })).to.deep.equal([
+      'Wrong clock: its clock is 3 h 02 min ahead',
+    ]);
+    expect(of({ is: 'jumps-back', byMs, propose: 'receipt' })[0]).to.match(/^Wrong clock: its clock jumped back/);
+    expect(of({ is: 'ahead', byMs, propose: undefined })).to.deep.equal([]);
+    expect(of({ is: 'right', byMs: undefined, propose: undefined })).to.deep.equal([]);
   });
 
   it('names the worst first', () => {

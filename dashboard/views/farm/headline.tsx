@@ -87,15 +87,20 @@ function TroubleLine({ farm, trouble }: { farm: ApiFarm; trouble: Trouble }) {
         {alone && <span class="trouble-sensor"> · {name}</span>}
       </span>
       <span class={`trouble-words tone-${tone}`}>
-        {alone ? first.words : `${countOf(found.length, 'sensor')} ${first.words.toLowerCase()}`}
+        {alone ? first.words : `${countOf(found.length, 'sensor')} ${wordsOfSeveral(first)}`}
       </span>
       <Detail finding={first} alone={alone} />
     </a>
   );
 }
 
+function wordsOfSeveral({ kind, words }: Finding): string {
+  return kind === 'clock' ? 'with a wrong clock' : words.toLowerCase();
+}
+
 function Detail({ finding, alone }: { finding: Finding; alone: boolean }) {
-  const { metric, value, lastSeen } = finding;
+  const { metric, value, lastSeen, more } = finding;
+  if (alone && more !== undefined) return <span class="trouble-detail quiet">{more}</span>;
   if (alone && metric !== undefined && value !== undefined) {
     const range = rangeText(metric);
     return (
