@@ -56,7 +56,7 @@ export class UndatedWorker implements Part {
     this.options = options;
     this.clock = options.clock ?? machineClock;
     this.notes = new WorkNotes(live, () => this.consumer?.waiting() ?? [], beatMs);
-    this.entrance = new BatchEntrance({ name: 'worker', live, beatMs });
+    this.entrance = new BatchEntrance({ name: 'dated', live, beatMs });
     this.outageGates = {
       queue: new OutageGate('queue', queue, log, signal),
       live: new OutageGate('live log', live, log, signal),

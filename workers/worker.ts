@@ -101,7 +101,7 @@ export class Worker implements Part {
     this.notes = new WorkNotes(live, () => this.consumer?.waiting() ?? [], beatMs);
     this.toSlow = new BatchEntrance({ name: 'worker', live, beatMs });
     // Another run of numbers: what goes there is worked off much later than what goes to the slow queue.
-    this.toUndated = new BatchEntrance({ name: 'worker', live, beatMs });
+    this.toUndated = new BatchEntrance({ name: 'undated', live, beatMs });
     this.pipeline = this.newPipeline();
     this.watchdog = new Watchdog(
       {

@@ -5,8 +5,8 @@ import { BEAT_MS, type BeatNote } from '../../telemetry/account/notes.ts';
 import { accountEntry } from '../../telemetry/batch.ts';
 import type { Log } from '../ports/log.ts';
 
-/** Where batches come into the queue, or, by a worker, into the slow queue. */
-export type EntranceName = 'broker' | 'source' | 'import' | 'replay' | 'worker';
+/** Where batches come into the queue; 'worker' into the slow queue, 'undated' into the one of what a doubted clock dates, 'dated' from that one. */
+export type EntranceName = 'broker' | 'source' | 'import' | 'replay' | 'worker' | 'undated' | 'dated';
 
 export interface BatchEntranceOptions {
   readonly name: EntranceName;

@@ -1,6 +1,6 @@
 import { type AccountNote, BEAT_MS, type HeldNote, type KeptNote, type RunState } from './notes.ts';
 import { type NumberRange, NumberRanges } from './number-ranges.ts';
-import { type LostRange, RunAccount } from './run-account.ts';
+import { type AccountedQueue, type LostRange, RunAccount } from './run-account.ts';
 
 export interface BatchAccountOptions {
   /** How often entrances and workers say where they stand, ms. All other times follow from it. */
@@ -65,8 +65,12 @@ export class BatchAccount {
   private readonly mostHeldMs: number;
   private readonly runs = new Map<string, RunAccount>();
   private readonly workers = new Map<string, HoldingWorker>();
-  /** When a queue gave out a batch that nobody had before: the queue, and the slow one. */
-  private readonly moved = { fast: Number.NEGATIVE_INFINITY, slow: Number.NEGATIVE_INFINITY };
+  /** When each queue gave out a batch that nobody had before. */
+  private readonly moved: Record<AccountedQueue, number> = {
+    queue: Number.NEGATIVE_INFINITY,
+    slow: Number.NEGATIVE_INFINITY,
+    undated: Number.NEGATIVE_INFINITY,
+  };
   private time = 0;
   private judgeAt = 0;
   private notes = 0;
@@ -169,7 +173,7 @@ export class BatchAccount {
     run.taken = highest;
     // Of which queue it is, its entrance tells.
     if (run.entrance === '') return;
-    this.moved[run.isOnSlowQueue ? 'slow' : 'fast'] = this.time;
+    this.moved[run.queue] = this.time;
   }
 
   /** One worker has these. A message may be there twice: so others may have single ones of theirs all the same. */
@@ -187,7 +191,7 @@ export class BatchAccount {
     this.forgetSilent();
     const findings: AccountFinding[] = [];
     for (const run of this.runs.values()) {
-      const moved = this.moved[run.isOnSlowQueue ? 'slow' : 'fast'];
+      const moved = this.moved[run.queue];
       run.suspect({
         now: this.time,
         held: this.heldOf(run.run),
@@ -233,7 +237,7 @@ export class BatchAccount {
   private isPassed(run: RunAccount): boolean {
     for (const other of this.runs.values()) {
       const isLater = other.begunAs > run.beatAs;
-      if (isLater && other.isWorkedOn && other.isOnSlowQueue === run.isOnSlowQueue) return true;
+      if (isLater && other.isWorkedOn && other.queue === run.queue) return true;
     }
     return false;
   }

@@ -1,6 +1,12 @@
 import type { BeatNote, DoneNote, RunState } from './notes.ts';
 import { type NumberRange, NumberRanges } from './number-ranges.ts';
 
+/** The queues of batches: that of the broker, the slow one, and the one for what a doubted clock dates. */
+export type AccountedQueue = 'queue' | 'slow' | 'undated';
+
+/** Which entrance puts batches into a queue beside the broker's. */
+const SIDE_QUEUES: Readonly<Record<string, AccountedQueue>> = { worker: 'slow', undated: 'undated' };
+
 /** With more gaps than this between the numbers of a run, the oldest gap is given up as unknown. */
 const MOST_RANGES = 10_000;
 /** Of a run's numbers that is kept for the next follower. */
@@ -69,9 +75,9 @@ export class RunAccount {
     return this.entranceName;
   }
 
-  /** Publishes on the slow queue are not in one line with the others. */
-  get isOnSlowQueue(): boolean {
-    return this.entranceName === 'worker';
+  /** Where its batches are. What is in one queue is not in one line with what is in another. */
+  get queue(): AccountedQueue {
+    return SIDE_QUEUES[this.entranceName] ?? 'queue';
   }
 
   get isWorkedOn(): boolean {

@@ -127,6 +127,25 @@ describe('the account of batches', () => {
     expect(heard.lost).to.deep.equal(['a:3', 'a:4']);
   });
 
+  it('lets no queue speak for another: what waits for a clock is passed by nothing of the slow queue', () => {
+    for (const [entrance, expected] of [
+      ['undated', []],
+      ['worker', ['a:3', 'a:4']],
+    ] as const) {
+      const heard = followed();
+      heard.beat({ run: 'a', entrance });
+      heard.beat({ run: 'a', entrance, given: 4, confirmed: 4 });
+      heard.done('a', [1, 2], 2);
+      heard.beat({ run: 'b', entrance: 'worker' });
+      for (let i = 1; i <= 300; i++) {
+        heard.now += 1_000;
+        heard.done('b', [i], i - 1);
+        if (i % 15 === 0) heard.hold('w', []);
+      }
+      expect(heard.lost, entrance).to.deep.equal(expected);
+    }
+  });
+
   it('waits while a silent worker may have what is missing, until somebody else has a batch of its, or the consumer time-out', () => {
     for (const end of ['replaced', 'time-out', 'left', 'heard'] as const) {
       const heard = followed({ mostHeldMs: 3_600_000 });
