@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
  * What to start a `Worker` from so that it runs the TypeScript module at `module`, with `execArgv: []`.
  *
  * In `dist/` that is the JavaScript beside it. Tests and benchmarks run the TypeScript itself, and Node 20 does not
- * apply `--import` to a thread's entry. So the entry is a line of JavaScript that registers the loader itself.
+ * apply `--import` to a thread's entry. So the entry is a line of JavaScript that registers the loader itself. It awaits
+ * nothing: V8 (of Node 20) aborts the whole process when a thread is ended while a module of it waits to be loaded.
  */
 export function threadEntry(module: URL): URL {
   const built = builtOf(module);
@@ -14,7 +15,7 @@ export function threadEntry(module: URL): URL {
     `data:text/javascript,${encodeURIComponent(`
       import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))};
       register();
-      await import(${JSON.stringify(module.href)});`)}`,
+      import(${JSON.stringify(module.href)});`)}`,
   );
 }
 

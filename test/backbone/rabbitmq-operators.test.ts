@@ -108,7 +108,7 @@ describe('RabbitMQ: what its operators change', function () {
       expect(away).to.include('ECONNREFUSED').and.not.include('l00k');
     });
 
-    it('are looked at by `loam check`: harm fails it, and what is unknown is called so', async () => {
+    itIfLong('are looked at by `loam check`: harm fails it, and what is unknown is called so', async () => {
       const env = {
         LOAM_DATA: await temporaryFolder(),
         LOAM_QUEUE: server.url,
@@ -156,27 +156,30 @@ describe('RabbitMQ: what its operators change', function () {
       }
     });
 
-    it('is that of now: a password that is changed while it runs, and a virtual host that is deleted', async () => {
-      await server.ctl('add_vhost', 'mine');
-      await server.ctl('add_user', 'works', 'w1');
-      await server.ctl('set_permissions', '-p', 'mine', 'works', '.*', '.*', '.*');
-      const url = server.url.replace('guest:guest', 'works:w1');
-      const queue = await openRabbitQueue(`${url}/mine`, { settleMs: 0 });
-      const why = () => (queue.state.is === 'down' ? queue.state.why : queue.state.is);
-      try {
-        await server.ctl('change_password', 'works', 'w2');
-        await server.ctl('close_all_connections', '--global', 'maintenance');
-        await until('the new reason', () => why().includes('another password'), { timeoutMs: 30_000 });
-        await server.ctl('change_password', 'works', 'w1');
-        await until('it works again', () => why() === 'up', { timeoutMs: 30_000 });
-        await queue.publish(Buffer.from('kept'));
-        await server.ctl('delete_vhost', 'mine');
-        await until('the next reason', () => why().includes('no virtual host "mine"'), { timeoutMs: 30_000 });
-        const error = await rejection(queue.publish(Buffer.from('refused')));
-        expect(explain(error)).to.include('no virtual host "mine"');
-      } finally {
-        await queue.close();
-      }
-    });
+    itIfLong(
+      'is that of now: a password that is changed while it runs, and a virtual host that is deleted',
+      async () => {
+        await server.ctl('add_vhost', 'mine');
+        await server.ctl('add_user', 'works', 'w1');
+        await server.ctl('set_permissions', '-p', 'mine', 'works', '.*', '.*', '.*');
+        const url = server.url.replace('guest:guest', 'works:w1');
+        const queue = await openRabbitQueue(`${url}/mine`, { settleMs: 0 });
+        const why = () => (queue.state.is === 'down' ? queue.state.why : queue.state.is);
+        try {
+          await server.ctl('change_password', 'works', 'w2');
+          await server.ctl('close_all_connections', '--global', 'maintenance');
+          await until('the new reason', () => why().includes('another password'), { timeoutMs: 30_000 });
+          await server.ctl('change_password', 'works', 'w1');
+          await until('it works again', () => why() === 'up', { timeoutMs: 30_000 });
+          await queue.publish(Buffer.from('kept'));
+          await server.ctl('delete_vhost', 'mine');
+          await until('the next reason', () => why().includes('no virtual host "mine"'), { timeoutMs: 30_000 });
+          const error = await rejection(queue.publish(Buffer.from('refused')));
+          expect(explain(error)).to.include('no virtual host "mine"');
+        } finally {
+          await queue.close();
+        }
+      },
+    );
   });
 });

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { itIfLong } from '../services/length.ts';
 import { startPostgres } from '../services/postgres.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { run } from './loam-process.ts';
@@ -12,7 +13,7 @@ const SCRIPT = fileURLToPath(new URL('../../deploy/postgres.sh', import.meta.url
 describe('the PostgreSQL of compose.postgres.yaml', function () {
   this.timeout(120_000);
 
-  it('gives Loam a schema of its own, with which its registry works, and no more', async () => {
+  itIfLong('gives Loam a schema of its own, with which its registry works, and no more', async () => {
     const server = await startPostgres();
     try {
       const admin = new URL(await server.createDatabase());

@@ -11,6 +11,7 @@ import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { PASSWORD, Place } from '../gateway/harness.ts';
 import { locateTool } from '../services/install.ts';
+import { itIfLong } from '../services/length.ts';
 import { output, ServerProcess } from '../services/process.ts';
 import { freePort, listening, temporaryFolder, until } from '../services/wait.ts';
 
@@ -78,26 +79,33 @@ describe('the proxy of compose.yaml', function () {
     return { status: answer.statusCode ?? 0, cookie, headers: answer.headers };
   }
 
-  it('speaks TLS, signs people in with a cookie that is for TLS only, and passes live values on by WebSocket', async () => {
-    const origin = `https://localhost:${port}`;
-    expect((await ask('/')).headers).to.not.have.property('server');
-    const signed = await ask('/api/login', { user: 'vera', password: PASSWORD }, { origin });
-    expect(signed.status).to.equal(200);
-    expect(signed.cookie).to.match(/; *Secure/i);
-    const elsewhere = await ask('/api/login', { user: 'vera', password: PASSWORD }, { origin: 'https://evil.example' });
-    expect(elsewhere.status).to.equal(403);
-    const cookie = signed.cookie.split(';')[0] ?? '';
-    const socket = new WebSocket(`wss://localhost:${port}/ws`, ['loam.v1'], {
-      ca,
-      headers: { cookie, origin },
-    });
-    await once(socket, 'open');
-    socket.send(JSON.stringify({ type: 'subscribe', farm: 'north' }));
-    await once(socket, 'message');
-    socket.terminate();
-  });
+  itIfLong(
+    'speaks TLS, signs people in with a cookie that is for TLS only, and passes live values on by WebSocket',
+    async () => {
+      const origin = `https://localhost:${port}`;
+      expect((await ask('/')).headers).to.not.have.property('server');
+      const signed = await ask('/api/login', { user: 'vera', password: PASSWORD }, { origin });
+      expect(signed.status).to.equal(200);
+      expect(signed.cookie).to.match(/; *Secure/i);
+      const elsewhere = await ask(
+        '/api/login',
+        { user: 'vera', password: PASSWORD },
+        { origin: 'https://evil.example' },
+      );
+      expect(elsewhere.status).to.equal(403);
+      const cookie = signed.cookie.split(';')[0] ?? '';
+      const socket = new WebSocket(`wss://localhost:${port}/ws`, ['loam.v1'], {
+        ca,
+        headers: { cookie, origin },
+      });
+      await once(socket, 'open');
+      socket.send(JSON.stringify({ type: 'subscribe', farm: 'north' }));
+      await once(socket, 'message');
+      socket.terminate();
+    },
+  );
 
-  it('says who is there, and passes on nothing that they claim', async () => {
+  itIfLong('says who is there, and passes on nothing that they claim', async () => {
     const wrong = (from: string) => ask('/api/login', { user: 'sam', password: 'wrong' }, { 'x-forwarded-for': from });
     // Each of these claims to be another: the throttle of an address holds them back all the same.
     const tries: number[] = [];

@@ -6,6 +6,7 @@ import { connect } from 'amqplib';
 import { expect } from 'chai';
 import { connectAsync } from 'mqtt';
 import { rejection } from '../backbone/numbered.ts';
+import { itIfLong } from '../services/length.ts';
 import { type RabbitServer, startRabbit } from '../services/rabbitmq.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 import { LoamProcess, run } from './loam-process.ts';
@@ -63,7 +64,7 @@ describe('the RabbitMQ of compose.yaml', function () {
 
   const metrics = async () => await (await fetch(`http://127.0.0.1:${env.LOAM_OPS_PORT}/metrics`)).text();
 
-  it('gives Loam all the rights that it needs, and policies can be looked at', async () => {
+  itIfLong('gives Loam all the rights that it needs, and policies can be looked at', async () => {
     const [, address = ''] = await loam.says(/Open (http:\/\/[^\s#]+)/);
     const [, mqtt = ''] = await loam.says(/publish to (\S+) over MQTT/);
     const own = { ...env, LOAM_URL: address };
@@ -99,7 +100,7 @@ describe('the RabbitMQ of compose.yaml', function () {
     expect(loam.stderr + loam.stdout).to.not.include('ACCESS_REFUSED');
   });
 
-  it('gives it no more: no other queue, no exchange, and there is no guest', async () => {
+  itIfLong('gives it no more: no other queue, no exchange, and there is no guest', async () => {
     const refusal = async (
       act: (channel: Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createChannel']>>) => Promise<unknown>,
     ) => {

@@ -9,7 +9,7 @@ import { CODEC_LIMITS } from '../codecs/codec.ts';
 import { CodecFiles } from '../codecs/codec-files.ts';
 import { RegistryCodecs } from '../codecs/registry-codecs.ts';
 import { Sandbox } from '../codecs/sandbox.ts';
-import { createValidate } from '../validate.ts';
+import { createValidate, type Validate } from '../validate.ts';
 import {
   type DecodedInThread,
   type DecodeJob,
@@ -31,11 +31,6 @@ import {
  */
 const settings: DecodeSettings = workerData;
 const progress = new Int32Array(settings.progress);
-const sandbox = settings.codecFolder === undefined ? undefined : await Sandbox.open(CODEC_LIMITS);
-const codecs =
-  sandbox && settings.codecFolder !== undefined
-    ? new RegistryCodecs(() => registry?.codecs, sandbox, new CodecFiles(settings.codecFolder, sandbox))
-    : undefined;
 const input = new Uint8Array(settings.input);
 // Text decoders do not take shared memory.
 const copied = new Uint8Array(PLACE_BYTES);
@@ -44,33 +39,44 @@ let registry: ReadingRegistryCopy | undefined;
 /** With more readings than these, the rest of a message is another part: memory has to be bounded, whatever is in a message. */
 const MOST_READINGS = 20_000;
 
-const validate = createValidate({
-  mostReadings: MOST_READINGS,
-  registry: { current: () => registry },
-  codecs,
-  apart: new Set(settings.apart),
-  waits: settings.waits,
-});
+// Not awaited: V8 (of Node 20) aborts the whole process when a thread is ended while a module of it waits to be loaded.
+void begin();
 
-parentPort?.on('message', (message: ToThread) => {
-  if ('rules' in message) {
-    registry ??= new ReadingRegistryCopy();
-    registry.apply(message.rules);
-    return;
-  }
-  const outcome = outcomeOf(message);
-  // The main thread counts only steps: without this one it would take the time until its next look for a hang.
-  Atomics.add(progress, STEPS, 1);
-  const answer: FromThread = { id: message.id, outcome };
-  parentPort?.postMessage(answer, outcome.is === 'decoded' ? [...buffersOf(outcome)] : []);
-});
-const ready: FromThread = { ready: true };
-parentPort?.postMessage(ready);
+/** Begins to take messages. */
+async function begin(): Promise<void> {
+  const { codecFolder, apart, waits } = settings;
+  const sandbox = codecFolder === undefined ? undefined : await Sandbox.open(CODEC_LIMITS);
+  const codecs =
+    sandbox && codecFolder !== undefined
+      ? new RegistryCodecs(() => registry?.codecs, sandbox, new CodecFiles(codecFolder, sandbox))
+      : undefined;
+  const validate = createValidate({
+    mostReadings: MOST_READINGS,
+    registry: { current: () => registry },
+    codecs,
+    apart: new Set(apart),
+    waits,
+  });
+  parentPort?.on('message', (message: ToThread) => {
+    if ('rules' in message) {
+      registry ??= new ReadingRegistryCopy();
+      registry.apply(message.rules);
+      return;
+    }
+    const outcome = outcomeOf(message, validate);
+    // The main thread counts only steps: without this one it would take the time until its next look for a hang.
+    Atomics.add(progress, STEPS, 1);
+    const answer: FromThread = { id: message.id, outcome };
+    parentPort?.postMessage(answer, outcome.is === 'decoded' ? [...buffersOf(outcome)] : []);
+  });
+  const ready: FromThread = { ready: true };
+  parentPort?.postMessage(ready);
+}
 
-function outcomeOf(job: DecodeJob): JobOutcome {
+function outcomeOf(job: DecodeJob, validate: Validate): JobOutcome {
   enter(UNPACKING);
   try {
-    return decode(job);
+    return decode(job, validate);
   } catch (error) {
     const place = Atomics.load(progress, PLACE);
     if (place === UNPACKING && error instanceof EncodingInvalid) return { is: 'unreadable' };
@@ -78,7 +84,7 @@ function outcomeOf(job: DecodeJob): JobOutcome {
   }
 }
 
-function decode({ id: jobId, body, from, to }: DecodeJob): DecodedInThread {
+function decode({ id: jobId, body, from, to }: DecodeJob, validate: Validate): DecodedInThread {
   const begun = clock.passed();
   const now = clock.now();
   const whole = decodeBatch(typeof body === 'number' ? fromInput(jobId % PLACES, body) : body);
