@@ -1,11 +1,11 @@
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { connectAsync } from 'mqtt';
+import { connectAsync, type MqttClient } from 'mqtt';
 import { z } from 'zod';
 import { isLoopback } from '../../core/networks.ts';
 import { Hosts, whyNoHosts } from '../services/hosts.ts';
-import { freePort, temporaryFolder } from '../services/wait.ts';
+import { freePort, temporaryFolder, until } from '../services/wait.ts';
 import { projectFile } from '../unit/house-table.ts';
 import { LoamProcess, run } from './loam-process.ts';
 
@@ -93,14 +93,16 @@ describe('the image', function () {
       const added = await run(['sensor', 'add', 'probe-1', '--farm', 'demo'], { ...all, LOAM_URL: base });
       expect(added.code, added.stderr).to.equal(0);
       const secret = /password\s+(\S+)/.exec(added.stdout)?.[1] ?? '';
-      const client = await connectAsync(`mqtt://${address}:${ports.mqtt}`, {
-        clientId: 'probe-1',
-        username: 'probe-1',
-        password: secret,
-        reconnectPeriod: 0,
+      const url = `mqtt://${address}:${ports.mqtt}`;
+      const signIn = { clientId: 'probe-1', username: 'probe-1', password: secret, reconnectPeriod: 0 };
+      let client: MqttClient | undefined;
+      // It follows the registry's file within a second.
+      await until('the sensor to be let in', async () => {
+        client = await connectAsync(url, signIn).catch(() => undefined);
+        return client !== undefined;
       });
-      await client.publishAsync('farms/demo/sensors/probe-1/telemetry', '{"soil_moisture": 31.2}', { qos: 1 });
-      await client.endAsync();
+      await client?.publishAsync('farms/demo/sensors/probe-1/telemetry', '{"soil_moisture": 31.2}', { qos: 1 });
+      await client?.endAsync();
     } finally {
       expect(await loam.stop()).to.equal(0);
       await container.close();
