@@ -14,8 +14,24 @@ import { BEGINS } from './services/hooks.ts';
  * A half of which nothing is heard for `SILENCE_MS` is ended, and the test that it stood in is named.
  * Exits 0 only when both halves did. Given files, it runs those alone, in one process.
  */
-const HALF = ['backbone', 'cli', 'workers'].map((room) => `test/${room}/**/*.test.ts`);
-const REST = ['test/**/*.test.ts', ...HALF.flatMap((files) => ['--ignore', files])];
+const HALF_FILES = ['backbone', 'cli', 'workers'].map((room) => `test/${room}/**/*.test.ts`);
+/** What takes long, and of which other files try the most important: in `npm run test:long` only. */
+const LONG_FILES = [
+  'test/backbone/registry-postgres-slow.test.ts',
+  'test/backbone/take-over.test.ts',
+  'test/cli/package.test.ts',
+  'test/cli/registry-postgres.test.ts',
+  'test/cli/registry-words.test.ts',
+  'test/cli/repair.test.ts',
+  'test/e2e/clocks.test.ts',
+  'test/e2e/image.test.ts',
+  'test/e2e/last-version-kills.test.ts',
+  'test/gateway/cuts.test.ts',
+];
+const ignored = (files: readonly string[]) => files.flatMap((file) => ['--ignore', file]);
+const LEFT_OUT = process.env.LOAM_TEST_LONG === '1' ? [] : ignored(LONG_FILES);
+const HALF = [...HALF_FILES, ...LEFT_OUT];
+const REST = ['test/**/*.test.ts', ...ignored(HALF_FILES), ...LEFT_OUT];
 
 /** Above every time limit of a test: mocha itself ends a test that waits in vain. It cannot end one that never gives the processor back. */
 const SILENCE_MS = Number(process.env.LOAM_TEST_SILENCE_MS ?? 480_000);

@@ -73,7 +73,7 @@ describe('the data folder of a running Loam', function () {
     const message = await heldBack(2);
     expect((await readyz()).status).to.equal(503);
     expect(message.isAcknowledged).to.equal(false);
-    await rm(queue, { recursive: true });
+    await rm(queue, { recursive: true, maxRetries: 5 });
     await rename(join(data, 'away'), queue);
     await message.acknowledged;
     await until('it to be ready', async () => (await readyz()).status === 200);
@@ -82,7 +82,7 @@ describe('the data folder of a running Loam', function () {
 
   it('that was deleted is named, nothing more is acknowledged, and Loam still stops when it is told to', async () => {
     await publish(1);
-    await rm(data, { recursive: true });
+    await rm(data, { recursive: true, maxRetries: 5 });
     await until('it to be named', async () => (await readyz()).text.includes('restart Loam to go on'));
     const message = await heldBack(2);
     message.acknowledged.catch(() => {});
