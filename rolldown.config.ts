@@ -1,4 +1,5 @@
 import type { Plugin, RolldownOptions } from 'rolldown';
+import { clock } from './core/clock.ts';
 
 /** What is started as a program or as a thread: nobody imports it. */
 const ENTRIES = [
@@ -15,7 +16,7 @@ const ENTRIES = [
 const stamp: Plugin = {
   name: 'stamp',
   generateBundle() {
-    this.emitFile({ type: 'asset', fileName: 'built.json', source: `${JSON.stringify({ at: Date.now() })}\n` });
+    this.emitFile({ type: 'asset', fileName: 'built.json', source: `${JSON.stringify({ at: clock.now() })}\n` });
   },
 };
 

@@ -2,7 +2,8 @@ import type { RegistryPort } from '../backbone/ports/registry.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain, RegistryConflict } from '../core/errors.ts';
 import { silent } from '../core/logger.ts';
-import { openRegistryOf, withoutSecrets } from '../roles/ports.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
+import { openRegistryOf } from '../roles/ports.ts';
 import type { Edit, Registry } from '../telemetry/registry/registry.ts';
 import { versionOf } from '../telemetry/registry/things.ts';
 

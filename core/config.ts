@@ -5,6 +5,7 @@ import { Networks } from './networks.ts';
 import { areSecretKeys } from './secret-key.ts';
 import { fileVariable, fromEnvironment } from './setting-files.ts';
 import { LOG_LEVELS, SETTINGS, type Setting, type SettingName } from './settings.ts';
+import { withoutCredentials } from './without-secrets.ts';
 
 const port = z
   .string()
@@ -205,14 +206,6 @@ function parse<N extends SettingName>(name: N, { text, variable, isHidden }: Giv
   const { option, allowed } = SETTINGS[name];
   const shown = isHidden ? `${text.length} characters` : JSON.stringify(withoutCredentials(text));
   throw new ConfigInvalid(variable, `${variable} (${option.split(' ')[0]}): got ${shown}, allowed: ${allowed}`);
-}
-
-/** What may be a URL, without user, password and token; also where it is malformed. */
-function withoutCredentials(text: string): string {
-  const at = text.lastIndexOf('@');
-  const begin = text.indexOf('//');
-  const shown = begin !== -1 && at > begin ? `${text.slice(0, begin)}//***${text.slice(at)}` : text;
-  return shown.replace(/([?&](?:token|password|p|u)=)[^&]*/g, '$1***');
 }
 
 /** The value of an environment variable that the registry names as the place of a secret. */

@@ -6,10 +6,11 @@ import { lastGoodPath } from '../backbone/registry/yaml/last-good.ts';
 import { clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { ConfigInvalid, explain, RegistryConflict } from '../core/errors.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
 import { demoFarm } from '../simulators/demo-farm.ts';
 import { readThings } from '../telemetry/registry/file.ts';
 import { createRegistry, DATA_LOCK, demoSecretsPath, isThere, keptSecrets, writeCredentials } from './data-folder.ts';
-import { opened, withoutSecrets } from './ports.ts';
+import { opened } from './ports.ts';
 
 const EMPTY = `# Loam's registry: farms, fields, sensors, metrics and users. Saved changes are taken up within seconds.
 farms:

@@ -29,6 +29,7 @@ import { ConfigInvalid, explain } from '../core/errors.ts';
 import type { Health, Lifecycle } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
 import type { RunContext } from './run.ts';
 import { KeptSecretKey } from './secret-key.ts';
 
@@ -209,20 +210,6 @@ export async function openRegistryOf(config: Config, log: Logger, once = false):
     const why = describeRegistryError(withoutSecrets(config.registry), cause);
     throw new ConfigInvalid('LOAM_REGISTRY', `LOAM_REGISTRY: ${why}`, { cause });
   }
-}
-
-/** A URL, or a text with such in it, that may be shown: without passwords and tokens. */
-export function withoutSecrets(text: string): string {
-  return text.replace(/([?&]token=)[^&\s]*/g, '$1***').replace(/\S+/g, withoutPassword);
-}
-
-/** Everything up to the last @ may be of the password, also what ends it in a URL that is written well. */
-function withoutPassword(word: string): string {
-  const start = word.indexOf('//') + 2;
-  const colon = word.indexOf(':', start);
-  const end = word.lastIndexOf('@');
-  if (start < 2 || colon < 0 || end < colon || word.slice(start, colon).includes('/')) return word;
-  return `${word.slice(0, colon + 1)}***${word.slice(end)}`;
 }
 
 /** Opens one port. Rejects with ConfigInvalid: at the start an unreachable server is most likely a wrong setting. */

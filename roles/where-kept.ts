@@ -1,7 +1,7 @@
 import { resolve, sep } from 'node:path';
 import { isEmbedded, registryFile } from '../backbone/open.ts';
 import type { Config } from '../core/config.ts';
-import { withoutSecrets } from './ports.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
 import { pathOf } from './room-to-start.ts';
 
 /** Says where an installation has what it keeps: in the data folder, or what is elsewhere, without passwords. */

@@ -3,8 +3,8 @@ import { EncodingInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type ClockEntry, decodeClockEntry } from '../../telemetry/clock-entry.ts';
 import { instant, msOf, subOf } from '../../telemetry/instant.ts';
-import { DeadFollower } from '../dead-letters/follower.ts';
 import type { Log } from '../ports/log.ts';
+import { RecentFollower } from '../ports/recent-follower.ts';
 
 /** Runs that are remembered; at one more the oldest is forgotten, and its receipts are taken as they are. */
 const MOST_RUNS = 20_000;
@@ -33,10 +33,10 @@ export class ClockHistory {
   private readonly runs = new Map<string, ClockEntry>();
   private readonly newest = new Map<string, ClockEntry>();
   private readonly listeners = new Set<() => void>();
-  private readonly follower: DeadFollower;
+  private readonly follower: RecentFollower;
 
   constructor(log: Log, logger: Logger) {
-    this.follower = new DeadFollower(log, logger, ({ body }) => this.heard(body));
+    this.follower = new RecentFollower(log, logger, ({ body }) => this.heard(body));
   }
 
   /** Resolves when the log was read, or after ten seconds: then it goes on in the background. Never rejects. */

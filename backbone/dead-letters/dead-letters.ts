@@ -7,7 +7,7 @@ import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import { type DeadLetter, decodeDead, encodeDead } from '../../telemetry/batch.ts';
 import { type DeadMark, encodeMark } from '../../telemetry/dead-letter-mark.ts';
 import type { Log } from '../ports/log.ts';
-import { DeadFollower } from './follower.ts';
+import { RecentFollower } from '../ports/recent-follower.ts';
 import { DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaAccount, type QuotaOptions, usedOf } from './quota.ts';
 
 /** While a sensor is over its quota, one dead letter is kept per this time; it tells how many messages were not. */
@@ -48,7 +48,7 @@ export class DeadLetters {
   private readonly quotas: DeadQuotas;
   private readonly kind: string;
   private readonly writer: string;
-  private readonly follower: DeadFollower;
+  private readonly follower: RecentFollower;
   private readonly now: () => number;
   private readonly sayings = new WeakMap<QuotaAccount, ReportState>();
   private readonly counted: Counter<'reason' | 'kept'> | undefined;
@@ -65,7 +65,7 @@ export class DeadLetters {
     this.writer = `${kind}/${randomUUID()}`;
     // A step of the clock must not fill a quota up, or stop its growing.
     this.now = now ?? steadyFrom(clock);
-    this.follower = new DeadFollower(log, logger, ({ body }) => this.heard(body));
+    this.follower = new RecentFollower(log, logger, ({ body }) => this.heard(body));
     this.counted = metrics?.counter('loam_dead_letters_total', 'Dead letters, by reason and whether they were kept', [
       'reason',
       'kept',

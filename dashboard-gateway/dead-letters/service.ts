@@ -1,10 +1,10 @@
 import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
-import { newestOffset } from '../../backbone/dead-letters/follower.ts';
 import { DeadQuotas } from '../../backbone/dead-letters/quota.ts';
 import type { Log, LogEntry, LogLimits } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
+import { newestOffset } from '../../backbone/ports/recent-follower.ts';
 import { clock } from '../../core/clock.ts';
 import { explain, Trimmed, UnknownEpoch } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { withoutSecrets } from '../../roles/ports.ts';
+import { withoutSecrets } from '../../core/without-secrets.ts';
 
 describe('an address that people are shown', () => {
   for (const [address, shown] of [

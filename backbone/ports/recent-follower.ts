@@ -1,7 +1,7 @@
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { pause } from '../../core/timing.ts';
-import type { Follower, Log, LogEntry } from '../ports/log.ts';
+import type { Follower, Log, LogEntry } from './log.ts';
 
 /** Offsets to look back at the start: some seconds' work, and about as many letters as a sensor's quota has room for. */
 const LOOK_BACK = 100_000;
@@ -12,7 +12,7 @@ const RETRY_MS = 1_000;
 const MOST_WAIT_MS = 10_000;
 
 /** Reads the newer part of a log, such as that of dead letters, and follows it. After an error it goes on from the last offset. */
-export class DeadFollower {
+export class RecentFollower {
   private readonly log: Log;
   private readonly logger: Logger;
   private readonly take: (entry: LogEntry) => void;
