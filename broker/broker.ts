@@ -210,7 +210,7 @@ export class Broker implements Part {
     const { limits, rights, budget, counts, sessions } = this;
     const { log, registry, dead, metrics } = this.options;
     const receipts = this.options.receipts ?? new Receipts({ log, metrics });
-    this.refusals = dead && new RefusedPublishes(dead, counts, log, metrics);
+    this.refusals = dead && new RefusedPublishes(dead, registry, counts, log, metrics);
     const onRefused = this.options.onRefused ?? this.refusals?.keep ?? (() => {});
     const publishing = new Publishing({
       counters: counts,

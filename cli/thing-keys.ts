@@ -43,6 +43,11 @@ export const THING_KEYS = {
     name: { value: 'name', help: 'name that people know it by', form: text, isNeeded: true },
     timezone: { value: 'zone', help: 'IANA time zone, such as Europe/Berlin', form: text, isNeeded: true },
     clock: { value: 'clock', help: `where no sensor, bridge or source says so, ${CLOCK}`, form: clock },
+    quotas: {
+      value: 'limits',
+      help: 'most that it may take: sensors=N,unregistered=N,names=N,messages=N,bytes=N (both a second),letters=MiB,commands=N,exports=N',
+      form: numbers,
+    },
   },
   field: {
     name: { value: 'name', help: 'name that people know it by', form: text, isNeeded: true },

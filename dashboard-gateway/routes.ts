@@ -12,12 +12,14 @@ import { deadLetterRoutes } from './dead-letters/routes.ts';
 import type { DeadLetterService } from './dead-letters/service.ts';
 import type { EventRecorder } from './events/event-recorder.ts';
 import { exportRoutes } from './export/routes.ts';
+import { farmQuotaRoutes } from './farms/quota-routes.ts';
 import { farmRoutes } from './farms/routes.ts';
 import type { History } from './history/history.ts';
 import { historyRoutes } from './history/routes.ts';
 import type { Route } from './http/router.ts';
 import { importRoutes } from './import/routes.ts';
 import type { FarmNow } from './live/state/sensor-status.ts';
+import { RegistryEditing } from './registry/editing.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import { sensorRoutes } from './sensors/routes.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
@@ -58,10 +60,12 @@ export interface RouteParts {
 /** Every route of the HTTP interface. */
 export async function allRoutes(parts: RouteParts): Promise<Route[]> {
   const passwords = await Passwords.create(parts.registry);
+  const editing = new RegistryEditing(parts.registry, parts.log);
   return [
     ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.passed) }),
     ...farmRoutes(parts),
-    ...sensorRoutes(parts),
+    ...farmQuotaRoutes({ ...parts, editing, commandsWaiting: (farm) => parts.commands.waitingIn(farm) }),
+    ...sensorRoutes({ ...parts, editing }),
     ...commandRoutes(parts),
     ...historyRoutes(parts),
     ...exportRoutes(parts),

@@ -79,6 +79,11 @@ export class CommandIndex {
     return [...(page?.waiting.values() ?? [])].map(({ command }) => command).filter(({ expires }) => expires > now);
   }
 
+  /** How many commands wait for sensors of a farm. */
+  waitingIn(farm: string, now: number): number {
+    return this.sensorsWaiting(farm).reduce((sum, sensor) => sum + this.waitingFor(farm, sensor, now).length, 0);
+  }
+
   /** Every sensor of a farm for which commands wait. */
   sensorsWaiting(farm: string): string[] {
     const prefix = keyOf(farm, '');

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-const perSecond = (least: number) => z.number().min(least).max(1_000_000_000);
+/** So much a second. */
+export const perSecond = (least: number) => z.number().min(least).max(1_000_000_000);
 
 /** How much a sensor or bridge may publish. Above that its connection is read more slowly, and nothing is lost. */
 export const rate = z.strictObject({

@@ -3,7 +3,7 @@ import type { Source } from './registry/sources.ts';
 import type { Farm, Metric, RegistryCodec, Sensor } from './registry/things.ts';
 
 /** What a farm's entry in the registry says about reading what its sensors send. */
-export type FarmReading = Pick<Farm, 'timezone' | 'clock'>;
+export type FarmReading = Pick<Farm, 'timezone' | 'clock' | 'quotas'>;
 /** What a metric's entry in the registry says about reading it. */
 export type DescribedMetric = Pick<Metric, 'id' | 'unit' | 'aliases' | 'plausible'>;
 /** What a sensor's entry in the registry says about reading its payloads. */
@@ -89,8 +89,8 @@ export class ReadingRegistryCopy implements ReadingRegistry {
   }
 }
 
-function readingOfFarm({ id, timezone, clock }: Farm): ReadingChange {
-  return { of: 'farm', id, is: { timezone, clock } };
+function readingOfFarm({ id, timezone, clock, quotas }: Farm): ReadingChange {
+  return { of: 'farm', id, is: { timezone, clock, quotas: quotas && { names: quotas.names } } };
 }
 
 function readingOfSource({ id, clock }: Source): ReadingChange {

@@ -19,7 +19,7 @@ export interface MetricRule {
 }
 
 /** Why a name cannot be used for a metric. */
-export type NameProblem = 'bad_name' | 'reserved_name' | 'too_many_names';
+export type NameProblem = 'bad_name' | 'reserved_name' | 'too_many_names' | 'too_many_of_farm';
 
 /** How what one sensor sends is to be read. */
 export interface SensorRules {
@@ -45,6 +45,8 @@ export class Rulebook {
   private metrics: ReadingRegistry['metrics'] | undefined;
   private aliases: ReadonlyMap<string, string> = new Map();
   private readonly sensors = new LRUCache<string, Rules>({ max: MOST_SENSORS });
+  /** Of farms with a quota of them: the metrics that only they know. */
+  private readonly names = new Map<string, Set<string>>();
 
   /**
    * The rules of a sensor of a farm, by the registry in force, for what came `via` a bridge or source. An unregistered
@@ -61,9 +63,20 @@ export class Rulebook {
     const described = registry?.sensor(farm, sensor);
     const ofFarm = registry?.farms.get(farm);
     const isSame = known && known.sensor === described && known.farm === ofFarm && known.described === this.metrics;
-    const rules = isSame ? known : new Rules(ofFarm, this.metrics, this.aliases, described, known?.metrics);
+    const shared = { described: this.metrics, aliases: this.aliases, names: this.namesOf(farm, ofFarm) };
+    const rules = isSame ? known : new Rules(ofFarm, shared, described, known?.metrics);
     if (!isSame) this.sensors.set(key, rules);
     return via === undefined || registry === undefined ? rules : rules.through(clockOfVia(registry, farm, via));
+  }
+
+  private namesOf(farm: string, { quotas }: Partial<FarmReading> = {}): Set<string> | undefined {
+    if (quotas?.names === undefined) {
+      this.names.delete(farm);
+      return undefined;
+    }
+    const names = this.names.get(farm) ?? new Set();
+    this.names.set(farm, names);
+    return names;
   }
 }
 
@@ -74,7 +87,22 @@ export function unitOf(registry: Pick<ReadingRegistry, 'metrics'> | undefined, m
 
 /** Rules of a sensor that no registry describes. */
 export function plainRules(zone = 'UTC'): SensorRules {
-  return new Rules({ timezone: zone }, undefined, new Map(), undefined, undefined);
+  return new Rules(
+    { timezone: zone },
+    { described: undefined, aliases: new Map(), names: undefined },
+    undefined,
+    undefined,
+  );
+}
+
+/** What the rules of all sensors of a farm have in common. */
+interface SharedRules {
+  /** The metrics that the registry describes. */
+  readonly described: ReadingRegistry['metrics'] | undefined;
+  /** Their other names. */
+  readonly aliases: ReadonlyMap<string, string>;
+  /** What its sensors have sent of metrics that neither the registry nor Loam knows; undefined for a farm without a quota of them. */
+  readonly names: Set<string> | undefined;
 }
 
 class Rules implements SensorRules {
@@ -84,23 +112,21 @@ class Rules implements SensorRules {
   readonly farm: FarmReading | undefined;
   /** Every metric that the sensor has sent, at most `MAX_METRICS_PER_SENSOR`. */
   readonly metrics: Set<string>;
-  /** The metrics that the registry describes. */
   readonly described: ReadingRegistry['metrics'] | undefined;
   readonly sensor: SensorReading | undefined;
-  private readonly aliases: ReadonlyMap<string, string>;
+  private readonly shared: SharedRules;
   private readonly spellings = new Map<string, MetricRule | NameProblem>();
   /** The rules for what came through the bridge or source with this policy: nearly always the same. */
   private viaLast: { readonly policy: ClockPolicy; readonly rules: SensorRules } | undefined;
 
   constructor(
     farm: FarmReading | undefined,
-    described: ReadingRegistry['metrics'] | undefined,
-    aliases: ReadonlyMap<string, string>,
+    shared: SharedRules,
     sensor: SensorReading | undefined,
     metrics: Set<string> | undefined,
   ) {
-    this.described = described;
-    this.aliases = aliases;
+    this.shared = shared;
+    this.described = shared.described;
     this.sensor = sensor;
     this.farm = farm;
     this.clock = this.clockWith(undefined);
@@ -142,9 +168,19 @@ class Rules implements SensorRules {
     if (RESERVED_METRICS.has(metric)) return 'reserved_name';
     if (!this.metrics.has(metric)) {
       if (this.metrics.size >= MAX_METRICS_PER_SENSOR) return 'too_many_names';
+      if (!this.farmMayHave(metric)) return 'too_many_of_farm';
       this.metrics.add(metric);
     }
     return this.ruleFor(metric, own(this.sensor?.units, metric) ?? sent);
+  }
+
+  /** Counts a metric against the farm's quota, where it has one. */
+  private farmMayHave(metric: string): boolean {
+    const { names, described } = this.shared;
+    if (names === undefined || names.has(metric) || described?.has(metric) || CATALOGUE.has(metric)) return true;
+    if (names.size >= (this.farm?.quotas?.names ?? 0)) return false;
+    names.add(metric);
+    return true;
   }
 
   /**
@@ -155,7 +191,7 @@ class Rules implements SensorRules {
     const ownAlias = own(this.sensor?.aliases, name);
     if (ownAlias !== undefined) return { metric: ownAlias };
     if (this.described?.has(name)) return { metric: name };
-    const alias = this.aliases.get(name);
+    const alias = this.shared.aliases.get(name);
     if (alias !== undefined) return { metric: alias };
     if (CATALOGUE.has(name)) return { metric: name };
     const makers = MAKERS_NAMES.get(name);

@@ -7,6 +7,7 @@ import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
 import type { Publish } from '../telemetry/batch.ts';
+import { letterBytes } from '../telemetry/farm-quotas.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
 import type { ClockVotes } from './clock-votes.ts';
 import { WorkerCounters } from './counters.ts';
@@ -96,7 +97,11 @@ export class Worker implements Part {
       gauges,
       options.isSlow ?? false,
     );
-    this.letters = new DeadLetters(options.dead, { logger: options.log, metrics: options.metrics });
+    this.letters = new DeadLetters(options.dead, {
+      logger: options.log,
+      metrics: options.metrics,
+      farmQuota: (farm) => letterBytes(options.registry?.current().farms.get(farm)?.quotas),
+    });
     const { live, notesMs: beatMs } = options;
     this.notes = new WorkNotes(live, () => this.consumer?.waiting() ?? [], beatMs);
     this.toSlow = new BatchEntrance({ name: 'worker', live, beatMs });

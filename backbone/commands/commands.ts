@@ -164,6 +164,11 @@ export class Commands {
     return this.index.waitingFor(farm, sensor, this.now());
   }
 
+  /** How many commands wait for sensors of a farm. */
+  waitingIn(farm: string): number {
+    return this.index.waitingIn(farm, this.now());
+  }
+
   /** The sensors of a farm for which commands wait. */
   sensorsWaiting(farm: string): string[] {
     return this.index.sensorsWaiting(farm);

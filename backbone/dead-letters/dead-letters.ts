@@ -14,6 +14,8 @@ import { DeadQuotas, isNearlyUsed, OVER_QUOTA, type QuotaAccount, type QuotaOpti
 const SAY_AGAIN_MS = 6 * 3_600_000;
 const MOST_REASONS = 20;
 
+const WHOSE = { sensor: 'of the sensor', farm: 'of the farm', all: 'of all sensors together' } as const;
+
 export interface DeadLettersOptions extends QuotaOptions {
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
@@ -141,7 +143,7 @@ export class DeadLetters {
     if (letter && writer !== this.writer && writer?.startsWith(`${this.kind}/`)) this.quotas.kept(letter);
   }
 
-  /** When the quota of all sensors is used up, one letter reports it for all: one for each sensor would be a flood again. */
+  /** When the quota of all sensors, or of a farm's, is used up, one letter reports it for all of them: one for each sensor would be a flood again. */
   private charge(letter: DeadLetter): { isWithin: boolean; admitted: DeadLetter | undefined } {
     const now = this.now();
     const full = this.quotas.charge(letter, now);
@@ -150,7 +152,7 @@ export class DeadLetters {
       return { isWithin: true, admitted: letter };
     }
     const admitted = this.overQuota(letter, full);
-    if (admitted && full !== this.quotas.all) this.quotas.kept({ ...admitted, at: now });
+    if (admitted && full.of !== 'all') this.quotas.kept({ ...admitted, at: now });
     return { isWithin: false, admitted };
   }
 
@@ -181,7 +183,7 @@ export class DeadLetters {
     const { farm, sensor } = letter.publish;
     const count = [...unsaid.values()].reduce((sum, n) => sum + n, 0);
     const list = [...unsaid].map(([word, n]) => `${n} ${word}`).join(', ');
-    const whose = account === this.quotas.all ? 'of all sensors together' : 'of the sensor';
+    const whose = WHOSE[account.of];
     this.logger.warn(
       { event: 'dead_letters_over_quota', farm, sensor, count },
       `the quota of dead letters ${whose} is used up: further ones are not kept`,

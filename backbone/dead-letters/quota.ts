@@ -24,6 +24,8 @@ const DAY_MS = 86_400_000;
  * again.
  */
 const MOST_SENSORS = 50_000;
+/** Most farms whose quota is remembered, likewise. */
+const MOST_FARMS = 10_000;
 /** Bytes of an entry besides its texts and payload. */
 const OVERHEAD_BYTES = 200;
 /** An account with a time further in the future: the clock was set back, and the quota grows from now on. */
@@ -36,11 +38,14 @@ export interface QuotaOptions {
   readonly unassignedQuota?: DeadQuota | undefined;
   /** The quota of all letters together, in addition to each sensor's own; without it there is no such limit. */
   readonly allQuota?: DeadQuota | undefined;
+  /** The quota of all sensors of a farm together, bytes at once and a day, where the farm has one. */
+  readonly farmQuota?: ((farm: string) => number | undefined) | undefined;
 }
 
 /** What is left of a quota, in bytes, at the time `at`, Unix ms. */
 export interface QuotaAccount {
-  readonly quota: DeadQuota;
+  readonly of: 'sensor' | 'farm' | 'all';
+  quota: DeadQuota;
   bytes: number;
   at: number;
 }
@@ -51,31 +56,33 @@ export class DeadQuotas {
   readonly all: QuotaAccount | undefined;
   private readonly quota: DeadQuota;
   private readonly unassignedQuota: DeadQuota;
+  private readonly farmQuota: (farm: string) => number | undefined;
   private readonly accounts = new LRUCache<string, QuotaAccount>({ max: MOST_SENSORS });
+  private readonly farms = new LRUCache<string, QuotaAccount>({ max: MOST_FARMS });
 
-  constructor({ quota, unassignedQuota, allQuota }: QuotaOptions) {
+  constructor({ quota, unassignedQuota, allQuota, farmQuota }: QuotaOptions) {
     this.quota = quota ?? SENSOR_QUOTA;
     this.unassignedQuota = unassignedQuota ?? UNASSIGNED_QUOTA;
-    this.all = allQuota && { quota: allQuota, bytes: allQuota.bytes, at: 0 };
+    this.all = allQuota && { of: 'all', quota: allQuota, bytes: allQuota.bytes, at: 0 };
+    this.farmQuota = farmQuota ?? (() => undefined);
   }
 
   /** Charges a letter that is about to be kept. If an account has no room for it, returns that account and charges none. */
   charge(letter: DeadLetter, now: number): QuotaAccount | undefined {
     const size = sizeOf(letter);
-    const own = this.of(letter, now);
-    for (const account of [own, this.all]) if (account && account.at - now > SET_BACK_MS) account.at = now;
-    const full = [this.all && grown(this.all, now), own].find((account) => account && size > account.bytes);
+    const all = [this.all, this.ofFarm(letter, now), this.of(letter, now)].filter((account) => account !== undefined);
+    for (const account of all) if (account.at - now > SET_BACK_MS) account.at = now;
+    const full = all.find((account) => size > grown(account, now).bytes);
     if (full) return full;
-    own.bytes -= size;
-    if (this.all) this.all.bytes -= size;
+    for (const account of all) account.bytes -= size;
     return undefined;
   }
 
-  /** Charges a letter that was kept, at its time. One that stands for many is charged only to the account of all. */
+  /** Charges a letter that was kept, at its time. One that stands for many is not charged to its sensor. */
   kept(letter: DeadLetter): void {
     const size = sizeOf(letter);
     const own = letter.reason === OVER_QUOTA ? undefined : this.of(letter, letter.at);
-    for (const account of [own, this.all && grown(this.all, letter.at)]) {
+    for (const account of [own, this.ofFarm(letter, letter.at), this.all && grown(this.all, letter.at)]) {
       if (account) account.bytes = Math.max(0, account.bytes - size);
     }
   }
@@ -84,8 +91,20 @@ export class DeadQuotas {
   of({ publish: { farm, sensor }, reason }: DeadLetter, now: number): QuotaAccount {
     const key = `${reason === BEYOND_RETENTION ? '!' : ''}${farm}/${sensor}`;
     const quota = farm === '' ? this.unassignedQuota : this.quota;
-    const account = this.accounts.get(key) ?? { quota, bytes: quota.bytes, at: now };
+    const account = this.accounts.get(key) ?? { of: 'sensor', quota, bytes: quota.bytes, at: now };
     this.accounts.set(key, account);
+    return grown(account, now);
+  }
+
+  /** The account of all sensors of a letter's farm as it is at `now`; undefined when the farm has no quota. */
+  private ofFarm({ publish: { farm } }: DeadLetter, now: number): QuotaAccount | undefined {
+    const bytes = this.farmQuota(farm);
+    if (bytes === undefined) return undefined;
+    const quota = { bytes, bytesADay: bytes };
+    const account = this.farms.get(farm) ?? { of: 'farm', quota, bytes, at: now };
+    this.farms.set(farm, account);
+    // It may be another one since the last letter.
+    account.quota = quota;
     return grown(account, now);
   }
 

@@ -7,6 +7,8 @@ import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { withDeadline } from '../../core/timing.ts';
 import type { DeadLetter } from '../../telemetry/batch.ts';
+import { letterBytes } from '../../telemetry/farm-quotas.ts';
+import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { OnRefused } from '../ingest/publishing.ts';
 import { MinuteCount } from './minute-count.ts';
@@ -41,13 +43,14 @@ export class RefusedPublishes {
   private readonly counts = new MinuteCount();
   private underWay = 0;
 
-  constructor(dead: Log, counters: BrokerCounters, log: Logger, metrics?: Metrics) {
+  constructor(dead: Log, registry: RegistryView, counters: BrokerCounters, log: Logger, metrics?: Metrics) {
     this.letters = new DeadLetters(dead, {
       logger: log,
       metrics,
       kind: 'broker',
       quota: SENSORS,
       allQuota: EVERYBODYS,
+      farmQuota: (farm) => letterBytes(registry.current().farms.get(farm)?.quotas),
     });
     this.counters = counters;
     this.log = log;

@@ -25,7 +25,7 @@ const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors
 /**
  * What an identity may do. A sensor publishes its own telemetry, on Loam's topic or on a topic of another system, and
  * subscribes to its own commands. A bridge does so for every id under its own farm, whatever other farms have; of ids that
- * its farm did not register, up to a limit for each farm.
+ * its farm did not register, up to a limit for each farm: the farm's quota, or the usual one.
  */
 export class Rights {
   private readonly registry: RegistryView;
@@ -79,7 +79,8 @@ export class Rights {
     const ids = this.unregistered.get(farm) ?? new Set<string>();
     this.unregistered.set(farm, ids);
     if (ids.has(sensor)) return true;
-    if (ids.size >= this.maxUnregistered) return false;
+    const { quotas } = this.registry.current().farms.get(farm) ?? {};
+    if (ids.size >= (quotas?.unregistered ?? this.maxUnregistered)) return false;
     ids.add(sensor);
     return true;
   }

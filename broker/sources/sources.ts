@@ -68,7 +68,7 @@ export class Sources implements Part {
     this.options = options;
     this.receipts = options.receipts ?? new Receipts({ log, metrics });
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
-    this.refusals = new RefusedPublishes(dead, this.counts, log, metrics);
+    this.refusals = new RefusedPublishes(dead, registry, this.counts, log, metrics);
     this.entrance = options.entrance ?? new BatchEntrance({ name: 'source' });
     this.batcher = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics, this.entrance);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [

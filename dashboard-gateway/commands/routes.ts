@@ -6,7 +6,7 @@ import { type CommandRecord, stateOf } from '../../telemetry/command-index.ts';
 import { ID } from '../../telemetry/reading.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { parseBody } from '../http/parse.ts';
-import { HttpProblem, retryLater } from '../http/problem.ts';
+import { HttpProblem, quotaReached, retryLater } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { FarmNow } from '../live/state/sensor-status.ts';
@@ -57,6 +57,8 @@ export function commandRoutes({ registry, sessions, commands, farmNow }: Command
           throw new HttpProblem('body-too-large', `a command has at most ${MOST_COMMAND_BYTES} bytes of JSON`);
         }
         await refuseUnknown(farm.id, sensor);
+        const most = farm.quotas?.commands;
+        if (most !== undefined && commands.waitingIn(farm.id) >= most) throw quotaReached('commands', most);
         const sent = { farm: farm.id, sensor, payload, by: user.name, lifeMs: ttl * 1_000 };
         return json(shown(await kept(commands, sent), commands.now()), { status: 202 });
       }),

@@ -24,7 +24,7 @@ export function farmRoutes({ registry, sessions, farmNow, mqtt, now }: FarmParts
       path: '/api/farms',
       handler: signedIn(sessions, ({ user }, request) => {
         const current = registry.current();
-        const farms = visibleFarms(current, user).map(({ farm, role }) => ({
+        const farms = visibleFarms(current, user).map(({ farm: { quotas: _, ...farm }, role }) => ({
           ...farm,
           role,
           fields: [...(current.fields.get(farm.id)?.values() ?? [])].map(({ farm: _, ...field }) => field),

@@ -1,3 +1,4 @@
+import type { FarmQuotas } from '../../telemetry/farm-quotas.ts';
 import { json, type Reply } from './reply.ts';
 
 /** Every error code of the HTTP interface, with its status and a title for people. */
@@ -10,6 +11,7 @@ export const PROBLEMS = {
   'not-found': [404, 'Nothing here'],
   'method-not-allowed': [405, 'Not with this method'],
   conflict: [409, 'Not as things stand'],
+  'quota-reached': [409, 'A quota of the farm is used up'],
   'body-too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body is of the wrong kind'],
   'too-many-attempts': [429, 'Too many wrong attempts'],
@@ -52,6 +54,16 @@ export class HttpProblem extends Error {
 /** A problem that passes by itself: `Retry-After` tells the client to try again in `seconds`. */
 export function retryLater(code: ProblemCode, seconds: number, detail?: string): HttpProblem {
   return new HttpProblem(code, detail, { 'retry-after': String(Math.max(1, Math.ceil(seconds))) });
+}
+
+/** The problem that a farm has as many of something as its quota says. */
+export function quotaReached(of: keyof FarmQuotas, most: number): HttpProblem {
+  return new HttpProblem(
+    'quota-reached',
+    `the farm's quota of ${of} is ${most}; who administers this installation can raise it`,
+    {},
+    { quota: of, most },
+  );
 }
 
 /** The problem as an answer in the format of RFC 9457. */

@@ -1,12 +1,18 @@
+import { LRUCache } from 'lru-cache';
 import { explain, RegistryConflict, RegistryInvalid, RegistryUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Applied, Edit, Registry, RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
-import { type Kind, versionOf } from '../../telemetry/registry/things.ts';
+import { type Kind, type User, versionOf } from '../../telemetry/registry/things.ts';
 import { isMatched } from '../http/etag.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
+import { WorkLimit } from '../http/work-limit.ts';
 import { type Caller, isTokenHolder } from '../sign-in/sessions.ts';
 import { visibleFarm } from '../sign-in/signed-in.ts';
 
+/** Edits of one farm that may wait for the one that is made, in one gateway. Further ones are answered `busy`. */
+const MOST_WAITING = 100;
+/** Most farms whose turns are kept. */
+const MOST_FARMS = 1_000;
 /** Somebody else may change the same thing at the same time, and again. */
 const MOST_TRIES = 5;
 
@@ -16,14 +22,15 @@ export interface FarmEdit {
   readonly farm: string;
   /** The thing that the request's `If-Match` is about, and that header. */
   readonly about?: { readonly kind: Kind; readonly id: string; readonly ifMatch: string };
-  /** What is to change, by the registry as it is now. Called again when somebody else was quicker. May throw HttpProblem. */
-  readonly make: (current: Registry) => readonly Edit[];
+  /** What is to change, by the registry as it is now, and the caller as it is in there. Called again when somebody else was quicker. May throw HttpProblem. */
+  readonly make: (current: Registry, user: User) => readonly Edit[];
 }
 
 /** Edits the registry in the name of callers. */
 export class RegistryEditing {
   private readonly registry: RegistryView & RegistryEditor;
   private readonly log: Logger;
+  private readonly turns = new LRUCache<string, WorkLimit>({ max: MOST_FARMS });
 
   constructor(registry: RegistryView & RegistryEditor, log: Logger) {
     this.registry = registry;
@@ -31,19 +38,25 @@ export class RegistryEditing {
   }
 
   /**
-   * Makes an edit for an admin of a farm. What this process knows may be a second old: so the edit is made only if the
+   * Makes an edit for an admin of a farm, one of the farm after another: so each sees what those before it made. What this process knows may be a second old: so the edit is made only if the
    * caller is in the registry what they are here, and of the things that it changes none was changed meanwhile. Rejects
-   * with HttpProblem: `forbidden`, `conflict` when `If-Match` names another version, `registry-unavailable`.
+   * with HttpProblem: `forbidden`, `conflict` when `If-Match` names another version, `registry-unavailable`, `busy`.
    */
   async ofFarm(edit: FarmEdit): Promise<Applied> {
     try {
-      return await this.tried(edit);
+      return await this.turnOf(edit.farm).run(() => this.tried(edit));
     } catch (error) {
       if (error instanceof RegistryConflict) throw conflictProblem(error);
       if (!(error instanceof RegistryInvalid || error instanceof RegistryUnavailable)) throw error;
       this.log.error(`the registry cannot be changed: ${explain(error)}`);
       throw retryLater('registry-unavailable', 5, this.withoutOtherFarms(explain(error), edit.farm));
     }
+  }
+
+  private turnOf(farm: string): WorkLimit {
+    const known = this.turns.get(farm) ?? new WorkLimit(1, MOST_WAITING);
+    this.turns.set(farm, known);
+    return known;
   }
 
   private async tried({ caller, farm, about, make }: FarmEdit): Promise<Applied> {
@@ -60,7 +73,7 @@ export class RegistryEditing {
         await registry.apply([], who);
         continue;
       }
-      const edits = make(current).map((one) => ({ seen: versionIn(current, one) ?? null, ...one }));
+      const edits = make(current, user).map((one) => ({ seen: versionIn(current, one) ?? null, ...one }));
       const isStillAdmin: Edit[] = isTokenHolder(user)
         ? []
         : [{ kind: 'user', id: who, seen: versionOf('user', who, user), value: user }];

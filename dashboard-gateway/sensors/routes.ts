@@ -4,19 +4,20 @@ import type { Logger } from '../../core/logger.ts';
 import type { SecretKey, SecretKeys } from '../../core/secret-key.ts';
 import { hashSecret, newSecret } from '../../core/secrets.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../../telemetry/brought-token.ts';
-import type { Edit, Registry, RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
-import { type Sensor, sensorSchema, UNASSIGNED, versionOf } from '../../telemetry/registry/things.ts';
+import type { Edit, Registry, RegistryView } from '../../telemetry/registry/registry.ts';
+import { type Sensor, sensorSchema, UNASSIGNED, type User, versionOf } from '../../telemetry/registry/things.ts';
 import { etagOf } from '../http/etag.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { created, json, noContent, type Reply } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
-import { RegistryEditing } from '../registry/editing.ts';
+import type { RegistryEditing } from '../registry/editing.ts';
 import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts';
 import { shownSensor } from './shown.ts';
+import { refuseBeyondQuotas } from './within-quotas.ts';
 
 /** Whom a certificate means is no matter of one farm: `cn` is set in the registry's file only. */
 const describedSensor = sensorSchema.omit({ farm: true, secret: true, token: true, cn: true });
@@ -34,7 +35,8 @@ const description = describedSensor.omit({ id: true });
 const newToken = z.strictObject({ token });
 
 export interface SensorParts {
-  readonly registry: RegistryView & RegistryEditor;
+  readonly registry: RegistryView;
+  readonly editing: RegistryEditing;
   readonly sessions: SignInSessions;
   readonly mqtt: () => MqttEndpoint;
   /** Keeps tokens that devices came with. */
@@ -46,8 +48,7 @@ export interface SensorParts {
  * Routes for admins of a farm: add sensors, change their descriptions, replace a secret, remove a sensor. `If-Match` with
  * the version that `ETag` told makes a change only if nobody else has changed the sensor since.
  */
-export function sensorRoutes({ registry, sessions, mqtt, secretKey, log }: SensorParts): Route[] {
-  const editing = new RegistryEditing(registry, log);
+export function sensorRoutes({ registry, editing, sessions, mqtt, secretKey, log }: SensorParts): Route[] {
   /** A route for admins of the farm, who change the registry. */
   const administer = (
     method: Route['method'],
@@ -83,8 +84,7 @@ export function sensorRoutes({ registry, sessions, mqtt, secretKey, log }: Senso
   ];
 }
 
-interface SensorChangeParts extends Pick<SensorParts, 'registry' | 'secretKey' | 'log'> {
-  readonly editing: RegistryEditing;
+interface SensorChangeParts extends Pick<SensorParts, 'registry' | 'editing' | 'secretKey' | 'log'> {
   readonly mqtt: MqttEndpoint;
 }
 
@@ -114,7 +114,7 @@ class SensorChange {
     await this.parts.editing.ofFarm({
       caller: this.caller,
       farm: this.farm,
-      make: (current) => {
+      make: (current, user) => {
         const registered = sensors.map(({ described, by }) => {
           const { id, field } = described;
           if (current.sensor(this.farm, id)) throw new HttpProblem('conflict', `the farm has a sensor "${id}" already`);
@@ -124,6 +124,7 @@ class SensorChange {
         });
         const tokens = registered.flatMap(({ token }) => token ?? []);
         if (new Set(tokens).size < tokens.length) throw refusedToken();
+        refuseBeyondQuotas(current, user, this.farm, registered);
         return registered.map((value) => ({ kind: 'sensor', id: `${this.farm}/${value.id}`, value }));
       },
     });
@@ -140,12 +141,14 @@ class SensorChange {
     const id = describedSensor.shape.id.safeParse(this.sensor).data;
     if (id === undefined) throw new HttpProblem('not-found', 'no sensor can have this id');
     let isNew = false;
-    await this.editSensor((current) => {
+    await this.editSensor((current, user) => {
       this.refuseField(current, described.field);
       const before = current.sensor(this.farm, id);
       isNew = before === undefined;
       const { name, position, ...rest } = described;
-      return isNew ? { id, farm: this.farm, ...described } : { ...before, ...rest, name, position };
+      const after = { ...before, id, farm: this.farm, ...rest, name, position };
+      refuseBeyondQuotas(current, user, this.farm, [after]);
+      return after;
     });
     this.say(id, isNew ? 'sensor registered' : 'sensor changed');
     return this.answer(id, (sensor) => ({ sensor: shownSensor(sensor) }), isNew ? 201 : 200);
@@ -176,13 +179,13 @@ class SensorChange {
   }
 
   /** Puts what `make` returns in the place of the sensor that the request is about. */
-  private async editSensor(make: (current: Registry) => object | null): Promise<void> {
+  private async editSensor(make: (current: Registry, user: User) => object | null): Promise<void> {
     const thing = { kind: 'sensor', id: `${this.farm}/${this.sensor}` } as const;
     await this.parts.editing.ofFarm({
       caller: this.caller,
       farm: this.farm,
       about: { ...thing, ifMatch: this.request.headers.ifMatch },
-      make: (current): Edit[] => [{ ...thing, value: make(current) }],
+      make: (current, user): Edit[] => [{ ...thing, value: make(current, user) }],
     });
   }
 

@@ -78,7 +78,7 @@ export class Values {
   }
 
   private refuseName(problem: NameProblem, name: string, place: string): void {
-    const isOver = problem === 'too_many_names';
+    const isOver = problem === 'too_many_names' || problem === 'too_many_of_farm';
     this.refusals.add(isOver ? 'too_many_metrics' : problem, place, nameProblem(problem, name));
   }
 }
@@ -101,6 +101,8 @@ function nameProblem(problem: NameProblem, name: string): string {
       return `${quote(name)} cannot be a metric`;
     case 'too_many_names':
       return `the sensor has sent ${MAX_METRICS_PER_SENSOR} other metrics already, the most that one may have`;
+    case 'too_many_of_farm':
+      return `${quote(name)} would be one metric of the farm’s own too many: its quota of names is used up`;
   }
 }
 

@@ -101,3 +101,8 @@ export function roleOn(user: User, farm: string): Role | undefined {
   // A farm id may be the name of something that every object inherits, such as `constructor`.
   return Object.hasOwn(user.farms, farm) ? user.farms[farm] : user.farms[EVERY_FARM];
 }
+
+/** Whether a user administers every farm, and so the whole installation. */
+export function administersAll(user: User): boolean {
+  return user.farms[EVERY_FARM] === 'admin';
+}

@@ -4,6 +4,7 @@ import { RegistryInvalid } from '../../core/errors.ts';
 import { KEPT_TOKEN } from '../../core/secret-key.ts';
 import { PASSWORD_HASH } from '../../core/secrets.ts';
 import { refuseZone } from '../calendar.ts';
+import { farmQuotas } from '../farm-quotas.ts';
 import { rate, rates } from '../rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from '../reading.ts';
 import { clockPolicy, codecName, metricReading, sensorReading } from '../reading-rules-schema.ts';
@@ -29,6 +30,7 @@ const farm = z.strictObject({
   timezone: z.string().refine(isTimezone, 'not an IANA time zone such as Europe/Berlin'),
   /** Whose clock dates what its sensors send, where neither they nor their bridge or source say so. */
   clock: clockPolicy.optional(),
+  quotas: farmQuotas.optional(),
 });
 const field = z.strictObject({
   id,

@@ -195,6 +195,30 @@ describe('the quota of dead letters, on a real log', () => {
     expect(text).to.contain(`loam_dead_letters_total{reason="not_authorised",kept="no"} ${100 - within}`);
   });
 
+  it('of a farm holds all its sensors together, those that other workers write too, and no other farm’s; another one holds at once', async () => {
+    let bytes = 2_000;
+    const farmQuota = (farm: string) => (farm === 'north' ? bytes : undefined);
+    const [letters, other] = [writer({ farmQuota }), writer({ farmQuota })];
+    await letters.start();
+    for (let i = 0; i < 5; i++) await setAside(other, { ...letter(`o${i}`), at: now });
+    await until('the other’s are counted', () => letters.used(letter('o4')) > 0);
+    for (let i = 0; i < 5; i++) await setAside(letters, letter(`x${i}`));
+    const reasons = (await kept()).map(({ reason }) => reason);
+    expect(reasons.filter((reason) => reason === 'not_json')).to.have.length.within(6, 7);
+    expect(reasons.filter((reason) => reason === OVER_QUOTA)).to.have.length(1);
+    expect((await kept()).at(-1)?.explanation).to.include('quota of dead letters of the farm was used up');
+    const before = (await kept()).length;
+    for (let i = 0; i < 20; i++) await setAside(letters, letter(`s${i}`));
+    expect(await kept(), 'said once for all of them').to.have.length(before);
+    const south = letter('s1');
+    await setAside(letters, { ...south, publish: { ...south.publish, farm: 'south' } });
+    expect(await kept()).to.have.length(before + 1);
+    bytes = 20_000;
+    now += 24 * HOUR;
+    await setAside(letters, letter('s99'));
+    expect((await kept()).at(-1)).to.include({ reason: 'not_json' });
+  });
+
   it('counts a letter that nobody was promised as not kept when the log is away', async () => {
     const letters = writer();
     await log.close();

@@ -88,6 +88,32 @@ describe('fairness between sensors', () => {
     await takeOut(queue, 1_004);
   });
 
+  it('a farm’s quota holds its sensors and bridges together, and no other farm; another one holds at once', async () => {
+    const quota = (messages: number) =>
+      FARMS.replace('{ id: north, name: North,', `{ id: north, quotas: { messages: ${messages} }, name: North,`);
+    await start(quota(1));
+    const [one, two, bridge] = [await connect('a1'), await connect('a2'), await connect('gate')];
+    const other = await connect('b1');
+    for (const [client, sensor] of [
+      [one, 'a1'],
+      [two, 'a2'],
+      [bridge, 'a2'],
+    ] as const)
+      publishMany(client, sensor, 10);
+    const taken = () => [one, two, bridge].reduce((sum, { pubacks }) => sum + pubacks.length, 0);
+    // Ten seconds of it may come at once; each connection may be one publish ahead.
+    await until('what may come at once is taken', () => taken() >= 10);
+    other.send(...Array.from({ length: 300 }, (_, i) => publishPacket(topicOf('b1', 'south'), '{}', 1 + i)));
+    await until('the other farm has all its PUBACKs', () => other.pubacks.length === 300);
+    expect(taken()).to.be.below(30);
+    book.change(quota(1_000));
+    await until('all are taken', () => taken() === 30);
+    book.change(FARMS);
+    publishMany(one, 'a1', 500, 100);
+    await until('nothing holds it any more', () => one.pubacks.length === 510);
+    await takeOut(queue, 830);
+  });
+
   it('is a matter of bytes as well: a bucket that was overdrawn by one large publish fills up first', () => {
     const bucket = new PublishBucket({ messages: 100, bytes: 1_000, burst: 1 }, 0);
     expect(bucket.waitMs(0)).to.equal(0);

@@ -245,6 +245,20 @@ describe('who the broker lets in, and what they may do', () => {
       await publish(bridge, topicOf('new-4'));
       await publish(bridge, topicOf('b1', 'south'));
       expect(refused.map(({ reason }) => reason)).to.deep.equal(['too_many_sensors', 'not_authorised']);
+      // The farm's quota comes before what is usual, from one publish to the next.
+      const quota = (most: number) =>
+        FARMS.replace('id: north, name: North,', `id: north, quotas: { unregistered: ${most} }, name: North,`);
+      book.change(quota(4));
+      for (const sensor of ['new-4', 'new-5']) await publish(bridge, topicOf(sensor));
+      expect(await takeOut(queue, 1)).to.have.length(1);
+      book.change(quota(0));
+      await publish(bridge, topicOf('new-6'));
+      expect(refused.map(({ reason }) => reason)).to.deep.equal([
+        'too_many_sensors',
+        'not_authorised',
+        'too_many_sensors',
+        'too_many_sensors',
+      ]);
     });
     it('with the retain flag keeps nothing in the broker', async () => {
       const client = await mqttAs('a1');

@@ -106,6 +106,25 @@ describe('metrics', () => {
     expect(decode('native', { m64: 1 }, book.of('north', 's2', registry)).readings).to.have.length(1);
   });
 
+  it('that only one farm knows are bounded by its quota, over all its sensors; those that are described or known are not', () => {
+    const book = new Rulebook();
+    const text = (names: number) => `farms:
+  - { id: north, name: N, timezone: UTC, quotas: { names: ${names} } }
+  - { id: south, name: S, timezone: UTC }
+metrics: [{ id: sap, label: Sap }]`;
+    let registry = parseRegistry(text(3));
+    const send = (farm: string, sensor: string, payload: object) => {
+      const { readings, refused } = decode('native', payload, book.of(farm, sensor, registry));
+      return [Object.keys(readings[0]?.values ?? {}).length, ...refused.map(({ reason }) => reason)];
+    };
+    expect(send('north', 's1', { m1: 1, m2: 1, sap: 1, soil_moisture: 1 })).to.deep.equal([4]);
+    expect(send('north', 's2', { m1: 1, m3: 1 }), 'a name that it has counts once').to.deep.equal([2]);
+    expect(send('north', 's3', { m4: 1, m1: 1, battery: 3 })).to.deep.equal([2, 'too_many_metrics']);
+    expect(send('south', 's3', { m4: 1, m5: 1, m6: 1, m7: 1 })).to.deep.equal([4]);
+    registry = parseRegistry(text(4));
+    expect(send('north', 's3', { m4: 1 }), 'a higher quota holds at once').to.deep.equal([1]);
+  });
+
   it('of one sensor are its farm’s own: another farm that brings the same id uses up none of them', () => {
     const book = new Rulebook();
     const registry = parseRegistry(`farms:
