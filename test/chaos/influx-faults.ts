@@ -70,7 +70,7 @@ export function databaseFaults({ servers, spare, mqttUrl, roles }: Stage): Fault
       name: 'retention shorter than the age of some readings',
       happen: async () => {
         const aside = async () => {
-          const counts = await Promise.all(Object.values(roles).map((role) => role.setAside('store_rejected')));
+          const counts = await Promise.all(Object.values(roles).map((role) => role.setAside('beyond_retention')));
           return counts.reduce((sum, count) => sum + count, 0);
         };
         const before = await aside();
