@@ -13,13 +13,15 @@ const READ_AT_ONCE = 1_000;
  * that were only at work beside it.
  *
  * When a worker dies, the queue counts one more delivery of every message that it held. So a message with too many is
- * tried alone, and the begin and end of each attempt are appended to a log that every worker reads. A unit with more
+ * watched, in company or alone, and the begin and end of each attempt are appended to a log that every worker reads. A unit with more
  * begins than ends has killed, or failed, that many attempts.
  */
 export class IsolationLog {
   private readonly log: Log;
   private readonly attemptsWithoutEnd = new Map<string, number>();
   private readFrom = 0;
+  private reading: Promise<void> = Promise.resolve();
+  private nextReading: Promise<void> | undefined;
 
   constructor(log: Log) {
     this.log = log;
@@ -27,8 +29,20 @@ export class IsolationLog {
 
   /** How often a worker died, or failed, with this unit alone at work. Rejects with LogUnavailable. */
   async deaths(unit: string): Promise<number> {
-    for (let more = true; more; ) more = await this.readOn();
+    await this.readToEnd();
     return this.attemptsWithoutEnd.get(unit) ?? 0;
+  }
+
+  /** One reading of the log serves everybody who asked before it began: hundreds may ask at once, and each reading takes its time. */
+  private readToEnd(): Promise<void> {
+    this.nextReading ??= this.reading
+      .catch(() => {})
+      .then(async () => {
+        this.nextReading = undefined;
+        for (let more = true; more; ) more = await this.readOn();
+      });
+    this.reading = this.nextReading;
+    return this.nextReading;
   }
 
   /** Resolves when the begin is on disk. Rejects with LogUnavailable. */

@@ -15,10 +15,10 @@ import type { DecodedBatch, Decoder } from './decoding/decoder.ts';
 import { Fold } from './fold.ts';
 import { LeftApart, type SideQueue } from './left-apart.ts';
 import { NewerBatches } from './newer-batches.ts';
-import { isOutage, OutageGate } from './outage-gate.ts';
-import { PoisonIsolation } from './poison-isolation.ts';
+import { OftenDelivered } from './often-delivered.ts';
+import { OutageGate } from './outage-gate.ts';
 import { rejectedByStore } from './rejected-readings.ts';
-import type { WorkBudget } from './work-budget.ts';
+import type { WorkBudget, WorkSlot } from './work-budget.ts';
 import type { WorkNotes } from './work-notes.ts';
 
 export interface PipelineParts {
@@ -45,7 +45,7 @@ export interface PipelineParts {
   readonly progressed: () => void;
 }
 
-/** A message that was delivered more often than this is tried alone. */
+/** A message that was delivered more often than this is watched, as it may be what kills workers. */
 const MAX_SHARED_DELIVERIES = 3;
 
 /**
@@ -67,7 +67,7 @@ export class Pipeline {
   private readonly holding: WorkBudget;
   private readonly fold: Fold;
   private readonly importFold: Fold;
-  private readonly isolation: PoisonIsolation;
+  private readonly oftenDelivered: OftenDelivered;
   private readonly outageGates: Record<'store' | 'live' | 'dead', OutageGate> & Record<string, OutageGate>;
   private readonly apart: LeftApart | undefined;
   private readonly undated: LeftApart | undefined;
@@ -105,7 +105,16 @@ export class Pipeline {
     this.fold = new Fold(foldParts);
     // The live log does not have the readings of an import: nobody could write them again after a crash of the store.
     this.importFold = new Fold({ ...foldParts, store: { write: (all) => store.write(all, { checkpointed: true }) } });
-    this.isolation = new PoisonIsolation({ open: openTrials, log, signal });
+    this.oftenDelivered = new OftenDelivered({
+      openTrials,
+      log,
+      signal,
+      gates: Object.values(this.outageGates),
+      workOn: async (body, part) => {
+        for await (const decoded of parts.decoder.decode(body, part)) await this.finish(decoded);
+      },
+      setAside: (letter) => this.setAside([letter]),
+    });
   }
 
   /** How many messages are at work. */
@@ -175,23 +184,30 @@ export class Pipeline {
   }
 
   private async process(delivery: Delivery): Promise<void> {
-    const { counters, log } = this.parts;
+    const { counters } = this.parts;
     const { body, attempt } = delivery;
     if (isNewer(body)) {
       counters.newer();
       return await this.newer.giveBack();
     }
-    const alone = attempt > MAX_SHARED_DELIVERIES;
+    const inCompany = () => this.atWork(delivery, false, (place) => this.wholeMessage(delivery, place));
+    if (attempt <= MAX_SHARED_DELIVERIES) return await inCompany();
+    await this.oftenDelivered.process(body, {
+      inCompany,
+      alone: (work) => this.atWork(delivery, true, work),
+    });
+  }
+
+  /** Does `work` for a message when it is its turn. */
+  private async atWork(
+    { body, attempt }: Delivery,
+    alone: boolean,
+    work: (place: WorkSlot) => Promise<void>,
+  ): Promise<void> {
+    const { counters, log } = this.parts;
     const place = await this.holding.enter(body.length, alone);
     try {
-      if (alone) return await this.tryAlone(body);
-      // On the slow queue a message may wait long for one publish: there only the prefetch is the limit.
-      if (!this.parts.slow) place.counted(0);
-      for await (const decoded of this.parts.decoder.decode(body)) {
-        place.counted(decoded.readings.length);
-        if (attempt > 1) counters.again(decoded.publishes);
-        await this.finish(decoded);
-      }
+      await work(place);
       counters.message();
     } catch (error) {
       if (!this.stopping.signal.aborted) {
@@ -203,32 +219,14 @@ export class Pipeline {
     }
   }
 
-  /** Works on a message that came too often, part by part as `PoisonIsolation` says, with nothing else at work. */
-  private async tryAlone(body: Uint8Array): Promise<void> {
-    const isolated = await this.isolation.of(body);
-    // An attempt that is cut off may not await it; its rejection reaches the calls below.
-    const interrupt = () => void isolated.interrupted().catch(() => {});
-    const unwatch = Object.values(this.outageGates).map((gate) => gate.whenAway(interrupt));
-    try {
-      for (let verdict = await isolated.next(); verdict; verdict = await isolated.next()) {
-        if (verdict.is === 'poison') {
-          await this.setAside([verdict.letter]);
-          continue;
-        }
-        try {
-          for await (const decoded of this.parts.decoder.decode(body, verdict.part)) await this.finish(decoded);
-          await isolated.done();
-        } catch (error) {
-          if (this.stopping.signal.aborted || isOutage(error)) {
-            await isolated.interrupted();
-            throw error;
-          }
-          isolated.failed(error);
-        }
-      }
-      this.parts.counters.message();
-    } finally {
-      for (const stop of unwatch) stop();
+  private async wholeMessage({ body, attempt }: Delivery, place: WorkSlot): Promise<void> {
+    const { counters, decoder, slow } = this.parts;
+    // On the slow queue a message may wait long for one publish: there only the prefetch is the limit.
+    if (!slow) place.counted(0);
+    for await (const decoded of decoder.decode(body)) {
+      place.counted(decoded.readings.length);
+      if (attempt > 1) counters.again(decoded.publishes);
+      await this.finish(decoded);
     }
   }
 

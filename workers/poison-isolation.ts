@@ -30,10 +30,12 @@ export interface PoisonIsolationParts {
 }
 
 /**
- * Says what to do with queue messages that were delivered too often. Each is tried alone: then no other message can be the cause of a
- * death.
+ * Says what to do with queue messages that were delivered too often.
  *
- * The whole message is tried first. When it has failed, or killed a worker, twice, its halves are tried one after the
+ * Most came back because connections broke: all that a worker held at that moment. So a message is worked on in company once more, and that is recorded
+ * (`inCompany`). Only one that was at work when a worker died, or that failed, is tried alone (`of`): then no other message can be the cause of a death.
+ *
+ * Alone the whole message is tried first. When it has failed, or killed a worker, twice, its halves are tried one after the
  * other, then their halves, until a single publish is left and set aside. All other publishes are worked off.
  */
 export class PoisonIsolation {
@@ -42,6 +44,16 @@ export class PoisonIsolation {
 
   constructor(parts: PoisonIsolationParts) {
     this.parts = parts;
+  }
+
+  /**
+   * Begins to watch a message that is worked on beside others. Resolves when that is on disk; with undefined when an earlier attempt like this one had no
+   * end, and the message has to be tried alone. Call `ended` when it was worked off, or an outage began, or the worker is stopped; not when it failed.
+   */
+  async inCompany(body: Uint8Array): Promise<WatchedAttempt | undefined> {
+    this.opened ??= this.open();
+    const { trials, outageGate } = await this.opened;
+    return await beginAttempt(`${unitOf(body, 0, 0)}+`, 1, trials, outageGate);
   }
 
   /** Begins with a message. The caller has nothing else at work until `next` has said that all is done. */
@@ -72,7 +84,7 @@ export class Isolated {
   private readonly log: Logger;
   private publishes: readonly Publish[] = [];
   private readonly waiting: IsolationUnit[] = ['reading'];
-  private tried: { readonly unit: string; ended: Promise<void> | undefined } | undefined;
+  private tried: WatchedAttempt | undefined;
 
   constructor(body: Uint8Array, trials: IsolationLog, outageGate: OutageGate, log: Logger) {
     this.body = body;
@@ -121,10 +133,7 @@ export class Isolated {
    * died. Calling it again has no further effect.
    */
   async interrupted(): Promise<void> {
-    const { tried } = this;
-    if (!tried) return;
-    tried.ended ??= this.outageGate.until(() => this.trials.ended(tried.unit));
-    await tried.ended;
+    await this.tried?.ended();
   }
 
   /** Unpacks the message, as an attempt of its own. Resolves with its dead letter when it cannot be. */
@@ -140,15 +149,38 @@ export class Isolated {
 
   /** Resolves with true when the begin of the attempt is on disk; with false when earlier ones, over the lives of all workers, were enough. */
   private async mayTry(unit: string): Promise<boolean> {
-    let deaths = 0;
-    await this.outageGate.until(async () => {
-      deaths = await this.trials.deaths(unit);
-    });
-    if (deaths >= MOST_DEATHS) return false;
-    await this.outageGate.until(() => this.trials.begun(unit));
-    this.tried = { unit, ended: undefined };
-    return true;
+    const tried = await beginAttempt(unit, MOST_DEATHS, this.trials, this.outageGate);
+    if (tried) this.tried = tried;
+    return tried !== undefined;
   }
+}
+
+/** An attempt whose begin is on disk. */
+export interface WatchedAttempt {
+  /** Resolves when it is on disk that the attempt came to an end that kills nobody. Calling it again has no further effect. */
+  ended(): Promise<void>;
+}
+
+/** Resolves with undefined when `most` attempts at the unit had no end. Rejects when the worker is stopped while the log is away. */
+async function beginAttempt(
+  unit: string,
+  most: number,
+  trials: IsolationLog,
+  outageGate: OutageGate,
+): Promise<WatchedAttempt | undefined> {
+  let deaths = 0;
+  await outageGate.until(async () => {
+    deaths = await trials.deaths(unit);
+  });
+  if (deaths >= most) return undefined;
+  await outageGate.until(() => trials.begun(unit));
+  let ended: Promise<void> | undefined;
+  return {
+    ended: () => {
+      ended ??= outageGate.until(() => trials.ended(unit));
+      return ended;
+    },
+  };
 }
 
 function poison(publish: Publish, now: number): DeadLetter {

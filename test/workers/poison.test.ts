@@ -4,17 +4,19 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
-import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
+import { DEAD_LOG_LIMITS, ISOLATION_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openRabbitQueue } from '../../backbone/rabbitmq/queue.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { decodeDead, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { PoisonIsolation } from '../../workers/poison-isolation.ts';
 import { deleteQueue } from '../backbone/rabbitmq-help.ts';
+import { overlay } from '../gateway/harness.ts';
 import { itIfLong, shortOrLong } from '../services/length.ts';
 import { rabbit } from '../services/rabbitmq.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
-import { listening, numberedPublish, storedSeqs, Workbench, wrapped } from './bench.ts';
+import { consumedBy, listening, numberedPublish, storedSeqs, Workbench, wrapped } from './bench.ts';
 
 const CHILD = fileURLToPath(new URL('./child-worker.ts', import.meta.url));
 
@@ -48,8 +50,8 @@ describe('a queue message that kills workers', function () {
       do lives.push(await lifeOf(folder));
       while (lives.at(-1) === 'SIGKILL' && lives.length < 20);
       expect(lives.at(-1)).to.equal(0);
-      // Three in company; then the whole message, its second half and the guilty publish, twice each.
-      expect(lives).to.have.length.of.at.most(3 + 3 * 2 + 1);
+      // Four in company; then the whole message, its second half and the guilty publish, twice each.
+      expect(lives).to.have.length.of.at.most(4 + 3 * 2 + 1);
 
       const store = await openDuckdbStore(`${folder}/readings.duckdb`);
       const dead = await openFileLog(`${folder}/log`, 'dead', DEAD_LOG_LIMITS);
@@ -109,6 +111,77 @@ describe('a queue message that kills workers', function () {
       }
     });
   }
+
+  it('is not looked for among messages that came back because connections broke: they are worked on beside each other', async () => {
+    const bench = await Workbench.open();
+    const store = await openDuckdbStore(`${await temporaryFolder()}/readings.duckdb`);
+    const { log } = listening();
+    const often = consumedBy(bench.queue, (handler, options) =>
+      bench.queue.consume((delivery) => handler({ ...delivery, attempt: delivery.attempt + 5 }), options),
+    );
+    let atWork = 0;
+    let together = () => {};
+    const all = new Promise<void>((resolve) => {
+      together = resolve;
+    });
+    try {
+      for (let i = 0; i < 20; i++) await bench.publish(`b${i}`, [numberedPublish('s1', i)]);
+      await bench.work(store, log, {
+        queue: often,
+        decodedBy: (decoder) => ({
+          decode: async function* (body, part) {
+            atWork += 1;
+            if (atWork === 20) together();
+            await all;
+            yield* decoder.decode(body, part);
+          },
+          get trouble() {
+            return decoder.trouble;
+          },
+          get isStarting() {
+            return decoder.isStarting;
+          },
+          close: () => decoder.close(),
+        }),
+      });
+      await bench.emptied();
+      expect((await storedSeqs(store, 's1')).size).to.equal(20);
+      expect(await bench.letters()).to.deep.equal([]);
+    } finally {
+      await bench.close();
+      await store.close();
+    }
+  });
+
+  it('has to be tried alone when an attempt in company had no end, and not when that ended; many ask with one look at the log', async () => {
+    const folder = await temporaryFolder();
+    const trials = await openFileLog(folder, 'trials', ISOLATION_LOG_LIMITS);
+    let reads = 0;
+    const counted = overlay(trials, {
+      read: (from, limit) => {
+        reads += 1;
+        return trials.read(from, limit);
+      },
+    });
+    const { log } = listening();
+    const { signal } = new AbortController();
+    const isolation = () => new PoisonIsolation({ open: async () => counted, log, signal });
+    const messages = Array.from({ length: 100 }, (_, i) =>
+      encodeBatch({ id: `b${i}`, publishes: [numberedPublish('s1', i)] }),
+    );
+    try {
+      const first = isolation();
+      const attempts = await Promise.all(messages.map((body) => first.inCompany(body)));
+      expect(attempts.filter((attempt) => attempt === undefined)).to.deep.equal([]);
+      expect(reads).to.be.at.most(4);
+      await Promise.all(attempts.slice(1).map((attempt) => attempt?.ended()));
+      const another = isolation();
+      const again = await Promise.all(messages.map((body) => another.inCompany(body)));
+      expect(again.map((attempt) => attempt === undefined)).to.deep.equal(messages.map((_, i) => i === 0));
+    } finally {
+      await trials.close();
+    }
+  });
 
   it('is let go when there is nothing in it to take apart', async () => {
     const bench = await Workbench.open();
