@@ -7,6 +7,8 @@ import { type Options, settingsOf } from './options.ts';
 
 /** `loam up`, `broker`, `worker` and `gateway`: runs until it is told to stop. Rejects with ConfigInvalid. */
 export async function runRole(name: RoleName | 'up', options: Options): Promise<void> {
+  // Also in a folder that everybody may look into, and with files that libraries make: what is kept is nobody else's to read.
+  process.umask(0o077);
   const config = settingsOf(options);
   const log = createLogger(config.logLevel);
   for (const variable of unknownVariables()) log.warn(`${variable} is set but is no setting of Loam: misspelt?`);

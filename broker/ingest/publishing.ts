@@ -97,7 +97,12 @@ export class Publishing {
     }
     const { farm, sensor } = identity;
     const refused = { farm, field: UNASSIGNED, sensor, topic: topic.slice(0, MOST_TOPIC), payload, received };
-    void this.refuse(refused, verdict.reason, identity).then((fate) => publish.settle(fate));
+    const isBridge = identity.role === 'bridge';
+    void this.refuse(
+      isBridge ? { ...refused, via: { kind: 'bridge', id: sensor } } : refused,
+      verdict.reason,
+      identity,
+    ).then((fate) => publish.settle(fate));
   }
 
   /** Resolves when the dead letter is kept, or counted. */

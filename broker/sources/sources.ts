@@ -166,7 +166,14 @@ export class Sources implements Part {
     }
     this.count(id, verdict.reason);
     const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
-    const refused = { farm, field: UNASSIGNED, sensor: id, topic: topic.slice(0, MOST_TOPIC), received };
+    const refused = {
+      farm,
+      field: UNASSIGNED,
+      sensor: id,
+      topic: topic.slice(0, MOST_TOPIC),
+      received,
+      via: { kind: 'source', id },
+    } as const;
     void Promise.resolve(this.refusals.keep({ ...refused, payload: beginning }, verdict.reason)).then(() =>
       publish.settle('kept'),
     );

@@ -2,7 +2,7 @@ import type { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
 import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { runId } from '../../telemetry/account/batch-place.ts';
-import { type Batch, type DeadLetter, encodeBatch } from '../../telemetry/batch.ts';
+import { type Batch, type DeadLetter, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
@@ -14,7 +14,8 @@ export interface CannotReplay {
 
 /**
  * Makes the batch that tries a letter again, as its sensor would send it today. Payload and topic are those of
- * the letter; the registry is today's, and the receipt is that of the letter by the clock as it was set since. It is never judged by the time of now. The batch id depends only on the letter, so a batch that is sent twice is announced
+ * the letter; the registry is today's, so
+ * is the right of who published it to do so, and the receipt is that of the letter by the clock as it was set since. It is never judged by the time of now. The batch id depends only on the letter, so a batch that is sent twice is announced
  * once. A letter that is a whole queue message stays one.
  */
 export function replayMessage(
@@ -33,6 +34,11 @@ export function replayMessage(
   const farm = named.farm ?? publish.farm;
   const sensor = named.sensor ?? publish.sensor;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
+  if (sensor !== publish.sensor && !speaksForOthers(publish, registry)) {
+    return {
+      why: `${publish.sensor} published it and, not being a bridge of the farm, has no right to speak for ${sensor}`,
+    };
+  }
   const field = registry.sensor(farm, sensor)?.field ?? UNASSIGNED;
   const id = `replay-${epoch}-${offset}`;
   if (!clocks || letter.run === undefined || !clocks.knows(letter.run)) {
@@ -40,6 +46,13 @@ export function replayMessage(
   }
   const { received, run, waits } = clocks.corrected(letter.run, publish.received);
   return { id: `${runId(run, waits)}:${id}`, publishes: [{ ...publish, received, sensor, field }], origin: 'replay' };
+}
+
+/** Whether who published it may publish for other sensors of the farm today. Letters of earlier versions do not say whether that was a source. */
+function speaksForOthers({ farm, sensor, via }: Publish, registry: Registry): boolean {
+  const own = registry.sensor(farm, via?.id ?? sensor);
+  if (via?.kind !== 'source' && own) return own.role === 'bridge';
+  return via?.kind !== 'bridge' && registry.sources.get(via?.id ?? sensor)?.farm === farm;
 }
 
 /** Publishes what `replayMessage` has made. A whole queue message keeps what it says of its place: it is not accounted for. */

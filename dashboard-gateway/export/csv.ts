@@ -8,6 +8,8 @@ import type { ShownSensor } from '../sensors/shown.ts';
 const COLUMNS = ['sensor', 'name', 'field', 'metric', 'unit', 'value', 'measured', 'received'];
 /** Rows of one piece: some 100 kB. */
 const ROWS_AT_ONCE = 1_000;
+/** Ends a line or, in some countries' spreadsheets, a cell: what follows would be a formula of its own. */
+const NOT_BARE = /[\r\n\t;|]/;
 // Without it, spreadsheets read the file in an old encoding of their own country, and spoil °C.
 const BYTE_ORDER_MARK = '\uFEFF';
 
@@ -47,5 +49,5 @@ export async function* csv(values: AsyncIterable<LatestValue>, context: CsvConte
 }
 
 function lines(rows: readonly (string | number)[][]): string {
-  return stringify([...rows], { escape_formulas: true, record_delimiter: 'windows', quoted_match: [/[\r\n]/] });
+  return stringify([...rows], { escape_formulas: true, record_delimiter: 'windows', quoted_match: [NOT_BARE] });
 }

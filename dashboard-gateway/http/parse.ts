@@ -1,6 +1,9 @@
 import type { z } from 'zod';
 import { HttpProblem } from './problem.ts';
 
+/** Schemas and whoever writes JSON go into it level by level, on a stack that ends. Nothing that is asked for is nested like this. */
+const MOST_DEPTH = 100;
+
 /** The query's parameters as `schema` reads them. A parameter given twice is refused. Throws HttpProblem `invalid-request`. */
 export function parseQuery<T>(schema: z.ZodType<T>, query: URLSearchParams): T {
   const given: Record<string, string> = {};
@@ -19,6 +22,9 @@ export function parseBody<T>(schema: z.ZodType<T>, body: string): T {
   } catch {
     throw new HttpProblem('invalid-request', 'the body is not JSON');
   }
+  if (isDeeperThan(MOST_DEPTH, value)) {
+    throw new HttpProblem('invalid-request', `the body's JSON is nested more than ${MOST_DEPTH} deep`);
+  }
   return checked(schema, value);
 }
 
@@ -28,4 +34,13 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const issue = parsed.error.issues[0];
   const place = issue?.path.map(String).join('.');
   throw new HttpProblem('invalid-request', `${place ? `${place}: ` : ''}${issue?.message ?? 'not as described'}`);
+}
+
+function isDeeperThan(most: number, value: unknown): boolean {
+  let level: readonly unknown[] = [value];
+  for (let depth = 0; depth <= most; depth++) {
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
 }

@@ -208,25 +208,51 @@ describe('dead letters over HTTP', () => {
     ]);
   });
 
-  it('of another farm’s topic, or of none, are not replayed: that would let a sensor in by the back door', async () => {
+  it('of another farm’s topic, of none, or of another sensor’s are not replayed: that would let a sensor in by the back door', async () => {
     await keep(
       letter({ topic: 'farms/south/sensors/t1/telemetry' }, 'not_authorised'),
       letter({ topic: 'somewhere/else' }, 'not_authorised'),
       letter({ topic: 'farms/north/sensors/s2/telemetry' }, 'not_authorised'),
+      letter({ topic: 'farms/north/sensors/s2/telemetry', via: { kind: 'source', id: 's1' } }, 'not_authorised'),
+      letter({ sensor: 's2', topic: 'farms/north/sensors/s2/telemetry' }, 'too_large'),
     );
-    const [own, ...foreign] = (await listed(3)).letters;
+    const [own, ...foreign] = (await listed(5)).letters;
     for (const { offset } of foreign) {
       expect(problemCode(await post(`${north}/${offset}/replay`))).to.equal('conflict');
     }
+    const [, spoof] = foreign;
+    expect(body(await post(`${north}/${spoof.offset}/replay`)).detail).to.include('no right to speak for s2');
     expect(await place.queue.depth()).to.equal(0);
     await post(`${north}/${own.offset}/replay`);
     const [message] = await queued(1);
     expect(decodeBatch(message ?? new Uint8Array()).publishes[0]).to.include({ sensor: 's2', field: 'f2' });
   });
 
+  it('are replayed by the rights of today: who published them may be a bridge by now, or none any more, or a source', async () => {
+    const source = 'sources:\n  - { id: s2, farm: north, url: "mqtt://127.0.0.1:1", topics: ["a/b"] }\n';
+    const topic = 'farms/north/sensors/t9/telemetry';
+    await keep(
+      letter({ topic }, 'not_authorised'),
+      letter({ sensor: 's2', topic, via: { kind: 'source', id: 's2' } }, 'not_authorised'),
+      letter({ sensor: 's2', topic }, 'not_authorised'),
+      letter({ sensor: 'gone', topic, via: { kind: 'bridge', id: 'gone' } }, 'not_authorised'),
+    );
+    const [gone, asSensor, ofSource, ofSensor] = (await listed(4)).letters;
+    const replay = async ({ offset }: { offset: number }) => (await post(`${north}/${offset}/replay`)).status;
+    expect(await replay(ofSensor)).to.equal(409);
+    expect(await replay(ofSource)).to.equal(409);
+    await place.edit(
+      (text) => `${text.replace('id: s1, farm: north,', 'id: s1, farm: north, role: bridge,')}${source}`,
+    );
+    expect(await replay(ofSensor)).to.equal(200);
+    expect(await replay(ofSource)).to.equal(200);
+    expect(await replay(asSensor), 'a sensor that has the id of a source').to.equal(409);
+    expect(await replay(gone)).to.equal(409);
+  });
+
   it('of a bridge are replayed as its farm’s, also when another farm has a sensor of the same id', async () => {
     const device = '70b3d57ed0001234';
-    const described = `sensors:\n  - { id: '${device}', farm: south, field: g1 }\n`;
+    const described = `sensors:\n  - { id: '${device}', farm: south, field: g1 }\n  - { id: nb, farm: north, role: bridge }\n`;
     await place.edit((text) => text.replace('sensors:\n', described));
     await keep(letter({ sensor: 'nb', topic: `farms/north/sensors/${device}/telemetry` }, 'not_authorised'));
     const [{ offset }] = (await listed(1)).letters;

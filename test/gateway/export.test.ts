@@ -26,6 +26,8 @@ describe('the CSV export', () => {
         'metrics:',
         `  - { id: h1, farm: north, field: f1, name: '=HYPERLINK("http://evil.example")' }
   - { id: h2, farm: north, field: f1, name: "\\"Hill\\", \\nsecond" }
+  - { id: h3, farm: north, field: f2, name: "x;=1+1" }
+  - { id: h4, farm: north, field: f2, name: "x\\t=1+1" }
 metrics:
   - { id: soil_temperature, label: Soil temperature, unit: °C }`,
       ),
