@@ -146,6 +146,14 @@ async function askAccountAtEnd(stage: Stage, account: AccountWatch): Promise<voi
   }
 }
 
+/** For whoever looks for what is missing: what each role says of itself, before it is ended. */
+async function sayWhereItStands({ roles }: Stage, say: (line: string) => void): Promise<void> {
+  for (const [name, role] of Object.entries(roles)) {
+    const [depth, held] = [await role.metric('loam_queue_depth'), await role.metric('loam_worker_held_readings')];
+    say(`${name}: ${depth ?? '-'} messages in the queue, ${held ?? '-'} readings in hand`);
+  }
+}
+
 /** Waits until everything promised is stored, as long as it becomes more; `isHarmed`: or until what is missing stays the same. */
 async function settle(
   stage: Stage,
@@ -173,6 +181,7 @@ async function settle(
       const audit = await compare(readPromises(promises), seqsOf(store));
       if (audit.missing === 0 || up || Date.now() > end || (isHarmed && audit.missing === before)) {
         if (!up) await askAccountAtEnd(stage, account);
+        if (audit.missing > 0 && !isHarmed) await sayWhereItStands(stage, say);
         return audit;
       }
       before = audit.missing;
