@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { connectAsync } from 'mqtt';
@@ -28,6 +28,8 @@ describe('loam up on a machine with nothing but Node', function () {
       LOAM_HTTP_PORT: '0',
       LOAM_OPS_PORT: '0',
     };
+    // Everybody may look into it: what is in it is kept from them all the same.
+    await mkdir(env.LOAM_DATA ?? '', { mode: 0o755 });
     loam = new LoamProcess(['up'], env);
   });
 
@@ -112,6 +114,15 @@ describe('loam up on a machine with nothing but Node', function () {
     const part = JSON.parse(await readFile(join(folder, 'part.json'), 'utf8'));
     expect(part).to.include({ ended: 'stopped', unacknowledged: 0 });
     expect(part.acknowledged).to.be.above(0);
+  });
+
+  it('keeps what it writes from other users of the machine, whatever the mode of its folder', async () => {
+    const open: string[] = [];
+    for (const entry of await readdir(env.LOAM_DATA ?? '', { recursive: true })) {
+      const { mode } = await stat(join(env.LOAM_DATA ?? '', entry));
+      if ((mode & 0o077) !== 0) open.push(`${entry} ${(mode & 0o777).toString(8)}`);
+    }
+    expect(open).to.deep.equal([]);
   });
 
   it('drains on Ctrl-C, exits 0, and shows the same values when it is started again', async () => {
