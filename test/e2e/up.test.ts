@@ -30,7 +30,9 @@ describe('loam up on a machine with nothing but Node', function () {
     };
     // Everybody may look into it: what is in it is kept from them all the same.
     await mkdir(env.LOAM_DATA ?? '', { mode: 0o755 });
+    const before = process.umask(0o022);
     loam = new LoamProcess(['up'], env);
+    process.umask(before);
   });
 
   after(async () => {
@@ -118,7 +120,10 @@ describe('loam up on a machine with nothing but Node', function () {
 
   it('keeps what it writes from other users of the machine, whatever the mode of its folder', async () => {
     const open: string[] = [];
-    for (const entry of await readdir(env.LOAM_DATA ?? '', { recursive: true })) {
+    await loam.says(ADDRESS);
+    const entries = await readdir(env.LOAM_DATA ?? '', { recursive: true });
+    expect(entries).to.include('readings.duckdb');
+    for (const entry of entries) {
       const { mode } = await stat(join(env.LOAM_DATA ?? '', entry));
       if ((mode & 0o077) !== 0) open.push(`${entry} ${(mode & 0o777).toString(8)}`);
     }
