@@ -5,7 +5,7 @@ import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
 import type { Store } from '../backbone/ports/store.ts';
-import { clock } from '../core/clock.ts';
+import { clock, steadyFrom } from '../core/clock.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -31,6 +31,7 @@ import { Live } from './live/live.ts';
 import { allRoutes } from './routes.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
+import { SessionList } from './sign-in/session-list.ts';
 import { SignInSessions } from './sign-in/sessions.ts';
 import { Figures } from './system/figures.ts';
 import { Heard } from './system/last-minute.ts';
@@ -46,6 +47,8 @@ export interface GatewayOptions {
   readonly clocks?: ClockHistory | undefined;
   /** The event log, for values that overwrite others. */
   readonly events: Log;
+  /** The log of sessions. */
+  readonly sessions: Log;
   /** The queue that replayed dead letters and imports are published to. */
   readonly queue: Queue;
   /** Commands to sensors. */
@@ -93,6 +96,7 @@ export class Gateway implements Part {
   private readonly now: () => number;
   private readonly passed: () => number;
   private readonly sessions: SignInSessions;
+  private readonly list: SessionList;
   private readonly live: Live;
   private readonly history: History;
   private readonly letters: DeadLetterService;
@@ -115,7 +119,14 @@ export class Gateway implements Part {
     this.now = options.now ?? clock.now;
     this.passed = options.now ?? clock.passed;
     const { now, passed } = this;
-    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, now, passed });
+    this.list = new SessionList({
+      log: options.sessions,
+      logger: log,
+      now: steadyFrom({ now, passed }),
+      metrics: options.metrics,
+    });
+    const { list } = this;
+    this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, list, now, passed });
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
@@ -135,6 +146,7 @@ export class Gateway implements Part {
       ...options,
       uws,
       sessions: this.sessions,
+      list,
       access,
       writes: allOf(this.history, heard, this.events.overwritten, this.account),
       now,
@@ -164,6 +176,7 @@ export class Gateway implements Part {
   async start(): Promise<void> {
     const { host, port, webFolder, log } = this.options;
     this.files = await StaticApp.load(webFolder);
+    await this.list.start();
     this.routes = await this.makeRoutes();
     this.live.attach(this.app);
     this.http.attach(this.app);
@@ -189,6 +202,7 @@ export class Gateway implements Part {
     try {
       await withDeadline(quiet, deadlineMs, 'answers were still under way');
       await withDeadline(this.events.stop(), deadlineMs, 'events were still being written');
+      await withDeadline(this.list.stop(), deadlineMs, 'sessions were still being written');
       await Promise.all([this.replays.stop(), this.imports.stop(), this.account.stop()]);
     } finally {
       this.live.close();
@@ -204,9 +218,21 @@ export class Gateway implements Part {
   }
 
   private makeRoutes(): Promise<Route[]> {
-    const { sessions, history, letters, figures, events, imports, now, passed } = this;
+    const { sessions, list, history, letters, figures, events, imports, now, passed } = this;
     const farmNow = (farm: string) => this.live.farmNow(farm);
-    return allRoutes({ ...this.options, sessions, history, letters, figures, events, imports, farmNow, now, passed });
+    return allRoutes({
+      ...this.options,
+      sessions,
+      list,
+      history,
+      letters,
+      figures,
+      events,
+      imports,
+      farmNow,
+      now,
+      passed,
+    });
   }
 
   private plan(head: RequestHead): RequestPlan {

@@ -25,6 +25,8 @@ import { sensorRoutes } from './sensors/routes.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
 import { Passwords } from './sign-in/passwords.ts';
 import { signInRoutes } from './sign-in/routes.ts';
+import type { SessionList } from './sign-in/session-list.ts';
+import { sessionRoutes } from './sign-in/session-routes.ts';
 import type { SignInSessions } from './sign-in/sessions.ts';
 import { Throttle } from './sign-in/throttle.ts';
 import type { Figures } from './system/figures.ts';
@@ -35,6 +37,7 @@ import { systemRoutes } from './system/routes.ts';
 export interface RouteParts {
   readonly registry: RegistryView & RegistryEditor;
   readonly sessions: SignInSessions;
+  readonly list: SessionList;
   readonly store: Store;
   readonly queue: Queue;
   readonly imports: BatchEntrance;
@@ -63,6 +66,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
   const editing = new RegistryEditing(parts.registry, parts.log);
   return [
     ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.passed) }),
+    ...sessionRoutes(parts),
     ...farmRoutes(parts),
     ...farmQuotaRoutes({ ...parts, editing, commandsWaiting: (farm) => parts.commands.waitingIn(farm) }),
     ...sensorRoutes({ ...parts, editing }),

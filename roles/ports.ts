@@ -19,6 +19,7 @@ import {
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
+  SESSIONS_LOG_LIMITS,
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
@@ -133,6 +134,7 @@ export function portsOf(
   });
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
   const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
+  const sessionsLog = once(() => openLogOf('log of sessions', 'sessions', SESSIONS_LOG_LIMITS));
   const clocksLog = once(() => openLogOf('log of clocks', 'clocks', CLOCKS_LOG_LIMITS));
   /** What became of the clocks by which publishes were received. The log is read to its end first, unless it may be away. */
   const clocks = once(async () => {
@@ -191,6 +193,7 @@ export function portsOf(
     liveLog,
     deadLog,
     eventLog,
+    sessionsLog,
     attemptsLog,
     commands,
   };

@@ -111,5 +111,11 @@ export const CLOCKS_LOG_LIMITS: LogLimits = {
   maxBytes: 16 * 1024 ** 2,
   onlyCopy: true,
 };
+/** Sessions of people who signed in: a few entries a session, as long as one can last. */
+export const SESSIONS_LOG_LIMITS: LogLimits = {
+  maxAgeMs: 31 * 24 * 3_600_000,
+  maxBytes: 32 * 1024 ** 2,
+  onlyCopy: true,
+};
 /** Events, such as a value that was overwritten: kept for a year, for those who ask later what happened. */
 export const EVENT_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };

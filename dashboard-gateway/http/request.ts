@@ -12,6 +12,7 @@ export interface Headers {
   readonly ifMatch: string;
   readonly ifNoneMatch: string;
   readonly acceptEncoding: string;
+  readonly userAgent: string;
   /** Whether the request came through a proxy, by its `Forwarded` or `X-Forwarded-For` header. */
   readonly forwarded: boolean;
 }
@@ -53,6 +54,7 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): R
       ifMatch: req.getHeader('if-match'),
       ifNoneMatch: req.getHeader('if-none-match'),
       acceptEncoding: req.getHeader('accept-encoding'),
+      userAgent: req.getHeader('user-agent'),
       forwarded: req.getHeader('forwarded') !== '' || forwardedFor !== '',
     },
     remoteAddress: client.address,

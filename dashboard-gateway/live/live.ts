@@ -6,6 +6,7 @@ import type { Metrics } from '../../core/metrics.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { Access } from '../http/origin.ts';
 import type { TemplatedApp, UwsModule } from '../http/uws.ts';
+import type { SessionList } from '../sign-in/session-list.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { LiveCounters } from './counters.ts';
 import type { WritesListener } from './feed/feed.ts';
@@ -26,6 +27,7 @@ export interface LiveOptions {
   readonly dead?: Log | undefined;
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
+  readonly list: Pick<SessionList, 'watchEnds'>;
   readonly access: Access;
   readonly metrics?: Metrics | undefined;
   /** Hears of everything that is written. */
@@ -95,7 +97,8 @@ export class Live {
   }
 
   private watch(): void {
-    const { registry, checkMs = CHECK_MS } = this.options;
+    const { registry, list, checkMs = CHECK_MS } = this.options;
+    const unwatchEnds = list.watchEnds(() => this.sockets.checkRights());
     const unwatch = registry.watch((changes) => {
       // Only these say who may see what.
       if (changes.some(({ kind }) => kind === 'user' || kind === 'farm')) this.sockets.checkRights();
@@ -112,6 +115,7 @@ export class Live {
     }, checkMs);
     this.endings.push(
       unwatch,
+      unwatchEnds,
       () => clearInterval(speed),
       () => clearInterval(check),
     );

@@ -4,11 +4,13 @@ import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { User } from '../../telemetry/registry/things.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
-import { json, noContent } from '../http/reply.ts';
+import { json, noContent, type Reply } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
 import type { Passwords } from './passwords.ts';
+import type { SessionList } from './session-list.ts';
+import { endOnAll } from './session-routes.ts';
 import { clearedCookie, isTokenHolder, type SignInSessions } from './sessions.ts';
 import { signedIn, visibleFarms } from './signed-in.ts';
 import type { Throttle } from './throttle.ts';
@@ -33,6 +35,7 @@ const passwordChange = z.strictObject({
 export interface SignInParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
+  readonly list: SessionList;
   readonly passwords: Passwords;
   readonly throttle: Throttle;
   readonly firstSignIn?: FirstSignIn | undefined;
@@ -50,11 +53,13 @@ export function signInRoutes(parts: SignInParts): Route[] {
         const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
         const who = describe(registry, user);
         // A program may keep its token where it likes. In a browser, scripts must not be able to read it.
-        if ('answer' in given && given.answer === 'token') return json({ ...who, ...(await sessions.issue(user)) });
-        return json(who, { headers: await sessions.cookie(user, request) });
+        if ('answer' in given && given.answer === 'token') {
+          return json({ ...who, ...(await sessions.begin(user, request, 'program')) });
+        }
+        return json(who, { headers: await sessions.beginInCookie(user, request) });
       },
     },
-    { method: 'POST', path: '/api/logout', handler: (request) => noContent(clearedCookie(request)) },
+    { method: 'POST', path: '/api/logout', handler: (request) => signOut(parts, request) },
     {
       method: 'GET',
       path: '/api/me',
@@ -71,10 +76,18 @@ export function signInRoutes(parts: SignInParts): Route[] {
           if (!(error instanceof RegistryUnavailable || error instanceof RegistryConflict)) throw error;
           throw retryLater('registry-unavailable', 5);
         });
-        return noContent(await sessions.cookie(changed, request));
+        return noContent(await sessions.beginInCookie(changed, request));
       }),
     },
   ];
+}
+
+/** Ends the session on every gateway, and takes the cookie away. Rejects with HttpProblem `log-unavailable` when other gateways may not know yet. */
+async function signOut({ sessions, list }: SignInParts, request: Request): Promise<Reply> {
+  const headers = clearedCookie(request);
+  const caller = await sessions.caller(request);
+  if (caller && !isTokenHolder(caller.user)) await endOnAll(list, caller.session, headers);
+  return noContent(headers);
 }
 
 function byPassword(parts: SignInParts, request: Request, given: { user: string; password: string }): Promise<User> {

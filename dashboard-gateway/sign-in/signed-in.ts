@@ -11,11 +11,11 @@ export type CallerHandler = (caller: Caller, request: Request, params: Params) =
 /** A handler for callers with a session; others get `not-signed-in`. A cookie older than an hour is replaced in the answer. */
 export function signedIn(sessions: SignInSessions, handler: CallerHandler): RouteHandler {
   return async (request, params) => {
-    const caller = await sessions.caller(request.headers);
+    const caller = await sessions.caller(request);
     if (!caller) throw new HttpProblem('not-signed-in');
     const reply = await handler(caller, request, params);
     if (!caller.renew || 'set-cookie' in reply.headers) return reply;
-    return withHeaders(reply, await sessions.cookie(caller.user, request));
+    return withHeaders(reply, await sessions.renewed(caller, request));
   };
 }
 

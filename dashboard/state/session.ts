@@ -67,8 +67,15 @@ export async function enter(user: string, password: string): Promise<void> {
 
 /** Rejects with ApiProblem. */
 export async function leave(): Promise<void> {
-  await signOut();
-  session.value = { phase: 'signed-out', note: undefined };
+  let note: string | undefined;
+  try {
+    await signOut();
+  } catch (error) {
+    // The session has ended at the gateway that was asked, and the cookie is gone.
+    if (asProblem(error).code !== 'log-unavailable') throw error;
+    note = 'You are signed out. Other servers of this Loam may take a moment to know.';
+  }
+  session.value = { phase: 'signed-out', note };
 }
 
 /** Rejects with ApiProblem. */

@@ -8,6 +8,7 @@ import {
   ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
+  SESSIONS_LOG_LIMITS,
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
@@ -83,7 +84,13 @@ const secretOf = (farm: FarmId, id: string) => hashSecret(`secret-${farm}-${id}`
 export class TwoFarms {
   readonly faults: Faults = { ...NO_FAULTS };
   private readonly surroundings: Surroundings;
-  private readonly logs: { readonly live: Log; readonly dead: Log; readonly events: Log; readonly commands: Log };
+  private readonly logs: {
+    readonly live: Log;
+    readonly dead: Log;
+    readonly events: Log;
+    readonly sessions: Log;
+    readonly commands: Log;
+  };
   private readonly folder: string;
   private readonly registry: YamlRegistry;
   /** Between the sources and Mosquitto. */
@@ -123,6 +130,7 @@ export class TwoFarms {
       live: await openFileLog(folder, 'live', LIVE_LOG_LIMITS),
       dead: await openFileLog(folder, 'dead', DEAD_LOG_LIMITS),
       events: await openFileLog(folder, 'events', EVENT_LOG_LIMITS),
+      sessions: await openFileLog(folder, 'sessions', SESSIONS_LOG_LIMITS),
       commands: await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS),
     };
     const farms = new TwoFarms(folder, surroundings, line, registry, logs);
@@ -226,7 +234,7 @@ export class TwoFarms {
 
   private async start(): Promise<void> {
     const { registry, metrics, surroundings } = this;
-    const { live, dead, events } = this.logs;
+    const { live, dead, events, sessions } = this.logs;
     const [queue, second] = [await this.openQueue(), await this.openQueue()];
     const receipts = new Receipts({ log: silent });
     const common = { host: '127.0.0.1', port: 0, registry, dead, log: silent };
@@ -241,6 +249,7 @@ export class TwoFarms {
       queue,
       live,
       events,
+      sessions,
       commands,
       store: surroundings.store,
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),

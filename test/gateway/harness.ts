@@ -12,6 +12,7 @@ import {
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
+  SESSIONS_LOG_LIMITS,
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
@@ -183,6 +184,7 @@ export class Place {
   readonly live: Log;
   readonly dead: Log;
   readonly events: Log;
+  readonly sessions: Log;
   readonly queue: Queue;
   readonly store: Store;
   readonly commandsLog: Log;
@@ -194,7 +196,7 @@ export class Place {
 
   private constructor(
     folder: string,
-    [live, dead, events, commandsLog]: readonly [Log, Log, Log, Log],
+    [live, dead, events, commandsLog, sessions]: readonly [Log, Log, Log, Log, Log],
     queue: Queue,
     commands: Commands,
     store: Store,
@@ -206,6 +208,7 @@ export class Place {
     this.live = live;
     this.dead = dead;
     this.events = events;
+    this.sessions = sessions;
     this.queue = queue;
     this.store = store;
     this.registry = registry;
@@ -219,11 +222,12 @@ export class Place {
     const store = await openDuckdbStore(join(folder, 'readings.duckdb'));
     const dead = await openFileLog(folder, 'dead', DEAD_LOG_LIMITS);
     const events = await openFileLog(folder, 'events', EVENT_LOG_LIMITS);
+    const sessions = await openFileLog(folder, 'sessions', SESSIONS_LOG_LIMITS);
     const queue = await openFileQueue(join(folder, 'queue'));
     const commandsLog = await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS);
     const commands = await Commands.open(commandsLog, silent);
     const registry = await YamlRegistry.open(registryPath, { log: silent, here: true });
-    return new Place(folder, [live, dead, events, commandsLog], queue, commands, store, registry);
+    return new Place(folder, [live, dead, events, commandsLog, sessions], queue, commands, store, registry);
   }
 
   /** A running gateway. */
@@ -235,6 +239,7 @@ export class Place {
       live: this.live,
       dead: this.dead,
       events: this.events,
+      sessions: this.sessions,
       commands: this.commands,
       queue: this.queue,
       metrics: this.metrics,

@@ -112,7 +112,7 @@ describe('a gateway behind a proxy', () => {
     const other = await login(gateway, '203.0.113.2', PASSWORD, 'https');
     expect(other.status).to.equal(200);
     expect(String(other.headers['set-cookie'])).to.include('; Secure');
-    expect(cookieOf(other)).to.match(/^loam=./);
+    expect(cookieOf(other)).to.match(/^__Host-loam=./);
   });
 
   it('that nobody told it of takes them all for the proxy', async () => {

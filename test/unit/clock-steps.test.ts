@@ -7,10 +7,12 @@ import { DeadLetters } from '../../backbone/dead-letters/dead-letters.ts';
 import { LogFile } from '../../backbone/segments/log-file.ts';
 import { LONGEST_DOUBT_MS, ReceiptClock } from '../../broker/ingest/receipt-clock.ts';
 import { Receipts } from '../../broker/ingest/receipts.ts';
+import { steadyFrom } from '../../core/clock.ts';
 import { silent } from '../../core/logger.ts';
 import { replayMessage } from '../../dashboard-gateway/dead-letters/replay-message.ts';
 import { RequestLimits } from '../../dashboard-gateway/http/per-address.ts';
 import { FarmLatest } from '../../dashboard-gateway/live/state/latest.ts';
+import { SessionList } from '../../dashboard-gateway/sign-in/session-list.ts';
 import { SESSION_MS, SignInSessions } from '../../dashboard-gateway/sign-in/sessions.ts';
 import { Throttle } from '../../dashboard-gateway/sign-in/throttle.ts';
 import { bareRun, isDoubted, placeId } from '../../telemetry/account/batch-place.ts';
@@ -227,6 +229,7 @@ describe('the clock of the machine, set both ways at every moment', function () 
             key: 'k'.repeat(32),
             adminToken: undefined,
             registry: { current: () => registry, watch: () => () => {} },
+            list: new SessionList({ log: new MemoryLog(), logger: silent, now: steadyFrom(clock) }),
           },
           now: clock.now,
           passed: clock.passed,
@@ -234,16 +237,19 @@ describe('the clock of the machine, set both ways at every moment', function () 
         const ada = registry.users.get('ada');
         if (!ada) throw new Error('no user');
         let issued = clock.passed();
-        let { token } = await sessions.issue(ada);
+        const from = { remoteAddress: '127.0.0.1', secure: false, headers: { userAgent: '' } };
+        let { token } = await sessions.begin(ada, from, 'program');
         for (const [i, move] of all.entries()) {
           apply(clock, move);
-          const isGood = (await sessions.caller({ authorization: `Bearer ${token}`, cookie: '' })) !== undefined;
+          const isGood =
+            (await sessions.caller({ secure: false, headers: { authorization: `Bearer ${token}`, cookie: '' } })) !==
+            undefined;
           const age = clock.passed() - issued;
           if (age < SESSION_MS - SECOND) expect(isGood, `after ${age} ms`).to.equal(true);
           if (age > SESSION_MS + SECOND) expect(isGood, `after ${age} ms`).to.equal(false);
           if (i % 3 !== 2) continue;
           issued = clock.passed();
-          token = (await sessions.issue(ada)).token;
+          token = (await sessions.begin(ada, from, 'program')).token;
         }
       }),
       { numRuns: 60 },

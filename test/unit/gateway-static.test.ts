@@ -35,7 +35,7 @@ describe('the browser app in memory', () => {
     };
     const request: Request = {
       ...{ method: 'GET', path, query: new URLSearchParams(), body: '', remoteAddress: '127.0.0.1', secure: false },
-      headers: { ...headers, forwarded: false, acceptEncoding },
+      headers: { ...headers, forwarded: false, userAgent: '', acceptEncoding },
       signal: new AbortController().signal,
     };
     const reply = app.answer(request);

@@ -59,7 +59,7 @@ export async function answerHandshake<Data>(
     );
   }
   if (!hasRoom()) return refuse('too-many-sockets', retryLater('busy', 5));
-  const caller = await sessions.caller(head.headers);
+  const caller = await sessions.caller(head);
   if (!caller) return refuse('not-signed-in', new HttpProblem('not-signed-in'));
   if (!hasRoom()) return refuse('too-many-sockets', retryLater('busy', 5));
   if (gone) return;

@@ -13,6 +13,7 @@ import {
 } from '../../state/settings.ts';
 import { entered, useSubmit } from '../common/form.tsx';
 import { SignOut } from '../common/sign-out.tsx';
+import { MySessions } from './my-sessions.tsx';
 
 const SHORTEST = 10;
 const LONGEST = 200;
@@ -49,6 +50,7 @@ export function AccountPage() {
         )}
         <SignOut />
       </section>
+      <MySessions user={me.user} />
       <Password needsCurrent={me.passwordSet} user={me.user} />
       <Display />
     </div>
