@@ -15,6 +15,7 @@ import { rejection } from '../backbone/numbered.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
 const MINUTE = 60_000;
+const NEAR = { address: '127.0.0.1', known: true };
 
 describe('the first sign-in', () => {
   it('is good once', () => {
@@ -110,7 +111,7 @@ farms: []
 
   it('is written beside everything that was there', async () => {
     const passwords = await Passwords.create(registry);
-    await Promise.all(['ada', 'bert'].map((name) => passwords.set(name, 'something long')));
+    await Promise.all(['ada', 'bert'].map((name) => passwords.set(name, 'something long', NEAR)));
     const edited = await readFile(path, 'utf8');
     const { users } = parseRegistry(edited);
     for (const name of ['ada', 'bert']) {
@@ -121,7 +122,7 @@ farms: []
 
   it('is refused for nobody', async () => {
     const passwords = await Passwords.create(registry);
-    expect(await rejection(passwords.set('carl', 'something long'))).to.be.instanceOf(RegistryInvalid);
+    expect(await rejection(passwords.set('carl', 'something long', NEAR))).to.be.instanceOf(RegistryInvalid);
     expect(await readFile(path, 'utf8')).to.equal(text);
   });
 });
