@@ -33,6 +33,7 @@ import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
 import { SessionList } from './sign-in/session-list.ts';
 import { SignInSessions } from './sign-in/sessions.ts';
+import type { Throttle } from './sign-in/throttle.ts';
 import { Figures } from './system/figures.ts';
 import { Heard } from './system/last-minute.ts';
 
@@ -64,6 +65,8 @@ export interface GatewayOptions {
   readonly secretKey: SecretKey;
   /** Signs sessions; the same on every gateway. */
   readonly sessionKey: string;
+  /** Slows down sign-ins; a new one when left out. */
+  readonly throttle?: Throttle;
   /** A request with this bearer token is admin of every farm; for commands on the machine. Absent: no such token is accepted. */
   readonly adminToken?: string | undefined;
   /** The built browser app. */

@@ -23,6 +23,7 @@ import { RegistryEditing } from './registry/editing.ts';
 import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
 import { sensorRoutes } from './sensors/routes.ts';
 import type { FirstSignIn } from './sign-in/first-sign-in.ts';
+import { KnownBrowsers } from './sign-in/known-browsers.ts';
 import { Passwords } from './sign-in/passwords.ts';
 import { signInRoutes } from './sign-in/routes.ts';
 import type { SessionList } from './sign-in/session-list.ts';
@@ -48,7 +49,11 @@ export interface RouteParts {
   readonly events: EventRecorder;
   readonly clocks?: ClockHistory | undefined;
   readonly health: () => readonly Health[];
+  /** Signs the cookies of known browsers; the same on every gateway. */
+  readonly sessionKey: string;
   readonly firstSignIn?: FirstSignIn | undefined;
+  /** Slows down sign-ins; a new one when left out. */
+  readonly throttle?: Throttle | undefined;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly mqtt: () => MqttEndpoint;
@@ -63,9 +68,10 @@ export interface RouteParts {
 /** Every route of the HTTP interface. */
 export async function allRoutes(parts: RouteParts): Promise<Route[]> {
   const passwords = await Passwords.create(parts.registry);
+  const browsers = new KnownBrowsers(parts.sessionKey, parts.now);
   const editing = new RegistryEditing(parts.registry, parts.log);
   return [
-    ...signInRoutes({ ...parts, passwords, throttle: new Throttle(parts.passed) }),
+    ...signInRoutes({ ...parts, passwords, throttle: parts.throttle ?? new Throttle(parts.passed), browsers }),
     ...sessionRoutes(parts),
     ...farmRoutes(parts),
     ...farmQuotaRoutes({ ...parts, editing, commandsWaiting: (farm) => parts.commands.waitingIn(farm) }),

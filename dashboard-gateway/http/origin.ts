@@ -1,4 +1,6 @@
-import { Networks, usualAddress } from '../../core/networks.ts';
+import { clientAddress } from '../../core/forwarded.ts';
+import { Networks } from '../../core/networks.ts';
+import type { HttpRequest } from './uws.ts';
 
 /** How a gateway is reached, and which proxies it trusts. */
 export interface Access {
@@ -16,30 +18,46 @@ export interface RequestClient {
   readonly secure: boolean;
 }
 
-const LONGEST_CHAIN = 20;
+/** What proxies say of a request: the lines of each header joined with commas, in the order in which they came. */
+export interface Forwarded {
+  readonly by: string;
+  readonly proto: string;
+  /** Whether a proxy left any mark, also one that is not believed. */
+  readonly marked: boolean;
+}
+
+const MARKS: ReadonlySet<string> = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-real-ip', 'via']);
 
 /**
- * The client behind a connection from `peer`, by `X-Forwarded-For` and `X-Forwarded-Proto`. These headers count only
- * when they come from a trusted proxy. Each proxy appends the address that it got the request from, so the list is read
- * from its end. The first address that is no trusted proxy is the client; the addresses before it are only a claim of
- * that client.
+ * Collects what proxies say. A header may come twice: a client sends one, and its proxy adds another. uWebSockets.js
+ * gives by name only the first of them, which is the client's own claim.
+ */
+export function readForwarded(req: Pick<HttpRequest, 'forEach'>): Forwarded {
+  const by: string[] = [];
+  const proto: string[] = [];
+  let marked = false;
+  req.forEach((name, value) => {
+    if (!MARKS.has(name)) return;
+    marked = true;
+    if (name === 'x-forwarded-for') by.push(value);
+    else if (name === 'x-forwarded-proto') proto.push(value);
+  });
+  return { by: by.join(','), proto: proto.join(','), marked };
+}
+
+/**
+ * The client behind a connection from `peer`. `X-Forwarded-For` and `X-Forwarded-Proto` count only when they come from
+ * a trusted proxy; of the protocols, the last one, which that proxy wrote. `Forwarded` (RFC 7239) is not believed: a
+ * proxy that keeps one of the two lets its client write the other.
  */
 export function clientOf(
   peer: string,
-  forwardedFor: string,
-  forwardedProto: string,
+  { by, proto }: Pick<Forwarded, 'by' | 'proto'>,
   { tls, trusted }: Access,
 ): RequestClient {
   if (!trusted.has(peer)) return { address: peer, secure: tls };
-  const secure = tls || lastOf(forwardedProto).toLowerCase() === 'https';
-  let address = peer;
-  for (const hop of forwardedFor.split(',').slice(-LONGEST_CHAIN).reverse()) {
-    const next = usualAddress(hop.trim());
-    if (next === undefined) break;
-    address = next;
-    if (!trusted.has(next)) break;
-  }
-  return { address, secure };
+  const secure = tls || lastOf(proto).toLowerCase() === 'https';
+  return { address: clientAddress(peer, by, trusted), secure };
 }
 
 /** A gateway without TLS that trusts no proxy. */

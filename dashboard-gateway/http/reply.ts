@@ -2,11 +2,13 @@
 export interface Reply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** Further `Set-Cookie` headers: one name cannot stand for two of them. */
+  readonly cookies?: readonly string[];
   readonly body?: string | Uint8Array;
 }
 
 /** An answer of any length, written as fast as the client reads it. `pieces` is ended when the client leaves. */
-export interface Streamed extends Omit<Reply, 'body'> {
+export interface Streamed extends Omit<Reply, 'body' | 'cookies'> {
   readonly pieces: AsyncIterator<string>;
 }
 
@@ -44,11 +46,12 @@ const ONLY_TLS = { 'strict-transport-security': 'max-age=31536000' };
 /** A JSON answer, not to be kept by any cache. */
 export function json(
   value: unknown,
-  given: { status?: number; headers?: Readonly<Record<string, string>> } = {},
+  given: { status?: number; headers?: Readonly<Record<string, string>>; cookies?: readonly string[] } = {},
 ): Reply {
   return {
     status: given.status ?? 200,
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...given.headers },
+    ...(given.cookies ? { cookies: given.cookies } : {}),
     body: JSON.stringify(value),
   };
 }

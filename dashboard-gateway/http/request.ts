@@ -1,5 +1,5 @@
 import { addressText } from '../../core/networks.ts';
-import { type Access, clientOf } from './origin.ts';
+import { type Access, clientOf, readForwarded } from './origin.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
 /** The headers that the gateway reads; an absent header is an empty string. */
@@ -13,7 +13,7 @@ export interface Headers {
   readonly ifNoneMatch: string;
   readonly acceptEncoding: string;
   readonly userAgent: string;
-  /** Whether the request came through a proxy, by its `Forwarded` or `X-Forwarded-For` header. */
+  /** Whether the request came through a proxy, by any header that proxies write. */
   readonly forwarded: boolean;
 }
 
@@ -39,8 +39,8 @@ export type RequestHead = Omit<Request, 'body' | 'signal'>;
 /** What can be known of a request before its body has come. Call it before anything asynchronous. */
 export function readHead(res: HttpResponse, req: HttpRequest, access: Access): RequestHead {
   const peer = addressText(new Uint8Array(res.getRemoteAddress()));
-  const forwardedFor = req.getHeader('x-forwarded-for');
-  const client = clientOf(peer, forwardedFor, req.getHeader('x-forwarded-proto'), access);
+  const forwarded = readForwarded(req);
+  const client = clientOf(peer, forwarded, access);
   return {
     method: req.getMethod().toUpperCase(),
     path: req.getUrl(),
@@ -55,7 +55,7 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): R
       ifNoneMatch: req.getHeader('if-none-match'),
       acceptEncoding: req.getHeader('accept-encoding'),
       userAgent: req.getHeader('user-agent'),
-      forwarded: req.getHeader('forwarded') !== '' || forwardedFor !== '',
+      forwarded: forwarded.marked,
     },
     remoteAddress: client.address,
     secure: client.secure,

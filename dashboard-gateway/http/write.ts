@@ -62,4 +62,5 @@ function writeHead(res: HttpResponse, { secure }: RequestHead, reply: Reply | St
   const { status, headers } = secured(reply, secure);
   res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Status'}`);
   for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+  if ('cookies' in reply) for (const cookie of reply.cookies ?? []) res.writeHeader('set-cookie', cookie);
 }

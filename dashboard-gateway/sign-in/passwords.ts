@@ -2,7 +2,7 @@ import { RegistryConflict, RegistryInvalid } from '../../core/errors.ts';
 import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
 import type { RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
 import { type User, versionOf } from '../../telemetry/registry/things.ts';
-import { WorkLimit } from '../http/work-limit.ts';
+import { type Turn, Turns } from './turns.ts';
 
 // Each check takes 32 MiB and a thread of the pool for about 20 ms.
 const MAX_RUNNING = 3;
@@ -13,7 +13,7 @@ const MOST_TRIES = 5;
 /** People's passwords: checks them, and writes new ones into the registry. */
 export class Passwords {
   private readonly registry: RegistryView & RegistryEditor;
-  private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
+  private readonly turns = new Turns(MAX_RUNNING, MAX_WAITING);
   private readonly nobodys: string;
 
   private constructor(registry: RegistryView & RegistryEditor, nobodys: string) {
@@ -29,9 +29,9 @@ export class Passwords {
    * Whether `password` is the user's. It takes as long for a user who does not exist or has no password, so that the
    * duration does not tell who exists. Rejects with HttpProblem `busy`.
    */
-  async check(user: User | undefined, password: string): Promise<boolean> {
+  async check(user: User | undefined, password: string, turn: Turn): Promise<boolean> {
     const hash = user?.password ?? this.nobodys;
-    const right = await this.limit.run(() => verifyPassword(password, hash));
+    const right = await this.turns.run(turn, () => verifyPassword(password, hash));
     return right && user?.password !== undefined;
   }
 
@@ -40,8 +40,8 @@ export class Passwords {
    * RegistryInvalid when there is no such user, RegistryConflict when others keep changing them, RegistryUnavailable when
    * the registry cannot be edited, and with HttpProblem `busy`.
    */
-  async set(name: string, password: string): Promise<User> {
-    const hash = await this.limit.run(() => hashPassword(password));
+  async set(name: string, password: string, turn: Turn): Promise<User> {
+    const hash = await this.turns.run(turn, () => hashPassword(password));
     for (let attempt = 1; ; attempt++) {
       const before = this.registry.current().users.get(name);
       if (!before) throw new RegistryInvalid(`there is no user "${name}"`);

@@ -8,6 +8,7 @@ import { json, noContent, type Reply } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import type { FirstSignIn } from './first-sign-in.ts';
+import type { KnownBrowsers } from './known-browsers.ts';
 import type { Passwords } from './passwords.ts';
 import type { SessionList } from './session-list.ts';
 import { endOnAll } from './session-routes.ts';
@@ -17,6 +18,8 @@ import type { Throttle } from './throttle.ts';
 
 const MIN_PASSWORD = 10;
 const MAX_PASSWORD = 200;
+const WAIT =
+  'after Retry-After it can be tried again; a browser in which this user signed in before is not slowed by others';
 
 const anyPassword = z.string().max(1000);
 const login = z.union([
@@ -38,12 +41,13 @@ export interface SignInParts {
   readonly list: SessionList;
   readonly passwords: Passwords;
   readonly throttle: Throttle;
+  readonly browsers: KnownBrowsers;
   readonly firstSignIn?: FirstSignIn | undefined;
 }
 
 /** Routes to sign in and out, to ask who is signed in, and to set a new password. */
 export function signInRoutes(parts: SignInParts): Route[] {
-  const { registry, sessions, passwords } = parts;
+  const { registry, sessions, passwords, browsers } = parts;
   return [
     {
       method: 'POST',
@@ -56,7 +60,8 @@ export function signInRoutes(parts: SignInParts): Route[] {
         if ('answer' in given && given.answer === 'token') {
           return json({ ...who, ...(await sessions.begin(user, request, 'program')) });
         }
-        return json(who, { headers: await sessions.beginInCookie(user, request) });
+        const known = await browsers.cookie(user, request);
+        return json(who, { headers: await sessions.beginInCookie(user, request), cookies: [known] });
       },
     },
     { method: 'POST', path: '/api/logout', handler: (request) => signOut(parts, request) },
@@ -71,12 +76,19 @@ export function signInRoutes(parts: SignInParts): Route[] {
       handler: signedIn(sessions, async ({ user }, request) => {
         if (isTokenHolder(user)) throw new HttpProblem('forbidden', 'the admin token is no user and has no password');
         const { password, current } = parseBody(passwordChange, request.body);
-        if (user.password !== undefined) await proven(parts, request, user.name, user, current ?? '');
-        const changed = await passwords.set(user.name, password).catch((error: unknown) => {
+        // Who has a session is no stranger: their wrong passwords are counted apart from those of others.
+        const session = `session ${request.remoteAddress} ${user.name}`;
+        if (user.password !== undefined)
+          await proven(parts, request, { user, name: user.name }, current ?? '', session);
+        const turn = { address: request.remoteAddress, known: true };
+        const changed = await passwords.set(user.name, password, turn).catch((error: unknown) => {
           if (!(error instanceof RegistryUnavailable || error instanceof RegistryConflict)) throw error;
           throw retryLater('registry-unavailable', 5);
         });
-        return noContent(await sessions.beginInCookie(changed, request));
+        return {
+          ...noContent(await sessions.beginInCookie(changed, request)),
+          cookies: [await browsers.cookie(changed, request)],
+        };
       }),
     },
   ];
@@ -90,39 +102,47 @@ async function signOut({ sessions, list }: SignInParts, request: Request): Promi
   return noContent(headers);
 }
 
-function byPassword(parts: SignInParts, request: Request, given: { user: string; password: string }): Promise<User> {
-  return proven(parts, request, given.user, parts.registry.current().users.get(given.user), given.password);
+async function byPassword(
+  parts: SignInParts,
+  request: Request,
+  { user: name, password }: { user: string; password: string },
+): Promise<User> {
+  const user = parts.registry.current().users.get(name);
+  const browser = await parts.browsers.idOf(user, request.headers.cookie);
+  return await proven(parts, request, { user, name }, password, browser);
 }
 
-/** The user, when the password is theirs. Rejects with HttpProblem `wrong-credentials` or `too-many-attempts`. */
+/**
+ * The user, when the password is theirs. `browser`: what its wrong passwords are counted by when it is no stranger.
+ * Rejects with HttpProblem `wrong-credentials` or `too-many-attempts`.
+ */
 async function proven(
   { passwords, throttle }: SignInParts,
-  { remoteAddress }: Request,
-  name: string,
-  user: User | undefined,
+  { remoteAddress: address }: Request,
+  { user, name }: { user: User | undefined; name: string },
   password: string,
+  browser: string | undefined,
 ): Promise<User> {
-  slowDown(throttle, name, remoteAddress);
-  const right = await passwords.check(user, password);
+  slowDown(throttle.begin(name, address, browser));
+  const known = browser !== undefined || throttle.knows(name, address);
+  const right = await passwords.check(user, password, { address, known });
   if (!right || !user) throw new HttpProblem('wrong-credentials');
-  throttle.succeeded(name, remoteAddress);
+  throttle.succeeded(name, address, browser);
   return user;
 }
 
+/** A token is 192 random bits. Nobody guesses it, so the right one is never made to wait for the wrong ones of others. */
 function byToken({ firstSignIn, registry, throttle }: SignInParts, request: Request, token: string): User {
-  // No user can have this name: wrong tokens do not count as failed attempts for any user.
-  slowDown(throttle, '(first sign-in)', request.remoteAddress);
   // Behind a proxy on this machine, every client seems to have a loopback address. So a forwarded request is not near.
   const name = request.headers.forwarded ? undefined : firstSignIn?.exchange(token, request.remoteAddress);
   const user = name === undefined ? undefined : registry.current().users.get(name);
-  if (!user) throw new HttpProblem('wrong-credentials');
-  throttle.succeeded('(first sign-in)', request.remoteAddress);
-  return user;
+  if (user) return user;
+  slowDown(throttle.wrongToken(request.remoteAddress));
+  throw new HttpProblem('wrong-credentials');
 }
 
-function slowDown(throttle: Throttle, name: string, address: string): void {
-  const wait = throttle.begin(name, address);
-  if (wait > 0) throw retryLater('too-many-attempts', wait / 1000);
+function slowDown(wait: number): void {
+  if (wait > 0) throw retryLater('too-many-attempts', wait / 1000, WAIT);
 }
 
 function describe(registry: RegistryView, user: User) {

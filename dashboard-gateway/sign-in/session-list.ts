@@ -162,7 +162,8 @@ export class SessionList {
       if (!known) this.add(entry);
     } else if (entry.kind === 'used') {
       // The log may tell what is older than what was taken here.
-      if (known && known.session.usedAt <= entry.at) known.session = { ...known.session, usedAt: entry.at, usedFrom: entry.address };
+      if (known && known.session.usedAt <= entry.at)
+        known.session = { ...known.session, usedAt: entry.at, usedFrom: entry.address };
     } else if (!known?.isEnded) {
       if (known) known.isEnded = true;
       // Its begin was not heard of yet: whoever says now that it has begun is too late.

@@ -201,6 +201,7 @@ function setCookie(value: string, maxAge: number, secure: boolean): { 'set-cooki
   return { 'set-cookie': stringifySetCookie(cookie) };
 }
 
-function fingerprintOf(user: User): string {
+/** Stands for the user's password: another one has another. */
+export function fingerprintOf(user: User): string {
   return hashSecret(user.password ?? '').slice(0, 16);
 }

@@ -85,7 +85,7 @@ export const READERS: Readonly<Record<string, (draw: Draw) => TextReader>> = {
     return name === undefined || METRIC_NAME.test(name) ? [] : [`the name ${name}`];
   },
   address: () => (text) => {
-    clientOf('127.0.0.1', text, text, { tls: false, trusted: proxies });
+    clientOf('127.0.0.1', { by: text, proto: text }, { tls: false, trusted: proxies });
     Networks.parse(text);
     return [];
   },

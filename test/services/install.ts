@@ -150,6 +150,8 @@ function installed(service: Service): string | undefined {
 /** Programs that tests run, and Debian's package of each. */
 const tools = {
   caddy: 'caddy',
+  haproxy: 'haproxy',
+  nginx: 'nginx',
   strace: 'strace',
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
@@ -173,7 +175,7 @@ export const mqttTools = [
 export async function locateTool(tool: Tool): Promise<string> {
   const missing = tools[tool];
   if (onPath(tool) === undefined && (await aptCanInstall())) {
-    await aptInstall(missing, tool === 'caddy' ? ['caddy', 'caddy-api'] : []);
+    await aptInstall(missing, unitsOf(tool));
   }
   const path = onPath(tool);
   if (path === undefined) {
@@ -182,9 +184,16 @@ export async function locateTool(tool: Tool): Promise<string> {
   return path;
 }
 
+/** What Debian's package would start. */
+function unitsOf(tool: Tool): string[] {
+  if (tool === 'caddy') return ['caddy', 'caddy-api'];
+  return tool === 'haproxy' || tool === 'nginx' ? [tool] : [];
+}
+
 /** The full path of a program on PATH. */
 export function onPath(name: string): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  // Servers are in /usr/sbin, which people's PATH often leaves out.
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'].filter((folder) => folder !== '');
   return folders.map((folder) => join(folder, name)).find(isProgram);
 }
 

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { YamlRegistry } from '../../backbone/registry/yaml/registry.ts';
 import { RegistryInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
-import { addressText, isLoopback, Networks } from '../../core/networks.ts';
+import { addressText, countingKey, isLoopback, Networks } from '../../core/networks.ts';
 import { verifyPassword } from '../../core/secrets.ts';
 import { clientOf, isSameOrigin } from '../../dashboard-gateway/http/origin.ts';
 import { createFirstSignIn } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
@@ -15,6 +15,7 @@ import { rejection } from '../backbone/numbered.ts';
 import { temporaryFolder } from '../services/wait.ts';
 
 const MINUTE = 60_000;
+const NEAR = { address: '127.0.0.1', known: true };
 
 describe('the first sign-in', () => {
   it('is good once', () => {
@@ -110,7 +111,7 @@ farms: []
 
   it('is written beside everything that was there', async () => {
     const passwords = await Passwords.create(registry);
-    await Promise.all(['ada', 'bert'].map((name) => passwords.set(name, 'something long')));
+    await Promise.all(['ada', 'bert'].map((name) => passwords.set(name, 'something long', NEAR)));
     const edited = await readFile(path, 'utf8');
     const { users } = parseRegistry(edited);
     for (const name of ['ada', 'bert']) {
@@ -121,7 +122,7 @@ farms: []
 
   it('is refused for nobody', async () => {
     const passwords = await Passwords.create(registry);
-    expect(await rejection(passwords.set('carl', 'something long'))).to.be.instanceOf(RegistryInvalid);
+    expect(await rejection(passwords.set('carl', 'something long', NEAR))).to.be.instanceOf(RegistryInvalid);
     expect(await readFile(path, 'utf8')).to.equal(text);
   });
 });
@@ -152,7 +153,8 @@ describe('where a request comes from', () => {
 
   describe('behind proxies', () => {
     const trusted = Networks.parse('10.0.0.0/8, fd00::/8, 127.0.0.1') ?? new Networks();
-    const of = (peer: string, chain: string, proto = '') => clientOf(peer, chain, proto, { tls: false, trusted });
+    const of = (peer: string, chain: string, proto = '') =>
+      clientOf(peer, { by: chain, proto }, { tls: false, trusted });
 
     it('is whom the first trusted proxy saw, whatever that one claimed', () => {
       expect(of('10.0.0.1', '203.0.113.9').address).to.equal('203.0.113.9');
@@ -168,6 +170,41 @@ describe('where a request comes from', () => {
       expect(of('10.0.0.1', Array(500).fill('10.0.0.2').join(',')).address).to.equal('10.0.0.2');
     });
 
+    it('is the same in every spelling of an address, with a port or without', () => {
+      const spellings = [
+        '2001:db8:0:0:1::7',
+        '2001:DB8::1:0:0:7',
+        '[2001:db8::1:0:0:7]',
+        '[2001:db8:0::1:0:0:7]:51000',
+      ];
+      for (const text of spellings) expect(of('10.0.0.1', text).address, text).to.equal('2001:db8::1:0:0:7');
+      for (const text of [
+        '203.0.113.9:51000',
+        '::ffff:cb00:7109',
+        '[::FFFF:203.0.113.9]:1',
+        '0:0:0:0:0:ffff:203.0.113.9',
+      ]) {
+        expect(of('10.0.0.1', text).address, text).to.equal('203.0.113.9');
+      }
+      // A proxy of ours stays one, however the next one spells it.
+      expect(of('10.0.0.1', '203.0.113.9, [fd00::2]:443, 10.0.0.3:80').address).to.equal('203.0.113.9');
+    });
+
+    it('counts as one place for all of a /64, in every spelling', () => {
+      const one = ['2001:db8:5:6::1', '2001:DB8:5:6:ffff:1:2:3', '2001:0db8:0005:0006::', '2001:db8:5:6::1%eth0'];
+      expect(new Set(one.map(countingKey))).to.have.property('size', 1);
+      const zeros = ['2001:db8::1', '2001:db8::2:0:0:1', '2001:db8:0:0:f:e:d:c', '2001:db8:0::7'];
+      expect(new Set(zeros.map(countingKey))).to.have.property('size', 1);
+      expect(countingKey('::ffff:10.0.0.1')).to.equal(countingKey('::ffff:a00:1')).and.to.equal('10.0.0.1');
+      expect(countingKey('2001:db8:5:7::1')).to.not.equal(countingKey('2001:db8:5:6::1'));
+    });
+
+    it('is the proxy that does not know its client, not what the client claims', () => {
+      for (const hop of ['unknown', '_hidden', 'unix:', '', '[', '[]:1', '1.2.3.4.5', '0x7f.1', '999.1.1.1']) {
+        expect(of('10.0.0.1', `198.51.100.1, ${hop}`).address, hop).to.equal('10.0.0.1');
+      }
+    });
+
     it('is the peer itself when that is no trusted proxy', () => {
       expect(of('203.0.113.1', '127.0.0.1', 'https')).to.deep.equal({ address: '203.0.113.1', secure: false });
     });
@@ -175,7 +212,7 @@ describe('where a request comes from', () => {
     it('is secure when the nearest trusted proxy says so, or the gateway speaks TLS', () => {
       expect(of('10.0.0.1', '203.0.113.9', 'https').secure).to.equal(true);
       expect(of('10.0.0.1', '203.0.113.9', 'https, http').secure).to.equal(false);
-      expect(clientOf('203.0.113.1', '', 'http', { tls: true, trusted }).secure).to.equal(true);
+      expect(clientOf('203.0.113.1', { by: '', proto: 'http' }, { tls: true, trusted }).secure).to.equal(true);
     });
   });
 });

@@ -3,7 +3,7 @@ import { entered, useSubmit } from '../common/form.tsx';
 import { Logo } from '../common/icons.tsx';
 
 export function SignIn({ note }: { note: string | undefined }) {
-  const { busy, failure, submit } = useSubmit(
+  const { busy, failure, wait, submit } = useSubmit(
     (form) => enter(entered(form, 'user').trim(), entered(form, 'password')),
     'The user or the password is wrong.',
   );
@@ -30,7 +30,7 @@ export function SignIn({ note }: { note: string | undefined }) {
             {failure}
           </p>
         )}
-        <button type="submit" class="button-main" disabled={busy}>
+        <button type="submit" class="button-main" disabled={busy || wait > 0}>
           {busy ? 'Signing in …' : 'Sign in'}
         </button>
       </form>
