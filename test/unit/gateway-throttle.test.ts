@@ -43,6 +43,8 @@ describe('guessing from many addresses', () => {
     throttle.begin('ada', HOME);
     throttle.succeeded('ada', HOME);
     guesses(throttle, clock, 10 * MINUTE);
+    throttle.begin('ada', '192.0.2.1');
+    expect(throttle.begin('ada', '203.0.113.1')).to.be.greaterThan(0);
     expect(throttle.begin('ada', HOME)).to.equal(0);
     expect(throttle.begin('bert', HOME), 'another user').to.equal(0);
   });
