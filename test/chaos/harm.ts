@@ -48,14 +48,16 @@ export class HarmWatch {
     return new HarmWatch(stage, promises, fault, size, await asideOf(stage, fault));
   }
 
-  /** Resolves when the account has called something lost, where it has to. `lost` asks it. */
-  async after(lost: () => Promise<number>): Promise<void> {
+  /** Resolves when the account has said that something is lost, or where its numbers went too that it does not know, where it has to. `said` asks it. */
+  async after(said: () => Promise<{ lost: number; unknown: number }>): Promise<void> {
     const began = Date.now();
     await delay(WRITTEN_MS);
     this.to = (await stat(this.promises)).size;
-    if (this.fault.harm !== 'destroys') return;
+    const { harm } = this.fault;
+    if (harm !== 'destroys' && harm !== 'destroysAccount') return;
     while (Date.now() - began < MOST_UNSEEN_MS) {
-      if ((await lost()) > 0) {
+      const { lost, unknown } = await said();
+      if (lost > 0 || (harm === 'destroysAccount' && unknown > 0)) {
         this.seenAfterS = (Date.now() - began) / 1_000;
         // A beat later it has called lost all that it is going to.
         await delay(20_000);

@@ -95,7 +95,7 @@ export async function chaos(stage: Stage, options: ChaosOptions): Promise<ChaosR
       const mended = fault.happen(dice.between(...options.holdMs), dice);
       await Promise.all([mended, stage.hosts?.edits.during(mended)]);
       happened.push({ at: (at - began) / 1_000, fault: fault.name, seconds: (Date.now() - at) / 1_000 });
-      await watch?.after(() => askAccount(stage, account).then(() => account.lost));
+      await watch?.after(() => askAccount(stage, account).then(() => account));
       harm = watch ?? harm;
       await askAccount(stage, account);
     }
