@@ -4,6 +4,7 @@ import type { SettingName } from '../core/settings.ts';
 import type { RoleName } from '../roles/context.ts';
 import type { Options } from './options.ts';
 import { addRegistry } from './registry-words.ts';
+import { shownArguments } from './shown-arguments.ts';
 import { simulateOptions } from './simulate/command-line.ts';
 import { COMMON, later, MQTT, RUNNING, withSettings } from './words.ts';
 
@@ -47,12 +48,19 @@ const code = {
 
 /** Runs the `loam` command. Exits 0 when all went well, 2 for a wrong setting or argument, 1 for what failed later. */
 export async function main(argv: readonly string[]): Promise<void> {
+  hideSecrets(argv);
   try {
     await program().parseAsync(argv);
   } catch (error) {
     // Exits explicitly: the failed command may have left a timer or a socket that would keep the process alive.
     process.exit(report(error));
   }
+}
+
+/** Takes secrets that were given as options out of what lists of processes show. Before that they were there for a moment. */
+function hideSecrets(argv: readonly string[]): void {
+  const shown = shownArguments(argv);
+  if (shown.some((argument, i) => argument !== argv[i])) process.title = shown.join(' ');
 }
 
 function report(error: unknown): number {

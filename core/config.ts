@@ -82,10 +82,14 @@ const SCHEMAS = {
   mqttAddress: z.string().regex(/^mqtts?:\/\/[^/?#@\s]+:\d{1,5}\/?$/),
   opsHost: host,
   opsPort: port,
-  sessionKey: z.string().min(32),
+  // Who has read an example has its key, and signs in as anybody.
+  sessionKey: z.string().min(32).refine(isNoExample),
   secretKey: z.string().refine(areSecretKeys),
   url: z.string().regex(/^https?:\/\/[^/?#\s]+\/?$/),
-  token: z.string().regex(/^[\w.~+/=-]{32,2000}$/),
+  token: z
+    .string()
+    .regex(/^[\w.~+/=-]{32,2000}$/)
+    .refine(isNoExample),
   sources: yesNo,
   demo: yesNo,
   logLevel: z.enum(LOG_LEVELS),
@@ -195,6 +199,11 @@ export function unknownVariables(env: Given = process.env): string[] {
   return Object.keys(env).filter(
     (name) => name.startsWith('LOAM_') && !name.startsWith('LOAM_TEST_') && !known.has(name),
   );
+}
+
+/** Whether a key is somebody's own, and not what stands in an example until somebody puts theirs there. */
+function isNoExample(key: string): boolean {
+  return !/^(?:change|example|replace|your)/i.test(key);
 }
 
 /** Settings whose value must not end up in a log. URLs are shown without what is secret in them. */

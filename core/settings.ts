@@ -129,7 +129,11 @@ export const SETTINGS = {
   ),
   opsHost: setting('--ops-host <host>', 'where /healthz, /readyz and /metrics are answered', HOST, '127.0.0.1'),
   opsPort: setting('--ops-port <port>', 'port of /healthz, /readyz and /metrics', PORT, '9464'),
-  sessionKey: setting('--session-key <key>', 'signs sign-ins; the same on every gateway', 'at least 32 characters'),
+  sessionKey: setting(
+    '--session-key <key>',
+    'signs sign-ins; the same on every gateway',
+    'at least 32 characters that are in no example',
+  ),
   secretKey: setting(
     '--secret-key <key>',
     'with it the registry keeps tokens and sealed secrets; the same for every broker and gateway; old keys may follow it',

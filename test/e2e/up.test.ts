@@ -9,6 +9,8 @@ import { openPage, shown, shows } from './page.ts';
 const ADDRESS = /Open (http:\/\/\S+)/;
 const MQTT = /publish to (\S+) over MQTT/;
 
+const TOKEN = 'a-token-of-more-than-thirty-two-characters';
+
 const BAD_DAY = `seed: 5
 groups:
   - { name: bad-away, count: 3, interval: 300ms, faults: [{ fault: offline, away: 6h, back: 1s, step: 5m }, { fault: wrong-clock, by: 3h, share: 0.3 }] }
@@ -27,11 +29,12 @@ describe('loam up on a machine with nothing but Node', function () {
       LOAM_MQTT_PORT: '0',
       LOAM_HTTP_PORT: '0',
       LOAM_OPS_PORT: '0',
+      LOAM_TOKEN: TOKEN,
     };
     // Everybody may look into it: what is in it is kept from them all the same.
     await mkdir(env.LOAM_DATA ?? '', { mode: 0o755 });
     const before = process.umask(0o022);
-    loam = new LoamProcess(['up'], env);
+    loam = new LoamProcess(['up', '--token', TOKEN], env);
     process.umask(before);
   });
 
@@ -53,6 +56,12 @@ describe('loam up on a machine with nothing but Node', function () {
     } finally {
       await close();
     }
+  });
+
+  it('shows no token that was given as an option in lists of processes', async () => {
+    await loam.says(ADDRESS);
+    const shown = await readFile(`/proc/${loam.child.pid}/cmdline`, 'utf8');
+    expect(shown).to.include('up --token ***').and.not.include(TOKEN);
   });
 
   it('lets the address sign in once only', async () => {

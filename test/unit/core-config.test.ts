@@ -144,7 +144,7 @@ describe('a wrong value of a setting', () => {
     mqttAddress: ['broker:1883', 'mqtt://broker', 'http://broker:1883', 'mqtt://u:p@broker:1883'],
     opsHost: ['*'],
     opsPort: ['off'],
-    sessionKey: ['k'.repeat(31)],
+    sessionKey: ['k'.repeat(31), 'change-me-session-key-of-32-characters-or-more'],
     secretKey: ['k'.repeat(31), `${'k'.repeat(32)},`, `${'k'.repeat(32)},short`],
     url: ['127.0.0.1:8080', 'ftp://h', 'http://h/api', 'http://'],
     token: ['t'.repeat(31), 'ä'.repeat(40), `${'t'.repeat(40)}\n`],
