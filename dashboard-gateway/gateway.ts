@@ -119,7 +119,14 @@ export class Gateway implements Part {
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
-    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, metrics: options.metrics, passed });
+    this.http = new HttpServer({
+      plan: (head) => this.plan(head),
+      access,
+      userOf: async (head) => (await this.sessions.caller(head.headers))?.user.name,
+      log,
+      metrics: options.metrics,
+      passed,
+    });
     const hearsAll = () => this.live.health().every(({ ok }) => ok);
     const heard = new Heard(now, passed);
     this.figures = new Figures(options.metrics, heard, passed);

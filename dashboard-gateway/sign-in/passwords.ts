@@ -1,19 +1,19 @@
 import { RegistryConflict, RegistryInvalid } from '../../core/errors.ts';
+import { countingKey } from '../../core/networks.ts';
 import { hashPassword, newSecret, verifyPassword } from '../../core/secrets.ts';
 import type { RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
 import { type User, versionOf } from '../../telemetry/registry/things.ts';
 import { WorkLimit } from '../http/work-limit.ts';
 
 // Each check takes 32 MiB and a thread of the pool for about 20 ms.
-const MAX_RUNNING = 3;
-const MAX_WAITING = 100;
+const LIMITS = { running: 3, runningOfOne: 2, waiting: 100 } as const;
 /** Somebody else may change the user at the same time, and again. */
 const MOST_TRIES = 5;
 
 /** People's passwords: checks them, and writes new ones into the registry. */
 export class Passwords {
   private readonly registry: RegistryView & RegistryEditor;
-  private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
+  private readonly limit = new WorkLimit(LIMITS);
   private readonly nobodys: string;
 
   private constructor(registry: RegistryView & RegistryEditor, nobodys: string) {
@@ -27,11 +27,11 @@ export class Passwords {
 
   /**
    * Whether `password` is the user's. It takes as long for a user who does not exist or has no password, so that the
-   * duration does not tell who exists. Rejects with HttpProblem `busy`.
+   * duration does not tell who exists. Addresses take turns. Rejects with HttpProblem `busy`.
    */
-  async check(user: User | undefined, password: string): Promise<boolean> {
+  async check(user: User | undefined, password: string, address: string): Promise<boolean> {
     const hash = user?.password ?? this.nobodys;
-    const right = await this.limit.run(() => verifyPassword(password, hash));
+    const right = await this.limit.run([countingKey(address)], () => verifyPassword(password, hash));
     return right && user?.password !== undefined;
   }
 
@@ -41,7 +41,7 @@ export class Passwords {
    * the registry cannot be edited, and with HttpProblem `busy`.
    */
   async set(name: string, password: string): Promise<User> {
-    const hash = await this.limit.run(() => hashPassword(password));
+    const hash = await this.limit.run([`user ${name}`], () => hashPassword(password));
     for (let attempt = 1; ; attempt++) {
       const before = this.registry.current().users.get(name);
       if (!before) throw new RegistryInvalid(`there is no user "${name}"`);

@@ -90,7 +90,7 @@ async function proven(
   password: string,
 ): Promise<User> {
   slowDown(throttle, name, remoteAddress);
-  const right = await passwords.check(user, password);
+  const right = await passwords.check(user, password, remoteAddress);
   if (!right || !user) throw new HttpProblem('wrong-credentials');
   throttle.succeeded(name, remoteAddress);
   return user;

@@ -114,7 +114,7 @@ describe('the room of connections whose client is not let in', () => {
     await start({ greetings: 5 });
     const alone = silence('mqtt', '127.0.1.1');
     await once(alone, 'connect');
-    const others = [];
+    const others: Socket[] = [];
     for (let i = 0; i < 5; i++) {
       others.push(silence('mqtt', '127.0.1.2'));
       await until('it has come', () => broker.counters.connected === i + 2);
