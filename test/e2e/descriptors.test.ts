@@ -4,7 +4,8 @@ import mqtt from 'mqtt';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { LoamProcess } from './loam-process.ts';
 
-describe('a process with few descriptors', () => {
+describe('a process with few descriptors', function () {
+  this.timeout(180_000);
   const sockets = new Set<Socket>();
   let loam: LoamProcess;
   let attacking = true;
