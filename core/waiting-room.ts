@@ -8,13 +8,13 @@ export interface Guest {
   leave(): void;
 }
 
-interface Place {
+interface RoomPlace {
   size: number;
   /** Those that may be ended, the one that has waited longest first. */
-  readonly waiting: Set<Waiting>;
+  readonly waiting: Set<RoomSeat>;
 }
 
-interface Waiting {
+interface RoomSeat {
   readonly since: number;
   readonly end: () => void;
 }
@@ -27,7 +27,7 @@ interface Waiting {
 export class WaitingRoom {
   private readonly most: number;
   private readonly mostOfPlace: number;
-  private readonly places = new Map<string, Place>();
+  private readonly places = new Map<string, RoomPlace>();
   private came = 0;
   private total = 0;
 
@@ -57,7 +57,7 @@ export class WaitingRoom {
   /** Takes one more, whatever the limit is. */
   add(address: string, end: () => void): Guest {
     const key = countingKey(address);
-    const place = this.places.get(key) ?? { size: 0, waiting: new Set<Waiting>() };
+    const place = this.places.get(key) ?? { size: 0, waiting: new Set<RoomSeat>() };
     this.places.set(key, place);
     this.came += 1;
     this.total += 1;
@@ -75,21 +75,21 @@ export class WaitingRoom {
       leave();
       end();
     };
-    const waiting: Waiting = { since: this.came, end: ended };
+    const waiting: RoomSeat = { since: this.came, end: ended };
     place.waiting.add(waiting);
     return { settle: () => void place.waiting.delete(waiting), leave };
   }
 
   /** Ends the one that has waited longest, of the address with most. False when none may be ended. */
   endOne(): boolean {
-    let fattest: Place | undefined;
+    let fattest: RoomPlace | undefined;
     for (const place of this.places.values()) {
       if (place.waiting.size > 0 && (fattest === undefined || isBefore(place, fattest))) fattest = place;
     }
     return fattest !== undefined && this.endOneOf(fattest);
   }
 
-  private endOneOf({ waiting }: Place): boolean {
+  private endOneOf({ waiting }: RoomPlace): boolean {
     const oldest = oldestOf(waiting);
     oldest?.end();
     return oldest !== undefined;
@@ -97,12 +97,12 @@ export class WaitingRoom {
 }
 
 /** Of two addresses with as many, the one whose oldest has waited longer comes first. */
-function isBefore(one: Place, other: Place): boolean {
+function isBefore(one: RoomPlace, other: RoomPlace): boolean {
   if (one.size !== other.size) return one.size > other.size;
   return (oldestOf(one.waiting)?.since ?? 0) < (oldestOf(other.waiting)?.since ?? 0);
 }
 
-function oldestOf(waiting: ReadonlySet<Waiting>): Waiting | undefined {
+function oldestOf(waiting: ReadonlySet<RoomSeat>): RoomSeat | undefined {
   const [oldest] = waiting;
   return oldest;
 }

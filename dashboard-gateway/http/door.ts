@@ -25,14 +25,14 @@ const BYTES_A_SECOND = 16 * 1024;
 export type TurnedAwayBy = 'room' | 'late' | 'rate' | 'user';
 
 /** What is known of who sent a request. */
-export interface Sender {
+export interface RequestSender {
   readonly remoteAddress: string;
   readonly headers: Pick<Headers, 'cookie' | 'authorization'>;
 }
 
 export interface DoorOptions {
   /** The name of the user who sent a request, or undefined. Only asked for requests that bring a session. */
-  readonly userOf: (sender: Sender) => Promise<string | undefined>;
+  readonly userOf: (sender: RequestSender) => Promise<string | undefined>;
   /** Called for each request that is ended, or not let in. */
   readonly onTurnedAway: (why: TurnedAwayBy) => void;
   /** What durations are measured by, ms. */
@@ -71,7 +71,7 @@ export class Door {
    * Lets a request in whose body may have `maxBody` bytes. `end` is called when it is to be ended before its body has come.
    * Throws HttpProblem `too-many-requests` or `busy`.
    */
-  enter(sender: Sender, maxBody: number, end: (why: HttpProblem) => void): Visit {
+  enter(sender: RequestSender, maxBody: number, end: (why: HttpProblem) => void): Visit {
     const bringsSession = sender.headers.cookie !== '' || sender.headers.authorization !== '';
     const inTime = this.mayPass(`address ${countingKey(sender.remoteAddress)}`);
     const endFor = (why: TurnedAwayBy) => end(this.problem(why));
@@ -85,7 +85,7 @@ export class Door {
   }
 
   private whileProven(
-    sender: Sender,
+    sender: RequestSender,
     guest: Guest | undefined,
     inTime: boolean,
     deadline: Deadline,

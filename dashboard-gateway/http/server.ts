@@ -3,7 +3,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { type BodySignals, readBody } from './body.ts';
 import { HttpCounters } from './counters.ts';
-import { Door, type Sender, type TurnedAwayBy, UNCOUNTED, type Visit } from './door.ts';
+import { Door, type RequestSender, type TurnedAwayBy, UNCOUNTED, type Visit } from './door.ts';
 import type { Access } from './origin.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
 import { type AnyReply, isStreamed, type Reply, type Streamed } from './reply.ts';
@@ -30,7 +30,7 @@ export interface HttpServerOptions {
   readonly plan: (head: RequestHead) => RequestPlan;
   readonly access: Access;
   /** The name of the user whose session a request brings, or undefined. */
-  readonly userOf: (sender: Sender) => Promise<string | undefined>;
+  readonly userOf: (sender: RequestSender) => Promise<string | undefined>;
   readonly log: Logger;
   readonly metrics?: Metrics | undefined;
   /** What durations are measured by, ms. */

@@ -1,7 +1,7 @@
 import { retryLater } from './problem.ts';
 import { Shares } from './shares.ts';
 
-export interface WorkLimits {
+export interface WorkShares {
   /** Most tasks at once. */
   readonly running: number;
   /** Most of them for one share. Less than `running`, so that others have room whatever one share asks for. */
@@ -26,7 +26,7 @@ export class WorkLimit {
   private readonly queues = new Map<string, WaitingTask[]>();
   private waits = 0;
 
-  constructor({ running, runningOfOne, waiting }: WorkLimits) {
+  constructor({ running, runningOfOne, waiting }: WorkShares) {
     this.running = new Shares(running, runningOfOne);
     this.waiting = waiting;
   }
