@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { Aedes } from 'aedes';
+import { Aedes, type Client } from 'aedes';
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
@@ -12,6 +12,8 @@ import type { SecretKeys } from '../core/secret-key.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
+import { Arrivals } from './auth/arrivals.ts';
+import type { Identity } from './auth/identity.ts';
 import { Offenders } from './auth/offenders.ts';
 import { RefusedPublishes } from './auth/refusals.ts';
 import { Rights } from './auth/rights.ts';
@@ -68,6 +70,7 @@ export class Broker implements Part {
   private readonly sockets = new Set<FramedSocket>();
   private readonly budget: MemoryBudget;
   private readonly addresses: Addresses;
+  private readonly arrivals: Arrivals;
   private readonly rights: Rights;
   private readonly entrance: BatchEntrance;
   private batcher: PublishBatcher | undefined;
@@ -85,6 +88,7 @@ export class Broker implements Part {
     this.limits = { ...DEFAULT_BROKER_LIMITS, ...options.limits };
     this.budget = new MemoryBudget(this.limits);
     this.addresses = new Addresses(this.limits);
+    this.arrivals = new Arrivals(this.limits, this.addresses, this.counts);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     this.entrance = options.entrance ?? new BatchEntrance({ name: 'broker' });
     const { limits, counts: counters, rights } = this;
@@ -124,7 +128,9 @@ export class Broker implements Part {
 
   /** How much the broker holds at the moment; `BrokerLimits` bounds all of it. */
   get held() {
-    return { ...this.budget.held, connections: this.sockets.size, sessionsAsleep: this.sessions.store.asleep };
+    const { asleep: sessionsAsleep } = this.sessions.store;
+    const { size: greetings } = this.arrivals;
+    return { ...this.budget.held, connections: this.addresses.size + greetings, greetings, sessionsAsleep };
   }
 
   /** The connected sessions, by the sensors whose commands they subscribed to. The downlink sends through them. */
@@ -143,7 +149,7 @@ export class Broker implements Part {
     const batcher = new PublishBatcher(queue, this.limits, this.counts, log, metrics, this.entrance);
     const aedes = await this.createAedes(batcher);
     const listeners = new MqttListeners(this.options, {
-      addresses: this.addresses,
+      arrivals: this.arrivals,
       counters: this.counts,
       log,
       handshakeMs: this.limits.connectMs,
@@ -235,7 +241,7 @@ export class Broker implements Part {
       secretKeys: this.options.secretKeys ?? (() => undefined),
       addresses: this.addresses,
       unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
-      admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),
+      admit: (client, identity, keepalive) => this.admit(client, identity, keepalive),
     });
     const aedes = await Aedes.createBroker({
       persistence: sessions.store,
@@ -256,6 +262,13 @@ export class Broker implements Part {
     const emitter: EventEmitter = aedes;
     emitter.on('error', (error: unknown) => log.error({ event: 'mqtt_error' }, explain(error)));
     return aedes;
+  }
+
+  private admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
+    this.sessions.admit(client, identity, keepaliveSeconds);
+    const { conn } = client;
+    // It is closed a turn later, for the library is still at its CONNECT.
+    if (conn instanceof FramedSocket && !this.arrivals.letIn(conn.arrival)) setImmediate(() => conn.cut());
   }
 
   private takenBy(state: SessionState): TakenPublishes {

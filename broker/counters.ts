@@ -15,8 +15,12 @@ export interface BrokerCounters {
   refusedConnect: number;
   /** Clients answered CONNACK 3 because the queue refuses. */
   refusedUnavailable: number;
-  /** Sockets closed because there were too many, in all or from one address. */
+  /** Sockets closed because as many clients as may are let in, in all or from one address. */
   refusedConnections: number;
+  /** Connections ended to make room for another one, before their client was let in. */
+  evictedGreetings: number;
+  /** Connections closed because their client was not let in in time: most said nothing. */
+  lateGreetings: number;
   /** Clients closed for a packet over the limit. */
   oversize: number;
   /** Clients closed for bytes that are not MQTT 3.1.1, control characters in texts, or too many open QoS 2 publishes. */
@@ -31,6 +35,8 @@ export interface BrokerCounters {
   closedOffenders: number;
   /** Times that a client's socket was not read, because its sensor publishes faster than its rate. */
   slowed: number;
+  /** Times that a client's socket was not read, because it sends too many pings or other packets that are no publishes. */
+  slowedControl: number;
   /** Clients closed because the registry no longer lets them in. */
   closedRevoked: number;
   /** Publishes that arrived. */
@@ -63,6 +69,8 @@ export function newCounters(): BrokerCounters {
     refusedConnect: 0,
     refusedUnavailable: 0,
     refusedConnections: 0,
+    evictedGreetings: 0,
+    lateGreetings: 0,
     oversize: 0,
     malformed: 0,
     closedOverMemory: 0,
@@ -70,6 +78,7 @@ export function newCounters(): BrokerCounters {
     closedSilent: 0,
     closedOffenders: 0,
     slowed: 0,
+    slowedControl: 0,
     closedRevoked: 0,
     received: 0,
     sentAgain: 0,

@@ -1,9 +1,11 @@
 /** Every bound of the broker. What happens at each is written beside it; most of it is counted. */
 export interface BrokerLimits {
-  /** Most connections. One more is closed before a byte of it is read. */
+  /** Most clients that are let in. A connection of one more is closed before a byte of it is read. */
   readonly connections: number;
-  /** Most connections from one address or one IPv6 network (/64). One more is closed in the same way. */
+  /** Most clients from one address or one IPv6 network (/64). A connection of one more is closed in the same way. */
   readonly connectionsPerAddress: number;
+  /** Most connections whose client has not been let in. One more ends the one that has waited longest, of the address with most. */
+  readonly greetings: number;
   /** Most connections while the queue refuses. One more is answered CONNACK 3, server unavailable. */
   readonly connectionsWhileShut: number;
   /** Largest CONNECT packet, bytes. A larger one closes the connection before it is buffered. */
@@ -28,7 +30,7 @@ export interface BrokerLimits {
   readonly batchMs: number;
   /** Most batches that the queue has not confirmed yet. At the bound further batches wait in the broker. */
   readonly batches: number;
-  /** A socket that sent no CONNECT for so long (ms) is closed; also one with a longer TLS or WebSocket handshake. */
+  /** A connection whose client is not let in within this time (ms), the handshakes of TLS and WebSocket included, is closed. */
   readonly connectMs: number;
   /** A client is closed when its publish is unconfirmed for half its keepalive, or for this time (ms) if that is shorter. */
   readonly holdMs: number;
@@ -58,6 +60,7 @@ export interface BrokerLimits {
 export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   connections: 20_000,
   connectionsPerAddress: 10_000,
+  greetings: 4_096,
   connectionsWhileShut: 10_000,
   connectBytes: 8 * 1024,
   packetBytes: 64 * 1024,

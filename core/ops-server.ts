@@ -1,7 +1,13 @@
 import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { ConfigInvalid, explain } from './errors.ts';
 import { type Health, type Part, readiness } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
+
+/** How long the headers of a request may take, and how often that is looked at, ms. */
+const REQUEST_MS = 5_000;
+const CHECK_MS = 1_000;
+const MOST_CONNECTIONS = 100;
 
 interface OpsAnswer {
   readonly status: number;
@@ -17,20 +23,28 @@ export class OpsServer implements Part {
   private readonly health: () => readonly Health[];
   private readonly metrics: Metrics;
   private readonly server: Server;
+  /** The oldest first. */
+  private readonly sockets = new Set<Socket>();
 
   constructor(options: { host: string; port: number; health: () => readonly Health[]; metrics: Metrics }) {
     this.host = options.host;
     this.wantedPort = options.port;
     this.health = options.health;
     this.metrics = options.metrics;
-    this.server = createServer((request, response) => {
+    const times = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECK_MS };
+    this.server = createServer(times, (request, response) => {
       void this.answer(request.method ?? '', request.url ?? '').then(({ status, type, body }) => {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
         response.end(body);
       });
     });
-    this.server.requestTimeout = 5_000;
-    this.server.maxConnections = 100;
+    // Who watches Loam gets in, however many connections say nothing: the oldest makes room.
+    this.server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+      const [oldest] = this.sockets;
+      if (this.sockets.size > MOST_CONNECTIONS) oldest?.destroy();
+    });
   }
 
   /** The port in use, once started. */

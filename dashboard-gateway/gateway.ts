@@ -16,6 +16,7 @@ import { AccountKeeper, type AccountKeeperOptions } from './account/account-keep
 import { DeadLetterService } from './dead-letters/service.ts';
 import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
+import { ConnectionBudget, type ConnectionShare } from './http/connection-budget.ts';
 import { type Listening, listen } from './http/listen.ts';
 import type { Access } from './http/origin.ts';
 import { HttpProblem } from './http/problem.ts';
@@ -84,6 +85,8 @@ export interface GatewayOptions {
   readonly checkMs?: number;
   /** How the account of batches is kept. */
   readonly account?: AccountKeeperOptions;
+  /** What HTTP may use of the process's descriptors. Absent: as many as there are. */
+  readonly connections?: ConnectionShare | undefined;
   readonly log: Logger;
   /** The clock for times (Unix ms) and for durations. Absent: the machine's clock for times, and its monotonic clock for durations. */
   readonly now?: () => number;
@@ -114,6 +117,7 @@ export class Gateway implements Part {
   private routes: readonly Route[] = [];
   private files: StaticApp | undefined;
   private listening: Listening | undefined;
+  private budget: ConnectionBudget | undefined;
 
   /** Throws ConfigInvalid when no native uWebSockets.js runs here, or the files for TLS cannot be used. */
   constructor(options: GatewayOptions) {
@@ -133,7 +137,14 @@ export class Gateway implements Part {
     const { uws } = this.loaded;
     const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
-    this.http = new HttpServer({ plan: (head) => this.plan(head), access, log, metrics: options.metrics, passed });
+    this.http = new HttpServer({
+      plan: (head) => this.plan(head),
+      access,
+      userOf: async (head) => (await this.sessions.caller(head))?.user.name,
+      log,
+      metrics: options.metrics,
+      passed,
+    });
     const hearsAll = () => this.live.health().every(({ ok }) => ok);
     const heard = new Heard(now, passed);
     this.figures = new Figures(options.metrics, heard, passed);
@@ -183,7 +194,9 @@ export class Gateway implements Part {
     this.routes = await this.makeRoutes();
     this.live.attach(this.app);
     this.http.attach(this.app);
-    this.listening = await listen(this.loaded.uws, this.app, host, port);
+    const { uws } = this.loaded;
+    this.listening = await listen(uws, this.app, host, port);
+    this.keepConnections(this.listening);
     await this.live.start();
     await this.letters.start();
     this.events.start();
@@ -198,7 +211,8 @@ export class Gateway implements Part {
    * has been answered; rejects when that takes longer than `deadlineMs`.
    */
   async stop(deadlineMs: number): Promise<void> {
-    this.listening?.close();
+    if (this.budget) this.budget.stop();
+    else this.listening?.close();
     this.listening = undefined;
     this.figures.stop();
     const quiet = Promise.all([this.live.stop(), this.letters.stop(), this.http.drain()]);
@@ -218,6 +232,21 @@ export class Gateway implements Part {
     const { store, queue } = this.options;
     const own = [healthOf('store', store.state), healthOf('queue', queue.state)];
     return [...own, ...this.live.health(), ...this.letters.health(), ...this.account.health()];
+  }
+
+  private keepConnections(listening: Listening): void {
+    const { connections, host, log, metrics } = this.options;
+    if (!connections) return;
+    const again = () => listen(this.loaded.uws, this.app, host, listening.port);
+    const budget = new ConnectionBudget({ ...connections, listen: again, log });
+    this.budget = budget;
+    metrics?.gauge('loam_http_shut', '1 while no HTTP connections are taken, for want of descriptors', () =>
+      budget.isShut ? 1 : 0,
+    );
+    metrics?.counts('loam_http_connections_total', 'Times that HTTP had all its connections', () => ({
+      full: budget.timesShut,
+    }));
+    budget.start(listening);
   }
 
   private makeRoutes(): Promise<Route[]> {

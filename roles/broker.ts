@@ -4,9 +4,11 @@ import { Broker } from '../broker/broker.ts';
 import { Downlink } from '../broker/downlink/downlink.ts';
 import { ReceiptClock } from '../broker/ingest/receipt-clock.ts';
 import { Receipts } from '../broker/ingest/receipts.ts';
+import { DEFAULT_BROKER_LIMITS } from '../broker/limits.ts';
 import { Sources } from '../broker/sources/sources.ts';
 import { bootId, builtAt, isSynchronised } from '../core/clock-machine.ts';
 import type { Config } from '../core/config.ts';
+import type { DescriptorPlan } from '../core/descriptors.ts';
 import { ConfigInvalid } from '../core/errors.ts';
 import type { Health } from '../core/lifecycle.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -16,7 +18,8 @@ import type { PreparedRole, RoleContext } from './context.ts';
  * The broker role: publishes come in over MQTT and go into the queue. Its parts are the broker, the downlink, which
  * brings commands to the clients, and the sources, which fetch readings from other brokers.
  */
-export async function prepareBroker({ config, log, ports, metrics, addresses }: RoleContext): Promise<PreparedRole> {
+export async function prepareBroker(context: RoleContext): Promise<PreparedRole> {
+  const { config, log, ports, metrics, addresses } = context;
   const registry = await ports.registry();
   const key = await ports.secretKey();
   const queue = await ports.queue();
@@ -30,7 +33,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const ways = { queue, dead, registry, log, metrics, receipts };
   const toBroker = entrance('broker');
   const toSources = entrance('source');
-  const broker = new Broker({ ...settings(config), ...ways, secretKeys, entrance: toBroker });
+  const broker = new Broker({ ...settings(config, context.descriptors), ...ways, secretKeys, entrance: toBroker });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,
@@ -52,6 +55,7 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
     isSynchronised,
   });
   count(metrics, broker);
+  context.connections.mqtt = () => broker.held.connections;
   addresses.mqtt = () => ({ host: config.mqttHost, port: broker.port });
   // With a spool the broker works while the commands log is away: that must not take it out of service.
   const ofCommands = (): Health[] => (ports.spooled ? [] : [commands.health()]);
@@ -71,7 +75,10 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
 }
 
 /** Throws ConfigInvalid. */
-function settings(config: Config) {
+function settings(config: Config, descriptors: DescriptorPlan | undefined) {
+  // Of the descriptors for MQTT, a quarter at most is for connections whose client is not let in yet.
+  const room = descriptors?.mqtt ?? Number.POSITIVE_INFINITY;
+  const greetings = Math.min(DEFAULT_BROKER_LIMITS.greetings, Math.max(1, Math.floor(room / 4)));
   return {
     host: config.mqttHost,
     port: config.mqttPort,
@@ -79,7 +86,11 @@ function settings(config: Config) {
     wsPort: config.mqttWsPort,
     wssPort: config.mqttWssPort,
     certificate: certificateFiles(config),
-    limits: { connections: config.mqttConnections, connectionsPerAddress: config.mqttConnectionsPerAddress },
+    limits: {
+      connections: Math.min(config.mqttConnections, Math.max(1, room - greetings)),
+      connectionsPerAddress: config.mqttConnectionsPerAddress,
+      greetings,
+    },
   };
 }
 

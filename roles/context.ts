@@ -1,3 +1,4 @@
+import type { DescriptorPlan } from '../core/descriptors.ts';
 import type { Health, Lifecycle, Part } from '../core/lifecycle.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { FirstSignIn } from '../dashboard-gateway/sign-in/first-sign-in.ts';
@@ -21,6 +22,10 @@ export interface RoleContext extends RunContext {
   readonly health: () => readonly Health[];
   /** Where the servers of this process listen, once they do. The broker sets `mqtt`, the gateway sets `http`. */
   readonly addresses: { mqtt?: () => Address; http?: () => Address };
+  /** How the process's descriptors are divided; absent where their limit is not known. */
+  readonly descriptors?: DescriptorPlan | undefined;
+  /** How many connections MQTT has now. The broker sets it. */
+  readonly connections: { mqtt?: () => number };
   readonly firstSignIn?: FirstSignIn | undefined;
 }
 

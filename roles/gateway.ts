@@ -47,6 +47,10 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     health,
     // Embedded parts are of this process: a worker that is silent has ended.
     account: { ...(isEmbedded(config.queue) ? { mostHeldMs: 0 } : {}), isGapless: isEmbedded(config.log) },
+    connections: context.descriptors && {
+      most: context.descriptors.http,
+      others: () => context.connections.mqtt?.() ?? 0,
+    },
     metrics,
     log,
   });

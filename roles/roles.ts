@@ -8,6 +8,7 @@ import { removeLeftovers } from '../core/replace-file.ts';
 import { SETTINGS } from '../core/settings.ts';
 import { prepareBroker } from './broker.ts';
 import type { PreparedRole, RoleContext, RoleName } from './context.ts';
+import { divideDescriptors } from './descriptors.ts';
 import { prepareGateway } from './gateway.ts';
 import { portsOf } from './ports.ts';
 import { assertRoomToStart } from './room-to-start.ts';
@@ -66,7 +67,8 @@ export function contextOf(lifecycle: Lifecycle, running: RunContext, names: read
     ...ports.gaps(),
     ...policies.health(),
   ];
-  return { ...running, lifecycle, names, ports, metrics, prepared, policies, health, addresses: {} };
+  const shared = { lifecycle, names, ports, metrics, prepared, policies, health };
+  return { ...running, ...shared, descriptors: divideDescriptors(running, names), connections: {}, addresses: {} };
 }
 
 /** Opens the ports of a context's roles, then starts the roles and the port for operators. Rejects with ConfigInvalid. */

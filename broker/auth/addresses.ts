@@ -14,7 +14,7 @@ const FIRST_DELAY_MS = 250;
 const MOST_DELAY_MS = 8_000;
 
 /**
- * The addresses that clients connect from: how many connections each has, and how often its credentials were wrong.
+ * The addresses that clients connect from: how many clients of each are let in, and how often its credentials were wrong.
  * An IPv6 network (/64) counts as one address, because one owner has all of its addresses.
  */
 export class Addresses {
@@ -27,14 +27,21 @@ export class Addresses {
     this.limits = limits;
   }
 
-  /** Counts a connection; false, and not counted, when there is no room. A counted connection must `leave` at its close. */
-  enter(address: string): boolean {
+  /** Connections of clients that were let in. */
+  get size(): number {
+    return this.total;
+  }
+
+  hasRoom(address: string): boolean {
+    const ofAddress = this.open.get(countingKey(address)) ?? 0;
+    return this.total < this.limits.connections && ofAddress < this.limits.connectionsPerAddress;
+  }
+
+  /** Counts a connection; it must `leave` at its close. */
+  enter(address: string): void {
     const place = countingKey(address);
-    const before = this.open.get(place) ?? 0;
-    if (this.total >= this.limits.connections || before >= this.limits.connectionsPerAddress) return false;
     this.total += 1;
-    this.open.set(place, before + 1);
-    return true;
+    this.open.set(place, (this.open.get(place) ?? 0) + 1);
   }
 
   leave(address: string): void {

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
-import type { Addresses } from '../auth/addresses.ts';
+import { type Arrivals, wayOf } from '../auth/arrivals.ts';
 import type { BrokerCounters } from '../counters.ts';
 
 /** A connection that a client has made: TCP, TLS or WebSocket. */
@@ -12,6 +12,8 @@ export interface IncomingConnection {
   readonly address: string;
   /** The common name in the client's certificate, which the CA has signed. Absent when it showed none. */
   readonly certified?: string | undefined;
+  /** What `Arrivals` knows it by. */
+  readonly way?: string | undefined;
 }
 
 /** One port that clients connect to. */
@@ -29,7 +31,7 @@ export interface EntranceOptions {
   readonly port: number;
   /** The variable that sets the port, for error messages. */
   readonly setting: string;
-  readonly addresses: Addresses;
+  readonly arrivals: Arrivals;
   readonly counters: BrokerCounters;
   /** Longest time for a handshake, ms. */
   readonly handshakeMs: number;
@@ -50,7 +52,8 @@ export class TcpEntrance implements ListenerPart {
   constructor(options: EntranceOptions) {
     this.options = options;
     this.server = createServer(SOCKET_OPTIONS, (socket) => {
-      if (!socket.destroyed) options.onArrival({ wire: socket, address: socket.remoteAddress ?? '' });
+      if (!socket.destroyed)
+        options.onArrival({ wire: socket, address: socket.remoteAddress ?? '', way: wayOf(socket) });
     });
     guard(this.server, options);
   }
@@ -81,7 +84,7 @@ export class TlsEntrance implements ListenerPart {
         counters.refusedTls += 1;
         socket.destroy();
       } else {
-        onArrival({ wire: socket, address: socket.remoteAddress ?? '', certified });
+        onArrival({ wire: socket, address: socket.remoteAddress ?? '', certified, way: wayOf(socket) });
       }
     });
     countFailures(this.server, counters);
@@ -124,17 +127,8 @@ export function countFailures(server: Server, counters: BrokerCounters): void {
 }
 
 /** Closes connections for which there is no room, before a byte of them is read. Counts the others. */
-export function guard(server: Server, { addresses, counters }: EntranceOptions): void {
-  server.prependListener('connection', (socket: Socket) => {
-    const address = socket.remoteAddress;
-    if (address === undefined || !addresses.enter(address)) {
-      counters.refusedConnections += 1;
-      socket.destroy();
-      return;
-    }
-    counters.connected += 1;
-    socket.once('close', () => addresses.leave(address));
-  });
+export function guard(server: Server, { arrivals }: EntranceOptions): void {
+  server.prependListener('connection', (socket: Socket) => void arrivals.take(socket));
 }
 
 /** Resolves with the port when `server` listens. Rejects with ConfigInvalid, which says in one line why it cannot. */

@@ -1,7 +1,7 @@
 import type { SecureContextOptions } from 'node:tls';
 import { ConfigInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { Addresses } from '../auth/addresses.ts';
+import type { Arrivals } from '../auth/arrivals.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { Certificate, type CertificateFiles } from './certificate.ts';
 import { type IncomingConnection, type ListenerPart, TcpEntrance, TlsEntrance } from './listener.ts';
@@ -22,7 +22,7 @@ export interface MqttListenersOptions {
 }
 
 interface Parts {
-  readonly addresses: Addresses;
+  readonly arrivals: Arrivals;
   readonly counters: BrokerCounters;
   readonly log: Logger;
   readonly handshakeMs: number;

@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
+import { wayOf } from '../auth/arrivals.ts';
 import {
   certifiedName,
   countFailures,
@@ -74,7 +75,8 @@ export class WebSocketEntrance implements ListenerPart {
       return;
     }
     this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      onArrival({ wire: wireOf(webSocket), address: request.socket.remoteAddress ?? '', certified });
+      const { remoteAddress: address = '' } = request.socket;
+      onArrival({ wire: wireOf(webSocket), address, certified, way: wayOf(request.socket) });
     });
   }
 }

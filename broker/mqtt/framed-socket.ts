@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { clock } from '../../core/clock.ts';
 import type { BrokerCounters } from '../counters.ts';
+import { ControlPace } from '../ingest/control-rate.ts';
 import type { MemoryBudget } from '../ingest/memory-budget.ts';
 import { type PublishBucket, ReadPace } from '../ingest/publish-rate.ts';
 import type { PublishTaker } from '../ingest/taken-publish.ts';
@@ -64,6 +65,7 @@ export class FramedSocket extends Duplex {
   private readonly answers: AnswerWriter;
   private taker: PublishTaker | undefined;
   private pace: ReadPace | undefined;
+  private readonly controls: ControlPace;
 
   constructor(arrival: IncomingConnection, shared: SharedParts) {
     super({ autoDestroy: true });
@@ -72,6 +74,7 @@ export class FramedSocket extends Duplex {
     this.socket = socket;
     this.shared = shared;
     this.answers = new AnswerWriter(socket);
+    this.controls = new ControlPace(this.flowWhenRoom, shared.counters);
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.socketClosed());
@@ -136,18 +139,15 @@ export class FramedSocket extends Duplex {
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     // A socket that has ended takes no more bytes: they are dropped, and the write counts as done.
-    if (!this.socket.writable || this.socket.write(chunk)) {
-      done();
-      return;
-    }
-    this.socket.once('drain', () => done());
+    if (!this.socket.writable || this.socket.write(chunk)) done();
+    else this.socket.once('drain', () => done());
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    const { budget } = this.shared;
-    budget.cancelWait(this.flowWhenRoom);
+    this.shared.budget.cancelWait(this.flowWhenRoom);
     this.waitingSince = undefined;
     this.pace?.stop();
+    this.controls.stop();
     this.dropBytes(this.pieces.size);
     if (error) this.socket.destroy();
     else {
@@ -254,7 +254,7 @@ export class FramedSocket extends Duplex {
     if (this.state === 'checking' || this.frozen || !this.readerReady || this.unreadBytes > MOST_UNREAD_BYTES)
       return 'wait';
     if (isPubrel(firstByte)) return 'release';
-    if (!isPublish(firstByte)) return 'pass';
+    if (!isPublish(firstByte)) return this.controls.tryTake() ? 'pass' : 'wait';
     if (this.inFlight >= limits.clientPublishes || this.pace?.isSlowed()) return 'wait';
     if (!budget.take(length)) {
       if (isBestEffort(firstByte) && shut()) {

@@ -2,17 +2,20 @@ import { z } from 'zod';
 import type { Store } from '../../backbone/ports/store.ts';
 import { type RegistryView, roleOn } from '../../telemetry/registry/registry.ts';
 import { parseQuery } from '../http/parse.ts';
-import { HttpProblem, retryLater } from '../http/problem.ts';
+import { HttpProblem, quotaReached, retryLater } from '../http/problem.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
+import { Shares } from '../http/shares.ts';
+import { farmShare, sharesOf } from '../http/work-limit.ts';
 import type { FarmNow } from '../live/state/sensor-status.ts';
 import { type ShownSensor, sensorsOf } from '../sensors/shown.ts';
 import type { Caller, SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { csv } from './csv.ts';
 
-/** Most exports under way in one gateway. */
+/** Most exports under way in one gateway, and of them of one user or one farm: others always find room beside those. */
 const MOST_AT_ONCE = 8;
+const MOST_OF_ONE = 3;
 
 const exportQuery = z
   .strictObject({ sensor: id.optional(), field: id.optional(), metric: metricName.optional(), ...range })
@@ -28,7 +31,7 @@ export interface ExportParts {
 
 /** `GET /api/farms/{farm}/export.csv`. Reads from the store as fast as the client takes the rows, and stops when the client leaves. */
 export function exportRoutes({ registry, sessions, store, farmNow, now }: ExportParts): Route[] {
-  let open = 0;
+  const open = new Shares(MOST_AT_ONCE, MOST_OF_ONE);
 
   const handler = signedIn(sessions, async (caller, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), caller.user, farmId);
@@ -46,9 +49,14 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
     });
     const day = new Date(from).toISOString().slice(0, 10);
     const name = [farm.id, sensor ?? field, metric, day].filter((part) => part !== undefined).join('-');
-    if (open >= MOST_AT_ONCE) throw retryLater('busy', 10, `${MOST_AT_ONCE} exports are under way`);
     // It counts from here on, not from its first row: many that are asked for at once come here before any has begun.
-    open++;
+    const shares = sharesOf(caller.user.name, farm.id);
+    const quota = farm.quotas?.exports;
+    if (quota !== undefined && open.of(farmShare(farm.id)) >= quota) throw quotaReached('exports', quota);
+    if (!open.take(shares)) {
+      const most = `${MOST_OF_ONE} of one user or farm, ${MOST_AT_ONCE} in all`;
+      throw retryLater('busy', 10, `as many exports as may are under way: ${most}`);
+    }
     return {
       status: 200,
       headers: {
@@ -69,7 +77,7 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
         yield piece;
       }
     } finally {
-      open--;
+      open.leave(sharesOf(caller.user.name, farm));
     }
   }
 

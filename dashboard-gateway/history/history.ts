@@ -6,15 +6,14 @@ import { StoreUnavailable } from '../../core/errors.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { LiveEntry } from '../../telemetry/batch.ts';
 import { msOf } from '../../telemetry/instant.ts';
-import { WorkLimit } from '../http/work-limit.ts';
+import { sharesOf, WorkLimit } from '../http/work-limit.ts';
 import type { WritesListener } from '../live/feed/feed.ts';
 import { type BucketRow, chooseCut, type HistoryCut, toRow, wholeBuckets } from './buckets.ts';
 import { type AnswerSubject, HistoryCache } from './cache.ts';
 import { LateWrites } from './late-writes.ts';
 import { SharedQueries } from './shared-queries.ts';
 
-const MAX_RUNNING = 8;
-const MAX_WAITING = 200;
+const LIMITS = { running: 8, runningOfOne: 6, waiting: 200 } as const;
 const DEADLINE_MS = 30_000;
 /** Readings younger than this may not be stored yet, so buckets with such times are not cached. */
 const SETTLED_MS = 60_000;
@@ -27,6 +26,8 @@ export interface Asked {
   readonly from: number;
   readonly to: number;
   readonly points: number;
+  /** The name of the user who asks. */
+  readonly user: string;
 }
 
 export interface HistoryOptions {
@@ -52,7 +53,7 @@ export class History implements WritesListener {
   private readonly options: HistoryOptions;
   private readonly cache: HistoryCache;
   private readonly late = new LateWrites(2 * DEADLINE_MS);
-  private readonly limit = new WorkLimit(MAX_RUNNING, MAX_WAITING);
+  private readonly limit = new WorkLimit(LIMITS);
   private readonly flights = new SharedQueries<HistoryBucket[]>();
   private readonly unwatch: () => void;
   private readonly passed: () => number;
@@ -111,21 +112,21 @@ export class History implements WritesListener {
 
   private async buckets(asked: Asked, cut: HistoryCut, left: AbortSignal): Promise<HistoryBucket[]> {
     this.look();
-    const { farm, sensors, metric, from, to } = asked;
+    const { farm, sensors, metric, from, to, user } = asked;
     const query = { farm, sensors, metric, bucket: cut.bucket };
     const whole = wholeBuckets(cut, from, Math.min(to, this.options.now() - SETTLED_MS));
-    if (whole === undefined || !this.options.hearsAll()) return this.query({ ...query, from, to }, left);
+    if (whole === undefined || !this.options.hearsAll()) return this.query({ ...query, from, to }, user, left);
 
     const subject = { farm, metric, sensors: new Set(sensors), ...whole, key: keyOf(asked, cut, whole) };
-    const middle = async (signal: AbortSignal) => {
-      const found = await this.query({ ...query, ...whole }, signal);
+    const middle = async (signal: AbortSignal, begun: () => void) => {
+      const found = await this.query({ ...query, ...whole }, user, signal, begun);
       this.keep(subject, found);
       return found;
     };
     const parts = await Promise.all([
-      this.query({ ...query, from, to: whole.from }, left),
-      this.cache.get(subject.key) ?? this.flights.join(subject.key, left, middle),
-      this.query({ ...query, from: whole.to, to }, left),
+      this.query({ ...query, from, to: whole.from }, user, left),
+      this.cache.get(subject.key) ?? this.flights.join(subject.key, user, left, middle),
+      this.query({ ...query, from: whole.to, to }, user, left),
     ]);
     return parts.flat();
   }
@@ -143,9 +144,17 @@ export class History implements WritesListener {
     this.cache.put(subject, found);
   }
 
-  private async query(query: HistoryQuery, left: AbortSignal): Promise<HistoryBucket[]> {
+  /** `begun` is called when it is its turn. */
+  private async query(
+    query: HistoryQuery,
+    user: string,
+    left: AbortSignal,
+    begun: () => void = () => {},
+  ): Promise<HistoryBucket[]> {
     if (query.from >= query.to) return [];
-    return this.limit.run(async () => {
+    return this.limit.run(sharesOf(user, query.farm), async () => {
+      left.throwIfAborted();
+      begun();
       const late = AbortSignal.timeout(DEADLINE_MS);
       try {
         return await this.options.store.history(query, AbortSignal.any([left, late]));

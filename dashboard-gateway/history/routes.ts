@@ -48,7 +48,7 @@ export function historyRoutes({ registry, sessions, history, farmNow, now }: His
     const { sensor, field, metric, points, ...given } = parseQuery(historyQuery, request.query);
     const { from, to } = rangeOf(given, now());
     const sensors = sensor === undefined ? await sensorsOfField(farm.id, field ?? '') : [sensor];
-    const asked = { farm: farm.id, zone: farm.timezone, sensors, metric, from, to, points };
+    const asked = { farm: farm.id, zone: farm.timezone, sensors, metric, from, to, points, user: user.name };
     const { bucketMs, rows } = await history.ask(asked, request.signal);
     return json({ bucketMs, unit: unitOf(registry.current(), metric), rows });
   });

@@ -1,10 +1,10 @@
 import { explain, LogUnavailable, QueueFull, QueueUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
-import { readBody } from './body.ts';
+import { type BodySignals, readBody } from './body.ts';
 import { HttpCounters } from './counters.ts';
+import { Door, type RequestSender, type TurnedAwayBy, UNCOUNTED, type Visit } from './door.ts';
 import type { Access } from './origin.ts';
-import { RequestLimits } from './per-address.ts';
 import { HttpProblem, problemReply, retryLater } from './problem.ts';
 import { type AnyReply, isStreamed, type Reply, type Streamed } from './reply.ts';
 import { type Request, type RequestHead, readHead } from './request.ts';
@@ -13,7 +13,8 @@ import { writeReply, writeStream } from './write.ts';
 
 /** Most bytes of a body, unless a route says otherwise. */
 export const MAX_BODY = 16 * 1024;
-const MAX_OPEN = 512;
+/** A gateway that has no room for anything else still says whether it lives. */
+const HEALTH = new Set(['/healthz', '/readyz']);
 
 /** How a request is answered. */
 export interface RequestPlan {
@@ -28,6 +29,8 @@ export interface HttpServerOptions {
   /** Decides what becomes of a request before its body is read. Throws HttpProblem to refuse it. */
   readonly plan: (head: RequestHead) => RequestPlan;
   readonly access: Access;
+  /** The name of the user whose session a request brings, or undefined. */
+  readonly userOf: (sender: RequestSender) => Promise<string | undefined>;
   readonly log: Logger;
   readonly metrics?: Metrics | undefined;
   /** What durations are measured by, ms. */
@@ -41,7 +44,7 @@ export interface HttpServerOptions {
  */
 export class HttpServer {
   private readonly options: HttpServerOptions;
-  private readonly limits: RequestLimits;
+  private readonly door: Door;
   private readonly stopping = new AbortController();
   private readonly counters: HttpCounters | undefined;
   private open = 0;
@@ -49,8 +52,11 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.options = options;
-    this.limits = new RequestLimits(options.passed);
-    this.counters = options.metrics && new HttpCounters(options.metrics, () => this.open);
+    const { metrics, passed, userOf } = options;
+    const onTurnedAway = (why: TurnedAwayBy) => this.counters?.ended(why);
+    const door = new Door({ userOf, passed, onTurnedAway });
+    this.door = door;
+    this.counters = metrics && new HttpCounters(metrics, { open: () => this.open, rooms: () => door.counts });
   }
 
   /** Answers every HTTP request of `app`. */
@@ -74,10 +80,13 @@ export class HttpServer {
   /** Never rejects. */
   private async take(res: HttpResponse, head: RequestHead): Promise<void> {
     const left = new AbortController();
+    const ended = new AbortController();
     res.onAborted(() => left.abort());
+    const plan = this.planOf(head);
+    let visit: Visit;
     try {
-      if (this.open >= MAX_OPEN || this.stopping.signal.aborted) throw retryLater('busy', 1);
-      this.limits.enter(head.remoteAddress);
+      if (this.stopping.signal.aborted) throw retryLater('busy', 1);
+      visit = HEALTH.has(head.path) ? UNCOUNTED : this.door.enter(head, plan.maxBody, (why) => ended.abort(why));
     } catch (error) {
       // The body of such a request is not read.
       const refusal = this.problemOf(head, error);
@@ -85,11 +94,10 @@ export class HttpServer {
       return writeReply(res, head, refusal, true);
     }
     this.open++;
-    const plan = this.planOf(head);
     const answered = this.counters?.begin(plan.name);
-    const status = await this.serve(res, head, plan, left.signal);
+    const status = await this.serve(res, head, plan, visit, { left: left.signal, ended: ended.signal });
     answered?.(status);
-    this.limits.leave(head.remoteAddress);
+    visit.leave();
     this.open--;
     if (this.open === 0) this.idle?.();
   }
@@ -102,12 +110,16 @@ export class HttpServer {
     res: HttpResponse,
     head: RequestHead,
     { maxBody, answer }: RequestPlan,
-    left: AbortSignal,
+    visit: Visit,
+    signals: BodySignals,
   ): Promise<number> {
-    const body = await readBody(res, head.method, maxBody, left);
+    const { left } = signals;
+    const body = await readBody(res, head.method, maxBody, signals);
     if (body === 'left') return 0;
-    if (body === 'too-large') {
-      const refusal = problemReply(new HttpProblem('body-too-large', `at most ${maxBody} bytes`));
+    const problem = body instanceof HttpProblem ? body : await visit.came();
+    if (left.aborted) return 0;
+    if (problem !== undefined || body instanceof HttpProblem) {
+      const refusal = this.problemOf(head, problem);
       writeReply(res, head, refusal, true);
       return refusal.status;
     }

@@ -14,7 +14,7 @@ import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id } from '../http/query.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
-import { WorkLimit } from '../http/work-limit.ts';
+import { sharesOf, WorkLimit } from '../http/work-limit.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { compareWithStore } from './comparison.ts';
@@ -27,8 +27,7 @@ const ROWS_OF_A_PUBLISH = 500;
 /** With more messages than this in the queue, an import is refused as `busy`: what sensors send now goes first. */
 const MOST_WAITING = 500;
 /** Comparisons with the store under way at once, and those that wait for their turn; further imports are refused as `busy`. */
-const MOST_COMPARING = 4;
-const MOST_WAIT_TO_COMPARE = 50;
+const COMPARING = { running: 4, runningOfOne: 3, waiting: 50 } as const;
 
 const name = z.string().min(1).max(200);
 const importBody = z.strictObject({
@@ -62,7 +61,7 @@ export interface ImportParts {
  */
 export function importRoutes({ registry, sessions, queue, imports, store, events, now }: ImportParts): Route[] {
   const rulebook = new Rulebook();
-  const comparing = new WorkLimit(MOST_COMPARING, MOST_WAIT_TO_COMPARE);
+  const comparing = new WorkLimit(COMPARING);
   const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
     const { sensor, units, rows } = parseBody(importBody, request.body);
@@ -80,7 +79,9 @@ export function importRoutes({ registry, sessions, queue, imports, store, events
     if (publishes.length === 0) return json({ ...answer, overwritten: 0 }, { status: 202 });
     const id = batchId();
     const given = { farm: farm.id, sensor, readings, batch: id, at: received };
-    const { overwritten, notCompared } = await comparing.run(() => compareWithStore(store, given, request.signal));
+    const { overwritten, notCompared } = await comparing.run(sharesOf(user.name, farm.id), () =>
+      compareWithStore(store, given, request.signal),
+    );
     // It gets its number only now: comparing takes its time, and others go by meanwhile.
     await imports.send((place) => queue.publish(encodeBatch({ id, publishes, origin: 'import', place })));
     await events.imported(overwritten);

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { explain, RegistryConflict, RegistryInvalid, RegistryUnavailable } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Applied, Edit, Registry, RegistryEditor, RegistryView } from '../../telemetry/registry/registry.ts';
@@ -9,10 +8,8 @@ import { WorkLimit } from '../http/work-limit.ts';
 import { type Caller, isTokenHolder } from '../sign-in/sessions.ts';
 import { visibleFarm } from '../sign-in/signed-in.ts';
 
-/** Edits of one farm that may wait for the one that is made, in one gateway. Further ones are answered `busy`. */
-const MOST_WAITING = 100;
-/** Most farms whose turns are kept. */
-const MOST_FARMS = 1_000;
+/** Edits at once, of one farm, and of all that may wait in one gateway. One more of the farm with the most waiting is answered `busy`. */
+const TURNS = { running: 64, runningOfOne: 1, waiting: 500 } as const;
 /** Somebody else may change the same thing at the same time, and again. */
 const MOST_TRIES = 5;
 
@@ -30,7 +27,7 @@ export interface FarmEdit {
 export class RegistryEditing {
   private readonly registry: RegistryView & RegistryEditor;
   private readonly log: Logger;
-  private readonly turns = new LRUCache<string, WorkLimit>({ max: MOST_FARMS });
+  private readonly turns = new WorkLimit(TURNS);
 
   constructor(registry: RegistryView & RegistryEditor, log: Logger) {
     this.registry = registry;
@@ -44,19 +41,13 @@ export class RegistryEditing {
    */
   async ofFarm(edit: FarmEdit): Promise<Applied> {
     try {
-      return await this.turnOf(edit.farm).run(() => this.tried(edit));
+      return await this.turns.run([edit.farm], () => this.tried(edit));
     } catch (error) {
       if (error instanceof RegistryConflict) throw conflictProblem(error);
       if (!(error instanceof RegistryInvalid || error instanceof RegistryUnavailable)) throw error;
       this.log.error(`the registry cannot be changed: ${explain(error)}`);
       throw retryLater('registry-unavailable', 5, this.withoutOtherFarms(explain(error), edit.farm));
     }
-  }
-
-  private turnOf(farm: string): WorkLimit {
-    const known = this.turns.get(farm) ?? new WorkLimit(1, MOST_WAITING);
-    this.turns.set(farm, known);
-    return known;
   }
 
   private async tried({ caller, farm, about, make }: FarmEdit): Promise<Applied> {

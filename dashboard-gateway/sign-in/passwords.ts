@@ -27,7 +27,7 @@ export class Passwords {
 
   /**
    * Whether `password` is the user's. It takes as long for a user who does not exist or has no password, so that the
-   * duration does not tell who exists. Rejects with HttpProblem `busy`.
+   * duration does not tell who exists. Addresses take turns. Rejects with HttpProblem `busy`.
    */
   async check(user: User | undefined, password: string, turn: Turn): Promise<boolean> {
     const hash = user?.password ?? this.nobodys;

@@ -130,7 +130,8 @@ describe('the broker at the socket', () => {
 
   it('has a limit of connections, and closes what is over it', async () => {
     const held = Array.from({ length: 20 }, () => raw());
-    await until('all are taken', () => broker.counters.connected === 20);
+    for (const [i, client] of held.entries()) client.greet('a1', { clientId: `c${i}` });
+    await until('all are let in', () => broker.clients === 20);
     const over = raw();
     await isClosed(over);
     expect(broker.counters.refusedConnections).to.equal(1);

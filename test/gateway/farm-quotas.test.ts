@@ -98,6 +98,15 @@ describe('quotas of a farm', () => {
     expect(problemCode(await as('nora', 'PUT', '/sensors/n1', rate(5_001)))).to.equal('forbidden');
   });
 
+  it('bound the exports that are under way, however many users ask', async () => {
+    await as('ada', 'PUT', '/quotas', { exports: 0 });
+    const refused = await as('nora', 'GET', '/export.csv');
+    expect(problemCode(refused)).to.equal('quota-reached');
+    expect(JSON.parse(refused.text)).to.include({ quota: 'exports', most: 0 });
+    await as('ada', 'PUT', '/quotas', { exports: 1 });
+    for (let i = 0; i < 3; i++) expect((await as('nora', 'GET', '/export.csv')).status).to.equal(200);
+  });
+
   it('bound the commands that wait for its sensors, all together', async () => {
     await as('ada', 'PUT', '/quotas', { commands: 3 });
     const send = (sensor: string) => as('nora', 'POST', `/sensors/${sensor}/commands`, { command: 1 });

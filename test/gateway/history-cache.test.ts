@@ -124,18 +124,37 @@ describe('work that many ask for', () => {
       });
     };
     const [one, two] = [new AbortController(), new AbortController()];
-    const first = flights.join('x', one.signal, begin).catch((e: unknown) => e);
-    const second = flights.join('x', two.signal, begin);
+    const first = flights.join('x', 'ada', one.signal, begin).catch((e: unknown) => e);
+    const second = flights.join('x', 'ada', two.signal, begin);
     one.abort(new Error('gone'));
     expect(await first).to.be.instanceOf(Error);
     expect(signal?.aborted).to.equal(false);
     land(7);
     expect(await second).to.equal(7);
-    const third = flights.join('x', two.signal, begin).catch((e: unknown) => e);
+    const third = flights.join('x', 'ada', two.signal, begin).catch((e: unknown) => e);
     expect(begun).to.equal(2);
     two.abort(new Error('gone too'));
     expect(await third).to.include({ message: 'gone too' });
     expect(signal?.aborted).to.equal(true);
+  });
+
+  it('and that waits for the turn of another one is asked for again, until somebody’s has begun', async () => {
+    const flights = new SharedQueries<string>();
+    const { signal } = new AbortController();
+    const begins: (() => void)[] = [];
+    const ends: (() => void)[] = [];
+    const of = (owner: string) => (_: AbortSignal, begun: () => void) => {
+      begins.push(begun);
+      return new Promise<string>((resolve) => void ends.push(() => resolve(owner)));
+    };
+    const join = (owner: string) => flights.join('x', owner, signal, of(owner));
+    const all = [join('ada'), join('ada'), join('vera')];
+    expect(begins).to.have.length(2);
+    begins[1]?.();
+    all.push(join('ada'), join('sam'));
+    expect(begins).to.have.length(2);
+    for (const end of ends) end();
+    expect(await Promise.all(all)).to.deep.equal(['ada', 'ada', 'vera', 'vera', 'vera']);
   });
 });
 
@@ -226,6 +245,7 @@ describe('history from memory', () => {
         metric: 'moisture',
         from,
         to: from + (1 + random(4)) * DAY + random(3),
+        user: 'vera',
         points: [1, 2, 3, 5, 48, 500][random(6)] ?? 1,
       };
       const { rows } = await history.ask(asked, new AbortController().signal);
@@ -257,7 +277,7 @@ describe('history from memory', () => {
     });
     const history = new History({ store: slow, hearsAll: () => true, now: () => begin + 3 * DAY });
     const range = { from: begin, to: begin + DAY, points: 24 };
-    const asked = { farm: 'north', zone: 'UTC', sensors: ['s1'], metric: 'moisture', ...range };
+    const asked = { farm: 'north', zone: 'UTC', sensors: ['s1'], metric: 'moisture', user: 'vera', ...range };
     const ask = async () => (await history.ask(asked, new AbortController().signal)).rows.map((row) => [...row]);
     const first = ask();
     await until('the store has answered', () => answers.length === 1);
@@ -284,6 +304,7 @@ describe('history from memory', () => {
       from: begin,
       to: begin + DAY,
       points: 24,
+      user: 'vera',
     };
     const ask = async () => {
       queries = [];

@@ -38,6 +38,7 @@ describe('a client behind a proxy of somebody else’s', function () {
       json({ address: remoteAddress, secure, forwarded: headers.forwarded });
     const server = new HttpServer({
       plan: () => ({ name: 'who', maxBody: 0, answer }),
+      userOf: async () => undefined,
       access: { tls: false, trusted: Networks.parse(proxies) ?? new Networks() },
       log: silent,
       passed: () => performance.now(),

@@ -10,7 +10,7 @@ import { Receipts } from '../../broker/ingest/receipts.ts';
 import { steadyFrom } from '../../core/clock.ts';
 import { silent } from '../../core/logger.ts';
 import { replayMessage } from '../../dashboard-gateway/dead-letters/replay-message.ts';
-import { RequestLimits } from '../../dashboard-gateway/http/per-address.ts';
+import { Door } from '../../dashboard-gateway/http/door.ts';
 import { FarmLatest } from '../../dashboard-gateway/live/state/latest.ts';
 import { SessionList } from '../../dashboard-gateway/sign-in/session-list.ts';
 import { SESSION_MS, SignInSessions } from '../../dashboard-gateway/sign-in/sessions.ts';
@@ -339,14 +339,19 @@ describe('the clock of the machine, set both ways at every moment', function () 
     fc.assert(
       fc.property(moves, (all) => {
         const clock = new SetClock(BEGIN);
-        const limits = new RequestLimits(clock.passed);
+        const door = new Door({ userOf: async () => undefined, onTurnedAway: () => {}, passed: clock.passed });
         const throttle = new Throttle(clock.passed);
         for (let i = 0; i < 6; i++) throttle.begin('ada', '10.0.0.1');
         const blocked = clock.passed();
         for (const move of all) {
           apply(clock, move);
-          limits.enter('10.0.0.1');
-          limits.leave('10.0.0.1');
+          door
+            .enter(
+              { remoteAddress: '10.0.0.1', secure: false, headers: { cookie: '', authorization: '' } },
+              0,
+              () => {},
+            )
+            .leave();
           if (clock.passed() === blocked) expect(throttle.begin('ada', '10.0.0.1')).to.be.greaterThan(0);
         }
       }),

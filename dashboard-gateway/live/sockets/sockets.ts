@@ -108,6 +108,9 @@ export class LiveSockets {
         this.open.set(ws, client);
       },
       message: (ws, bytes, isBinary) => this.take(ws, isBinary ? undefined : Buffer.from(bytes).toString('utf8')),
+      // Pongs to our own pings are few; both kinds cost as much as any message.
+      ping: (ws) => void this.isInRate(ws),
+      pong: (ws) => void this.isInRate(ws),
       close: (ws) => {
         this.open.delete(ws);
         const { viewer, address } = ws.getUserData();
@@ -179,14 +182,17 @@ export class LiveSockets {
     }
   }
 
+  /** Counts a message, a ping or a pong. False, and the socket is closed, when it sends too many. */
+  private isInRate(ws: GatewaySocket): boolean {
+    if (ws.getUserData().rate.tryTake(this.options.passed())) return true;
+    this.options.counters.refused['too-many-messages']++;
+    ws.end(CLOSE.policy, 'too many messages');
+    return false;
+  }
+
   private take(ws: GatewaySocket, text: string | undefined): void {
-    const { viewer, rate } = ws.getUserData();
-    if (!viewer) return;
-    if (!rate.tryTake(this.options.passed())) {
-      this.options.counters.refused['too-many-messages']++;
-      ws.end(CLOSE.policy, 'too many messages');
-      return;
-    }
+    const { viewer } = ws.getUserData();
+    if (!viewer || !this.isInRate(ws)) return;
     const parsed = text === undefined ? { id: null, wrong: 'not a text' } : parseMessage(text);
     if ('wrong' in parsed) this.refuse(viewer, parsed.id, 'bad-message', parsed.wrong);
     else if (parsed.message.type === 'subscribe') this.subscribe(ws, viewer, parsed.message);

@@ -1,0 +1,110 @@
+import type { Socket } from 'node:net';
+import { type Guest, WaitingRoom } from '../../core/waiting-room.ts';
+import type { BrokerCounters } from '../counters.ts';
+import type { BrokerLimits } from '../limits.ts';
+import type { Addresses } from './addresses.ts';
+
+type ArrivalLimits = Pick<BrokerLimits, 'greetings' | 'connectMs'>;
+
+interface Arrival {
+  readonly guest: Guest;
+  readonly deadline: NodeJS.Timeout;
+  readonly letIn: () => void;
+}
+
+/**
+ * Connections from their first moment until their client is let in. They have a room of their own, so that silent ones,
+ * unfinished handshakes and refusals that are still to be sent take no place from clients that are let in. When it is
+ * full, the connection that has waited longest is ended, of the address with most.
+ */
+export class Arrivals {
+  private readonly limits: ArrivalLimits;
+  private readonly addresses: Addresses;
+  private readonly counters: BrokerCounters;
+  private readonly room: WaitingRoom;
+  /** Those in the room, by `wayOf`. */
+  private readonly arrivals = new Map<string, Arrival>();
+  private trimming = false;
+
+  constructor(limits: ArrivalLimits, addresses: Addresses, counters: BrokerCounters) {
+    this.limits = limits;
+    this.addresses = addresses;
+    this.counters = counters;
+    this.room = new WaitingRoom(limits.greetings);
+  }
+
+  /** Connections whose client has not been let in yet. */
+  get size(): number {
+    return this.room.size;
+  }
+
+  /** Takes a connection; closes it when no more clients can be let in, in all or of its address. */
+  take(socket: Socket): void {
+    const address = socket.remoteAddress;
+    const way = wayOf(socket);
+    if (address === undefined || way === undefined || !this.addresses.hasRoom(address)) {
+      this.counters.refusedConnections += 1;
+      socket.destroy();
+      return;
+    }
+    this.counters.connected += 1;
+    const end = (count: 'evictedGreetings' | 'lateGreetings') => {
+      this.counters[count] += 1;
+      socket.destroy();
+    };
+    this.arrivals.set(way, {
+      guest: this.room.add(address, () => end('evictedGreetings')),
+      deadline: setTimeout(end, this.limits.connectMs, 'lateGreetings').unref(),
+      letIn: () => {
+        this.addresses.enter(address);
+        socket.once('close', () => this.addresses.leave(address));
+      },
+    });
+    socket.once('close', () => this.forget(way));
+    this.trimSoon();
+  }
+
+  /**
+   * The client of a connection is let in, and counts as such. False when others were let in meanwhile and there is no
+   * room any more: the connection is to be closed.
+   */
+  letIn({ way, address }: { readonly way?: string | undefined; readonly address: string }): boolean {
+    const hasRoom = this.addresses.hasRoom(address);
+    if (way === undefined) return hasRoom;
+    if (hasRoom) this.arrivals.get(way)?.letIn();
+    else this.counters.refusedConnections += 1;
+    this.forget(way);
+    return hasRoom;
+  }
+
+  private forget(way: string): void {
+    const arrival = this.arrivals.get(way);
+    clearTimeout(arrival?.deadline);
+    arrival?.guest.leave();
+    this.arrivals.delete(way);
+  }
+
+  /**
+   * After a restart thousands of devices come at once. Node accepts all of them before it reads from the first, so a
+   * connection whose CONNECT is here already looks silent. Two turns of the event loop later each was read once.
+   */
+  private trimSoon(): void {
+    if (this.trimming || !this.room.isOver) return;
+    this.trimming = true;
+    setImmediate(() =>
+      setImmediate(() => {
+        this.trimming = false;
+        while (this.room.isOver && this.room.endOne());
+      }),
+    );
+  }
+}
+
+/**
+ * What a connection is known by, under TLS too, where one object is the bare socket and another one speaks TLS.
+ * Undefined when it is closed already.
+ */
+export function wayOf({ localPort, remoteAddress, remotePort }: Socket): string | undefined {
+  if (remoteAddress === undefined) return undefined;
+  return `${localPort} ${remoteAddress} ${remotePort}`;
+}
