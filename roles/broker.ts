@@ -28,9 +28,10 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
   const clocksLog = await ports.clocksLog();
   const entrance = (name: 'broker' | 'source') => new BatchEntrance({ name, live, spooled: ports.inSpool });
   const ways = { queue, dead, registry, log, metrics, receipts };
+  const refused = (await ports.refusals()).note;
   const toBroker = entrance('broker');
   const toSources = entrance('source');
-  const broker = new Broker({ ...settings(config), ...ways, secretKeys, entrance: toBroker });
+  const broker = new Broker({ ...settings(config), ...ways, secretKeys, refused, entrance: toBroker });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,

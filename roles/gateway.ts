@@ -21,6 +21,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
   const live = await ports.liveLog();
   const dead = await ports.deadLog();
   const events = await ports.eventLog();
+  const refusals = await ports.refusals();
   const queue = await ports.queue();
   const commands = await ports.commands();
   const gateway = new Gateway({
@@ -39,6 +40,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     dead,
     clocks: await ports.clocks(),
     events,
+    refusals,
     queue,
     commands,
     registry,

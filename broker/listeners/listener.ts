@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Addresses } from '../auth/addresses.ts';
+import type { EntranceFault } from '../auth/connection-reports.ts';
 import type { BrokerCounters } from '../counters.ts';
 
 /** A connection that a client has made: TCP, TLS or WebSocket. */
@@ -34,6 +35,8 @@ export interface EntranceOptions {
   /** Longest time for a handshake, ms. */
   readonly handshakeMs: number;
   readonly onArrival: (arrival: IncomingConnection) => void;
+  /** Told of each connection that does not arrive. */
+  readonly refused: (address: string, why: EntranceFault, what?: string) => void;
 }
 
 const IDLE_PROBE_MS = 60_000;
@@ -73,18 +76,19 @@ export class TlsEntrance implements ListenerPart {
 
   constructor(options: EntranceOptions, context: SecureContextOptions) {
     this.options = options;
-    const { counters, handshakeMs, onArrival } = options;
+    const { counters, handshakeMs, onArrival, refused } = options;
     this.server = createTlsServer({ ...SOCKET_OPTIONS, ...tlsOptions(context), handshakeTimeout: handshakeMs });
     this.server.on('secureConnection', (socket) => {
       const certified = certifiedName(socket);
       if (certified === false) {
         counters.refusedTls += 1;
+        refused(socket.remoteAddress ?? '', 'certificate');
         socket.destroy();
       } else {
         onArrival({ wire: socket, address: socket.remoteAddress ?? '', certified });
       }
     });
-    countFailures(this.server, counters);
+    countFailures(this.server, options);
     guard(this.server, options);
   }
 
@@ -116,19 +120,21 @@ export function certifiedName(socket: TLSSocket): string | undefined | false {
 }
 
 /** Counts TLS handshakes that failed, and closes their sockets. */
-export function countFailures(server: Server, counters: BrokerCounters): void {
-  server.on('tlsClientError', (_: Error, socket: TLSSocket) => {
+export function countFailures(server: Server, { counters, refused }: EntranceOptions): void {
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
     counters.refusedTls += 1;
+    refused(socket.remoteAddress ?? '', 'tls', error.code);
     socket.destroy();
   });
 }
 
 /** Closes connections for which there is no room, before a byte of them is read. Counts the others. */
-export function guard(server: Server, { addresses, counters }: EntranceOptions): void {
+export function guard(server: Server, { addresses, counters, refused }: EntranceOptions): void {
   server.prependListener('connection', (socket: Socket) => {
     const address = socket.remoteAddress;
     if (address === undefined || !addresses.enter(address)) {
       counters.refusedConnections += 1;
+      refused(address ?? '', 'too_many_connections');
       socket.destroy();
       return;
     }

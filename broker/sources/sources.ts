@@ -167,9 +167,8 @@ export class Sources implements Part {
     this.count(id, verdict.reason);
     const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
     const refused = { farm, field: UNASSIGNED, sensor: id, topic: topic.slice(0, MOST_TOPIC), received };
-    void Promise.resolve(this.refusals.keep({ ...refused, payload: beginning }, verdict.reason)).then(() =>
-      publish.settle('kept'),
-    );
+    const kept = this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge);
+    void Promise.resolve(kept).then(() => publish.settle('kept'));
   }
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Store } from '../../backbone/ports/store.ts';
 import { type RegistryView, roleOn } from '../../telemetry/registry/registry.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';
@@ -22,12 +23,13 @@ export interface ExportParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly store: Store;
+  readonly events: Pick<EventRecorder, 'did'>;
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly now: () => number;
 }
 
 /** `GET /api/farms/{farm}/export.csv`. Reads from the store as fast as the client takes the rows, and stops when the client leaves. */
-export function exportRoutes({ registry, sessions, store, farmNow, now }: ExportParts): Route[] {
+export function exportRoutes({ registry, sessions, store, events, farmNow, now }: ExportParts): Route[] {
   let open = 0;
 
   const handler = signedIn(sessions, async (caller, request, { farm: farmId = '' }) => {
@@ -44,11 +46,14 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
       sensors,
       zone: farm.timezone,
     });
-    const day = new Date(from).toISOString().slice(0, 10);
+    const day = isoOf(from).slice(0, 10);
     const name = [farm.id, sensor ?? field, metric, day].filter((part) => part !== undefined).join('-');
     if (open >= MOST_AT_ONCE) throw retryLater('busy', 10, `${MOST_AT_ONCE} exports are under way`);
     // It counts from here on, not from its first row: many that are asked for at once come here before any has begun.
     open++;
+    const what = `${sensor ?? field ?? 'all'}, ${metric ?? 'every metric'}, ${isoOf(from)} to ${isoOf(to)}`;
+    const of = { farm: farm.id, ...(sensor === undefined ? {} : { sensor }) };
+    events.did({ kind: 'exported', who: caller.user.name, from: request.remoteAddress, ...of, what });
     return {
       status: 200,
       headers: {
@@ -74,6 +79,10 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
   }
 
   return [{ method: 'GET', path: '/api/farms/{farm}/export.csv', handler }];
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function chosen(all: readonly ShownSensor[], sensor: string | undefined, field: string | undefined): ShownSensor[] {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { RegistryConflict, RegistryUnavailable } from '../../core/errors.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { User } from '../../telemetry/registry/things.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json, noContent } from '../http/reply.ts';
@@ -36,11 +37,12 @@ export interface SignInParts {
   readonly passwords: Passwords;
   readonly throttle: Throttle;
   readonly firstSignIn?: FirstSignIn | undefined;
+  readonly events: Pick<EventRecorder, 'did' | 'refused'>;
 }
 
 /** Routes to sign in and out, to ask who is signed in, and to set a new password. */
 export function signInRoutes(parts: SignInParts): Route[] {
-  const { registry, sessions, passwords } = parts;
+  const { registry, sessions, passwords, events } = parts;
   return [
     {
       method: 'POST',
@@ -48,13 +50,22 @@ export function signInRoutes(parts: SignInParts): Route[] {
       handler: async (request) => {
         const given = parseBody(login, request.body);
         const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
+        events.did({ kind: 'signed_in', who: user.name, from: request.remoteAddress });
         const who = describe(registry, user);
         // A program may keep its token where it likes. In a browser, scripts must not be able to read it.
         if ('answer' in given && given.answer === 'token') return json({ ...who, ...(await sessions.issue(user)) });
         return json(who, { headers: await sessions.cookie(user, request) });
       },
     },
-    { method: 'POST', path: '/api/logout', handler: (request) => noContent(clearedCookie(request)) },
+    {
+      method: 'POST',
+      path: '/api/logout',
+      handler: async (request) => {
+        const caller = await sessions.caller(request.headers);
+        if (caller) events.did({ kind: 'signed_out', who: caller.user.name, from: request.remoteAddress });
+        return noContent(clearedCookie(request));
+      },
+    },
     {
       method: 'GET',
       path: '/api/me',
@@ -71,6 +82,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
           if (!(error instanceof RegistryUnavailable || error instanceof RegistryConflict)) throw error;
           throw retryLater('registry-unavailable', 5);
         });
+        events.did({ kind: 'password_changed', who: user.name, from: request.remoteAddress });
         return noContent(await sessions.cookie(changed, request));
       }),
     },
@@ -83,33 +95,43 @@ function byPassword(parts: SignInParts, request: Request, given: { user: string;
 
 /** The user, when the password is theirs. Rejects with HttpProblem `wrong-credentials` or `too-many-attempts`. */
 async function proven(
-  { passwords, throttle }: SignInParts,
+  parts: SignInParts,
   { remoteAddress }: Request,
   name: string,
   user: User | undefined,
   password: string,
 ): Promise<User> {
-  slowDown(throttle, name, remoteAddress);
+  const { passwords, throttle } = parts;
+  slowDown(parts, name, remoteAddress, user);
   const right = await passwords.check(user, password);
-  if (!right || !user) throw new HttpProblem('wrong-credentials');
+  if (!right || !user) throw refused(parts, remoteAddress, user ? 'wrong_password' : 'unknown_user', user);
   throttle.succeeded(name, remoteAddress);
   return user;
 }
 
-function byToken({ firstSignIn, registry, throttle }: SignInParts, request: Request, token: string): User {
+function byToken(parts: SignInParts, request: Request, token: string): User {
+  const { firstSignIn, registry, throttle } = parts;
   // No user can have this name: wrong tokens do not count as failed attempts for any user.
-  slowDown(throttle, '(first sign-in)', request.remoteAddress);
+  slowDown(parts, '(first sign-in)', request.remoteAddress);
   // Behind a proxy on this machine, every client seems to have a loopback address. So a forwarded request is not near.
   const name = request.headers.forwarded ? undefined : firstSignIn?.exchange(token, request.remoteAddress);
   const user = name === undefined ? undefined : registry.current().users.get(name);
-  if (!user) throw new HttpProblem('wrong-credentials');
+  if (!user) throw refused(parts, request.remoteAddress, 'wrong_token');
   throttle.succeeded('(first sign-in)', request.remoteAddress);
   return user;
 }
 
-function slowDown(throttle: Throttle, name: string, address: string): void {
-  const wait = throttle.begin(name, address);
-  if (wait > 0) throw retryLater('too-many-attempts', wait / 1000);
+function slowDown(parts: SignInParts, name: string, address: string, user?: User): void {
+  const wait = parts.throttle.begin(name, address);
+  if (wait <= 0) return;
+  refused(parts, address, 'too_many_attempts', user);
+  throw retryLater('too-many-attempts', wait / 1000);
+}
+
+/** Writes a refusal down. A name that nobody has is not kept: people type a password there by mistake. */
+function refused({ events }: SignInParts, from: string, why: string, user?: User): HttpProblem {
+  events.refused({ from, why, who: user?.name ?? '', isKnown: user !== undefined });
+  return new HttpProblem('wrong-credentials');
 }
 
 function describe(registry: RegistryView, user: User) {

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import mqtt, { type MqttClient } from 'mqtt';
 import { Commands } from '../../backbone/commands/commands.ts';
+import { RefusalBook } from '../../backbone/events/refusal-book.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -8,6 +9,7 @@ import {
   ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
+  REFUSALS_LOG_LIMITS,
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Store } from '../../backbone/ports/store.ts';
@@ -83,7 +85,13 @@ const secretOf = (farm: FarmId, id: string) => hashSecret(`secret-${farm}-${id}`
 export class TwoFarms {
   readonly faults: Faults = { ...NO_FAULTS };
   private readonly surroundings: Surroundings;
-  private readonly logs: { readonly live: Log; readonly dead: Log; readonly events: Log; readonly commands: Log };
+  private readonly logs: {
+    readonly live: Log;
+    readonly dead: Log;
+    readonly events: Log;
+    readonly refusals: Log;
+    readonly commands: Log;
+  };
   private readonly folder: string;
   private readonly registry: YamlRegistry;
   /** Between the sources and Mosquitto. */
@@ -123,6 +131,7 @@ export class TwoFarms {
       live: await openFileLog(folder, 'live', LIVE_LOG_LIMITS),
       dead: await openFileLog(folder, 'dead', DEAD_LOG_LIMITS),
       events: await openFileLog(folder, 'events', EVENT_LOG_LIMITS),
+      refusals: await openFileLog(folder, 'refusals', REFUSALS_LOG_LIMITS),
       commands: await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS),
     };
     const farms = new TwoFarms(folder, surroundings, line, registry, logs);
@@ -236,11 +245,14 @@ export class TwoFarms {
     await this.begin(sources);
     const commands = await Commands.open(this.logs.commands, silent);
     this.ends.push(() => commands.close());
+    const refusals = new RefusalBook({ refusals: this.logs.refusals, logger: silent });
+    this.ends.push(() => refusals.stop());
     const gateway: Gateway = new Gateway({
       ...common,
       queue,
       live,
       events,
+      refusals,
       commands,
       store: surroundings.store,
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),
