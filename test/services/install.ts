@@ -150,6 +150,7 @@ function installed(service: Service): string | undefined {
 /** Programs that tests run, and Debian's package of each. */
 const tools = {
   caddy: 'caddy',
+  'fail2ban-regex': 'fail2ban',
   strace: 'strace',
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
@@ -159,6 +160,8 @@ const tools = {
   paho_cs_sub: 'paho.mqtt.c-examples',
 } as const;
 export type Tool = keyof typeof tools;
+/** What a package would start. */
+const unitsOf: { readonly [T in Tool]?: string[] } = { caddy: ['caddy', 'caddy-api'], 'fail2ban-regex': ['fail2ban'] };
 /** MQTT clients that other people wrote. */
 export const mqttTools = [
   'mosquitto_pub',
@@ -173,7 +176,7 @@ export const mqttTools = [
 export async function locateTool(tool: Tool): Promise<string> {
   const missing = tools[tool];
   if (onPath(tool) === undefined && (await aptCanInstall())) {
-    await aptInstall(missing, tool === 'caddy' ? ['caddy', 'caddy-api'] : []);
+    await aptInstall(missing, unitsOf[tool] ?? []);
   }
   const path = onPath(tool);
   if (path === undefined) {
