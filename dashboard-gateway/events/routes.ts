@@ -10,6 +10,7 @@ import { json } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
 import type { Route } from '../http/router.ts';
 import { WorkLimit } from '../http/work-limit.ts';
+import type { FarmNow } from '../live/state/sensor-status.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm } from '../sign-in/signed-in.ts';
 import { type EventCursor, type EventList, SOURCES } from './event-list.ts';
@@ -48,13 +49,17 @@ export interface EventRouteParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly events: { readonly list: EventList; readonly recent: RecentRefusals };
+  /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
+  readonly farmNow: (farm: string) => Promise<FarmNow>;
+  /** Unix ms. */
+  readonly now: () => number;
 }
 
 /**
  * Routes that list events: all of them for admins of every farm; for admins of a farm those that are certain to be the
  * farm's. And one that tells the newest refusal of each sensor of a farm.
  */
-export function eventRoutes({ registry, sessions, events }: EventRouteParts): Route[] {
+export function eventRoutes({ registry, sessions, events, farmNow, now }: EventRouteParts): Route[] {
   const limit = new WorkLimit(MOST_AT_ONCE, MOST_WAITING);
   const page = (query: z.infer<typeof ofAllQuery>) => limit.run(() => pageOf(events.list, query));
   return [
@@ -77,11 +82,14 @@ export function eventRoutes({ registry, sessions, events }: EventRouteParts): Ro
     {
       method: 'GET',
       path: '/api/farms/{farm}/refusals',
-      handler: signedIn(sessions, ({ user }, _request, { farm: id = '' }) => {
+      handler: signedIn(sessions, async ({ user }, _request, { farm: id = '' }) => {
         const { farm } = visibleFarm(registry.current(), user, id, 'admin');
         const sensors = registry.current().sensorsOfFarm.get(farm.id) ?? [];
         const found = sensors.flatMap((sensor) => refusedNow(events.recent, farm.id, sensor.id, isEverywhere(user)));
-        return json({ sensors: found });
+        if (found.length === 0) return json({ sensors: [] });
+        const is = await farmNow(farm.id);
+        const heard = (sensor: string) => is.sensorNow(sensor, now()).lastSeen;
+        return json({ sensors: found.map((one) => ({ ...one, lastSeen: heard(one.sensor) })) });
       }),
     },
   ];

@@ -38,6 +38,8 @@ export interface SensorRefusal {
   /** False when another farm's sensor may have been meant. */
   readonly certain: boolean;
   readonly takenOver: ShownEvent | undefined;
+  /** When the gateway last heard it, Unix ms. */
+  readonly lastSeen: number | undefined;
 }
 
 interface EventsWanted {
@@ -73,6 +75,7 @@ export function readRefusals(value: unknown): ReadonlyMap<string, SensorRefusal>
       refused: optional(one.refused, `${path}.refused`, readShown),
       certain: flag(one.certain, `${path}.certain`),
       takenOver: optional(one.takenOver, `${path}.takenOver`, readShown),
+      lastSeen: optional(one.lastSeen, `${path}.lastSeen`, finite),
     };
     return [text(one.sensor, `${path}.sensor`), refusal] as const;
   });

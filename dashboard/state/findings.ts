@@ -74,7 +74,9 @@ export function refusedSince({
   now,
 }: Pick<Judging, 'view' | 'refusal' | 'bridge' | 'now'>): ShownEvent | undefined {
   const refused = refusal?.refused;
-  if (refused === undefined || refused.at <= (view.lastSeen ?? 0)) return undefined;
+  // The view's is of when the page was opened, or the sensor fell silent.
+  const heard = Math.max(view.lastSeen ?? 0, refusal?.lastSeen ?? 0);
+  if (refused === undefined || refused.at <= heard) return undefined;
   return now - refused.at < (bridge ? BRIDGE_MS : LONGEST_MS) ? refused : undefined;
 }
 

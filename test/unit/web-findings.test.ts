@@ -67,13 +67,14 @@ describe('web: what is wrong with a sensor', () => {
       ...{ id: 'e', at: now - 1_000, kind: 'mqtt_refused', who: 's1', from: '10.0.0.7', farm: 'f', sensor: 's1' },
       ...{ why: 'wrong_password', what: undefined, count: 1, values: undefined, change: undefined },
     };
-    const refusal: SensorRefusal = { refused, certain: true, takenOver: undefined };
+    const refusal: SensorRefusal = { refused, certain: true, takenOver: undefined, lastSeen: undefined };
     const words = ['Refused: from 10.0.0.7: wrong password'];
     const heard = (lastSeen: number | undefined, state: SensorView['state'], bridge = false, at = refused.at) =>
       judge([], { lastSeen, state }, bridge, { ...refusal, refused: { ...refused, at } });
     expect(heard(undefined, 'never')).to.deep.equal(words);
     expect(heard(now - 2_000, 'offline')).to.deep.equal(words);
     expect(heard(now - 500, 'online')).to.deep.equal([]);
+    expect(judge([], { lastSeen: undefined, state: 'online' }, false, { ...refusal, lastSeen: now })).to.deep.equal([]);
     expect(heard(undefined, 'never', true)).to.deep.equal(words);
     expect(heard(undefined, 'never', true, now - 16 * 60_000)).to.deep.equal([]);
     expect(heard(undefined, 'never', false, now - 8 * 86_400_000)).to.deep.equal(['Never reported']);
