@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { Aedes, type Client } from 'aedes';
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
+import type { RefusalNote } from '../backbone/events/refusal-book.ts';
 import type { Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import { clock } from '../core/clock.ts';
@@ -13,6 +14,7 @@ import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
 import { Arrivals } from './auth/arrivals.ts';
+import { ConnectionReports } from './auth/connection-reports.ts';
 import type { Identity } from './auth/identity.ts';
 import { Offenders } from './auth/offenders.ts';
 import { RefusedPublishes } from './auth/refusals.ts';
@@ -41,6 +43,8 @@ export interface BrokerOptions extends MqttListenersOptions {
   /** Where refused publishes are kept, unless `onRefused` does something else with them. */
   readonly dead?: Log;
   readonly onRefused?: OnRefused;
+  /** Told of each client that is refused, and of each connection that another one took over. Must not throw. */
+  readonly refused?: (refusal: RefusalNote) => void;
   /** Where refused publishes are counted, by reason. */
   readonly metrics?: Metrics;
   /** Gives the times of receipt, shared by all parts of a process that take publishes. Absent: the broker makes its own. */
@@ -73,6 +77,7 @@ export class Broker implements Part {
   private readonly arrivals: Arrivals;
   private readonly rights: Rights;
   private readonly entrance: BatchEntrance;
+  private readonly reports: ConnectionReports;
   private batcher: PublishBatcher | undefined;
   private publishing: Publishing | undefined;
   private aedes: Aedes | undefined;
@@ -88,17 +93,20 @@ export class Broker implements Part {
     this.limits = { ...DEFAULT_BROKER_LIMITS, ...options.limits };
     this.budget = new MemoryBudget(this.limits);
     this.addresses = new Addresses(this.limits);
-    this.arrivals = new Arrivals(this.limits, this.addresses, this.counts);
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     this.entrance = options.entrance ?? new BatchEntrance({ name: 'broker' });
     const { limits, counts: counters, rights } = this;
+    const { registry, secretKeys = () => undefined, refused: note = () => {} } = options;
+    this.reports = new ConnectionReports({ note, registry, secretKeys, limits });
+    this.arrivals = new Arrivals(limits, this.addresses, counters, this.reports.atEntrance);
     this.sessions = new Sessions({
       limits,
       counters,
       rights,
-      registry: options.registry,
+      registry,
       log: options.log,
       takenBy: (state) => this.takenBy(state),
+      takenOver: this.reports.takenOver,
     });
   }
 
@@ -154,6 +162,7 @@ export class Broker implements Part {
       log,
       handshakeMs: this.limits.connectMs,
       onArrival: (arrival) => this.accept(arrival, aedes, batcher),
+      refused: this.reports.atEntrance,
     });
     this.batcher = batcher;
     this.aedes = aedes;
@@ -242,6 +251,7 @@ export class Broker implements Part {
       addresses: this.addresses,
       unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => this.admit(client, identity, keepalive),
+      refused: this.reports.atConnect,
     });
     const aedes = await Aedes.createBroker({
       persistence: sessions.store,
@@ -278,7 +288,13 @@ export class Broker implements Part {
 
   private accept(arrival: IncomingConnection, aedes: Aedes, batcher: PublishBatcher): void {
     const { limits, budget } = this;
-    const framedSocket = new FramedSocket(arrival, { limits, budget, counters: this.counts, shut: () => batcher.shut });
+    const framedSocket = new FramedSocket(arrival, {
+      limits,
+      budget,
+      counters: this.counts,
+      shut: () => batcher.shut,
+      refused: (why, packet) => this.reports.onSocket(arrival.address, why, this.sessions.of(client)?.identity, packet),
+    });
     this.sockets.add(framedSocket);
     const client = aedes.handle(framedSocket);
     arrival.wire.once('close', () => this.sockets.delete(framedSocket));

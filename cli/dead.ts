@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ApiRefused, ConfigInvalid } from '../core/errors.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { printable, printableLines } from './printable.ts';
 
 const farms = z.object({ farms: z.array(z.object({ id: z.string(), role: z.string() })) });
 const letter = z.object({
@@ -56,7 +57,7 @@ export async function listDead(options: Options): Promise<void> {
           one.state,
           one.explanation,
         ];
-        process.stdout.write(`${columns.join('\t')}\n`);
+        process.stdout.write(`${columns.map((cell) => printable(String(cell))).join('\t')}\n`);
         shown++;
       }
     }
@@ -82,8 +83,8 @@ export async function showDead(offset: string, options: Options): Promise<void> 
     ['because', one.explanation],
     ['payload', `${one.size} bytes${one.encoding === 'hex' ? ', in hexadecimal' : ''}:`],
   ];
-  for (const [name, value] of lines) process.stdout.write(`${String(name).padEnd(10)}${value}\n`);
-  process.stdout.write(`${one.payload}\n`);
+  for (const [name, value] of lines) process.stdout.write(`${String(name).padEnd(10)}${printable(String(value))}\n`);
+  process.stdout.write(`${printableLines(one.payload)}\n`);
 }
 
 /** `loam dead replay`: puts letters back into the queue: those named, or with --all every open one that fits. */

@@ -39,6 +39,7 @@ const code = {
   audit: () => import('./audit.ts'),
   check: () => import('./check.ts'),
   dead: () => import('./dead.ts'),
+  events: () => import('./events.ts'),
   imports: () => import('./import.ts'),
   init: () => import('./init.ts'),
   repair: () => import('./repair.ts'),
@@ -93,6 +94,7 @@ Exit codes: 0 done, 2 a wrong setting or argument, 1 failed while running.`,
   addSetUp(loam);
   addRegistry(loam);
   addDeadLetters(loam);
+  addEvents(loam);
   addImport(loam);
   return loam;
 }
@@ -201,6 +203,22 @@ function addDeadLetters(loam: Command): void {
   chosen(dead.command('discard [offsets...]').description('take letters from the list of open ones'))
     .option('--all', 'every open one, or every one with that sensor or reason')
     .action(later(async () => (await code.dead()).discardDead));
+}
+
+function addEvents(loam: Command): void {
+  withSettings(
+    loam
+      .command('events')
+      .description('what people did, what was overwritten and changed, and who was refused: newest first'),
+    RUNNING,
+  )
+    .option('--farm <farm>', 'only what is certainly of one farm')
+    .option('--kind <kinds>', 'only these kinds, with commas between: "refused" is every refusal, others as listed')
+    .option('--text <text>', 'only those with this text in them')
+    .option('--since <time>', 'only those since then: a time, Unix ms, or a span such as 10m, 2h, 3d')
+    .option('--limit <count>', 'at most so many', '50')
+    .option('--json', 'a JSON object a line')
+    .action(later(async () => (await code.events()).eventsCommand));
 }
 
 function addImport(loam: Command): void {

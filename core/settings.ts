@@ -47,7 +47,7 @@ export const SETTINGS = {
   ),
   log: setting(
     '--log <url>',
-    'live log, dead-letter log, event log and commands log',
+    'live log, dead-letter log, event log, log of refusals and commands log',
     'file:FOLDER or amqp://USER:PASSWORD@HOST',
     (data) => `file:${join(data, 'log')}`,
   ),

@@ -1,6 +1,7 @@
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
 import type { ClockHistory } from '../backbone/clocks/clock-history.ts';
 import type { Commands } from '../backbone/commands/commands.ts';
+import type { RefusalBook } from '../backbone/events/refusal-book.ts';
 import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
@@ -47,10 +48,12 @@ export interface GatewayOptions {
   readonly dead: Log;
   /** What became of the clocks by which publishes were received. Absent: receipts are taken as they are. */
   readonly clocks?: ClockHistory | undefined;
-  /** The event log, for values that overwrite others. */
+  /** The event log: values that overwrite others, and what people did. */
   readonly events: Log;
   /** The log of sessions. */
   readonly sessions: Log;
+  /** Where refused sign-ins are written down, and where it is read who was refused. */
+  readonly refusals: RefusalBook;
   /** The queue that replayed dead letters and imports are published to. */
   readonly queue: Queue;
   /** Commands to sensors. */

@@ -11,6 +11,7 @@ import { commandRoutes } from './commands/routes.ts';
 import { deadLetterRoutes } from './dead-letters/routes.ts';
 import type { DeadLetterService } from './dead-letters/service.ts';
 import type { EventRecorder } from './events/event-recorder.ts';
+import { eventRoutes } from './events/routes.ts';
 import { exportRoutes } from './export/routes.ts';
 import { farmQuotaRoutes } from './farms/quota-routes.ts';
 import { farmRoutes } from './farms/routes.ts';
@@ -80,6 +81,7 @@ export async function allRoutes(parts: RouteParts): Promise<Route[]> {
     ...historyRoutes(parts),
     ...exportRoutes(parts),
     ...deadLetterRoutes(parts),
+    ...eventRoutes(parts),
     ...systemRoutes(parts),
     ...importRoutes(parts),
     ...healthRoutes(parts.health),

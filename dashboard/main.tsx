@@ -18,6 +18,7 @@ import { render } from 'preact';
 import { startDevice } from './state/device.ts';
 import { startFarms } from './state/farms.ts';
 import { startHealth } from './state/health.ts';
+import { startRefusals } from './state/refusals.ts';
 import { startRouter } from './state/router.ts';
 import { startSensors } from './state/sensors.ts';
 import { startSession } from './state/session.ts';
@@ -31,6 +32,7 @@ if (root) {
   startSettings();
   startSensors();
   startFarms();
+  startRefusals();
   startHealth();
   void startSession();
   render(<App />, root);

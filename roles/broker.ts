@@ -31,9 +31,16 @@ export async function prepareBroker(context: RoleContext): Promise<PreparedRole>
   const clocksLog = await ports.clocksLog();
   const entrance = (name: 'broker' | 'source') => new BatchEntrance({ name, live, spooled: ports.inSpool });
   const ways = { queue, dead, registry, log, metrics, receipts };
+  const refused = (await ports.refusals()).note;
   const toBroker = entrance('broker');
   const toSources = entrance('source');
-  const broker = new Broker({ ...settings(config, context.descriptors), ...ways, secretKeys, entrance: toBroker });
+  const broker = new Broker({
+    ...settings(config, context.descriptors),
+    ...ways,
+    secretKeys,
+    refused,
+    entrance: toBroker,
+  });
   const downlink = new Downlink({
     commands,
     subscribers: broker.subscribers,

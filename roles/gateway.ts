@@ -22,6 +22,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
   const dead = await ports.deadLog();
   const events = await ports.eventLog();
   const sessions = await ports.sessionsLog();
+  const refusals = await ports.refusals();
   const queue = await ports.queue();
   const commands = await ports.commands();
   const gateway = new Gateway({
@@ -41,6 +42,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     clocks: await ports.clocks(),
     events,
     sessions,
+    refusals,
     queue,
     commands,
     registry,

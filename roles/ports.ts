@@ -1,5 +1,6 @@
 import { ClockHistory } from '../backbone/clocks/clock-history.ts';
 import { Commands } from '../backbone/commands/commands.ts';
+import { RefusalBook } from '../backbone/events/refusal-book.ts';
 import {
   isEmbedded,
   openLog,
@@ -19,6 +20,7 @@ import {
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
+  REFUSALS_LOG_LIMITS,
   SESSIONS_LOG_LIMITS,
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
@@ -135,6 +137,15 @@ export function portsOf(
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
   const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
   const sessionsLog = once(() => openLogOf('log of sessions', 'sessions', SESSIONS_LOG_LIMITS));
+  /** Where refused clients and sign-ins are written down. One of all roles of the process. */
+  const refusals = once(async () => {
+    const refusalsLog = await openLogOf('log of refusals', 'refusals', REFUSALS_LOG_LIMITS);
+    return await lifecycle.hold(
+      'refusals',
+      async () => new RefusalBook({ refusals: refusalsLog, logger: log, metrics }),
+      (book) => book.stop(),
+    );
+  });
   const clocksLog = once(() => openLogOf('log of clocks', 'clocks', CLOCKS_LOG_LIMITS));
   /** What became of the clocks by which publishes were received. The log is read to its end first, unless it may be away. */
   const clocks = once(async () => {
@@ -194,6 +205,7 @@ export function portsOf(
     deadLog,
     eventLog,
     sessionsLog,
+    refusals,
     attemptsLog,
     commands,
   };

@@ -25,6 +25,7 @@ const LOGS: Readonly<Record<string, LogPart>> = {
   live: 'live log',
   dead: 'dead-letter log',
   events: 'event log',
+  refusals: 'log of refusals',
   commands: 'commands log',
   clocks: 'log of clocks',
   trials: 'log of trials',

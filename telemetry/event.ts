@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { decode, packr } from './batch.ts';
+import { isNotedKind, type Noted, notedOfRow, notedRow, rowOfNoted } from './noted.ts';
 
 /**
  * A value was written under a time that had another value of the same farm, sensor and metric before.
@@ -43,8 +44,8 @@ export interface RegistryChanged {
   readonly what: string;
 }
 
-/** One entry of the event log, told apart by `kind`. An event may be there twice with one `id`: readers take the first. */
-export type RecordedEvent = Overwritten | RegistryChanged;
+/** One entry of the event log or of the log of refusals, told apart by `kind`. An event may be there twice with one `id`: readers take the first. */
+export type RecordedEvent = Overwritten | RegistryChanged | Noted;
 /** The longest `what`, UTF-16 code units. */
 export const MOST_WHAT = 8_000;
 
@@ -93,10 +94,10 @@ const registryChanged = z.tuple([
   z.string().max(MOST_WHAT),
 ]);
 const versioned = z.tuple([z.int().min(1), text]).rest(z.unknown());
-const KINDS: ReadonlySet<string> = new Set<RecordedEvent['kind']>(['overwritten', 'registry_changed']);
 
-/** The bytes of an event, for the event log. */
+/** The bytes of an event, for its log. */
 export function encodeEvent(event: RecordedEvent): Uint8Array {
+  if (event.kind !== 'overwritten' && event.kind !== 'registry_changed') return packr.pack(rowOfNoted(event));
   if (event.kind === 'registry_changed') {
     const { kind, id, at, who, thing, thingId, what } = event;
     const row: z.infer<typeof registryChanged> = [VERSION, kind, id, at, who, thing, thingId, what];
@@ -122,12 +123,14 @@ export function encodeEvent(event: RecordedEvent): Uint8Array {
 }
 
 /**
- * The event in a message of the event log; undefined when a newer version of Loam wrote it, in another form or of a kind
+ * The event in a message of its log; undefined when a newer version of Loam wrote it, in another form or of a kind
  * that this one does not know: readers skip and count it. Throws EncodingInvalid.
  */
 export function decodeEvent(bytes: Uint8Array): RecordedEvent | undefined {
   const [version, kind] = decode(versioned, bytes, 'event');
-  if (version > VERSION || !KINDS.has(kind)) return undefined;
+  if (version > VERSION) return undefined;
+  if (isNotedKind(kind)) return notedOfRow(decode(notedRow, bytes, 'event'));
+  if (kind !== 'overwritten' && kind !== 'registry_changed') return undefined;
   if (kind === 'registry_changed') {
     const [, named, id, at, who, thing, thingId, what] = decode(registryChanged, bytes, 'event');
     return { kind: named, id, at, who, thing, thingId, what };

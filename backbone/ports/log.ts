@@ -117,5 +117,11 @@ export const SESSIONS_LOG_LIMITS: LogLimits = {
   maxBytes: 32 * 1024 ** 2,
   onlyCopy: true,
 };
+/** Who was refused, apart from the events: strangers can make as many of them as they like. */
+export const REFUSALS_LOG_LIMITS: LogLimits = {
+  maxAgeMs: 30 * 24 * 3_600_000,
+  maxBytes: 256 * 1024 ** 2,
+  onlyCopy: true,
+};
 /** Events, such as a value that was overwritten: kept for a year, for those who ask later what happened. */
 export const EVENT_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };

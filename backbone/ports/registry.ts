@@ -26,6 +26,8 @@ export interface RegistryPort extends RegistryView, RegistryEditor {
    * the registry is kept. Rejects with RegistryUnavailable.
    */
   changes(from: number, limit: number): Promise<readonly RegistryChange[]>;
+  /** The newest changes before the one numbered `before`, or of all, at most `limit`, newest first. Otherwise as `changes`. */
+  newestChanges(before: number | undefined, limit: number): Promise<readonly RegistryChange[]>;
   /** `up` while edits can be made, and what others change is followed. */
   readonly state: ConnectionState;
   health(): Health[];

@@ -11,7 +11,14 @@ import { MESSAGES } from '../segments/queue-file.ts';
 
 /** The parts that keep records in segments. */
 export type RecordPart = 'queue' | 'slow queue' | 'undated queue' | 'spool' | LogPart;
-export type LogPart = 'live log' | 'dead-letter log' | 'event log' | 'commands log' | 'log of clocks' | 'log of trials';
+export type LogPart =
+  | 'live log'
+  | 'dead-letter log'
+  | 'event log'
+  | 'log of refusals'
+  | 'commands log'
+  | 'log of clocks'
+  | 'log of trials';
 
 /** What a person is told of the records of a part. */
 interface PartWords {
@@ -33,7 +40,8 @@ export const PART_WORDS: Readonly<Record<RecordPart, PartWords>> = {
   spool: { ...MESSAGE, ifLost: 'their sensors were told "received", and they were not forwarded yet' },
   'live log': { ...ENTRY, ifLost: 'their readings are stored all the same; pages that were open have to load anew' },
   'dead-letter log': { ...ENTRY, ifLost: 'a dead letter is the only copy of what was sent' },
-  'event log': { ...ENTRY, ifLost: 'nobody can ask any more what was overwritten there' },
+  'event log': { ...ENTRY, ifLost: 'nobody can ask any more what was done and overwritten there' },
+  'log of refusals': { ...ENTRY, ifLost: 'nobody can ask any more who was refused then' },
   'commands log': { ...ENTRY, ifLost: 'commands among them are not delivered, or are delivered again' },
   'log of clocks': { ...ENTRY, ifLost: 'receipts by a clock that was wrong then cannot be corrected any more' },
   'log of trials': { ...ENTRY, ifLost: 'what was tried alone is tried alone again' },
@@ -44,6 +52,7 @@ const TIMES: Readonly<Record<LogPart, (record: FoundRecord) => number | undefine
   'live log': ({ time }) => time,
   'dead-letter log': ({ body }) => either(() => decodeDead(body).at) ?? either(() => decodeMark(body).at),
   'event log': ({ body }) => either(() => decodeEvent(body)?.at),
+  'log of refusals': ({ body }) => either(() => decodeEvent(body)?.at),
   'commands log': ({ body }) => either(() => commandTime(body)),
   'log of clocks': ({ body }) => either(() => decodeClockEntry(body).at),
   'log of trials': () => undefined,

@@ -2,13 +2,16 @@ import type { AuthenticateError, Client, ConnectPacket } from 'aedes';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../core/logger.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
+import { cut } from '../../telemetry/noted.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Addresses } from './addresses.ts';
 import { type CertificateProblem, type Identity, identify, identifyCertified } from './identity.ts';
+import { rightTopic } from './right-topic.ts';
 import type { Rights } from './rights.ts';
+import { ofIdentity, type RefusalReason, whyNotCertified, whyWrong } from './why-refused.ts';
 
 /** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */
 const IDENTIFIER_REJECTED = 2;
@@ -34,6 +37,8 @@ export interface AdmissionParts {
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
   readonly admit: (client: Client, identity: Identity, keepaliveSeconds: number) => void;
+  /** Told of each refusal that its client is the cause of. */
+  readonly refused: (address: string, reason: RefusalReason) => void;
 }
 
 type AdmissionDecision =
@@ -42,6 +47,8 @@ type AdmissionDecision =
       readonly in: false;
       readonly returnCode: number;
       readonly why: string;
+      /** For those who look after the installation. Absent when the cause is not the client. */
+      readonly reason?: RefusalReason;
       readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedAmbiguous' | 'refusedConnect';
     };
 
@@ -65,6 +72,8 @@ export class Admission {
     const texts = [packet.clientId, packet.username ?? '', packet.will?.topic ?? ''];
     if (texts.some((text) => CONTROL.test(text))) {
       this.parts.counters.malformed += 1;
+      const what = 'a control character in client id, user name or topic of the will';
+      this.parts.refused(arrivalOf(client)?.address ?? '', { why: 'malformed', what });
       callback(new Error('control character in CONNECT'), false);
     } else {
       this.connectPackets.set(client, packet);
@@ -83,9 +92,10 @@ export class Admission {
     this.connectPackets.delete(client);
     const judged = this.decide(greeting, username, password, arrivalOf(client)?.certified);
     if (!judged.in) {
-      const { returnCode, why, count } = judged;
+      const { returnCode, why, count, reason } = judged;
       counters[count] += 1;
-      log.debug({ event: 'connect_refused', returnCode, why }, 'a client was refused');
+      if (reason) this.parts.refused(arrivalOf(client)?.address ?? '', reason);
+      else log.debug({ event: 'connect_refused', returnCode, why }, 'a client was refused');
       const answer = () => callback(Object.assign(new Error(why), { returnCode }), false);
       const delayMs =
         returnCode === BAD_CREDENTIALS ? this.parts.addresses.failed(arrivalOf(client)?.address ?? '') : 0;
@@ -119,13 +129,20 @@ export class Admission {
     const identity = this.identityOf(username, password, certified);
     if ('problem' in identity) {
       const count = identity.problem === 'ambiguous_common_name' ? 'refusedAmbiguous' : 'refusedCredentials';
-      return { in: false, returnCode: BAD_CREDENTIALS, why: identity.problem, count };
+      const registry = this.parts.registry.current();
+      const reason =
+        identity.problem === 'wrong_credentials' || certified === undefined
+          ? whyWrong(registry, username, password)
+          : whyNotCertified(registry, certified, identity.problem);
+      return { in: false, returnCode: BAD_CREDENTIALS, why: identity.problem, reason, count };
     }
     if (!greeting || !clientIdAllowed(greeting)) {
-      return { in: false, returnCode: IDENTIFIER_REJECTED, why: 'client id', count: 'refusedConnect' };
+      const reason = ofIdentity(identity, 'client_id', `it is longer than ${MOST_CLIENT_ID}, or empty with clean=0`);
+      return { in: false, returnCode: IDENTIFIER_REJECTED, why: 'client id', reason, count: 'refusedConnect' };
     }
     if (!this.willAllowed(identity, greeting)) {
-      return { in: false, returnCode: NOT_AUTHORISED, why: 'will', count: 'refusedConnect' };
+      const reason = ofIdentity(identity, 'will', this.willWords(identity, greeting));
+      return { in: false, returnCode: NOT_AUTHORISED, why: 'will', reason, count: 'refusedConnect' };
     }
     return { in: true, identity };
   }
@@ -154,6 +171,14 @@ export class Admission {
     if (!will) return true;
     if (Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
     return this.parts.rights.publish(identity, will.topic).may;
+  }
+
+  /** What is wrong with a will that is not allowed. */
+  private willWords(identity: Identity, { will }: ConnectPacket): string {
+    const { willBytes } = this.parts.limits;
+    if (will && Buffer.byteLength(will.payload) > willBytes) return `its will has more than ${willBytes} bytes`;
+    const topic = cut(will?.topic ?? '', 200);
+    return `its will is for ${JSON.stringify(topic)}; this client may publish to ${rightTopic(identity)}`;
   }
 }
 

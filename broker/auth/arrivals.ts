@@ -3,6 +3,7 @@ import { type Guest, WaitingRoom } from '../../core/waiting-room.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import type { Addresses } from './addresses.ts';
+import type { EntranceFault } from './connection-reports.ts';
 
 type ArrivalLimits = Pick<BrokerLimits, 'greetings' | 'connectMs'>;
 
@@ -21,12 +22,20 @@ export class Arrivals {
   private readonly limits: ArrivalLimits;
   private readonly addresses: Addresses;
   private readonly counters: BrokerCounters;
+  private readonly refused: (address: string, why: EntranceFault) => void;
   private readonly room: WaitingRoom;
   /** Those in the room, by `wayOf`. */
   private readonly arrivals = new Map<string, Arrival>();
   private trimming = false;
 
-  constructor(limits: ArrivalLimits, addresses: Addresses, counters: BrokerCounters) {
+  /** `refused` is told of each connection for which there is no room. */
+  constructor(
+    limits: ArrivalLimits,
+    addresses: Addresses,
+    counters: BrokerCounters,
+    refused: (address: string, why: EntranceFault) => void,
+  ) {
+    this.refused = refused;
     this.limits = limits;
     this.addresses = addresses;
     this.counters = counters;
@@ -44,6 +53,7 @@ export class Arrivals {
     const way = wayOf(socket);
     if (address === undefined || way === undefined || !this.addresses.hasRoom(address)) {
       this.counters.refusedConnections += 1;
+      this.refused(address ?? '', 'too_many_connections');
       socket.destroy();
       return;
     }
@@ -72,7 +82,10 @@ export class Arrivals {
     const hasRoom = this.addresses.hasRoom(address);
     if (way === undefined) return hasRoom;
     if (hasRoom) this.arrivals.get(way)?.letIn();
-    else this.counters.refusedConnections += 1;
+    else {
+      this.counters.refusedConnections += 1;
+      this.refused(address, 'too_many_connections');
+    }
     this.forget(way);
     return hasRoom;
   }

@@ -78,7 +78,7 @@ export function stillHolds(identity: Identity, registry: Registry): boolean {
 }
 
 /** The sensors that `id` or `farm/id` may mean. Neither a farm's id nor a sensor's has a "/". */
-function sensorsNamed(registry: Registry, name: string): readonly Sensor[] {
+export function sensorsNamed(registry: Registry, name: string): readonly Sensor[] {
   const slash = name.indexOf('/');
   if (slash < 0) return registry.sensorsWithId(name);
   const sensor = registry.sensor(name.slice(0, slash), name.slice(slash + 1));

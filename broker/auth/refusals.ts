@@ -8,10 +8,13 @@ import type { Metrics } from '../../core/metrics.ts';
 import { withDeadline } from '../../core/timing.ts';
 import type { DeadLetter } from '../../telemetry/batch.ts';
 import { letterBytes } from '../../telemetry/farm-quotas.ts';
+import { cut } from '../../telemetry/noted.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { OnRefused } from '../ingest/publishing.ts';
+import type { Identity } from './identity.ts';
 import { MinuteCount } from './minute-count.ts';
+import { rightTopic } from './right-topic.ts';
 import type { RefusedReason } from './rights.ts';
 
 /** Of one sensor: a client that keeps publishing to wrong topics must not push other dead letters out of the log. */
@@ -25,8 +28,9 @@ const MOST_WAIT_MS = 2_000;
 /** Most appends under way. Above it a refused publish is only counted. */
 const MOST_UNDER_WAY = 256;
 
-const EXPLANATIONS: Readonly<Record<RefusedReason, string>> = {
-  not_authorised: 'this client may not publish to this topic',
+/** So much of a topic is in the explanation: the letter has all of it. */
+const SHOWN_TOPIC = 200;
+const EXPLANATIONS: Readonly<Record<Exclude<RefusedReason, 'not_authorised'>, string>> = {
   too_many_sensors: 'the farm has too many sensors that nobody registered',
   too_large: 'the payload is larger than Loam takes; only its beginning is kept',
 };
@@ -66,8 +70,9 @@ export class RefusedPublishes {
   }
 
   /** Resolves when the dead letter is kept, or is counted as not kept, after 2 s at most. Never rejects. */
-  readonly keep: OnRefused = async (publish, reason) => {
-    const letter: DeadLetter = { publish, reason, explanation: EXPLANATIONS[reason], at: clock.now() };
+  readonly keep: OnRefused = async (publish, reason, client) => {
+    const explanation = reason === 'not_authorised' ? whereTo(publish.topic, client) : EXPLANATIONS[reason];
+    const letter: DeadLetter = { publish, reason, explanation, at: clock.now() };
     if (this.counts.add(publish) > MOST_A_MINUTE || this.underWay >= MOST_UNDER_WAY) {
       this.letters.leaveOut(letter);
       this.counters.refusedUnkept += 1;
@@ -85,4 +90,8 @@ export class RefusedPublishes {
       this.log.debug({ event: 'dead_letter_lost', sensor: publish.sensor }, explain(error));
     }
   };
+}
+
+function whereTo(topic: string, client: Identity): string {
+  return `this client may not publish to ${JSON.stringify(cut(topic, SHOWN_TOPIC))}; it may to ${rightTopic(client)}`;
 }

@@ -13,8 +13,8 @@ import type { Receipts } from './receipts.ts';
 import type { TakenFate } from './taken-publish.ts';
 import { type KnownPublishes, TakenPublishes } from './taken-publishes.ts';
 
-/** Called with every publish that is refused. Its PUBACK is sent when the promise resolves. Must not throw or reject. */
-export type OnRefused = (publish: Publish, reason: RefusedReason) => void | Promise<void>;
+/** Called with every publish that is refused, and with whose client sent it. Its PUBACK is sent when the promise resolves. Must not throw or reject. */
+export type OnRefused = (publish: Publish, reason: RefusedReason, client: Identity) => void | Promise<void>;
 
 export interface PublishingParts {
   readonly counters: BrokerCounters;
@@ -106,13 +106,13 @@ export class Publishing {
   }
 
   /** Resolves when the dead letter is kept, or counted. */
-  private async refuse(publish: Publish, reason: RefusedReason, { role }: Identity): Promise<'kept' | 'offence'> {
+  private async refuse(publish: Publish, reason: RefusedReason, client: Identity): Promise<'kept' | 'offence'> {
     const { counters, onRefused, offenders } = this.parts;
     if (reason === 'too_many_sensors') counters.tooManySensors += 1;
     else counters.notAuthorised += 1;
-    await onRefused(publish, reason);
+    await onRefused(publish, reason, client);
     // A bridge passes on what its devices publish: it is not closed because of one of them.
-    const blamed = role === 'sensor' && reason === 'not_authorised';
+    const blamed = client.role === 'sensor' && reason === 'not_authorised';
     return blamed && offenders.isOffence(publish) ? 'offence' : 'kept';
   }
 }

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import { type Arrivals, wayOf } from '../auth/arrivals.ts';
+import type { EntranceFault } from '../auth/connection-reports.ts';
 import type { BrokerCounters } from '../counters.ts';
 
 /** A connection that a client has made: TCP, TLS or WebSocket. */
@@ -36,6 +37,8 @@ export interface EntranceOptions {
   /** Longest time for a handshake, ms. */
   readonly handshakeMs: number;
   readonly onArrival: (arrival: IncomingConnection) => void;
+  /** Told of each connection that does not arrive. */
+  readonly refused: (address: string, why: EntranceFault, what?: string) => void;
 }
 
 const IDLE_PROBE_MS = 60_000;
@@ -76,18 +79,19 @@ export class TlsEntrance implements ListenerPart {
 
   constructor(options: EntranceOptions, context: SecureContextOptions) {
     this.options = options;
-    const { counters, handshakeMs, onArrival } = options;
+    const { counters, handshakeMs, onArrival, refused } = options;
     this.server = createTlsServer({ ...SOCKET_OPTIONS, ...tlsOptions(context), handshakeTimeout: handshakeMs });
     this.server.on('secureConnection', (socket) => {
       const certified = certifiedName(socket);
       if (certified === false) {
         counters.refusedTls += 1;
+        refused(socket.remoteAddress ?? '', 'certificate');
         socket.destroy();
       } else {
         onArrival({ wire: socket, address: socket.remoteAddress ?? '', certified, way: wayOf(socket) });
       }
     });
-    countFailures(this.server, counters);
+    countFailures(this.server, options);
     guard(this.server, options);
   }
 
@@ -119,9 +123,10 @@ export function certifiedName(socket: TLSSocket): string | undefined | false {
 }
 
 /** Counts TLS handshakes that failed, and closes their sockets. */
-export function countFailures(server: Server, counters: BrokerCounters): void {
-  server.on('tlsClientError', (_: Error, socket: TLSSocket) => {
+export function countFailures(server: Server, { counters, refused }: EntranceOptions): void {
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
     counters.refusedTls += 1;
+    refused(socket.remoteAddress ?? '', 'tls', error.code);
     socket.destroy();
   });
 }

@@ -4,7 +4,13 @@ import type { Logger } from '../../core/logger.ts';
 import type { Arrivals } from '../auth/arrivals.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { Certificate, type CertificateFiles } from './certificate.ts';
-import { type IncomingConnection, type ListenerPart, TcpEntrance, TlsEntrance } from './listener.ts';
+import {
+  type EntranceOptions,
+  type IncomingConnection,
+  type ListenerPart,
+  TcpEntrance,
+  TlsEntrance,
+} from './listener.ts';
 import { WebSocketEntrance } from './web-socket.ts';
 
 export interface MqttListenersOptions {
@@ -27,6 +33,7 @@ interface Parts {
   readonly log: Logger;
   readonly handshakeMs: number;
   readonly onArrival: (arrival: IncomingConnection) => void;
+  readonly refused: EntranceOptions['refused'];
 }
 
 /** The ports in use; those that are off are absent. */

@@ -33,7 +33,7 @@ export class WebSocketEntrance implements ListenerPart {
     this.server = context
       ? createTlsServer({ ...http, ...tlsOptions(context), handshakeTimeout: options.handshakeMs })
       : createServer(http);
-    if (context) countFailures(this.server, options.counters);
+    if (context) countFailures(this.server, options);
     guard(this.server, options);
     this.sockets = new WebSocketServer({
       noServer: true,
@@ -64,9 +64,13 @@ export class WebSocketEntrance implements ListenerPart {
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { counters, onArrival } = this.options;
+    const { counters, onArrival, refused } = this.options;
     const certified = request.socket instanceof TLSSocket ? certifiedName(request.socket) : undefined;
-    if (certified === false) counters.refusedTls += 1;
+    const address = request.socket.remoteAddress ?? '';
+    if (certified === false) {
+      counters.refusedTls += 1;
+      refused(address, 'certificate');
+    }
     const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
     const isOurs = protocols.includes(SUBPROTOCOL) && PATHS.has(request.url?.split('?', 1)[0] ?? '');
     if (certified === false || !isOurs) {
@@ -75,7 +79,6 @@ export class WebSocketEntrance implements ListenerPart {
       return;
     }
     this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const { remoteAddress: address = '' } = request.socket;
       onArrival({ wire: wireOf(webSocket), address, certified, way: wayOf(request.socket) });
     });
   }

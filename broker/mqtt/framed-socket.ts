@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import { clock } from '../../core/clock.ts';
+import type { SocketFault } from '../auth/connection-reports.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { ControlPace } from '../ingest/control-rate.ts';
 import type { MemoryBudget } from '../ingest/memory-budget.ts';
@@ -12,13 +13,15 @@ import { PublishReader } from './publish-packet.ts';
 import { faultOf } from './well-formed.ts';
 import { AnswerWriter, endAfterLast, Pieces, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
 
-/** What all framed sockets of a broker share. */
+/** What a framed socket has of its broker. */
 export interface SharedParts {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
   readonly budget: MemoryBudget;
   /** Whether the queue refuses at the moment. */
   readonly shut: () => boolean;
+  /** Told why the client is closed, and over which packet, if it was a whole one. */
+  readonly refused?: (why: SocketFault, packet?: Buffer) => void;
 }
 
 /** `pass`: to the library. `take`, `release`: to the taker. `drop`: a QoS 0 publish without room while the queue refuses. */
@@ -225,22 +228,15 @@ export class FramedSocket extends Duplex {
 
   /** Length of a whole packet at `at`; otherwise 0. Closes a connection that sends no MQTT or too large a packet. */
   private lengthAt(bytes: Buffer, at: number): number {
-    const { limits, counters } = this.shared;
+    const { limits } = this.shared;
     const length = packetLength(bytes, at);
     if (length === undefined) {
       this.wanted = bytes.length - at + 1;
       return 0;
     }
-    if (Number.isNaN(length) || (this.state === 'greeting' && !isConnect(bytes[at]))) {
-      counters.malformed += 1;
-      this.destroy(new Error('not MQTT'));
-      return 0;
-    }
-    if (length > (this.state === 'greeting' ? limits.connectBytes : limits.packetBytes)) {
-      counters.oversize += 1;
-      this.destroy(new Error('the packet is too large'));
-      return 0;
-    }
+    if (Number.isNaN(length) || (this.state === 'greeting' && !isConnect(bytes[at]))) return this.refuse('not_mqtt');
+    if (length > (this.state === 'greeting' ? limits.connectBytes : limits.packetBytes))
+      return this.refuse('too_large');
     this.wanted = length;
     return bytes.length - at >= length ? length : 0;
   }
@@ -285,9 +281,8 @@ export class FramedSocket extends Duplex {
     const publish = this.reader.read(packet);
     if (publish && this.taker) this.taker.take(publish, packet.length);
     else {
-      this.shared.counters.malformed += 1;
       this.shared.budget.give(packet.length);
-      this.destroy(new Error('not MQTT 3.1.1'));
+      this.refuse('malformed');
     }
     return !this.destroyed;
   }
@@ -296,14 +291,17 @@ export class FramedSocket extends Duplex {
   private isWellFormed(packet: Buffer): boolean {
     const fault = faultOf(packet);
     if (fault === undefined) return true;
-    this.shared.counters.malformed += 1;
-    if (fault === 'level') {
-      this.socket.write(CONNACK_LEVEL);
-      this.destroy();
-    } else {
-      this.destroy(new Error('not MQTT 3.1.1'));
-    }
+    if (fault === 'level') this.socket.write(CONNACK_LEVEL);
+    this.refuse(fault === 'level' ? 'protocol' : 'malformed', packet);
     return false;
+  }
+
+  private refuse(why: SocketFault, packet?: Buffer): 0 {
+    this.shared.counters[why === 'too_large' ? 'oversize' : 'malformed'] += 1;
+    this.shared.refused?.(why, packet);
+    // The answer to another version of MQTT is still sent.
+    this.destroy(why === 'protocol' ? undefined : new Error(why));
+    return 0;
   }
 
   private hand(packets: Buffer): void {

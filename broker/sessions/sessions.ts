@@ -22,6 +22,8 @@ export interface SessionsParts {
   readonly log: Logger;
   /** Makes what takes the publishes of a new session. */
   readonly takenBy: (state: SessionState) => TakenPublishes;
+  /** Told when a client's connection is ended by another one with its client id. */
+  readonly takenOver: (from: string, before: string, identity: Identity, clientId: string) => void;
 }
 
 const EXPIRE_MS = 60_000;
@@ -36,6 +38,8 @@ export class Sessions {
   private readonly connected = new Map<Client, Session>();
   /** The connected clients of each sensor, as `farm/id`: a change of the registry concerns few of them. */
   private readonly clientsOf = new Map<string, Set<Client>>();
+  /** The connected clients by their ids, which begin with farm and sensor. */
+  private readonly byId = new Map<string, Client>();
   /** Contains also clients that have disconnected: the library publishes their will after that. */
   private readonly allSessions = new WeakMap<Client, Session>();
   private readonly buckets: PublishBuckets;
@@ -57,6 +61,7 @@ export class Sessions {
 
   admit(client: Client, identity: Identity, keepaliveSeconds: number): void {
     if (!(client.conn instanceof FramedSocket)) return;
+    this.tellOfTakeOver(client, client.conn, identity);
     const state = this.store.begin(client, identity);
     const session = new Session(state, client.conn, keepaliveSeconds * 1_000, this.parts.limits.holdMs);
     this.connected.set(client, session);
@@ -114,6 +119,7 @@ export class Sessions {
     if (!session) return;
     session.close();
     this.connected.delete(client);
+    if (this.byId.get(client.id) === client) this.byId.delete(client.id);
     const owner = ownerOf(session.identity);
     const clients = this.clientsOf.get(owner);
     clients?.delete(client);
@@ -156,6 +162,15 @@ export class Sessions {
   clear(): void {
     this.connected.clear();
     this.clientsOf.clear();
+    this.byId.clear();
+  }
+
+  private tellOfTakeOver(client: Client, { arrival }: FramedSocket, identity: Identity): void {
+    const before = this.byId.get(client.id)?.conn;
+    this.byId.set(client.id, client);
+    if (!(before instanceof FramedSocket) || before.destroyed) return;
+    const clientId = client.id.slice(ownerOf(identity).length + 1);
+    this.parts.takenOver(arrival.address, before.arrival.address, identity, clientId);
   }
 
   private revoke(client: Client, session: Session): void {

@@ -174,9 +174,8 @@ export class Sources implements Part {
       received,
       via: { kind: 'source', id },
     } as const;
-    void Promise.resolve(this.refusals.keep({ ...refused, payload: beginning }, verdict.reason)).then(() =>
-      publish.settle('kept'),
-    );
+    const kept = this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge);
+    void Promise.resolve(kept).then(() => publish.settle('kept'));
   }
 }
 

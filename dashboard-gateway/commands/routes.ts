@@ -5,6 +5,7 @@ import { COMMAND_MS, MOST_COMMAND_BYTES } from '../../telemetry/command.ts';
 import { type CommandRecord, stateOf } from '../../telemetry/command-index.ts';
 import { ID } from '../../telemetry/reading.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, quotaReached, retryLater } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
@@ -29,6 +30,7 @@ export interface CommandParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly commands: Commands;
+  readonly events: Pick<EventRecorder, 'did'>;
   /** A farm's sensors as they are now. Rejects with StoreUnavailable. */
   readonly farmNow: (farm: string) => Promise<FarmNow>;
 }
@@ -37,7 +39,7 @@ export interface CommandParts {
  * Routes to send commands to a sensor, for those who work on its farm, and to list them with their states, for
  * everybody who sees the farm.
  */
-export function commandRoutes({ registry, sessions, commands, farmNow }: CommandParts): Route[] {
+export function commandRoutes({ registry, sessions, commands, events, farmNow }: CommandParts): Route[] {
   /** Throws HttpProblem `not-found`. A sensor of a bridge need not be registered, but then it must have reported. */
   const refuseUnknown = async (farm: string, sensor: string): Promise<void> => {
     if (registry.current().sensor(farm, sensor)) return;
@@ -60,7 +62,10 @@ export function commandRoutes({ registry, sessions, commands, farmNow }: Command
         const most = farm.quotas?.commands;
         if (most !== undefined && commands.waitingIn(farm.id) >= most) throw quotaReached('commands', most);
         const sent = { farm: farm.id, sensor, payload, by: user.name, lifeMs: ttl * 1_000 };
-        return json(shown(await kept(commands, sent), commands.now()), { status: 202 });
+        const record = await kept(commands, sent);
+        const act = { kind: 'command_sent', who: user.name, from: request.remoteAddress } as const;
+        events.did({ ...act, farm: farm.id, sensor, what: `${record.command.id}: ${withoutSecretKeys(command)}` });
+        return json(shown(record, commands.now()), { status: 202 });
       }),
     },
     {
@@ -74,6 +79,12 @@ export function commandRoutes({ registry, sessions, commands, farmNow }: Command
       }),
     },
   ];
+}
+
+/** A command as JSON, without what its keys say to be secret: a command may set a device's password. */
+function withoutSecretKeys(command: unknown): string {
+  const secret = /pass|secret|token|key|psk|pin/i;
+  return JSON.stringify(command, (key, value: unknown) => (secret.test(key) ? '(secret)' : value));
 }
 
 async function kept(commands: Commands, sent: Parameters<Commands['send']>[0]): Promise<CommandRecord> {

@@ -3,6 +3,7 @@ import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { msOf } from '../../telemetry/instant.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { EVERY_FARM } from '../../telemetry/registry/things.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
@@ -30,6 +31,7 @@ export interface DeadLetterParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly letters: DeadLetterService;
+  readonly events: Pick<EventRecorder, 'did'>;
 }
 
 /**
@@ -43,19 +45,20 @@ type FarmOfLetters = (caller: Caller, farm: string) => string;
  * admins of every farm. Letters of no farm are queue messages that could not be decoded. A letter's farm is that of the
  * sensor that signed in, whatever its topic says.
  */
-export function deadLetterRoutes({ registry, sessions, letters }: DeadLetterParts): Route[] {
+export function deadLetterRoutes(parts: DeadLetterParts): Route[] {
+  const { registry } = parts;
   const ofFarm: FarmOfLetters = ({ user }, farm) => visibleFarm(registry.current(), user, farm, 'admin').farm.id;
   const withoutFarm: FarmOfLetters = ({ user }) => {
     if (user.farms[EVERY_FARM] !== 'admin') throw new HttpProblem('forbidden', 'only for admins of every farm');
     return '';
   };
   return [
-    ...routesAt('/api/farms/{farm}/dead-letters', ofFarm, sessions, letters),
-    ...routesAt('/api/dead-letters', withoutFarm, sessions, letters),
+    ...routesAt('/api/farms/{farm}/dead-letters', ofFarm, parts),
+    ...routesAt('/api/dead-letters', withoutFarm, parts),
   ];
 }
 
-function routesAt(path: string, farmOf: FarmOfLetters, sessions: SignInSessions, letters: DeadLetterService): Route[] {
+function routesAt(path: string, farmOf: FarmOfLetters, { sessions, letters, events }: DeadLetterParts): Route[] {
   const list: Route['handler'] = signedIn(sessions, async (caller, request, { farm = '' }) => {
     const of = farmOf(caller, farm);
     const { letters: found, next, counts, reasons } = await letters.list(of, parseQuery(listQuery, request.query));
@@ -65,12 +68,21 @@ function routesAt(path: string, farmOf: FarmOfLetters, sessions: SignInSessions,
     return json({ letters: found.map((letter) => shown(letter, MOST_IN_LIST)), next, counts, reasons, log });
   });
 
-  const one = (work: (of: string, offset: number, by: string) => Promise<FoundLetter>): Route['handler'] =>
-    signedIn(sessions, async (caller, _request, { farm = '', offset = '' }) => {
+  const one = (
+    work: (of: string, offset: number, by: string) => Promise<FoundLetter>,
+    kind?: 'letter_replayed' | 'letter_discarded',
+  ): Route['handler'] =>
+    signedIn(sessions, async (caller, request, { farm = '', offset = '' }) => {
       const of = farmOf(caller, farm);
       const place = whole.safeParse(offset).data;
       if (place === undefined) throw new HttpProblem('not-found', 'a dead letter is named by its offset');
-      return json(shown(await work(of, place, caller.user.name)));
+      const found = await work(of, place, caller.user.name);
+      if (kind) {
+        const { sensor, reason } = found.listed;
+        const act = { kind, who: caller.user.name, from: request.remoteAddress };
+        events.did({ ...act, farm: of, sensor, what: `letter ${place}: ${reason}` });
+      }
+      return json(shown(found));
     });
 
   return [
@@ -79,12 +91,12 @@ function routesAt(path: string, farmOf: FarmOfLetters, sessions: SignInSessions,
     {
       method: 'POST',
       path: `${path}/{offset}/replay`,
-      handler: one((of, offset, by) => letters.replay(of, offset, by)),
+      handler: one((of, offset, by) => letters.replay(of, offset, by), 'letter_replayed'),
     },
     {
       method: 'POST',
       path: `${path}/{offset}/discard`,
-      handler: one((of, offset, by) => letters.discard(of, offset, by)),
+      handler: one((of, offset, by) => letters.discard(of, offset, by), 'letter_discarded'),
     },
   ];
 }

@@ -62,7 +62,8 @@ export class RegistryChanges {
   }
 }
 
-function eventOf({ kind, id, before, after, who, when }: RegistryChange): RegistryChanged {
+/** A change as an event, without its secrets. */
+export function eventOf({ kind, id, before, after, who, when }: RegistryChange): RegistryChanged {
   const versions = [before, after].map((thing) => (thing ? versionOf(kind, id, thing) : '-'));
   return {
     kind: 'registry_changed',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Store } from '../../backbone/ports/store.ts';
 import { type RegistryView, roleOn } from '../../telemetry/registry/registry.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem, quotaReached, retryLater } from '../http/problem.ts';
 import { id, metricName, range, rangeOf } from '../http/query.ts';
@@ -25,12 +26,13 @@ export interface ExportParts {
   readonly registry: RegistryView;
   readonly sessions: SignInSessions;
   readonly store: Store;
+  readonly events: Pick<EventRecorder, 'did'>;
   readonly farmNow: (farm: string) => Promise<FarmNow>;
   readonly now: () => number;
 }
 
 /** `GET /api/farms/{farm}/export.csv`. Reads from the store as fast as the client takes the rows, and stops when the client leaves. */
-export function exportRoutes({ registry, sessions, store, farmNow, now }: ExportParts): Route[] {
+export function exportRoutes({ registry, sessions, store, events, farmNow, now }: ExportParts): Route[] {
   const open = new Shares(MOST_AT_ONCE, MOST_OF_ONE);
 
   const handler = signedIn(sessions, async (caller, request, { farm: farmId = '' }) => {
@@ -47,7 +49,7 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
       sensors,
       zone: farm.timezone,
     });
-    const day = new Date(from).toISOString().slice(0, 10);
+    const day = isoOf(from).slice(0, 10);
     const name = [farm.id, sensor ?? field, metric, day].filter((part) => part !== undefined).join('-');
     // It counts from here on, not from its first row: many that are asked for at once come here before any has begun.
     const shares = sharesOf(caller.user.name, farm.id);
@@ -57,6 +59,9 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
       const most = `${MOST_OF_ONE} of one user or farm, ${MOST_AT_ONCE} in all`;
       throw retryLater('busy', 10, `as many exports as may are under way: ${most}`);
     }
+    const what = `${sensor ?? field ?? 'all'}, ${metric ?? 'every metric'}, ${isoOf(from)} to ${isoOf(to)}`;
+    const of = { farm: farm.id, ...(sensor === undefined ? {} : { sensor }) };
+    events.did({ kind: 'exported', who: caller.user.name, from: request.remoteAddress, ...of, what });
     return {
       status: 200,
       headers: {
@@ -82,6 +87,10 @@ export function exportRoutes({ registry, sessions, store, farmNow, now }: Export
   }
 
   return [{ method: 'GET', path: '/api/farms/{farm}/export.csv', handler }];
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function chosen(all: readonly ShownSensor[], sensor: string | undefined, field: string | undefined): ShownSensor[] {

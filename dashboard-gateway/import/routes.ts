@@ -85,6 +85,8 @@ export function importRoutes({ registry, sessions, queue, imports, store, events
     // It gets its number only now: comparing takes its time, and others go by meanwhile.
     await imports.send((place) => queue.publish(encodeBatch({ id, publishes, origin: 'import', place })));
     await events.imported(overwritten);
+    const what = `${readings.length} readings, ${overwritten.length} values overwritten, ${refused.length} rows refused`;
+    events.did({ kind: 'imported', who: user.name, from: request.remoteAddress, farm: farm.id, sensor, what });
     const compared = { overwritten: overwritten.length, ...(notCompared > 0 ? { notCompared } : {}) };
     return json({ ...answer, ...compared }, { status: 202 });
   });

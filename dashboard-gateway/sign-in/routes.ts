@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { RegistryConflict, RegistryUnavailable } from '../../core/errors.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { User } from '../../telemetry/registry/things.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json, noContent, type Reply } from '../http/reply.ts';
@@ -43,11 +44,12 @@ export interface SignInParts {
   readonly throttle: Throttle;
   readonly browsers: KnownBrowsers;
   readonly firstSignIn?: FirstSignIn | undefined;
+  readonly events: Pick<EventRecorder, 'did' | 'refused'>;
 }
 
 /** Routes to sign in and out, to ask who is signed in, and to set a new password. */
 export function signInRoutes(parts: SignInParts): Route[] {
-  const { registry, sessions, passwords, browsers } = parts;
+  const { registry, sessions, passwords, browsers, events } = parts;
   return [
     {
       method: 'POST',
@@ -55,6 +57,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
       handler: async (request) => {
         const given = parseBody(login, request.body);
         const user = 'token' in given ? byToken(parts, request, given.token) : await byPassword(parts, request, given);
+        events.did({ kind: 'signed_in', who: user.name, from: request.remoteAddress });
         const who = describe(registry, user);
         // A program may keep its token where it likes. In a browser, scripts must not be able to read it.
         if ('answer' in given && given.answer === 'token') {
@@ -85,6 +88,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
           if (!(error instanceof RegistryUnavailable || error instanceof RegistryConflict)) throw error;
           throw retryLater('registry-unavailable', 5);
         });
+        events.did({ kind: 'password_changed', who: user.name, from: request.remoteAddress });
         return {
           ...noContent(await sessions.beginInCookie(changed, request)),
           cookies: [await browsers.cookie(changed, request)],
@@ -95,9 +99,10 @@ export function signInRoutes(parts: SignInParts): Route[] {
 }
 
 /** Ends the session on every gateway, and takes the cookie away. Rejects with HttpProblem `log-unavailable` when other gateways may not know yet. */
-async function signOut({ sessions, list }: SignInParts, request: Request): Promise<Reply> {
+async function signOut({ sessions, list, events }: SignInParts, request: Request): Promise<Reply> {
   const headers = clearedCookie(request);
   const caller = await sessions.caller(request);
+  if (caller) events.did({ kind: 'signed_out', who: caller.user.name, from: request.remoteAddress });
   if (caller && !isTokenHolder(caller.user)) await endOnAll(list, caller.session, headers);
   return noContent(headers);
 }
@@ -117,32 +122,43 @@ async function byPassword(
  * Rejects with HttpProblem `wrong-credentials` or `too-many-attempts`.
  */
 async function proven(
-  { passwords, throttle }: SignInParts,
+  parts: SignInParts,
   { remoteAddress: address }: Request,
   { user, name }: { user: User | undefined; name: string },
   password: string,
   browser: string | undefined,
 ): Promise<User> {
-  slowDown(throttle.begin(name, address, browser));
+  const { passwords, throttle } = parts;
+  slowDown(parts, throttle.begin(name, address, browser), address, user);
   const known = browser !== undefined || throttle.knows(name, address);
   const right = await passwords.check(user, password, { address, known });
-  if (!right || !user) throw new HttpProblem('wrong-credentials');
+  if (!right || !user) throw refused(parts, address, user ? 'wrong_password' : 'unknown_user', user);
   throttle.succeeded(name, address, browser);
   return user;
 }
 
 /** A token is 192 random bits. Nobody guesses it, so the right one is never made to wait for the wrong ones of others. */
-function byToken({ firstSignIn, registry, throttle }: SignInParts, request: Request, token: string): User {
+function byToken(parts: SignInParts, request: Request, token: string): User {
+  const { firstSignIn, registry, throttle } = parts;
+  const { remoteAddress } = request;
   // Behind a proxy on this machine, every client seems to have a loopback address. So a forwarded request is not near.
-  const name = request.headers.forwarded ? undefined : firstSignIn?.exchange(token, request.remoteAddress);
+  const name = request.headers.forwarded ? undefined : firstSignIn?.exchange(token, remoteAddress);
   const user = name === undefined ? undefined : registry.current().users.get(name);
   if (user) return user;
-  slowDown(throttle.wrongToken(request.remoteAddress));
-  throw new HttpProblem('wrong-credentials');
+  slowDown(parts, throttle.wrongToken(remoteAddress), remoteAddress);
+  throw refused(parts, remoteAddress, 'wrong_token');
 }
 
-function slowDown(wait: number): void {
-  if (wait > 0) throw retryLater('too-many-attempts', wait / 1000, WAIT);
+function slowDown(parts: SignInParts, wait: number, address: string, user?: User): void {
+  if (wait <= 0) return;
+  refused(parts, address, 'too_many_attempts', user);
+  throw retryLater('too-many-attempts', wait / 1000, WAIT);
+}
+
+/** Writes a refusal down. A name that nobody has is not kept: people type a password there by mistake. */
+function refused({ events }: SignInParts, from: string, why: string, user?: User): HttpProblem {
+  events.refused({ from, why, who: user?.name ?? '', isKnown: user !== undefined });
+  return new HttpProblem('wrong-credentials');
 }
 
 function describe(registry: RegistryView, user: User) {

@@ -6,6 +6,7 @@ import { now } from './device.ts';
 import { metricOf, PRIMARY } from './farms.ts';
 import { type FieldSensors, fields } from './fields.ts';
 import { byRank, countedOf, type Finding, findingsOf, OLD_AFTER, worstOf } from './findings.ts';
+import { refusals } from './refusals.ts';
 import { intervalOf, isBridge, sensors } from './sensors.ts';
 
 export interface FieldHealth {
@@ -88,7 +89,8 @@ function judge({ id: field, sensors: ids }: FieldSensors): void {
   for (const id of ids) {
     const view = sensors.peek().get(id)?.peek();
     if (view === undefined) continue;
-    bySensor.set(id, findingsOf({ view, intervalMs: intervalOf(id), bridge: isBridge(id), now: at, metricOf }));
+    const [intervalMs, bridge, refusal] = [intervalOf(id), isBridge(id), refusals.peek().get(id)];
+    bySensor.set(id, findingsOf({ view, intervalMs, bridge, now: at, metricOf, refusal }));
     sensorTones.set(id, toneOf(id));
   }
   fieldStates.set(field, fieldHealth(ids, at));

@@ -21,6 +21,7 @@ export type PageRoute =
     }
   | { readonly page: 'sensors'; readonly farm: string }
   | { readonly page: 'dead-letters'; readonly farm: string }
+  | { readonly page: 'events'; readonly farm: string }
   | { readonly page: 'system' }
   | { readonly page: 'account' }
   | { readonly page: 'unknown'; readonly path: string };
@@ -47,7 +48,7 @@ function parseOfFarm(farm: string, kind: string | undefined, id: string | undefi
   const metric = query.get('metric') ?? undefined;
   if (kind === undefined) return { page: 'farm', farm } as const;
   if (id === undefined) {
-    if (kind === 'sensors' || kind === 'dead-letters') return { page: kind, farm } as const;
+    if (kind === 'sensors' || kind === 'dead-letters' || kind === 'events') return { page: kind, farm } as const;
     if (kind === 'playback') return { page: kind, farm, metric, day: parseDay(query.get('day')) } as const;
     return undefined;
   }
@@ -80,6 +81,7 @@ export function addressOf(route: KnownRoute): string {
       return `/farms/${segment(route.farm)}`;
     case 'sensors':
     case 'dead-letters':
+    case 'events':
       return `/farms/${segment(route.farm)}/${route.page}`;
     case 'playback':
       return withQuery(`/farms/${segment(route.farm)}/playback`, { day: route.day, metric: route.metric });

@@ -265,6 +265,12 @@ export function registryContract(name: string, setup: () => Promise<RegistryFixt
       expect((await registry.changes(start, 2)).map(({ seq }) => seq - start)).to.deep.equal([1, 2]);
       expect((await registry.changes(start + 2, 2)).map(({ seq }) => seq - start)).to.deep.equal([3]);
       expect(await registry.changes(start, 0)).to.deep.equal([]);
+      const newest = async (before: number | undefined, limit: number) =>
+        (await registry.newestChanges(before, limit)).map(({ seq }) => seq - start);
+      expect(await newest(undefined, 2)).to.deep.equal([3, 2]);
+      expect(await newest(start + 2, 1)).to.deep.equal([1]);
+      expect(await newest(1, 10)).to.deep.equal([]);
+      expect((await registry.newestChanges(undefined, 1))[0]).to.deep.equal(changes[2]);
     });
 
     it('it is up and well while it is open, and closed after that', async () => {

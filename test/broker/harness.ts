@@ -120,7 +120,7 @@ ${sensor('a1', 'north', ', field: f1')}${sensor('a2', 'north', '')}${sensor('gat
 /** A broker on a free port over `queue`, with limits that make its bounds easy to reach where a test wants it. */
 export async function startBroker(
   queue: Queue,
-  options: Partial<Pick<BrokerOptions, 'limits' | 'registry' | 'onRefused' | 'log' | 'receipts'>> = {},
+  options: Partial<Pick<BrokerOptions, 'limits' | 'registry' | 'onRefused' | 'refused' | 'log' | 'receipts'>> = {},
 ): Promise<Broker> {
   const defaults = { host: '127.0.0.1', port: 0, queue, registry: new Book(FARMS), log: silent };
   const broker = new Broker({ ...defaults, ...options });

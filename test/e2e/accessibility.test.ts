@@ -14,6 +14,7 @@ const VIEWS: readonly (readonly [path: string, there: string])[] = [
   ['/farms/north/playback', '.player'],
   ['/farms/north/sensors', '[data-sensor-line]'],
   ['/farms/north/dead-letters', 'h1'],
+  ['/farms/north/events', '.event'],
   ['/system', '[data-part]'],
   ['/account', 'input[name=password]'],
 ];

@@ -68,6 +68,19 @@ export class FarmWithPage {
     };
   }
 
+  /** Tries to connect with a secret that is wrong. Rejects when it is let in. */
+  async knock(username: string): Promise<void> {
+    const options = { clientId: 'knock', username, password: 'wrong', reconnectPeriod: 0 };
+    const isIn = await connectAsync(`mqtt://${this.mqtt}`, options, false).then(
+      async (client) => {
+        await client.endAsync();
+        return true;
+      },
+      () => false,
+    );
+    if (isIn) throw new Error(`${username} was let in with a wrong secret`);
+  }
+
   /** A browser of its own, signed in as `user` and at `path`. */
   async browse(user: string, path: string, options: { width?: number; dark?: boolean; locale?: string } = {}) {
     const browser = await chromium();

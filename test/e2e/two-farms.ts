@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import mqtt, { type MqttClient } from 'mqtt';
 import { Commands } from '../../backbone/commands/commands.ts';
+import { RefusalBook } from '../../backbone/events/refusal-book.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -8,6 +9,7 @@ import {
   ISOLATION_LOG_LIMITS,
   LIVE_LOG_LIMITS,
   type Log,
+  REFUSALS_LOG_LIMITS,
   SESSIONS_LOG_LIMITS,
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
@@ -89,6 +91,7 @@ export class TwoFarms {
     readonly dead: Log;
     readonly events: Log;
     readonly sessions: Log;
+    readonly refusals: Log;
     readonly commands: Log;
   };
   private readonly folder: string;
@@ -131,6 +134,7 @@ export class TwoFarms {
       dead: await openFileLog(folder, 'dead', DEAD_LOG_LIMITS),
       events: await openFileLog(folder, 'events', EVENT_LOG_LIMITS),
       sessions: await openFileLog(folder, 'sessions', SESSIONS_LOG_LIMITS),
+      refusals: await openFileLog(folder, 'refusals', REFUSALS_LOG_LIMITS),
       commands: await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS),
     };
     const farms = new TwoFarms(folder, surroundings, line, registry, logs);
@@ -244,12 +248,15 @@ export class TwoFarms {
     await this.begin(sources);
     const commands = await Commands.open(this.logs.commands, silent);
     this.ends.push(() => commands.close());
+    const refusals = new RefusalBook({ refusals: this.logs.refusals, logger: silent });
+    this.ends.push(() => refusals.stop());
     const gateway: Gateway = new Gateway({
       ...common,
       queue,
       live,
       events,
       sessions,
+      refusals,
       commands,
       store: surroundings.store,
       mqtt: () => ({ host: '127.0.0.1', port: 1883, tls: false }),

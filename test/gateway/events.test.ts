@@ -227,16 +227,17 @@ describe('the event log', function () {
     const many = (moisture: number) => Array.from({ length: 10_100 }, (_, i) => at(T + i, { moisture }));
     for (let from = 0; from < 10_100; from += 1_010) await place.announce(many(1).slice(from, from + 1_010));
     for (let from = 0; from < 10_100; from += 1_010) await place.announce(many(2).slice(from, from + 1_010));
-    await until('some are lost', async () => (await place.counted('loam_events_total', 'lost')) === 100);
+    // That somebody signed in waits too.
+    await until('some are lost', async () => (await place.counted('loam_events_total', 'lost')) === 101);
     await place.announce([at(Date.now(), { moisture: 77 })]);
     await until('viewers still get readings', () => JSON.stringify(vera.frames).includes('77'));
     expect(await recorded()).to.deep.equal([]);
     events.away = false;
-    await until('those that waited are written', async () => (await recorded()).length === 10_000, {
+    await until('those that waited are written', async () => (await recorded()).length === 9_999, {
       timeoutMs: 30_000,
     });
     expect(await place.counted('loam_events_total', 'written')).to.equal(10_000);
-    expect(await place.counted('loam_events_total', 'lost')).to.equal(100);
+    expect(await place.counted('loam_events_total', 'lost')).to.equal(101);
   });
 
   itIfLong('keeps no gateway from starting, when it answers nothing or with an error', async () => {

@@ -5,6 +5,7 @@ import { WebSocket } from 'ws';
 import { z } from 'zod';
 import { Commands } from '../../backbone/commands/commands.ts';
 import { openDuckdbStore } from '../../backbone/duckdb/store.ts';
+import { RefusalBook } from '../../backbone/events/refusal-book.ts';
 import {
   COMMANDS_LOG_LIMITS,
   DEAD_LOG_LIMITS,
@@ -12,6 +13,7 @@ import {
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
+  REFUSALS_LOG_LIMITS,
   SESSIONS_LOG_LIMITS,
 } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
@@ -185,6 +187,7 @@ export class Place {
   readonly dead: Log;
   readonly events: Log;
   readonly sessions: Log;
+  readonly refusals: RefusalBook;
   readonly queue: Queue;
   readonly store: Store;
   readonly commandsLog: Log;
@@ -196,7 +199,7 @@ export class Place {
 
   private constructor(
     folder: string,
-    [live, dead, events, commandsLog, sessions]: readonly [Log, Log, Log, Log, Log],
+    [live, dead, events, commandsLog, sessions, refusals]: readonly [Log, Log, Log, Log, Log, Log],
     queue: Queue,
     commands: Commands,
     store: Store,
@@ -209,6 +212,7 @@ export class Place {
     this.dead = dead;
     this.events = events;
     this.sessions = sessions;
+    this.refusals = new RefusalBook({ refusals, logger: silent });
     this.queue = queue;
     this.store = store;
     this.registry = registry;
@@ -223,11 +227,12 @@ export class Place {
     const dead = await openFileLog(folder, 'dead', DEAD_LOG_LIMITS);
     const events = await openFileLog(folder, 'events', EVENT_LOG_LIMITS);
     const sessions = await openFileLog(folder, 'sessions', SESSIONS_LOG_LIMITS);
+    const refusals = await openFileLog(folder, 'refusals', REFUSALS_LOG_LIMITS);
     const queue = await openFileQueue(join(folder, 'queue'));
     const commandsLog = await openFileLog(folder, 'commands', COMMANDS_LOG_LIMITS);
     const commands = await Commands.open(commandsLog, silent);
     const registry = await YamlRegistry.open(registryPath, { log: silent, here: true });
-    return new Place(folder, [live, dead, events, commandsLog, sessions], queue, commands, store, registry);
+    return new Place(folder, [live, dead, events, commandsLog, sessions, refusals], queue, commands, store, registry);
   }
 
   /** A running gateway. */
@@ -240,6 +245,7 @@ export class Place {
       dead: this.dead,
       events: this.events,
       sessions: this.sessions,
+      refusals: this.refusals,
       commands: this.commands,
       queue: this.queue,
       metrics: this.metrics,
@@ -271,6 +277,8 @@ export class Place {
       await this.live.close();
       await this.dead.close();
       await this.events.close();
+      await this.refusals.stop();
+      await this.refusals.log.close();
       await this.commands.close();
       await this.commandsLog.close();
       await this.queue.close();

@@ -10,9 +10,10 @@ export const ROOMS = [
 /** Roles may import the first two of these and never the last: so the picture keeps them apart. */
 const PARTS_OF_BACKBONE: Readonly<Record<string, string>> = {
   ports: 'backbone/ports',
-  account: 'backbone/account, commands, dead-letters',
-  commands: 'backbone/account, commands, dead-letters',
-  'dead-letters': 'backbone/account, commands, dead-letters',
+  account: 'backbone/account, commands, dead-letters, events',
+  commands: 'backbone/account, commands, dead-letters, events',
+  'dead-letters': 'backbone/account, commands, dead-letters, events',
+  events: 'backbone/account, commands, dead-letters, events',
 };
 const ADAPTERS = 'backbone/open.ts, adapters';
 

@@ -152,6 +152,7 @@ const tools = {
   caddy: 'caddy',
   haproxy: 'haproxy',
   nginx: 'nginx',
+  'fail2ban-regex': 'fail2ban',
   strace: 'strace',
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
@@ -161,6 +162,13 @@ const tools = {
   paho_cs_sub: 'paho.mqtt.c-examples',
 } as const;
 export type Tool = keyof typeof tools;
+/** What a package would start. */
+const unitsOf: { readonly [T in Tool]?: string[] } = {
+  caddy: ['caddy', 'caddy-api'],
+  'fail2ban-regex': ['fail2ban'],
+  haproxy: ['haproxy'],
+  nginx: ['nginx'],
+};
 /** MQTT clients that other people wrote. */
 export const mqttTools = [
   'mosquitto_pub',
@@ -175,19 +183,13 @@ export const mqttTools = [
 export async function locateTool(tool: Tool): Promise<string> {
   const missing = tools[tool];
   if (onPath(tool) === undefined && (await aptCanInstall())) {
-    await aptInstall(missing, unitsOf(tool));
+    await aptInstall(missing, unitsOf[tool] ?? []);
   }
   const path = onPath(tool);
   if (path === undefined) {
     throw new Error(`The tests need ${tool}. Install it (Debian/Ubuntu: apt-get install ${missing}).`);
   }
   return path;
-}
-
-/** What Debian's package would start. */
-function unitsOf(tool: Tool): string[] {
-  if (tool === 'caddy') return ['caddy', 'caddy-api'];
-  return tool === 'haproxy' || tool === 'nginx' ? [tool] : [];
 }
 
 /** The full path of a program on PATH. */

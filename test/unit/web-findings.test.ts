@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { SensorView } from '../../client/latest.ts';
+import type { SensorRefusal } from '../../dashboard/api/events.ts';
 import { inUnits, systemOf } from '../../dashboard/format/units.ts';
 import { labelPlace, middleOf, type Point, projectionOf, scaleOf } from '../../dashboard/plan/project.ts';
 import { Board } from '../../dashboard/state/board.ts';
@@ -16,13 +17,18 @@ const condition = {
 };
 const metric = { id: 'm', label: 'M', unit: '%', min: 20, max: 40, decimals: 1 };
 
-function judge(values: [string, [number, number]][], over: Partial<SensorView> = {}, bridge = false) {
+function judge(
+  values: [string, [number, number]][],
+  over: Partial<SensorView> = {},
+  bridge = false,
+  refusal?: SensorRefusal,
+) {
   const view: SensorView = {
     ...{ id: 's1', field: 'f1', name: 'Row 3', state: 'online', since: undefined, lastSeen: now, condition },
     values: new Map(values),
     ...over,
   };
-  const found = findingsOf({ view, intervalMs: 1000, bridge, now, metricOf: (id) => ({ ...metric, id }) });
+  const found = findingsOf({ view, intervalMs: 1000, bridge, now, metricOf: (id) => ({ ...metric, id }), refusal });
   return found.map(({ words, more }) => (more === undefined ? words : `${words}: ${more}`));
 }
 
@@ -54,6 +60,24 @@ describe('web: what is wrong with a sensor', () => {
     expect(of({ is: 'jumps-back', byMs, propose: 'receipt' })[0]).to.match(/^Wrong clock: its clock jumped back/);
     expect(of({ is: 'ahead', byMs, propose: undefined })).to.deep.equal([]);
     expect(of({ is: 'right', byMs: undefined, propose: undefined })).to.deep.equal([]);
+  });
+
+  it('is that it was refused, with address and reason, when it was not heard since', () => {
+    const refused = {
+      ...{ id: 'e', at: now - 1_000, kind: 'mqtt_refused', who: 's1', from: '10.0.0.7', farm: 'f', sensor: 's1' },
+      ...{ why: 'wrong_password', what: undefined, count: 1, values: undefined, change: undefined },
+    };
+    const refusal: SensorRefusal = { refused, certain: true, takenOver: undefined, lastSeen: undefined };
+    const words = ['Refused: from 10.0.0.7: wrong password'];
+    const heard = (lastSeen: number | undefined, state: SensorView['state'], bridge = false, at = refused.at) =>
+      judge([], { lastSeen, state }, bridge, { ...refusal, refused: { ...refused, at } });
+    expect(heard(undefined, 'never')).to.deep.equal(words);
+    expect(heard(now - 2_000, 'offline')).to.deep.equal(words);
+    expect(heard(now - 500, 'online')).to.deep.equal([]);
+    expect(judge([], { lastSeen: undefined, state: 'online' }, false, { ...refusal, lastSeen: now })).to.deep.equal([]);
+    expect(heard(undefined, 'never', true)).to.deep.equal(words);
+    expect(heard(undefined, 'never', true, now - 16 * 60_000)).to.deep.equal([]);
+    expect(heard(undefined, 'never', false, now - 8 * 86_400_000)).to.deep.equal(['Never reported']);
   });
 
   it('names the worst first', () => {

@@ -11,6 +11,7 @@ const routes: readonly KnownRoute[] = [
   { page: 'farm', farm: 'demo' },
   { page: 'sensors', farm: 'demo' },
   { page: 'dead-letters', farm: 'demo' },
+  { page: 'events', farm: 'demo' },
   { page: 'sensor', farm: 'a.b', sensor: 's:1.x', range: { last: '7d' } },
   { page: 'sensor', farm: 'demo', sensor: 's1', range: { from, to } },
   { page: 'field', farm: 'demo', field: 'f.1', metric: 'ec', range: { last: '24h' } },

@@ -17,13 +17,18 @@ interface AuditRow {
 }
 
 /** So many rows, or fewer, of so many bytes: a codec may have 1 MB. */
-const AUDIT = `SELECT seq, "when", who, kind, id, old, new FROM (
+const AUDIT = auditSql('WHERE seq > $1 ORDER BY seq', 'ORDER BY seq');
+const NEWEST = auditSql('WHERE seq < $1 ORDER BY seq DESC', 'ORDER BY seq DESC');
+
+function auditSql(which: string, order: string): string {
+  return `SELECT seq, "when", who, kind, id, old, new FROM (
     SELECT seq::float8 AS seq, floor(extract(epoch FROM at) * 1000)::float8 AS "when", who, kind, id,
       old::text AS old, new::text AS new,
       sum(coalesce(octet_length(old::text), 0) + coalesce(octet_length(new::text), 0))
-        OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM (SELECT * FROM loam.changes WHERE seq > $1 ORDER BY seq LIMIT $2) AS page
-  ) AS page WHERE coalesce(before, 0) < 4000000 ORDER BY seq`;
+        OVER (${order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM (SELECT * FROM loam.changes ${which} LIMIT $2) AS page
+  ) AS page WHERE coalesce(before, 0) < 4000000 ${order}`;
+}
 
 /**
  * The changes after the one numbered `from`, at most `limit`, oldest first. One whose thing this Loam does not understand,
@@ -36,6 +41,17 @@ export async function readChanges(
 ): Promise<readonly RegistryChange[]> {
   const most = Math.min(Math.max(Math.trunc(limit), 0), MOST);
   const rows = await session.query<AuditRow>(AUDIT, [Math.max(Math.trunc(from), 0), most]);
+  return rows.flatMap(changeOf);
+}
+
+/** The newest changes before the one numbered `before`, newest first; otherwise as `readChanges`. */
+export async function readNewestChanges(
+  session: PostgresSession,
+  before: number | undefined,
+  limit: number,
+): Promise<readonly RegistryChange[]> {
+  const most = Math.min(Math.max(Math.trunc(limit), 0), MOST);
+  const rows = await session.query<AuditRow>(NEWEST, [Math.trunc(before ?? Number.MAX_SAFE_INTEGER), most]);
   return rows.flatMap(changeOf);
 }
 

@@ -4,7 +4,7 @@ import type { Logger } from '../../../core/logger.ts';
 import type { Applied, Change, Edit, Registry } from '../../../telemetry/registry/registry.ts';
 import type { RegistryChange, RegistryPort } from '../../ports/registry.ts';
 import { type PostgresAddress, postgresAddress } from './address.ts';
-import { readChanges } from './audit.ts';
+import { readChanges, readNewestChanges } from './audit.ts';
 import { RegistryCopy } from './copy.ts';
 import { RegistryEdits } from './editor.ts';
 import { ChangeFollower } from './follower.ts';
@@ -76,6 +76,11 @@ class PostgresRegistry implements RegistryPort {
   async changes(from: number, limit: number): Promise<readonly RegistryChange[]> {
     this.refuseClosed();
     return await this.edits.inTurn((session) => readChanges(session, from, limit));
+  }
+
+  async newestChanges(before: number | undefined, limit: number): Promise<readonly RegistryChange[]> {
+    this.refuseClosed();
+    return await this.edits.inTurn((session) => readNewestChanges(session, before, limit));
   }
 
   get state(): ConnectionState {

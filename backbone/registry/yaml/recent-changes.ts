@@ -20,6 +20,11 @@ export class RecentChanges {
     this.kept = shortened(this.kept.slice(-MOST_KEPT));
   }
 
+  before(seq: number, limit: number): readonly RegistryChange[] {
+    const older = this.kept.filter((change) => change.seq < seq);
+    return older.slice(Math.max(0, older.length - limit)).reverse();
+  }
+
   after(seq: number, limit: number): readonly RegistryChange[] {
     const [first] = this.kept;
     const from = first ? Math.max(0, seq + 1 - first.seq) : 0;

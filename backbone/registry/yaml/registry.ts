@@ -94,6 +94,10 @@ export class YamlRegistry implements RegistryPort {
     return this.recent.after(from, limit);
   }
 
+  async newestChanges(before = Number.POSITIVE_INFINITY, limit = 0): Promise<readonly RegistryChange[]> {
+    return this.recent.before(before, limit);
+  }
+
   get state(): ConnectionState {
     if (this.isClosed) return { is: 'closed' };
     const why = this.why;

@@ -1,5 +1,7 @@
+import { useComputed } from '@preact/signals';
 import type { ApiFarm } from '../../api/shapes.ts';
 import { fields } from '../../state/fields.ts';
+import { findings } from '../../state/health.ts';
 import { anyReported, connection, sensors } from '../../state/sensors.ts';
 import { HowToConnect, NoSensor } from '../common/empty.tsx';
 import { FieldCard } from './field-card.tsx';
@@ -8,6 +10,7 @@ import { FarmPlan } from './plan.tsx';
 
 /** A farm at a glance: is anything wrong, and where. */
 export function FarmPage({ farm }: { farm: ApiFarm }) {
+  const isAnyRefused = useComputed(() => findings.value.some(({ kind }) => kind === 'refused'));
   if (sensors.value.size === 0) {
     return (
       <>
@@ -22,7 +25,8 @@ export function FarmPage({ farm }: { farm: ApiFarm }) {
   return (
     <div class="farm">
       <h1 class="hidden">{farm.name}</h1>
-      {silent ? <HowToConnect farm={farm.id} sensor={first} /> : <Headline farm={farm} />}
+      {(!silent || isAnyRefused.value) && <Headline farm={farm} />}
+      {silent && <HowToConnect farm={farm.id} sensor={first} />}
       <FarmPlan farm={farm} />
       <section class="field-cards" aria-label="Fields">
         {fields.value.map((f) => (

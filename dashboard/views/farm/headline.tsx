@@ -99,7 +99,14 @@ function wordsOfSeveral({ kind, words }: Finding): string {
 }
 
 function Detail({ finding, alone }: { finding: Finding; alone: boolean }) {
-  const { metric, value, lastSeen, more } = finding;
+  const { metric, value, lastSeen, more, refusedAt } = finding;
+  if (alone && refusedAt !== undefined) {
+    return (
+      <span class="trouble-detail quiet">
+        <Age ts={refusedAt} /> {more}
+      </span>
+    );
+  }
   if (alone && more !== undefined) return <span class="trouble-detail quiet">{more}</span>;
   if (alone && metric !== undefined && value !== undefined) {
     const range = rangeText(metric);

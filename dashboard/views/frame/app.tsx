@@ -19,6 +19,7 @@ const SensorPage = lazy(async () => (await import('../sensor/sensor-page.tsx')).
 const PlaybackPage = lazy(async () => (await import('../playback/playback-page.tsx')).PlaybackPage);
 const SensorsPage = lazy(async () => (await import('../sensors/sensors-page.tsx')).SensorsPage);
 const LettersPage = lazy(async () => (await import('../dead-letters/letters-page.tsx')).LettersPage);
+const EventsPage = lazy(async () => (await import('../events/events-page.tsx')).EventsPage);
 const SystemPage = lazy(async () => (await import('../system/system-page.tsx')).SystemPage);
 const AccountPage = lazy(async () => (await import('../account/account-page.tsx')).AccountPage);
 
@@ -147,6 +148,8 @@ function FarmRoute({ farm }: { farm: ApiFarm }) {
       return <SensorsPage farm={farm} />;
     case 'dead-letters':
       return <LettersPage farm={farm} />;
+    case 'events':
+      return <EventsPage farm={farm} />;
     default:
       return <FarmPage farm={farm} />;
   }

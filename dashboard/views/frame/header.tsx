@@ -77,7 +77,7 @@ function Tabs() {
       pages: ['dead-letters'],
     });
   }
-  tabs.push({ to: { page: 'system' }, label: 'System', glyph: 'system', pages: ['system'] });
+  tabs.push({ to: { page: 'system' }, label: 'System', glyph: 'system', pages: ['system', 'events'] });
   return (
     <nav class="tabs" aria-label="Pages">
       {tabs.map(({ to, label, glyph, pages }) => (

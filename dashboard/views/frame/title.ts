@@ -21,6 +21,8 @@ export function titleOf(
       return `Sensors – ${tail}`;
     case 'dead-letters':
       return `Dead letters – ${tail}`;
+    case 'events':
+      return `Events – ${tail}`;
     case 'system':
       return 'System – Loam';
     case 'account':

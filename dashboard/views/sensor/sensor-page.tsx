@@ -18,6 +18,7 @@ import { Glyph } from '../common/icons.tsx';
 import { Notice } from '../common/notice.tsx';
 import { StateMark } from '../common/tone.tsx';
 import { Reading } from '../farm/sensor-row.tsx';
+import { RefusedCard } from './refused-card.tsx';
 
 interface SensorPageProps {
   readonly farm: ApiFarm;
@@ -47,6 +48,7 @@ export function SensorPage({ farm, sensor, range }: SensorPageProps) {
   return (
     <div class="sensor-page">
       <SensorHead farm={farm} sensor={sensor} />
+      <RefusedCard farm={farm} sensor={sensor} />
       {ids.length === 0 ? (
         !isBridge(sensor) && <HowToConnect farm={farm.id} sensor={sensor} />
       ) : (

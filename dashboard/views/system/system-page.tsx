@@ -3,6 +3,8 @@ import { formatMoment } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf, type Tone } from '../../format/words.ts';
 import { locale, slowNow } from '../../state/device.ts';
+import { farm } from '../../state/farms.ts';
+import { addressOf } from '../../state/routes.ts';
 import { connection, live } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
 import { ToneIcon } from '../common/icons.tsx';
@@ -20,6 +22,11 @@ export function SystemPage() {
       <header class="page-head">
         <h1>System</h1>
         {value.value && <Version system={value.value} />}
+        {farm.value?.role === 'admin' && (
+          <p>
+            <a href={addressOf({ page: 'events', farm: farm.value.id })}>Events: who did what, and who was refused</a>
+          </p>
+        )}
       </header>
       {problem.value && <ProblemNotice problem={problem.value} again={problem.value.passing} />}
       {value.value === undefined && !problem.value && <p class="quiet loading">Asking …</p>}

@@ -1,8 +1,8 @@
-import type { Log } from '../../backbone/ports/log.ts';
 import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { backoff, pause } from '../../core/timing.ts';
 import { encodeEvent, type RecordedEvent } from '../../telemetry/event.ts';
+import type { Log } from '../ports/log.ts';
 
 /** Most events that wait for the log, a few hundred bytes each. Further ones are counted as lost. */
 const MOST_WAITING = 10_000;
@@ -12,7 +12,7 @@ const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 5_000;
 
 /**
- * Appends events to the event log in the order in which they come, without holding up whoever has them. While the log
+ * Appends events to the event log, or to that of refusals, in the order in which they come, without holding up whoever has them. While the log
  * cannot be reached they wait in memory, up to a limit. An append that failed is made again, so an event may be in the
  * log twice: with the same id.
  */
@@ -20,15 +20,18 @@ export class EventWriter {
   readonly counters = { written: 0, lost: 0 };
   private readonly events: Log;
   private readonly logger: Logger;
+  /** What they are called in log lines. */
+  private readonly name: string;
   private readonly stopping = new AbortController();
   private waiting: RecordedEvent[] = [];
   private running: Promise<void> | undefined;
   private roomFor: (() => void)[] = [];
   private isAway = false;
 
-  constructor(events: Log, logger: Logger) {
+  constructor(events: Log, logger: Logger, name: 'events' | 'refusals' = 'events') {
     this.events = events;
     this.logger = logger;
+    this.name = name;
   }
 
   /** Returns at once. An event for which there is no room is counted as lost. */
@@ -81,8 +84,9 @@ export class EventWriter {
   /** Says once that the log does not take events, and once that it does again. */
   private noteOutage(done: readonly PromiseSettledResult<void>[]): void {
     const failure = done.find((one) => one.status === 'rejected');
-    if (failure && !this.isAway) this.logger.warn(`events cannot be written and wait: ${explain(failure.reason)}`);
-    if (!failure && this.isAway) this.logger.info(`events are written again; ${this.counters.lost} were lost`);
+    if (failure && !this.isAway)
+      this.logger.warn(`${this.name} cannot be written and wait: ${explain(failure.reason)}`);
+    if (!failure && this.isAway) this.logger.info(`${this.name} are written again; ${this.counters.lost} were lost`);
     this.isAway = failure !== undefined;
   }
 
@@ -93,7 +97,8 @@ export class EventWriter {
   }
 
   private lose(events: number): void {
-    if (events > 0 && this.counters.lost === 0) this.logger.error('events are lost: the event log does not take them');
+    if (events > 0 && this.counters.lost === 0)
+      this.logger.error(`${this.name} are lost: their log does not take them`);
     this.counters.lost += events;
   }
 }
