@@ -42,6 +42,8 @@ export interface BrokerCounters {
   /** Publishes and subscriptions that their client has no right to. */
   notAuthorised: number;
   tooManySensors: number;
+  /** Wills and publishes by which a Mosquitto says that it is connected: acknowledged, and dropped. */
+  bridgeNotices: number;
   /** Refused publishes that were not kept as dead letters. */
   refusedUnkept: number;
   /** Sessions of absent clients that were ended: too many, absent too long, or no longer allowed by the registry. */
@@ -76,6 +78,7 @@ export function newCounters(): BrokerCounters {
     published: 0,
     notAuthorised: 0,
     tooManySensors: 0,
+    bridgeNotices: 0,
     refusedUnkept: 0,
     sessionsDropped: 0,
     droppedQos0: 0,

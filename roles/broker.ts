@@ -38,7 +38,12 @@ export async function prepareBroker({ config, log, ports, metrics, addresses }: 
     log,
     alone: isEmbedded(config.log),
   });
-  const sources = new Sources({ ...ways, secretKeys, entrance: toSources });
+  const sources = new Sources({
+    ...ways,
+    ...(config.sources ? { known: await ports.sourcesLog() } : {}),
+    secretKeys,
+    entrance: toSources,
+  });
   const receiptClock = new ReceiptClock({
     entrances: [toBroker, ...(config.sources ? [toSources] : [])],
     receipts,

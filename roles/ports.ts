@@ -19,6 +19,7 @@ import {
   LIVE_LOG_LIMITS,
   type Log,
   type LogLimits,
+  SOURCES_LOG_LIMITS,
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
@@ -134,6 +135,7 @@ export function portsOf(
   const deadLog = once(() => openLogOf('dead-letter log', 'dead', DEAD_LOG_LIMITS));
   const eventLog = once(() => openLogOf('event log', 'events', EVENT_LOG_LIMITS));
   const clocksLog = once(() => openLogOf('log of clocks', 'clocks', CLOCKS_LOG_LIMITS));
+  const sourcesLog = once(() => openLogOf('log of sources', 'sources', SOURCES_LOG_LIMITS));
   /** What became of the clocks by which publishes were received. The log is read to its end first, unless it may be away. */
   const clocks = once(async () => {
     const history = new ClockHistory(await clocksLog(), log);
@@ -186,6 +188,7 @@ export function portsOf(
     slowQueue,
     undatedQueue,
     clocksLog,
+    sourcesLog,
     clocks,
     store,
     liveLog,

@@ -27,6 +27,7 @@ const LOGS: Readonly<Record<string, LogPart>> = {
   events: 'event log',
   commands: 'commands log',
   clocks: 'log of clocks',
+  sources: 'log of sources',
   trials: 'log of trials',
 };
 

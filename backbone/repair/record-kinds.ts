@@ -11,7 +11,14 @@ import { MESSAGES } from '../segments/queue-file.ts';
 
 /** The parts that keep records in segments. */
 export type RecordPart = 'queue' | 'slow queue' | 'undated queue' | 'spool' | LogPart;
-export type LogPart = 'live log' | 'dead-letter log' | 'event log' | 'commands log' | 'log of clocks' | 'log of trials';
+export type LogPart =
+  | 'live log'
+  | 'dead-letter log'
+  | 'event log'
+  | 'commands log'
+  | 'log of clocks'
+  | 'log of sources'
+  | 'log of trials';
 
 /** What a person is told of the records of a part. */
 interface PartWords {
@@ -36,6 +43,7 @@ export const PART_WORDS: Readonly<Record<RecordPart, PartWords>> = {
   'event log': { ...ENTRY, ifLost: 'nobody can ask any more what was overwritten there' },
   'commands log': { ...ENTRY, ifLost: 'commands among them are not delivered, or are delivered again' },
   'log of clocks': { ...ENTRY, ifLost: 'receipts by a clock that was wrong then cannot be corrected any more' },
+  'log of sources': { ...ENTRY, ifLost: 'a retained message of a source may be stored once more' },
   'log of trials': { ...ENTRY, ifLost: 'what was tried alone is tried alone again' },
 };
 
@@ -46,6 +54,7 @@ const TIMES: Readonly<Record<LogPart, (record: FoundRecord) => number | undefine
   'event log': ({ body }) => either(() => decodeEvent(body)?.at),
   'commands log': ({ body }) => either(() => commandTime(body)),
   'log of clocks': ({ body }) => either(() => decodeClockEntry(body).at),
+  'log of sources': () => undefined,
   'log of trials': () => undefined,
 };
 

@@ -8,7 +8,7 @@ import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Addresses } from './addresses.ts';
 import { type CertificateProblem, type Identity, identify, identifyCertified } from './identity.ts';
-import type { Rights } from './rights.ts';
+import { isBridgeNotice, MOST_TOPIC, type Rights } from './rights.ts';
 
 /** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */
 const IDENTIFIER_REJECTED = 2;
@@ -51,6 +51,8 @@ export class Admission {
   private readonly connectPackets = new WeakMap<Client, ConnectPacket>();
   /** Common names whose refusal was logged: a refused client comes back every few seconds. */
   private readonly saidAmbiguous = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
+  /** Bridges whose will was dropped and that this was said of, as `farm/id`. */
+  private readonly saidDropped = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
 
   constructor(parts: AdmissionParts) {
     this.parts = parts;
@@ -153,7 +155,19 @@ export class Admission {
   private willAllowed(identity: Identity, { will }: ConnectPacket): boolean {
     if (!will) return true;
     if (Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
-    return this.parts.rights.publish(identity, will.topic).may;
+    if (!isBridgeNotice(will.topic)) return this.parts.rights.publish(identity, will.topic).may;
+    this.sayDropped(identity, will.topic);
+    return true;
+  }
+
+  private sayDropped({ farm, sensor }: Identity, topic: string): void {
+    const name = `${farm}/${sensor}`;
+    if (this.saidDropped.has(name)) return;
+    this.saidDropped.set(name, true);
+    this.parts.log.info(
+      { event: 'bridge_notice', sensor: name, topic: topic.slice(0, MOST_TOPIC) },
+      'a bridge says by a will whether it is connected: the will is dropped, and the bridge let in',
+    );
   }
 }
 

@@ -51,6 +51,8 @@ const UNSUBSCRIBE = 10;
 const PINGREQ = 12;
 const DISCONNECT = 14;
 
+/** The bit in the protocol level by which a Mosquitto says that it is a bridge. A bridge of version 3.1 does not try without it. */
+const BRIDGE = 0x80;
 const HIGHEST_QOS = 2;
 const [EVERY_LEVEL, ONE_LEVEL, SLASH] = Buffer.from('#+/');
 const FLAGS = { reserved: 0x01, will: 0x04, willQos: 0x18, willRetain: 0x20, password: 0x40, username: 0x80 };
@@ -68,7 +70,8 @@ function publishHolds(first: number, body: Reader): boolean {
 
 function connectFault(body: Reader): PacketFault | undefined {
   const name = body.name();
-  const level = body.byte();
+  const stated = body.byte();
+  const level = stated === undefined ? undefined : stated & ~BRIDGE;
   if (name === 'MQTT' && level !== undefined && level !== 4) return 'level';
   // MQTT 3.1 (MQIsdp, level 3) is accepted: only these two fields of a CONNECT differ in a way that matters here.
   if (!(name === 'MQTT' || (name === 'MQIsdp' && level === 3))) return 'malformed';
