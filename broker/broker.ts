@@ -12,6 +12,7 @@ import type { SecretKeys } from '../core/secret-key.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
+import type { ClientCertificate } from './auth/client-certificate.ts';
 import { Offenders } from './auth/offenders.ts';
 import { RefusedPublishes } from './auth/refusals.ts';
 import { Rights } from './auth/rights.ts';
@@ -48,6 +49,7 @@ export interface BrokerOptions extends MqttListenersOptions {
 }
 
 const SWEEP_MS = 100;
+const LIST_ENDED = 'the list of revoked certificates has ended (LOAM_TLS_CRL): no client certificate lets in';
 /** The share of the time for stopping that may be spent on waiting for the queue. */
 const DRAIN_SHARE = 0.7;
 
@@ -88,12 +90,14 @@ export class Broker implements Part {
     this.rights = new Rights(options.registry, this.limits.unregisteredSensors);
     this.entrance = options.entrance ?? new BatchEntrance({ name: 'broker' });
     const { limits, counts: counters, rights } = this;
+    const isRevoked = (certificate: ClientCertificate) => this.listeners?.isRevoked(certificate.key) ?? false;
     this.sessions = new Sessions({
       limits,
       counters,
       rights,
       registry: options.registry,
       log: options.log,
+      isRevoked,
       takenBy: (state) => this.takenBy(state),
     });
   }
@@ -117,6 +121,11 @@ export class Broker implements Part {
     return this.listeners?.certificateSecondsLeft;
   }
 
+  /** How many seconds the lists of revoked certificates still hold; undefined when there are none. */
+  get listSecondsLeft(): number | undefined {
+    return this.listeners?.listSecondsLeft;
+  }
+
   /** How many clients are let in at the moment. */
   get clients(): number {
     return this.sessions.size;
@@ -134,7 +143,12 @@ export class Broker implements Part {
 
   health(): Health[] {
     const mqtt = !this.listening ? { name: 'mqtt', ok: false, why: 'not listening' } : { name: 'mqtt', ok: true };
-    return this.batcher ? [mqtt, this.batcher.health()] : [mqtt];
+    const left = this.listSecondsLeft;
+    const lists: Health[] =
+      left === undefined || left > 0
+        ? []
+        : [{ name: 'revoked certificates', ok: false, optional: true, why: LIST_ENDED }];
+    return this.batcher ? [mqtt, this.batcher.health(), ...lists] : [mqtt];
   }
 
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
@@ -148,6 +162,7 @@ export class Broker implements Part {
       log,
       handshakeMs: this.limits.connectMs,
       onArrival: (arrival) => this.accept(arrival, aedes, batcher),
+      onRenewal: () => this.sessions.certificatesChanged(),
     });
     this.batcher = batcher;
     this.aedes = aedes;
@@ -234,6 +249,7 @@ export class Broker implements Part {
       rights,
       secretKeys: this.options.secretKeys ?? (() => undefined),
       addresses: this.addresses,
+      isRevoked: ({ key }) => this.listeners?.isRevoked(key) ?? false,
       unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => sessions.admit(client, identity, keepalive),
     });

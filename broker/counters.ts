@@ -9,7 +9,9 @@ export interface BrokerCounters {
   refusedAmbiguous: number;
   /** Refusals of wrong credentials that were sent late, because their address had too many. */
   slowedCredentials: number;
-  /** TLS handshakes that failed, and client certificates that the CA has not signed. */
+  /** Certificates refused because the registry, or a list that came meanwhile, says that they were revoked. */
+  refusedRevoked: number;
+  /** TLS handshakes that failed, and client certificates that the CA has not signed or has revoked. */
   refusedTls: number;
   /** Client ids and wills that were refused. */
   refusedConnect: number;
@@ -33,6 +35,8 @@ export interface BrokerCounters {
   slowed: number;
   /** Clients closed because the registry no longer lets them in. */
   closedRevoked: number;
+  /** Clients closed because their certificate was revoked, or has ended. */
+  closedCertificates: number;
   /** Publishes that arrived. */
   received: number;
   /** Publishes that a client sent again in its session, and that were taken already: they are acknowledged once more. */
@@ -61,6 +65,7 @@ export function newCounters(): BrokerCounters {
     refusedCredentials: 0,
     refusedAmbiguous: 0,
     slowedCredentials: 0,
+    refusedRevoked: 0,
     refusedTls: 0,
     refusedConnect: 0,
     refusedUnavailable: 0,
@@ -73,6 +78,7 @@ export function newCounters(): BrokerCounters {
     closedOffenders: 0,
     slowed: 0,
     closedRevoked: 0,
+    closedCertificates: 0,
     received: 0,
     sentAgain: 0,
     published: 0,

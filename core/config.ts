@@ -71,6 +71,7 @@ const SCHEMAS = {
   tlsCert: path,
   tlsKey: path,
   tlsCa: path,
+  tlsCrl: path,
   mqttConnections: count,
   mqttConnectionsPerAddress: count,
   httpHost: host,
@@ -103,6 +104,7 @@ type Optional =
   | 'tlsCert'
   | 'tlsKey'
   | 'tlsCa'
+  | 'tlsCrl'
   | 'sessionKey'
   | 'secretKey'
   | 'token'
@@ -168,6 +170,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     tlsCert: optional('tlsCert'),
     tlsKey: optional('tlsKey'),
     tlsCa: optional('tlsCa'),
+    tlsCrl: optional('tlsCrl'),
     mqttConnections: value('mqttConnections'),
     mqttConnectionsPerAddress: value('mqttConnectionsPerAddress'),
     httpHost: value('httpHost'),

@@ -88,8 +88,10 @@ function settings(config: Config) {
   };
 }
 
-function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca }: Config) {
-  if (cert !== undefined && key !== undefined) return { cert, key, ca };
+function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca, tlsCrl: crl }: Config) {
+  if (crl !== undefined && ca === undefined)
+    throw new ConfigInvalid('LOAM_TLS_CRL', 'LOAM_TLS_CRL: needs LOAM_TLS_CA, whose certificates it revokes');
+  if (cert !== undefined && key !== undefined) return { cert, key, ca, crl };
   if (cert === undefined && key === undefined && ca === undefined) return undefined;
   const missing = cert === undefined ? 'LOAM_TLS_CERT' : 'LOAM_TLS_KEY';
   throw new ConfigInvalid(missing, `${missing}: is not set; LOAM_TLS_CERT and LOAM_TLS_KEY belong together`);
@@ -101,6 +103,11 @@ function count(metrics: Metrics, broker: Broker): void {
     'loam_broker_certificate_seconds',
     'How long the TLS certificate of the MQTT port still holds',
     () => broker.certificateSecondsLeft,
+  );
+  metrics.gauge(
+    'loam_broker_crl_seconds',
+    'How long the list of revoked certificates still holds',
+    () => broker.listSecondsLeft,
   );
   metrics.gauge('loam_broker_clients', 'MQTT clients that are let in at the moment', () => broker.clients);
   metrics.gauge('loam_broker_connections', 'Open MQTT connections, let in or not', () => broker.held.connections);

@@ -7,6 +7,7 @@ import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Addresses } from './addresses.ts';
+import { type ClientCertificate, hasEnded } from './client-certificate.ts';
 import { type CertificateProblem, type Identity, identify, identifyCertified } from './identity.ts';
 import { isBridgeNotice, MOST_TOPIC, type Rights } from './rights.ts';
 
@@ -22,6 +23,12 @@ const MOST_CLIENT_ID = 256;
 const LONGEST_KEEPALIVE = 65_535;
 const CONTROL = /\p{Cc}/u;
 
+/** Where refusals are counted that are not of wrong credentials. */
+const COUNTED: Readonly<Record<string, 'refusedAmbiguous' | 'refusedRevoked'>> = {
+  ambiguous_common_name: 'refusedAmbiguous',
+  revoked_certificate: 'refusedRevoked',
+};
+
 export interface AdmissionParts {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
@@ -31,6 +38,8 @@ export interface AdmissionParts {
   /** The keys of LOAM_SECRET_KEY, while there is one. */
   readonly secretKeys: () => SecretKeys | undefined;
   readonly addresses: Addresses;
+  /** Whether a list says that a client certificate was revoked. */
+  readonly isRevoked: (certificate: ClientCertificate) => boolean;
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
   readonly admit: (client: Client, identity: Identity, keepaliveSeconds: number) => void;
@@ -42,7 +51,7 @@ type AdmissionDecision =
       readonly in: false;
       readonly returnCode: number;
       readonly why: string;
-      readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedAmbiguous' | 'refusedConnect';
+      readonly count: keyof BrokerCounters & `refused${string}`;
     };
 
 /** Decides which clients are let in: two hooks that the MQTT library calls for a CONNECT packet. Both always call back. */
@@ -112,7 +121,7 @@ export class Admission {
     greeting: ConnectPacket | undefined,
     username: string | undefined,
     password: Buffer | undefined,
-    certified: string | undefined,
+    certified: ClientCertificate | undefined,
   ): AdmissionDecision {
     if (this.parts.unavailable()) {
       const why = 'the queue refuses and there is no room for more publishers';
@@ -120,7 +129,7 @@ export class Admission {
     }
     const identity = this.identityOf(username, password, certified);
     if ('problem' in identity) {
-      const count = identity.problem === 'ambiguous_common_name' ? 'refusedAmbiguous' : 'refusedCredentials';
+      const count = COUNTED[identity.problem] ?? 'refusedCredentials';
       return { in: false, returnCode: BAD_CREDENTIALS, why: identity.problem, count };
     }
     if (!greeting || !clientIdAllowed(greeting)) {
@@ -135,17 +144,21 @@ export class Admission {
   private identityOf(
     username: string | undefined,
     password: Buffer | undefined,
-    certified: string | undefined,
+    certified: ClientCertificate | undefined,
   ): Identity | { readonly problem: CertificateProblem | 'wrong_credentials' } {
     const { registry, log, secretKeys } = this.parts;
     if (certified === undefined) {
       return identify(registry.current(), username, password, secretKeys()) ?? { problem: 'wrong_credentials' };
     }
+    // TLS has judged it by the lists of the begin of its TLS session, which a client may resume later.
+    if (hasEnded(certified)) return { problem: 'ended_certificate' };
+    if (this.parts.isRevoked(certified)) return { problem: 'revoked_certificate' };
+    const { name } = certified;
     const identity = identifyCertified(registry.current(), certified, username);
-    if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(certified)) {
-      this.saidAmbiguous.set(certified, true);
+    if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(name)) {
+      this.saidAmbiguous.set(name, true);
       log.warn(
-        { event: 'connect_refused', why: identity.problem, commonName: certified },
+        { event: 'connect_refused', why: identity.problem, commonName: name },
         'a certificate was refused: several farms have a sensor with this id, and none of them says `cn: id`',
       );
     }

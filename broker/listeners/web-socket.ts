@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
 import {
-  certifiedName,
+  certificateOf,
   countFailures,
   type EntranceOptions,
   guard,
@@ -64,7 +64,7 @@ export class WebSocketEntrance implements ListenerPart {
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const { counters, onArrival } = this.options;
-    const certified = request.socket instanceof TLSSocket ? certifiedName(request.socket) : undefined;
+    const certified = request.socket instanceof TLSSocket ? certificateOf(request.socket) : undefined;
     if (certified === false) counters.refusedTls += 1;
     const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
     const isOurs = protocols.includes(SUBPROTOCOL) && PATHS.has(request.url?.split('?', 1)[0] ?? '');

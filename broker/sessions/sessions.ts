@@ -2,6 +2,7 @@ import type { Client, Subscription } from 'aedes';
 import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
+import { type ClientCertificate, hasEnded, isRevokedFor } from '../auth/client-certificate.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
@@ -20,6 +21,8 @@ export interface SessionsParts {
   readonly rights: Rights;
   readonly registry: RegistryView;
   readonly log: Logger;
+  /** Whether a list says that a client certificate was revoked. */
+  readonly isRevoked: (certificate: ClientCertificate) => boolean;
   /** Makes what takes the publishes of a new session. */
   readonly takenBy: (state: SessionState) => TakenPublishes;
 }
@@ -131,6 +134,7 @@ export class Sessions {
       for (const client of [...(this.clientsOf.get(id) ?? [])]) {
         const session = this.connected.get(client);
         if (session && !holds(session.identity)) this.revoke(client, session);
+        else if (session) this.cutIfRevoked(client, session);
       }
       this.store.expireOf(id, holds);
     }
@@ -138,10 +142,17 @@ export class Sessions {
     this.expire();
   }
 
-  /** Closes clients that were silent or whose publishes were held too long. Ends old sessions once a minute. */
+  /** Disconnects clients whose certificate was revoked, now that other lists of those are in force. */
+  certificatesChanged(): void {
+    for (const [client, session] of [...this.connected]) this.cutIfRevoked(client, session);
+  }
+
+  /** Closes clients whose certificate has ended, that were silent or whose publishes were held too long. Ends old sessions once a minute. */
   sweep(): void {
     const now = clock.passed();
     for (const [client, session] of this.connected) {
+      const { certified } = session.framedSocket.arrival;
+      if (certified && hasEnded(certified)) this.cut(client, session, 'ended');
       if (!session.waits) continue;
       const held = session.heldTooLong(now);
       if (!held && !session.silentTooLong(now)) continue;
@@ -162,6 +173,25 @@ export class Sessions {
     this.parts.counters.closedRevoked += 1;
     this.parts.log.debug({ event: 'revoked', sensor: session.identity.sensor }, 'a client lost its rights');
     // Without a session in `everyone` its will is not published.
+    this.allSessions.delete(client);
+    this.gone(client);
+    client.close();
+  }
+
+  private cutIfRevoked(client: Client, session: Session): void {
+    const { certified } = session.framedSocket.arrival;
+    if (certified === undefined) return;
+    const { farm, sensor } = session.identity;
+    const registered = this.parts.registry.current().sensor(farm, sensor);
+    const isListed = registered !== undefined && isRevokedFor(registered, certified);
+    if (isListed || this.parts.isRevoked(certified)) this.cut(client, session, 'revoked');
+  }
+
+  /** Its session may go on with another certificate of the same sensor. */
+  private cut(client: Client, session: Session, why: 'revoked' | 'ended'): void {
+    const { farm, sensor } = session.identity;
+    this.parts.counters.closedCertificates += 1;
+    this.parts.log.info({ event: 'certificate_cut', sensor: `${farm}/${sensor}`, why }, `a client certificate ${why}`);
     this.allSessions.delete(client);
     this.gone(client);
     client.close();
