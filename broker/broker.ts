@@ -265,6 +265,7 @@ export class Broker implements Part {
         callback(null, sessions.grant(client, subscription) ? subscription : null),
       authorizeForward: (client, packet) => (sessions.mayHear(client, packet.topic) ? packet : null),
     });
+    aedes.on('clientError', (client, error) => sessions.failed(client, error));
     aedes.on('clientReady', (client) => sessions.ready(client));
     aedes.on('subscribe', (subscriptions, client) => sessions.subscribed(client, subscriptions));
     aedes.on('unsubscribe', (topics, client) => sessions.unsubscribed(client, topics));

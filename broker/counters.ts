@@ -23,6 +23,8 @@ export interface BrokerCounters {
   oversize: number;
   /** Clients closed for bytes that are not MQTT 3.1.1, control characters in texts, or too many open QoS 2 publishes. */
   malformed: number;
+  /** Clients closed because they answered a command with PUBREC or PUBCOMP, which answer QoS 2; commands have QoS 1. */
+  closedWrongAnswer: number;
   /** Clients closed because too many bytes were waiting. */
   closedOverMemory: number;
   /** Clients closed without PUBACK because the queue confirmed nothing in time. */
@@ -72,6 +74,7 @@ export function newCounters(): BrokerCounters {
     refusedConnections: 0,
     oversize: 0,
     malformed: 0,
+    closedWrongAnswer: 0,
     closedOverMemory: 0,
     closedHeld: 0,
     closedSilent: 0,

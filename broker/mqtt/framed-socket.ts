@@ -8,7 +8,7 @@ import type { BrokerLimits } from '../limits.ts';
 import type { IncomingConnection } from '../listeners/listener.ts';
 import { isBestEffort, isConnect, isDisconnect, isPublish, isPubrel, packetLength } from './frame.ts';
 import { PublishReader } from './publish-packet.ts';
-import { faultOf } from './well-formed.ts';
+import { faultOf, WrongAnswer } from './well-formed.ts';
 import { AnswerWriter, endAfterLast, Pieces, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
 
 /** What all framed sockets of a broker share. */
@@ -296,13 +296,10 @@ export class FramedSocket extends Duplex {
   private isWellFormed(packet: Buffer): boolean {
     const fault = faultOf(packet);
     if (fault === undefined) return true;
-    this.shared.counters.malformed += 1;
-    if (fault === 'level') {
-      this.socket.write(CONNACK_LEVEL);
-      this.destroy();
-    } else {
-      this.destroy(new Error('not MQTT 3.1.1'));
-    }
+    this.shared.counters[fault === 'answer' ? 'closedWrongAnswer' : 'malformed'] += 1;
+    if (fault === 'level') this.socket.write(CONNACK_LEVEL);
+    const error = fault === 'answer' ? new WrongAnswer('QoS 2 answers to QoS 1') : new Error('not MQTT 3.1.1');
+    this.destroy(fault === 'level' ? undefined : error);
     return false;
   }
 

@@ -1,7 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 
-/** `level`: a CONNECT with an unknown protocol version, which is answered with return code 1 [MQTT-3.1.2-2]. */
-export type PacketFault = 'malformed' | 'level';
+/**
+ * `level`: a CONNECT with an unknown protocol version, which is answered with return code 1 [MQTT-3.1.2-2]. `answer`: a
+ * PUBREC or PUBCOMP. They answer a publish with QoS 2, and Loam sends none: commands have QoS 1.
+ */
+export type PacketFault = 'malformed' | 'level' | 'answer';
+
+/** A client has answered a command as nothing with QoS 1 is answered. Its connection is closed. */
+export class WrongAnswer extends Error {}
 
 /**
  * Finds the fault of one whole packet of a client, by MQTT 3.1.1; undefined when it has none.
@@ -24,10 +30,11 @@ export function faultOf(packet: Buffer): PacketFault | undefined {
     case CONNECT:
       return connectFault(body);
     case PUBACK:
-    case PUBREC:
     case PUBREL:
-    case PUBCOMP:
       return malformedUnless(body.id() && body.ended);
+    case PUBREC:
+    case PUBCOMP:
+      return body.id() && body.ended ? 'answer' : 'malformed';
     case SUBSCRIBE:
       return malformedUnless(body.id() && filtersHold(body, true));
     case UNSUBSCRIBE:

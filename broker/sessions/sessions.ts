@@ -1,4 +1,5 @@
 import type { Client, Subscription } from 'aedes';
+import { LRUCache } from 'lru-cache';
 import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
@@ -10,6 +11,7 @@ import { PublishBuckets } from '../ingest/publish-rate.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
+import { WrongAnswer } from '../mqtt/well-formed.ts';
 import { Session } from './session.ts';
 import type { SessionState } from './session-state.ts';
 import { ownerOf, PRESENT, SessionStore } from './session-store.ts';
@@ -42,6 +44,8 @@ export class Sessions {
   /** Contains also clients that have disconnected: the library publishes their will after that. */
   private readonly allSessions = new WeakMap<Client, Session>();
   private readonly buckets: PublishBuckets;
+  /** Sensors of whose wrong answers the log says something already: they come with each connection. */
+  private readonly saidWrong = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
   private lastExpiry = 0;
 
   constructor(parts: SessionsParts) {
@@ -109,6 +113,19 @@ export class Sessions {
   unsubscribed(client: Client, topics: readonly string[]): void {
     for (const topic of topics) this.of(client)?.state.subscriptions.delete(topic);
     this.subscribers.remove(client, topics);
+  }
+
+  /** Called when the client's connection is closed over an error. Only what a person must mend at the device is said. */
+  failed(client: Client, error: unknown): void {
+    const session = this.of(client);
+    if (!(error instanceof WrongAnswer) || !session) return;
+    const name = ownerOf(session.identity);
+    if (this.saidWrong.has(name)) return;
+    this.saidWrong.set(name, true);
+    this.parts.log.warn(
+      { event: 'wrong_answer', sensor: name },
+      'a client answered a command with PUBREC or PUBCOMP: its connection is closed; a command has QoS 1, and is answered with PUBACK',
+    );
   }
 
   /** Called when the client's connection has ended, or is about to. */
