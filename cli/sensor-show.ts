@@ -4,6 +4,7 @@ import { clockWords } from '../telemetry/clock-words.ts';
 import { clockPolicy } from '../telemetry/reading-rules-schema.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print } from './output.ts';
 import { showThing } from './things.ts';
 
 const finding = z.object({
@@ -19,9 +20,9 @@ export async function showSensor(id: string, options: Options): Promise<void> {
   const whole = await showThing('sensor', id, options);
   const farm = whole.slice(0, whole.indexOf('/'));
   const found = await findingOf(farm, id, options);
-  if (typeof found === 'string') process.stdout.write(`# what its clock is like is not known: ${found}\n`);
+  if (typeof found === 'string') print(`# what its clock is like is not known: ${found}\n`);
   else
-    process.stdout.write(
+    print(
       linesOf(found, farm, id)
         .map((line) => `# ${line}\n`)
         .join(''),
