@@ -23,7 +23,8 @@ export function withoutCredentials(text: string): string {
   const rest = text.slice(scheme.length);
   const at = rest.lastIndexOf('@');
   // An @ in a query may be of a token: nothing behind it is sure to be the host.
-  if (at >= 0 && /[?&][^=@]*=/.test(rest.slice(0, at))) return `${scheme}***`;
+  const query = rest.indexOf('?');
+  if (query >= 0 && query < at && rest.slice(query, at).includes('=')) return `${scheme}***`;
   if (at >= 0) return `${scheme}***${rest.slice(at).replace(QUERY, '$1***')}`;
   if (scheme !== '' && !/^(?:\[[^\]]*\]|[^:/?#]*)(?::\d{0,5})?(?:[/?#][^:]*)?$/.test(rest)) return `${scheme}***`;
   return text.replace(QUERY, '$1***');
