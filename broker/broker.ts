@@ -14,6 +14,7 @@ import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
 import { Arrivals } from './auth/arrivals.ts';
+import type { ClientCertificate } from './auth/client-certificate.ts';
 import { ConnectionReports } from './auth/connection-reports.ts';
 import type { Identity } from './auth/identity.ts';
 import { Offenders } from './auth/offenders.ts';
@@ -54,6 +55,7 @@ export interface BrokerOptions extends MqttListenersOptions {
 }
 
 const SWEEP_MS = 100;
+const LIST_ENDED = 'the list of revoked certificates has ended (LOAM_TLS_CRL): no client certificate lets in';
 /** The share of the time for stopping that may be spent on waiting for the queue. */
 const DRAIN_SHARE = 0.7;
 
@@ -99,12 +101,14 @@ export class Broker implements Part {
     const { registry, secretKeys = () => undefined, refused: note = () => {} } = options;
     this.reports = new ConnectionReports({ note, registry, secretKeys, limits });
     this.arrivals = new Arrivals(limits, this.addresses, counters, this.reports.atEntrance);
+    const isRevoked = (certificate: ClientCertificate) => this.listeners?.isRevoked(certificate.key) ?? false;
     this.sessions = new Sessions({
       limits,
       counters,
       rights,
       registry,
       log: options.log,
+      isRevoked,
       takenBy: (state) => this.takenBy(state),
       takenOver: this.reports.takenOver,
     });
@@ -129,6 +133,11 @@ export class Broker implements Part {
     return this.listeners?.certificateSecondsLeft;
   }
 
+  /** How many seconds the lists of revoked certificates still hold; undefined when there are none. */
+  get listSecondsLeft(): number | undefined {
+    return this.listeners?.listSecondsLeft;
+  }
+
   /** How many clients are let in at the moment. */
   get clients(): number {
     return this.sessions.size;
@@ -148,7 +157,12 @@ export class Broker implements Part {
 
   health(): Health[] {
     const mqtt = !this.listening ? { name: 'mqtt', ok: false, why: 'not listening' } : { name: 'mqtt', ok: true };
-    return this.batcher ? [mqtt, this.batcher.health()] : [mqtt];
+    const left = this.listSecondsLeft;
+    const lists: Health[] =
+      left === undefined || left > 0
+        ? []
+        : [{ name: 'revoked certificates', ok: false, optional: true, why: LIST_ENDED }];
+    return this.batcher ? [mqtt, this.batcher.health(), ...lists] : [mqtt];
   }
 
   /** Resolves when clients can connect. Rejects with ConfigInvalid when the address cannot be listened on. */
@@ -163,6 +177,7 @@ export class Broker implements Part {
       handshakeMs: this.limits.connectMs,
       onArrival: (arrival) => this.accept(arrival, aedes, batcher),
       refused: this.reports.atEntrance,
+      onRenewal: () => this.sessions.certificatesChanged(),
     });
     this.batcher = batcher;
     this.aedes = aedes;
@@ -249,6 +264,7 @@ export class Broker implements Part {
       rights,
       secretKeys: this.options.secretKeys ?? (() => undefined),
       addresses: this.addresses,
+      isRevoked: ({ key }) => this.listeners?.isRevoked(key) ?? false,
       unavailable: () => batcher.shut && (budget.full || sessions.size >= limits.connectionsWhileShut),
       admit: (client, identity, keepalive) => this.admit(client, identity, keepalive),
       refused: this.reports.atConnect,
@@ -265,6 +281,7 @@ export class Broker implements Part {
         callback(null, sessions.grant(client, subscription) ? subscription : null),
       authorizeForward: (client, packet) => (sessions.mayHear(client, packet.topic) ? packet : null),
     });
+    aedes.on('clientError', (client, error) => sessions.failed(client, error));
     aedes.on('clientReady', (client) => sessions.ready(client));
     aedes.on('subscribe', (subscriptions, client) => sessions.subscribed(client, subscriptions));
     aedes.on('unsubscribe', (topics, client) => sessions.unsubscribed(client, topics));

@@ -9,7 +9,9 @@ export interface BrokerCounters {
   refusedAmbiguous: number;
   /** Refusals of wrong credentials that were sent late, because their address had too many. */
   slowedCredentials: number;
-  /** TLS handshakes that failed, and client certificates that the CA has not signed. */
+  /** Certificates refused because the registry, or a list that came meanwhile, says that they were revoked. */
+  refusedRevoked: number;
+  /** TLS handshakes that failed, and client certificates that the CA has not signed or has revoked. */
   refusedTls: number;
   /** Client ids and wills that were refused. */
   refusedConnect: number;
@@ -25,6 +27,8 @@ export interface BrokerCounters {
   oversize: number;
   /** Clients closed for bytes that are not MQTT 3.1.1, control characters in texts, or too many open QoS 2 publishes. */
   malformed: number;
+  /** Clients closed because they answered a command with PUBREC or PUBCOMP, which answer QoS 2; commands have QoS 1. */
+  closedWrongAnswer: number;
   /** Clients closed because too many bytes were waiting. */
   closedOverMemory: number;
   /** Clients closed without PUBACK because the queue confirmed nothing in time. */
@@ -39,6 +43,8 @@ export interface BrokerCounters {
   slowedControl: number;
   /** Clients closed because the registry no longer lets them in. */
   closedRevoked: number;
+  /** Clients closed because their certificate was revoked, or has ended. */
+  closedCertificates: number;
   /** Publishes that arrived. */
   received: number;
   /** Publishes that a client sent again in its session, and that were taken already: they are acknowledged once more. */
@@ -48,6 +54,8 @@ export interface BrokerCounters {
   /** Publishes and subscriptions that their client has no right to. */
   notAuthorised: number;
   tooManySensors: number;
+  /** Wills and publishes by which a Mosquitto says that it is connected: acknowledged, and dropped. */
+  bridgeNotices: number;
   /** Refused publishes that were not kept as dead letters. */
   refusedUnkept: number;
   /** Sessions of absent clients that were ended: too many, absent too long, or no longer allowed by the registry. */
@@ -65,6 +73,7 @@ export function newCounters(): BrokerCounters {
     refusedCredentials: 0,
     refusedAmbiguous: 0,
     slowedCredentials: 0,
+    refusedRevoked: 0,
     refusedTls: 0,
     refusedConnect: 0,
     refusedUnavailable: 0,
@@ -73,6 +82,7 @@ export function newCounters(): BrokerCounters {
     lateGreetings: 0,
     oversize: 0,
     malformed: 0,
+    closedWrongAnswer: 0,
     closedOverMemory: 0,
     closedHeld: 0,
     closedSilent: 0,
@@ -80,11 +90,13 @@ export function newCounters(): BrokerCounters {
     slowed: 0,
     slowedControl: 0,
     closedRevoked: 0,
+    closedCertificates: 0,
     received: 0,
     sentAgain: 0,
     published: 0,
     notAuthorised: 0,
     tooManySensors: 0,
+    bridgeNotices: 0,
     refusedUnkept: 0,
     sessionsDropped: 0,
     droppedQos0: 0,

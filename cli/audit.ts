@@ -8,6 +8,7 @@ import { readInstant } from '../telemetry/clock.ts';
 import { Api } from './api.ts';
 import { type Audit, type AuditedPromise, compare, type Stored } from './audit-compare.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { print } from './output.ts';
 
 /**
  * `loam audit FILE`: compares the acknowledged readings that a load test wrote down with what a running Loam has
@@ -20,7 +21,7 @@ export async function auditCommand(file: string, options: Options): Promise<void
   const audit = await compare(youngerThan(readPromises(file), from), (farm, sensor, begin, end) =>
     storedSeqs(api, farm, sensor, begin, end),
   );
-  process.stdout.write(options.json === true ? `${JSON.stringify(audit)}\n` : report(audit));
+  print(options.json === true ? `${JSON.stringify(audit)}\n` : report(audit));
   process.exitCode = audit.missing === 0 && audit.duplicates === 0 ? 0 : 1;
 }
 

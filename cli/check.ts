@@ -13,6 +13,7 @@ import { embeddedFolders, pathOf } from '../roles/room-to-start.ts';
 import { KeptSecretKey } from '../roles/secret-key.ts';
 import { inWords, policiesOf, usesRabbit } from '../roles/server-policies.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print } from './output.ts';
 import { withRegistry } from './registry.ts';
 
 /** `loam check`: prints one line for each thing a role needs, `ok` or what is wrong. The exit code is 0 or 2. */
@@ -33,10 +34,10 @@ export async function checkCommand(options: Options): Promise<void> {
 
 async function line(what: string, test: () => Promise<string>): Promise<boolean> {
   try {
-    process.stdout.write(`ok      ${what}: ${await test()}\n`);
+    print(`ok      ${what}: ${await test()}\n`);
     return true;
   } catch (error) {
-    process.stdout.write(`FAILED  ${what}: ${explain(error)}\n`);
+    print(`FAILED  ${what}: ${explain(error)}\n`);
     return false;
   }
 }
@@ -85,7 +86,7 @@ async function checkPolicies(config: Config): Promise<boolean> {
       return 'no policy of RabbitMQ deletes what was acknowledged';
     });
   } catch (error) {
-    process.stdout.write(`unknown policies: ${explain(error)}\n`);
+    print(`unknown policies: ${explain(error)}\n`);
     return true;
   }
 }

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { ConfigInvalid, explain, RegistryInvalid } from '../core/errors.ts';
 import { LARGEST_CODEC } from '../telemetry/registry/things.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { print, printExactly, printRow } from './output.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
 
 /** `loam codec add`: puts the text of a file into the registry, or in the place of the one that is there. */
@@ -17,7 +18,7 @@ export async function addCodec(file: string, options: Options): Promise<void> {
   const next = isNew
     ? `A sensor uses it when its codec is ${id}: loam sensor change ID --codec ${id}`
     : 'It is used from now on.';
-  process.stdout.write(`codec ${id} is ${isNew ? 'added' : 'replaced'}. ${next}\n`);
+  print(`codec ${id} is ${isNew ? 'added' : 'replaced'}. ${next}\n`);
 }
 
 /** `loam codec list`: one line a codec: name, characters, and how many sensors name it. */
@@ -27,15 +28,15 @@ export async function listCodecs(options: Options): Promise<void> {
     for (const { codec } of sensors) if (codec !== undefined) uses.set(codec, (uses.get(codec) ?? 0) + 1);
     return [...codecs.values()].map((codec) => [codec.id, codec.text.length, uses.get(codec.id) ?? 0]);
   });
-  if (lines.length === 0) process.stdout.write('No codec is in the registry: loam codec add --help\n');
-  for (const line of lines) process.stdout.write(`${line.join('\t')}\n`);
+  if (lines.length === 0) print('No codec is in the registry: loam codec add --help\n');
+  for (const line of lines) printRow(line);
 }
 
 /** `loam codec show`: its text. */
 export async function showCodec(id: string, options: Options): Promise<void> {
   const codec = await lookIntoRegistry(settingsOf(options), ({ codecs }) => codecs.get(id));
   if (codec === undefined) throw missing(id);
-  process.stdout.write(codec.text);
+  printExactly(codec.text);
 }
 
 /** `loam codec remove`. One that a sensor names stays. */
@@ -44,7 +45,7 @@ export async function removeCodec(id: string, options: Options): Promise<void> {
     if (!codecs.has(id)) throw missing(id);
     return [{ kind: 'codec', id, value: null }];
   });
-  process.stdout.write(`codec ${id} is removed.\n`);
+  print(`codec ${id} is removed.\n`);
 }
 
 async function read(file: string): Promise<string> {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ApiRefused, ConfigInvalid } from '../core/errors.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { printable, printableLines } from './printable.ts';
+import { print, printError, printRow } from './output.ts';
 
 const farms = z.object({ farms: z.array(z.object({ id: z.string(), role: z.string() })) });
 const letter = z.object({
@@ -57,13 +57,13 @@ export async function listDead(options: Options): Promise<void> {
           one.state,
           one.explanation,
         ];
-        process.stdout.write(`${columns.map((cell) => printable(String(cell))).join('\t')}\n`);
+        printRow(columns);
         shown++;
       }
     }
   }
-  if (shown === 0) process.stdout.write('No dead letters: everything that came in could be read.\n');
-  for (const warning of warnings) process.stderr.write(`${warning}\n`);
+  if (shown === 0) print('No dead letters: everything that came in could be read.\n');
+  for (const warning of warnings) printError(`${warning}\n`);
 }
 
 /** `loam dead show`: one letter with everything that is known of it, its payload last. */
@@ -83,8 +83,8 @@ export async function showDead(offset: string, options: Options): Promise<void> 
     ['because', one.explanation],
     ['payload', `${one.size} bytes${one.encoding === 'hex' ? ', in hexadecimal' : ''}:`],
   ];
-  for (const [name, value] of lines) process.stdout.write(`${String(name).padEnd(10)}${printable(String(value))}\n`);
-  process.stdout.write(`${printableLines(one.payload)}\n`);
+  for (const [name, value] of lines) print(`${String(name).padEnd(10)}${value}\n`);
+  print(`${one.payload}\n`);
 }
 
 /** `loam dead replay`: puts letters back into the queue: those named, or with --all every open one that fits. */
@@ -122,14 +122,14 @@ async function actOn(
       }
     }
   } finally {
-    process.stdout.write(`${count} ${count === 1 ? 'letter' : 'letters'} ${done}\n`);
+    print(`${count} ${count === 1 ? 'letter' : 'letters'} ${done}\n`);
   }
 }
 
 /** With --all, a letter that cannot be replayed or that somebody else settled first does not hold up the others. */
 function sayConflict(error: unknown): void {
   if (!(error instanceof ApiRefused) || error.problem !== 'conflict') throw error;
-  process.stderr.write(`${error.message}\n`);
+  printError(`${error.message}\n`);
 }
 
 interface LetterPlace {

@@ -5,7 +5,7 @@ import { REFUSAL_KINDS } from '../telemetry/noted.ts';
 import { Api } from './api.ts';
 import { since } from './audit.ts';
 import { type Options, settingsOf, text } from './options.ts';
-import { printable } from './printable.ts';
+import { print, printRow } from './output.ts';
 
 const word = z.string().nullable();
 const listed = z.looseObject({
@@ -41,11 +41,14 @@ export async function eventsCommand(options: Options): Promise<void> {
     query.set('limit', String(Math.min(left, PAGE)));
     if (before !== '') query.set('before', before);
     const found: z.infer<typeof page> = await api.call(`${path}?${query}`, page);
-    for (const event of found.events) process.stdout.write(`${lineOf(event, options.json === true)}\n`);
+    for (const event of found.events) {
+      if (options.json === true) print(`${JSON.stringify(event)}\n`);
+      else printRow(cellsOf(event));
+    }
     left -= found.events.length;
     before = found.next;
   }
-  if (left === limit && options.json !== true) process.stdout.write('No events.\n');
+  if (left === limit && options.json !== true) print('No events.\n');
 }
 
 function queryOf(options: Options): URLSearchParams {
@@ -59,22 +62,11 @@ function queryOf(options: Options): URLSearchParams {
   return query;
 }
 
-function lineOf(event: ListedEvent, asJson: boolean): string {
-  // JSON escapes control characters of ASCII, and not the others.
-  if (asJson) return printable(JSON.stringify(event));
+function cellsOf(event: ListedEvent): string[] {
   const { at, kind, farm, sensor, who, from, why, count } = event;
   const whose = farm === null ? '-' : `${farm}${sensor === null ? '' : `/${sensor}`}`;
   const times = count > 1 ? ` ×${count}` : '';
-  const cells = [
-    new Date(at).toISOString(),
-    `${kind}${times}`,
-    whose,
-    who ?? '-',
-    from ?? '-',
-    why ?? '-',
-    whatOf(event),
-  ];
-  return cells.map(printable).join('\t');
+  return [new Date(at).toISOString(), `${kind}${times}`, whose, who ?? '-', from ?? '-', why ?? '-', whatOf(event)];
 }
 
 function whatOf({ what, values, change }: ListedEvent): string {

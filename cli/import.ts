@@ -11,6 +11,7 @@ import { type ImportPlan, planOf } from './import-plan.ts';
 import { HeldLines, RepeatedTimes, SecondHour } from './import-repeats.ts';
 import { type CsvRow, type RefusedLine, refusedLine, rowOf } from './import-rows.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { print, printError, printOverLine } from './output.ts';
 
 // A gateway that is not upgraded yet does not compare.
 const importAnswer = z.object({
@@ -34,7 +35,7 @@ const LONG_FILE = 16 * 1024 ** 2;
 export async function importCommand(path: string, options: Options): Promise<number> {
   const api = await Api.open(settingsOf(options));
   const plan = await planOf(api, path, options);
-  if (plan.shape.size > LONG_FILE) process.stderr.write('looking for lines that would overwrite each other\n');
+  if (plan.shape.size > LONG_FILE) printError('looking for lines that would overwrite each other\n');
   const repeated = await lookThrough(plan);
   const held = new HeldLines(plan);
   const secondHour = new SecondHour();
@@ -83,9 +84,9 @@ export async function importCommand(path: string, options: Options): Promise<num
   } finally {
     progress.end();
     await report.end();
-    process.stdout.write(`${accepted} lines imported for ${plan.sensor}, ${report.count} refusals\n`);
-    if (overwritten > 0) process.stdout.write(`${overwritten} values overwrite others: the event log has both\n`);
-    if (notCompared > 0) process.stdout.write(`${notCompared} lines were not compared with what is stored\n`);
+    print(`${accepted} lines imported for ${plan.sensor}, ${report.count} refusals\n`);
+    if (overwritten > 0) print(`${overwritten} values overwrite others: the event log has both\n`);
+    if (notCompared > 0) print(`${notCompared} lines were not compared with what is stored\n`);
   }
   return report.count > 0 ? 1 : 0;
 }
@@ -179,8 +180,6 @@ class Report {
   }
 }
 
-const CLEAR_LINE = '\r\u001b[2K';
-
 /** Shows how far the import is: a bar on a terminal, otherwise a line for every tenth. */
 class Progress {
   private readonly size: number;
@@ -212,7 +211,8 @@ class Progress {
 
   /** Says something on a line of its own, above the bar. */
   tell(line: string): void {
-    process.stderr.write(`${this.bar ? CLEAR_LINE : ''}${line}\n`);
+    if (this.bar) printOverLine(`${line}\n`);
+    else printError(`${line}\n`);
   }
 
   end(): void {

@@ -3,6 +3,7 @@ import { ConfigInvalid } from '../core/errors.ts';
 import { createRegistry, isThere } from '../roles/data-folder.ts';
 import { emptyRegistry } from '../roles/first-registry.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print } from './output.ts';
 
 /**
  * `loam init`: writes the registry of an empty farm, with one admin who has no password yet. Rejects with ConfigInvalid
@@ -21,7 +22,7 @@ export async function initCommand(options: Options): Promise<void> {
     );
   }
   await createRegistry(file, emptyRegistry());
-  process.stdout.write(
+  print(
     `${file} is written: a farm without sensors, and admin, who has no password yet (loam up shows a link, loam user add gives one).\n`,
   );
 }

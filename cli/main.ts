@@ -3,6 +3,7 @@ import { explain, LoamError } from '../core/errors.ts';
 import type { SettingName } from '../core/settings.ts';
 import type { RoleName } from '../roles/context.ts';
 import type { Options } from './options.ts';
+import { printError } from './output.ts';
 import { addRegistry } from './registry-words.ts';
 import { shownArguments } from './shown-arguments.ts';
 import { simulateOptions } from './simulate/command-line.ts';
@@ -66,8 +67,8 @@ function hideSecrets(argv: readonly string[]): void {
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  process.stderr.write(`loam: ${explain(error)}\n`);
-  if (!(error instanceof LoamError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  printError(`loam: ${explain(error)}\n`);
+  if (!(error instanceof LoamError) && error instanceof Error) printError(`${error.stack}\n`);
   return error instanceof LoamError ? 2 : 1;
 }
 

@@ -19,6 +19,7 @@ import { MOST_KEYED } from '../telemetry/registry/keyed.ts';
 import { RegistryState } from '../telemetry/registry/state.ts';
 import { registryText } from '../telemetry/registry/text.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print, printError, printExactly } from './output.ts';
 import { lookIntoRegistry, refusedBy, WHO, withRegistry } from './registry.ts';
 import { partsOf, planOf, type RegistryPlan, verifyPlan } from './registry-plan.ts';
 
@@ -36,11 +37,11 @@ export async function exportRegistry(file: string | undefined, options: Options)
     text: registryText(registry.things()),
     keyed: registry.keyed,
   }));
-  if (file === undefined) process.stdout.write(text);
+  if (file === undefined) printExactly(text);
   else await written(file, text);
   if (keyed.length === 0) return;
   const more = keyed.length < MOST_KEYED ? '' : ', and maybe others';
-  process.stderr.write(`loam: of use with the same LOAM_SECRET_KEY only: ${keyed.join(', ')}${more}\n`);
+  printError(`loam: of use with the same LOAM_SECRET_KEY only: ${keyed.join(', ')}${more}\n`);
 }
 
 /**
@@ -56,9 +57,7 @@ export async function importRegistry(file: string, options: Options): Promise<vo
     // Whatever the registry has by now, what is in the file wins.
     await carryOut(config, registry, { ...plan, edits: plan.edits.map((edit) => ({ ...edit, seen: undefined })) });
     const { added, changed } = plan;
-    process.stdout.write(
-      plan.edits.length === 0 ? 'Everything in it is there already.\n' : `${added} added, ${changed} changed.\n`,
-    );
+    print(plan.edits.length === 0 ? 'Everything in it is there already.\n' : `${added} added, ${changed} changed.\n`);
   });
 }
 
@@ -84,12 +83,12 @@ export async function applyRegistry(file: string, options: Options): Promise<voi
     tell(plan);
     if (plan.edits.length === 0) return;
     if (options.yes !== true && !(await agreed())) {
-      process.stdout.write('Nothing was changed.\n');
+      print('Nothing was changed.\n');
       process.exitCode = 1;
       return;
     }
     await carryOut(config, registry, plan);
-    process.stdout.write('Done.\n');
+    print('Done.\n');
   });
 }
 
@@ -99,7 +98,7 @@ async function written(file: string, text: string): Promise<void> {
   } catch (cause) {
     throw new ConfigInvalid('[file]', `[file]: cannot write ${file}: ${explain(cause)}`, { cause });
   }
-  process.stdout.write(`${file} is written.\n`);
+  print(`${file} is written.\n`);
 }
 
 async function readGiven(file: string): Promise<ReadTexts> {
@@ -131,7 +130,7 @@ async function importAsNew(config: Config, file: string, { things, located }: Re
   }
   const path = registryFile(config.registry) ?? '';
   await createRegistry(path, registryText(things));
-  process.stdout.write(`${path} is written: ${things.length} things.\n`);
+  print(`${path} is written: ${things.length} things.\n`);
 }
 
 function checkedPlan(registry: RegistryPort, file: string, { things, located }: ReadTexts, prune: boolean) {
@@ -145,11 +144,11 @@ function checkedPlan(registry: RegistryPort, file: string, { things, located }: 
 }
 
 function tell(plan: RegistryPlan): void {
-  for (const line of plan.lines) process.stdout.write(`${line}\n`);
+  for (const line of plan.lines) print(`${line}\n`);
   const staying = plan.staying === 0 ? '' : ` ${plan.staying} that are not in the file stay (--prune removes them).`;
   const { added, changed, removed } = plan;
   const counts = `${added} to add, ${changed} to change, ${removed} to remove.`;
-  process.stdout.write(plan.edits.length === 0 ? `Nothing is different.${staying}\n` : `${counts}${staying}\n`);
+  print(plan.edits.length === 0 ? `Nothing is different.${staying}\n` : `${counts}${staying}\n`);
 }
 
 /** Asks on a terminal. Rejects with ConfigInvalid where there is none. */
@@ -176,6 +175,6 @@ async function carryOut(config: Config, registry: RegistryPort, { edits }: Regis
       throw refusedBy(config, cause, before);
     }
     done += part.length;
-    if (parts.length > 1) process.stderr.write(`${done} of ${edits.length} things are in\n`);
+    if (parts.length > 1) printError(`${done} of ${edits.length} things are in\n`);
   }
 }

@@ -6,6 +6,7 @@ import { withoutSecrets } from '../core/without-secrets.ts';
 import { openRegistryOf } from '../roles/ports.ts';
 import type { Edit, Registry } from '../telemetry/registry/registry.ts';
 import { versionOf } from '../telemetry/registry/things.ts';
+import { printError } from './output.ts';
 
 /** In whose name commands edit the registry. */
 export const WHO = 'command line';
@@ -25,7 +26,7 @@ export async function withRegistry<T>(config: Config, work: (registry: RegistryP
 /** As `withRegistry`, for a look. When what is in force is not what its file says now, the reason goes to standard error. */
 export async function lookIntoRegistry<T>(config: Config, work: (registry: Registry) => T): Promise<T> {
   return await withRegistry(config, async (registry) => {
-    for (const { why } of registry.health()) if (why !== undefined) process.stderr.write(`loam: ${why}\n`);
+    for (const { why } of registry.health()) if (why !== undefined) printError(`loam: ${why}\n`);
     return work(registry.current());
   });
 }

@@ -5,6 +5,7 @@ import { explain } from '../core/errors.ts';
 import { isOfSystem } from '../core/system-error.ts';
 import { leftDamaged, type RepairReport, repair } from '../roles/repair.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print, printError, printOverLine } from './output.ts';
 
 /** How often the line is written that says how far it is. */
 const EACH_MS = 200;
@@ -25,13 +26,13 @@ export async function repairCommand(options: Options): Promise<void> {
     if (!(error instanceof NoRoom) && !isOfSystem(error)) throw error;
     const why =
       error instanceof NoRoom ? error.message : `not all can be looked at, and nothing was changed: ${explain(error)}`;
-    process.stderr.write(`loam: ${why}\n`);
+    printError(`loam: ${why}\n`);
     process.exitCode = 1;
     return;
   }
   line.end();
   const text = options.json === true ? inJson(report) : said(report, isMending).join('\n');
-  process.stdout.write(`${text}\n`);
+  print(`${text}\n`);
   process.exitCode = leftDamaged(report).length === 0 && report.brokenOff === undefined ? 0 : 1;
 }
 
@@ -83,10 +84,10 @@ function progressLine(): { say(at: string): void; end(): void } {
       const now = clock.passed();
       if (now - last < EACH_MS) return;
       last = now;
-      process.stderr.write(`\r\u001B[K${at.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+      printOverLine(at.slice(0, (process.stderr.columns ?? 80) - 1));
     },
     end: () => {
-      process.stderr.write('\r\u001B[K');
+      printOverLine('');
     },
   };
 }

@@ -7,6 +7,7 @@ import type { Edit, Registry } from '../telemetry/registry/registry.ts';
 import { KINDS } from '../telemetry/registry/things.ts';
 import { askSecret } from './ask-secret.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print, printError } from './output.ts';
 import { editRegistry, withRegistry } from './registry.ts';
 
 /** `loam secrets seal`: reads a secret from standard input, and prints it sealed for this place in the registry. */
@@ -21,7 +22,7 @@ export async function sealSecret(kind: string, id: string, key: string, options:
   if (bytes === 0 || bytes > LONGEST_SECRET) {
     throw new ConfigInvalid(key, `${key}: got ${bytes} bytes, allowed: 1 to ${LONGEST_SECRET}`);
   }
-  process.stdout.write(`${keys.seal({ kind, id, key }, secret)}\n`);
+  print(`${keys.seal({ kind, id, key }, secret)}\n`);
 }
 
 /**
@@ -37,8 +38,8 @@ export async function resealSecrets(options: Options): Promise<void> {
     ({ count, staying } = resealed);
     return resealed.edits;
   });
-  process.stdout.write(count === 0 ? 'Nothing was sealed anew.\n' : `${count} sealed anew, with the key ${keys.id}.\n`);
-  for (const line of staying) process.stderr.write(`loam: ${line}\n`);
+  print(count === 0 ? 'Nothing was sealed anew.\n' : `${count} sealed anew, with the key ${keys.id}.\n`);
+  for (const line of staying) printError(`loam: ${line}\n`);
   if (staying.length > 0) process.exitCode = 1;
 }
 
@@ -47,7 +48,7 @@ export async function keysOf(options: Options): Promise<SecretKeys> {
   const config = settingsOf(options);
   return await withRegistry(config, async (registry) => {
     const key = await KeptSecretKey.open(config, registry, silent);
-    for (const { why } of key.health()) if (why !== undefined) process.stderr.write(`loam: ${why}\n`);
+    for (const { why } of key.health()) if (why !== undefined) printError(`loam: ${why}\n`);
     return await key.required();
   });
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ConfigInvalid } from '../core/errors.ts';
 import { Api } from './api.ts';
 import { type Options, onlyFarm, positive, settingsOf, text } from './options.ts';
+import { print, printRow } from './output.ts';
 
 const farms = z.object({ farms: z.array(z.object({ id: z.string() })) });
 const sensors = z.object({ sensors: z.array(z.object({ id: z.string() })) });
@@ -33,7 +34,7 @@ export async function sendCommand(id: string, json: string, options: Options): P
   const path = await pathOf(api, id, options);
   const body = { command: wanted, ...(ttl === undefined ? {} : { ttl: positive('--ttl', ttl) }) };
   const sent = await api.call(path, command, { method: 'POST', body });
-  process.stdout.write(
+  print(
     `Command ${sent.id} is queued for ${id}, until ${new Date(sent.expires).toISOString()}. What became of it: loam sensor commands ${id}\n`,
   );
 }
@@ -42,10 +43,10 @@ export async function sendCommand(id: string, json: string, options: Options): P
 export async function listCommands(id: string, options: Options): Promise<void> {
   const api = await Api.open(settingsOf(options));
   const { commands } = await api.call(await pathOf(api, id, options), list);
-  if (commands.length === 0) process.stdout.write(`No command for ${id} is remembered.\n`);
+  if (commands.length === 0) print(`No command for ${id} is remembered.\n`);
   for (const { id: commandId, state, ts, deliveredAt, by, command: sent } of commands) {
     const since = state === 'delivered' ? (deliveredAt ?? ts) : ts;
-    process.stdout.write(`${[commandId, state, new Date(since).toISOString(), by, JSON.stringify(sent)].join('\t')}\n`);
+    printRow([commandId, state, new Date(since).toISOString(), by, JSON.stringify(sent)]);
   }
 }
 

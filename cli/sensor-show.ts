@@ -6,7 +6,7 @@ import { clockPolicy } from '../telemetry/reading-rules-schema.ts';
 import { refusalWords } from '../telemetry/refusal-words.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
-import { printable } from './printable.ts';
+import { print } from './output.ts';
 import { showThing } from './things.ts';
 
 const finding = z.object({
@@ -51,7 +51,7 @@ export async function showSensor(id: string, options: Options): Promise<void> {
   const farm = whole.slice(0, whole.indexOf('/'));
   const found = await known(farm, id, options);
   const lines = typeof found === 'string' ? [`how it is now is not known: ${found}`] : linesAbout(found, farm, id);
-  for (const line of lines) process.stdout.write(`# ${printable(line)}\n`);
+  for (const line of lines) print(`# ${line}\n`);
 }
 
 interface KnownOfSensor {

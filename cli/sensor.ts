@@ -5,6 +5,7 @@ import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-to
 import type { Registry } from '../telemetry/registry/registry.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { print, printRow } from './output.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
 import { keysOf } from './secrets.ts';
 import { valuesIn } from './thing-keys.ts';
@@ -35,7 +36,7 @@ export async function addSensorCommand(id: string, { token: given, ...options }:
   const says = token === undefined ? 'Its secret is shown this once:' : 'It signs in with its token:';
   // A token may have characters that mean something in a shell.
   const password = token === undefined ? secret : 'TOKEN';
-  process.stdout.write(`Sensor ${id} is registered. ${says}
+  print(`Sensor ${id} is registered. ${says}
 
   username  ${id}
   password  ${password}
@@ -62,7 +63,7 @@ export async function changeSensor(id: string, { token: given, ...options }: Opt
       ...(token === undefined ? {} : { token: keptOf(token, keys, current, owner) }),
     };
   });
-  if (secret !== undefined) process.stdout.write(`Its new secret is shown this once: ${secret}\n`);
+  if (secret !== undefined) print(`Its new secret is shown this once: ${secret}\n`);
 }
 
 /** The keys of LOAM_SECRET_KEY. Rejects with ConfigInvalid when there is none, and for a weak token. */
@@ -90,6 +91,6 @@ function refusedToken(): ConfigInvalid {
 /** `loam sensor list`: one line a sensor. */
 export async function listSensors(options: Options): Promise<void> {
   const sensors = await lookIntoRegistry(settingsOf(options), (registry) => registry.sensors);
-  if (sensors.length === 0) process.stdout.write('No sensor is registered: loam sensor add --help\n');
-  for (const s of sensors) process.stdout.write(`${[s.id, s.farm, s.field, s.role, s.name ?? ''].join('\t')}\n`);
+  if (sensors.length === 0) print('No sensor is registered: loam sensor add --help\n');
+  for (const s of sensors) printRow([s.id, s.farm, s.field, s.role, s.name ?? '']);
 }

@@ -11,6 +11,7 @@ import { type RunOptions, runScript } from '../simulators/run.ts';
 import { type RunVerdict, tellVerdict, verdictOf } from '../simulators/verify.ts';
 import { Api } from './api.ts';
 import { type Options, settingsOf } from './options.ts';
+import { print, printError } from './output.ts';
 import { loadPlan } from './simulate/load-plan.ts';
 import { Observer } from './simulate/observer.ts';
 import { readSimulateOptions, type SimulateOptions } from './simulate/options.ts';
@@ -42,7 +43,7 @@ export async function simulateCommand(given: Options): Promise<void> {
   for (const [signal, code] of Object.entries(SIGNALS)) {
     process.once(signal, () => {
       endedBy = code;
-      process.stderr.write('\nstopping: waiting for what is not acknowledged yet; once more ends at once\n');
+      printError('\nstopping: waiting for what is not acknowledged yet; once more ends at once\n');
       process.once(signal, () => process.exit(code));
       ending.abort();
     });
@@ -51,18 +52,18 @@ export async function simulateCommand(given: Options): Promise<void> {
   try {
     const outcome = await run(config, options, view, ending.signal);
     view.end();
-    process.stdout.write(`${outcome.lines.join('\n')}\n`);
+    print(`${outcome.lines.join('\n')}\n`);
     await keep(options, outcome);
     process.exitCode = endedBy ?? (isWell(outcome) ? EXIT.well : EXIT.lost);
   } catch (error) {
     view.end();
     if (endedBy !== undefined && error === ending.signal.reason) {
-      process.stderr.write('loam: ended before a message was sent\n');
+      printError('loam: ended before a message was sent\n');
       process.exitCode = endedBy;
       return;
     }
     if (!(error instanceof BrokerUnreachable) && !(error instanceof CredentialsRefused)) throw error;
-    process.stderr.write(`loam: ${explain(error)}\n`);
+    printError(`loam: ${explain(error)}\n`);
     process.exitCode = error instanceof BrokerUnreachable ? EXIT.unreachable : EXIT.refused;
   }
 }
@@ -188,5 +189,5 @@ async function keep(
   } catch (cause) {
     throw new ConfigInvalid('--report', `--report: cannot write ${base}.json and .html: ${explain(cause)}`, { cause });
   }
-  process.stdout.write(`The report is in ${base}.html and ${base}.json\n`);
+  print(`The report is in ${base}.html and ${base}.json\n`);
 }

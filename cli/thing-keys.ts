@@ -61,6 +61,11 @@ export const THING_KEYS = {
     interval: { value: 'seconds', help: 'how often it is expected to report', form: number },
     role: { value: 'role', help: 'sensor, or bridge for what speaks for other sensors of its farm', form: text },
     cn: { value: 'id', help: '"id": a certificate for the id alone means this one', form: text },
+    revoked: {
+      value: 'list',
+      help: 'certificates that let in no more: serial numbers or SHA-256 fingerprints',
+      form: list,
+    },
     rate: { value: 'limits', help: 'most that it may publish: messages=N,bytes=N,burst=SECONDS', form: numbers },
     clock: { value: 'clock', help: CLOCK, form: clock },
     clockFloor: { value: 'day', help: 'from before this day no time is believed, such as 2020-01-01', form: text },

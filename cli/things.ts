@@ -3,6 +3,7 @@ import type { Registry } from '../telemetry/registry/registry.ts';
 import { inline, shortForm } from '../telemetry/registry/text.ts';
 import type { Thing, Things } from '../telemetry/registry/things.ts';
 import { type Options, onlyFarm, settingsOf, text } from './options.ts';
+import { print, printRow } from './output.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
 import { type CommandKind, keysOf, optionOf, valuesIn } from './thing-keys.ts';
 
@@ -30,7 +31,7 @@ export async function addThing(kind: 'farm' | 'field' | 'metric', id: string, op
     if (current.get(kind, whole)) throw new RegistryInvalid(`${kind} ${whole} is there already: loam ${kind} change`);
     return [{ kind, id: whole, value: { id, farm, ...values } }];
   });
-  process.stdout.write(`${kind} ${whole} is added.\n`);
+  print(`${kind} ${whole} is added.\n`);
 }
 
 /** `loam KIND change`: sets what the options name, and leaves the rest. `more` are values beside those of the options. */
@@ -49,7 +50,7 @@ export async function changeThing(
     if (Object.keys(changed).length === 0) throw nothingGiven(kind);
     return [{ kind, id: whole, value: { ...thing, ...changed } }];
   });
-  process.stdout.write(`${kind} ${named} is changed.\n`);
+  print(`${kind} ${named} is changed.\n`);
 }
 
 /** `loam KIND remove`. What others still name stays, and the error says who does. */
@@ -59,7 +60,7 @@ export async function removeThing(kind: CommandKind, id: string, options: Option
     [named] = found(current, kind, id, options);
     return [{ kind, id: named, value: null }];
   });
-  process.stdout.write(`${kind} ${named} is removed.${AFTERWARDS[kind] ?? ''}\n`);
+  print(`${kind} ${named} is removed.${AFTERWARDS[kind] ?? ''}\n`);
 }
 
 /**
@@ -69,7 +70,7 @@ export async function removeThing(kind: CommandKind, id: string, options: Option
 export async function showThing(kind: CommandKind, id: string, options: Options): Promise<string> {
   const [whole, thing] = await lookIntoRegistry(settingsOf(options), (current) => found(current, kind, id, options));
   for (const [key, value] of Object.entries(shortForm(kind, thing))) {
-    process.stdout.write(`${key}: ${HASHED.includes(key) ? '(kept as a hash)' : inline(value)}\n`);
+    print(`${key}: ${HASHED.includes(key) ? '(kept as a hash)' : inline(value)}\n`);
   }
   return whole;
 }
@@ -77,8 +78,8 @@ export async function showThing(kind: CommandKind, id: string, options: Options)
 /** `loam KIND list`: a line a thing. */
 export async function listThings(kind: ListedKind, options: Options): Promise<void> {
   const lines = await lookIntoRegistry(settingsOf(options), (current) => linesOf(current, kind));
-  if (lines.length === 0) process.stdout.write(`No ${kind} is in the registry: loam ${kind} add --help\n`);
-  for (const line of lines) process.stdout.write(`${line.join('\t')}\n`);
+  if (lines.length === 0) print(`No ${kind} is in the registry: loam ${kind} add --help\n`);
+  for (const line of lines) printRow(line);
 }
 
 function linesOf({ farms, fields, metrics }: Registry, kind: ListedKind): string[][] {

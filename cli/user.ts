@@ -3,6 +3,7 @@ import { hashPassword } from '../core/secrets.ts';
 import { EVERY_FARM, ROLES, type Role, type User } from '../telemetry/registry/things.ts';
 import { askSecret } from './ask-secret.ts';
 import { type Options, settingsOf, text } from './options.ts';
+import { print, printRow } from './output.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
 import { changeThing } from './things.ts';
 
@@ -21,7 +22,7 @@ export async function addUser(name: string, options: Options): Promise<void> {
     return [{ kind: 'user', id: name, value: { name, ...user, password: hash, farms } }];
   });
   const roles = Object.entries(farms).map(([farm, role]) => `${role} on ${farm === EVERY_FARM ? 'every farm' : farm}`);
-  process.stdout.write(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
+  print(`${name} is ${roles.join(', ') || 'on no farm yet: give --farm'}.\n`);
 }
 
 /** `loam user change`: sets what the options name; --farms is all of their farms. With --password it is read as by `addUser`. */
@@ -59,9 +60,9 @@ function changedRoles(
 /** `loam user list`: one line a user, with the role on each farm. */
 export async function listUsers(options: Options): Promise<void> {
   const users = await lookIntoRegistry(settingsOf(options), (registry) => [...registry.users.values()]);
-  if (users.length === 0) process.stdout.write('Nobody can sign in yet: loam user add --help\n');
+  if (users.length === 0) print('Nobody can sign in yet: loam user add --help\n');
   for (const user of users) {
     const roles = Object.entries(user.farms).map(([farm, role]) => `${farm}:${role}`);
-    process.stdout.write(`${[user.name, roles.join(' '), user.password ? '' : 'has no password yet'].join('\t')}\n`);
+    printRow([user.name, roles.join(' '), user.password ? '' : 'has no password yet']);
   }
 }

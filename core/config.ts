@@ -5,7 +5,7 @@ import { Networks } from './networks.ts';
 import { areSecretKeys } from './secret-key.ts';
 import { fileVariable, fromEnvironment } from './setting-files.ts';
 import { LOG_LEVELS, SETTINGS, type Setting, type SettingName } from './settings.ts';
-import { withoutCredentials } from './without-secrets.ts';
+import { isServerUrl, withoutCredentials } from './without-secrets.ts';
 
 const port = z
   .string()
@@ -28,7 +28,10 @@ const networks = z.string().transform((text, context) => {
   context.addIssue({ code: 'custom' });
   return z.NEVER;
 });
-const queueUrl = z.string().regex(/^(file|lmdb|amqps?):.+/);
+const queueUrl = z
+  .string()
+  .regex(/^(file|lmdb|amqps?):.+/)
+  .refine((text) => !text.startsWith('amqp') || isServerUrl(text));
 
 const BYTES = { MB: 1e6, GB: 1e9 } as const;
 
@@ -43,6 +46,11 @@ const diskRoom = z.string().transform((text, context): { readonly share: number 
   return z.NEVER;
 });
 
+function isRegistry(text: string): boolean {
+  if (/^postgres(?:ql)?:/.test(text)) return isServerUrl(text);
+  return text.startsWith('yaml:') || !/^[A-Za-z][A-Za-z0-9+.-]*:\//.test(text);
+}
+
 /** What each setting takes. */
 const SCHEMAS = {
   data: path,
@@ -50,11 +58,16 @@ const SCHEMAS = {
   registry: z
     .string()
     .min(1)
+    // What looks like an address and is none would be taken for a file.
+    .refine((text) => isRegistry(text))
     .transform((text) => (/^postgres(?:ql)?:/.test(text) ? text : resolve(text.replace(/^yaml:/, '')))),
   queue: queueUrl,
   log: queueUrl,
   rabbitmqApi: z.string().regex(/^https?:\/\/[^/?#@:\s]+:[^/?#@\s]+@[^/?#@\s]+(?:\/[^?#\s]*)?$/),
-  store: z.string().regex(/^(duckdb|influxs?):.+/),
+  store: z
+    .string()
+    .regex(/^(duckdb|influxs?):.+/)
+    .refine((text) => !text.startsWith('influx') || isServerUrl(text)),
   spool: z.string().regex(/^(file|lmdb):.+/),
   spoolMb: z
     .string()
@@ -71,6 +84,7 @@ const SCHEMAS = {
   tlsCert: path,
   tlsKey: path,
   tlsCa: path,
+  tlsCrl: path,
   mqttConnections: count,
   mqttConnectionsPerAddress: count,
   httpHost: host,
@@ -107,6 +121,7 @@ type Optional =
   | 'tlsCert'
   | 'tlsKey'
   | 'tlsCa'
+  | 'tlsCrl'
   | 'sessionKey'
   | 'secretKey'
   | 'token'
@@ -172,6 +187,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     tlsCert: optional('tlsCert'),
     tlsKey: optional('tlsKey'),
     tlsCa: optional('tlsCa'),
+    tlsCrl: optional('tlsCrl'),
     mqttConnections: value('mqttConnections'),
     mqttConnectionsPerAddress: value('mqttConnectionsPerAddress'),
     httpHost: value('httpHost'),

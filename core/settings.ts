@@ -97,6 +97,11 @@ export const SETTINGS = {
     'who signs the certificates of sensors; without it they are not asked for one',
     'a PEM file',
   ),
+  tlsCrl: setting(
+    '--tls-crl <file>',
+    'certificates of sensors that were revoked, as lists (CRLs) of each CA; needs LOAM_TLS_CA',
+    'a PEM file',
+  ),
   mqttConnections: setting('--mqtt-connections <count>', 'most MQTT connections', COUNT, '20000'),
   mqttConnectionsPerAddress: setting(
     '--mqtt-connections-per-address <count>',

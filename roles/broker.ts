@@ -48,7 +48,12 @@ export async function prepareBroker(context: RoleContext): Promise<PreparedRole>
     log,
     alone: isEmbedded(config.log),
   });
-  const sources = new Sources({ ...ways, secretKeys, entrance: toSources });
+  const sources = new Sources({
+    ...ways,
+    ...(config.sources ? { known: await ports.sourcesLog() } : {}),
+    secretKeys,
+    entrance: toSources,
+  });
   const receiptClock = new ReceiptClock({
     entrances: [toBroker, ...(config.sources ? [toSources] : [])],
     receipts,
@@ -101,8 +106,10 @@ function settings(config: Config, descriptors: DescriptorPlan | undefined) {
   };
 }
 
-function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca }: Config) {
-  if (cert !== undefined && key !== undefined) return { cert, key, ca };
+function certificateFiles({ tlsCert: cert, tlsKey: key, tlsCa: ca, tlsCrl: crl }: Config) {
+  if (crl !== undefined && ca === undefined)
+    throw new ConfigInvalid('LOAM_TLS_CRL', 'LOAM_TLS_CRL: needs LOAM_TLS_CA, whose certificates it revokes');
+  if (cert !== undefined && key !== undefined) return { cert, key, ca, crl };
   if (cert === undefined && key === undefined && ca === undefined) return undefined;
   const missing = cert === undefined ? 'LOAM_TLS_CERT' : 'LOAM_TLS_KEY';
   throw new ConfigInvalid(missing, `${missing}: is not set; LOAM_TLS_CERT and LOAM_TLS_KEY belong together`);
@@ -114,6 +121,11 @@ function count(metrics: Metrics, broker: Broker): void {
     'loam_broker_certificate_seconds',
     'How long the TLS certificate of the MQTT port still holds',
     () => broker.certificateSecondsLeft,
+  );
+  metrics.gauge(
+    'loam_broker_crl_seconds',
+    'How long the list of revoked certificates still holds',
+    () => broker.listSecondsLeft,
   );
   metrics.gauge('loam_broker_clients', 'MQTT clients that are let in at the moment', () => broker.clients);
   metrics.gauge('loam_broker_connections', 'Open MQTT connections, let in or not', () => broker.held.connections);

@@ -22,6 +22,7 @@ import {
   type LogLimits,
   REFUSALS_LOG_LIMITS,
   SESSIONS_LOG_LIMITS,
+  SOURCES_LOG_LIMITS,
 } from '../backbone/ports/log.ts';
 import type { Queue } from '../backbone/ports/queue.ts';
 import type { RegistryPort } from '../backbone/ports/registry.ts';
@@ -147,6 +148,7 @@ export function portsOf(
     );
   });
   const clocksLog = once(() => openLogOf('log of clocks', 'clocks', CLOCKS_LOG_LIMITS));
+  const sourcesLog = once(() => openLogOf('log of sources', 'sources', SOURCES_LOG_LIMITS));
   /** What became of the clocks by which publishes were received. The log is read to its end first, unless it may be away. */
   const clocks = once(async () => {
     const history = new ClockHistory(await clocksLog(), log);
@@ -199,6 +201,7 @@ export function portsOf(
     slowQueue,
     undatedQueue,
     clocksLog,
+    sourcesLog,
     clocks,
     store,
     liveLog,

@@ -28,6 +28,7 @@ const LOGS: Readonly<Record<string, LogPart>> = {
   refusals: 'log of refusals',
   commands: 'commands log',
   clocks: 'log of clocks',
+  sources: 'log of sources',
   trials: 'log of trials',
 };
 

@@ -115,6 +115,6 @@ function placesOf({ queue, log }: PolicySettings): RabbitPlace[] {
     isEmbedded(url) ? [] : names.map((name) => ({ vhost: vhostOf(url), name: `loam.${name}`, kind }));
   return [
     ...at(queue, 'queue', ['readings', 'slow', 'undated']),
-    ...at(log, 'stream', ['live', 'dead', 'events', 'refusals', 'commands', 'trials', 'clocks', 'sessions']),
+    ...at(log, 'stream', ['live', 'dead', 'events', 'refusals', 'commands', 'trials', 'clocks', 'sessions', 'sources']),
   ];
 }

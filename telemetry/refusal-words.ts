@@ -24,6 +24,15 @@ const WORDS: Readonly<Record<string, ReasonWords>> = {
     words: 'user name of another sensor than the certificate',
     remedy: 'Leave the device’s user name empty, or set it to the certificate’s.',
   },
+  revoked_certificate: {
+    words: 'revoked certificate',
+    remedy: 'Give the device a new certificate, or the sensor’s secret.',
+  },
+  ended_certificate: {
+    words: 'certificate that has ended',
+    remedy: 'Give the device a new certificate. Is this machine’s clock right?',
+  },
+  wrong_answer: { words: 'wrong answer to a command', remedy: 'Look for a newer firmware of the device.' },
   certificate: { words: 'certificate that is not signed', remedy: 'Have it signed by the CA in LOAM_TLS_CA.' },
   tls: { words: 'no TLS connection', remedy: 'Does the device trust the server’s certificate, and speak TLS 1.2?' },
   client_id: { words: 'client id', remedy: 'Set a client id of 1 to 256 characters, or clean session.' },

@@ -123,5 +123,14 @@ export const REFUSALS_LOG_LIMITS: LogLimits = {
   maxBytes: 256 * 1024 ** 2,
   onlyCopy: true,
 };
+/**
+ * What is known of the sessions at sources: an entry is all of one source, up to 500 kB. Every entry that counts is written anew each hour, so the age
+ * only ends those of sources that nobody has connected for so long.
+ */
+export const SOURCES_LOG_LIMITS: LogLimits = {
+  maxAgeMs: 400 * 24 * 3_600_000,
+  maxBytes: 128 * 1024 ** 2,
+  onlyCopy: true,
+};
 /** Events, such as a value that was overwritten: kept for a year, for those who ask later what happened. */
 export const EVENT_LOG_LIMITS: LogLimits = { maxAgeMs: 365 * 24 * 3_600_000, maxBytes: 1024 ** 3, onlyCopy: true };

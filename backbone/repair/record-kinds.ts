@@ -4,6 +4,7 @@ import { decodeClockEntry } from '../../telemetry/clock-entry.ts';
 import { decodeCommandEntry } from '../../telemetry/command.ts';
 import { decodeMark } from '../../telemetry/dead-letter-mark.ts';
 import { decodeEvent } from '../../telemetry/event.ts';
+import { decodeSessionEntry } from '../../telemetry/session-entry.ts';
 import type { RecordKind } from '../segments/examine.ts';
 import type { FoundRecord } from '../segments/format.ts';
 import { ENTRIES } from '../segments/log-file.ts';
@@ -18,6 +19,8 @@ export type LogPart =
   | 'log of refusals'
   | 'commands log'
   | 'log of clocks'
+  | 'log of sessions'
+  | 'log of sources'
   | 'log of trials';
 
 /** What a person is told of the records of a part. */
@@ -44,6 +47,8 @@ export const PART_WORDS: Readonly<Record<RecordPart, PartWords>> = {
   'log of refusals': { ...ENTRY, ifLost: 'nobody can ask any more who was refused then' },
   'commands log': { ...ENTRY, ifLost: 'commands among them are not delivered, or are delivered again' },
   'log of clocks': { ...ENTRY, ifLost: 'receipts by a clock that was wrong then cannot be corrected any more' },
+  'log of sessions': { ...ENTRY, ifLost: 'whose sign-ins they are sign in again; who was signed out stays out' },
+  'log of sources': { ...ENTRY, ifLost: 'a retained message of a source may be stored once more' },
   'log of trials': { ...ENTRY, ifLost: 'what was tried alone is tried alone again' },
 };
 
@@ -55,6 +60,8 @@ const TIMES: Readonly<Record<LogPart, (record: FoundRecord) => number | undefine
   'log of refusals': ({ body }) => either(() => decodeEvent(body)?.at),
   'commands log': ({ body }) => either(() => commandTime(body)),
   'log of clocks': ({ body }) => either(() => decodeClockEntry(body).at),
+  'log of sessions': ({ body }) => either(() => decodeSessionEntry(body).at),
+  'log of sources': () => undefined,
   'log of trials': () => undefined,
 };
 

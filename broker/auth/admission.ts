@@ -8,9 +8,10 @@ import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
 import type { Addresses } from './addresses.ts';
+import { type ClientCertificate, hasEnded } from './client-certificate.ts';
 import { type CertificateProblem, type Identity, identify, identifyCertified } from './identity.ts';
 import { rightTopic } from './right-topic.ts';
-import type { Rights } from './rights.ts';
+import { isBridgeNotice, MOST_TOPIC, type Rights } from './rights.ts';
 import { ofIdentity, type RefusalReason, whyNotCertified, whyWrong } from './why-refused.ts';
 
 /** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */
@@ -25,6 +26,12 @@ const MOST_CLIENT_ID = 256;
 const LONGEST_KEEPALIVE = 65_535;
 const CONTROL = /\p{Cc}/u;
 
+/** Where refusals are counted that are not of wrong credentials. */
+const COUNTED: Readonly<Record<string, 'refusedAmbiguous' | 'refusedRevoked'>> = {
+  ambiguous_common_name: 'refusedAmbiguous',
+  revoked_certificate: 'refusedRevoked',
+};
+
 export interface AdmissionParts {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
@@ -34,6 +41,8 @@ export interface AdmissionParts {
   /** The keys of LOAM_SECRET_KEY, while there is one. */
   readonly secretKeys: () => SecretKeys | undefined;
   readonly addresses: Addresses;
+  /** Whether a list says that a client certificate was revoked. */
+  readonly isRevoked: (certificate: ClientCertificate) => boolean;
   /** Whether the broker cannot take one more client now. */
   readonly unavailable: () => boolean;
   readonly admit: (client: Client, identity: Identity, keepaliveSeconds: number) => void;
@@ -49,7 +58,7 @@ type AdmissionDecision =
       readonly why: string;
       /** For those who look after the installation. Absent when the cause is not the client. */
       readonly reason?: RefusalReason;
-      readonly count: 'refusedUnavailable' | 'refusedCredentials' | 'refusedAmbiguous' | 'refusedConnect';
+      readonly count: keyof BrokerCounters & `refused${string}`;
     };
 
 /** Decides which clients are let in: two hooks that the MQTT library calls for a CONNECT packet. Both always call back. */
@@ -58,6 +67,8 @@ export class Admission {
   private readonly connectPackets = new WeakMap<Client, ConnectPacket>();
   /** Common names whose refusal was logged: a refused client comes back every few seconds. */
   private readonly saidAmbiguous = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
+  /** Bridges whose will was dropped and that this was said of, as `farm/id`. */
+  private readonly saidDropped = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
 
   constructor(parts: AdmissionParts) {
     this.parts = parts;
@@ -120,7 +131,7 @@ export class Admission {
     greeting: ConnectPacket | undefined,
     username: string | undefined,
     password: Buffer | undefined,
-    certified: string | undefined,
+    certified: ClientCertificate | undefined,
   ): AdmissionDecision {
     if (this.parts.unavailable()) {
       const why = 'the queue refuses and there is no room for more publishers';
@@ -128,12 +139,12 @@ export class Admission {
     }
     const identity = this.identityOf(username, password, certified);
     if ('problem' in identity) {
-      const count = identity.problem === 'ambiguous_common_name' ? 'refusedAmbiguous' : 'refusedCredentials';
+      const count = COUNTED[identity.problem] ?? 'refusedCredentials';
       const registry = this.parts.registry.current();
       const reason =
         identity.problem === 'wrong_credentials' || certified === undefined
           ? whyWrong(registry, username, password)
-          : whyNotCertified(registry, certified, identity.problem);
+          : whyNotCertified(registry, certified.name, identity.problem);
       return { in: false, returnCode: BAD_CREDENTIALS, why: identity.problem, reason, count };
     }
     if (!greeting || !clientIdAllowed(greeting)) {
@@ -150,17 +161,21 @@ export class Admission {
   private identityOf(
     username: string | undefined,
     password: Buffer | undefined,
-    certified: string | undefined,
+    certified: ClientCertificate | undefined,
   ): Identity | { readonly problem: CertificateProblem | 'wrong_credentials' } {
     const { registry, log, secretKeys } = this.parts;
     if (certified === undefined) {
       return identify(registry.current(), username, password, secretKeys()) ?? { problem: 'wrong_credentials' };
     }
+    // TLS has judged it by the lists of the begin of its TLS session, which a client may resume later.
+    if (hasEnded(certified)) return { problem: 'ended_certificate' };
+    if (this.parts.isRevoked(certified)) return { problem: 'revoked_certificate' };
+    const { name } = certified;
     const identity = identifyCertified(registry.current(), certified, username);
-    if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(certified)) {
-      this.saidAmbiguous.set(certified, true);
+    if ('problem' in identity && identity.problem === 'ambiguous_common_name' && !this.saidAmbiguous.has(name)) {
+      this.saidAmbiguous.set(name, true);
       log.warn(
-        { event: 'connect_refused', why: identity.problem, commonName: certified },
+        { event: 'connect_refused', why: identity.problem, commonName: name },
         'a certificate was refused: several farms have a sensor with this id, and none of them says `cn: id`',
       );
     }
@@ -170,7 +185,19 @@ export class Admission {
   private willAllowed(identity: Identity, { will }: ConnectPacket): boolean {
     if (!will) return true;
     if (Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
-    return this.parts.rights.publish(identity, will.topic).may;
+    if (!isBridgeNotice(will.topic)) return this.parts.rights.publish(identity, will.topic).may;
+    this.sayDropped(identity, will.topic);
+    return true;
+  }
+
+  private sayDropped({ farm, sensor }: Identity, topic: string): void {
+    const name = `${farm}/${sensor}`;
+    if (this.saidDropped.has(name)) return;
+    this.saidDropped.set(name, true);
+    this.parts.log.info(
+      { event: 'bridge_notice', sensor: name, topic: topic.slice(0, MOST_TOPIC) },
+      'a bridge says by a will whether it is connected: the will is dropped, and the bridge let in',
+    );
   }
 
   /** What is wrong with a will that is not allowed. */

@@ -2,11 +2,10 @@ import mqttPacket from 'mqtt-packet';
 import type { RefusalNote } from '../../backbone/events/refusal-book.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
+import type { SocketFault } from '../mqtt/socket-fault.ts';
 import { type Identity, identify } from './identity.ts';
 import { ofIdentity, type RefusalReason, whyWrong } from './why-refused.ts';
 
-/** Why a connection was closed for what came over it: no MQTT at all, another version of it, a packet against its rules, or too large a one. */
-export type SocketFault = 'not_mqtt' | 'protocol' | 'malformed' | 'too_large';
 /** Why a connection was closed before a byte of MQTT was read. */
 export type EntranceFault = 'too_many_connections' | 'certificate' | 'tls';
 
@@ -66,6 +65,8 @@ export class ConnectionReports {
         return 'it speaks another version of MQTT than 3.1.1, such as 5: set its version to 3.1.1';
       case 'malformed':
         return 'a packet was not as MQTT 3.1.1 says';
+      case 'wrong_answer':
+        return 'it answered a command of QoS 1 as one of QoS 2: update its firmware';
       case 'too_large':
         return `a packet had more than ${isIn ? packetBytes : connectBytes} bytes`;
     }

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { SecretKeys } from '../../core/secret-key.ts';
 import { hashSecret, sameText } from '../../core/secrets.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import type { Sensor } from '../../telemetry/registry/things.ts';
+import { type ClientCertificate, isRevokedFor } from './client-certificate.ts';
 
 /** The sensor or bridge that a connection belongs to, as it was in the registry when the client was let in. */
 export interface Identity {
@@ -10,10 +12,17 @@ export interface Identity {
   readonly role: Sensor['role'];
   /** What the registry keeps of the secret or token that the client showed. Absent when it showed a certificate. */
   readonly secretHash?: string | undefined;
+  /** Of a client that showed a certificate, what the registry kept then: when that is replaced, its session ends as well. */
+  readonly beside?: { readonly secret: string | undefined; readonly token: string | undefined };
 }
 
 /** Why a certificate or what was sent beside it lets nobody in. Log lines use these words. */
-export type CertificateProblem = 'no_such_sensor' | 'ambiguous_common_name' | 'other_user_name';
+export type CertificateProblem =
+  | 'no_such_sensor'
+  | 'ambiguous_common_name'
+  | 'other_user_name'
+  | 'revoked_certificate'
+  | 'ended_certificate';
 
 /**
  * The identity that the credentials belong to; undefined when they are wrong. Either the username is the sensor's id, or
@@ -50,21 +59,23 @@ export function identify(
 }
 
 /**
- * The identity of a client whose certificate has the common name `name`: `farm/id`, or an id. An id means the only
+ * The identity of a client whose certificate has a common name: `farm/id`, or an id. An id means the only
  * sensor that has it, or of several the one that the registry marks with `cn: id`. Its secret is not asked for. The
  * username must be absent, empty, or name the same sensor.
  */
 export function identifyCertified(
   registry: Registry,
-  name: string,
+  certificate: ClientCertificate,
   username: string | undefined,
 ): Identity | { readonly problem: CertificateProblem } {
+  const { name } = certificate;
   const named = sensorsNamed(registry, name);
   const sensor = named.length === 1 ? named[0] : named.find(({ cn }) => cn === 'id');
   if (!sensor) return { problem: named.length === 0 ? 'no_such_sensor' : 'ambiguous_common_name' };
-  const { id, farm, role } = sensor;
+  if (isRevokedFor(sensor, certificate)) return { problem: 'revoked_certificate' };
+  const { id, farm, role, secret, token } = sensor;
   if (username && username !== id && username !== `${farm}/${id}`) return { problem: 'other_user_name' };
-  return { sensor: id, farm, role };
+  return { sensor: id, farm, role, beside: { secret, token } };
 }
 
 /** Whether the sensor's secret or token, and its role, are in the registry still those of the identity. */
@@ -73,6 +84,8 @@ export function stillHolds(identity: Identity, registry: Registry): boolean {
   return (
     sensor !== undefined &&
     (identity.secretHash === undefined || [sensor.secret, sensor.token].includes(identity.secretHash)) &&
+    (identity.beside === undefined ||
+      isDeepStrictEqual(identity.beside, { secret: sensor.secret, token: sensor.token })) &&
     sensor.role === identity.role
   );
 }

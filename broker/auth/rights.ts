@@ -19,6 +19,8 @@ export type PublishVerdict =
 
 /** Characters of a topic. A longer one belongs to no sensor, and no batch could carry it; a dead letter keeps this much of it. */
 export const MOST_TOPIC = 1024;
+/** Where a Mosquitto that is a bridge says whether it is connected: by a will, and by a publish at each begin. */
+const BRIDGE_NOTICES = '$SYS/broker/connection/';
 const NOT_AUTHORISED: PublishVerdict = { may: false, reason: 'not_authorised' };
 const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors' };
 
@@ -84,4 +86,9 @@ export class Rights {
     ids.add(sensor);
     return true;
   }
+}
+
+/** Whether the topic is one where a Mosquitto says that it is connected. That is acknowledged and dropped: Loam sees it itself. */
+export function isBridgeNotice(topic: string): boolean {
+  return topic.startsWith(BRIDGE_NOTICES);
 }

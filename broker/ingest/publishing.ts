@@ -3,7 +3,7 @@ import type { Publish } from '../../telemetry/batch.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { Offenders } from '../auth/offenders.ts';
-import { MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';
+import { isBridgeNotice, MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
@@ -83,9 +83,14 @@ export class Publishing {
   };
 
   private offer(session: SessionState, publish: Offered & RefusablePublisher, payload: Buffer): void {
-    const { rights, batcher } = this.parts;
+    const { rights, batcher, counters } = this.parts;
     const { identity } = session;
     const { topic, received } = publish;
+    if (isBridgeNotice(topic)) {
+      counters.bridgeNotices += 1;
+      publish.settle('kept');
+      return;
+    }
     const verdict = rights.publish(identity, topic);
     if (verdict.may) {
       const { farm, field, sensor } = verdict;

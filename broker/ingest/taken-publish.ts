@@ -54,6 +54,7 @@ export class TakenPublish implements Publisher {
   topic: string;
   /** Its receipt, an instant. */
   readonly received: number;
+  readonly isRetained: boolean;
   /** Bytes that it holds of the memory budget while it is `taken`. */
   readonly room: number;
   state: PublishState = TAKEN;
@@ -69,7 +70,7 @@ export class TakenPublish implements Publisher {
   constructor(
     owner: TakenOwner,
     connection: PublishConnection,
-    { qos, messageId, topic, payload }: IncomingPublish,
+    { qos, messageId, topic, payload, retain = false }: IncomingPublish,
     received: number,
     room: number,
   ) {
@@ -80,6 +81,7 @@ export class TakenPublish implements Publisher {
     this.topic = topic;
     this.received = received;
     this.bytes = payload;
+    this.isRetained = retain;
     this.room = room;
     this.since = clock.passed();
   }

@@ -3,16 +3,18 @@ import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import { type Arrivals, wayOf } from '../auth/arrivals.ts';
+import { type ClientCertificate, clientCertificate } from '../auth/client-certificate.ts';
 import type { EntranceFault } from '../auth/connection-reports.ts';
 import type { BrokerCounters } from '../counters.ts';
+import { certificateKey } from './revocation-list.ts';
 
 /** A connection that a client has made: TCP, TLS or WebSocket. */
 export interface IncomingConnection {
   /** The bytes of MQTT, both ways. */
   readonly wire: Duplex;
   readonly address: string;
-  /** The common name in the client's certificate, which the CA has signed. Absent when it showed none. */
-  readonly certified?: string | undefined;
+  /** The client's certificate, which the CA has signed. Absent when it showed none. */
+  readonly certified?: ClientCertificate | undefined;
   /** What `Arrivals` knows it by. */
   readonly way?: string | undefined;
 }
@@ -82,7 +84,7 @@ export class TlsEntrance implements ListenerPart {
     const { counters, handshakeMs, onArrival, refused } = options;
     this.server = createTlsServer({ ...SOCKET_OPTIONS, ...tlsOptions(context), handshakeTimeout: handshakeMs });
     this.server.on('secureConnection', (socket) => {
-      const certified = certifiedName(socket);
+      const certified = certificateOf(socket);
       if (certified === false) {
         counters.refusedTls += 1;
         refused(socket.remoteAddress ?? '', 'certificate');
@@ -113,13 +115,13 @@ export function tlsOptions(context: SecureContextOptions): TlsOptions {
   return { ...context, minVersion: 'TLSv1.2', requestCert: context.ca !== undefined, rejectUnauthorized: false };
 }
 
-/** The common name in a client's certificate; undefined without a certificate; false when it is not signed or has no name. */
-export function certifiedName(socket: TLSSocket): string | undefined | false {
-  const certificate = socket.getPeerCertificate();
-  // Without a certificate, `getPeerCertificate` returns an empty object.
-  if (!certificate || Object.keys(certificate).length === 0) return undefined;
-  const name: unknown = certificate.subject?.CN;
-  return socket.authorized && typeof name === 'string' ? name : false;
+/** A client's certificate; undefined when it showed none; false when it is not signed, was revoked or has no common name. */
+export function certificateOf(socket: TLSSocket): ClientCertificate | undefined | false {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return undefined;
+  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  if (!socket.authorized || typeof name !== 'string') return false;
+  return clientCertificate(name, certificateKey(certificate), certificate);
 }
 
 /** Counts TLS handshakes that failed, and closes their sockets. */

@@ -34,6 +34,8 @@ interface Parts {
   readonly handshakeMs: number;
   readonly onArrival: (arrival: IncomingConnection) => void;
   readonly refused: EntranceOptions['refused'];
+  /** Called when other certificates, or other lists of revoked ones, are in force. */
+  readonly onRenewal: () => void;
 }
 
 /** The ports in use; those that are off are absent. */
@@ -59,6 +61,16 @@ export class MqttListeners {
   /** How many seconds the TLS certificate is still valid; undefined when there is none. */
   get certificateSecondsLeft(): number | undefined {
     return this.certificate?.secondsLeft;
+  }
+
+  /** How many seconds the lists of revoked certificates still hold; undefined when there are none. */
+  get listSecondsLeft(): number | undefined {
+    return this.certificate?.listSecondsLeft;
+  }
+
+  /** Whether a list says that the client certificate of this key was revoked. */
+  isRevoked(key: string): boolean {
+    return this.certificate?.isRevoked(key) ?? false;
   }
 
   /** Resolves when clients can connect at every port. Rejects with ConfigInvalid, naming the wrong setting; no port is open then. */
@@ -109,6 +121,7 @@ export class MqttListeners {
     if (!files) throw new ConfigInvalid(setting, `${setting}: TLS needs LOAM_TLS_CERT and LOAM_TLS_KEY`);
     this.certificate ??= await Certificate.open(files, this.parts.log, (context) => {
       for (const entrance of this.open) entrance.renew(context);
+      this.parts.onRenewal();
     });
     const { context } = this.certificate;
     return this.add(setting, port, (options) => create(options, context));

@@ -5,7 +5,7 @@ import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
 import { wayOf } from '../auth/arrivals.ts';
 import {
-  certifiedName,
+  certificateOf,
   countFailures,
   type EntranceOptions,
   guard,
@@ -65,7 +65,7 @@ export class WebSocketEntrance implements ListenerPart {
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const { counters, onArrival, refused } = this.options;
-    const certified = request.socket instanceof TLSSocket ? certifiedName(request.socket) : undefined;
+    const certified = request.socket instanceof TLSSocket ? certificateOf(request.socket) : undefined;
     const address = request.socket.remoteAddress ?? '';
     if (certified === false) {
       counters.refusedTls += 1;

@@ -1,6 +1,5 @@
 import { Duplex } from 'node:stream';
 import { clock } from '../../core/clock.ts';
-import type { SocketFault } from '../auth/connection-reports.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { ControlPace } from '../ingest/control-rate.ts';
 import type { MemoryBudget } from '../ingest/memory-budget.ts';
@@ -10,7 +9,8 @@ import type { BrokerLimits } from '../limits.ts';
 import type { IncomingConnection } from '../listeners/listener.ts';
 import { isBestEffort, isConnect, isDisconnect, isPublish, isPubrel, packetLength } from './frame.ts';
 import { PublishReader } from './publish-packet.ts';
-import { faultOf } from './well-formed.ts';
+import { FAULT_COUNTED, type SocketFault } from './socket-fault.ts';
+import { faultOf, WrongAnswer } from './well-formed.ts';
 import { AnswerWriter, endAfterLast, Pieces, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
 
 /** What a framed socket has of its broker. */
@@ -292,15 +292,16 @@ export class FramedSocket extends Duplex {
     const fault = faultOf(packet);
     if (fault === undefined) return true;
     if (fault === 'level') this.socket.write(CONNACK_LEVEL);
-    this.refuse(fault === 'level' ? 'protocol' : 'malformed', packet);
+    this.refuse(fault === 'level' ? 'protocol' : fault === 'answer' ? 'wrong_answer' : 'malformed', packet);
     return false;
   }
 
   private refuse(why: SocketFault, packet?: Buffer): 0 {
-    this.shared.counters[why === 'too_large' ? 'oversize' : 'malformed'] += 1;
+    this.shared.counters[FAULT_COUNTED[why]] += 1;
     this.shared.refused?.(why, packet);
     // The answer to another version of MQTT is still sent.
-    this.destroy(why === 'protocol' ? undefined : new Error(why));
+    if (why === 'protocol') this.destroy();
+    else this.destroy(why === 'wrong_answer' ? new WrongAnswer('QoS 2 answers to QoS 1') : new Error(why));
     return 0;
   }
 

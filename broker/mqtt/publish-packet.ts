@@ -9,6 +9,8 @@ export interface IncomingPublish {
   readonly dup: boolean;
   /** 0 with QoS 0. */
   readonly messageId: number;
+  /** Whether another broker sends it as a retained message, which it may have sent before. Of sensors it is not asked. */
+  readonly retain?: boolean;
 }
 
 const QOS = 0b110;

@@ -1,7 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 
-/** `level`: a CONNECT with an unknown protocol version, which is answered with return code 1 [MQTT-3.1.2-2]. */
-export type PacketFault = 'malformed' | 'level';
+/**
+ * `level`: a CONNECT with an unknown protocol version, which is answered with return code 1 [MQTT-3.1.2-2]. `answer`: a
+ * PUBREC or PUBCOMP. They answer a publish with QoS 2, and Loam sends none: commands have QoS 1.
+ */
+export type PacketFault = 'malformed' | 'level' | 'answer';
+
+/** A client has answered a command as nothing with QoS 1 is answered. Its connection is closed. */
+export class WrongAnswer extends Error {}
 
 /**
  * Finds the fault of one whole packet of a client, by MQTT 3.1.1; undefined when it has none.
@@ -24,10 +30,11 @@ export function faultOf(packet: Buffer): PacketFault | undefined {
     case CONNECT:
       return connectFault(body);
     case PUBACK:
-    case PUBREC:
     case PUBREL:
-    case PUBCOMP:
       return malformedUnless(body.id() && body.ended);
+    case PUBREC:
+    case PUBCOMP:
+      return body.id() && body.ended ? 'answer' : 'malformed';
     case SUBSCRIBE:
       return malformedUnless(body.id() && filtersHold(body, true));
     case UNSUBSCRIBE:
@@ -51,6 +58,8 @@ const UNSUBSCRIBE = 10;
 const PINGREQ = 12;
 const DISCONNECT = 14;
 
+/** The bit in the protocol level by which a Mosquitto says that it is a bridge. A bridge of version 3.1 does not try without it. */
+const BRIDGE = 0x80;
 const HIGHEST_QOS = 2;
 const [EVERY_LEVEL, ONE_LEVEL, SLASH] = Buffer.from('#+/');
 const FLAGS = { reserved: 0x01, will: 0x04, willQos: 0x18, willRetain: 0x20, password: 0x40, username: 0x80 };
@@ -68,7 +77,8 @@ function publishHolds(first: number, body: Reader): boolean {
 
 function connectFault(body: Reader): PacketFault | undefined {
   const name = body.name();
-  const level = body.byte();
+  const stated = body.byte();
+  const level = stated === undefined ? undefined : stated & ~BRIDGE;
   if (name === 'MQTT' && level !== undefined && level !== 4) return 'level';
   // MQTT 3.1 (MQIsdp, level 3) is accepted: only these two fields of a CONNECT differ in a way that matters here.
   if (!(name === 'MQTT' || (name === 'MQIsdp' && level === 3))) return 'malformed';

@@ -1,7 +1,9 @@
 import type { Client, Subscription } from 'aedes';
+import { LRUCache } from 'lru-cache';
 import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
+import { type ClientCertificate, hasEnded, isRevokedFor } from '../auth/client-certificate.ts';
 import { type Identity, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
@@ -9,6 +11,7 @@ import { PublishBuckets } from '../ingest/publish-rate.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 import type { BrokerLimits } from '../limits.ts';
 import { FramedSocket } from '../mqtt/framed-socket.ts';
+import { WrongAnswer } from '../mqtt/well-formed.ts';
 import { Session } from './session.ts';
 import type { SessionState } from './session-state.ts';
 import { ownerOf, PRESENT, SessionStore } from './session-store.ts';
@@ -20,6 +23,8 @@ export interface SessionsParts {
   readonly rights: Rights;
   readonly registry: RegistryView;
   readonly log: Logger;
+  /** Whether a list says that a client certificate was revoked. */
+  readonly isRevoked: (certificate: ClientCertificate) => boolean;
   /** Makes what takes the publishes of a new session. */
   readonly takenBy: (state: SessionState) => TakenPublishes;
   /** Told when a client's connection is ended by another one with its client id. */
@@ -43,6 +48,8 @@ export class Sessions {
   /** Contains also clients that have disconnected: the library publishes their will after that. */
   private readonly allSessions = new WeakMap<Client, Session>();
   private readonly buckets: PublishBuckets;
+  /** Sensors of whose wrong answers the log says something already: they come with each connection. */
+  private readonly saidWrong = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
   private lastExpiry = 0;
 
   constructor(parts: SessionsParts) {
@@ -113,6 +120,19 @@ export class Sessions {
     this.subscribers.remove(client, topics);
   }
 
+  /** Called when the client's connection is closed over an error. Only what a person must mend at the device is said. */
+  failed(client: Client, error: unknown): void {
+    const session = this.of(client);
+    if (!(error instanceof WrongAnswer) || !session) return;
+    const name = ownerOf(session.identity);
+    if (this.saidWrong.has(name)) return;
+    this.saidWrong.set(name, true);
+    this.parts.log.warn(
+      { event: 'wrong_answer', sensor: name },
+      'a client answered a command with PUBREC or PUBCOMP: its connection is closed; a command has QoS 1, and is answered with PUBACK',
+    );
+  }
+
   /** Called when the client's connection has ended, or is about to. */
   gone(client: Client): void {
     const session = this.connected.get(client);
@@ -137,6 +157,7 @@ export class Sessions {
       for (const client of [...(this.clientsOf.get(id) ?? [])]) {
         const session = this.connected.get(client);
         if (session && !holds(session.identity)) this.revoke(client, session);
+        else if (session) this.cutIfRevoked(client, session);
       }
       this.store.expireOf(id, holds);
     }
@@ -144,10 +165,17 @@ export class Sessions {
     this.expire();
   }
 
-  /** Closes clients that were silent or whose publishes were held too long. Ends old sessions once a minute. */
+  /** Disconnects clients whose certificate was revoked, now that other lists of those are in force. */
+  certificatesChanged(): void {
+    for (const [client, session] of [...this.connected]) this.cutIfRevoked(client, session);
+  }
+
+  /** Closes clients whose certificate has ended, that were silent or whose publishes were held too long. Ends old sessions once a minute. */
   sweep(): void {
     const now = clock.passed();
     for (const [client, session] of this.connected) {
+      const { certified } = session.framedSocket.arrival;
+      if (certified && hasEnded(certified)) this.cut(client, session, 'ended');
       if (!session.waits) continue;
       const held = session.heldTooLong(now);
       if (!held && !session.silentTooLong(now)) continue;
@@ -177,6 +205,25 @@ export class Sessions {
     this.parts.counters.closedRevoked += 1;
     this.parts.log.debug({ event: 'revoked', sensor: session.identity.sensor }, 'a client lost its rights');
     // Without a session in `everyone` its will is not published.
+    this.allSessions.delete(client);
+    this.gone(client);
+    client.close();
+  }
+
+  private cutIfRevoked(client: Client, session: Session): void {
+    const { certified } = session.framedSocket.arrival;
+    if (certified === undefined) return;
+    const { farm, sensor } = session.identity;
+    const registered = this.parts.registry.current().sensor(farm, sensor);
+    const isListed = registered !== undefined && isRevokedFor(registered, certified);
+    if (isListed || this.parts.isRevoked(certified)) this.cut(client, session, 'revoked');
+  }
+
+  /** Its session may go on with another certificate of the same sensor. */
+  private cut(client: Client, session: Session, why: 'revoked' | 'ended'): void {
+    const { farm, sensor } = session.identity;
+    this.parts.counters.closedCertificates += 1;
+    this.parts.log.info({ event: 'certificate_cut', sensor: `${farm}/${sensor}`, why }, `a client certificate ${why}`);
     this.allSessions.delete(client);
     this.gone(client);
     client.close();

@@ -15,10 +15,12 @@ import { MOST_TOPIC, Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
 import { PublishBatcher } from '../ingest/publish-batcher.ts';
 import { Receipts } from '../ingest/receipts.ts';
-import type { TakenPublish } from '../ingest/taken-publish.ts';
+import type { TakenFate, TakenPublish } from '../ingest/taken-publish.ts';
 import { TakenPublishes } from '../ingest/taken-publishes.ts';
 import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import { SourceClient, type SourceTimeouts } from './source.ts';
+import { clientIdOf, leftWords, SourceClient, type SourceTimeouts, sessionName } from './source.ts';
+import type { SourceSession } from './source-session.ts';
+import { SourceSessions } from './source-sessions.ts';
 
 export interface SourcesOptions {
   readonly queue: Queue;
@@ -26,6 +28,8 @@ export interface SourcesOptions {
   readonly registry: RegistryView;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** Where is kept what is known of the sessions at the sources. Absent: only as long as the process lives. */
+  readonly known?: Log;
   readonly patience?: SourceTimeouts;
   /** Gives the times of receipt. All parts of a process that take publishes share one. Absent: one of its own. */
   readonly receipts?: Receipts;
@@ -58,6 +62,9 @@ export class Sources implements Part {
   private readonly batcher: PublishBatcher;
   private readonly entrance: BatchEntrance;
   private readonly receipts: Receipts;
+  private readonly sessions: SourceSessions;
+  /** The newest retained message of each topic that is under way. */
+  private readonly retained = new Map<string, Promise<void>>();
   private readonly known = { count: 0, most: DEFAULT_BROKER_LIMITS.knownPublishes };
   private readonly count: (source: string, event: string) => void;
   private unwatch = () => {};
@@ -67,6 +74,7 @@ export class Sources implements Part {
     const { queue, dead, registry, metrics, log } = options;
     this.options = options;
     this.receipts = options.receipts ?? new Receipts({ log, metrics });
+    this.sessions = new SourceSessions(options.known, log);
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new RefusedPublishes(dead, registry, this.counts, log, metrics);
     this.entrance = options.entrance ?? new BatchEntrance({ name: 'source' });
@@ -83,7 +91,7 @@ export class Sources implements Part {
 
   /** Each source is `optional`: one that is down is shown, but does not take the process out of service. */
   health(): Health[] {
-    return [...this.running.values()].map(({ source }) => source.health());
+    return [...this.running.values()].flatMap(({ source }) => source.health());
   }
 
   /** Resolves at once: the sources connect afterwards, however long that takes. */
@@ -94,7 +102,9 @@ export class Sources implements Part {
       this.rights.registryChanged(changes);
       if (changes.some(({ kind }) => kind === 'source')) this.follow(registry.current());
     });
+    this.sessions.start();
     this.follow(registry.current());
+    void this.sayLeft();
     this.refusals.start();
     this.pruner = setInterval(() => this.batcher.prune(), PRUNE_MS);
   }
@@ -107,6 +117,7 @@ export class Sources implements Part {
     const stopped = [...this.running.values()].map(({ source }) => source.stop());
     this.running.clear();
     await Promise.all([...stopped, this.refusals.stop()]);
+    await this.sessions.stop();
     clearInterval(this.pruner);
     this.batcher.close();
     await this.entrance.stop();
@@ -116,11 +127,21 @@ export class Sources implements Part {
     return [...this.running.values()].filter(({ source }) => source.connected).length;
   }
 
+  /** Says which sources were taken out while Loam was down. Their address and password are not known any more. */
+  private async sayLeft(): Promise<void> {
+    const { log, registry } = this.options;
+    const left = await this.sessions.forgetExcept((id) => registry.current().sources.has(id));
+    for (const session of left)
+      log.warn({ event: 'source_left', source: session.source }, leftWords(session, 'Loam was down then'));
+  }
+
   private follow({ sources }: Registry): void {
+    const clientIds = new Set([...sources.values()].map(clientIdOf));
     for (const [id, { description, source }] of this.running) {
       if (isDeepStrictEqual(withoutClock(sources.get(id)), withoutClock(description))) continue;
       this.running.delete(id);
-      void source.stop();
+      // A session is left for good only when no other source can have it.
+      void (clientIds.has(clientIdOf(description)) ? source.stop() : source.leave());
     }
     for (const [id, description] of sources) {
       if (this.running.has(id)) continue;
@@ -130,6 +151,7 @@ export class Sources implements Part {
         secretKeys: this.options.secretKeys ?? (() => undefined),
         count: (event) => this.count(id, event),
         takenBy: () => this.takenBy(description),
+        sessions: this.sessions,
       });
       this.running.set(id, { description, source });
       source.start();
@@ -147,7 +169,46 @@ export class Sources implements Part {
     );
   }
 
-  private offer({ id, farm }: Description, publish: TakenPublish, payload: Buffer): void {
+  /** A retained message that is the last one of its topic once more is no news: it is acknowledged, and counted. */
+  private offer(description: Description, publish: TakenPublish, payload: Buffer): void {
+    const { id } = description;
+    const { topic } = publish;
+    const session = this.sessions.of(id, sessionName(description));
+    if (!publish.isRetained) {
+      void this.keep(description, publish, payload, session);
+      return;
+    }
+    // Where filters overlap it comes several times at once.
+    const key = `${id}/${topic}`;
+    const before = this.retained.get(key) ?? Promise.resolve();
+    const kept = before.then(async () => {
+      if (!session.wasLast(topic, payload)) {
+        await this.keep(description, publish, payload, session);
+        return;
+      }
+      this.count(id, 'retained_again');
+      publish.settle('kept');
+    });
+    this.retained.set(key, kept);
+    void kept.then(() => {
+      if (this.retained.get(key) === kept) this.retained.delete(key);
+    });
+  }
+
+  /** Resolves when the publish is in the queue or among the dead letters, or is given up. Never rejects. */
+  private async keep(
+    { id, farm }: Description,
+    publish: TakenPublish,
+    payload: Buffer,
+    session: SourceSession,
+  ): Promise<void> {
+    const { topic } = publish;
+    const fate = await this.fateOf(id, farm, publish, payload);
+    if (fate === 'kept' && session.saw(topic, payload)) this.count(id, 'topic_forgotten');
+    publish.settle(fate);
+  }
+
+  private async fateOf(id: string, farm: string, publish: TakenPublish, payload: Buffer): Promise<TakenFate> {
     const { topic, received } = publish;
     // A source publishes for the sensors that its topics name, as a bridge does.
     const named = parsePublishTopic(topic)?.sensor !== undefined;
@@ -157,12 +218,9 @@ export class Sources implements Part {
     if (verdict.may) {
       const { field, sensor } = verdict;
       const via = { kind: 'source', id } as const;
-      const kept = this.batcher.add({ farm, field, sensor, topic, payload, received, via }, publish);
-      void kept.then((fate) => {
-        this.count(id, fate);
-        publish.settle(fate);
-      });
-      return;
+      const fate = await this.batcher.add({ farm, field, sensor, topic, payload, received, via }, publish);
+      this.count(id, fate);
+      return fate;
     }
     this.count(id, verdict.reason);
     const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
@@ -174,8 +232,8 @@ export class Sources implements Part {
       received,
       via: { kind: 'source', id },
     } as const;
-    const kept = this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge);
-    void Promise.resolve(kept).then(() => publish.settle('kept'));
+    await this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge);
+    return 'kept';
   }
 }
 

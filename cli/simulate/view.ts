@@ -1,6 +1,7 @@
 import cliProgress from 'cli-progress';
 import { clock } from '../../core/clock.ts';
 import type { LoadReport, ReportInterval } from '../../simulators/load/report.ts';
+import { printError } from '../output.ts';
 
 /**
  * Shows on standard error how a run gets on: on a terminal a bar and a changing line, elsewhere a line every few
@@ -70,14 +71,14 @@ class PlainView implements View {
     if (this.prepared === what && done < of && now - this.at < PLAIN_EVERY_MS) return;
     this.prepared = what;
     this.at = now;
-    process.stderr.write(`${what}: ${done} of ${of}\n`);
+    printError(`${what}: ${done} of ${of}\n`);
   }
 
   stretch(stretch: ReportInterval): void {
     const now = clock.passed();
     if (now - this.at < PLAIN_EVERY_MS) return;
     this.at = now;
-    process.stderr.write(`${(stretch.at / 1_000).toFixed(0)} s: ${line(stretch)}\n`);
+    printError(`${(stretch.at / 1_000).toFixed(0)} s: ${line(stretch)}\n`);
   }
 
   end(): void {}

@@ -19,8 +19,8 @@ import { connectionOf, endpointFor, type MqttEndpoint } from './mqtt-endpoint.ts
 import { shownSensor } from './shown.ts';
 import { refuseBeyondQuotas } from './within-quotas.ts';
 
-/** Whom a certificate means is no matter of one farm: `cn` is set in the registry's file only. */
-const describedSensor = sensorSchema.omit({ farm: true, secret: true, token: true, cn: true });
+/** Certificates are a matter of whoever runs the broker: `cn` and `revoked` are set on the command line or in the registry's file. */
+const describedSensor = sensorSchema.omit({ farm: true, secret: true, token: true, cn: true, revoked: true });
 /** `token`: the device's own, which is kept in place of a secret that is made. What it must be is checked with the registry. */
 const token = z.string().optional();
 const newSensor = describedSensor.extend({ token });

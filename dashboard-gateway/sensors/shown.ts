@@ -2,11 +2,18 @@ import type { Registry } from '../../telemetry/registry/registry.ts';
 import { type Sensor, UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { DEFAULT_INTERVAL_S } from './sensor-state.ts';
 
-/** A sensor as people see it, without what only the broker needs: the hash of its secret or token, and whether a certificate's name means it. */
+/** A sensor as people see it, without what only the broker needs: the hash of its secret or token, and which certificates mean it. */
 export type ShownSensor = Pick<Sensor, 'id' | 'field' | 'position' | 'interval' | 'role'> & { readonly name: string };
 
 /** A registered sensor as people see it. */
-export function shownSensor({ secret: _, token: __, farm: ___, cn: ____, ...shown }: Sensor): ShownSensor {
+export function shownSensor({
+  secret: _,
+  token: __,
+  farm: ___,
+  cn: ____,
+  revoked: _____,
+  ...shown
+}: Sensor): ShownSensor {
   return { ...shown, name: shown.name ?? shown.id };
 }
 

@@ -8,7 +8,7 @@ export interface Turn {
   readonly known: boolean;
 }
 
-interface Waiting {
+interface WaitingTurn {
   readonly place: string;
   readonly begin: () => void;
   readonly refuse: () => void;
@@ -22,8 +22,8 @@ interface Waiting {
 export class Turns {
   private readonly maxRunning: number;
   private readonly maxWaiting: number;
-  private readonly known: Waiting[] = [];
-  private readonly strange = new Map<string, Waiting[]>();
+  private readonly known: WaitingTurn[] = [];
+  private readonly strange = new Map<string, WaitingTurn[]>();
   private strangers = 0;
   private running = 0;
 
@@ -54,7 +54,7 @@ export class Turns {
     });
   }
 
-  private enter(waiting: Waiting): void {
+  private enter(waiting: WaitingTurn): void {
     const line = this.strange.get(waiting.place) ?? [];
     if (this.strangers >= this.maxWaiting) {
       let longest = line;
@@ -79,7 +79,7 @@ export class Turns {
     else this.running--;
   }
 
-  private nextStranger(): Waiting | undefined {
+  private nextStranger(): WaitingTurn | undefined {
     const first = this.strange.entries().next();
     if (first.done) return undefined;
     const [place, line] = first.value;

@@ -21,6 +21,7 @@ export const ROLES = ['viewer', 'agronomist', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
 const id = z.string().regex(ID, 'an id is 1 to 64 letters, digits, _ . : or -, and begins with a letter or digit');
+const CERTIFICATE_HEX = /^[0-9A-Fa-f]{1,2}(?::?[0-9A-Fa-f]{2}){0,31}$/;
 const name = z.string().min(1).max(200);
 const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
 
@@ -62,6 +63,12 @@ export const sensorSchema = z.strictObject({
   role: z.enum(['sensor', 'bridge']).default('sensor'),
   /** `id`: a certificate whose common name is the id alone means this sensor, though other farms have the same id. */
   cn: z.literal('id').optional(),
+  /** Certificates that let nobody in as this sensor any more: serial numbers or SHA-256 fingerprints, in hex. */
+  revoked: z
+    .array(z.string().regex(CERTIFICATE_HEX, 'not a serial number or a SHA-256 fingerprint in hex'))
+    .min(1)
+    .max(100)
+    .optional(),
   rate: rate.optional(),
   ...sensorReading,
 });

@@ -1,6 +1,10 @@
-import { writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type GenerateResult, generate } from 'selfsigned';
+import { temporaryFolder } from '../services/wait.ts';
 
 /** A certificate and its key in PEM, as a client or a server shows it. */
 export interface Papers {
@@ -44,4 +48,21 @@ async function papers(name: string, extensions: NonNullable<Extensions>, more: o
   const options = { keyType: 'ec' as const, algorithm: 'sha256', extensions, ...more };
   const made: GenerateResult = await generate([{ name: 'commonName', value: name }], options);
   return { cert: made.cert, key: made.private };
+}
+
+/** The list of those certificates that `ca` has revoked, in PEM; it holds for `seconds`. */
+export async function revocationList(ca: Papers, revoked: readonly Papers[], seconds = 3_600): Promise<string> {
+  const folder = await temporaryFolder();
+  const at = (name: string) => join(folder, name);
+  const lines = revoked.map(({ cert }) => {
+    const { serialNumber } = new X509Certificate(cert);
+    return `R\t491231235959Z\t200101000000Z\t${serialNumber}\tunknown\t/CN=revoked\n`;
+  });
+  await writeFile(at('ca.pem'), ca.cert);
+  await writeFile(at('ca.key'), ca.key);
+  await writeFile(at('index'), lines.join(''));
+  await writeFile(at('config'), `[ca]\ndefault_ca = own\n[own]\ndatabase = ${at('index')}\ndefault_md = sha256\n`);
+  const files = ['-config', at('config'), '-cert', at('ca.pem'), '-keyfile', at('ca.key'), '-out', at('crl.pem')];
+  await promisify(execFile)('openssl', ['ca', '-gencrl', '-crlsec', String(seconds), ...files]);
+  return await readFile(at('crl.pem'), 'utf8');
 }

@@ -161,14 +161,16 @@ describe('MQTT 3.1.1 conformance: texts, headers and CONNECT', () => {
       for (const name of ['mqtt', 'MQTT2', '', 'MQIsdp', 'HTTP']) await isShutOut(connect({ name }));
     });
     it('with a protocol level that is not 4 is answered with return code 1 and closed [MQTT-3.1.2-2]', async () => {
-      for (const level of [0, 3, 5, 6, 127, 128 + 3, 128 + 4, 255]) {
+      for (const level of [0, 3, 5, 6, 127, 128 + 3, 128 + 5, 255]) {
         const peer = place.peer();
         expect(await peer.connect({ level }), `level ${level}`).to.equal(REFUSED.protocol);
         await peer.end();
       }
     });
-    it('of MQTT 3.1 under its own name is taken too', async () => {
+    it('of MQTT 3.1 under its own name is taken too, and so is one with the bit of a Mosquitto bridge', async () => {
       expect(await connack({ name: 'MQIsdp', level: 3 })).to.equal(0);
+      expect(await connack({ name: 'MQIsdp', level: 128 + 3 })).to.equal(0);
+      expect(await connack({ level: 128 + 4 })).to.equal(0);
     });
     it('with the reserved flag set ends the connection [MQTT-3.1.2-3]', async () => {
       const flags = FLAG.username | FLAG.password | FLAG.clean | FLAG.reserved;

@@ -40,7 +40,7 @@ export class Stations {
   ): Promise<Station> {
     const { alone = false, log = this.log, limits = {}, logger = silent } = options;
     const commands = await Commands.open(log, logger, { ...COMMAND_INDEX_LIMITS, ...limits });
-    const broker = await startBroker(this.queue, { registry: this.book });
+    const broker = await startBroker(this.queue, { registry: this.book, log: logger });
     const { subscribers } = broker;
     const downlink = new Downlink({ commands, subscribers, registry: this.book, log: silent, alone });
     await downlink.start();

@@ -42,7 +42,7 @@ export const READERS: Readonly<Record<string, (draw: Draw) => TextReader>> = {
   'user name': () => (text) => {
     identify(registry, text, Buffer.from(text), KEYS);
     identify(registry, text, undefined, KEYS);
-    identifyCertified(registry, text, text);
+    identifyCertified(registry, { name: text, key: text, serial: text, fingerprint: text, validTo: 0 }, text);
     return [];
   },
   time: () => (text) => {

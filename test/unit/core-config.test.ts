@@ -39,6 +39,7 @@ describe('config', () => {
       tlsCert: undefined,
       tlsKey: undefined,
       tlsCa: undefined,
+      tlsCrl: undefined,
       mqttConnections: 20_000,
       mqttConnectionsPerAddress: 10_000,
       httpHost: '127.0.0.1',
@@ -133,6 +134,7 @@ describe('a wrong value of a setting', () => {
     tlsCert: [],
     tlsKey: [],
     tlsCa: [],
+    tlsCrl: [],
     mqttConnections: ['0', '-1', 'all', '10000000'],
     mqttConnectionsPerAddress: ['0', '1.5'],
     httpHost: ['http://h'],
@@ -298,7 +300,8 @@ describe('settings in files', () => {
 
   it('are never shown, whatever they are', async () => {
     for (const name of names) {
-      if (['data', 'registry', 'tlsCert', 'tlsKey', 'tlsCa', 'httpsCert', 'httpsKey'].includes(name)) continue;
+      if (['data', 'registry', 'tlsCert', 'tlsKey', 'tlsCa', 'tlsCrl', 'httpsCert', 'httpsKey'].includes(name))
+        continue;
       const { variable, allowed } = SETTINGS[name];
       const error = refusal({}, { [`${variable}_FILE`]: await file('s3cret * text') });
       expect(error.setting).to.equal(`${variable}_FILE`);
