@@ -1,16 +1,9 @@
 import type { EventEmitter } from 'node:events';
 import { Aedes, type Client } from 'aedes';
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
-import type { RefusalNote } from '../backbone/events/refusal-book.ts';
-import type { Log } from '../backbone/ports/log.ts';
-import type { Queue } from '../backbone/ports/queue.ts';
 import { clock } from '../core/clock.ts';
 import { explain } from '../core/errors.ts';
 import type { Health, Part } from '../core/lifecycle.ts';
-import type { Logger } from '../core/logger.ts';
-import type { Metrics } from '../core/metrics.ts';
-import type { SecretKeys } from '../core/secret-key.ts';
-import type { RegistryView } from '../telemetry/registry/registry.ts';
 import { Addresses } from './auth/addresses.ts';
 import { Admission } from './auth/admission.ts';
 import { Arrivals } from './auth/arrivals.ts';
@@ -23,36 +16,19 @@ import { Rights } from './auth/rights.ts';
 import { type BrokerCounters, newCounters } from './counters.ts';
 import { MemoryBudget } from './ingest/memory-budget.ts';
 import { PublishBatcher } from './ingest/publish-batcher.ts';
-import { type OnRefused, Publishing } from './ingest/publishing.ts';
+import { Publishing } from './ingest/publishing.ts';
 import { Receipts } from './ingest/receipts.ts';
 import type { TakenPublishes } from './ingest/taken-publishes.ts';
 import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from './limits.ts';
 import type { IncomingConnection } from './listeners/listener.ts';
-import { type ListenerPorts, MqttListeners, type MqttListenersOptions } from './listeners/mqtt-listeners.ts';
+import { type ListenerPorts, MqttListeners } from './listeners/mqtt-listeners.ts';
 import { FramedSocket } from './mqtt/framed-socket.ts';
+import type { BrokerOptions } from './options.ts';
 import type { SessionState } from './sessions/session-state.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Subscribers } from './sessions/subscribers.ts';
 
-export interface BrokerOptions extends MqttListenersOptions {
-  readonly queue: Queue;
-  readonly registry: RegistryView;
-  readonly log: Logger;
-  /** Tells the keys of LOAM_SECRET_KEY. Absent, or while there is none: no token lets anybody in. */
-  readonly secretKeys?: () => SecretKeys | undefined;
-  readonly limits?: Partial<BrokerLimits>;
-  /** Where refused publishes are kept, unless `onRefused` does something else with them. */
-  readonly dead?: Log;
-  readonly onRefused?: OnRefused;
-  /** Told of each client that is refused, and of each connection that another one took over. Must not throw. */
-  readonly refused?: (refusal: RefusalNote) => void;
-  /** Where refused publishes are counted, by reason. */
-  readonly metrics?: Metrics;
-  /** Gives the times of receipt, shared by all parts of a process that take publishes. Absent: the broker makes its own. */
-  readonly receipts?: Receipts;
-  /** Numbers its batches, and says so. Absent: they are numbered, and nobody is told. */
-  readonly entrance?: BatchEntrance;
-}
+export type { BrokerOptions };
 
 const SWEEP_MS = 100;
 const LIST_ENDED = 'the list of revoked certificates has ended (LOAM_TLS_CRL): no client certificate lets in';
