@@ -328,17 +328,17 @@ describe('sessions and the commands sent through them', () => {
       expect(broker.subscribers.hearing('north', 'a1')[0]).to.equal(undefined);
     });
 
-    it('is not acknowledged by the PUBACK of another id, nor by another packet with its own', async () => {
+    it('is not acknowledged by the PUBACK of another id, nor by another packet with its own, which closes the connection', async () => {
       await start();
       const client = await connect('a1', { clean: true });
       await subscribe(client, COMMANDS);
       const sent = send('k1');
       const [command] = await received(client, 1);
       client.send({ cmd: 'puback', messageId: (command?.messageId ?? 0) + 1 });
-      client.send({ cmd: 'pubcomp', messageId: command?.messageId ?? 0 });
       client.send({ cmd: 'pingreq' });
       await until('PINGRESP', () => client.of('pingresp').length === 1);
-      await leave(client);
+      client.send({ cmd: 'pubcomp', messageId: command?.messageId ?? 0 });
+      await until('it is closed', () => client.closed);
       expect(await sent).to.equal('lost');
     });
 

@@ -38,6 +38,7 @@ describe('the dashboard is for everybody', function () {
     await s1.send({ soil_moisture: 12 });
     await s2.send({ soil_moisture: 50 });
     await s1.raw('{');
+    await farm.knock('north/s2');
   });
 
   after(async () => {
