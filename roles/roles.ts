@@ -8,7 +8,7 @@ import { removeLeftovers } from '../core/replace-file.ts';
 import { SETTINGS } from '../core/settings.ts';
 import { prepareBroker } from './broker.ts';
 import type { PreparedRole, RoleContext, RoleName } from './context.ts';
-import { divideDescriptors } from './descriptors.ts';
+import { divideDescriptors, sayDescriptors } from './descriptors.ts';
 import { prepareGateway } from './gateway.ts';
 import { portsOf } from './ports.ts';
 import { assertRoomToStart } from './room-to-start.ts';
@@ -68,7 +68,13 @@ export function contextOf(lifecycle: Lifecycle, running: RunContext, names: read
     ...policies.health(),
   ];
   const shared = { lifecycle, names, ports, metrics, prepared, policies, health };
-  return { ...running, ...shared, descriptors: divideDescriptors(running, names), connections: {}, addresses: {} };
+  return {
+    ...running,
+    ...shared,
+    descriptors: divideDescriptors(running.config, names),
+    connections: {},
+    addresses: {},
+  };
 }
 
 /** Opens the ports of a context's roles, then starts the roles and the port for operators. Rejects with ConfigInvalid. */
@@ -81,6 +87,7 @@ export async function startRoles(context: RoleContext): Promise<void> {
   const ops = new OpsServer({ host: config.opsHost, port: config.opsPort, health, metrics });
   await lifecycle.start(ops);
   log.info({ ops: `${config.opsHost}:${ops.port}` }, 'answering /healthz, /readyz and /metrics');
+  sayDescriptors(context);
 }
 
 /** Throws ConfigInvalid when a role that runs alone was given an adapter whose files belong to one process. */
