@@ -19,11 +19,13 @@ const HALF_FILES = ['backbone', 'cli', 'workers'].map((room) => `test/${room}/**
 const LONG_FILES = [
   'test/backbone/registry-postgres-slow.test.ts',
   'test/backbone/take-over.test.ts',
+  'test/cli/events.test.ts',
   'test/cli/package.test.ts',
   'test/cli/registry-postgres.test.ts',
   'test/cli/registry-words.test.ts',
   'test/cli/repair.test.ts',
   'test/e2e/clocks.test.ts',
+  'test/e2e/descriptors.test.ts',
   'test/e2e/image.test.ts',
   'test/e2e/last-version-kills.test.ts',
   'test/gateway/cuts.test.ts',

@@ -12,6 +12,7 @@ import { Worker } from '../../workers/worker.ts';
 import { Valve } from '../broker/harness.ts';
 import { LoamProcess } from '../e2e/loam-process.ts';
 import { call, Place, problemCode } from '../gateway/harness.ts';
+import { itIfLong } from '../services/length.ts';
 import { until } from '../services/wait.ts';
 
 const BEGIN = Date.UTC(2024, 0, 1);
@@ -149,38 +150,41 @@ describe('loam import', function () {
     }
   });
 
-  it('shows a bar on a terminal and lines in a pipe, and waits with what it has while the queue takes nothing', async () => {
-    const place = await Place.open();
-    const queue = new Valve(place.queue);
-    try {
-      const { port, file, start } = await importing(place, queue);
-      const lines = Array.from({ length: 3 * LINES }, (_, i) => `${BEGIN + i * 1_000},30`);
-      await writeFile(file, ['time,moisture', ...lines, 'never,30'].join('\n'));
-      for (const where of ['terminal', 'pipe'] as const) {
-        queue.hold();
-        const running = start(where);
-        const said = () => running.stdout + running.stderr;
-        const furthest = () => Math.max(0, ...[...said().matchAll(/(\d+) %/g)].map(([, percent]) => Number(percent)));
-        await until('a piece of the file is on its way', () => queue.heldNow === 1, { timeoutMs: 30_000 });
-        // Whatever else it would do meanwhile, it would do before these are answered.
-        for (let i = 0; i < 20; i++) await call(port, '/healthz');
-        expect(queue.heldNow, 'one piece at a time').to.equal(1);
-        expect(furthest(), said()).to.be.below(20);
+  itIfLong(
+    'shows a bar on a terminal and lines in a pipe, and waits with what it has while the queue takes nothing',
+    async () => {
+      const place = await Place.open();
+      const queue = new Valve(place.queue);
+      try {
+        const { port, file, start } = await importing(place, queue);
+        const lines = Array.from({ length: 3 * LINES }, (_, i) => `${BEGIN + i * 1_000},30`);
+        await writeFile(file, ['time,moisture', ...lines, 'never,30'].join('\n'));
+        for (const where of ['terminal', 'pipe'] as const) {
+          queue.hold();
+          const running = start(where);
+          const said = () => running.stdout + running.stderr;
+          const furthest = () => Math.max(0, ...[...said().matchAll(/(\d+) %/g)].map(([, percent]) => Number(percent)));
+          await until('a piece of the file is on its way', () => queue.heldNow === 1, { timeoutMs: 30_000 });
+          // Whatever else it would do meanwhile, it would do before these are answered.
+          for (let i = 0; i < 20; i++) await call(port, '/healthz');
+          expect(queue.heldNow, 'one piece at a time').to.equal(1);
+          expect(furthest(), said()).to.be.below(20);
+          queue.letGo();
+          expect(await running.ended, said()).to.equal(1);
+          expect(said())
+            .to.match(/30000 lines imported for s1, 1 refusals/)
+            .and.to.match(/line 30002: time: "never"/);
+          expect(furthest()).to.equal(100);
+          expect(/importing .*[█=]/.test(said()), 'a bar').to.equal(where === 'terminal');
+          expect(said().includes('\u001b'), 'a terminal’s control characters').to.equal(where === 'terminal');
+          expect(/^50 % read, \d+ lines imported$/m.test(said()), 'lines').to.equal(where === 'pipe');
+        }
+      } finally {
         queue.letGo();
-        expect(await running.ended, said()).to.equal(1);
-        expect(said())
-          .to.match(/30000 lines imported for s1, 1 refusals/)
-          .and.to.match(/line 30002: time: "never"/);
-        expect(furthest()).to.equal(100);
-        expect(/importing .*[█=]/.test(said()), 'a bar').to.equal(where === 'terminal');
-        expect(said().includes('\u001b'), 'a terminal’s control characters').to.equal(where === 'terminal');
-        expect(/^50 % read, \d+ lines imported$/m.test(said()), 'lines').to.equal(where === 'pipe');
+        await place.close();
       }
-    } finally {
-      queue.letGo();
-      await place.close();
-    }
-  });
+    },
+  );
 
   it('goes on by itself when the queue is full or away for a while, and says what it waits for', async () => {
     const place = await Place.open();

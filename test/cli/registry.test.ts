@@ -6,7 +6,7 @@ import { hashSecret } from '../../core/secrets.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { influx } from '../services/influx.ts';
-import { shortOrLong } from '../services/length.ts';
+import { itIfLong, shortOrLong } from '../services/length.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
 const PASSWORD = 'correct horse battery\n';
@@ -207,7 +207,7 @@ describe('the registry of loam', function () {
     expect(ino).not.to.equal(between.ino);
   });
 
-  it('keeps the farms of a user who gets a new password: what is not given does not change', async () => {
+  itIfLong('keeps the farms of a user who gets a new password: what is not given does not change', async () => {
     await mkdir(data, { recursive: true });
     await writeFile(path, FARMS);
     const add = async (...options: string[]) => {
@@ -238,7 +238,7 @@ describe('the registry of loam', function () {
     expect(stdout).to.include('ben is viewer on every farm');
   });
 
-  it('takes an id in two farms; loam sensor remove then needs the farm, and says which there are', async () => {
+  itIfLong('takes an id in two farms; loam sensor remove then needs the farm, and says which there are', async () => {
     await mkdir(data, { recursive: true });
     await writeFile(path, FARMS);
     for (const farm of ['north', 'south']) {

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import { SecretKeys } from '../../core/secret-key.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
-import { shortOrLong } from '../services/length.ts';
+import { itIfLong, shortOrLong } from '../services/length.ts';
 import { postgres } from '../services/postgres.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
@@ -63,26 +63,29 @@ sources: [{ id: west, farm: north, url: "mqtt://127.0.0.1:1", topics: ["#"], use
     ['on a server', true],
   ] as const;
   for (const [where, onServer] of shortOrLong<readonly (typeof places)[number][]>(places.slice(1), places)) {
-    it(`seals anew with the first key what an old one opens, and says what needs an old one still, ${where}`, async () => {
-      if (onServer) env.LOAM_REGISTRY = await (await postgres()).createDatabase();
-      else await loam(['init']);
-      const sealed = await begin();
-      await loam(['sensor', 'add', 'p-1', '--farm', 'north', '--token', 'A1_TEST_TOKEN/9f3+c0']);
-      const { stderr } = await loam(['registry', 'export']);
-      expect(stderr).to.include(NAME).and.include('the token of north/p-1');
+    itIfLong(
+      `seals anew with the first key what an old one opens, and says what needs an old one still, ${where}`,
+      async () => {
+        if (onServer) env.LOAM_REGISTRY = await (await postgres()).createDatabase();
+        else await loam(['init']);
+        const sealed = await begin();
+        await loam(['sensor', 'add', 'p-1', '--farm', 'north', '--token', 'A1_TEST_TOKEN/9f3+c0']);
+        const { stderr } = await loam(['registry', 'export']);
+        expect(stderr).to.include(NAME).and.include('the token of north/p-1');
 
-      const alone = await loam(['secrets', 'reseal'], { LOAM_SECRET_KEY: NEW }, { code: 1 });
-      expect(alone.stderr).to.include(`${NAME} stays as it is: it needs the key ${new SecretKeys(OLD).id}`);
-      expect(await exported(), 'what no key opens is as it was').to.include(sealed);
+        const alone = await loam(['secrets', 'reseal'], { LOAM_SECRET_KEY: NEW }, { code: 1 });
+        expect(alone.stderr).to.include(`${NAME} stays as it is: it needs the key ${new SecretKeys(OLD).id}`);
+        expect(await exported(), 'what no key opens is as it was').to.include(sealed);
 
-      const both = await loam(['secrets', 'reseal'], { LOAM_SECRET_KEY: `${NEW},${OLD}` }, { code: 1 });
-      expect(both.stdout).to.include('1 sealed anew');
-      expect(both.stderr).to.include('the token of north/p-1 stays as it is').and.not.include(NAME);
-      const [anew = ''] = /sealed:[\w:-]+/.exec(await exported()) ?? [];
-      expect(new SecretKeys(NEW).open(PLACE, anew)).to.equal('apple tree');
-      await loam(['sensor', 'remove', 'p-1']);
-      expect((await loam(['secrets', 'reseal'], { LOAM_SECRET_KEY: NEW })).stdout).to.include('Nothing');
-    });
+        const both = await loam(['secrets', 'reseal'], { LOAM_SECRET_KEY: `${NEW},${OLD}` }, { code: 1 });
+        expect(both.stdout).to.include('1 sealed anew');
+        expect(both.stderr).to.include('the token of north/p-1 stays as it is').and.not.include(NAME);
+        const [anew = ''] = /sealed:[\w:-]+/.exec(await exported()) ?? [];
+        expect(new SecretKeys(NEW).open(PLACE, anew)).to.equal('apple tree');
+        await loam(['sensor', 'remove', 'p-1']);
+        expect((await loam(['secrets', 'reseal'], { LOAM_SECRET_KEY: NEW })).stdout).to.include('Nothing');
+      },
+    );
   }
 
   it('with another key Loam runs, its readiness and loam check name what is off, and the text stays', async () => {
