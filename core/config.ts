@@ -92,6 +92,10 @@ const SCHEMAS = {
   httpsCert: path,
   httpsKey: path,
   trustedProxies: networks,
+  publicUrl: z
+    .string()
+    .regex(/^https?:\/\/[^/?#@\s]+\/?$/)
+    .refine((text) => URL.canParse(text)),
   firstSignInFrom: networks,
   mqttAddress: z.string().regex(/^mqtts?:\/\/[^/?#@\s]+:\d{1,5}\/?$/),
   opsHost: host,
@@ -127,6 +131,7 @@ type Optional =
   | 'token'
   | 'httpsCert'
   | 'httpsKey'
+  | 'publicUrl'
   | 'mqttAddress';
 
 /**
@@ -195,6 +200,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     httpsCert: optional('httpsCert'),
     httpsKey: optional('httpsKey'),
     trustedProxies: value('trustedProxies'),
+    publicUrl: optional('publicUrl'),
     firstSignInFrom: value('firstSignInFrom'),
     mqttAddress: optional('mqttAddress'),
     opsHost: value('opsHost'),

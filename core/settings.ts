@@ -122,6 +122,11 @@ export const SETTINGS = {
     'proxies whose X-Forwarded-For and X-Forwarded-Proto are believed',
     'addresses and networks: 10.0.0.1, 192.168.0.0/16',
   ),
+  publicUrl: setting(
+    '--public-url <url>',
+    'where people reach the dashboard: browsers that name another host are refused',
+    'http://HOST[:PORT] or https://HOST[:PORT]',
+  ),
   firstSignInFrom: setting(
     '--first-sign-in-from <list>',
     'from where, besides this machine, the link that `loam up` prints at its first start signs in',

@@ -1,99 +1,34 @@
 import { BatchEntrance } from '../backbone/account/batch-entrance.ts';
-import type { ClockHistory } from '../backbone/clocks/clock-history.ts';
-import type { Commands } from '../backbone/commands/commands.ts';
-import type { RefusalBook } from '../backbone/events/refusal-book.ts';
-import { DEAD_LOG_LIMITS, type Log } from '../backbone/ports/log.ts';
-import type { Queue } from '../backbone/ports/queue.ts';
-import type { RegistryPort } from '../backbone/ports/registry.ts';
-import type { Store } from '../backbone/ports/store.ts';
+import { DEAD_LOG_LIMITS } from '../backbone/ports/log.ts';
 import { clock, steadyFrom } from '../core/clock.ts';
 import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
-import type { Logger } from '../core/logger.ts';
-import type { Metrics } from '../core/metrics.ts';
 import { Networks } from '../core/networks.ts';
-import type { SecretKey } from '../core/secret-key.ts';
 import { withDeadline } from '../core/timing.ts';
-import { AccountKeeper, type AccountKeeperOptions } from './account/account-keeper.ts';
+import { AccountKeeper } from './account/account-keeper.ts';
 import { DeadLetterService } from './dead-letters/service.ts';
 import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
-import { ConnectionBudget, type ConnectionShare } from './http/connection-budget.ts';
+import { ConnectionBudget } from './http/connection-budget.ts';
 import { type Listening, listen } from './http/listen.ts';
-import type { Access } from './http/origin.ts';
-import { HttpProblem } from './http/problem.ts';
+import { type Access, isOwnHost } from './http/origin.ts';
+import { HttpProblem, wrongHost } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
 import type { Request, RequestHead } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
-import { HttpServer, MAX_BODY, type RequestPlan } from './http/server.ts';
+import { HEALTH, HttpServer, MAX_BODY, type RequestPlan } from './http/server.ts';
 import { StaticApp } from './http/static.ts';
-import { secureApp, type TlsFiles } from './http/tls.ts';
+import { secureApp } from './http/tls.ts';
 import { loadUws, type TemplatedApp } from './http/uws.ts';
 import type { WritesListener } from './live/feed/feed.ts';
 import { Live } from './live/live.ts';
+import type { GatewayOptions } from './options.ts';
 import { allRoutes } from './routes.ts';
-import type { MqttEndpoint } from './sensors/mqtt-endpoint.ts';
-import type { FirstSignIn } from './sign-in/first-sign-in.ts';
 import { SessionList } from './sign-in/session-list.ts';
 import { SignInSessions } from './sign-in/sessions.ts';
-import type { Throttle } from './sign-in/throttle.ts';
 import { Figures } from './system/figures.ts';
 import { Heard } from './system/last-minute.ts';
 
-export interface GatewayOptions {
-  readonly host: string;
-  /** 0 picks a free one. */
-  readonly port: number;
-  readonly store: Store;
-  readonly live: Log;
-  readonly dead: Log;
-  /** What became of the clocks by which publishes were received. Absent: receipts are taken as they are. */
-  readonly clocks?: ClockHistory | undefined;
-  /** The event log: values that overwrite others, and what people did. */
-  readonly events: Log;
-  /** The log of sessions. */
-  readonly sessions: Log;
-  /** Where refused sign-ins are written down, and where it is read who was refused. */
-  readonly refusals: RefusalBook;
-  /** The queue that replayed dead letters and imports are published to. */
-  readonly queue: Queue;
-  /** Commands to sensors. */
-  readonly commands: Commands;
-  readonly registry: RegistryPort;
-  /** Certificate and key in PEM, for HTTPS. Absent: plain HTTP. */
-  readonly tls?: TlsFiles | undefined;
-  /** Proxies whose `X-Forwarded-For` and `-Proto` are believed. Absent: none. */
-  readonly trustedProxies?: Networks;
-  /** Where sensors reach the broker, as the dashboard shows it. */
-  readonly mqtt: () => MqttEndpoint;
-  /** Keeps tokens that devices came with. */
-  readonly secretKey: SecretKey;
-  /** Signs sessions; the same on every gateway. */
-  readonly sessionKey: string;
-  /** Slows down sign-ins; a new one when left out. */
-  readonly throttle?: Throttle;
-  /** A request with this bearer token is admin of every farm; for commands on the machine. Absent: no such token is accepted. */
-  readonly adminToken?: string | undefined;
-  /** The built browser app. */
-  readonly webFolder: string;
-  /** The health of the whole process, for `/readyz`. */
-  readonly health: () => readonly Health[];
-  readonly firstSignIn?: FirstSignIn;
-  /** Where the gateway shows its metrics. Absent: nowhere. */
-  readonly metrics?: Metrics;
-  /** Most WebSockets that one address may have. */
-  readonly maxSocketsOfAddress?: number;
-  /** How long a tick of the live part lasts at least, ms. */
-  readonly shortestTickMs?: number;
-  /** How often rights and sensors' statuses are checked when no event causes it, ms. */
-  readonly checkMs?: number;
-  /** How the account of batches is kept. */
-  readonly account?: AccountKeeperOptions;
-  /** What HTTP may use of the process's descriptors. Absent: as many as there are. */
-  readonly connections?: ConnectionShare | undefined;
-  readonly log: Logger;
-  /** The clock for times (Unix ms) and for durations. Absent: the machine's clock for times, and its monotonic clock for durations. */
-  readonly now?: () => number;
-}
+export type { GatewayOptions };
 
 /**
  * The dashboard gateway: HTTP and WebSocket in front of the store, the live log and the registry, and the browser app's files.
@@ -104,6 +39,7 @@ export class Gateway implements Part {
   private readonly options: GatewayOptions;
   private readonly now: () => number;
   private readonly passed: () => number;
+  private readonly publicUrl: URL | undefined;
   private readonly sessions: SignInSessions;
   private readonly list: SessionList;
   private readonly live: Live;
@@ -138,7 +74,9 @@ export class Gateway implements Part {
     const { list } = this;
     this.sessions = new SignInSessions({ key: sessionKey, adminToken, registry, list, now, passed });
     const { uws } = this.loaded;
-    const access: Access = { tls: options.tls !== undefined, trusted: options.trustedProxies ?? new Networks() };
+    this.publicUrl = options.publicUrl === undefined ? undefined : new URL(options.publicUrl);
+    const trusted = options.trustedProxies ?? new Networks();
+    const access: Access = { tls: options.tls !== undefined, trusted, publicUrl: this.publicUrl };
     this.app = options.tls ? secureApp(uws, options.tls) : uws.App();
     this.http = new HttpServer({
       plan: (head) => this.plan(head),
@@ -271,6 +209,7 @@ export class Gateway implements Part {
   }
 
   private plan(head: RequestHead): RequestPlan {
+    if (!HEALTH.has(head.path) && !isOwnHost(head, this.publicUrl)) throw wrongHost(this.publicUrl);
     const found = findRoute(this.routes, head);
     if (!found) return { name: 'files', maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
     const { route, params } = found;

@@ -29,6 +29,7 @@ export async function prepareGateway(context: RoleContext): Promise<PreparedRole
     host: config.httpHost,
     port: config.httpPort,
     tls: tlsFiles(config),
+    publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies,
     mqtt: () => mqttOf(context),
     secretKey,

@@ -6,8 +6,10 @@ import type { HttpRequest } from './uws.ts';
 export interface Access {
   /** Whether the gateway itself speaks TLS. */
   readonly tls: boolean;
-  /** Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. */
+  /** Proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed. */
   readonly trusted: Networks;
+  /** Where people reach it. Absent: by any name. */
+  readonly publicUrl?: URL | undefined;
 }
 
 /** Where a request comes from. */
@@ -16,17 +18,27 @@ export interface RequestClient {
   readonly address: string;
   /** Whether the client speaks TLS, to the gateway or to a trusted proxy. */
   readonly secure: boolean;
+  /** The name and port by which a trusted proxy says that it was reached; undefined when none does. */
+  readonly host: string | undefined;
 }
 
 /** What proxies say of a request: the lines of each header joined with commas, in the order in which they came. */
 export interface Forwarded {
   readonly by: string;
   readonly proto: string;
+  readonly host: string;
   /** Whether a proxy left any mark, also one that is not believed. */
   readonly marked: boolean;
 }
 
-const MARKS: ReadonlySet<string> = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-real-ip', 'via']);
+const MARKS: ReadonlySet<string> = new Set([
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-real-ip',
+  'via',
+]);
 
 /**
  * Collects what proxies say. A header may come twice: a client sends one, and its proxy adds another. uWebSockets.js
@@ -35,14 +47,16 @@ const MARKS: ReadonlySet<string> = new Set(['forwarded', 'x-forwarded-for', 'x-f
 export function readForwarded(req: Pick<HttpRequest, 'forEach'>): Forwarded {
   const by: string[] = [];
   const proto: string[] = [];
+  const host: string[] = [];
   let marked = false;
   req.forEach((name, value) => {
     if (!MARKS.has(name)) return;
     marked = true;
     if (name === 'x-forwarded-for') by.push(value);
     else if (name === 'x-forwarded-proto') proto.push(value);
+    else if (name === 'x-forwarded-host') host.push(value);
   });
-  return { by: by.join(','), proto: proto.join(','), marked };
+  return { by: by.join(','), proto: proto.join(','), host: host.join(','), marked };
 }
 
 /**
@@ -52,13 +66,36 @@ export function readForwarded(req: Pick<HttpRequest, 'forEach'>): Forwarded {
  */
 export function clientOf(
   peer: string,
-  { by, proto }: Pick<Forwarded, 'by' | 'proto'>,
+  { by, proto, host = '' }: Pick<Forwarded, 'by' | 'proto'> & Partial<Pick<Forwarded, 'host'>>,
   { tls, trusted }: Access,
 ): RequestClient {
-  if (!trusted.has(peer)) return { address: peer, secure: tls };
+  if (!trusted.has(peer)) return { address: peer, secure: tls, host: undefined };
   const secure = tls || lastOf(proto).toLowerCase() === 'https';
-  return { address: clientAddress(peer, by, trusted), secure };
+  return { address: clientAddress(peer, by, trusted), secure, host: lastOf(host) || undefined };
 }
+
+/** What a browser was told to ask, and what shows who asks. */
+interface AskedOf {
+  readonly headers: {
+    readonly host: string;
+    readonly origin: string;
+    readonly cookie: string;
+    readonly authorization: string;
+  };
+}
+
+/**
+ * Whether a browser asks by the name that people know, where that is set. A page elsewhere can have a name of its own lead to this machine, and is then
+ * the same site to a browser. Programs, which have neither cookie nor origin, may use any name, and so may who is on this machine or brings a token.
+ */
+export function isOwnHost({ headers }: AskedOf, publicUrl: URL | undefined): boolean {
+  const { host, origin, cookie, authorization } = headers;
+  if (publicUrl === undefined || (cookie === '' && origin === '') || authorization !== '') return true;
+  const asked = withoutDefaultPort(host.toLowerCase(), publicUrl.protocol);
+  return asked === publicUrl.host || LOOPBACK.test(asked);
+}
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/;
 
 /** A gateway without TLS that trusts no proxy. */
 export const DIRECT: Access = { tls: false, trusted: new Networks() };

@@ -10,6 +10,7 @@ export const PROBLEMS = {
   'cross-origin': [403, 'Not from another site'],
   'not-found': [404, 'Nothing here'],
   'method-not-allowed': [405, 'Not with this method'],
+  'wrong-host': [421, 'Not by this name'],
   'request-timeout': [408, 'The body did not come in time'],
   conflict: [409, 'Not as things stand'],
   'quota-reached': [409, 'A quota of the farm is used up'],
@@ -64,6 +65,14 @@ export function quotaReached(of: keyof FarmQuotas, most: number): HttpProblem {
     `the farm's quota of ${of} is ${most}; who administers this installation can raise it`,
     {},
     { quota: of, most },
+  );
+}
+
+/** The problem that a browser asks by a name that is not the one that people know. */
+export function wrongHost(publicUrl: URL | undefined): HttpProblem {
+  return new HttpProblem(
+    'wrong-host',
+    `this is ${publicUrl?.origin ?? 'elsewhere'}: open it by that name (LOAM_PUBLIC_URL)`,
   );
 }
 

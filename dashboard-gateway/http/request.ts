@@ -46,7 +46,7 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): R
     path: req.getUrl(),
     query: new URLSearchParams(req.getQuery() ?? ''),
     headers: {
-      host: req.getHeader('host'),
+      host: client.host ?? req.getHeader('host'),
       origin: req.getHeader('origin'),
       cookie: req.getHeader('cookie'),
       authorization: req.getHeader('authorization'),

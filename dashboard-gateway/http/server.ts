@@ -13,8 +13,8 @@ import { writeReply, writeStream } from './write.ts';
 
 /** Most bytes of a body, unless a route says otherwise. */
 export const MAX_BODY = 16 * 1024;
-/** A gateway that has no room for anything else still says whether it lives. */
-const HEALTH = new Set(['/healthz', '/readyz']);
+/** What tells whether the process lives and is ready: answered whatever else is under way, and by any name. */
+export const HEALTH = new Set(['/healthz', '/readyz']);
 
 /** How a request is answered. */
 export interface RequestPlan {

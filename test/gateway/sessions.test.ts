@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { LogUnavailable } from '../../core/errors.ts';
+import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { LONGEST_SESSION_MS } from '../../dashboard-gateway/sign-in/sessions.ts';
 import { until } from '../services/wait.ts';
@@ -117,6 +118,49 @@ describe('sign-in sessions', () => {
     const later = await place.gateway();
     expect((await call(later.port, '/api/me', { headers: { cookie: out } })).status).to.equal(401);
     expect((await call(later.port, '/api/me', { headers: { cookie: stays } })).status).to.equal(200);
+  });
+
+  it('are good under the name that people know, where that is set, and under no other that leads here', async () => {
+    const gateway = await place.gateway({
+      publicUrl: 'https://loam.example',
+      trustedProxies: Networks.parse('127.0.0.1') ?? new Networks(),
+    });
+    const cookie = await place.signIn(gateway, 'vera');
+    const ask = async (headers: Record<string, string>, path = '/api/me') => {
+      const answer = await call(gateway.port, path, { headers: { cookie, ...headers } });
+      return answer.status === 200 ? 200 : problemCode(answer);
+    };
+    for (const host of ['loam.example', 'LOAM.example:443', 'localhost:8080', '127.0.0.1', '[::1]:8080']) {
+      expect(await ask({ host }), host).to.equal(200);
+    }
+    for (const host of [
+      'evil.example',
+      'loam.example.evil.example',
+      'loam.example:8443',
+      'localhost.evil.example',
+      '',
+    ]) {
+      expect(await ask({ host }), host).to.equal('wrong-host');
+    }
+    expect(await ask({ host: 'inside:8080', 'x-forwarded-host': 'loam.example' })).to.equal(200);
+    expect(await ask({ host: 'loam.example', 'x-forwarded-host': 'evil.example' })).to.equal('wrong-host');
+    // A page of that name, before anybody has signed in, and its sockets.
+    const origin = { host: 'evil.example', origin: 'http://evil.example', cookie: '' };
+    expect(await ask(origin, '/api/me')).to.equal('wrong-host');
+    const refused = await place.connect(gateway, { ...origin, cookie }).catch((error: Error) => error.message);
+    expect(refused).to.equal('421');
+    // Programs and whoever looks after the process ask by any name.
+    const token = JSON.parse(
+      (
+        await call(gateway.port, '/api/login', {
+          method: 'POST',
+          body: { user: 'vera', password: PASSWORD, answer: 'token' },
+          headers: { host: 'inside' },
+        })
+      ).text,
+    ).token;
+    expect(await ask({ host: 'inside', cookie: '', authorization: `Bearer ${token}` })).to.equal(200);
+    expect((await call(gateway.port, '/healthz', { headers: { host: 'evil.example', cookie } })).status).to.equal(200);
   });
 
   it('end at last, however much they are used', async () => {

@@ -206,7 +206,11 @@ describe('where a request comes from', () => {
     });
 
     it('is the peer itself when that is no trusted proxy', () => {
-      expect(of('203.0.113.1', '127.0.0.1', 'https')).to.deep.equal({ address: '203.0.113.1', secure: false });
+      expect(of('203.0.113.1', '127.0.0.1', 'https')).to.deep.equal({
+        address: '203.0.113.1',
+        secure: false,
+        host: undefined,
+      });
     });
 
     it('is secure when the nearest trusted proxy says so, or the gateway speaks TLS', () => {

@@ -99,7 +99,9 @@ export class LiveSockets {
         const handshake = readHandshake(req, head, context);
         const { sessions, counters } = this.options;
         const { addresses } = this;
-        const door = { sessions, addresses, counters, hasRoom: () => !this.stopping && this.open.size < MAX_SOCKETS };
+        const { publicUrl } = this.options.access;
+        const hasRoom = () => !this.stopping && this.open.size < MAX_SOCKETS;
+        const door = { sessions, addresses, counters, publicUrl, hasRoom };
         void answerHandshake(res, handshake, door, (caller) => this.clientOf(caller, head.remoteAddress));
       },
       open: (ws) => {

@@ -1,6 +1,6 @@
-import { isSameOrigin } from '../../http/origin.ts';
+import { isOwnHost, isSameOrigin } from '../../http/origin.ts';
 import type { PerAddress } from '../../http/per-address.ts';
-import { HttpProblem, problemReply, retryLater } from '../../http/problem.ts';
+import { HttpProblem, problemReply, retryLater, wrongHost } from '../../http/problem.ts';
 import type { RequestHead } from '../../http/request.ts';
 import type { HttpRequest, HttpResponse, us_socket_context_t } from '../../http/uws.ts';
 import { writeReply } from '../../http/write.ts';
@@ -28,6 +28,7 @@ export interface HandshakeOptions {
   readonly sessions: SignInSessions;
   readonly addresses: PerAddress;
   readonly counters: LiveCounters;
+  readonly publicUrl: URL | undefined;
   /** Whether there is room for one more socket, and the gateway is not stopping. */
   readonly hasRoom: () => boolean;
 }
@@ -39,7 +40,7 @@ export interface HandshakeOptions {
 export async function answerHandshake<Data>(
   res: HttpResponse,
   { head, key, extensions, protocols, context }: Handshake,
-  { sessions, addresses, counters, hasRoom }: HandshakeOptions,
+  { sessions, addresses, counters, publicUrl, hasRoom }: HandshakeOptions,
   enter: (caller: Caller) => Data,
 ): Promise<void> {
   let gone = false;
@@ -50,6 +51,7 @@ export async function answerHandshake<Data>(
     counters.refused[event]++;
     if (!gone) writeReply(res, head, problemReply(problem), true);
   };
+  if (!isOwnHost(head, publicUrl)) return refuse('cross-origin', wrongHost(publicUrl));
   if (!isSameOrigin(head)) return refuse('cross-origin', new HttpProblem('cross-origin'));
   const offered = protocols.split(',').map((p) => p.trim());
   if (!offered.includes(SUBPROTOCOL)) {
