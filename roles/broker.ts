@@ -97,6 +97,7 @@ function settings(config: Config, descriptors: DescriptorPlan | undefined) {
     tlsPort: config.mqttsPort,
     wsPort: config.mqttWsPort,
     wssPort: config.mqttWssPort,
+    trustedProxies: config.trustedProxies,
     certificate: certificateFiles(config),
     limits: {
       connections: Math.min(config.mqttConnections, Math.max(1, room - greetings)),

@@ -10,7 +10,7 @@ type ArrivalLimits = Pick<BrokerLimits, 'greetings' | 'connectMs'>;
 interface Arrival {
   readonly guest: Guest;
   readonly deadline: NodeJS.Timeout;
-  readonly letIn: () => void;
+  readonly letIn: (address: string) => void;
 }
 
 /**
@@ -52,8 +52,7 @@ export class Arrivals {
     const address = socket.remoteAddress;
     const way = wayOf(socket);
     if (address === undefined || way === undefined || !this.addresses.hasRoom(address)) {
-      this.counters.refusedConnections += 1;
-      this.refused(address ?? '', 'too_many_connections');
+      this.refuse(address ?? '');
       socket.destroy();
       return;
     }
@@ -65,29 +64,38 @@ export class Arrivals {
     this.arrivals.set(way, {
       guest: this.room.add(address, () => end('evictedGreetings')),
       deadline: setTimeout(end, this.limits.connectMs, 'lateGreetings').unref(),
-      letIn: () => {
-        this.addresses.enter(address);
-        socket.once('close', () => this.addresses.leave(address));
+      letIn: (client) => {
+        this.addresses.enter(client);
+        socket.once('close', () => this.addresses.leave(client));
       },
     });
     socket.once('close', () => this.forget(way));
     this.trimSoon();
   }
 
+  /** Whether one more client may be let in from `address`, which a trusted proxy has told. If not, that is counted and told. */
+  hasRoom(address: string): boolean {
+    const hasRoom = this.addresses.hasRoom(address);
+    if (!hasRoom) this.refuse(address);
+    return hasRoom;
+  }
+
   /**
-   * The client of a connection is let in, and counts as such. False when others were let in meanwhile and there is no
+   * The client of a connection is let in, and counts as such, for its own `address`: behind a trusted proxy that is another one than the socket's. False when others were let in meanwhile and there is no
    * room any more: the connection is to be closed.
    */
   letIn({ way, address }: { readonly way?: string | undefined; readonly address: string }): boolean {
     const hasRoom = this.addresses.hasRoom(address);
     if (way === undefined) return hasRoom;
-    if (hasRoom) this.arrivals.get(way)?.letIn();
-    else {
-      this.counters.refusedConnections += 1;
-      this.refused(address, 'too_many_connections');
-    }
+    if (hasRoom) this.arrivals.get(way)?.letIn(address);
+    else this.refuse(address);
     this.forget(way);
     return hasRoom;
+  }
+
+  private refuse(address: string): void {
+    this.counters.refusedConnections += 1;
+    this.refused(address, 'too_many_connections');
   }
 
   private forget(way: string): void {

@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
+import type { Networks } from '../../core/networks.ts';
 import { type Arrivals, wayOf } from '../auth/arrivals.ts';
 import { type ClientCertificate, clientCertificate } from '../auth/client-certificate.ts';
 import type { EntranceFault } from '../auth/connection-reports.ts';
@@ -36,6 +37,8 @@ export interface EntranceOptions {
   readonly setting: string;
   readonly arrivals: Arrivals;
   readonly counters: BrokerCounters;
+  /** As in `MqttListenersOptions`. */
+  readonly trustedProxies?: Networks | undefined;
   /** Longest time for a handshake, ms. */
   readonly handshakeMs: number;
   readonly onArrival: (arrival: IncomingConnection) => void;

@@ -1,6 +1,7 @@
 import type { SecureContextOptions } from 'node:tls';
 import { ConfigInvalid } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { Networks } from '../../core/networks.ts';
 import type { Arrivals } from '../auth/arrivals.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { Certificate, type CertificateFiles } from './certificate.ts';
@@ -23,6 +24,8 @@ export interface MqttListenersOptions {
   readonly wsPort?: number | undefined;
   /** MQTT over WebSocket with TLS. */
   readonly wssPort?: number | undefined;
+  /** Proxies in front of the ports with WebSocket whose `X-Forwarded-For` is believed. Absent: none. */
+  readonly trustedProxies?: Networks | undefined;
   /** The certificate of the two ports with TLS, which need one. */
   readonly certificate?: CertificateFiles | undefined;
 }
@@ -105,7 +108,8 @@ export class MqttListeners {
     port: number,
     create: (options: ConstructorParameters<typeof TcpEntrance>[0]) => ListenerPart,
   ): Promise<number> {
-    const entrance = create({ ...this.parts, host: this.options.host, port, setting });
+    const { host, trustedProxies } = this.options;
+    const entrance = create({ ...this.parts, host, trustedProxies, port, setting });
     const bound = await entrance.listen();
     this.open.push(entrance);
     return bound;

@@ -3,6 +3,8 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
+import { clientAddress } from '../../core/forwarded.ts';
+import { Networks } from '../../core/networks.ts';
 import { wayOf } from '../auth/arrivals.ts';
 import {
   certificateOf,
@@ -19,6 +21,8 @@ const SUBPROTOCOL = 'mqtt';
 const PATHS = new Set(['/', '/mqtt']);
 /** A message may hold many packets. A larger one closes the connection before it is buffered. */
 const MOST_MESSAGE_BYTES = 256 * 1024;
+
+const NONE = new Networks();
 
 /** MQTT over WebSocket (3.1.1, section 6), with TLS or without: on `/mqtt`, subprotocol `mqtt`, binary messages. */
 export class WebSocketEntrance implements ListenerPart {
@@ -64,24 +68,28 @@ export class WebSocketEntrance implements ListenerPart {
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { counters, onArrival, refused } = this.options;
+    const { arrivals, counters, onArrival, refused, trustedProxies = NONE } = this.options;
     const certified = request.socket instanceof TLSSocket ? certificateOf(request.socket) : undefined;
-    const address = request.socket.remoteAddress ?? '';
+    // Node joins the lines of this header with commas, in the order in which they came.
+    const forwardedFor = [request.headers['x-forwarded-for'] ?? []].flat().join(',');
+    const address = clientAddress(request.socket.remoteAddress ?? '', forwardedFor, trustedProxies);
     if (certified === false) {
       counters.refusedTls += 1;
       refused(address, 'certificate');
     }
     const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
     const isOurs = protocols.includes(SUBPROTOCOL) && PATHS.has(request.url?.split('?', 1)[0] ?? '');
-    if (certified === false || !isOurs) {
-      socket.on('error', () => {});
-      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
-      return;
-    }
+    if (certified === false || !isOurs) return refuse(socket, '400 Bad Request');
+    if (!arrivals.hasRoom(address)) return refuse(socket, '503 Service Unavailable');
     this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
       onArrival({ wire: wireOf(webSocket), address, certified, way: wayOf(request.socket) });
     });
   }
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.on('error', () => {});
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
 }
 
 function wireOf(webSocket: WebSocket): Duplex {

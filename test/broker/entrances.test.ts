@@ -12,6 +12,7 @@ import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker, type BrokerOptions } from '../../broker/broker.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { silent } from '../../core/logger.ts';
+import { Networks } from '../../core/networks.ts';
 import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { authority, type Papers, signed, writePapers } from './certificates.ts';
@@ -321,6 +322,21 @@ describe('the broker’s other ways in', () => {
   });
 
   describe('addresses', () => {
+    it('behind a proxy that is trusted are those of its clients, each with a limit of its own, and of nobody else', async () => {
+      const limits = { connectionsPerAddress: 1 };
+      const trustedProxies = Networks.parse('127.0.0.1') ?? new Networks();
+      const { ws } = urls(await start({ limits, trustedProxies }));
+      const from = (client: string) => ({ ...asA1, wsOptions: { headers: { 'x-forwarded-for': client } } });
+      // What a client writes there itself stands before what the proxy adds.
+      for (const client of ['203.0.113.1', '203.0.113.9, 203.0.113.2'])
+        await mqttTo(ws, { ...from(client), clientId: client });
+      expect(await refusalOf(ws, { ...from('203.0.113.9, 203.0.113.1'), clientId: 'more' })).to.not.equal('let in');
+      await broker?.stop(2_000);
+      const wary = urls(await start({ limits }));
+      await mqttTo(wary.ws, { ...from('203.0.113.1'), clientId: 'one' });
+      expect(await refusalOf(wary.ws, { ...from('203.0.113.2'), clientId: 'two' })).to.not.equal('let in');
+    });
+
     it('have a limit of connections, over every port together', async () => {
       const started = await start({ limits: { connectionsPerAddress: 2 } });
       await mqttTo(urls(started).mqtts, asA1);
