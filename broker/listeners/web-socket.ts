@@ -79,8 +79,14 @@ export class WebSocketEntrance implements ListenerPart {
     }
     const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
     const isOurs = protocols.includes(SUBPROTOCOL) && PATHS.has(request.url?.split('?', 1)[0] ?? '');
-    if (certified === false || !isOurs) return refuse(socket, '400 Bad Request');
-    if (!arrivals.hasRoom(address)) return refuse(socket, '503 Service Unavailable');
+    if (certified === false || !isOurs) {
+      refuse(socket, '400 Bad Request');
+      return;
+    }
+    if (!arrivals.hasRoom(address)) {
+      refuse(socket, '503 Service Unavailable');
+      return;
+    }
     this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
       onArrival({ wire: wireOf(webSocket), address, certified, way: wayOf(request.socket) });
     });

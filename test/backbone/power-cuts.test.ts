@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Dice } from '../chaos/random.ts';
 import { DiskImage, hasXfs, whyNoDisks } from '../services/disk-image.ts';
-import { shortOrLong } from '../services/length.ts';
+import { itIfLong, shortOrLong } from '../services/length.ts';
 import { CUT_PARTS, cutsOf } from './power-cuts.ts';
 
 // The same every time; test/elsewhere/power-cuts.ts is the long form.
@@ -36,7 +36,7 @@ describe('a real file system that loses power under load', function () {
     });
   }
 
-  it('has everything that was confirmed when it finds itself damaged under load', async () => {
+  itIfLong('has everything that was confirmed when it finds itself damaged under load', async () => {
     const disk = await DiskImage.make('ext4', MEGABYTES);
     try {
       for (const name of ['a queue', 'a log'] as const) {

@@ -5,6 +5,7 @@ import mqtt from 'mqtt';
 import { SecretKeys } from '../../core/secret-key.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
+import { itIfLong } from '../services/length.ts';
 import { postgres } from '../services/postgres.ts';
 import { freePort, temporaryFolder, until } from '../services/wait.ts';
 
@@ -87,7 +88,7 @@ describe('loam sensor add --token', function () {
     }
   });
 
-  it('without its key no role that needs it starts: it exits 2 and names LOAM_SECRET_KEY', async () => {
+  itIfLong('without its key no role that needs it starts: it exits 2 and names LOAM_SECRET_KEY', async () => {
     const key = 'k'.repeat(43);
     expect(
       (await run(['sensor', 'add', 'p-1', '--farm', 'north', '--token', TOKEN], { ...env, LOAM_SECRET_KEY: key })).code,

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { itIfLong } from '../services/length.ts';
 import { FarmWithPage, live } from './farm-with-page.ts';
 
 describe('a device with a wrong secret', function () {
@@ -43,7 +44,7 @@ describe('a device with a wrong secret', function () {
     await viewer.page.getByText('Only an administrator sees events').waitFor();
   });
 
-  it('is found no more once the device is let in and heard', async () => {
+  itIfLong('is found no more once the device is let in and heard', async () => {
     const { page } = await farm.browse('ada', '/farms/north/sensors/s3');
     await live(page);
     await page.locator('[data-refused]').waitFor();

@@ -2,6 +2,7 @@ import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
+import { itIfLong } from '../services/length.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { LoamProcess } from './loam-process.ts';
 
@@ -27,7 +28,7 @@ describe('a DuckDB file that is damaged', function () {
     await loam?.stop('SIGKILL');
   });
 
-  it('is named by Loam, which runs, and takes another file without a restart', async () => {
+  itIfLong('is named by Loam, which runs, and takes another file without a restart', async () => {
     const data = join(await temporaryFolder(), 'data');
     const file = join(data, 'readings.duckdb');
     const env = { LOAM_DATA: data, LOAM_MQTT_PORT: '0', LOAM_HTTP_PORT: '0', LOAM_OPS_PORT: '0' };
