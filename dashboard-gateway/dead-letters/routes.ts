@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { msOf } from '../../telemetry/instant.ts';
-import type { RegistryView } from '../../telemetry/registry/registry.ts';
-import { EVERY_FARM } from '../../telemetry/registry/things.ts';
+import { administersAll, type RegistryView } from '../../telemetry/registry/registry.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import { parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
@@ -49,7 +48,7 @@ export function deadLetterRoutes(parts: DeadLetterParts): Route[] {
   const { registry } = parts;
   const ofFarm: FarmOfLetters = ({ user }, farm) => visibleFarm(registry.current(), user, farm, 'admin').farm.id;
   const withoutFarm: FarmOfLetters = ({ user }) => {
-    if (user.farms[EVERY_FARM] !== 'admin') throw new HttpProblem('forbidden', 'only for admins of every farm');
+    if (!administersAll(user)) throw new HttpProblem('forbidden', 'only for admins of every farm');
     return '';
   };
   return [

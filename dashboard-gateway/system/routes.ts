@@ -1,8 +1,8 @@
 import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import { clock } from '../../core/clock.ts';
 import { type Health, joined } from '../../core/lifecycle.ts';
-import { roleOn } from '../../telemetry/registry/registry.ts';
-import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
+import { administersAll, roleOn } from '../../telemetry/registry/registry.ts';
+import type { User } from '../../telemetry/registry/things.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
@@ -31,7 +31,7 @@ export function systemRoutes({ sessions, health, figures, clocks, now }: SystemP
         const parts = joined(health()).flatMap((part) => shownTo(user, part));
         // Told by how long ago it was: the clock may have been set since.
         const startedAt = now() - Math.round(clock.passed());
-        const wrong = roleOn(user, EVERY_FARM) === 'admin' ? { wrongReceipts: clocks?.wrong(MOST_WRONG) ?? [] } : {};
+        const wrong = administersAll(user) ? { wrongReceipts: clocks?.wrong(MOST_WRONG) ?? [] } : {};
         return json({ version: VERSION, startedAt, parts, figures: await figures.all(), ...wrong });
       }),
     },
@@ -44,7 +44,7 @@ export function systemRoutes({ sessions, health, figures, clocks, now }: SystemP
  */
 function shownTo(user: User, { only, why, ...part }: Health): Omit<Health, 'only'>[] {
   const shown = why === undefined ? part : { ...part, why };
-  if (only === undefined || roleOn(user, EVERY_FARM) === 'admin') return [shown];
+  if (only === undefined || administersAll(user)) return [shown];
   if (only.farm === undefined) return [part];
   return roleOn(user, only.farm) === undefined ? [] : [shown];
 }
