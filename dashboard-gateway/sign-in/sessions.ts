@@ -6,6 +6,7 @@ import { steadyFrom } from '../../core/clock.ts';
 import { hashSecret, sameText } from '../../core/secrets.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
+import { MOST_AGENT } from '../../telemetry/session-entry.ts';
 import type { Headers, Request } from '../http/request.ts';
 import type { SessionList } from './session-list.ts';
 
@@ -109,7 +110,7 @@ export class SignInSessions {
     const begun = Math.floor(this.steady() / 1000) * 1000;
     const at = Math.round(this.steady());
     const address = from.remoteAddress;
-    const agent = from.headers.userAgent;
+    const agent = from.headers.userAgent.slice(0, MOST_AGENT);
     const fingerprint = fingerprintOf(user);
     const ends = at + (by === 'browser' ? LONGEST_SESSION_MS : SESSION_MS);
     this.list.begin({ kind: 'begun', id, user: user.name, fingerprint, by, address, agent, at, ends });
