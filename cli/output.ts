@@ -1,42 +1,30 @@
-/**
- * Everything that the commands print goes through here. What they print is in part of others: topics, payloads, names,
- * texts of errors. Control characters and those that turn the direction of writing are shown as `\uXXXX`, so that nobody's
- * bytes move the cursor, rename the window or change the order of what is read. In JSON they mean the same as before.
- */
-const UNSEEN = /[\p{Cc}\p{Bidi_Control}]/gu;
-const CLEAR_LINE = '\r\u001B[K';
+import { printable, printableCell } from '../core/printable.ts';
 
-/** A text for a terminal, of several lines. */
-export function forTerminal(text: string): string {
-  return text.replace(UNSEEN, (one) => (one === '\n' || one === '\t' ? one : escaped(one)));
-}
+/** Everything that the commands print goes through here, so that nobody's bytes reach a terminal as they are. */
+const CLEAR_LINE = '\r\u001B[K';
 
 /** Prints to standard output. */
 export function print(text: string): void {
-  process.stdout.write(forTerminal(text));
+  process.stdout.write(printable(text));
 }
 
 /** Prints a line of columns. A column is one, whatever is in it. */
 export function printRow(columns: readonly unknown[]): void {
-  const cells = columns.map((column) => String(column).replace(UNSEEN, escaped));
+  const cells = columns.map((column) => printableCell(String(column)));
   process.stdout.write(`${cells.join('\t')}\n`);
 }
 
 /** Prints a text that a file is made of: as it is, unless a person looks at it. */
 export function printExactly(text: string): void {
-  process.stdout.write(process.stdout.isTTY ? forTerminal(text) : text);
+  process.stdout.write(process.stdout.isTTY ? printable(text) : text);
 }
 
 /** Prints to standard error. */
 export function printError(text: string): void {
-  process.stderr.write(forTerminal(text));
+  process.stderr.write(printable(text));
 }
 
 /** Clears the line of a terminal that shows how far something is, and prints `text` there. */
 export function printOverLine(text: string): void {
-  process.stderr.write(`${CLEAR_LINE}${forTerminal(text)}`);
-}
-
-function escaped(one: string): string {
-  return `\\u${one.charCodeAt(0).toString(16).padStart(4, '0').toUpperCase()}`;
+  process.stderr.write(`${CLEAR_LINE}${printable(text)}`);
 }

@@ -1,5 +1,6 @@
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import { printable } from './printable.ts';
 import type { LogLevel } from './settings.ts';
 
 export type { Logger } from 'pino';
@@ -10,10 +11,19 @@ export type { Logger } from 'pino';
  */
 export function createLogger(level: LogLevel): Logger {
   if (process.stderr.isTTY) {
-    return pino({ level }, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }));
+    const lines = pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' });
+    return pino({ level, hooks: { streamWrite: shownWhenRead } }, lines);
   }
-  return pino({ level }, pino.destination({ dest: 2, sync: true }));
+  return pino({ level, hooks: { streamWrite: printable } }, pino.destination({ dest: 2, sync: true }));
 }
 
 /** A logger that says nothing, for tests and for parts that are used alone. */
 export const silent: Logger = pino({ level: 'silent' });
+
+/** Each escape of JSON: one of a character, or one with a letter. */
+const ESCAPES = /\\(?:u[\dA-Fa-f]{4}|.)/g;
+
+/** A line of JSON whose control characters are still escapes after it was parsed: who prints it colours it, and adds his own. */
+function shownWhenRead(line: string): string {
+  return printable(line).replace(ESCAPES, (one) => (/^\\[ubfr]/.test(one) ? `\\${one}` : one));
+}

@@ -6,12 +6,12 @@ const MOST_DEPTH = 100;
 
 /** The query's parameters as `schema` reads them. A parameter given twice is refused. Throws HttpProblem `invalid-request`. */
 export function parseQuery<T>(schema: z.ZodType<T>, query: URLSearchParams): T {
-  const given: Record<string, string> = {};
+  const given = new Map<string, string>();
   for (const [name, value] of query) {
-    if (Object.hasOwn(given, name)) throw new HttpProblem('invalid-request', `${name}: given twice`);
-    given[name] = value;
+    if (given.has(name)) throw new HttpProblem('invalid-request', `${name}: given twice`);
+    given.set(name, value);
   }
-  return checked(schema, given);
+  return checked(schema, Object.fromEntries(given));
 }
 
 /** The body's JSON as `schema` reads it. Throws HttpProblem `invalid-request`. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { forTerminal } from '../../cli/output.ts';
+import { printable } from '../../core/printable.ts';
 import { run } from '../e2e/loam-process.ts';
 import { sources } from '../rooms/picture.ts';
 import { temporaryFolder } from '../services/wait.ts';
@@ -28,11 +28,11 @@ describe('what the commands print', function () {
   it('has no control character of others in it, and none that turns the direction of writing', () => {
     for (let code = 0; code <= 0xffff; code++) {
       const text = String.fromCharCode(code);
-      expect(isDangerous(forTerminal(text)), `U+${code.toString(16)}`).to.equal(false);
+      expect(isDangerous(printable(text)), `U+${code.toString(16)}`).to.equal(false);
     }
-    expect(forTerminal('Ä 😀\tx\n')).to.equal('Ä 😀\tx\n');
+    expect(printable('Ä 😀\tx\n')).to.equal('Ä 😀\tx\n');
     const json = JSON.stringify({ name: HOSTILE });
-    expect(JSON.parse(forTerminal(json))).to.deep.equal({ name: HOSTILE });
+    expect(JSON.parse(printable(json))).to.deep.equal({ name: HOSTILE });
   });
 
   it('goes through one place', () => {

@@ -320,6 +320,7 @@ describe('the gateway over HTTP', () => {
         'sensor=s1&metric=x%22%3Bdrop',
         'sensor=s1&sensor=s2&metric=moisture',
         'sensor=s1&metric=moisture&colour=red',
+        'sensor=s1&metric=moisture&__proto__=1',
       ];
       for (const query of wrong) {
         expect(problemCode(await get(`/api/farms/north/history?${query}`)), query).to.equal('invalid-request');
