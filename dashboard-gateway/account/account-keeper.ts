@@ -47,6 +47,7 @@ export class AccountKeeper implements WritesListener {
   /** The first offset that was not heard. */
   private next: number | undefined;
   private entries = 0;
+  private saidUnknown = 0;
   private keptAt: number;
   private keeping: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -195,6 +196,7 @@ export class AccountKeeper implements WritesListener {
     this.next = offset + 1;
     if (notes.length === 0) return;
     for (const finding of this.account.hear(notes, passed())) this.say(finding);
+    this.sayUnknown();
     if (!notes.some(({ is }) => is === 'kept')) return;
     this.entries = 0;
     this.keptAt = passed();
@@ -214,6 +216,16 @@ export class AccountKeeper implements WritesListener {
         `${batches} batches that were called lost were worked off after all`,
       );
     }
+  }
+
+  private sayUnknown(): void {
+    const batches = this.account.counts.unknown - this.saidUnknown;
+    if (batches === 0) return;
+    this.saidUnknown += batches;
+    this.parts.log.warn(
+      { event: 'batches_unknown', batches },
+      `of ${batches} batches that the queue had confirmed nobody knows whether they were worked off: what the live log said of them is gone`,
+    );
   }
 
   private keepIfDue(): void {

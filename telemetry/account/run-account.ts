@@ -64,6 +64,8 @@ export class RunAccount {
   private mixed = 0;
   private highestDone = 0;
   private beats = 0;
+  /** Of a run of which notes were missed: what was confirmed when it was heard again. */
+  private unheardTo: number | undefined;
   private suspects: readonly SuspectRange[] = [];
   private lostRanges: readonly LostRange[] = [];
 
@@ -125,16 +127,23 @@ export class RunAccount {
       this.begunAs = noteNumber;
     } else if (this.beats < 2) {
       this.beats += 1;
-      if (this.beats === 2) this.settled.add(1, this.given);
+      if (this.beats === 1 && this.unheardTo !== undefined) this.unheardTo = beat.confirmed;
+      if (this.beats === 2) this.countAnew();
     }
     this.settled.addAll(beat.gaveUp);
     this.confirmed = Math.max(this.confirmed, beat.confirmed);
     this.bound();
   }
 
-  /** Notes were missed: what is open is unknown from now on, and the run is counted again from where it can be. */
+  /**
+   * Notes were missed: what is open is unknown from now on, and so is what was confirmed until the next beat and is not worked off at the one
+   * after that. The run is counted again from there.
+   */
   missed(): void {
-    if (this.beats === 2) this.unknown += countOf(this.settled.missing(1, Math.max(this.confirmed, this.highestDone)));
+    if (this.beats === 2) {
+      this.unheardTo = Math.max(this.confirmed, this.highestDone);
+      this.giveUp(this.unheardTo);
+    }
     this.beats = 0;
     this.suspects = [];
   }
@@ -211,6 +220,18 @@ export class RunAccount {
       return left.list().map((part) => ({ ...part, at }));
     });
     return found;
+  }
+
+  private countAnew(): void {
+    if (this.unheardTo !== undefined) this.giveUp(this.unheardTo);
+    this.unheardTo = undefined;
+    this.settled.add(1, this.given);
+  }
+
+  /** What is open up to this number needs no more attention: nobody will know of it. */
+  private giveUp(to: number): void {
+    this.unknown += countOf(this.settled.missing(1, to));
+    this.settled.add(1, to);
   }
 
   private bound(): void {

@@ -302,6 +302,26 @@ describe('the account of batches', () => {
     heard.flow('a', 300, [heard.given + 10]);
     expect(heard.lost).to.have.length(1);
   });
+
+  it('calls unknown what was confirmed unheard, and is not worked off a beat after the run was heard again', () => {
+    const heard = followed();
+    heard.beat({ run: 'a' });
+    heard.done('a', [1, 2, 3], 3);
+    heard.beat({ given: 3, confirmed: 3 });
+    // The log went, and with it the queue: 4 to 9 were in it, 10 and 11 came after.
+    heard.account.missed();
+    heard.beat({ given: 11, confirmed: 10 });
+    heard.done('a', [10, 11], 11);
+    expect(heard.account.counts.unknown).to.equal(0);
+    heard.now += 15_000;
+    heard.beat({ given: 13, confirmed: 13 });
+    expect(heard.account.counts.unknown).to.equal(6);
+    heard.account.missed();
+    heard.beat({ given: 13, confirmed: 13 });
+    heard.now += 15_000;
+    heard.beat({ given: 14, confirmed: 14 });
+    expect(heard.account.counts.unknown).to.equal(6);
+  });
 });
 
 function beat(of: Partial<BeatNote>): BeatNote {
