@@ -42,8 +42,8 @@ export interface TimeBeside {
 const NO_TIME: TimeBeside = { at: undefined, key: undefined };
 
 /**
- * The time in `item`. It stands under `ts`, else under `timestamp`, `time` and the like if that reads as a time of the
- * years 2000 to 2199, or if a time is required: a device may well call a duration `time`.
+ * The time in `item`. It stands under `ts`, else under the first key such as `timestamp` or `time` that reads as a time of the
+ * years 2000 to 2199, or whatever it has if a time is required: a device may well call a duration `time`.
  */
 export function takeTimeBeside(
   item: Readonly<Record<string, unknown>>,
@@ -53,8 +53,8 @@ export function takeTimeBeside(
   isRequired = false,
 ): TimeBeside {
   if (Object.hasOwn(item, 'ts')) return { at: takeTime(item.ts, path, 'ts', context, refusals), key: 'ts' };
-  for (const key of OTHER_NAMES) {
-    if (!Object.hasOwn(item, key) || !(isRequired || isTimeBeside(key, item[key], context.rules.zone))) continue;
+  for (const key of Object.keys(item)) {
+    if (!OTHER_NAMES.has(key) || !(isRequired || isTimeBeside(key, item[key], context.rules.zone))) continue;
     return { at: takeTime(item[key], path, key, context, refusals), key };
   }
   return NO_TIME;

@@ -196,13 +196,14 @@ export function takeValues(
 
 /** False when no more values can be taken. */
 function takeOne(values: Values, key: string, value: unknown, path: string, refusals: Refusals): boolean {
-  const place = () => child(path, key);
-  if (typeof value === 'number' && Number.isFinite(value)) return values.add(key, value, undefined, place);
-  if (typeof value === 'boolean') return values.add(key, value ? 1 : 0, undefined, place);
-  const taken = typeof value === 'string' ? values.addText(key, value, undefined, place) : undefined;
+  if (typeof value === 'number' && Number.isFinite(value)) {
+    return values.add(key, value, undefined, () => child(path, key));
+  }
+  if (typeof value === 'boolean') return values.add(key, value ? 1 : 0, undefined, () => child(path, key));
+  const taken = typeof value === 'string' ? values.addText(key, value, undefined, () => child(path, key)) : undefined;
   if (taken !== undefined) return taken;
   // JSON has no infinity, but 1e999 becomes one.
-  if (typeof value === 'number') refusals.add('not_finite', place(), 'the number is too large');
-  else refusals.add('not_a_number', place(), `${kind(value)} is neither a number nor a boolean`);
+  if (typeof value === 'number') refusals.add('not_finite', child(path, key), 'the number is too large');
+  else refusals.add('not_a_number', child(path, key), `${kind(value)} is neither a number nor a boolean`);
   return true;
 }
