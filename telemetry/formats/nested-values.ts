@@ -72,20 +72,25 @@ export class Leaves {
       const { given, unit, called = name } = measured;
       this.take(called, given, path, depth, unit);
       this.takeMembers(value, called, path, unit, depth);
-    } else if (depth === MOST_DEPTH) {
-      this.refusals.add('not_a_number', path, `objects are followed ${MOST_DEPTH} deep, no deeper`);
-      this.spend(path);
-    } else this.takeAll(value, name, path, undefined, depth + 1);
+    } else if (depth >= MOST_DEPTH) this.tooDeep(path);
+    else this.takeAll(value, name, path, undefined, depth + 1);
   }
 
   /** What else such an object has, as `min` and `max`. Those that are of the same kind have the same unit. */
   private takeMembers(value: object, name: string, path: string, unit: string | undefined, depth: number): void {
     for (const [key, member] of Object.entries(value)) {
       if (this.left <= 0) return;
-      if (OF_MEASURED.has(key) || (typeof member === 'object' && depth === MOST_DEPTH)) continue;
+      if (OF_MEASURED.has(key) || (typeof member === 'string' && LABELS.has(key))) continue;
+      const inner = child(path, key);
       if (isTimeBeside(key, member, this.zone)) this.skipped += 1;
-      else this.take(joined(name, key), member, child(path, key), depth + 1, OF_ITS_KIND.has(key) ? unit : undefined);
+      else if (typeof member === 'object' && member !== null && depth >= MOST_DEPTH) this.tooDeep(inner);
+      else this.take(joined(name, key), member, inner, depth + 1, OF_ITS_KIND.has(key) ? unit : undefined);
     }
+  }
+
+  private tooDeep(path: string): void {
+    this.refusals.add('not_a_number', path, `objects are followed ${MOST_DEPTH} deep, no deeper`);
+    this.spend(path);
   }
 
   private spend(path: string): void {
@@ -106,10 +111,10 @@ export class Leaves {
   }
 }
 
-/** What `measuredIn` reads, and what only says what is measured. */
-const OF_MEASURED: ReadonlySet<string> = new Set(
-  'value unit units uom Unit measurementId measurementValue displayName label name type'.split(' '),
-);
+/** What `measuredIn` reads. */
+const OF_MEASURED: ReadonlySet<string> = new Set('value unit units uom Unit measurementId measurementValue'.split(' '));
+/** Texts that only say what is measured. */
+const LABELS: ReadonlySet<string> = new Set('displayName label name type'.split(' '));
 const OF_ITS_KIND: ReadonlySet<string> = new Set(
   'min max minimum maximum avg average mean median last first previous'.split(' '),
 );
@@ -133,7 +138,12 @@ interface MeasuredObject {
 function measuredIn(value: object): MeasuredObject | undefined {
   if (!isObject(value)) return undefined;
   const { measurementId, measurementValue } = value;
-  if (measurementValue !== undefined && (typeof measurementId === 'string' || typeof measurementId === 'number')) {
+  const isPlain = typeof measurementValue !== 'object' || measurementValue === null;
+  if (
+    measurementValue !== undefined &&
+    isPlain &&
+    (typeof measurementId === 'string' || typeof measurementId === 'number')
+  ) {
     return { given: measurementValue, called: `measurement_${measurementId}` };
   }
   const { value: given, unit = value.units ?? value.uom ?? value.Unit } = value;

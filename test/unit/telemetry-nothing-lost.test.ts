@@ -117,6 +117,19 @@ describe('nothing that looks like a measurement disappears', () => {
     ]);
   });
 
+  it('however deep: what is deeper than objects are followed is set aside', () => {
+    for (const [open, close] of [
+      ['{"value":1,"x":', '}'],
+      ['{"measurementId":1,"measurementValue":', '}'],
+      ['{"x":', '}'],
+      ['[', ']'],
+    ] as const) {
+      const { readings, refused } = decode('thingsboard', bytes(`{"a":${open.repeat(3_000)}7${close.repeat(3_000)}}`));
+      expect(refused.at(-1)?.reason, open).to.equal('not_a_number');
+      expect(Object.values(readings[0]?.values ?? {}), open).to.not.include(7);
+    }
+  });
+
   it('beside a value in an object: its minimum and maximum are in its unit, its times are none', () => {
     const t = { value: 68, min: 50, max: '86', unit: '°F', timestamp: RECEIVED, count: 12, quality: 'good' };
     const { readings, refused, skipped } = decode('thingsboard', {
