@@ -110,7 +110,7 @@ export const UNIT_GROUPS: Readonly<Record<string, readonly UnitRow[]>> = {
     ['m metre metres meter meters', 1000],
     ['km', 1e6],
     ['in inch inches "', 25.4],
-    ['ft foot feet', 304.8],
+    ["ft foot feet '", 304.8],
     ['yd yard yards', 914.4],
     ['mi mile miles', 1_609_344],
   ],

@@ -79,6 +79,7 @@ function plain(symbol: string): string {
     .replace(/[−–]/g, '-')
     .replace(/[\s⋅·*^]/g, '')
     .replace(/μ/g, 'µ')
-    .replace(/[″”]/g, '"')
+    .replace(/′′|”/g, '"')
+    .replace(/[′’]/g, "'")
     .replace(/º/g, '°');
 }

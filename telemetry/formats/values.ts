@@ -115,7 +115,7 @@ export class Values {
     const now = unit === undefined ? usualUnit : keptUnit(unit);
     heard.unit ??= now;
     if (heard.unit === now) return;
-    const explanation = `it is stored, but ${metric} comes in ${inWords(now)} here and came in ${inWords(heard.unit)} before: give it a unit in the registry (loam metric add ${metric} --unit …)`;
+    const explanation = `it is stored, but ${metric} comes in ${inWords(now)} here and came in ${inWords(heard.unit)} before: give it a unit in the registry (loam metric add ${metric} --label … --unit …)`;
     this.refusals.add('mixed_units', place(), explanation, metric);
   }
 

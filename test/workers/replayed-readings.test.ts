@@ -9,6 +9,7 @@ import { encodeImported } from '../../telemetry/imported.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { telemetryTopic } from '../../telemetry/topic.ts';
 import { influx } from '../services/influx.ts';
+import { shortOrLong } from '../services/length.ts';
 import { temporaryFolder } from '../services/wait.ts';
 import { FARM, listening, T0, Workbench } from './bench.ts';
 
@@ -62,11 +63,12 @@ const STORES: Readonly<Record<string, () => Promise<Store>>> = {
     openInfluxStore(`influx://127.0.0.1:${(await influx()).port}/replayed-${process.pid}-${++databases}`),
 };
 
-for (const [name, open] of Object.entries(STORES)) {
+for (const [i, [name, open]] of Object.entries(STORES).entries()) {
   describe(`readings that ${name} refused, and whose letters are replayed`, function () {
     this.timeout(60_000);
 
-    for (const reason of ['store_rejected', 'beyond_retention'] as const) {
+    const reasons = ['store_rejected', 'beyond_retention'] as const;
+    for (const reason of shortOrLong(reasons.slice(i, i + 1), reasons.slice())) {
       it(`are what was measured, not converted again (${reason})`, async () => {
         const store = await open();
         const bench = await Workbench.open();
