@@ -1,4 +1,5 @@
 import { ConfigInvalid } from '../core/errors.ts';
+import { PROFILE_NAMES } from '../telemetry/profiles.ts';
 import type { Options } from './options.ts';
 
 /** How the text of an option is read: as the value, or undefined when it has another form. */
@@ -20,6 +21,10 @@ interface ThingKey {
 const text: Form = { is: 'a text', read: (given) => given };
 const number: Form = { is: 'a number', read: numberIn };
 const list: Form = { is: 'A,B,…', read: (given) => given.split(',').map((part) => part.trim()) };
+const oneOrMore: Form = {
+  is: 'A, or A,B,…',
+  read: (given) => (given.includes(',') ? given.split(',').map((part) => part.trim()) : given.trim()),
+};
 const pairs: Form = { is: 'NAME=VALUE,…', read: (given) => pairsIn(given, (value) => value) };
 const numbers: Form = { is: 'NAME=NUMBER,…', read: (given) => pairsIn(given, numberIn) };
 const clock: Form = {
@@ -69,6 +74,11 @@ export const THING_KEYS = {
     rate: { value: 'limits', help: 'most that it may publish: messages=N,bytes=N,burst=SECONDS', form: numbers },
     clock: { value: 'clock', help: CLOCK, form: clock },
     clockFloor: { value: 'day', help: 'from before this day no time is believed, such as 2020-01-01', form: text },
+    profile: {
+      value: 'names',
+      help: `what its maker means by its names and numbers: ${PROFILE_NAMES.join(', ')}; or several, A,B`,
+      form: oneOrMore,
+    },
     aliases: { value: 'pairs', help: 'its own names of metrics: NAME=METRIC,…', form: pairs },
     units: {
       value: 'pairs',

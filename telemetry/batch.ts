@@ -90,6 +90,8 @@ export interface DeadLetter {
   readonly clock?: ClockError | undefined;
   /** By the clock of which run of an entrance it was received, where that is known: the log of clocks says what became of that clock. */
   readonly run?: string | undefined;
+  /** Its payload is readings whose names, units and times were settled when they were read: the sensor's rules are not for them. */
+  readonly settled?: true | undefined;
 }
 
 /** A fresh id for a batch without a place. */
@@ -157,7 +159,15 @@ const liveMessage = z.tuple([
 const letterEnd = [text, z.string(), z.number(), text.nullable().optional()] as const;
 const clockError = z.tuple([z.number(), z.number()]).nullable().optional();
 const deadMessage = z.union([
-  z.tuple([z.literal(LETTER_VERSION), z.custom<PublishRow>(isNow), ...letterEnd, clockError, text.optional()]),
+  // Only letters of settled readings have the last element: so earlier versions can read all others.
+  z.tuple([
+    z.literal(LETTER_VERSION),
+    z.custom<PublishRow>(isNow),
+    ...letterEnd,
+    clockError,
+    text.optional(),
+    z.literal(true).optional(),
+  ]),
   z.tuple([z.literal(2), z.custom<PublishRow>(isOfVersion2), ...letterEnd]),
   z.tuple([z.literal(1), z.custom<PublishRow>(isOfVersion1), ...letterEnd]),
 ]);
@@ -261,19 +271,21 @@ export function readingsOfOwn(entry: Uint8Array): Reading[] {
 }
 
 /** The bytes of a dead letter, for the dead-letter log. */
-export function encodeDead({ publish, reason, explanation, at, writer, clock, run }: DeadLetter): Uint8Array {
+export function encodeDead({ publish, reason, explanation, at, writer, clock, run, settled }: DeadLetter): Uint8Array {
   const error = clock ? [clock.aheadMs, clock.correctedMs] : null;
-  return packr.pack([LETTER_VERSION, toRow(publish), reason, explanation, at, writer ?? null, error, run ?? '']);
+  const row = [LETTER_VERSION, toRow(publish), reason, explanation, at, writer ?? null, error, run ?? ''];
+  return packr.pack(settled ? [...row, settled] : row);
 }
 
 /** The dead letter in a message of the dead-letter log. Throws EncodingInvalid. */
 export function decodeDead(bytes: Uint8Array): DeadLetter {
-  const [, row, reason, explanation, at, writer, clock, run = ''] = decode(deadMessage, bytes, 'dead letter');
+  const [, row, reason, explanation, at, writer, clock, run = '', settled] = decode(deadMessage, bytes, 'dead letter');
   const letter = { publish: fromRow(row), reason, explanation, at };
   return {
     ...letter,
     ...(writer ? { writer } : {}),
     ...(clock ? { clock: { aheadMs: clock[0], correctedMs: clock[1] } } : {}),
     ...(run === '' ? {} : { run }),
+    ...(settled ? { settled } : {}),
   };
 }

@@ -79,10 +79,15 @@ export function readTime(given: unknown, zone: string): number | undefined {
   return time === undefined ? undefined : Math.floor(time);
 }
 
-/** As `readTime`, and both times that are meant where the clocks of `zone` showed the same twice. */
+/** Unix time in s or ms as a text. Fewer digits may be a date such as 20260501. */
+const DIGITS = /^\d{9,13}(?:\.\d{1,9})?$/;
+
+/** As `readTime`, also of a number in a text, and both times that are meant where the clocks of `zone` showed the same twice. */
 export function readTimes(given: unknown, zone: string): number | ShownTwice | undefined {
   if (typeof given !== 'string') return readTime(given, zone);
-  const [first, second] = readDates(given.trim(), zone);
+  const text = given.trim();
+  if (text.length <= MOST_DATE && DIGITS.test(text)) return readTime(Number(text), zone);
+  const [first, second] = readDates(text, zone);
   if (first === undefined || second === undefined) return first === undefined ? undefined : Math.floor(first);
   return { first: Math.floor(first), second: Math.floor(second) };
 }

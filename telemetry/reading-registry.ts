@@ -7,7 +7,7 @@ export type FarmReading = Pick<Farm, 'timezone' | 'clock' | 'quotas'>;
 /** What a metric's entry in the registry says about reading it. */
 export type DescribedMetric = Pick<Metric, 'id' | 'unit' | 'aliases' | 'plausible'>;
 /** What a sensor's entry in the registry says about reading its payloads. */
-export type SensorReading = Pick<Sensor, 'clock' | 'clockFloor' | 'aliases' | 'units' | 'codec'>;
+export type SensorReading = Pick<Sensor, 'clock' | 'clockFloor' | 'profile' | 'aliases' | 'units' | 'codec'>;
 /** What a source's entry says about reading what comes through it. */
 type SourceReading = Pick<Source, 'clock'>;
 
@@ -101,8 +101,8 @@ function readingOfMetric({ id, unit, aliases, plausible }: Metric): ReadingChang
   return { of: 'metric', id, is: { id, unit, aliases, plausible } };
 }
 
-function readingOfSensor({ farm, id, clock, clockFloor, aliases, units, codec }: Sensor) {
-  const is = { clock, clockFloor, aliases, units, codec };
+function readingOfSensor({ farm, id, clock, clockFloor, profile, aliases, units, codec }: Sensor) {
+  const is = { clock, clockFloor, profile, aliases, units, codec };
   const isPlain = Object.values(is).every((value) => value === undefined);
   return { of: 'sensor', farm, id, is: isPlain ? undefined : is } as const;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CLOCKS, MOST_OFFSET_S } from './clock.ts';
+import { PROFILE_NAMES } from './profiles.ts';
 import { MAX_TS, METRIC_NAME, MIN_TS, RESERVED_METRICS } from './reading.ts';
 import { isUnit } from './units.ts';
 
@@ -21,6 +22,11 @@ export const codecName = z
   .regex(/^[\w.-]+(\/[\w.-]+)*\.js$/, 'a .js file beside the registry, such as codecs/lse01.js')
   .refine((file) => !file.split('/').includes('..'), 'a codec lies beside the registry or below it');
 
+const profile = z.string().refine((name) => PROFILE_NAMES.includes(name), {
+  error: ({ input }) =>
+    `no profile ${JSON.stringify(String(input).slice(0, 64))}: there are ${PROFILE_NAMES.join(', ')}`,
+});
+
 /** A clock policy, of a sensor, bridge, source or farm. */
 export const clockPolicy = z.union([
   z.enum(CLOCKS),
@@ -40,6 +46,8 @@ export const sensorReading = {
   clock: clockPolicy.optional(),
   /** A time that it gives from before this day is not believed. 2020-01-01 when left out. */
   clockFloor: floor.optional(),
+  /** What its maker means by its names and numbers, or several such; the first that knows a name counts. `aliases` and `units` come before. */
+  profile: z.union([profile, z.array(profile).min(1).max(8)]).optional(),
   /** Its own names, folded, and the metrics that they mean. */
   aliases: z.record(foldedName, metricId).optional(),
   /** Units in which the sensor sends metrics, where they are not the metrics' own. */

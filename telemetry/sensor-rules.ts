@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { CATALOGUE, MAKERS_NAMES } from './catalogue.ts';
 import { type ClockPolicy, type ClockRule, clockRule } from './clock.ts';
 import { MAX_GIVEN, metricName } from './formats/metric-name.ts';
+import { meaningBy } from './profiles.ts';
 import { MAX_METRICS_PER_SENSOR, RESERVED_METRICS } from './reading.ts';
 import type { FarmReading, ReadingRegistry, SensorReading } from './reading-registry.ts';
-import { type Conversion, conversion, UNCHANGED } from './units.ts';
+import { type Conversion, conversion, groupUnit, UNCHANGED } from './units.ts';
 import type { Via } from './via.ts';
 
 /** How a value is read that one sensor sends under one name. */
@@ -16,6 +17,10 @@ export interface MetricRule {
   readonly usual: Conversion;
   /** The range that can be measured at all, in `unit`. */
   readonly plausible: readonly [least: number, most: number] | undefined;
+  /** Of a metric without a unit: the one that a value has which comes without one; empty when that is unknown, too. */
+  readonly usualUnit: string;
+  /** Of a metric without a unit: in which one it came first. Nothing depends on it but a finding. */
+  readonly heard?: { unit: string | undefined } | undefined;
 }
 
 /** Why a name cannot be used for a metric. */
@@ -116,6 +121,8 @@ class Rules implements SensorRules {
   readonly sensor: SensorReading | undefined;
   private readonly shared: SharedRules;
   private readonly spellings = new Map<string, MetricRule | NameProblem>();
+  /** By metric, of those without a unit. */
+  private readonly heard = new Map<string, { unit: string | undefined }>();
   /** The rules for what came through the bridge or source with this policy: nearly always the same. */
   private viaLast: { readonly policy: ClockPolicy; readonly rules: SensorRules } | undefined;
 
@@ -184,12 +191,15 @@ class Rules implements SensorRules {
   }
 
   /**
-   * The metric that a folded name means: the sensor's own aliases first, then the registry's metrics and their aliases,
-   * then what Loam knows by itself.
+   * The metric that a folded name means: the sensor's own aliases first, then its profiles, then the registry's metrics
+   * and their aliases, then what Loam knows by itself.
    */
   private metricOf(name: string): { metric: string; sent?: string | undefined } {
     const ownAlias = own(this.sensor?.aliases, name);
     if (ownAlias !== undefined) return { metric: ownAlias };
+    const { profile } = this.sensor ?? {};
+    const meant = profile === undefined ? undefined : meaningBy(profile, name);
+    if (meant) return { metric: meant.metric, sent: meant.unit };
     if (this.described?.has(name)) return { metric: name };
     const alias = this.shared.aliases.get(name);
     if (alias !== undefined) return { metric: alias };
@@ -202,8 +212,17 @@ class Rules implements SensorRules {
     const described = this.described?.get(metric);
     const known = CATALOGUE.get(metric);
     const unit = described?.unit ?? known?.unit ?? '';
-    const usual = sent === undefined ? UNCHANGED : (conversion(sent, unit) ?? UNCHANGED);
-    return { metric, unit, usual, plausible: described?.plausible ?? plausibleIn(unit, known) };
+    const plausible = described?.plausible ?? plausibleIn(unit, known);
+    const usualUnit = unit === '' && sent !== undefined ? (groupUnit(sent) ?? sent) : unit;
+    const usual = sent === undefined ? UNCHANGED : (conversion(sent, usualUnit) ?? UNCHANGED);
+    return { metric, unit, usual, plausible, usualUnit, heard: unit === '' ? this.heardOf(metric) : undefined };
+  }
+
+  /** One for all names of a metric. There are no more of them than the sensor may have metrics. */
+  private heardOf(metric: string): { unit: string | undefined } {
+    const heard = this.heard.get(metric) ?? { unit: undefined };
+    this.heard.set(metric, heard);
+    return heard;
   }
 }
 

@@ -53,7 +53,7 @@ export class WorkerCounters {
     this.dead = metrics.counter('loam_set_aside_total', 'Dead letters written by workers', ['farm', 'reason']);
     this.passedOver = metrics.counter(
       'loam_values_skipped_total',
-      'Texts and nulls that other systems sent among their values',
+      'Texts, nulls and times that others sent among their values, and what was said before of the same names',
     );
     this.storing = metrics.histogram('loam_store_write_seconds', 'How long the store took for a write');
     this.folded = metrics.histogram('loam_store_write_readings', 'Readings in a write', { buckets: FOLD_SIZES });

@@ -10,9 +10,9 @@ const MAX_EXPLANATION = 2_000;
 const MOST_TOGETHER = 32 * 1024;
 
 /**
- * The dead letters of readings that the store refuses, as payloads that can be published again and are then the same
- * readings. A payload can tell a time in whole ms by a clock that is trusted. Any other time is told as the receipt of the
- * letter, by which a payload without a time is dated. `now` is Unix ms.
+ * The dead letters of readings that the store refuses. They are marked as settled, since names, units and times of their
+ * payloads are no longer those of the sensor; `settledReadings` reads them. A payload tells a time in whole ms by a clock
+ * that is trusted. Any other time is told as the receipt of the letter. `now` is Unix ms.
  *
  * Readings that are older than the store keeps any come in numbers, a lot of a sensor at once: those of a sensor are one letter, as far as they
  * fit.
@@ -23,7 +23,7 @@ export function rejectedByStore(readings: readonly Reading[], refusal: StoreReje
   const lots = reason === 'beyond_retention' ? lotsOf(readings) : readings.map((reading) => [reading]);
   return lots.flatMap((lot) => {
     const publish = publishOf(lot);
-    return publish ? [{ publish, reason, explanation, at: now }] : [];
+    return publish ? [{ publish, reason, explanation, at: now, settled: true }] : [];
   });
 }
 

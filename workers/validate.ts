@@ -14,6 +14,7 @@ import type { Reading } from '../telemetry/reading.ts';
 import type { ReadingRegistry } from '../telemetry/reading-registry.ts';
 import { Rulebook, type SensorRules } from '../telemetry/sensor-rules.ts';
 import type { Codecs } from './codecs/codec.ts';
+import { SaidOnce } from './said-once.ts';
 
 const MAX_EXPLANATION = 2_000;
 /** A receipt that is so much later leaves no time ahead of it, ms: 80 years. */
@@ -29,7 +30,7 @@ export interface Validated {
   readonly undated: Publish[];
   /** How many publishes of the batch this is about: all, or the first of them. */
   taken: number;
-  /** How many texts and nulls other systems sent among their values. They are no measurements. */
+  /** How many texts and nulls other systems sent among their values, which are no measurements, and what was said before of the same names. */
   skipped: number;
 }
 
@@ -56,6 +57,7 @@ export interface ValidatorParts {
 export function createValidate(parts: ValidatorParts = {}): Validate {
   const { registry, codecs, apart, waits, mostReadings = Number.POSITIVE_INFINITY } = parts;
   const rulebook = new Rulebook();
+  const said = new SaidOnce();
   return (batch, now, begins) => {
     const outcome: Validated = { readings: [], dead: [], apart: [], undated: [], taken: 0, skipped: 0 };
     const current = registry?.current();
@@ -80,7 +82,7 @@ export function createValidate(parts: ValidatorParts = {}): Validate {
         outcome.undated.push(publish);
         continue;
       }
-      for (const one of found) add(outcome, publish, one, now, run);
+      for (const one of found) add(outcome, publish, one, { now, run, said });
     }
     return outcome;
   };
@@ -114,14 +116,16 @@ function add(
   outcome: Validated,
   publish: Publish,
   { readings, refused, skipped, clock: error }: Decoded,
-  now: number,
-  run: string,
+  { now, run, said }: { readonly now: number; readonly run: string; readonly said: SaidOnce },
 ): void {
   for (const reading of readings) outcome.readings.push(reading);
   outcome.skipped += skipped;
-  const [first] = refused;
+  if (refused.length === 0) return;
+  const news = said.news(publish.farm, publish.sensor, refused);
+  outcome.skipped += refused.length - news.length;
+  const [first] = news;
   if (!first) return;
-  const explanation = refused.map((part) => `${part.path || 'payload'}: ${part.explanation}`).join('; ');
+  const explanation = news.map((part) => `${part.path || 'payload'}: ${part.explanation}`).join('; ');
   const { reason } = first;
   const letter = { publish, reason, explanation: explanation.slice(0, MAX_EXPLANATION), at: now, run };
   outcome.dead.push(error ? { ...letter, clock: error } : letter);

@@ -3,6 +3,7 @@ import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { runId } from '../../telemetry/account/batch-place.ts';
 import { type Batch, type DeadLetter, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { encodeImported, settledReadings } from '../../telemetry/imported.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
@@ -17,6 +18,9 @@ export interface CannotReplay {
  * the letter; the registry is today's, so
  * is the right of who published it to do so, and the receipt is that of the letter by the clock as it was set since. It is never judged by the time of now. The batch id depends only on the letter, so a batch that is sent twice is announced
  * once. A letter that is a whole queue message stays one.
+ *
+ * Readings that only the store refused are in their metrics' units already: read by the sensor's rules they would be
+ * converted a second time. They go the way of an import, whose readings are taken as they are, and are no news.
  */
 export function replayMessage(
   letter: DeadLetter,
@@ -41,6 +45,10 @@ export function replayMessage(
   }
   const field = registry.sensor(farm, sensor)?.field ?? UNASSIGNED;
   const id = `replay-${epoch}-${offset}`;
+  const settled = settledReadings(letter);
+  if (settled) {
+    return { id, publishes: [{ ...publish, sensor, field, payload: encodeImported(settled) }], origin: 'import' };
+  }
   if (!clocks || letter.run === undefined || !clocks.knows(letter.run)) {
     return { id, publishes: [{ ...publish, sensor, field }], origin: 'replay' };
   }

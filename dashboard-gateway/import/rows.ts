@@ -5,6 +5,7 @@ import { Values } from '../../telemetry/formats/values.ts';
 import { instantOfMicros, microsOf } from '../../telemetry/instant.ts';
 import type { Reading } from '../../telemetry/reading.ts';
 import type { MetricRule, NameProblem, SensorRules } from '../../telemetry/sensor-rules.ts';
+import { UNCHANGED } from '../../telemetry/units.ts';
 
 /** One line of a file: its number, the time of measurement (Unix ms, with up to three digits behind the point), and its values by the names that the caller has for them. */
 export type ImportRow = readonly [line: number, ts: number, values: Readonly<Record<string, number>>];
@@ -64,5 +65,5 @@ function inOwnUnits(rules: SensorRules): SensorRules {
 }
 
 function withoutConversion(rule: MetricRule | NameProblem): MetricRule | NameProblem {
-  return typeof rule === 'string' ? rule : { ...rule, usual: { factor: 1, offset: 0 } };
+  return typeof rule === 'string' ? rule : { ...rule, usual: UNCHANGED, usualUnit: rule.unit, heard: undefined };
 }

@@ -19,6 +19,8 @@ export interface Refusal {
   readonly path: string;
   /** What is wrong, for a person. */
   readonly explanation: string;
+  /** The metric that it is about, where each payload of a sensor may well have the same: then it is said once, and counted from then on. */
+  readonly once?: string;
 }
 
 /** What became of a payload. `readings` and `refused` are both empty only if a codec has to read `bytes` first. */
@@ -81,6 +83,7 @@ export const REASONS = [
   'not_a_number',
   'not_finite',
   'wrong_unit',
+  'mixed_units',
   'implausible',
   'bad_name',
   'reserved_name',
@@ -91,6 +94,7 @@ export const REASONS = [
   'too_many_readings',
   'unknown_version',
   'unknown_field',
+  'other_device',
   'not_an_uplink',
   'uplink_too_long',
   'no_codec',
@@ -107,9 +111,9 @@ export class Refusals {
   private more = 0;
   private newest: ClockError | undefined;
 
-  add(reason: Reason, path: string, explanation: string): void {
-    if (this.kept.length < MAX_REFUSALS) this.kept.push({ reason, path, explanation });
-    else this.more++;
+  add(reason: Reason, path: string, explanation: string, once?: string): void {
+    if (this.kept.length >= MAX_REFUSALS) this.more++;
+    else this.kept.push(once === undefined ? { reason, path, explanation } : { reason, path, explanation, once });
   }
 
   /** Something was refused because a device's clock is so far ahead. */

@@ -1,5 +1,6 @@
 import { explain } from '../../core/errors.ts';
 import type { Refusals } from './decoded.ts';
+import { mended } from './nearly-json.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -15,11 +16,23 @@ export function parseJson(payload: Uint8Array, refusals: Refusals): { readonly v
   try {
     return { value: JSON.parse(text) };
   } catch (error) {
+    const found = parsedMended(text);
+    if (found) return found;
     // The message shows some of the payload, and may begin or end in the middle of a surrogate pair.
     const message = explain(error)
       .slice(0, 200)
       .replace(/\p{Cs}/gu, '');
     refusals.add('not_json', '$', `the payload is not JSON: ${message}`);
+    return undefined;
+  }
+}
+
+function parsedMended(text: string): { readonly value: unknown } | undefined {
+  const nearly = mended(text);
+  if (nearly === undefined) return undefined;
+  try {
+    return { value: JSON.parse(nearly) };
+  } catch {
     return undefined;
   }
 }

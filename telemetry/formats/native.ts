@@ -1,7 +1,7 @@
 import { child, type Draft, type FoundReadings, kind, type PayloadContext, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
-import { takeTime } from './times.ts';
-import { takeValues } from './values.ts';
+import { isTimeBeside, takeTimeBeside } from './times.ts';
+import { type TakenValues, takeValues } from './values.ts';
 
 /** Most readings taken of one payload. */
 export const MAX_READINGS = 10_000;
@@ -13,14 +13,13 @@ export const MAX_READINGS = 10_000;
  * No schema is used: a schema accepts or refuses a whole payload, and here each value is accepted or refused alone.
  */
 export function takeNative(payload: unknown, context: PayloadContext, refusals: Refusals): FoundReadings {
+  const found = { skipped: 0 };
   if (Array.isArray(payload)) {
-    return {
-      drafts: takeItems(payload, refusals, (item, path) => takeReading(item, path, context, refusals, true)),
-      skipped: 0,
-    };
+    const drafts = takeItems(payload, refusals, (item, path) => takeReading(item, path, context, refusals, found));
+    return { drafts, skipped: found.skipped };
   }
-  const draft = takeReading(payload, '$', context, refusals, false);
-  return { drafts: draft ? [draft] : [], skipped: 0 };
+  const draft = takeReading(payload, '$', context, refusals, found);
+  return { drafts: draft ? [draft] : [], skipped: found.skipped };
 }
 
 /** What `take` makes of each item of an array, up to MAX_READINGS of them. */
@@ -47,37 +46,49 @@ function takeReading(
   path: string,
   context: PayloadContext,
   refusals: Refusals,
-  timeRequired: boolean,
+  found: { skipped: number },
 ): Draft | undefined {
   if (!isObject(item)) {
     refusals.add('not_an_object', path, `a reading is an object, not ${kind(item)}`);
     return undefined;
   }
-  const hasTime = Object.hasOwn(item, 'ts');
-  if (!hasTime && timeRequired) {
+  const timeRequired = path !== '$';
+  const inner = Object.hasOwn(item, 'values') && isObject(item.values) ? item.values : undefined;
+  const outside = takeTimeBeside(item, path, context, refusals, timeRequired);
+  // Inside of `values`, `ts` is a metric.
+  const isInside = outside.key === undefined && inner !== undefined && !Object.hasOwn(inner, 'ts');
+  const time = isInside ? takeTimeBeside(inner, `${path}.values`, context, refusals, timeRequired) : outside;
+  if (time.key === undefined && timeRequired) {
     refusals.add('time_required', path, 'in an array each reading has its own "ts"');
     return undefined;
   }
-  const at = hasTime ? takeTime(item.ts, path, 'ts', context, refusals) : undefined;
-  if (at === null) return undefined;
-  const values = Object.hasOwn(item, 'values')
-    ? takeEnvelope(item, path, context, refusals)
-    : takeValues(item, path, context.rules, refusals, 'ts');
-  return values && { at, path, values };
+  if (time.at === null) return undefined;
+  const taken = Object.hasOwn(item, 'values')
+    ? takeEnvelope(item, path, isInside ? undefined : time.key, isInside ? time.key : undefined, context, refusals)
+    : takeValues(item, path, context.rules, refusals, time.key);
+  found.skipped += taken.skipped;
+  return taken.values && { at: time.at, path, values: taken.values };
 }
 
 function takeEnvelope(
   item: Readonly<Record<string, unknown>>,
   path: string,
+  outerTime: string | undefined,
+  innerTime: string | undefined,
   { rules }: PayloadContext,
   refusals: Refusals,
-): Record<string, number> | undefined {
+): TakenValues {
+  let skipped = 0;
   for (const key of Object.keys(item)) {
-    if (key === 'ts' || key === 'values') continue;
-    refusals.add('unknown_key', child(path, key), 'beside "values" there can only be "ts"');
+    if (key === outerTime || key === 'values') continue;
+    if (isTimeBeside(key, item[key], rules.zone)) skipped++;
+    else refusals.add('unknown_key', child(path, key), 'beside "values" there can only be "ts"');
   }
   const { values } = item;
-  if (isObject(values)) return takeValues(values, `${path}.values`, rules, refusals);
+  if (isObject(values)) {
+    const taken = takeValues(values, `${path}.values`, rules, refusals, innerTime);
+    return { values: taken.values, skipped: skipped + taken.skipped };
+  }
   refusals.add('not_an_object', `${path}.values`, `"values" is an object, not ${kind(values)}`);
-  return undefined;
+  return { values: undefined, skipped };
 }

@@ -1,8 +1,8 @@
 import type { SensorRules } from '../sensor-rules.ts';
-import { child, quote, type Refusals } from './decoded.ts';
+import { child, type Refusals } from './decoded.ts';
 import { isObject } from './json.ts';
 import { MAX_GIVEN } from './metric-name.ts';
-import { quantityIn } from './quantity.ts';
+import { isTimeBeside } from './times.ts';
 import { Values } from './values.ts';
 
 /** How deep the objects of other systems are followed, and how many values of one reading are looked at. */
@@ -11,18 +11,20 @@ const MOST_LEAVES = 1_000;
 
 /**
  * The values in an object of another system, however deep: `{"soil": {"ec": 1}}` is `soil_ec`. Values are numbers,
- * booleans, texts that are a number with or without a unit, and `{"value": 1, "unit": "V"}`. Other texts and nulls are
- * no measurements: they are ignored and counted. A quantity in an unknown unit is refused.
+ * booleans, texts that are a number with or without a unit, and `{"value": 1, "unit": "V"}`. Other texts, nulls and
+ * times are no measurements: they are ignored and counted. A quantity in an unknown unit is refused.
  */
 export class Leaves {
   skipped = 0;
   private readonly values: Values;
   private readonly refusals: Refusals;
+  private readonly zone: string;
   private left = MOST_LEAVES;
 
   constructor(rules: SensorRules, refusals: Refusals, path: string) {
     this.values = new Values(rules, refusals, path);
     this.refusals = refusals;
+    this.zone = rules.zone;
   }
 
   get result(): Record<string, number> | undefined {
@@ -34,6 +36,11 @@ export class Leaves {
     return this.values.live;
   }
 
+  /** From now on values of another object are added. */
+  joinedByOthers(): void {
+    this.values.joinedByOthers();
+  }
+
   /**
    * Takes every value of `given`, an object or an array. `name` is their names' prefix, `except` keys at the top to
    * skip.
@@ -43,51 +50,74 @@ export class Leaves {
       if (this.left <= 0) return;
       if (except?.has(key)) continue;
       const inner = Array.isArray(given) ? `${path}[${key}]` : child(path, key);
-      this.take(joined(name, key), value, inner, depth);
+      if (isTimeBeside(key, value, this.zone)) this.skipped += 1;
+      else this.take(joined(name, key), value, inner, depth);
     }
   }
 
-  private take(name: string, value: unknown, path: string, depth: number): void {
+  private take(name: string, value: unknown, path: string, depth: number, unit?: string): void {
     if (typeof value === 'object' && value !== null) {
       this.takeObject(name, value, path, depth);
       return;
     }
-    this.left -= 1;
-    if (this.left === 0)
-      this.refusals.add('too_many_metrics', path, `only the first ${MOST_LEAVES} values are looked at`);
-    if (typeof value === 'number') this.add(name, value, undefined, path);
+    this.spend(path);
+    if (typeof value === 'number') this.add(name, value, unit, path);
     else if (typeof value === 'boolean') this.add(name, value ? 1 : 0, undefined, path);
-    else this.takeText(name, value, undefined, path);
+    else this.takeText(name, value, unit, path);
   }
 
   private takeObject(name: string, value: object, path: string, depth: number): void {
     const measured = measuredIn(value);
     if (measured) {
       const { given, unit, called = name } = measured;
-      this.left -= 1;
-      if (typeof given === 'number') this.add(called, given, unit, path);
-      else this.takeText(called, given, unit, path);
-    } else if (depth === MOST_DEPTH) {
-      this.refusals.add('not_a_number', path, `objects are followed ${MOST_DEPTH} deep, no deeper`);
-      this.left -= 1;
-    } else this.takeAll(value, name, path, undefined, depth + 1);
+      this.take(called, given, path, depth, unit);
+      this.takeMembers(value, called, path, unit, depth);
+    } else if (depth >= MOST_DEPTH) this.tooDeep(path);
+    else this.takeAll(value, name, path, undefined, depth + 1);
+  }
+
+  /** What else such an object has, as `min` and `max`. Those that are of the same kind have the same unit. */
+  private takeMembers(value: object, name: string, path: string, unit: string | undefined, depth: number): void {
+    for (const [key, member] of Object.entries(value)) {
+      if (this.left <= 0) return;
+      if (OF_MEASURED.has(key) || (typeof member === 'string' && LABELS.has(key))) continue;
+      const inner = child(path, key);
+      if (isTimeBeside(key, member, this.zone)) this.skipped += 1;
+      else if (typeof member === 'object' && member !== null && depth >= MOST_DEPTH) this.tooDeep(inner);
+      else this.take(joined(name, key), member, inner, depth + 1, OF_ITS_KIND.has(key) ? unit : undefined);
+    }
+  }
+
+  private tooDeep(path: string): void {
+    this.refusals.add('not_a_number', path, `objects are followed ${MOST_DEPTH} deep, no deeper`);
+    this.spend(path);
+  }
+
+  private spend(path: string): void {
+    this.left -= 1;
+    if (this.left > 0) return;
+    this.refusals.add('too_many_metrics', path, `only the first ${MOST_LEAVES} values are looked at`);
   }
 
   private takeText(name: string, value: unknown, unit: string | undefined, path: string): void {
-    const quantity = typeof value === 'string' ? quantityIn(value) : undefined;
-    if (quantity === undefined) this.skipped += 1;
-    else if (quantity === 'comma') {
-      const explanation = `the text ${quote(String(value))} has a comma, or its digits are grouped: decimals begin with a point, and nothing else stands in a number`;
-      this.refusals.add('not_a_number', path, explanation);
-    } else if (quantity.unit === undefined) this.add(name, quantity.number, unit, path);
-    else this.add(name, quantity.number, quantity.unit, path, true);
+    const taken = typeof value === 'string' ? this.values.addText(name, value, unit, () => path) : undefined;
+    if (taken === undefined) this.skipped += 1;
+    else if (!taken) this.left = 0;
   }
 
-  private add(name: string, value: number, unit: string | undefined, path: string, isOfText = false): void {
+  private add(name: string, value: number, unit: string | undefined, path: string): void {
     if (!Number.isFinite(value)) this.refusals.add('not_finite', path, 'the number is too large');
-    else if (!this.values.add(name, value, unit, () => path, isOfText)) this.left = 0;
+    else if (!this.values.add(name, value, unit, () => path)) this.left = 0;
   }
 }
+
+/** What `measuredIn` reads. */
+const OF_MEASURED: ReadonlySet<string> = new Set('value unit units uom Unit measurementId measurementValue'.split(' '));
+/** Texts that only say what is measured. */
+const LABELS: ReadonlySet<string> = new Set('displayName label name type'.split(' '));
+const OF_ITS_KIND: ReadonlySet<string> = new Set(
+  'min max minimum maximum avg average mean median last first previous'.split(' '),
+);
 
 /**
  * The name of what is called `key` in something called `name`. A name that is too long for a metric already stays as it
@@ -108,7 +138,12 @@ interface MeasuredObject {
 function measuredIn(value: object): MeasuredObject | undefined {
   if (!isObject(value)) return undefined;
   const { measurementId, measurementValue } = value;
-  if (measurementValue !== undefined && (typeof measurementId === 'string' || typeof measurementId === 'number')) {
+  const isPlain = typeof measurementValue !== 'object' || measurementValue === null;
+  if (
+    measurementValue !== undefined &&
+    isPlain &&
+    (typeof measurementId === 'string' || typeof measurementId === 'number')
+  ) {
     return { given: measurementValue, called: `measurement_${measurementId}` };
   }
   const { value: given, unit = value.units ?? value.uom ?? value.Unit } = value;

@@ -4,6 +4,8 @@ import { isObject } from './json.ts';
 /** A SenML record that is complete without others: no base fields, absolute time (RFC 8428, section 4.6). */
 export interface SenmlRecord {
   readonly name: string;
+  /** Whose record it is: the base name, else the name up to its last part, or all of it where that is an address. Empty when it does not say. */
+  readonly device: string;
   readonly unit: string | undefined;
   /** Unix seconds; undefined when neither a time nor a base time was given, which means now. */
   readonly time: number | undefined;
@@ -22,6 +24,8 @@ const VERSION = 10;
 const FIRST_ABSOLUTE = 2 ** 28;
 /** The characters of a name (section 4.5.1). */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9\-:./_]*$/;
+/** A device's address: 8 or more hex digits. It is no metric. */
+const ADDRESS = /^[0-9a-f]{8,}$/i;
 /** Longer names are refused: a base name is part of the name of each of thousands of records. */
 const MOST_NAME = 512;
 
@@ -126,6 +130,7 @@ function resolve(
   const sum = typeof s === 'number' ? s + (base.bs ?? 0) : undefined;
   return {
     name,
+    device: deviceOf(name, typeof n === 'string' && n !== '' ? base.bn : ''),
     unit: typeof u === 'string' ? u : base.bu,
     ...timeOf(base.bt, typeof t === 'number' ? t : undefined, now),
     ...(value === undefined ? {} : { value }),
@@ -140,6 +145,21 @@ function resolve(
 /** A base name that is too long by itself is not copied for every record that it is the base of. */
 function nameOf(bn: string, n: string): string {
   return bn.length > MOST_NAME ? bn : bn + n;
+}
+
+/** Whether a part of a name is the address of a device. */
+export function isAddress(part: string): boolean {
+  return ADDRESS.test(part.replaceAll('-', ''));
+}
+
+/** The last part of a name, behind all separators. */
+export function lastPart(name: string): string {
+  return name.slice(Math.max(name.lastIndexOf(':'), name.lastIndexOf('/')) + 1);
+}
+
+function deviceOf(name: string, base: string): string {
+  const own = base === '' && !isAddress(lastPart(name)) ? name.slice(0, name.length - lastPart(name).length) : base;
+  return (own === '' && isAddress(lastPart(name)) ? name : own).replace(/[:/]$/, '');
 }
 
 function timeOf(bt: number | undefined, t: number | undefined, now: number): Pick<SenmlRecord, 'time' | 'isRelative'> {

@@ -14,6 +14,7 @@ const METRICS: Readonly<Record<string, string>> = {
   'S/m': 'ec',
   pH: 'ph',
   dBm: 'rssi',
+  dBW: 'rssi',
   '%EL': 'battery_level',
   EL: 'battery_life',
   'W/m2': 'solar_radiation',

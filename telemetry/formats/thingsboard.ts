@@ -2,9 +2,7 @@ import { type Draft, type FoundReadings, kind, type PayloadContext, type Refusal
 import { isObject } from './json.ts';
 import { takeItems } from './native.ts';
 import { Leaves } from './nested-values.ts';
-import { takeTime } from './times.ts';
-
-const TS: ReadonlySet<string> = new Set(['ts']);
+import { takeTimeBeside } from './times.ts';
 
 /**
  * The readings in a payload of ThingsBoard's device API: `{"key": value}`, `{"ts", "values": {…}}`, or an array of
@@ -19,16 +17,24 @@ export function takeThingsboard(payload: unknown, context: PayloadContext, refus
       refusals.add('not_an_object', path, `telemetry is an object, not ${kind(item)}`);
       return undefined;
     }
-    const hasTime = Object.hasOwn(item, 'ts');
-    const at = hasTime ? takeTime(item.ts, path, 'ts', context, refusals) : undefined;
+    const inner = isObject(item.values) && Object.hasOwn(item, 'values') ? item.values : undefined;
+    const outside = takeTimeBeside(item, path, context, refusals);
+    const isEnvelope = inner !== undefined && (outside.key !== undefined || Object.keys(item).length === 1);
+    // Inside of `values`, `ts` is a key like any other.
+    const isInside = isEnvelope && outside.key === undefined && !Object.hasOwn(inner, 'ts');
+    const time = isInside ? takeTimeBeside(inner, `${path}.values`, context, refusals) : outside;
+    const { at, key } = time;
     if (at === null) return undefined;
+    const hasTime = key !== undefined;
     const leaves = hasTime ? undefined : untimed;
+    leaves?.joinedByOthers();
     const into = leaves ?? new Leaves(context.rules, refusals, path);
     if (!hasTime) untimed = into;
     const before = into.skipped;
-    const values = hasTime || Object.keys(item).length === 1 ? item.values : undefined;
-    if (isObject(values)) into.takeAll(values, '', `${path}.values`);
-    else into.takeAll(item, '', path, TS);
+    const own: ReadonlySet<string> = new Set(key === undefined ? [] : [key]);
+    if (isEnvelope) into.takeAll(inner, '', `${path}.values`, isInside ? own : undefined);
+    // What stands beside `values` is telemetry, too.
+    into.takeAll(item, '', path, isEnvelope ? new Set([...own, 'values']) : own);
     skipped += into.skipped - before;
     // The first item without a time has the draft; the values of the later ones are added to it.
     if (leaves) return undefined;

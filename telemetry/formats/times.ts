@@ -26,6 +26,47 @@ export function takeTime(
   return null;
 }
 
+/** What else the time beside values is called. A value of such a name is none where it reads as a time of ours. */
+const OTHER_NAMES: ReadonlySet<string> = new Set(
+  'timestamp time datetime date_time time_stamp timeStamp dateTime Timestamp TimeStamp Time DateTime TIMESTAMP TIME TS'.split(
+    ' ',
+  ),
+);
+
+/** The time of a reading, as `takeTime` gives it, and the key that it stands under; without a key it has none. */
+export interface TimeBeside {
+  readonly at: number | ShownTwice | undefined | null;
+  readonly key: string | undefined;
+}
+
+const NO_TIME: TimeBeside = { at: undefined, key: undefined };
+
+/**
+ * The time in `item`. It stands under `ts`, else under the first key such as `timestamp` or `time` that reads as a time of the
+ * years 2000 to 2199, or whatever it has if a time is required: a device may well call a duration `time`.
+ */
+export function takeTimeBeside(
+  item: Readonly<Record<string, unknown>>,
+  path: string,
+  context: PayloadContext,
+  refusals: Refusals,
+  isRequired = false,
+): TimeBeside {
+  if (Object.hasOwn(item, 'ts')) return { at: takeTime(item.ts, path, 'ts', context, refusals), key: 'ts' };
+  for (const key of Object.keys(item)) {
+    if (!OTHER_NAMES.has(key) || !(isRequired || isTimeBeside(key, item[key], context.rules.zone))) continue;
+    return { at: takeTime(item[key], path, key, context, refusals), key };
+  }
+  return NO_TIME;
+}
+
+/** Whether what stands under this key is a time and no value. */
+export function isTimeBeside(key: string, value: unknown, zone: string): boolean {
+  if (!OTHER_NAMES.has(key)) return false;
+  const at = readTimes(value, zone);
+  return at !== undefined && isOfOurTime(typeof at === 'number' ? at : at.first);
+}
+
 /** As `takeTime`, for the time at which a network received what it passes on at once: of two times it is the later that has come. */
 export function takeReception(
   given: unknown,

@@ -219,10 +219,27 @@ describe('the words of the registry', function () {
       '--clock',
       'receipt',
     );
-    await does(env, 'sensor', 'change', 'p1', '--rate', 'messages=5,burst=2', '--units', 'rain=mm', '--position', '');
+    await does(
+      env,
+      'sensor',
+      'change',
+      'p1',
+      '--rate',
+      'messages=5,burst=2',
+      '--units',
+      'rain=mm',
+      '--position',
+      '',
+      '--profile',
+      'ec-microsiemens,dragino',
+    );
     const changed = await does(env, 'sensor', 'change', 'p1', '--new-secret');
     const shown = await does(env, 'sensor', 'show', 'p1');
     expect(shown).to.include('rate: { burst: 2, messages: 5 }\n').and.include('clock: receipt\n');
+    expect(shown).to.include('profile: [ec-microsiemens, dragino]\n');
+    expect(await refuses(env, 'sensor', 'change', 'p1', '--profile', 'dragoni')).to.include(
+      'pressure-pascals, dragino',
+    );
     expect(shown).to.include('secret: (kept as a hash)').and.not.include('position');
     const [, secret = ''] = /this once: (\S+)/.exec(changed) ?? [];
     const state = async () => parseRegistry(await does(env, 'registry', 'export'));

@@ -12,7 +12,18 @@ export const FORMS = {
 
 const NAMES = ['soil_moisture', 'SoilTemp', 'ec', 'battery', 'Temp. (°C)', 'rssi', 'measurementId', 'history', 'ts'];
 const HOSTILE_KEYS = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'value', 'values', 'unit', 'time', ''];
-const ODD_NUMBERS = ['0', '-0', '1e999', '-1e999', '5e-324', '1.7976931348623157e308', '9007199254740993', '1E+2'];
+const ODD_NUMBERS = [
+  '0',
+  '-0',
+  '1e999',
+  '-1e999',
+  '5e-324',
+  '1.7976931348623157e308',
+  '9007199254740993',
+  '1E+2',
+  'nan',
+  '-Infinity',
+];
 
 /** Repeats of what others may repeat, and of what a reader may count or nest. */
 const RUNS = ['1', '0', ' ', '[', ']', '{"a":', '}', '"', '\\', ',', '[1],', '\\ud800', 'µ', '\u00a0', '.1', '-', '/'];

@@ -94,7 +94,7 @@ describe('native payload: time', () => {
     );
   });
 
-  for (const wrong of [MAX_TS, String(ts), 'noon', '2025-02-30', null, true, [ts], {}]) {
+  for (const wrong of [MAX_TS, '20251124', 'noon', '2025-02-30', null, true, [ts], {}]) {
     it(`refuses a reading at ${JSON.stringify(wrong)} rather than give it another time`, () => {
       expectDecoded(decode({ ts: wrong, values: { ec: 1 } }), [], ['bad_time $.ts']);
       expectDecoded(decode({ ts: wrong, ec: 1 }), [], ['bad_time $.ts']);
@@ -112,6 +112,31 @@ describe('native payload: time', () => {
       { ts: MAX_TS - 1, ec: 2 },
     ];
     expectDecoded(decode(night), [reading({ ec: 1 })], ['future_time $[1]']);
+  });
+
+  it('takes a number in a text for the number', () => {
+    for (const told of [String(ts), String(ts / 1000), ` ${ts}.5 `]) {
+      expectDecoded(decode({ ts: told, values: { ec: 1 } }), [reading({ ec: 1 })]);
+    }
+  });
+
+  for (const key of ['timestamp', 'time', 'Timestamp', 'datetime']) {
+    it(`reads ${key} beside values as their time`, () => {
+      for (const told of [ts, ts / 1000, String(ts / 1000), new Date(ts).toISOString()]) {
+        expectDecoded(decode({ [key]: told, ec: 1 }), [reading({ ec: 1 })]);
+        expectDecoded(decode({ [key]: told, values: { ec: 1 } }), [reading({ ec: 1 })]);
+        expectDecoded(decode({ values: { [key]: told, ec: 1 } }), [reading({ ec: 1 })]);
+        expectDecoded(decode([{ [key]: told, ec: 1 }]), [reading({ ec: 1 })]);
+      }
+    });
+  }
+
+  it('counts another time beside ts, and takes what is called so and is no time for a value', () => {
+    const both = decode({ ts, time: new Date(ts - 1000).toISOString(), ec: 1 });
+    expectDecoded(both, [reading({ ec: 1 })]);
+    expect(both.skipped).to.equal(1);
+    expectDecoded(decode({ timestamp: 35, ec: 1 }), [reading({ timestamp: 35, ec: 1 }, received)]);
+    expectDecoded(decode({ time: 35, ec: 1 }), [reading({ ec: 1 }, received)], ['reserved_name $.time']);
   });
 
   it('takes seconds for what they are', () => {
@@ -140,12 +165,39 @@ describe('native payload: values', () => {
     expectDecoded(decode({ ts, values }), [reading(values)]);
   });
 
-  for (const bad of ['31.2', null, [1], { value: 1 }]) {
+  for (const bad of ['31,2', '1 of 2', 'OPEN', null, [1], { value: 1 }]) {
     it(`sets aside only the value that is ${JSON.stringify(bad)}`, () => {
       expectDecoded(decode({ ts, values: { bad, ec: 1 } }), [reading({ ec: 1 })], ['not_a_number $.values.bad']);
       expectDecoded(decode({ bad, ec: 1 }), [reading({ ec: 1 }, received)], ['not_a_number $.bad']);
     });
   }
+
+  it('takes a number in a text, in its unit', () => {
+    const values = { a: '31.2', b: '−3', air_temperature: '77 °F', pm25: '12.5 µg/m³', air_pressure: '29.92 inHg' };
+    expectDecoded(decode({ ts, values }), [
+      reading({ a: 31.2, b: -3, air_temperature: 25, pm25: 12.5, air_pressure: 1013.20748119 }),
+    ]);
+  });
+
+  for (const bare of ['nan', 'NaN', '-nan', 'nan(ind)', '-Infinity', 'inf', 'ovf', '1.#QNAN']) {
+    it(`loses ${bare} and nothing else`, () => {
+      expectDecoded(
+        decodeText(`{"ec": 1, "bad": ${bare}, "t": "nan"}`),
+        [reading({ ec: 1 }, received)],
+        ['not_a_number $.bad', 'not_a_number $.t'],
+      );
+    });
+  }
+
+  it('is not disturbed by the NULs at the end of a C string', () => {
+    expectDecoded(decodeText('{"ec": 1}\0\0'), [reading({ ec: 1 }, received)]);
+    for (const cut of ['{"ec": 1}\0{"ec"', '{"ec": n\0an}', '{"ec": "nan', 'nan,', '{"ec": anan}']) {
+      expect(
+        decodeText(cut).refused.map(({ reason }) => reason),
+        cut,
+      ).to.deep.equal(['not_json']);
+    }
+  });
 
   it('refuses a number too large for a number', () => {
     expectDecoded(
@@ -313,7 +365,7 @@ describe('native payload: hostile bytes', () => {
   });
 
   it('refuses text that is not JSON, the empty one too', () => {
-    for (const text of ['', ' ', '{', '{"a":1,}', 'soil=3', '{"a":NaN}', '[1', "{'a':1}", '\0']) {
+    for (const text of ['', ' ', '{', '{"a":1,}', 'soil=3', '[1', "{'a':1}", '\0']) {
       expectDecoded(decodeText(text), [], ['not_json $']);
     }
   });

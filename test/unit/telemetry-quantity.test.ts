@@ -50,6 +50,15 @@ describe('a text', () => {
     '418 ppm CO₂': '418|ppm CO₂',
     '12 µS/cm at 25 °C': '12|µS/cm',
     '12 µS/cm @25C': '12|µS/cm',
+    '2.5 mm/24h': '2.5|mm/24h',
+    '12 l/10min': '12|l/10min',
+    '5 €': '5|€',
+    '5€': '5|€',
+    '30.1 "Hg': '30.1|"Hg',
+    '13W': '13|W',
+    // Nobody can tell these from units: they are set aside.
+    '12345 Berlin': '12345|Berlin',
+    '7 Stück': '7|Stück',
   };
 
   it('that is a number, and behind it what looks like a unit, is a quantity, whether Loam knows the unit or not', () => {
@@ -58,7 +67,7 @@ describe('a text', () => {
 
   it('that only begins with a number is none: dates, versions, serial numbers, addresses, words', () => {
     const texts = [
-      ...['', ' ', '-', 'OPEN', 'NaN', 'n/a', 'true', 'v1.2.3', '1.2.3', '1.2b', '2.0rc1', '1.0-beta'],
+      ...['', ' ', '-', 'OPEN', 'NaN', 'n/a', 'true', 'v1.2.3', '1.2.3', '1.2 release', '1.2b', '2.0rc1', '1.0-beta'],
       ...[
         '2026-05-01',
         '2026-05-01T12:00:00Z',
@@ -107,6 +116,23 @@ describe('a text', () => {
     for (const text of ['31,2', '-3,5', '31,2 %', '1.031,5', '1,234.5', '1,234,567 L', '12,5 µg/m³']) {
       expect(said(text), text).to.equal('comma');
     }
+  });
+
+  it('that is a limit, an estimate, has a tolerance or is one of several is known for that, too', () => {
+    const texts = [
+      '<0.05 mg/L',
+      '> 100 NTU',
+      '≥ 3',
+      '~5 °C',
+      'ca. 5 °C',
+      '± 2',
+      '€ 5',
+      '31.2 ±0.5 °C',
+      '31.2 °C +/- 0.5',
+    ];
+    for (const text of [...texts, '21.5 °C, 45 %', '21.5°C/45%', '21.5 °C 45 %'])
+      expect(said(text), text).to.equal('comma');
+    for (const text of ['<b>', '< none', '10 + 5', '5 days 3 hours']) expect(said(text), text).to.equal(undefined);
   });
 
   it('of more than 64 characters is no quantity, no time, no number and no unit', () => {
@@ -191,9 +217,9 @@ describe('work on what others wrote', () => {
 describe('a quantity in a unit that nobody knows', () => {
   const object = {
     soil_moisture: '31 %',
-    water_meter: '1234.5 L',
-    air_pressure: '29.92 inHg',
-    pm: '12 µg/m³',
+    water_meter: '1234.5 foo',
+    air_pressure: '29.92 furlongs',
+    pm: '12 µg/foo',
     level: '31,2',
     serial: '241408E4',
     state: 'OPEN',
@@ -231,7 +257,9 @@ describe('a quantity in a unit that nobody knows', () => {
     for (const text of ['12 µg/m³', '12 μg/m3', '12µg/m³']) {
       expect(decode('thingsboard', { pm: text }, own).readings[0]?.values, text).to.deep.equal({ pm: 12 });
     }
-    expect(decode('thingsboard', { pm: '12 mg/m³' }, own).refused[0]?.reason).to.equal('wrong_unit');
+    expect(decode('thingsboard', { pm: '12 ppm' }, own).refused[0]?.reason).to.equal('wrong_unit');
+    const foo = rules('', '{ id: pm, label: PM2.5, unit: foo }');
+    expect(decode('thingsboard', { pm: '12 foo' }, foo).readings[0]?.values).to.deep.equal({ pm: 12 });
   });
 
   it('is taken as it is from an object that says which is which, unless the metric has a unit of its own', () => {

@@ -247,4 +247,106 @@ describe('SenML: readings', () => {
     const { readings } = decode('native', pack, rules('clock: receipt'));
     expect(readings.map(({ ts }) => ts - RECEIVED)).to.deep.equal([-60_000, 0]);
   });
+
+  it('have fields of an extension beside them, which are ignored, also in the first record', () => {
+    const pack = [
+      { bn: `${device}:`, bt: RECEIVED / 1000, l: 'a link', n: 'soil_temperature', v: 17.2, u: 'Cel' },
+      { n: 'soil_moisture', v: 30, u: '%', dis: { more: 1 } },
+    ];
+    const values = { soil_temperature: 17.2, soil_moisture: 30 };
+    expect(decode('native', pack)).to.deep.include({ refused: [], skipped: 0 });
+    expect(decode('native', pack).readings.map((one) => one.values)).to.deep.equal([values]);
+    const [first = {}, second] = pack;
+    const { n, v, u, ...base } = { n: '', v: 0, u: '', ...first };
+    expect(decode('native', [base, { n, v, u }, second]).readings.map((one) => one.values)).to.deep.equal([values]);
+    for (const native of [
+      [{ n: 1, v: 2, note: 'x' }],
+      [{ ts: RECEIVED, n: 'a', v: 1 }],
+      [{ values: { v: 1 }, n: 'a' }],
+    ]) {
+      expect(decode('native', native).refused.map(({ reason }) => reason)).to.not.include('no_values');
+    }
+  });
+
+  it('take a quantity in a text', () => {
+    const pack = [
+      { n: 'soil_temperature', vs: '62.6 °F' },
+      { n: 'soil_moisture', vs: '0.31', u: '/' },
+      { n: 'level', vs: '31,2' },
+      { n: 'state', vs: 'open' },
+    ];
+    const { readings, refused, skipped } = decode('native', pack);
+    expect(readings.map(({ values }) => values)).to.deep.equal([{ soil_temperature: 17, soil_moisture: 31 }]);
+    expect(refused.map(({ reason, path }) => `${reason} ${path}`)).to.deep.equal(['not_a_number $[2]']);
+    expect(skipped).to.equal(1);
+  });
+
+  it('in dBW are not in dBm', () => {
+    expect(decode('native', [{ n: 'rssi', u: 'dBW', v: -120 }]).readings[0]?.values).to.deep.equal({ rssi: -90 });
+    expect(decode('native', [{ n: device, u: 'dBW', v: -120 }]).readings[0]?.values).to.deep.equal({ rssi: -90 });
+  });
+});
+
+describe('a SenML pack', () => {
+  const other = 'urn:dev:ow:10e2073a01080064';
+  const refusals = (pack: readonly object[]) =>
+    decode('native', pack).refused.map(({ reason, path }) => `${reason} ${path}`);
+  const values = (pack: readonly object[]) => decode('native', pack).readings.map((one) => one.values);
+
+  it('is its topic’s sensor’s, whatever one device it names', () => {
+    expect(
+      values([
+        { bn: `${device}:`, n: 'ec', v: 1 },
+        { n: 'ph', v: 7 },
+      ]),
+    ).to.deep.equal([{ ec: 1, ph: 7 }]);
+    expect(values([{ bn: 'urn:dev:ow:10e2073a0108006:', n: 'ec', v: 1 }])).to.deep.equal([{ ec: 1 }]);
+  });
+
+  it('of several devices is its topic’s sensor’s as far as it is named, and the rest is set aside', () => {
+    const pack = [
+      { bn: 'urn:dev:x:S-1:', n: 'ec', v: 1 },
+      { bn: `${other}:`, n: 'ec', v: 2 },
+      { n: 'ph', v: 7 },
+    ];
+    expect(values(pack)).to.deep.equal([{ ec: 1 }]);
+    expect(refusals(pack)).to.deep.equal(['other_device $[1]', 'other_device $[2]']);
+  });
+
+  it('of several devices that are all others is set aside: nothing says whose its values are', () => {
+    for (const pack of [
+      [
+        { bn: `${device}:`, n: 'ec', v: 1 },
+        { bn: `${other}:`, n: 'ec', v: 2 },
+      ],
+      [
+        { n: `${device}:ec`, v: 1 },
+        { n: `${other}:ec`, v: 2 },
+      ],
+      [
+        { n: device, u: 'Cel', v: 1 },
+        { n: other, u: 'Cel', v: 2 },
+      ],
+    ]) {
+      expect(values(pack)).to.deep.equal([]);
+      expect(refusals(pack)).to.deep.equal(['other_device $[0]', 'other_device $[1]']);
+    }
+  });
+
+  it('with base names that are no addresses has them in the names of its metrics', () => {
+    const pack = [
+      { bn: 'soil/', n: 'temp', v: 1 },
+      { bn: 'air/', n: 'temp', v: 2 },
+      { bn: '', n: 'ec', v: 3 },
+    ];
+    expect(values(pack)).to.deep.equal([{ soil_temperature: 1, air_temperature: 2, ec: 3 }]);
+  });
+
+  it('says of a metric that is there twice at one time that it is, each time', () => {
+    const twice = decode('native', [
+      { n: 'ec', v: 1 },
+      { n: 'ec', v: 2 },
+    ]);
+    expect(twice.refused.map(({ reason, once }) => [reason, once])).to.deep.equal([['double_name', undefined]]);
+  });
 });

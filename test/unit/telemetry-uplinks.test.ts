@@ -146,7 +146,7 @@ describe('uplinks', () => {
     const { readings, skipped } = decode('chirpstack', chirpstackUplink({ object, rxInfo: [] }));
     expect(readings[0]?.values).to.deep.equal({
       soil_probe1_moisture: 30.11,
-      soil_probe_2_0_t: 64.4,
+      soil_probe_2_0_t: 18,
       level: -25,
     });
     expect(skipped).to.equal(1);

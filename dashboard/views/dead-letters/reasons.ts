@@ -8,6 +8,8 @@ const WORDS: Readonly<Record<string, string>> = {
   time_required: 'No time given where one is needed',
   not_a_number: 'A value that is no number',
   not_finite: 'A value without an end',
+  mixed_units: 'A metric in units that do not belong together',
+  other_device: 'Of another device than its topic says',
   bad_name: 'A metric’s name that cannot be used',
   reserved_name: 'A metric’s name that is taken',
   double_name: 'A metric named twice',
