@@ -16,12 +16,12 @@ const BITS_OF_A_BYTE = 8;
 const HASHES = 3;
 
 /** The earliest and the latest time of a sensor so far. */
-interface Span {
+interface SensorTimes {
   readonly earliest: number;
   readonly latest: number;
 }
 
-const NO_SPAN: Span = { earliest: Number.POSITIVE_INFINITY, latest: Number.NEGATIVE_INFINITY };
+const NO_SPAN: SensorTimes = { earliest: Number.POSITIVE_INFINITY, latest: Number.NEGATIVE_INFINITY };
 
 /**
  * The times that are on more than one line of a file with a value of the same metric: one of two such values would
@@ -37,7 +37,7 @@ export class RepeatedTimes {
   private readonly times = new Set<number>();
   private readonly columns = new Map<string, number>();
   private repeats = 0;
-  private readonly spans = new Map<string, Span>();
+  private readonly spans = new Map<string, SensorTimes>();
 
   /** `fileBytes` is the size of the file: the more values there can be, the more bits there are, up to 64 MiB. */
   constructor(fileBytes: number) {

@@ -224,7 +224,7 @@ function addEvents(loam: Command): void {
 }
 
 function addImport(loam: Command): void {
-  const several = (value: string, before: string[]) => [...before, value];
+  const several = (value: string, before: string[] = []) => [...before, value];
   const presets = PRESETS.map(({ name, label }) => `  ${name.padEnd(6)} ${label}`).join('\n');
   withSettings(loam.command('import <file>').description('read what a logger has written over the past'), RUNNING)
     .requiredOption('--farm <farm>', 'farm of the sensor')
@@ -234,11 +234,11 @@ function addImport(loam: Command): void {
     .option('--preset <name>', 'form of the file, one of those below (default: as its first lines look)')
     .option('--time <column>', 'column with the time of measurement, or the date (default: as the file looks)')
     .option('--clock <column>', 'column with the time of day, where the date has its own')
-    .option('--map <column=metric>', 'what a column measures; once for each (default: as the headers say)', several, [])
-    .option('--unit <metric=unit>', 'unit in the file, where the header does not say it', several, [])
+    .option('--map <column=metric>', 'what a column measures; once for each (default: as the headers say)', several)
+    .option('--unit <metric=unit>', 'unit in the file, where the header does not say it', several)
     .option('--sensor-column <column>', 'column that names the sensor of each line')
-    .option('--sensor-name <name=sensor>', 'which sensor a name in that column is; once for each', several, [])
-    .option('--missing <text>', 'what stands for no value, such as --missing=-9999; once for each', several, [])
+    .option('--sensor-name <name=sensor>', 'which sensor a name in that column is; once for each', several)
+    .option('--missing <text>', 'what stands for no value, such as --missing=-9999; once for each', several)
     .option('--zone <zone>', 'time zone of times that name none, or +02:00 (default: the file’s, or the farm’s)')
     .option('--time-format <format>', 'such as "DD.MM.YY HH:mm" or "MM/DD/YYYY hh:mm A" (default: as the times look)')
     .option('--header-line <number>', 'line with the names of the columns (default: as the file looks)')

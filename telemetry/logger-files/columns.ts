@@ -58,24 +58,21 @@ function folded(text: string): string {
 /** What a column measures in the words of its header, in small letters: without unit, serial numbers and brackets. */
 export function quantityOf({ own, unit }: FileColumn): string {
   if (own.length > 256) return '';
-  const bare = own
-    .replace(/\s?\((?:LGR|SEN) .*$/, '')
+  const bare = withoutSerials(own)
     .replace(/[([][^()[\]]*[)\]]\s*(?:#\d+)?$/, '')
     .trim();
   const words = bare.split(/\s+/);
   if (words.length > 1 && (words[0] === unit || words[0] === 'RH')) words.shift();
   if (words.length > 1 && words.at(-1) === unit) words.pop();
-  return words
-    .join(' ')
-    .replace(/[\s,-]+$/, '')
-    .toLowerCase();
+  const text = words.join(' ').toLowerCase();
+  return [',', ' -'].reduce((left, mark) => (left.endsWith(mark) ? left.slice(0, -mark.length) : left), text).trim();
 }
 
 /** The unit that a header names: `Temp (°C)`, `Temp, °C (LGR S/N: 1)`, `Temp - °C`, `m³/m³ VWC`, `Temp °C`. */
 export function unitIn(header: string): string | undefined {
   if (header.length > 256) return undefined;
   const inside = /[([]([^()[\]]*)[)\]]\s*(?:#\d+)?$/.exec(header)?.[1];
-  const bare = header.replace(/\s?\((?:LGR|SEN) .*$/, '');
+  const bare = withoutSerials(header);
   return (
     knownUnit(inside) ??
     knownUnit(after(bare, ', ')) ??
@@ -83,6 +80,12 @@ export function unitIn(header: string): string | undefined {
     plainUnit(after(bare, ' ')) ??
     plainUnit(bare.includes(' ') ? bare.slice(0, bare.indexOf(' ')) : undefined)
   );
+}
+
+/** HOBOware puts serial numbers and labels in brackets behind the unit. */
+function withoutSerials(header: string): string {
+  const at = Math.max(header.indexOf('(LGR '), header.indexOf('(SEN '));
+  return at === -1 ? header : header.slice(0, at).trim();
 }
 
 function after(text: string, mark: string): string | undefined {

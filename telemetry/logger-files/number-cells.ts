@@ -93,7 +93,7 @@ export function numbersReader({ comma, missing = [], unit, compass = false }: Nu
 
 /** A number with its unit behind it, in the column's unit; undefined when it cannot be that. */
 function withUnit(cell: string, plain: (cell: string) => number | undefined, unit: string | undefined) {
-  const [, number = '', own = ''] = /^([+-]?[\d.,]+)\s?(\D.*)$/.exec(cell) ?? [];
+  const [, number = '', own = ''] = /^([+-]?[\d.,]+)\s?([^\d.,\s].*)/.exec(cell) ?? [];
   if (unit === undefined || own === '' || !isUnit(own)) return undefined;
   const value = plain(number);
   const into = conversion(own, unit);

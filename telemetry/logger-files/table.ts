@@ -69,17 +69,17 @@ export function tableOf(lines: readonly TextLine[], wishes: TableWishes): FileTa
   };
 }
 
-interface Form {
+interface ParsedForm {
   readonly delimiter: string;
   readonly rows: Rows;
 }
 
-interface FoundForm extends Form {
+interface FoundForm extends ParsedForm {
   readonly preset?: LoggerPreset;
   readonly table: FoundTable;
 }
 
-function ofPreset(forms: readonly Form[], { preset: name, headerLine }: TableWishes): FoundForm | undefined {
+function ofPreset(forms: readonly ParsedForm[], { preset: name, headerLine }: TableWishes): FoundForm | undefined {
   const named = name === undefined ? PRESETS : PRESETS.filter((preset) => preset.name === name);
   const names = PRESETS.map((preset) => preset.name).join(', ');
   if (named.length === 0)
@@ -97,7 +97,7 @@ function ofPreset(forms: readonly Form[], { preset: name, headerLine }: TableWis
 }
 
 /** A table with one line of names, and perhaps units below it. */
-function plainTable(forms: readonly Form[], wishes: TableWishes, skipped: number): FoundForm {
+function plainTable(forms: readonly ParsedForm[], wishes: TableWishes, skipped: number): FoundForm {
   const at = wishes.headerLine;
   const found = at === undefined ? headerIn(forms, wishes.time) : headerAt(forms, at - 1 - skipped);
   const { delimiter, rows, header } = found;
@@ -129,8 +129,8 @@ function plainTable(forms: readonly Form[], wishes: TableWishes, skipped: number
 }
 
 /** The line that has the column with the time, or else the one above the first that begins with a time. */
-function headerIn(forms: readonly Form[], [time]: readonly string[]): Form & { header: number } {
-  let best: (Form & { header: number }) | undefined;
+function headerIn(forms: readonly ParsedForm[], [time]: readonly string[]): ParsedForm & { header: number } {
+  let best: (ParsedForm & { header: number }) | undefined;
   for (const form of forms) {
     const { rows } = form;
     const header =
@@ -152,12 +152,12 @@ function aboveData(rows: Rows): number {
   return header;
 }
 
-function firstLine(forms: readonly Form[]): number {
+function firstLine(forms: readonly ParsedForm[]): number {
   return forms[0]?.rows.findIndex((cells) => cells.some((cell) => cell !== '')) ?? 0;
 }
 
 /** The header at a line, by the delimiter that makes most columns of it and as many of the line after it. */
-function headerAt(forms: readonly Form[], header: number): Form & { header: number } {
+function headerAt(forms: readonly ParsedForm[], header: number): ParsedForm & { header: number } {
   const scored = forms.map((form) => {
     const [width = 0, below = 0] = [form.rows[header]?.length, form.rows[header + 1]?.length];
     return { form, score: width * 2 + (width === below ? 1 : 0) };

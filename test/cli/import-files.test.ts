@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { importCommand } from '../../cli/import.ts';
@@ -36,17 +36,6 @@ class Imports {
     const imports = new Imports(place, await adminToken(loadConfig({ data: place.folder }, {})));
     imports.url = (await place.gateway({ queue: imports.queue, adminToken: imports.token })).url;
     return imports;
-  }
-
-  /** Ends the gateway, and starts another at its address when somebody has asked there in vain. */
-  async restart(): Promise<void> {
-    const [gateway] = this.place.gateways.splice(0);
-    await gateway?.stop(5_000);
-    const nobody = createServer((socket) => socket.destroy()).listen(gateway?.port, '127.0.0.1');
-    await once(nobody, 'connection');
-    nobody.close();
-    await once(nobody, 'close');
-    await this.place.gateway({ queue: this.queue, adminToken: this.token, port: gateway?.port ?? 0 });
   }
 
   get file(): string {
@@ -324,13 +313,35 @@ describe('loam import of what loggers write', function () {
   });
 
   it('goes on when the gateway has started anew', async () => {
+    const [gateway] = imports.place.gateways.splice(0);
+    let port = gateway?.port ?? 0;
+    // Its address stays the same: something that passes connections on to whichever gateway there is.
+    let refused = 0;
+    const address = createServer((socket) => {
+      if (port === 0) {
+        refused++;
+        socket.destroy();
+      } else
+        socket
+          .pipe(connect(port, '127.0.0.1'))
+          .on('error', () => socket.destroy())
+          .pipe(socket)
+          .on('error', () => {});
+    }).listen(0, '127.0.0.1');
+    await once(address, 'listening');
+    const at = address.address();
+    imports.url = `http://127.0.0.1:${typeof at === 'object' && at !== null ? at.port : 0}`;
     imports.queue.refuse('full');
     const tried = imports.queue.tried;
     const running = imports.of('time,moisture\n2026-03-01 10:00,30\n', { map: ['moisture=moisture'] });
     await until('a piece was refused', () => imports.queue.tried > tried, { timeoutMs: 30_000 });
+    port = 0;
+    await gateway?.stop(5_000);
+    await until('it has asked in vain', () => refused > 0, { timeoutMs: 30_000 });
     imports.queue.accept();
-    await imports.restart();
+    port = (await imports.place.gateway({ queue: imports.queue, adminToken: imports.token })).port;
     const { ended, stored } = await running;
+    address.close();
     expect([ended, stored]).to.deep.equal([0, [['s1', '2026-03-01T09:00:00', { moisture: 30 }]]]);
   });
 });
