@@ -44,6 +44,8 @@ export interface ImportPlan {
   readonly timeName: string;
   readonly allowedTime: string;
   readonly readTimes: ReadTimes;
+  /** Reads a time as if its clocks never changed: what only this one reads was skipped by them. */
+  readonly readShown: ReadTimes;
   readonly columns: readonly MappedColumn[];
   /** How numbers and times are written, in words, for the preview. */
   readonly written: string;
@@ -71,7 +73,8 @@ export async function planOf(api: Api, path: string, options: Options): Promise<
   const known = answer.farms.find(({ id }) => id === farm);
   if (!known) throw new ConfigInvalid('--farm', `--farm: there is no farm ${JSON.stringify(farm)}`);
   const isSeveral =
-    text(options, 'sensorColumn') !== undefined || texts(options, 'map').some((pair) => pair.includes('/'));
+    text(options, 'sensorColumn') !== undefined ||
+    texts(options, 'map').some((pair) => pair.includes('/', pair.lastIndexOf('=')));
   const sensors = isSeveral ? await sensorsOf(api, farm) : new Set<string>();
   const named = namedBy(options, table, sensors);
   const about: MappingFarm = { metrics: answer.metrics, sensors };
@@ -94,6 +97,7 @@ export async function planOf(api: Api, path: string, options: Options): Promise<
     timeName: table.time.map((place) => table.columns[place]?.name ?? '').join(' '),
     allowedTime: dates.allowed,
     readTimes: dates.read,
+    readShown: dates.shown,
     columns: columns.map((column) => ({ ...column, ...numbersOf(column, comma) })),
     written: `decimals follow "${comma ? ',' : '.'}", ${dates.allowed}, in ${zone}`,
     unitOf: (metric) => ownUnit(metric, about),
@@ -166,7 +170,7 @@ function datesOf(
   zone: string,
   forms: WrittenForms,
   table: FileTable,
-): { read: ReadTimes; allowed: string } {
+): { read: ReadTimes; shown: ReadTimes; allowed: string } {
   if (!isOffset(zone)) {
     try {
       refuseZone(zone);
@@ -178,14 +182,14 @@ function datesOf(
   const format = text(options, 'timeFormat');
   if (format !== undefined) {
     try {
-      return { read: formatReader(zone, format), allowed: `a time as ${format}` };
+      return { read: formatReader(zone, format), shown: formatReader('UTC', format), allowed: `a time as ${format}` };
     } catch (cause) {
       const what = `got ${JSON.stringify(format)}: ${explain(cause)}`;
       throw new ConfigInvalid('--time-format', `--time-format: ${what}`, { cause });
     }
   }
   const order = orderOf(forms, table);
-  return { read: timesReader(zone, order), allowed: ALLOWED[order] };
+  return { read: timesReader(zone, order), shown: timesReader('UTC', order), allowed: ALLOWED[order] };
 }
 
 const ALLOWED: Readonly<Record<DateOrder, string>> = {

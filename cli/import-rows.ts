@@ -74,6 +74,11 @@ interface ReadLine {
   readonly missing: number;
 }
 
+function noTime(when: string, { readShown, zone, allowedTime }: ImportPlan): string {
+  if (readShown(when).length === 0) return `${quote(when)} is no time; allowed: ${allowedTime}`;
+  return `the clocks of ${zone} skipped ${quote(when)} in spring; for a logger whose clock never changes, --zone says its offset, such as +01:00`;
+}
+
 /** What a line says. With one cell that cannot be read nothing of it is taken; a line without values says nothing. */
 function draftsOf({ number, part, cells, why }: FileRecord, plan: ImportPlan): ReadLine {
   const refusal = (path: string, reason: string, explanation: string): ReadLine => ({
@@ -84,8 +89,7 @@ function draftsOf({ number, part, cells, why }: FileRecord, plan: ImportPlan): R
   if (!cells) return refusal('line', 'not_csv', `${why}; nothing of this line was taken`);
   const when = timeCell(cells, plan.file.table.time);
   const [first, second] = plan.readTimes(when);
-  if (first === undefined)
-    return refusal(plan.timeName, 'bad_time', `${quote(when)} is no time; allowed: ${plan.allowedTime}`);
+  if (first === undefined) return refusal(plan.timeName, 'bad_time', noTime(when, plan));
   const label = plan.named === undefined ? '' : (cells[plan.named.place] ?? '');
   const named = plan.named?.sensorOf(label);
   if (plan.named !== undefined && named === undefined) {

@@ -32,6 +32,9 @@ export async function importCommand(path: string, options: Options): Promise<num
   try {
     await run.all(repeated);
     if (!isPreview) await memory.forget();
+  } catch (error) {
+    if (run.isRemembered) printError('broken off: the same command goes on there\n');
+    throw error;
   } finally {
     await run.end();
   }
@@ -66,6 +69,8 @@ class ImportRun {
   private readonly previewed: PreviewedRows;
   private readonly sums = { accepted: 0, overwritten: 0, notCompared: 0, unchanged: 0 };
   private missing = 0;
+  /** Some of the file is in the queue, and it is remembered how much. */
+  isRemembered = false;
 
   private constructor(parts: RunParts, progress: ImportProgress, report: ImportReport) {
     this.parts = parts;
@@ -155,6 +160,7 @@ class ImportRun {
       const { count, bytes } = await this.report.mark();
       const { unchanged: _, ...sums } = this.sums;
       await memory.save({ pieces, ...sums, refusals: count, reportBytes: bytes });
+      this.isRemembered = true;
     }
   }
 }

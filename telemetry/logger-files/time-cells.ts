@@ -1,4 +1,6 @@
+import { DAY, offsetsOf } from '../calendar.ts';
 import { namesZone, readInstant, readInstants } from '../clock.ts';
+import { instantOfMicros, microsOf } from '../instant.ts';
 
 /** Longer cells are neither times nor numbers: no pattern is tried on them. */
 export const MOST_CELL = 64;
@@ -127,13 +129,36 @@ export function formatReader(zone: string, format: string): ReadTimes {
   };
 }
 
-/** Reads a date of ISO 8601 without a zone at a place. */
+/** Reads a date of ISO 8601 without a zone at a place: one that its clocks skipped in spring is none. */
 function placed(zone: string): (iso: string | undefined) => CellTimes {
-  if (!isOffset(zone)) return (iso) => (iso === undefined ? [] : readInstants(iso, zone));
+  if (!isOffset(zone)) return placedIn(zone);
   const offset = /^[a-z]/i.test(zone) ? 'Z' : zone;
   return (iso) => {
     if (iso === undefined) return [];
     return one(readInstant(iso.length > 10 ? `${iso}${offset}` : `${iso}T00:00${offset}`, 'UTC'));
+  };
+}
+
+function placedIn(zone: string): (iso: string | undefined) => CellTimes {
+  const offset = offsetsOf(zone);
+  // Looking up an offset takes longer than all else; on most days it does not change.
+  let day = Number.NaN;
+  let steady: number | undefined;
+  return (iso) => {
+    const local = iso === undefined ? undefined : readInstant(`${iso}Z`, 'UTC');
+    if (iso === undefined || local === undefined) return [];
+    const on = Math.floor(local / DAY);
+    if (on !== day) {
+      day = on;
+      const [before, after] = [offset((on - 1) * DAY), offset((on + 2) * DAY)];
+      steady = before === after ? before : undefined;
+    }
+    if (steady !== undefined) return [instantOfMicros(microsOf(local) - steady * 1_000)];
+    const times = readInstants(iso, zone);
+    const [first, second] = times;
+    // A date without a time of day is that day, also where its midnight was skipped.
+    if (first === undefined || second !== undefined || local % DAY === 0) return times;
+    return first + offset(first) === local ? times : [];
   };
 }
 

@@ -261,6 +261,15 @@ describe('loam import', function () {
     expect([offsets.ended, offsets.values.length], 'with their offsets').to.deep.equal([0, 2]);
   });
 
+  it('refuses a line of the hour that the clocks skip in spring, and takes the one that it would have overwritten', async () => {
+    const times = ['01:30', '02:30', '03:00', '03:30'];
+    const night = ['time,m', ...times.map((time, i) => `2025-03-30 ${time},${20 + i}`)];
+    const { values, refused } = await imported(night, { map: ['m=moisture'] });
+    expect(numbers(refused)).to.deep.equal(['3 time bad_time']);
+    expect(refused[0]).to.include('skipped').and.to.include('--zone');
+    expect(values.map(([, { moisture }]) => moisture)).to.deep.equal([20, 22, 23]);
+  });
+
   it('refuses the lines of that hour when they go back and forth', async () => {
     const times = ['01:45', '02:00', '02:45', '02:30', '02:50', '02:10', '03:15'];
     const night = ['time,m', ...times.map((time, i) => `2025-10-26 ${time},${20 + i}`)];

@@ -261,6 +261,14 @@ describe('a time in a file', () => {
     ).to.deep.equal([['day-first'], ['month-first'], ['day-first', 'month-first'], ['day-first'], [], [], []]);
   });
 
+  it('is none where the clocks skipped it, unless it is a day', () => {
+    const berlin = timesReader('Europe/Berlin', 'iso');
+    const hours = ['01:59', '02:00', '02:59', '03:00'].map((time) => berlin(`2026-03-29 ${time}`).length);
+    expect(hours).to.deep.equal([1, 0, 0, 1]);
+    expect(berlin('2026-03-29T02:30+01:00')).to.deep.equal([utc(2026, 3, 29, 1, 30)]);
+    expect(timesReader('America/Sao_Paulo', 'day-first')('4.11.2018')).to.have.length(1);
+  });
+
   it('is two where the clocks showed it twice', () => {
     const count = (zone: string, cell: string) => timesReader(zone, 'iso')(cell).length;
     const hours = ['01:59', '02:00', '02:59', '03:00'].map((time) => count('Europe/Berlin', `2026-10-25 ${time}`));
