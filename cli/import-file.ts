@@ -44,13 +44,13 @@ export async function openImportFile(path: string, wishes: FileWishes): Promise<
   }
 }
 
-/** The lines of a file's data, read as fast as they are taken. `isWhole`: see `records`. */
+/** The lines of a file's data, read as fast as they are taken. `isData`: see `records`. */
 export function recordsOf(
   { path, encoding, table }: ImportFile,
-  isWhole: (cells: readonly string[]) => boolean,
+  isData: (cells: readonly string[]) => boolean,
 ): AsyncGenerator<FileRecord> {
   const { delimiter, columns, head, headLines } = table;
-  const rules = { delimiter, width: columns.length, head, headLines, isWhole };
+  const rules = { delimiter, width: columns.length, head, headLines, isData };
   return records(textLines(chunksOf(path), encoding), rules);
 }
 

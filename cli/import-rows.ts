@@ -37,10 +37,9 @@ interface DraftRow extends LineAt {
 export async function* rowsOf(plan: ImportPlan): AsyncGenerator<ReadPiece> {
   const { table } = plan.file;
   const hour = new AutumnHour<DraftRow>();
-  const isWhole = (cells: readonly string[]) =>
-    cells.length === table.columns.length && plan.readTimes(timeCell(cells, table.time)).length > 0;
+  const isData = (cells: readonly string[]) => plan.readTimes(timeCell(cells, table.time)).length > 0;
   let [line, bytes] = [0, plan.file.size];
-  for await (const record of recordsOf(plan.file, isWhole)) {
+  for await (const record of recordsOf(plan.file, isData)) {
     ({ number: line, bytes } = record);
     const read = draftsOf(record, plan);
     const placed = pieceOf(

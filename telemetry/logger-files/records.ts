@@ -7,6 +7,8 @@ export type SplitLine = readonly string[] | 'open' | { readonly why: string };
 export const MOST_COLUMNS = 4_096;
 /** Most lines that one quoted cell may go over. */
 const MOST_JOINED = 20;
+/** A piece of a text that goes over several lines seldom has more columns than this, and just as many as the table. */
+const SELDOM = 2;
 
 /** What a line, or several with a cell that goes over their ends, says. `cells` is undefined when it says nothing; `why` is the reason. */
 export interface FileRecord {
@@ -71,8 +73,8 @@ export interface RecordRules {
   readonly head: ReadonlySet<string>;
   /** How many lines stand before the data. */
   readonly headLines: number;
-  /** Whether a line alone is one of the table: then no quote of an earlier line reaches over it. */
-  readonly isWhole: (cells: readonly string[]) => boolean;
+  /** Whether the cells of a line have a time where the table has it. */
+  readonly isData: (cells: readonly string[]) => boolean;
 }
 
 /**
@@ -117,7 +119,7 @@ function fitting(cells: readonly string[], width: number): readonly string[] | u
 async function joined(
   first: TextLine,
   ahead: LinesAhead,
-  { delimiter, width, isWhole }: RecordRules,
+  { delimiter, width, isData }: RecordRules,
 ): Promise<SplitLine> {
   const taken: TextLine[] = [];
   let text = first.text;
@@ -126,16 +128,24 @@ async function joined(
     if (next === undefined) break;
     taken.push(next);
     const alone = splitLine(next.text, delimiter);
-    if (next.isCut || (isCells(alone) && isWhole(alone))) break;
+    // No quote of an earlier line reaches over a line that is one of the table by itself, or begins as one.
+    const isOfTable = isCells(alone) && alone.length === width && width > SELDOM;
+    if (next.isCut || isOfTable || isData(bareCells(next.text, delimiter))) break;
     text += `\n${next.text}`;
     if (text.length > MOST_LINE) break;
     const split = splitLine(text, delimiter);
     if (split === 'open') continue;
-    if (isCells(split) && fitting(split, width)) return split;
+    const cells = isCells(split) ? fitting(split, width) : undefined;
+    if (cells && isData(cells)) return cells;
     break;
   }
   ahead.giveBack(taken);
   return 'open';
+}
+
+/** Cells without looking at what quotes hold together. */
+function bareCells(text: string, delimiter: string): string[] {
+  return text.split(delimiter, MOST_COLUMNS).map((cell) => cell.trim().replace(/^"|"$/g, ''));
 }
 
 /** Lines that can be given back, to be read again. */

@@ -1,11 +1,18 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
+import { openImportFile } from '../../cli/import-file.ts';
+import type { ImportPlan } from '../../cli/import-plan.ts';
 import { HeldLines, RepeatedTimes } from '../../cli/import-repeats.ts';
-import type { CsvRow } from '../../cli/import-rows.ts';
+import { type CsvRow, rowsOf } from '../../cli/import-rows.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
 import { readRows } from '../../dashboard-gateway/import/rows.ts';
 import { decodeBatch, encodeBatch } from '../../telemetry/batch.ts';
 import { decodeImported, encodeImported } from '../../telemetry/imported.ts';
+import { numbersReader } from '../../telemetry/logger-files/number-cells.ts';
+import { timesReader } from '../../telemetry/logger-files/time-cells.ts';
 import { plainRules } from '../../telemetry/sensor-rules.ts';
+import { temporaryFolder } from '../services/wait.ts';
 
 describe('a CSV file of the past', () => {
   it('becomes readings in the metrics’ units, and bad values are refused with their line', () => {
@@ -82,6 +89,68 @@ describe('a CSV file of the past', () => {
     const broken = decodeImported({ ...place, payload: Buffer.from('[{"ts":1}]') });
     expect(broken.readings).to.have.length(0);
     expect(broken.refused).to.have.length(1);
+  });
+});
+
+describe('every line of a file', () => {
+  it('is a row, a refusal, or says that it has no value: whatever quotes, cells and times stand in it', async () => {
+    const folder = await temporaryFolder();
+    const cells = ['1', '2,5', '', '---', '"', '"7"', '"a', 'b"', '"a;b"', 'x', '9 %', '\u0000', '""', '5;6', '"\n"'];
+    const times = ['2026-10-25 02:30', '2026-10-25 02:00', '2026-03-29 02:30', '2026-01-01 00:00', 'never', '"', ''];
+    for (let seed = 1; seed <= 60; seed++) {
+      let state = seed;
+      const one = (list: readonly string[]) => {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        return list[Math.floor((state / 2 ** 32) * list.length)] ?? '';
+      };
+      const text = Array.from({ length: 40 }, () => `${one(times)};${one(cells)};${one(cells)}`).join('\n');
+      const path = join(folder, `${seed}.csv`);
+      await writeFile(path, `time;m;n\n${text}\n`);
+      const file = await openImportFile(path, { time: ['time'] });
+      const read = numbersReader({ comma: true, unit: '%' });
+      const column = {
+        metric: 'm',
+        sensor: undefined,
+        unit: undefined,
+        missing: [],
+        reader: () => read,
+        read,
+        allowed: '',
+      };
+      const readTimes = timesReader('Europe/Berlin', 'iso');
+      const plan: ImportPlan = {
+        file,
+        farm: 'north',
+        sensor: 's1',
+        named: undefined,
+        zone: 'Europe/Berlin',
+        timeName: 'time',
+        allowedTime: '',
+        readTimes,
+        readShown: timesReader('UTC', 'iso'),
+        columns: [
+          { ...column, place: 1, name: 'm' },
+          { ...column, place: 2, name: 'n', metric: 'n' },
+        ],
+        written: '',
+        unitOf: () => undefined,
+      };
+      const told = new Set<number>();
+      const numbers: number[] = [];
+      for await (const { rows, refused } of rowsOf(plan)) {
+        for (const [line] of rows) numbers.push(line);
+        for (const { line } of refused) numbers.push(line);
+      }
+      for (const line of numbers) told.add(line);
+      expect(told.size, `seed ${seed}: a line is told once`).to.equal(numbers.length);
+      const isBare = (line: string) => /^[\d: -]+;(?:|---|"");(?:|---|"")$/.test(line) || line === '';
+      const untold = text.split('\n').filter((line, i) => !told.has(i + 2) && !isBare(line));
+      // A cell that goes over the end of its line takes that of the next with it.
+      expect(
+        untold.filter((line) => !/^".*|"$/.test(line)),
+        `seed ${seed}`,
+      ).to.deep.equal([]);
+    }
   });
 });
 

@@ -17,10 +17,10 @@ async function opened(bytes: string | Uint8Array, wishes: Partial<FileWishes> = 
   await writeFile(path, bytes);
   const file = await openImportFile(path, { time: [], ...wishes });
   const reader = timesReader('UTC', 'iso');
-  const isWhole = (cells: readonly string[]) =>
+  const isData = (cells: readonly string[]) =>
     cells.length === file.table.columns.length && reader(timeCell(cells, file.table.time)).length > 0;
   const lines: { number: number; cells: readonly string[] | undefined; why: string; part: number }[] = [];
-  for await (const { number, cells, why, part } of recordsOf(file, isWhole)) lines.push({ number, cells, why, part });
+  for await (const { number, cells, why, part } of recordsOf(file, isData)) lines.push({ number, cells, why, part });
   return { ...file, lines, names: file.table.columns.map(({ name }) => name) };
 }
 
