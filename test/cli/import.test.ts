@@ -385,6 +385,23 @@ describe('loam import', function () {
       expect(problemCode(await post('north', 's1', {}))).to.equal('not-signed-in');
       expect(problemCode(await post('north', 't1', ada)), 'a sensor of another farm').to.equal('not-found');
       expect(await place.queue.depth()).to.equal(0);
+      const preview = (headers: Record<string, string>, ts: number) =>
+        call(gateway.port, '/api/farms/north/import', {
+          method: 'POST',
+          headers,
+          body: { sensor: 's1', preview: true, rows: [[7, ts, { moisture: 30 }]] },
+        });
+      expect(problemCode(await preview(vera, BEGIN)), 'nor does a viewer preview').to.equal('forbidden');
+      const shown = {
+        accepted: 1,
+        refused: [],
+        overwritten: 0,
+        unchanged: 0,
+        readings: [[7, BEGIN, { moisture: 30 }]],
+      };
+      expect(JSON.parse((await preview(ada, BEGIN)).text)).to.deep.equal(shown);
+      expect(JSON.parse((await preview(ada, 5)).text)).to.deep.include({ accepted: 0, readings: [] });
+      expect(await place.queue.depth()).to.equal(0);
       expect((await post('north', 's1', ada)).status).to.equal(202);
       expect(await place.queue.depth()).to.equal(1);
     } finally {
