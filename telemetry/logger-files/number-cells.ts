@@ -79,7 +79,8 @@ export interface NumberRules {
 export function numbersReader({ comma, missing = [], unit, compass = false }: NumberRules): ReadNumber {
   const plain = numberReader(comma);
   const texts = new Set(missing.map((text) => text.toLowerCase()));
-  const numbers = new Set(missing.map(Number).filter((number) => !Number.isNaN(number)));
+  // `Number('')` is 0, which is a measurement.
+  const numbers = new Set(missing.filter((text) => text.trim() !== '').map(Number));
   return (cell) => {
     const number = plain(cell);
     if (number !== undefined) return numbers.has(number) ? 'missing' : number;

@@ -100,13 +100,16 @@ function ofPreset(forms: readonly ParsedForm[], { preset: name, headerLine }: Ta
 function plainTable(forms: readonly ParsedForm[], wishes: TableWishes, skipped: number): FoundForm {
   const at = wishes.headerLine;
   const found = at === undefined ? headerIn(forms, wishes.time) : headerAt(forms, at - 1 - skipped);
-  const { delimiter, rows, header } = found;
-  const headers = rows[header] ?? [];
+  const { delimiter, rows } = found;
+  const first = rows[found.header] ?? [];
+  // A line with a time is data: nothing of it may be lost as a name.
+  const isBare = at === undefined && first.some(looksLikeTime);
+  const headers = isBare ? first.map((_, i) => `#${i + 1}`) : first;
   if (headers.length === 0 || headers.every((cell) => cell === '')) {
     const where = at === undefined ? 'its first line does not name columns' : `line ${at} does not name columns`;
     throw new ConfigInvalid('<file>', `<file>: ${where}; --header-line says which line does`);
   }
-  let headLines = header + 1;
+  let headLines = found.header + (isBare ? 0 : 1);
   let units: Cells | undefined;
   for (let i = 0; i < MOST_BELOW; i++) {
     const below = rows[headLines];

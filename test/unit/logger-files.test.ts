@@ -66,6 +66,8 @@ describe('a file of a logger', () => {
     ]);
     const second = await opened('a,b\nTime,M\n2026-03-01 10:00,1\n', { headerLine: 2 });
     expect(second.names).to.deep.equal(['Time', 'M']);
+    const bare = await opened('2026-03-01 10:00,1\n2026-03-01 11:00,2\n');
+    expect([...bare.names, ...bare.lines.map(({ number }) => number)]).to.deep.equal(['#1', '#2', 1, 2]);
     const named = await opened('x\ny,z\nWhen,M\nnever,1\n', { time: ['When'] });
     expect(named.lines.map(({ number }) => number)).to.deep.equal([4]);
   });
@@ -316,6 +318,7 @@ describe('a number in a file', () => {
       undefined,
     ]);
     expect(numbersReader({ comma: false })('-9999')).to.equal(-9999);
+    expect(numbersReader({ comma: false, missing: ['', 'x'] })('0')).to.equal(0);
   });
 });
 
