@@ -1,101 +1,66 @@
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { type CsvError, parse } from 'csv-parse';
-import { parse as parseText } from 'csv-parse/sync';
+import { stat } from 'node:fs/promises';
 import { ConfigInvalid, explain } from '../core/errors.ts';
+import { ENCODINGS, encodingOf, type FileEncoding } from '../telemetry/logger-files/encoding.ts';
+import { type TextLine, textLines } from '../telemetry/logger-files/lines.ts';
+import { type FileRecord, records } from '../telemetry/logger-files/records.ts';
+import { type FileTable, type TableWishes, tableOf } from '../telemetry/logger-files/table.ts';
 
-/** A line of the file: its texts by column name. `cells` is undefined when it cannot be read; `why` is the reason. */
-export interface CsvLine {
-  readonly number: number;
-  readonly cells: Readonly<Record<string, string>> | undefined;
-  readonly why: string;
-  /** Bytes of the file up to here. */
-  readonly bytes: number;
+/** The form of a file is found in so many of its first lines. */
+const FIRST_LINES = 200;
+
+export interface FileWishes extends TableWishes {
+  readonly encoding?: string | undefined;
 }
 
-const DELIMITERS = [';', '\t', ','];
-const MOST_HEADER = 64 * 1024;
-const MOST_RECORD = 1024 * 1024;
-
-/** What the file's first line says, and the size of the file in bytes. */
-export interface CsvShape {
-  readonly delimiter: string;
-  readonly columns: readonly string[];
+/** A file to import. `digest` is the SHA-256 of its bytes, in hex. */
+export interface ImportFile {
+  readonly path: string;
+  /** Bytes. */
   readonly size: number;
+  readonly digest: string;
+  readonly encoding: FileEncoding;
+  readonly table: FileTable;
 }
 
-/** Reads the file's first line: which character separates columns, and their names. Rejects with ConfigInvalid. */
-export async function shapeOf(path: string, delimiter?: string): Promise<CsvShape> {
-  let text: string;
-  let size: number;
+/** Finds how a file is written and where its data begins. Rejects with ConfigInvalid when it cannot be read, or is no table. */
+export async function openImportFile(path: string, wishes: FileWishes): Promise<ImportFile> {
+  const encoding = ENCODINGS.find((one) => one === wishes.encoding?.toLowerCase());
+  if (wishes.encoding !== undefined && encoding === undefined) {
+    const allowed = ENCODINGS.join(', ');
+    throw new ConfigInvalid('--encoding', `--encoding: got ${JSON.stringify(wishes.encoding)}, allowed: ${allowed}`);
+  }
   try {
-    const file = await open(path);
-    try {
-      size = (await file.stat()).size;
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(MOST_HEADER), 0, MOST_HEADER, 0);
-      text = buffer.toString('utf8', 0, bytesRead).replace(/^\uFEFF/, '');
-    } finally {
-      await file.close();
-    }
+    const { size } = await stat(path);
+    const written = encoding ?? (await encodingOf(chunksOf(path)));
+    const first: TextLine[] = [];
+    for await (const line of textLines(chunksOf(path), written)) if (first.push(line) >= FIRST_LINES) break;
+    const table = tableOf(first, wishes);
+    return { path, size, digest: await digestOf(path), encoding: written, table };
   } catch (cause) {
+    if (cause instanceof ConfigInvalid) throw cause;
     throw new ConfigInvalid('<file>', `<file>: ${path} cannot be read: ${explain(cause)}`, { cause });
   }
-  const header = text.split(/\r?\n/, 1)[0] ?? '';
-  const unquoted = header.replace(/"[^"]*"/g, '');
-  const found = delimiter ?? DELIMITERS.find((one) => unquoted.includes(one)) ?? ',';
-  const columns = columnsOf(header, found);
-  return { delimiter: found, columns, size };
 }
 
-function columnsOf(header: string, delimiter: string): string[] {
-  try {
-    const [names = []]: string[][] = parseText(header, { delimiter, trim: true });
-    return names;
-  } catch (cause) {
-    throw new ConfigInvalid('<file>', `<file>: its first line does not name columns: ${explain(cause)}`, { cause });
-  }
+/** The lines of a file's data, read as fast as they are taken. `isData`: see `records`. */
+export function recordsOf(
+  { path, encoding, table }: ImportFile,
+  isData: (cells: readonly string[]) => boolean,
+): AsyncGenerator<FileRecord> {
+  const { delimiter, columns, head, headLines } = table;
+  const rules = { delimiter, width: columns.length, head, headLines, isData };
+  return records(textLines(chunksOf(path), encoding), rules);
 }
 
-/** The lines after the first, read as fast as they are taken. A line that is no CSV comes too, with the reason. */
-export async function* linesOf(path: string, { delimiter }: CsvShape): AsyncGenerator<CsvLine> {
-  const broken: CsvLine[] = [];
-  const file = Readable.from(withLineFeeds(createReadStream(path, 'utf8')));
-  const parser = parse({
-    bom: true,
-    columns: (header: string[]) => header.map((name) => name.trim()),
-    delimiter,
-    info: true,
-    max_record_size: MOST_RECORD,
-    relax_column_count: false,
-    skip_empty_lines: true,
-    skip_records_with_error: true,
-    trim: true,
-  });
-  parser.on('skip', (error: CsvError | undefined) => {
-    const number = Number(error?.lines ?? parser.info.lines);
-    broken.push({ number, cells: undefined, why: explain(error), bytes: parser.info.bytes });
-  });
-  // If the file can no longer be read, the loop below must end.
-  file.on('error', (error) => parser.destroy(error));
-  try {
-    for await (const { record, info } of file.pipe(parser)) {
-      yield* broken.splice(0);
-      yield { number: info.lines, cells: record, why: '', bytes: info.bytes };
-    }
-    yield* broken.splice(0);
-  } finally {
-    file.destroy();
-  }
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of chunksOf(path)) hash.update(chunk);
+  return hash.digest('hex');
 }
 
-/** The same text with LF in place of CR LF: inside quotes the parser would count CR LF as two lines. */
-async function* withLineFeeds(chunks: AsyncIterable<string>): AsyncGenerator<string> {
-  let held = '';
-  for await (const chunk of chunks) {
-    const text = held + chunk;
-    held = text.endsWith('\r') ? '\r' : '';
-    yield text.slice(0, text.length - held.length).replaceAll('\r\n', '\n');
-  }
-  yield held;
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array> {
+  const chunks: AsyncIterable<Uint8Array> = createReadStream(path);
+  yield* chunks;
 }

@@ -1,5 +1,7 @@
 import { ConfigInvalid } from '../core/errors.ts';
+import { isShownTwice } from '../telemetry/calendar.ts';
 import { microsOf } from '../telemetry/instant.ts';
+import { isOffset } from '../telemetry/logger-files/time-cells.ts';
 import type { ImportPlan } from './import-plan.ts';
 import type { CsvRow, RefusedLine } from './import-rows.ts';
 
@@ -12,6 +14,14 @@ const LEAST_BITS = 2 ** 16;
 const MOST_BITS = 2 ** 29;
 const BITS_OF_A_BYTE = 8;
 const HASHES = 3;
+
+/** The earliest and the latest time of a sensor so far. */
+interface SensorTimes {
+  readonly earliest: number;
+  readonly latest: number;
+}
+
+const NO_SPAN: SensorTimes = { earliest: Number.POSITIVE_INFINITY, latest: Number.NEGATIVE_INFINITY };
 
 /**
  * The times that are on more than one line of a file with a value of the same metric: one of two such values would
@@ -27,8 +37,7 @@ export class RepeatedTimes {
   private readonly times = new Set<number>();
   private readonly columns = new Map<string, number>();
   private repeats = 0;
-  private earliest = Number.POSITIVE_INFINITY;
-  private latest = Number.NEGATIVE_INFINITY;
+  private readonly spans = new Map<string, SensorTimes>();
 
   /** `fileBytes` is the size of the file: the more values there can be, the more bits there are, up to 64 MiB. */
   constructor(fileBytes: number) {
@@ -43,13 +52,13 @@ export class RepeatedTimes {
   }
 
   /** Looks at one line. Throws ConfigInvalid when more than `MOST_REPEATS` lines have the time of an earlier line. */
-  look([line, ts, values]: CsvRow): void {
+  look([line, ts, values, sensor]: CsvRow): void {
     let isRepeat = false;
-    for (const name of Object.keys(values)) if (this.mark(ts, this.columnOf(name))) isRepeat = true;
-    // A time before or after all earlier ones is certainly new, whatever the bits say. Nearly all files are in order.
-    const isNew = ts > this.latest || ts < this.earliest;
-    this.latest = Math.max(this.latest, ts);
-    this.earliest = Math.min(this.earliest, ts);
+    for (const name of Object.keys(values)) if (this.mark(ts, this.columnOf(`${sensor} ${name}`))) isRepeat = true;
+    // A time before or after all earlier ones of its sensor is certainly new, whatever the bits say. Nearly all files are in order.
+    const { earliest, latest } = this.spans.get(sensor) ?? NO_SPAN;
+    const isNew = ts > latest || ts < earliest;
+    this.spans.set(sensor, { earliest: Math.min(earliest, ts), latest: Math.max(latest, ts) });
     if (!isRepeat || isNew) return;
     this.times.add(ts);
     this.repeats++;
@@ -93,49 +102,20 @@ function mixBits(given: number): number {
   return bits ^ (bits >>> 16);
 }
 
-/**
- * Recognises the second of the two hours that the clocks showed alike when they were put back. In a file in order of
- * time, the times go back there: the lines that follow are of the second hour, although their times do not say so.
- */
-export class SecondHour {
-  private before = Number.POSITIVE_INFINITY;
-  private latest = Number.NEGATIVE_INFINITY;
-  private isSecond = false;
-
-  /** Whether a line is of the second hour. `isTwice`: the clocks showed its time twice. Call for all lines in order. */
-  holds(ts: number, isTwice: boolean): boolean {
-    if (!isTwice) {
-      this.before = ts;
-      this.latest = Number.NEGATIVE_INFINITY;
-      this.isSecond = false;
-      return false;
-    }
-    // In a file from the newest to the oldest every line goes back in time, so going back says nothing.
-    if (ts < this.latest && this.before < ts) this.isSecond = true;
-    this.latest = Math.max(this.latest, ts);
-    return this.isSecond;
-  }
-}
-
-interface HeldLine {
-  readonly row: CsvRow;
-  readonly isTwice: boolean;
-}
-
 /** Keeps lines with repeated times until the file is read: only then is it known which contradict each other. */
 export class HeldLines {
-  private readonly plan: Pick<ImportPlan, 'time' | 'zone'>;
-  private readonly byTime = new Map<number, HeldLine[]>();
+  private readonly plan: Pick<ImportPlan, 'timeName' | 'zone'>;
+  private readonly byTime = new Map<string, CsvRow[]>();
 
-  constructor(plan: Pick<ImportPlan, 'time' | 'zone'>) {
+  constructor(plan: Pick<ImportPlan, 'timeName' | 'zone'>) {
     this.plan = plan;
   }
 
-  /** `isTwice`: the clocks showed the line's time twice. */
-  add(row: CsvRow, isTwice: boolean): void {
-    const held = this.byTime.get(row[1]);
-    if (held) held.push({ row, isTwice });
-    else this.byTime.set(row[1], [{ row, isTwice }]);
+  add(row: CsvRow): void {
+    const key = `${row[1]} ${row[3]}`;
+    const held = this.byTime.get(key);
+    if (held) held.push(row);
+    else this.byTime.set(key, [row]);
   }
 
   /** Returns the held lines that agree or have different metrics; refuses the others, in their order in the file. */
@@ -143,10 +123,10 @@ export class HeldLines {
     const rows: CsvRow[] = [];
     const refused: RefusedLine[] = [];
     for (const held of this.byTime.values()) {
-      const others = contradictions(held.map(({ row }) => row));
-      for (const { row, isTwice } of held) {
+      const others = contradictions(held);
+      for (const row of held) {
         const other = others.get(row[0]);
-        if (other) refused.push(this.refusal(row[0], other, isTwice));
+        if (other) refused.push(this.refusal(row, other));
         else rows.push(row);
       }
     }
@@ -154,10 +134,11 @@ export class HeldLines {
     return { rows, refused: refused.sort((a, b) => a.line - b.line) };
   }
 
-  private refusal(line: number, { line: other, name }: OtherLine, isTwice: boolean): RefusedLine {
+  private refusal([line, ts]: CsvRow, { line: other, name }: OtherLine): RefusedLine {
+    const isTwice = !isOffset(this.plan.zone) && isShownTwice(ts, this.plan.zone);
     const night = `: the clocks of ${this.plan.zone} showed that time twice; times in UTC or with their offset tell them apart`;
     const explanation = `line ${other} has another ${name} at the same time, and one would overwrite the other; nothing of either was taken`;
-    return { line, path: this.plan.time, reason: 'double_time', explanation: explanation + (isTwice ? night : '') };
+    return { line, path: this.plan.timeName, reason: 'double_time', explanation: explanation + (isTwice ? night : '') };
   }
 }
 

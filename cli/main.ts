@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { explain, LoamError } from '../core/errors.ts';
 import type { SettingName } from '../core/settings.ts';
 import type { RoleName } from '../roles/context.ts';
+import { PRESETS } from '../telemetry/logger-files/presets.ts';
 import type { Options } from './options.ts';
 import { printError } from './output.ts';
 import { addRegistry } from './registry-words.ts';
@@ -223,23 +224,43 @@ function addEvents(loam: Command): void {
 }
 
 function addImport(loam: Command): void {
-  const several = (value: string, before: string[]) => [...before, value];
-  withSettings(loam.command('import <file>').description('read a CSV file of the past into the store'), RUNNING)
+  const several = (value: string, before: string[] = []) => [...before, value];
+  const presets = PRESETS.map(({ name, label }) => `  ${name.padEnd(6)} ${label}`).join('\n');
+  withSettings(loam.command('import <file>').description('read what a logger has written over the past'), RUNNING)
     .requiredOption('--farm <farm>', 'farm of the sensor')
-    .requiredOption('--sensor <sensor>', 'registered sensor that the readings are of')
-    .requiredOption('--time <column>', 'column with the time of measurement')
-    .option('--map <column=metric>', 'column with values, and their metric; once for each column', several, [])
-    .option('--unit <metric=unit>', 'unit in the file, where it is not the metric’s own', several, [])
-    .option('--zone <zone>', 'IANA time zone of times that name none (default: the farm’s)')
-    .option('--time-format <format>', 'such as "DD.MM.YYYY HH:mm" (default: ISO 8601, Unix seconds or ms)')
-    .option('--delimiter <character>', 'between columns; "tab" is one (default: as the first line looks)')
+    .option('--sensor <sensor>', 'registered sensor that the readings are of')
+    .option('--preview', 'show how the file is read and what would be overwritten, and store nothing')
+    .addOption(new Option('--dry-run', 'the same as --preview').implies({ preview: true }))
+    .option('--preset <name>', 'form of the file, one of those below (default: as its first lines look)')
+    .option('--time <column>', 'column with the time of measurement, or the date (default: as the file looks)')
+    .option('--clock <column>', 'column with the time of day, where the date has its own')
+    .option('--map <column=metric>', 'what a column measures; once for each (default: as the headers say)', several)
+    .option('--unit <metric=unit>', 'unit in the file, where the header does not say it', several)
+    .option('--sensor-column <column>', 'column that names the sensor of each line')
+    .option('--sensor-name <name=sensor>', 'which sensor a name in that column is; once for each', several)
+    .option('--missing <text>', 'what stands for no value, such as --missing=-9999; once for each', several)
+    .option('--zone <zone>', 'time zone of times that name none, or +02:00 (default: the file’s, or the farm’s)')
+    .option('--time-format <format>', 'such as "DD.MM.YY HH:mm" or "MM/DD/YYYY hh:mm A" (default: as the times look)')
+    .option('--header-line <number>', 'line with the names of the columns (default: as the file looks)')
+    .option('--encoding <name>', 'utf-8, windows-1252, utf-16le or utf-16be (default: as the file looks)')
+    .option('--delimiter <character>', 'between columns; "tab" is one (default: as the file looks)')
     .addOption(
-      new Option('--decimal <character>', 'before decimals (default: "," unless "," separates columns)').choices([
-        '.',
-        ',',
-      ]),
+      new Option('--decimal <character>', 'before decimals (default: as the numbers look)').choices(['.', ',']),
     )
     .option('--report <file>', 'write all refused lines to this CSV file')
+    .option('--restart', 'begin at the first line, also when an import of the file was broken off')
+    .addHelpText(
+      'after',
+      `
+Begin with --preview: it shows the columns, the first readings as they would be stored, and how many stored values
+would be overwritten. A column is called as in the file; of two with one name, "NAME (1)" and "NAME (2)", or #4 for the
+fourth. COLUMN=SENSOR/METRIC gives a column a sensor of its own.
+
+Forms that are found by themselves, or named with --preset:
+${presets}
+
+Broken off, the same command goes on where it was. Twice imported is stored once.`,
+    )
     .action(async (file: string, options: Options) => {
       process.exitCode = await (await code.imports()).importCommand(file, options);
     });

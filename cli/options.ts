@@ -22,6 +22,22 @@ export function text(options: Options, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+/** The texts of an option that may be given several times. */
+export function texts(options: Options, name: string): readonly string[] {
+  const value = options[name];
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list.filter((one) => typeof one === 'string');
+}
+
+/** Pairs such as `NAME=VALUE`, parted at the last "=". Throws ConfigInvalid. */
+export function pairsOf(option: string, given: readonly string[]): [string, string][] {
+  return given.map((pair) => {
+    const at = pair.lastIndexOf('=');
+    if (at > 0 && at < pair.length - 1) return [pair.slice(0, at), pair.slice(at + 1)];
+    throw new ConfigInvalid(option, `${option}: got ${JSON.stringify(pair)}, allowed: NAME=VALUE`);
+  });
+}
+
 /** Reads an option that must be a positive number. Throws ConfigInvalid. */
 export function positive(option: string, text: string): number {
   const value = Number(text);

@@ -102,6 +102,11 @@ export function readInstant(given: unknown, zone: string): number | undefined {
   return time === undefined ? undefined : instantOfMicros(microsOf(time));
 }
 
+/** As `readInstant` of a date: nothing, one instant, or two where the clocks of `zone` showed the same twice. */
+export function readInstants(text: string, zone: string): readonly [first?: number, second?: number] {
+  return readDates(text.trim(), zone);
+}
+
 function readNumber(given: number): number | undefined {
   if (!Number.isFinite(given)) return undefined;
   return given * 1000 >= MIN_TS && given * 1000 < MAX_TS ? given * 1000 : given;

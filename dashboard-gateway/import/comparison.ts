@@ -20,6 +20,8 @@ export interface ComparedImport {
 export interface Comparison {
   /** One for each value that differs from the stored one of the same metric and time. */
   readonly overwritten: readonly Overwritten[];
+  /** How many values are stored already as they are. */
+  readonly unchanged: number;
   /** How many readings were not compared, because MOST_COMPARED values were read before their times came. */
   readonly notCompared: number;
 }
@@ -38,13 +40,16 @@ export async function compareWithStore(store: Store, given: ComparedImport, left
   const late = AbortSignal.timeout(DEADLINE_MS);
   const overwritten: Overwritten[] = [];
   let read = 0;
+  let unchanged = 0;
   try {
     const query = { farm, sensors: [sensor], metrics, ...range };
     for await (const stored of store.export(query, AbortSignal.any([left, late]))) {
-      if (read >= MOST_COMPARED) return { overwritten, notCompared: times.filter((ts) => ts >= stored.ts).length };
+      if (read >= MOST_COMPARED)
+        return { overwritten, unchanged, notCompared: times.filter((ts) => ts >= stored.ts).length };
       read++;
       const { metric, ts, value: old } = stored;
       const fresh = brought.get(ts)?.get(metric);
+      if (fresh?.value === old) unchanged++;
       if (fresh === undefined || fresh.value === old) continue;
       const id = importEventId(batch, fresh.index, metric);
       const about = { id, farm, sensor, metric, ts, old, new: fresh.value, newBatch: batch };
@@ -54,7 +59,7 @@ export async function compareWithStore(store: Store, given: ComparedImport, left
     if (late.aborted && !left.aborted) throw new StoreUnavailable('no answer in time', { cause: error });
     throw error;
   }
-  return { overwritten, notCompared: 0 };
+  return { overwritten, unchanged, notCompared: 0 };
 }
 
 /** What an import brings, by time and metric. Two of its readings may have one time, when they have other metrics. */

@@ -24,6 +24,8 @@ const MAX_IMPORT_BODY = 1024 ** 2;
 export const MAX_IMPORT_ROWS = 5_000;
 /** Readings in one publish. A queue message that must be split is split between its publishes. */
 const ROWS_OF_A_PUBLISH = 500;
+/** Readings that a preview shows. */
+const MOST_PREVIEWED = 20;
 /** With more messages than this in the queue, an import is refused as `busy`: what sensors send now goes first. */
 const MOST_WAITING = 500;
 /** Comparisons with the store under way at once, and those that wait for their turn; further imports are refused as `busy`. */
@@ -37,6 +39,7 @@ const importBody = z.strictObject({
     .array(z.tuple([z.int().min(0), z.number(), z.record(name, z.number())]))
     .min(1)
     .max(MAX_IMPORT_ROWS),
+  preview: z.boolean().default(false),
 });
 
 export interface ImportParts {
@@ -57,37 +60,44 @@ export interface ImportParts {
  * points again.
  *
  * Before that they are compared with the store. A value that overwrites another one is taken all the same, and is
- * written to the event log once the queue has it: an import that failed has overwritten nothing.
+ * written to the event log once the queue has it: an import that failed has overwritten nothing. With `preview` that is
+ * all: the answer, 200, says what would be stored and overwritten, and nothing is taken.
  */
 export function importRoutes({ registry, sessions, queue, imports, store, events, now }: ImportParts): Route[] {
   const rulebook = new Rulebook();
   const comparing = new WorkLimit(COMPARING);
   const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), user, farmId, 'agronomist');
-    const { sensor, units, rows } = parseBody(importBody, request.body);
+    const { sensor, units, rows, preview } = parseBody(importBody, request.body);
     const known = registry.current().sensor(farm.id, sensor);
     if (!known) throw new HttpProblem('not-found', `the farm has no registered sensor "${sensor}"`);
-    if ((await queue.depth()) > MOST_WAITING) throw retryLater('busy', 2, 'sensors’ own readings go first');
+    if (!preview && (await queue.depth()) > MOST_WAITING) throw retryLater('busy', 2, 'sensors’ own readings go first');
     const received = now();
-    const { readings, refused } = readRows(rows, units, rulebook.of(farm.id, sensor, registry.current()), received);
+    const rules = rulebook.of(farm.id, sensor, registry.current());
+    const { readings, lines, refused } = readRows(rows, units, rules, received);
     const place = { farm: farm.id, field: known.field, sensor, topic: telemetryTopic(farm.id, sensor), received };
+    const answer = { accepted: readings.length, refused };
+    const shown = readings.slice(0, MOST_PREVIEWED).map(({ ts, values }, i) => [lines[i] ?? 0, ts, values]);
+    if (readings.length === 0) {
+      const nothing = { ...answer, overwritten: 0 };
+      return preview ? json({ ...nothing, unchanged: 0, readings: shown }) : json(nothing, { status: 202 });
+    }
+    const id = batchId();
+    const given = { farm: farm.id, sensor, readings, batch: id, at: received };
+    const { overwritten, unchanged, notCompared } = await comparing.run(sharesOf(user.name, farm.id), () =>
+      compareWithStore(store, given, request.signal),
+    );
+    const compared = { overwritten: overwritten.length, ...(notCompared > 0 ? { notCompared } : {}) };
+    if (preview) return json({ ...answer, ...compared, unchanged, readings: shown });
     const publishes: Batch['publishes'][number][] = [];
     for (let i = 0; i < readings.length; i += ROWS_OF_A_PUBLISH) {
       publishes.push({ ...place, payload: encodeImported(readings.slice(i, i + ROWS_OF_A_PUBLISH)) });
     }
-    const answer = { accepted: readings.length, refused };
-    if (publishes.length === 0) return json({ ...answer, overwritten: 0 }, { status: 202 });
-    const id = batchId();
-    const given = { farm: farm.id, sensor, readings, batch: id, at: received };
-    const { overwritten, notCompared } = await comparing.run(sharesOf(user.name, farm.id), () =>
-      compareWithStore(store, given, request.signal),
-    );
     // It gets its number only now: comparing takes its time, and others go by meanwhile.
     await imports.send((place) => queue.publish(encodeBatch({ id, publishes, origin: 'import', place })));
     await events.imported(overwritten);
     const what = `${readings.length} readings, ${overwritten.length} values overwritten, ${refused.length} rows refused`;
     events.did({ kind: 'imported', who: user.name, from: request.remoteAddress, farm: farm.id, sensor, what });
-    const compared = { overwritten: overwritten.length, ...(notCompared > 0 ? { notCompared } : {}) };
     return json({ ...answer, ...compared }, { status: 202 });
   });
   return [{ method: 'POST', path: '/api/farms/{farm}/import', handler, maxBody: MAX_IMPORT_BODY }];

@@ -22,14 +22,15 @@ export interface RefusedRow {
  * Makes readings of the lines of a file. Names, units and ranges are those of the registry. `units` are the units of
  * the file's values, by name. A name without one is in its metric's own unit, whatever unit the sensor sends. When one
  * value of a line is bad, the others are taken. When two lines have one metric at one time, the first line's value is
- * taken. Times are rounded to whole microseconds.
+ * taken. Times are rounded to whole microseconds. `lines` are the numbers of the readings' lines.
  */
 export function readRows(
   rows: readonly ImportRow[],
   units: Readonly<Record<string, string>>,
   rules: SensorRules,
   now: number,
-): { readings: Pick<Reading, 'ts' | 'values'>[]; refused: RefusedRow[] } {
+): { readings: Pick<Reading, 'ts' | 'values'>[]; lines: number[]; refused: RefusedRow[] } {
+  const lines: number[] = [];
   const readings: Pick<Reading, 'ts' | 'values'>[] = [];
   const refused: RefusedRow[] = [];
   const asKept = inOwnUnits(rules);
@@ -52,11 +53,13 @@ export function readRows(
       doubles.single(ts, result, (metric, other) =>
         refusals.add('double_time', metric, `another line has another ${metric} at the same time: ${other}`),
       );
-    if (single) readings.push({ ts, values: single });
-    else if (refusals.none) refusals.add('no_values', 'time', 'there is no value in it');
+    if (single) {
+      readings.push({ ts, values: single });
+      lines.push(line);
+    } else if (refusals.none) refusals.add('no_values', 'time', 'there is no value in it');
     for (const { path, reason, explanation } of refusals.list()) refused.push({ line, path, reason, explanation });
   }
-  return { readings, refused };
+  return { readings, lines, refused };
 }
 
 /** The same rules, without the conversion from the unit that the sensor itself sends. */

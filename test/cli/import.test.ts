@@ -233,31 +233,51 @@ describe('loam import', function () {
   /** The numbers of the lines in a report, with the reason of each. */
   const numbers = (refused: readonly string[]) => refused.map((line) => line.split(',').slice(0, 3).join(' '));
 
-  it('refuses the lines of the hour that comes twice in autumn, each by its number, and takes all others', async () => {
+  it('takes the lines of the hour that comes twice in autumn by their order, and by their offsets', async () => {
+    const hours = (values: readonly [number, Readonly<Record<string, number>>][], name: string) =>
+      values.map(([ts, of]) => [new Date(ts).toISOString().slice(11, 16), of[name]]);
     const times = ['01:30', '02:00', '02:30', '02:00', '02:30', '03:00'];
     const night = ['time,m', ...times.map((time, i) => `2025-10-26 ${time},${20 + i}`)];
     const berlin = await imported(night, { map: ['m=moisture'] });
-    expect(berlin.ended).to.equal(1);
-    expect(numbers(berlin.refused)).to.deep.equal([3, 4, 5, 6].map((line) => `${line} time double_time`));
-    expect(berlin.refused[0]).to.include('line 5 ').and.to.include('Europe/Berlin showed that time twice');
-    expect(berlin.values).to.deep.equal([
-      [Date.UTC(2025, 9, 25, 23, 30), { moisture: 20 }],
-      [Date.UTC(2025, 9, 26, 2), { moisture: 25 }],
+    expect([berlin.ended, ...berlin.refused]).to.deep.equal([0]);
+    const [first, ...others] = ['23:30', '00:00', '00:30', '01:00', '01:30', '02:00'].map((at, i) => [at, 20 + i]);
+    expect(hours(berlin.values, 'moisture')).to.deep.equal([first, ...others]);
+    const one = [
+      'time,t',
+      '2021-11-07T00:30:00,10',
+      '2021-11-07T01:30:00,11',
+      '2021-11-07T01:30:00,12',
+      '2021-11-07T02:30:00,13',
+    ];
+    const newYork = await imported(one, { map: ['t=soil_temperature'] }, 'south', 't1');
+    expect(hours(newYork.values, 'soil_temperature')).to.deep.equal([
+      ['04:30', 10],
+      ['05:30', 11],
+      ['06:30', 12],
+      ['07:30', 13],
     ]);
     const lines = ['time,m', '2021-11-07T01:30:00-04:00,11', '2021-11-07T01:30:00-05:00,12'];
     const offsets = await imported(lines, { map: ['m=moisture'] }, 'south', 't1');
     expect([offsets.ended, offsets.values.length], 'with their offsets').to.deep.equal([0, 2]);
   });
 
-  it('refuses what a file in order has of the second of the two hours, though no time of it stands there twice', async () => {
-    const times = ['01:45', '02:00', '02:45', '02:30', '03:15'];
+  it('refuses a line of the hour that the clocks skip in spring, and takes the one that it would have overwritten', async () => {
+    const times = ['01:30', '02:30', '03:00', '03:30'];
+    const night = ['time,m', ...times.map((time, i) => `2025-03-30 ${time},${20 + i}`)];
+    const { values, refused } = await imported(night, { map: ['m=moisture'] });
+    expect(numbers(refused)).to.deep.equal(['3 time bad_time']);
+    expect(refused[0]).to.include('skipped').and.to.include('--zone');
+    expect(values.map(([, { moisture }]) => moisture)).to.deep.equal([20, 22, 23]);
+  });
+
+  it('refuses the lines of that hour when they go back and forth', async () => {
+    const times = ['01:45', '02:00', '02:45', '02:30', '02:50', '02:10', '03:15'];
     const night = ['time,m', ...times.map((time, i) => `2025-10-26 ${time},${20 + i}`)];
     const { ended, values, refused } = await imported(night, { map: ['m=moisture'] });
     expect(ended).to.equal(1);
-    expect(numbers(refused)).to.deep.equal(['5 time double_time']);
-    expect(values.map(([, { moisture }]) => moisture)).to.deep.equal([20, 21, 22, 24]);
-    const newestFirst = ['time,m', ...['03:15', '02:45', '02:30', '01:45'].map((time, i) => `2025-10-26 ${time},${i}`)];
-    expect((await imported(newestFirst, { map: ['m=moisture'] })).ended).to.equal(0);
+    expect(numbers(refused)).to.deep.equal([3, 4, 5, 6, 7].map((line) => `${line} time double_time`));
+    expect(refused[0]).to.include('Europe/Berlin showed its time twice');
+    expect(values.map(([, { moisture }]) => moisture)).to.deep.equal([20, 26]);
   });
 
   it('refuses lines of one time that would overwrite each other, however far apart, and takes those that say the same', async () => {
@@ -364,6 +384,23 @@ describe('loam import', function () {
       expect(problemCode(await post('south', 't1', vera))).to.equal('forbidden');
       expect(problemCode(await post('north', 's1', {}))).to.equal('not-signed-in');
       expect(problemCode(await post('north', 't1', ada)), 'a sensor of another farm').to.equal('not-found');
+      expect(await place.queue.depth()).to.equal(0);
+      const preview = (headers: Record<string, string>, ts: number) =>
+        call(gateway.port, '/api/farms/north/import', {
+          method: 'POST',
+          headers,
+          body: { sensor: 's1', preview: true, rows: [[7, ts, { moisture: 30 }]] },
+        });
+      expect(problemCode(await preview(vera, BEGIN)), 'nor does a viewer preview').to.equal('forbidden');
+      const shown = {
+        accepted: 1,
+        refused: [],
+        overwritten: 0,
+        unchanged: 0,
+        readings: [[7, BEGIN, { moisture: 30 }]],
+      };
+      expect(JSON.parse((await preview(ada, BEGIN)).text)).to.deep.equal(shown);
+      expect(JSON.parse((await preview(ada, 5)).text)).to.deep.include({ accepted: 0, readings: [] });
       expect(await place.queue.depth()).to.equal(0);
       expect((await post('north', 's1', ada)).status).to.equal(202);
       expect(await place.queue.depth()).to.equal(1);

@@ -1,7 +1,6 @@
 import { generate } from 'mqtt-packet';
 import { identify, identifyCertified } from '../../broker/auth/identity.ts';
 import { PublishReader } from '../../broker/mqtt/publish-packet.ts';
-import { numberReader, timeReader, twiceReader } from '../../cli/import-cells.ts';
 import { explain } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
 import { SecretKeys } from '../../core/secret-key.ts';
@@ -11,6 +10,8 @@ import { namesZone, readInstant, readTime } from '../../telemetry/clock.ts';
 import { child, kind, quote } from '../../telemetry/formats/decoded.ts';
 import { metricName } from '../../telemetry/formats/metric-name.ts';
 import { quantityIn } from '../../telemetry/formats/quantity.ts';
+import { numbersReader } from '../../telemetry/logger-files/number-cells.ts';
+import { DATE_ORDERS, formatReader, timesReader } from '../../telemetry/logger-files/time-cells.ts';
 import { METRIC_NAME } from '../../telemetry/reading.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { parsePublishTopic } from '../../telemetry/topic.ts';
@@ -27,7 +28,7 @@ sensors: [{ id: s1, farm: north, secret: ${'a'.repeat(64)} }]
 `);
 const proxies = Networks.parse('127.0.0.1, 10.0.0.0/8') ?? new Networks();
 const KEYS = new SecretKeys('k'.repeat(32));
-const FORMATS = ['DD.MM.YYYY HH:mm', 'YYYYMMDDHHmmss', 'MM/DD/YYYY', 'DDMMYYYY'] as const;
+const FORMATS = ['DD.MM.YYYY HH:mm', 'DD-MMM-YY hh:mm A', 'YYYYMMDDHHmmss', 'MM/DD/YYYY', 'DDMMYYYY'] as const;
 
 /** Everything that reads a text from outside, other than a payload, by what the text is. */
 export const READERS: Readonly<Record<string, (draw: Draw) => TextReader>> = {
@@ -70,14 +71,14 @@ export const READERS: Readonly<Record<string, (draw: Draw) => TextReader>> = {
     ];
   },
   cell: (draw) => {
-    const readNumber = numberReader(draw.chance(0.5));
-    const format = draw.chance(0.5) ? undefined : draw.one(FORMATS);
-    const readCell = timeReader(ZONE, format);
-    const isTwice = twiceReader(ZONE, format);
+    const readNumber = numbersReader({ comma: draw.chance(0.5), unit: '%', compass: draw.chance(0.5) });
+    const readTimes = draw.chance(0.5)
+      ? timesReader(ZONE, draw.one(DATE_ORDERS))
+      : formatReader(ZONE, draw.one(FORMATS));
     return (text) => {
-      const time = readCell(text);
-      if (time !== undefined) isTwice(text, time);
-      return [...flawOf('time', time), ...(Number.isNaN(readNumber(text)) ? ['a number that is none'] : [])];
+      const [first, second] = readTimes(text);
+      const flaws = [...flawOf('time', first), ...flawOf('second time', second)];
+      return [...flaws, ...(Number.isNaN(readNumber(text)) ? ['a number that is none'] : [])];
     };
   },
   'metric name': () => (text) => {

@@ -1,8 +1,9 @@
 import { expect } from 'chai';
-import { numberReader, timeReader } from '../../cli/import-cells.ts';
 import { explain } from '../../core/errors.ts';
 import { readTime } from '../../telemetry/clock.ts';
 import { quantityIn } from '../../telemetry/formats/quantity.ts';
+import { numberReader } from '../../telemetry/logger-files/number-cells.ts';
+import { formatReader, timesReader } from '../../telemetry/logger-files/time-cells.ts';
 import { conversion, isUnit } from '../../telemetry/units.ts';
 import { chirpstackUplink, decode, rules, ttnUplink } from './telemetry-payloads.ts';
 
@@ -147,7 +148,7 @@ describe('a text', () => {
     const date = '2024-07-01T00:00:00';
     expect(readTime(`${date}${' '.repeat(44)}Z`, 'UTC')).to.equal(Date.UTC(2024, 6, 1));
     expect(readTime(`${date}${' '.repeat(45)}Z`, 'UTC')).to.equal(undefined);
-    expect(timeReader('UTC')(`1719792000${'0'.repeat(55)}`)).to.equal(undefined);
+    expect(timesReader('UTC', 'iso')(`1719792000${'0'.repeat(55)}`)).to.deep.equal([]);
     const unit = 'm3'.padEnd(32);
     expect([isUnit(unit.replace('m3', 'ms')), isUnit(`${unit} `.replace('m3', 'ms'))]).to.deep.equal([true, false]);
     expect(conversion('l'.repeat(33), 'l'.repeat(33))).to.equal(undefined);
@@ -174,9 +175,9 @@ describe('work on what others wrote', () => {
         expect(numberReader(comma)(cell)).to.equal(undefined);
       }
     }
-    for (const format of [undefined, 'DD.MM.YYYY HH:mm']) {
+    for (const read of [timesReader('UTC', 'day-first'), formatReader('UTC', 'DD.MM.YYYY HH:mm')]) {
       for (const cell of [DIGITS + tail, `2024-07-01${' '.repeat(60_000)}${tail}`]) {
-        expect(timeReader('UTC', format)(cell)).to.equal(undefined);
+        expect(read(cell)).to.deep.equal([]);
       }
     }
   });
