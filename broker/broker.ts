@@ -227,6 +227,7 @@ export class Broker implements Part {
       sessionOf: sessions.of,
       onRefused,
       offenders: new Offenders(limits.refusedPublishes),
+      onOverlong: this.reports.overlong,
       mostQos2: limits.sessionQos2,
       known: { count: 0, most: limits.knownPublishes },
       onBrought: (bridge, farm, sensor) => sessions.subscribers.brought(bridge, farm, sensor),

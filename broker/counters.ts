@@ -23,8 +23,10 @@ export interface BrokerCounters {
   evictedGreetings: number;
   /** Connections closed because their client was not let in in time: most said nothing. */
   lateGreetings: number;
-  /** Clients closed for a packet over the limit. */
+  /** Clients closed for a packet over the limit that was no publish. */
   oversize: number;
+  /** Publishes whose payload was over the limit: acknowledged, and kept by their beginning only. */
+  overlongPublishes: number;
   /** Clients closed for bytes that are not MQTT 3.1.1, control characters in texts, or too many open QoS 2 publishes. */
   malformed: number;
   /** Clients closed because they answered a command with PUBREC or PUBCOMP, which answer QoS 2; commands have QoS 1. */
@@ -81,6 +83,7 @@ export function newCounters(): BrokerCounters {
     evictedGreetings: 0,
     lateGreetings: 0,
     oversize: 0,
+    overlongPublishes: 0,
     malformed: 0,
     closedWrongAnswer: 0,
     closedOverMemory: 0,

@@ -10,8 +10,10 @@ export interface BrokerLimits {
   readonly connectionsWhileShut: number;
   /** Largest CONNECT packet, bytes. A larger one closes the connection before it is buffered. */
   readonly connectBytes: number;
-  /** Largest packet after CONNECT, bytes. A larger one closes the connection before it is buffered. */
+  /** Largest packet after CONNECT that is no PUBLISH, bytes. A larger one closes the connection before it is buffered. */
   readonly packetBytes: number;
+  /** Largest payload of a publish, bytes. Of a larger one the beginning becomes a dead letter; it is acknowledged, and the rest thrown away. */
+  readonly payloadBytes: number;
   /** Largest payload of a will, bytes, because wills are kept in memory. A larger one is answered CONNACK 5. */
   readonly willBytes: number;
   /** Most publishes of one client between the socket and the queue's confirm. At the bound its socket is not read. */
@@ -64,6 +66,7 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   connectionsWhileShut: 10_000,
   connectBytes: 8 * 1024,
   packetBytes: 64 * 1024,
+  payloadBytes: 256 * 1024,
   willBytes: 4 * 1024,
   clientPublishes: 256,
   publishes: 50_000,

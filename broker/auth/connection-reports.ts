@@ -1,7 +1,10 @@
 import mqttPacket from 'mqtt-packet';
 import type { RefusalNote } from '../../backbone/events/refusal-book.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
+import type { Publish } from '../../telemetry/batch.ts';
+import { cut } from '../../telemetry/noted.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
+import type { BrokerLimits } from '../limits.ts';
 import type { SocketFault } from '../mqtt/socket-fault.ts';
 import { type Identity, identify } from './identity.ts';
 import { ofIdentity, type RefusalReason, whyWrong } from './why-refused.ts';
@@ -13,9 +16,12 @@ export interface ConnectionReportsParts {
   readonly note: (refusal: RefusalNote) => void;
   readonly registry: RegistryView;
   readonly secretKeys: () => SecretKeys | undefined;
-  /** Largest CONNECT packet and largest packet after it, bytes. */
-  readonly limits: { readonly connectBytes: number; readonly packetBytes: number };
+  /** Largest CONNECT packet, largest packet after it that is no PUBLISH, and largest payload of one, bytes. */
+  readonly limits: Pick<BrokerLimits, 'connectBytes' | 'packetBytes' | 'payloadBytes'>;
 }
+
+/** So much of a topic is shown. */
+const SHOWN_TOPIC = 100;
 
 /** Tells who was refused by the broker, why, and whose device it is as far as that is certain. */
 export class ConnectionReports {
@@ -38,6 +44,15 @@ export class ConnectionReports {
     const what = this.wordsOf(fault, identity !== undefined);
     const reason = identity ? ofIdentity(identity, fault, what) : { ...this.whoseIs(fault, packet), why: fault, what };
     this.parts.note({ kind: 'mqtt_refused', from, ...reason });
+  };
+
+  /** A publish of `sent` bytes that was acknowledged, and of which only the beginning is kept. The connection stays. */
+  readonly overlong = (from: string, { farm, sensor, topic }: Publish, sent: number): void => {
+    const most = this.parts.limits.payloadBytes;
+    const what = `a payload of ${sent} bytes to ${JSON.stringify(cut(topic, SHOWN_TOPIC))}, where ${most} are the most (LOAM_PAYLOAD_KB): it was acknowledged, and only its beginning is kept, as a dead letter`;
+    const isKnown = this.parts.registry.current().sensor(farm, sensor) !== undefined;
+    const whose = { who: `${farm}/${sensor}`, farm, sensor, isKnown };
+    this.parts.note({ kind: 'mqtt_refused', from, why: 'too_large', ...whose, what });
   };
 
   /** `before`: the address of the connection that ended. */

@@ -101,3 +101,8 @@ export function sensorsNamed(registry: Registry, name: string): readonly Sensor[
 function identityOf({ id, farm, role }: Sensor, secretHash: string | undefined): Identity {
   return { sensor: id, farm, role, secretHash };
 }
+
+/** The sensor whose sessions these are, as the registry has it as an id. */
+export function ownerOf({ farm, sensor }: Pick<Identity, 'farm' | 'sensor'>): string {
+  return `${farm}/${sensor}`;
+}

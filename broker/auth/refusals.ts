@@ -6,7 +6,7 @@ import { explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { withDeadline } from '../../core/timing.ts';
-import type { DeadLetter } from '../../telemetry/batch.ts';
+import type { DeadLetter, Publish } from '../../telemetry/batch.ts';
 import { letterBytes } from '../../telemetry/farm-quotas.ts';
 import { cut } from '../../telemetry/noted.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
@@ -30,10 +30,7 @@ const MOST_UNDER_WAY = 256;
 
 /** So much of a topic is in the explanation: the letter has all of it. */
 const SHOWN_TOPIC = 200;
-const EXPLANATIONS: Readonly<Record<Exclude<RefusedReason, 'not_authorised'>, string>> = {
-  too_many_sensors: 'the farm has too many sensors that nobody registered',
-  too_large: 'the payload is larger than Loam takes; only its beginning is kept',
-};
+const TOO_MANY_SENSORS = 'the farm has too many sensors that nobody registered';
 
 /**
  * Keeps refused publishes as dead letters, so that people can see and correct a wrong topic: up to 60 a minute of one
@@ -70,8 +67,8 @@ export class RefusedPublishes {
   }
 
   /** Resolves when the dead letter is kept, or is counted as not kept, after 2 s at most. Never rejects. */
-  readonly keep: OnRefused = async (publish, reason, client) => {
-    const explanation = reason === 'not_authorised' ? whereTo(publish.topic, client) : EXPLANATIONS[reason];
+  readonly keep: OnRefused = async (publish, reason, client, sent) => {
+    const explanation = explanationOf(publish, reason, client, sent);
     const letter: DeadLetter = { publish, reason, explanation, at: clock.now() };
     if (this.counts.add(publish) > MOST_A_MINUTE || this.underWay >= MOST_UNDER_WAY) {
       this.letters.leaveOut(letter);
@@ -90,6 +87,15 @@ export class RefusedPublishes {
       this.log.debug({ event: 'dead_letter_lost', sensor: publish.sensor }, explain(error));
     }
   };
+}
+
+function explanationOf(publish: Publish, reason: RefusedReason, client: Identity, sent?: number): string {
+  if (reason === 'not_authorised') return whereTo(publish.topic, client);
+  return reason === 'too_many_sensors' ? TOO_MANY_SENSORS : beginningOnly(sent ?? 0, publish.payload.length);
+}
+
+function beginningOnly(sent: number, kept: number): string {
+  return `the payload had ${sent} bytes, more than LOAM_PAYLOAD_KB allows: it was acknowledged, and only its first ${kept} bytes were kept`;
 }
 
 function whereTo(topic: string, client: Identity): string {

@@ -34,6 +34,12 @@ export class PublishBucket {
     this.farm?.take(bytes);
   }
 
+  /** Takes bytes that belong to a publish that was taken before. */
+  takeBytes(bytes: number): void {
+    this.bytes.take(bytes);
+    this.farm?.takeBytes(bytes);
+  }
+
   /** Applies another rate from now on. */
   change(rate: Rate): void {
     this.messages.change(messagesOf(rate));
@@ -73,6 +79,10 @@ export class ReadPace {
 
   take(bytes: number): void {
     this.bucket.take(bytes);
+  }
+
+  takeBytes(bytes: number): void {
+    this.bucket.takeBytes(bytes);
   }
 
   stop(): void {

@@ -1,7 +1,7 @@
 import type { Client, PublishPacket } from 'aedes';
 import type { Publish } from '../../telemetry/batch.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
-import type { Identity } from '../auth/identity.ts';
+import { type Identity, ownerOf } from '../auth/identity.ts';
 import type { Offenders } from '../auth/offenders.ts';
 import { isBridgeNotice, MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
@@ -13,8 +13,16 @@ import type { Receipts } from './receipts.ts';
 import type { TakenFate } from './taken-publish.ts';
 import { type KnownPublishes, TakenPublishes } from './taken-publishes.ts';
 
-/** Called with every publish that is refused, and with whose client sent it. Its PUBACK is sent when the promise resolves. Must not throw or reject. */
-export type OnRefused = (publish: Publish, reason: RefusedReason, client: Identity) => void | Promise<void>;
+/**
+ * Called with every publish that is refused, and with whose client sent it. `sent`: how long its payload was, when this is only its
+ * beginning. Its PUBACK is sent when the promise resolves. Must not throw or reject.
+ */
+export type OnRefused = (
+  publish: Publish,
+  reason: RefusedReason,
+  client: Identity,
+  sent?: number,
+) => void | Promise<void>;
 
 export interface PublishingParts {
   readonly counters: BrokerCounters;
@@ -25,6 +33,8 @@ export interface PublishingParts {
   readonly sessionOf: (client: Client | null) => Session | undefined;
   readonly onRefused: OnRefused;
   readonly offenders: Offenders;
+  /** Told of a publish whose payload of `sent` bytes is over the limit: from where it came and whose it is. Must not throw. */
+  readonly onOverlong: (from: string, publish: Publish, sent: number) => void;
   /** Called for each publish of a bridge that the bridge has a right to. */
   readonly onBrought: (bridge: SessionState, farm: string, sensor: string) => void;
   /** Most QoS 2 publishes of a session without their PUBREL. */
@@ -42,6 +52,9 @@ type Callback = (error?: Error | null) => void;
 interface Offered {
   readonly topic: string;
   readonly received: number;
+  /** How long the payload was, when it was over the limit and only its beginning is here; and from where it came. */
+  readonly sent?: number | undefined;
+  readonly from?: string;
 }
 
 /** Tells the publisher of a publish what became of it: also that it was refused once too often. */
@@ -62,8 +75,10 @@ export class Publishing {
 
   /** What takes the publishes of a new session. */
   takenBy(session: SessionState): TakenPublishes {
-    const { counters, budget, receipts, mostQos2, known } = this.parts;
+    const { counters, receipts, mostQos2, known } = this.parts;
     const offer = this.offer.bind(this, session);
+    const who = ownerOf(session.identity);
+    const budget = { give: (bytes: number) => this.parts.budget.give(bytes, who) };
     return new TakenPublishes({ counters, budget, receipts, mostQos2, known, holdsQos0: false, offer }, !session.clean);
   }
 
@@ -85,7 +100,7 @@ export class Publishing {
   private offer(session: SessionState, publish: Offered & RefusablePublisher, payload: Buffer): void {
     const { rights, batcher, counters } = this.parts;
     const { identity } = session;
-    const { topic, received } = publish;
+    const { topic, received, sent } = publish;
     if (isBridgeNotice(topic)) {
       counters.bridgeNotices += 1;
       publish.settle('kept');
@@ -97,7 +112,9 @@ export class Publishing {
       const taken = { farm, field, sensor, topic, payload, received };
       const isBrought = identity.role === 'bridge';
       if (isBrought) this.parts.onBrought(session, farm, sensor);
-      batcher.offer(isBrought ? { ...taken, via: { kind: 'bridge', id: identity.sensor } } : taken, publish);
+      const whole = isBrought ? { ...taken, via: { kind: 'bridge', id: identity.sensor } as const } : taken;
+      if (sent === undefined) batcher.offer(whole, publish);
+      else this.refuseOverlong(whole, publish, identity, sent);
       return;
     }
     const { farm, sensor } = identity;
@@ -110,12 +127,25 @@ export class Publishing {
     ).then((fate) => publish.settle(fate));
   }
 
+  /** It would be as long when it is sent again: it is acknowledged, and its beginning kept under the name of its sensor. */
+  private refuseOverlong(taken: Publish, publish: Offered & RefusablePublisher, client: Identity, sent: number): void {
+    const { counters, onOverlong } = this.parts;
+    counters.overlongPublishes += 1;
+    onOverlong(publish.from ?? '', taken, sent);
+    void this.refuse(taken, 'too_large', client, sent).then((fate) => publish.settle(fate));
+  }
+
   /** Resolves when the dead letter is kept, or counted. */
-  private async refuse(publish: Publish, reason: RefusedReason, client: Identity): Promise<'kept' | 'offence'> {
+  private async refuse(
+    publish: Publish,
+    reason: RefusedReason,
+    client: Identity,
+    sent?: number,
+  ): Promise<'kept' | 'offence'> {
     const { counters, onRefused, offenders } = this.parts;
     if (reason === 'too_many_sensors') counters.tooManySensors += 1;
-    else counters.notAuthorised += 1;
-    await onRefused(publish, reason, client);
+    else if (reason === 'not_authorised') counters.notAuthorised += 1;
+    await onRefused(publish, reason, client, sent);
     // A bridge passes on what its devices publish: it is not closed because of one of them.
     const blamed = client.role === 'sensor' && reason === 'not_authorised';
     return blamed && offenders.isOffence(publish) ? 'offence' : 'kept';

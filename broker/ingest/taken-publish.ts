@@ -18,6 +18,8 @@ const TAKEN: PublishState = { is: 'taken' };
 
 /** The connection that a publish came on, as far as acknowledgements need it. `FramedSocket` is one. */
 export interface PublishConnection {
+  /** The address that it comes from; '' when that is not known. */
+  readonly from: string;
   /** Sends PUBACK (QoS 1) or PUBREC (QoS 2). */
   acknowledge(qos: 1 | 2, messageId: number): void;
   /** Sends PUBCOMP. */
@@ -55,6 +57,8 @@ export class TakenPublish implements Publisher {
   /** Its receipt, an instant. */
   readonly received: number;
   readonly isRetained: boolean;
+  /** How many bytes its payload had, when it was over the limit and only its beginning is here. */
+  readonly sent: number | undefined;
   /** Bytes that it holds of the memory budget while it is `taken`. */
   readonly room: number;
   state: PublishState = TAKEN;
@@ -70,7 +74,7 @@ export class TakenPublish implements Publisher {
   constructor(
     owner: TakenOwner,
     connection: PublishConnection,
-    { qos, messageId, topic, payload, retain = false }: IncomingPublish,
+    { qos, messageId, topic, payload, sent, retain = false }: IncomingPublish,
     received: number,
     room: number,
   ) {
@@ -82,12 +86,18 @@ export class TakenPublish implements Publisher {
     this.received = received;
     this.bytes = payload;
     this.isRetained = retain;
+    this.sent = sent;
     this.room = room;
     this.since = clock.passed();
   }
 
   get atMostOnce(): boolean {
     return this.qos === 0;
+  }
+
+  /** The address that it came from last. */
+  get from(): string {
+    return this.connection.from;
   }
 
   get waits(): boolean {

@@ -1,14 +1,13 @@
 import { clock } from '../../core/clock.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { IncomingPublish } from '../mqtt/publish-packet.ts';
-import type { MemoryBudget } from './memory-budget.ts';
 import type { Receipts } from './receipts.ts';
 import { type PublishConnection, type TakenFate, type TakenOwner, TakenPublish } from './taken-publish.ts';
 
 export interface TakingParts {
   readonly counters: BrokerCounters;
   /** Where publishes have their room. */
-  readonly budget: Pick<MemoryBudget, 'give'>;
+  readonly budget: { give(bytes: number): void };
   readonly receipts: Receipts;
   /** Counts the publishes that sessions know by their ids, over all sessions. */
   readonly known: KnownPublishes;

@@ -16,13 +16,15 @@ import {
   SOCKET_OPTIONS,
   tlsOptions,
 } from './listener.ts';
+import { MessageSplitter } from './message-splitter.ts';
 
 const SUBPROTOCOL = 'mqtt';
 const PATHS = new Set(['/', '/mqtt']);
-/** A message may hold many packets. A larger one closes the connection before it is buffered. */
+/** More than a message has once it was split. A text that is larger closes the connection before it is buffered. */
 const MOST_MESSAGE_BYTES = 256 * 1024;
 
 const NONE = new Networks();
+const NOTHING = Buffer.alloc(0);
 
 /** MQTT over WebSocket (3.1.1, section 6), with TLS or without: on `/mqtt`, subprotocol `mqtt`, binary messages. */
 export class WebSocketEntrance implements ListenerPart {
@@ -87,7 +89,8 @@ export class WebSocketEntrance implements ListenerPart {
       refuse(socket, '503 Service Unavailable');
       return;
     }
-    this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
+    const split = new MessageSplitter(socket, head);
+    this.sockets.handleUpgrade(request, split, NOTHING, (webSocket) => {
       onArrival({ wire: wireOf(webSocket), address, certified, way: wayOf(request.socket) });
     });
   }

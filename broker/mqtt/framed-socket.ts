@@ -1,33 +1,21 @@
-import { Duplex } from 'node:stream';
 import { clock } from '../../core/clock.ts';
-import type { BrokerCounters } from '../counters.ts';
 import { ControlPace } from '../ingest/control-rate.ts';
-import type { MemoryBudget } from '../ingest/memory-budget.ts';
 import { type PublishBucket, ReadPace } from '../ingest/publish-rate.ts';
 import type { PublishTaker } from '../ingest/taken-publish.ts';
-import type { BrokerLimits } from '../limits.ts';
 import type { IncomingConnection } from '../listeners/listener.ts';
-import { isBestEffort, isConnect, isDisconnect, isPublish, isPubrel, packetLength } from './frame.ts';
+import { AnsweringSocket } from './answering-socket.ts';
+import { isBestEffort, isConnect, isDisconnect, isPublish, isPubrel } from './frame.ts';
+import { measure, type OverlongPublish } from './overlong-publish.ts';
 import { PublishReader } from './publish-packet.ts';
+import type { SharedParts } from './shared-parts.ts';
 import { FAULT_COUNTED, type SocketFault } from './socket-fault.ts';
+import { WaitingBytes } from './waiting-bytes.ts';
 import { faultOf, WrongAnswer } from './well-formed.ts';
-import { AnswerWriter, endAfterLast, Pieces, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
-
-/** What a framed socket has of its broker. */
-export interface SharedParts {
-  readonly limits: BrokerLimits;
-  readonly counters: BrokerCounters;
-  readonly budget: MemoryBudget;
-  /** Whether the queue refuses at the moment. */
-  readonly shut: () => boolean;
-  /** Told why the client is closed, and over which packet, if it was a whole one. */
-  readonly refused?: (why: SocketFault, packet?: Buffer) => void;
-}
+import { CONNACK_LEVEL } from './wire.ts';
 
 /** `pass`: to the library. `take`, `release`: to the taker. `drop`: a QoS 0 publish without room while the queue refuses. */
 type PacketVerdict = 'pass' | 'take' | 'release' | 'drop' | 'wait';
 
-const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
 /** A client's packets are not read while it leaves more answers than this unread. */
 const MOST_UNREAD_BYTES = 64 * 1024;
 
@@ -42,41 +30,45 @@ const MOST_UNREAD_BYTES = 64 * 1024;
  *   budget. Without room, that publish and all packets behind it wait, and the socket is not read. Publishes and PUBREL
  *   go to the `PublishTaker`, with their room; all other packets go to the library.
  *
+ * Of a publish whose payload is over the limit only the beginning is kept. It takes its room when its head is here; what
+ * follows is read at the client's rate and thrown away, and at its end it goes to the `PublishTaker` as any other.
+ *
  * When the socket ends, the framed socket first passes on the packets that wait in it, and then ends too.
  */
-export class FramedSocket extends Duplex {
+export class FramedSocket extends AnsweringSocket {
   /** The client's connection: bytes, address and the name in its certificate. */
   readonly arrival: IncomingConnection;
-  private readonly socket: Duplex;
   private readonly shared: SharedParts;
   private state: 'greeting' | 'checking' | 'open' = 'greeting';
-  private readonly pieces = new Pieces();
+  private readonly waiting: WaitingBytes;
+  /** Whose publishes they are in the memory budget. */
+  private who = '';
   /** `receive` calls `flow` only when so many bytes are here: with fewer there is no whole packet. */
   private wanted = 2;
   private readerReady = false;
   private socketEnded = false;
   /** The client sent DISCONNECT: bytes behind it are ignored. */
   private disconnected = false;
+  /** A publish over the limit whose head is here, and one that is being read; `isTaken`: it has its room. */
+  private ahead: OverlongPublish | undefined;
+  private reading: { readonly publish: OverlongPublish; readonly isTaken: boolean } | undefined;
   private inFlight = 0;
   /** Since when a publish has been waiting for room in the budget, monotonic ms; undefined when none waits. Only read it. */
   waitingSince: number | undefined;
   private flowing = false;
   private frozen = false;
-  private blocked = false;
   private lastHeard = clock.passed();
   private readonly reader = new PublishReader();
-  private readonly answers: AnswerWriter;
   private taker: PublishTaker | undefined;
   private pace: ReadPace | undefined;
   private readonly controls: ControlPace;
 
   constructor(arrival: IncomingConnection, shared: SharedParts) {
-    super({ autoDestroy: true });
     const socket = arrival.wire;
+    super(socket);
     this.arrival = arrival;
-    this.socket = socket;
     this.shared = shared;
-    this.answers = new AnswerWriter(socket);
+    this.waiting = new WaitingBytes(shared.budget);
     this.controls = new ControlPace(this.flowWhenRoom, shared.counters);
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('error', (error) => this.destroy(error));
@@ -84,8 +76,14 @@ export class FramedSocket extends Duplex {
     socket.on('drain', () => this.flowSoon());
   }
 
-  /** Called when the client was let in. From now on its packets are passed on, and its publishes as fast as `bucket` fills. */
-  open(bucket: PublishBucket, taker: PublishTaker): void {
+  get from(): string {
+    return this.arrival.address;
+  }
+
+  /** Called when the client was let in. From now on its packets are passed on, and its publishes as fast as `bucket` fills. `who`: the sensor or bridge. */
+  open(bucket: PublishBucket, taker: PublishTaker, who: string): void {
+    this.who = who;
+    this.waiting.belongTo(who);
     this.pace = new ReadPace(bucket, this.flowWhenRoom, this.shared.counters);
     this.taker = taker;
     this.state = 'open';
@@ -103,31 +101,10 @@ export class FramedSocket extends Duplex {
     return this.blocked ? 0 : now - this.lastHeard;
   }
 
-  /** Sends PUBACK or PUBREC, in one write with the other answers of this turn of the event loop. */
-  acknowledge(qos: 1 | 2, messageId: number): void {
-    this.answers.add(qos === 1 ? PUBACK : PUBREC, messageId);
-  }
-
-  /** Sends PUBCOMP, likewise. */
-  complete(messageId: number): void {
-    this.answers.add(PUBCOMP, messageId);
-  }
-
-  /** Bytes of answers and commands that the client has not read. */
-  get unreadBytes(): number {
-    return this.writableLength + this.socket.writableLength;
-  }
-
   /** Passes on no more packets; answers are still sent. */
   freeze(): void {
     this.frozen = true;
     this.socket.pause();
-  }
-
-  /** Closes the socket too, whether or not the client has read its last answers. */
-  cut(): void {
-    this.destroy();
-    this.socket.destroy();
   }
 
   override _read(): void {
@@ -135,46 +112,34 @@ export class FramedSocket extends Duplex {
     this.flowSoon();
   }
 
-  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    // One write for all: a single acknowledgement is three chunks of one or two bytes.
-    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done);
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    // A socket that has ended takes no more bytes: they are dropped, and the write counts as done.
-    if (!this.socket.writable || this.socket.write(chunk)) done();
-    else this.socket.once('drain', () => done());
-  }
-
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.shared.budget.cancelWait(this.flowWhenRoom);
+    this.shared.budget.cancelWait(this.flowWhenRoom, this.who);
     this.waitingSince = undefined;
     this.pace?.stop();
     this.controls.stop();
-    this.dropBytes(this.pieces.size);
-    if (error) this.socket.destroy();
-    else {
-      this.answers.write();
-      endAfterLast(this.socket);
-    }
-    done(error);
+    this.waiting.drop(this.waiting.size);
+    if (this.reading?.isTaken) this.shared.budget.give(this.reading.publish.room, this.who);
+    this.reading = undefined;
+    super._destroy(error, done);
   }
 
-  private receive(chunk: Buffer): void {
+  private receive(received: Buffer): void {
     if (this.destroyed || this.disconnected) return;
-    this.pieces.add(chunk);
-    if (!this.shared.budget.addWaiting(chunk.length, this.pieces.size)) {
+    const chunk = received.subarray(this.throwAway(received));
+    if (this.destroyed || chunk.length === 0) return;
+    if (!this.waiting.add(chunk)) {
       this.shared.counters.closedOverMemory += 1;
       this.destroy(new Error('too many bytes are waiting'));
       return;
     }
-    if (this.pieces.size >= this.wanted) this.flow();
+    if (this.waiting.size >= this.wanted) this.flow();
   }
 
   private socketClosed(): void {
     this.socketEnded = true;
-    // A publish that still waits for room is dropped: its client has gone and can get no acknowledgement.
-    if (this.socket.errored || this.state !== 'open' || this.waitingSince !== undefined) this.destroy();
+    // A publish that still waits for room, or has not come whole, is dropped: its client has gone and can get no acknowledgement.
+    const isLost = this.waitingSince !== undefined || this.reading !== undefined;
+    if (this.socket.errored || this.state !== 'open' || isLost) this.destroy();
     else this.flow();
   }
 
@@ -192,7 +157,12 @@ export class FramedSocket extends Duplex {
   /** Passes on as many whole packets as are allowed now. The socket is read further only when no packet has to wait. */
   private flow(): void {
     if (this.destroyed) return;
-    const bytes = this.pieces.all();
+    if (this.reading) {
+      this.readOn(this.isHeld());
+      return;
+    }
+    this.ahead = undefined;
+    const bytes = this.waiting.all();
     let from = 0;
     let at = 0;
     let waits = false;
@@ -212,33 +182,65 @@ export class FramedSocket extends Duplex {
     }
     if (this.destroyed) return;
     this.hand(bytes.subarray(from, at));
-    this.dropBytes(this.disconnected ? bytes.length : at);
-    this.blocked = waits;
+    if (this.ahead) {
+      const begun = this.beginOverlong(this.ahead, bytes.subarray(at));
+      waits = begun === 0;
+      at += begun;
+    }
+    this.waiting.drop(this.disconnected ? bytes.length : at);
     if (at > 0) this.lastHeard = clock.passed();
-    if (waits) this.socket.pause();
-    else if (this.socketEnded) this.push(null);
-    else this.socket.resume();
+    // Behind a publish that was over the limit there may be others that are here.
+    if (this.ahead && !waits && !this.reading) this.flowSoon();
+    else if (!this.socketEnded || waits) this.readOn(waits || (this.reading !== undefined && this.isHeld()));
+    else if (this.reading) this.destroy();
+    else this.push(null);
   }
 
-  /** Drops the first `count` bytes, and no longer counts them as waiting. */
-  private dropBytes(count: number): void {
-    this.pieces.drop(count);
-    this.shared.budget.removeWaiting(count);
+  /** Whether the rest of a publish over the limit has to wait. */
+  private isHeld(): boolean {
+    return this.frozen || this.pace?.isSlowed() === true;
   }
 
-  /** Length of a whole packet at `at`; otherwise 0. Closes a connection that sends no MQTT or too large a packet. */
+  /** Begins to read a publish over the limit, when there is room for it. Returns how many of `bytes` are its; 0: it waits. */
+  private beginOverlong(publish: OverlongPublish, bytes: Buffer): number {
+    const verdict = this.admit(bytes[0], publish.room);
+    if (verdict === 'wait') return 0;
+    this.reading = { publish, isTaken: verdict === 'take' };
+    this.wanted = 2;
+    return publish.headBytes + this.throwAway(bytes.subarray(publish.headBytes));
+  }
+
+  /** Reads on at a publish over the limit, if there is one. Returns how many of `bytes` are its: none of them is kept. */
+  private throwAway(bytes: Buffer): number {
+    const { reading } = this;
+    if (!reading) return 0;
+    const { publish, isTaken } = reading;
+    const count = publish.take(bytes);
+    this.lastHeard = clock.passed();
+    this.pace?.takeBytes(count);
+    if (publish.isWhole) {
+      this.reading = undefined;
+      if (isTaken) this.isTaken(publish.shortened(), publish.room, publish.sent);
+    } else if (this.isHeld()) this.readOn(true);
+    return count;
+  }
+
+  /**
+   * Length of a whole packet at `at`; otherwise 0. Closes a connection that sends no MQTT or too large a packet. A publish over the
+   * limit is put `ahead`.
+   */
   private lengthAt(bytes: Buffer, at: number): number {
     const { limits } = this.shared;
-    const length = packetLength(bytes, at);
-    if (length === undefined) {
-      this.wanted = bytes.length - at + 1;
+    const isGreeting = this.state === 'greeting';
+    if (isGreeting && at < bytes.length && !isConnect(bytes[at])) return this.refuse('not_mqtt');
+    const found = measure(bytes, at, isGreeting ? { packetBytes: limits.connectBytes, payloadBytes: 0 } : limits);
+    if (typeof found === 'string') return this.refuse(found);
+    if (typeof found !== 'number') {
+      this.ahead = found;
       return 0;
     }
-    if (Number.isNaN(length) || (this.state === 'greeting' && !isConnect(bytes[at]))) return this.refuse('not_mqtt');
-    if (length > (this.state === 'greeting' ? limits.connectBytes : limits.packetBytes))
-      return this.refuse('too_large');
-    this.wanted = length;
-    return bytes.length - at >= length ? length : 0;
+    this.wanted = found;
+    return bytes.length - at >= found ? found : 0;
   }
 
   private admit(firstByte: number | undefined, length: number): PacketVerdict {
@@ -252,13 +254,13 @@ export class FramedSocket extends Duplex {
     if (isPubrel(firstByte)) return 'release';
     if (!isPublish(firstByte)) return this.controls.tryTake() ? 'pass' : 'wait';
     if (this.inFlight >= limits.clientPublishes || this.pace?.isSlowed()) return 'wait';
-    if (!budget.take(length)) {
+    if (!budget.take(length, this.who)) {
       if (isBestEffort(firstByte) && shut()) {
         counters.droppedQos0 += 1;
         return 'drop';
       }
       this.waitingSince ??= clock.passed();
-      budget.whenRoom(this.flowWhenRoom);
+      budget.whenRoom(this.flowWhenRoom, this.who);
       return 'wait';
     }
     this.waitingSince = undefined;
@@ -276,12 +278,15 @@ export class FramedSocket extends Duplex {
     return true;
   }
 
-  /** Hands a publish over. False, and the connection is closed, when the publish breaks the rules of MQTT. */
-  private isTaken(packet: Buffer): boolean {
+  /**
+   * Hands a publish over, with its room. False, and the connection is closed, when the publish breaks the rules of MQTT. `sent`: how
+   * long its payload was, of which this is the beginning.
+   */
+  private isTaken(packet: Buffer, room = packet.length, sent?: number): boolean {
     const publish = this.reader.read(packet);
-    if (publish && this.taker) this.taker.take(publish, packet.length);
+    if (publish && this.taker) this.taker.take(sent === undefined ? publish : { ...publish, sent }, room);
     else {
-      this.shared.budget.give(packet.length);
+      this.shared.budget.give(room, this.who);
       this.refuse('malformed');
     }
     return !this.destroyed;

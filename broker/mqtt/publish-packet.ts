@@ -4,6 +4,8 @@ import { faultOf } from './well-formed.ts';
 export interface IncomingPublish {
   readonly topic: string;
   readonly payload: Buffer;
+  /** How many bytes the payload had, when it was over the limit: `payload` is its beginning then. */
+  readonly sent?: number;
   readonly qos: 0 | 1 | 2;
   /** Whether the client says that it sends this again. */
   readonly dup: boolean;

@@ -9,6 +9,9 @@ export const PUBREC = 0x50;
 export const PUBCOMP = 0x70;
 export type Answer = typeof PUBACK | typeof PUBREC | typeof PUBCOMP;
 
+/** The answer to a CONNECT of another version of MQTT. */
+export const CONNACK_LEVEL = Buffer.from([0x20, 2, 0, 1]);
+
 /** Closes a connection when everything written to it has been sent, or after `CLOSE_WAIT_MS`. */
 export function endAfterLast(wire: Duplex): void {
   if (wire.destroyed) return;

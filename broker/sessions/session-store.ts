@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, PublishPacket } from 'aedes';
 import { clock } from '../../core/clock.ts';
-import type { Identity } from '../auth/identity.ts';
+import { type Identity, ownerOf } from '../auth/identity.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
 import type { BrokerLimits } from '../limits.ts';
@@ -199,11 +199,6 @@ export class SessionStore {
   streamWill(): Readable {
     return Readable.from([]);
   }
-}
-
-/** The sensor whose sessions these are, as the registry has it as an id. */
-export function ownerOf({ farm, sensor }: Pick<Identity, 'farm' | 'sensor'>): string {
-  return `${farm}/${sensor}`;
 }
 
 function first<T>(items: Iterable<T>): T | undefined {

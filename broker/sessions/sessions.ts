@@ -4,7 +4,7 @@ import { clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
 import { type ClientCertificate, hasEnded, isRevokedFor } from '../auth/client-certificate.ts';
-import { type Identity, stillHolds } from '../auth/identity.ts';
+import { type Identity, ownerOf, stillHolds } from '../auth/identity.ts';
 import type { Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import { PublishBuckets } from '../ingest/publish-rate.ts';
@@ -14,7 +14,7 @@ import { FramedSocket } from '../mqtt/framed-socket.ts';
 import { WrongAnswer } from '../mqtt/well-formed.ts';
 import { Session } from './session.ts';
 import type { SessionState } from './session-state.ts';
-import { ownerOf, PRESENT, SessionStore } from './session-store.ts';
+import { PRESENT, SessionStore } from './session-store.ts';
 import { Subscribers } from './subscribers.ts';
 
 export interface SessionsParts {
@@ -81,7 +81,7 @@ export class Sessions {
   ready(client: Client): void {
     const session = this.connected.get(client);
     if (!session) return;
-    session.framedSocket.open(this.buckets.of(session.identity), session);
+    session.framedSocket.open(this.buckets.of(session.identity), session, ownerOf(session.identity));
     this.subscribers.add(client, session.state, session.state.subscriptions.keys());
   }
 

@@ -7,6 +7,7 @@ const MOST_PENDING = { publishes: 256, bytes: 4 * 1024 ** 2 };
 
 /** One connection to a source: counts what is unacknowledged on it, and writes acknowledgements. */
 export class SourceConnection implements PublishConnection {
+  readonly from = '';
   private readonly client: MqttClient;
   private readonly onAcknowledged: () => void;
   /** Bytes of each publish that is unacknowledged, in the order in which they came: so they are acknowledged. */

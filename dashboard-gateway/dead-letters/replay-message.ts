@@ -33,6 +33,7 @@ export function replayMessage(
   // Without a topic, the letter is a whole queue message that could not be decoded. It is sent unchanged: a newer
   // version may decode it.
   if (publish.topic === '') return publish.payload;
+  if (letter.reason === 'too_large') return { why: 'only the beginning of its payload was kept' };
   const named = parsePublishTopic(publish.topic);
   if (!named) return { why: `nobody publishes readings to ${publish.topic}` };
   const farm = named.farm ?? publish.farm;

@@ -194,7 +194,7 @@ describe('the broker among hostile clients', function () {
     const greedy = Array.from({ length: 100 }, (_, i) => {
       const client = new RawClient(broker.port);
       if (i % 2 === 0) client.greet('a1', { clientId: `g${i}` });
-      client.socket.write(Buffer.from([i % 2 === 0 ? 0x32 : 0x10, 0xff, 0xff, 0xff, 0x7f]));
+      client.socket.write(Buffer.from([i % 2 === 0 ? 0x82 : 0x10, 0xff, 0xff, 0xff, 0x7f]));
       client.socket.write(big);
       return client;
     });

@@ -31,6 +31,11 @@ export class Peer {
     return this;
   }
 
+  /** Sends bytes; resolves when the machine has taken them. */
+  sent(bytes: Buffer): Promise<void> {
+    return new Promise((resolve) => this.socket.write(bytes, () => resolve()));
+  }
+
   /** The body of the `count`-th packet of a type, once it is there. Rejects when the connection ends first. */
   async next(type: string, count = 1): Promise<Arrived> {
     return await until(`${type} number ${count}`, () => {

@@ -43,6 +43,7 @@ describe('a publish that is given up while its client is still connected', () =>
       onRefused: () => {},
       offenders: new Offenders(1),
       onBrought: () => {},
+      onOverlong: () => {},
       mostQos2: 1,
       known: { count: 0, most: 1 },
     });

@@ -106,10 +106,10 @@ describe('whom the broker refuses', () => {
     const sensor = await connectAs(port, 'a1');
     clients.push(sensor);
     sensor.on('error', () => {});
-    sensor.publish(topicOf('a1'), 'A'.repeat(70_000), { qos: 1 });
+    sensor.publish(topicOf('a1'), 'A'.repeat(300_000), { qos: 1 });
     const large = await until('a refusal', () => told[1]);
     expect(large).to.include({ why: 'too_large', farm: 'north', sensor: 'a1' });
-    expect(large.what).to.include('65536');
+    expect(large.what).to.include('300000').and.include('262144');
   });
 
   it('is told of connections beyond the limit, and of certificates that nobody has signed', async () => {
