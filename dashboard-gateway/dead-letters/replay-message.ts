@@ -3,9 +3,9 @@ import type { ClockHistory } from '../../backbone/clocks/clock-history.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { runId } from '../../telemetry/account/batch-place.ts';
 import { type Batch, type DeadLetter, encodeBatch, type Publish } from '../../telemetry/batch.ts';
+import { placeOf } from '../../telemetry/publish-place.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
-import { parsePublishTopic } from '../../telemetry/topic.ts';
 
 /** Why a letter cannot be tried again, in words for a person. */
 export interface CannotReplay {
@@ -29,14 +29,13 @@ export function replayMessage(
   // Without a topic, the letter is a whole queue message that could not be decoded. It is sent unchanged: a newer
   // version may decode it.
   if (publish.topic === '') return publish.payload;
-  const named = parsePublishTopic(publish.topic);
-  if (!named) return { why: `nobody publishes readings to ${publish.topic}` };
-  const farm = named.farm ?? publish.farm;
-  const sensor = named.sensor ?? publish.sensor;
+  const place = placeOf(registry, publish.farm, publish.via?.id ?? publish.sensor, publish.topic);
+  if (!place) return { why: `nobody publishes readings to ${publish.topic}` };
+  const { farm, sensor = publish.sensor } = place;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
-  if (sensor !== publish.sensor && !speaksForOthers(publish, registry)) {
+  if ((sensor !== publish.sensor || place.isOfMany) && !speaksForOthers(publish, registry)) {
     return {
-      why: `${publish.sensor} published it and, not being a bridge of the farm, has no right to speak for ${sensor}`,
+      why: `${publish.sensor} published it and, not being a bridge of the farm, has no right to speak for ${place.isOfMany ? 'others' : sensor}`,
     };
   }
   const field = registry.sensor(farm, sensor)?.field ?? UNASSIGNED;

@@ -17,11 +17,13 @@ const MOST_LEAVES = 1_000;
 export class Leaves {
   skipped = 0;
   private readonly values: Values;
+  private readonly rules: SensorRules;
   private readonly refusals: Refusals;
   private left = MOST_LEAVES;
 
   constructor(rules: SensorRules, refusals: Refusals, path: string) {
     this.values = new Values(rules, refusals, path);
+    this.rules = rules;
     this.refusals = refusals;
   }
 
@@ -74,8 +76,10 @@ export class Leaves {
   }
 
   private takeText(name: string, value: unknown, unit: string | undefined, path: string): void {
-    const quantity = typeof value === 'string' ? quantityIn(value) : undefined;
-    if (quantity === undefined) this.skipped += 1;
+    const known = typeof value === 'string' ? this.rules.textOf(name, value) : undefined;
+    const quantity = known === undefined && typeof value === 'string' ? quantityIn(value) : undefined;
+    if (known !== undefined) this.add(name, known, undefined, path);
+    else if (quantity === undefined) this.skipped += 1;
     else if (quantity === 'comma') {
       const explanation = `the text ${quote(String(value))} has a comma, or its digits are grouped: decimals begin with a point, and nothing else stands in a number`;
       this.refusals.add('not_a_number', path, explanation);

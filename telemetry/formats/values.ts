@@ -122,7 +122,9 @@ export function takeValues(
   for (const key of Object.keys(given)) {
     if (key === except) continue;
     seen++;
-    const value = takeNumber(given[key], key, path, refusals);
+    const told = given[key];
+    const known = typeof told === 'string' ? rules.textOf(key, told) : undefined;
+    const value = known ?? takeNumber(told, key, path, refusals);
     if (value !== undefined && !values.add(key, value, undefined, () => child(path, key))) break;
   }
   if (seen === 0) refusals.add('no_values', path, 'there is no value in it');
