@@ -58,6 +58,8 @@ export interface BrokerCounters {
   tooManySensors: number;
   /** Wills and publishes by which a Mosquitto says that it is connected: acknowledged, and dropped. */
   bridgeNotices: number;
+  /** Other wills and publishes that are no readings, such as that somebody is connected: acknowledged, and dropped. */
+  notices: number;
   /** Refused publishes that were not kept as dead letters. */
   refusedUnkept: number;
   /** Sessions of absent clients that were ended: too many, absent too long, or no longer allowed by the registry. */
@@ -100,6 +102,7 @@ export function newCounters(): BrokerCounters {
     notAuthorised: 0,
     tooManySensors: 0,
     bridgeNotices: 0,
+    notices: 0,
     refusedUnkept: 0,
     sessionsDropped: 0,
     droppedQos0: 0,

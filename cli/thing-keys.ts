@@ -94,6 +94,7 @@ export const THING_KEYS = {
     max: { value: 'number', help: 'above it a value is shown as too high', form: number },
     decimals: { value: 'count', help: 'how many are shown', form: number },
     aliases: { value: 'names', help: 'other names that sensors have for it: A,B,…', form: list },
+    texts: { value: 'pairs', help: 'texts that devices send for numbers: TEXT=NUMBER,…', form: numbers },
     plausible: { value: 'range', help: 'what can be measured at all: LEAST,MOST', form: point },
   },
   user: {

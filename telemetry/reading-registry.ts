@@ -1,3 +1,5 @@
+import { type MappingFinder, MappingTable } from './mappings/table.ts';
+import type { Mapping } from './registry/mappings.ts';
 import type { Change, Registry } from './registry/registry.ts';
 import type { Source } from './registry/sources.ts';
 import type { Farm, Metric, RegistryCodec, Sensor } from './registry/things.ts';
@@ -5,7 +7,7 @@ import type { Farm, Metric, RegistryCodec, Sensor } from './registry/things.ts';
 /** What a farm's entry in the registry says about reading what its sensors send. */
 export type FarmReading = Pick<Farm, 'timezone' | 'clock' | 'quotas'>;
 /** What a metric's entry in the registry says about reading it. */
-export type DescribedMetric = Pick<Metric, 'id' | 'unit' | 'aliases' | 'plausible'>;
+export type DescribedMetric = Pick<Metric, 'id' | 'unit' | 'aliases' | 'plausible' | 'texts'>;
 /** What a sensor's entry in the registry says about reading its payloads. */
 export type SensorReading = Pick<Sensor, 'clock' | 'clockFloor' | 'profile' | 'aliases' | 'units' | 'codec'>;
 /** What a source's entry says about reading what comes through it. */
@@ -18,6 +20,8 @@ export interface ReadingRegistry {
   readonly metrics: ReadonlyMap<string, DescribedMetric>;
   sensor(farm: string, id: string): SensorReading | undefined;
   readonly sources: ReadonlyMap<string, SourceReading>;
+  /** What foreign topics mean. */
+  readonly mappings: MappingFinder;
 }
 
 /** A part of the registry that says how something is read; without `is` it says nothing any more. */
@@ -26,15 +30,17 @@ export type ReadingChange =
   | { readonly of: 'metric'; readonly id: string; readonly is: DescribedMetric | undefined }
   | { readonly of: 'codec'; readonly id: string; readonly is: RegistryCodec | undefined }
   | { readonly of: 'source'; readonly id: string; readonly is: SourceReading | undefined }
+  | { readonly of: 'mapping'; readonly id: string; readonly is: Mapping | undefined }
   | { readonly of: 'sensor'; readonly farm: string; readonly id: string; readonly is: SensorReading | undefined };
 
 /** All that a registry says about reading, as plain data that a thread can be sent. */
-export function readingChangesOf({ farms, metrics, sensors, sources, codecs }: Registry): ReadingChange[] {
+export function readingChangesOf({ farms, metrics, sensors, sources, codecs, mappings }: Registry): ReadingChange[] {
   return [
     ...[...farms.values()].map(readingOfFarm),
     ...[...metrics.values()].map(readingOfMetric),
     ...[...sources.values()].map(readingOfSource),
     ...[...codecs.values()].map((codec) => ({ of: 'codec', id: codec.id, is: codec }) as const),
+    ...mappings.all().map((is) => ({ of: 'mapping', id: `${is.farm}/${is.id}`, is }) as const),
     // Most sensors' entries say nothing about reading.
     ...sensors.map(readingOfSensor).filter(({ is }) => is !== undefined),
   ];
@@ -52,6 +58,8 @@ export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
         return [change.after ? readingOfSource(change.after) : { of: 'source', id: change.id, is: undefined }];
       case 'codec':
         return [{ of: 'codec', id: change.id, is: change.after }];
+      case 'mapping':
+        return [{ of: 'mapping', id: change.id, is: change.after }];
       case 'sensor': {
         const before = change.before && readingOfSensor(change.before);
         const after = change.after && readingOfSensor(change.after);
@@ -69,6 +77,7 @@ export class ReadingRegistryCopy implements ReadingRegistry {
   readonly farms = new Map<string, FarmReading>();
   readonly codecs = new Map<string, RegistryCodec>();
   readonly sources = new Map<string, SourceReading>();
+  readonly mappings = new MappingTable();
   metrics: ReadonlyMap<string, DescribedMetric> = new Map();
   private readonly sensors = new Map<string, SensorReading>();
 
@@ -83,6 +92,7 @@ export class ReadingRegistryCopy implements ReadingRegistry {
       else if (change.of === 'metric') put(metrics, change.id, change.is);
       else if (change.of === 'codec') put(this.codecs, change.id, change.is);
       else if (change.of === 'source') put(this.sources, change.id, change.is);
+      else if (change.of === 'mapping') this.mappings.set(change.id, change.is);
       else put(this.sensors, `${change.farm}/${change.id}`, change.is);
     }
     if (changes.some((change) => change.of === 'metric')) this.metrics = metrics;
@@ -97,8 +107,8 @@ function readingOfSource({ id, clock }: Source): ReadingChange {
   return { of: 'source', id, is: { clock } };
 }
 
-function readingOfMetric({ id, unit, aliases, plausible }: Metric): ReadingChange {
-  return { of: 'metric', id, is: { id, unit, aliases, plausible } };
+function readingOfMetric({ id, unit, aliases, plausible, texts }: Metric): ReadingChange {
+  return { of: 'metric', id, is: { id, unit, aliases, plausible, texts } };
 }
 
 function readingOfSensor({ farm, id, clock, clockFloor, profile, aliases, units, codec }: Sensor) {

@@ -56,8 +56,16 @@ export const sensorReading = {
   codec: codecName.optional(),
 };
 
+/** Most texts that one metric reads as numbers. */
+const MOST_TEXTS = 100;
+
 /** Keys of a metric. */
 export const metricReading = {
+  /** Texts that devices send in place of a number, and the number that each means, in the metric's unit. Letter case does not matter. */
+  texts: z
+    .record(z.string().trim().min(1).max(64), z.number())
+    .refine((texts) => Object.keys(texts).length <= MOST_TEXTS, `at most ${MOST_TEXTS} texts`)
+    .optional(),
   /** Other names, folded, that sensors have for it. */
   aliases: z.array(foldedName).max(100).optional(),
   /** The range that can be measured at all, in the metric's unit. A value outside it becomes a dead letter. */

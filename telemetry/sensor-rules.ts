@@ -35,6 +35,8 @@ export interface SensorRules {
   readonly codec: string | undefined;
   /** The rule for values that the sensor calls `given`. */
   ruleOf(given: string): MetricRule | NameProblem;
+  /** The number that the registry gives a text under the name `given`; undefined when it gives none. Uses up no name. */
+  textOf(given: string, text: string): number | undefined;
 }
 
 /** Most sensors whose metrics are remembered. At the limit the sensor that has been silent longest is forgotten. */
@@ -49,6 +51,7 @@ const MOST_SPELLINGS = 256;
 export class Rulebook {
   private metrics: ReadingRegistry['metrics'] | undefined;
   private aliases: ReadonlyMap<string, string> = new Map();
+  private texts: TextNumbers = new Map();
   private readonly sensors = new LRUCache<string, Rules>({ max: MOST_SENSORS });
   /** Of farms with a quota of them: the metrics that only they know. */
   private readonly names = new Map<string, Set<string>>();
@@ -61,6 +64,7 @@ export class Rulebook {
     if (registry?.metrics !== this.metrics) {
       this.metrics = registry?.metrics;
       this.aliases = aliasesOf(this.metrics);
+      this.texts = textsOf(this.metrics);
     }
     // Two farms may have the same sensor id: each has its own limit on metrics.
     const key = `${farm}/${sensor}`;
@@ -68,7 +72,12 @@ export class Rulebook {
     const described = registry?.sensor(farm, sensor);
     const ofFarm = registry?.farms.get(farm);
     const isSame = known && known.sensor === described && known.farm === ofFarm && known.described === this.metrics;
-    const shared = { described: this.metrics, aliases: this.aliases, names: this.namesOf(farm, ofFarm) };
+    const shared = {
+      described: this.metrics,
+      aliases: this.aliases,
+      texts: this.texts,
+      names: this.namesOf(farm, ofFarm),
+    };
     const rules = isSame ? known : new Rules(ofFarm, shared, described, known?.metrics);
     if (!isSame) this.sensors.set(key, rules);
     return via === undefined || registry === undefined ? rules : rules.through(clockOfVia(registry, farm, via));
@@ -94,7 +103,7 @@ export function unitOf(registry: Pick<ReadingRegistry, 'metrics'> | undefined, m
 export function plainRules(zone = 'UTC'): SensorRules {
   return new Rules(
     { timezone: zone },
-    { described: undefined, aliases: new Map(), names: undefined },
+    { described: undefined, aliases: new Map(), texts: new Map(), names: undefined },
     undefined,
     undefined,
   );
@@ -106,6 +115,7 @@ interface SharedRules {
   readonly described: ReadingRegistry['metrics'] | undefined;
   /** Their other names. */
   readonly aliases: ReadonlyMap<string, string>;
+  readonly texts: TextNumbers;
   /** What its sensors have sent of metrics that neither the registry nor Loam knows; undefined for a farm without a quota of them. */
   readonly names: Set<string> | undefined;
 }
@@ -148,7 +158,8 @@ class Rules implements SensorRules {
     if (this.viaLast?.policy !== policy) {
       const { zone, codec } = this;
       const ruleOf = (given: string) => this.ruleOf(given);
-      this.viaLast = { policy, rules: { clock: this.clockWith(policy), zone, codec, ruleOf } };
+      const textOf = (given: string, text: string) => this.textOf(given, text);
+      this.viaLast = { policy, rules: { clock: this.clockWith(policy), zone, codec, ruleOf, textOf } };
     }
     return this.viaLast.rules;
   }
@@ -161,6 +172,13 @@ class Rules implements SensorRules {
     const rule = this.find(given);
     if (this.spellings.size < MOST_SPELLINGS) this.spellings.set(given, rule);
     return rule;
+  }
+
+  textOf(given: string, text: string): number | undefined {
+    const { texts } = this.shared;
+    if (texts.size === 0 || text.length > MAX_GIVEN) return undefined;
+    const name = metricName(given);
+    return name === undefined ? undefined : texts.get(this.metricOf(name).metric)?.get(spelt(text));
   }
 
   private clockWith(via: ClockPolicy | undefined): ClockRule {
@@ -245,6 +263,20 @@ function plausibleIn(
   if (!change) return undefined;
   const [a, b] = known.plausible.map((edge) => edge * change.factor + change.offset);
   return a === undefined || b === undefined ? undefined : [Math.min(a, b), Math.max(a, b)];
+}
+
+/** By metric and text, its number. */
+type TextNumbers = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+function textsOf(metrics: ReadingRegistry['metrics'] | undefined): TextNumbers {
+  const all = [...(metrics?.values() ?? [])];
+  const numbers = (texts: Readonly<Record<string, number>>) =>
+    new Map(Object.entries(texts).map(([text, number]) => [spelt(text), number] as const));
+  return new Map(all.flatMap(({ id, texts }) => (texts === undefined ? [] : [[id, numbers(texts)] as const])));
+}
+
+function spelt(text: string): string {
+  return text.trim().toLowerCase();
 }
 
 function aliasesOf(metrics: ReadingRegistry['metrics'] | undefined): ReadonlyMap<string, string> {

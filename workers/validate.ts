@@ -7,14 +7,16 @@ import {
   Refusals,
   type UplinkBytes,
 } from '../telemetry/formats/decoded.ts';
-import { decodePublish } from '../telemetry/formats/formats.ts';
+import { type Around, decodePublish } from '../telemetry/formats/formats.ts';
 import { takeCodecData } from '../telemetry/formats/uplink.ts';
 import { decodeImported } from '../telemetry/imported.ts';
+import { sensorIdOf } from '../telemetry/mappings/sensor-name.ts';
 import type { Reading } from '../telemetry/reading.ts';
 import type { ReadingRegistry } from '../telemetry/reading-registry.ts';
 import { Rulebook, type SensorRules } from '../telemetry/sensor-rules.ts';
 import type { Codecs } from './codecs/codec.ts';
 import { SaidOnce } from './said-once.ts';
+import { GatewayDevices } from './gateway-devices.ts';
 
 const MAX_EXPLANATION = 2_000;
 /** A receipt that is so much later leaves no time ahead of it, ms: 80 years. */
@@ -58,10 +60,12 @@ export function createValidate(parts: ValidatorParts = {}): Validate {
   const { registry, codecs, apart, waits, mostReadings = Number.POSITIVE_INFINITY } = parts;
   const rulebook = new Rulebook();
   const said = new SaidOnce();
+  const devices = new GatewayDevices();
   return (batch, now, begins) => {
     const outcome: Validated = { readings: [], dead: [], apart: [], undated: [], taken: 0, skipped: 0 };
     const current = registry?.current();
     const run = clockRunOf(batch.id);
+    const around = current === undefined ? {} : aroundIn(current, rulebook, devices);
     const doubted = waits && batch.origin !== 'import' && isDoubted(batch.id);
     for (const [place, publish] of batch.publishes.entries()) {
       if (outcome.readings.length >= mostReadings) break;
@@ -73,12 +77,12 @@ export function createValidate(parts: ValidatorParts = {}): Validate {
         continue;
       }
       const rules = rulebook.of(farm, sensor, current, via);
-      const found = batch.origin === 'import' ? [decodeImported(publish)] : decoded(publish, rules, codecs);
+      const found = batch.origin === 'import' ? [decodeImported(publish)] : decoded(publish, rules, codecs, around);
       if (found === 'needs a codec') {
         outcome.apart.push(publish);
         continue;
       }
-      if (doubted && needsReceipt(publish, rules, codecs, found)) {
+      if (doubted && needsReceipt(publish, rules, codecs, around, found)) {
         outcome.undated.push(publish);
         continue;
       }
@@ -89,12 +93,34 @@ export function createValidate(parts: ValidatorParts = {}): Validate {
 }
 
 /** What is in a publish: by its format, and by its codec where it has bytes for one. */
-function decoded(publish: Publish, rules: SensorRules, codecs: Codecs | undefined): Decoded[] | 'needs a codec' {
+function decoded(
+  publish: Publish,
+  rules: SensorRules,
+  codecs: Codecs | undefined,
+  around: Around,
+): Decoded[] | 'needs a codec' {
   const { farm, sensor, received } = publish;
-  const found = decodePublish(publish, rules);
+  const found = decodePublish(publish, rules, around);
   if (!found.bytes) return [found];
-  if (rules.codec !== undefined && !codecs) return 'needs a codec';
+  if (codecOf(found.bytes, rules) !== undefined && !codecs) return 'needs a codec';
   return [found, throughCodec(found.bytes, { farm, sensor, received, rules }, codecs)];
+}
+
+/** What the registry says of publishes beside their sensor. */
+function aroundIn(registry: ReadingRegistry, rulebook: Rulebook, devices: GatewayDevices): Around {
+  return {
+    mappedBy: ({ farm, sensor, topic, via }) => registry.mappings.find(farm, via?.id ?? sensor, topic),
+    deviceOf: ({ farm, sensor: gateway, received, via }, name) => {
+      const sensor = sensorIdOf(name);
+      if (sensor === undefined) return 'no_sensor';
+      if (!devices.admits(farm, gateway, sensor)) return 'too_many_sensors';
+      return { farm, sensor, received, rules: rulebook.of(farm, sensor, registry, via) };
+    },
+  };
+}
+
+function codecOf({ mapped }: UplinkBytes, rules: SensorRules): string | undefined {
+  return mapped?.codec ?? rules.codec;
 }
 
 /** Whether another receipt would make other readings of a publish, or refuse others. It is only asked about doubted clocks. */
@@ -102,9 +128,10 @@ function needsReceipt(
   publish: Publish,
   rules: SensorRules,
   codecs: Codecs | undefined,
+  around: Around,
   found: readonly Decoded[],
 ): boolean {
-  const other = decoded({ ...publish, received: publish.received + ANOTHER_MS }, rules, codecs);
+  const other = decoded({ ...publish, received: publish.received + ANOTHER_MS }, rules, codecs, around);
   return other === 'needs a codec' || timesIn(other) !== timesIn(found);
 }
 
@@ -132,7 +159,7 @@ function add(
 }
 
 function throughCodec(uplink: UplinkBytes, context: PayloadContext, codecs: Codecs | undefined): Decoded {
-  const { codec } = context.rules;
+  const codec = codecOf(uplink, context.rules);
   if (codec === undefined || !codecs) {
     return refused({
       reason: 'no_codec',
@@ -141,7 +168,7 @@ function throughCodec(uplink: UplinkBytes, context: PayloadContext, codecs: Code
     });
   }
   const { bytes, fPort, at = context.received } = uplink;
-  const outcome = codecs.decode(codec, { bytes, fPort, recvTime: at });
+  const outcome = codecs.decode(codec, { bytes, fPort, recvTime: at, topic: uplink.mapped?.topic });
   if ('why' in outcome) return refused({ reason: 'codec_failed', path: codec, explanation: outcome.why });
   const refusals = new Refusals();
   const { readings, skipped } = takeCodecData(outcome.data, uplink, context, refusals);

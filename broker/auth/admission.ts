@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../core/logger.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
 import { cut } from '../../telemetry/noted.ts';
+import { isBridgeNotice } from '../../telemetry/notices.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { BrokerLimits } from '../limits.ts';
@@ -11,7 +12,7 @@ import type { Addresses } from './addresses.ts';
 import { type ClientCertificate, hasEnded } from './client-certificate.ts';
 import { type CertificateProblem, type Identity, identify, identifyCertified } from './identity.ts';
 import { rightTopic } from './right-topic.ts';
-import { isBridgeNotice, MOST_TOPIC, type Rights } from './rights.ts';
+import { MOST_TOPIC, type Rights } from './rights.ts';
 import { ofIdentity, type RefusalReason, whyNotCertified, whyWrong } from './why-refused.ts';
 
 /** CONNACK return codes of MQTT 3.1.1 (3.2.2.3). */
@@ -67,7 +68,7 @@ export class Admission {
   private readonly connectPackets = new WeakMap<Client, ConnectPacket>();
   /** Common names whose refusal was logged: a refused client comes back every few seconds. */
   private readonly saidAmbiguous = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
-  /** Bridges whose will was dropped and that this was said of, as `farm/id`. */
+  /** Clients whose will was dropped and that this was said of, as `farm/id`. */
   private readonly saidDropped = new LRUCache<string, true>({ max: 1_000, ttl: 3_600_000 });
 
   constructor(parts: AdmissionParts) {
@@ -185,7 +186,10 @@ export class Admission {
   private willAllowed(identity: Identity, { will }: ConnectPacket): boolean {
     if (!will) return true;
     if (Buffer.byteLength(will.payload) > this.parts.limits.willBytes) return false;
-    if (!isBridgeNotice(will.topic)) return this.parts.rights.publish(identity, will.topic).may;
+    const { rights } = this.parts;
+    if (!rights.passesOver(identity, will.topic) && !rights.mayDropWill(identity, will.topic)) {
+      return rights.publish(identity, will.topic).may;
+    }
     this.sayDropped(identity, will.topic);
     return true;
   }
@@ -195,8 +199,12 @@ export class Admission {
     if (this.saidDropped.has(name)) return;
     this.saidDropped.set(name, true);
     this.parts.log.info(
-      { event: 'bridge_notice', sensor: name, topic: topic.slice(0, MOST_TOPIC) },
-      'a bridge says by a will whether it is connected: the will is dropped, and the bridge let in',
+      {
+        event: isBridgeNotice(topic) ? 'bridge_notice' : 'will_dropped',
+        sensor: name,
+        topic: topic.slice(0, MOST_TOPIC),
+      },
+      'a client says by a will whether it is connected: the will is dropped, and the client let in',
     );
   }
 

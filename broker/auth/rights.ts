@@ -1,12 +1,8 @@
+import { isNotice, isSilent } from '../../telemetry/notices.ts';
+import { type PublishPlace, placeOf } from '../../telemetry/publish-place.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
-import {
-  commandsTopic,
-  parsePublishTopic,
-  parseTelemetryTopic,
-  type TelemetryTopic,
-  telemetryTopic,
-} from '../../telemetry/topic.ts';
+import { commandsTopic, parseTelemetryTopic, telemetryTopic } from '../../telemetry/topic.ts';
 import type { Identity } from './identity.ts';
 
 /** Why a publish was refused. Counters and dead letters use these words, so they must not change. */
@@ -19,14 +15,12 @@ export type PublishVerdict =
 
 /** Characters of a topic. A longer one belongs to no sensor, and no batch could carry it; a dead letter keeps this much of it. */
 export const MOST_TOPIC = 1024;
-/** Where a Mosquitto that is a bridge says whether it is connected: by a will, and by a publish at each begin. */
-const BRIDGE_NOTICES = '$SYS/broker/connection/';
 const NOT_AUTHORISED: PublishVerdict = { may: false, reason: 'not_authorised' };
 const TOO_MANY_SENSORS: PublishVerdict = { may: false, reason: 'too_many_sensors' };
 
 /**
- * What an identity may do. A sensor publishes its own telemetry, on Loam's topic or on a topic of another system, and
- * subscribes to its own commands. A bridge does so for every id under its own farm, whatever other farms have; of ids that
+ * What an identity may do. A sensor publishes its own telemetry, on Loam's topic, on a topic of another system, or where
+ * a mapping of its farm says that a topic means it, and subscribes to its own commands. A bridge does so for every id under its own farm, whatever other farms have; of ids that
  * its farm did not register, up to a limit for each farm: the farm's quota, or the usual one.
  */
 export class Rights {
@@ -43,15 +37,32 @@ export class Rights {
     if (topic.length > MOST_TOPIC) return NOT_AUTHORISED;
     const place = this.placeOf(identity, topic);
     if (!place || place.farm !== identity.farm) return NOT_AUTHORISED;
-    const { farm, sensor } = place;
-    if (identity.role === 'sensor' && sensor !== identity.sensor) return NOT_AUTHORISED;
+    const { farm, sensor = identity.sensor, isOfMany } = place;
+    if (identity.role === 'sensor' && (sensor !== identity.sensor || isOfMany)) return NOT_AUTHORISED;
     const known = this.registry.current().sensor(farm, sensor);
-    if (!known && !this.admitUnregistered(farm, sensor)) return TOO_MANY_SENSORS;
+    // Of a gateway's publish it is the gateway: what it names is known when the payload is read.
+    if (!known && !isOfMany && !this.admitUnregistered(farm, sensor)) return TOO_MANY_SENSORS;
     return { may: true, farm, field: known?.field ?? UNASSIGNED, sensor };
+  }
+
+  /** Whether a publish or will of this client is no reading, and is to be acknowledged, dropped and counted. */
+  passesOver({ farm, sensor }: Identity, topic: string): boolean {
+    if (topic.length > MOST_TOPIC) return false;
+    return isNotice(topic) || this.registry.current().mappings.find(farm, sensor, topic)?.form === 'nothing';
+  }
+
+  /**
+   * Whether a will is dropped instead of refused: devices have one set for the broker that they had before, and a connection
+   * is worth more. Not one for Loam's own topics or the broker's: that is no habit of a device.
+   */
+  mayDropWill(identity: Identity, topic: string): boolean {
+    if (topic.startsWith('farms/') || topic.startsWith('$')) return false;
+    return !this.publish(identity, topic).may;
   }
 
   /** Asked for a subscription, and again before a command is sent: the rights may have changed since. */
   subscribe(identity: Identity, topic: string): boolean {
+    if (isSilent(topic)) return true;
     if (identity.role === 'sensor') return topic === commandsTopic(identity.farm, identity.sensor);
     const prefix = `farms/${identity.farm}/sensors/`;
     const suffix = '/commands';
@@ -69,12 +80,9 @@ export class Rights {
     }
   }
 
-  /** The farm and sensor that a topic belongs to. A part that the topic does not name is the client's own. */
-  private placeOf(identity: Identity, topic: string): TelemetryTopic | undefined {
-    const { farm, sensor } = identity;
-    if (topic === telemetryTopic(farm, sensor)) return identity;
-    const named = parsePublishTopic(topic);
-    return named && { farm: named.farm ?? farm, sensor: named.sensor ?? sensor };
+  private placeOf({ farm, sensor }: Identity, topic: string): PublishPlace | undefined {
+    if (topic === telemetryTopic(farm, sensor)) return { farm, sensor, isOfMany: false };
+    return placeOf(this.registry.current(), farm, sensor, topic);
   }
 
   private admitUnregistered(farm: string, sensor: string): boolean {
@@ -86,9 +94,4 @@ export class Rights {
     ids.add(sensor);
     return true;
   }
-}
-
-/** Whether the topic is one where a Mosquitto says that it is connected. That is acknowledged and dropped: Loam sees it itself. */
-export function isBridgeNotice(topic: string): boolean {
-  return topic.startsWith(BRIDGE_NOTICES);
 }

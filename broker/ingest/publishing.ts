@@ -1,9 +1,10 @@
 import type { Client, PublishPacket } from 'aedes';
 import type { Publish } from '../../telemetry/batch.ts';
+import { isBridgeNotice } from '../../telemetry/notices.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
 import { type Identity, ownerOf } from '../auth/identity.ts';
 import type { Offenders } from '../auth/offenders.ts';
-import { isBridgeNotice, MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';
+import { MOST_TOPIC, type RefusedReason, type Rights } from '../auth/rights.ts';
 import type { BrokerCounters } from '../counters.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionState } from '../sessions/session-state.ts';
@@ -93,6 +94,11 @@ export class Publishing {
       callback(new Error('no client publishes this'));
       return;
     }
+    if (this.parts.rights.mayDropWill(session.state.identity, topic)) {
+      this.parts.counters.notices += 1;
+      callback();
+      return;
+    }
     this.offer(session.state, { ...WILL, topic, received: this.parts.receipts.next() }, payload);
     callback();
   };
@@ -101,8 +107,8 @@ export class Publishing {
     const { rights, batcher, counters } = this.parts;
     const { identity } = session;
     const { topic, received, sent } = publish;
-    if (isBridgeNotice(topic)) {
-      counters.bridgeNotices += 1;
+    if (rights.passesOver(identity, topic)) {
+      counters[isBridgeNotice(topic) ? 'bridgeNotices' : 'notices'] += 1;
       publish.settle('kept');
       return;
     }

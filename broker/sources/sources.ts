@@ -6,10 +6,10 @@ import type { Health, Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
+import { placeOf } from '../../telemetry/publish-place.ts';
 import type { Registry, RegistryView } from '../../telemetry/registry/registry.ts';
 import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
-import { parsePublishTopic } from '../../telemetry/topic.ts';
 import { RefusedPublishes } from '../auth/refusals.ts';
 import { MOST_TOPIC, Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
@@ -211,8 +211,13 @@ export class Sources implements Part {
   private async fateOf(id: string, farm: string, publish: TakenPublish, payload: Buffer): Promise<TakenFate> {
     const { topic, received } = publish;
     // A source publishes for the sensors that its topics name, as a bridge does.
-    const named = parsePublishTopic(topic)?.sensor !== undefined;
     const bridge = { sensor: id, farm, role: 'bridge', secretHash: '' } as const;
+    if (this.rights.passesOver(bridge, topic)) {
+      this.count(id, 'notice');
+      return 'kept';
+    }
+    const place = placeOf(this.options.registry.current(), farm, id, topic);
+    const named = place !== undefined && (place.sensor !== undefined || place.isOfMany);
     const fits = payload.length <= MOST_PAYLOAD_BYTES;
     const verdict = !fits ? TOO_LARGE : named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
     if (verdict.may) {

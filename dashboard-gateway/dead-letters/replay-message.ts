@@ -4,9 +4,9 @@ import type { Queue } from '../../backbone/ports/queue.ts';
 import { runId } from '../../telemetry/account/batch-place.ts';
 import { type Batch, type DeadLetter, encodeBatch, type Publish } from '../../telemetry/batch.ts';
 import { encodeImported, settledReadings } from '../../telemetry/imported.ts';
+import { placeOf } from '../../telemetry/publish-place.ts';
 import type { Registry } from '../../telemetry/registry/registry.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
-import { parsePublishTopic } from '../../telemetry/topic.ts';
 
 /** Why a letter cannot be tried again, in words for a person. */
 export interface CannotReplay {
@@ -34,14 +34,13 @@ export function replayMessage(
   // version may decode it.
   if (publish.topic === '') return publish.payload;
   if (letter.reason === 'too_large') return { why: 'only the beginning of its payload was kept' };
-  const named = parsePublishTopic(publish.topic);
-  if (!named) return { why: `nobody publishes readings to ${publish.topic}` };
-  const farm = named.farm ?? publish.farm;
-  const sensor = named.sensor ?? publish.sensor;
+  const place = placeOf(registry, publish.farm, publish.via?.id ?? publish.sensor, publish.topic);
+  if (!place) return { why: `nobody publishes readings to ${publish.topic}` };
+  const { farm, sensor = publish.sensor } = place;
   if (farm !== publish.farm) return { why: `the topic belongs to another farm than the sensor that published to it` };
-  if (sensor !== publish.sensor && !speaksForOthers(publish, registry)) {
+  if ((sensor !== publish.sensor || place.isOfMany) && !speaksForOthers(publish, registry)) {
     return {
-      why: `${publish.sensor} published it and, not being a bridge of the farm, has no right to speak for ${sensor}`,
+      why: `${publish.sensor} published it and, not being a bridge of the farm, has no right to speak for ${place.isOfMany ? 'others' : sensor}`,
     };
   }
   const field = registry.sensor(farm, sensor)?.field ?? UNASSIGNED;

@@ -64,7 +64,11 @@ export function readRows(
 
 /** The same rules, without the conversion from the unit that the sensor itself sends. */
 function inOwnUnits(rules: SensorRules): SensorRules {
-  return { ...rules, ruleOf: (given) => withoutConversion(rules.ruleOf(given)) };
+  return {
+    ...rules,
+    ruleOf: (given) => withoutConversion(rules.ruleOf(given)),
+    textOf: (given, told) => rules.textOf(given, told),
+  };
 }
 
 function withoutConversion(rule: MetricRule | NameProblem): MetricRule | NameProblem {

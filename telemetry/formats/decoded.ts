@@ -9,7 +9,13 @@ export interface PayloadContext {
   readonly received: number;
   /** How the sensor's names, units and times are read. */
   readonly rules: SensorRules;
+  /** Of what a gateway publishes: the context of a device that the payload names. Without it there are no devices. */
+  readonly deviceOf?: DeviceOf | undefined;
 }
+
+/** The context of a device that a gateway names, or why there is none. */
+export type DeviceOf = (name: string) => PayloadContext | DeviceProblem;
+export type DeviceProblem = 'no_sensor' | 'too_many_sensors';
 
 /** A part of a payload that no reading was made of. */
 export interface Refusal {
@@ -40,7 +46,7 @@ export interface ClockError {
   readonly correctedMs: number;
 }
 
-/** What a LoRaWAN device sent, when its network server did not decode it. */
+/** What a LoRaWAN device sent, when its network server did not decode it; or the payload of a mapped topic with a codec. */
 export interface UplinkBytes {
   readonly bytes: Uint8Array;
   readonly fPort: number;
@@ -48,6 +54,8 @@ export interface UplinkBytes {
   readonly at: number | undefined;
   /** What the network measured of the radio signal, by metric. */
   readonly radio: Readonly<Record<string, number>>;
+  /** Of a mapped topic: that topic, and the codec that the mapping names. */
+  readonly mapped?: { readonly topic: string; readonly codec: string };
 }
 
 /**
@@ -67,6 +75,8 @@ export interface FoundReadings {
   readonly drafts: readonly Draft[];
   readonly skipped: number;
   readonly bytes?: UplinkBytes;
+  /** Readings of other sensors than the one that published: those of a gateway's devices. Their times are settled. */
+  readonly ofOthers?: readonly Reading[];
 }
 
 export const NOTHING: FoundReadings = { drafts: [], skipped: 0 };
@@ -98,6 +108,9 @@ export const REASONS = [
   'not_an_uplink',
   'uplink_too_long',
   'no_codec',
+  'no_mapping',
+  'no_sensor',
+  'too_many_sensors',
   'codec_failed',
   'more_refused',
 ] as const;

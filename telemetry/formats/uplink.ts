@@ -1,7 +1,17 @@
 import type { Reading } from '../reading.ts';
-import { child, type Draft, type FoundReadings, kind, NOTHING, type PayloadContext, type Refusals } from './decoded.ts';
+import {
+  child,
+  type Draft,
+  type FoundReadings,
+  kind,
+  NOTHING,
+  type PayloadContext,
+  type Refusals,
+  type UplinkBytes,
+} from './decoded.ts';
 import { isObject } from './json.ts';
 import { Leaves } from './nested-values.ts';
+import { takeThingsboard } from './thingsboard.ts';
 import { settleTimes, takeTime } from './times.ts';
 
 /** Where makers' decoders put the readings that a device kept while it had no network, and what they call the time of each. */
@@ -30,14 +40,13 @@ export interface Uplink {
 }
 
 /**
- * Readings that a network server decoded, or bytes for a codec, or only radio values when the device sent no data.
+ * Readings that a network server decoded, or bytes for a codec, or only radio values when there are no measurements.
  * More bytes than an uplink can have are refused: what came is no uplink, and codecs are written for short ones.
  */
 export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Refusals): FoundReadings {
-  const { at, decoded, path, data, fPort, radio } = uplink;
-  if (isObject(decoded) && Object.keys(decoded).length > 0) {
-    return draftsOf(decoded, path, { at, radio }, context, refusals);
-  }
+  const { at, path, data, fPort, radio } = uplink;
+  const decoded = withoutBytes(uplink.decoded);
+  if (decoded) return draftsOf(decoded, path, { at, radio }, context, refusals);
   const bytes = typeof data === 'string' ? bytesOf(data) : undefined;
   if (bytes === 'too long') {
     refusals.add('uplink_too_long', '$', `a LoRaWAN uplink has at most ${MOST_BYTES} bytes`);
@@ -47,8 +56,28 @@ export function takeUplink(uplink: Uplink, context: PayloadContext, refusals: Re
     const port = typeof fPort === 'number' && Number.isInteger(fPort) ? fPort : 0;
     return { drafts: [], skipped: 0, bytes: { bytes, fPort: port, at, radio } };
   }
-  if (Object.keys(radio).length === 0) refusals.add('no_values', '$', 'the uplink carries no data');
-  return { drafts: Object.keys(radio).length > 0 ? [{ at, path: '$', values: radio }] : [], skipped: 0 };
+  const { decoded: other } = uplink;
+  if (other !== undefined && other !== null && !isObject(other)) {
+    refusals.add('not_an_object', path, `decoded values are an object, not ${kind(other)}`);
+  }
+  return { drafts: radioDraft(at, radio), skipped: 1 };
+}
+
+/** What was decoded, unless that is nothing, or nothing but the bytes themselves, which The Things Stack's usual formatter gives. */
+function withoutBytes(decoded: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (!isObject(decoded)) return undefined;
+  const { bytes, ...rest } = decoded;
+  const told = Array.isArray(bytes) && bytes.every(isByte) ? rest : decoded;
+  return Object.keys(told).length > 0 ? told : undefined;
+}
+
+function isByte(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 255;
+}
+
+/** How a message without measurements was received. */
+function radioDraft(at: number | undefined, radio: Readonly<Record<string, number>>): Draft[] {
+  return Object.keys(radio).length > 0 ? [{ at, path: '$', values: radio }] : [];
 }
 
 function bytesOf(base64: string): Uint8Array | 'too long' {
@@ -62,18 +91,22 @@ interface Reception {
   readonly radio: Readonly<Record<string, number>>;
 }
 
-/** The readings in `data`, which a codec made of an uplink's bytes, with the radio values of that uplink. */
+/** The readings in `data`, which a codec made of an uplink's bytes, with the radio values of that uplink. Of a mapped topic they may be in any of the forms of ThingsBoard's device API. */
 export function takeCodecData(
   data: unknown,
-  reception: Reception,
+  uplink: Reception & Pick<UplinkBytes, 'mapped'>,
   context: PayloadContext,
   refusals: Refusals,
 ): { readonly readings: Reading[]; readonly skipped: number } {
+  if (uplink.mapped) {
+    const { drafts, skipped } = takeThingsboard(data, context, refusals);
+    return { readings: settleTimes(drafts, context, refusals), skipped };
+  }
   if (!isObject(data)) {
     refusals.add('codec_failed', 'data', 'the codec gave no object of values');
     return { readings: [], skipped: 0 };
   }
-  const { drafts, skipped } = draftsOf(data, 'data', reception, context, refusals);
+  const { drafts, skipped } = draftsOf(data, 'data', uplink, context, refusals);
   return { readings: settleTimes(drafts, context, refusals), skipped };
 }
 
@@ -90,10 +123,11 @@ function draftsOf(
   const leaves = new Leaves(context.rules, refusals, path);
   leaves.takeAll(decoded, '', path, kept ? NOT_NOW : undefined);
   const { result } = leaves;
-  const skipped = leaves.skipped + past.skipped;
-  // Radio values alone make no reading here: the device sent data, and no value was found in it.
-  if (!result && past.drafts.length === 0) refusals.add('no_values', path, 'there is no value in it');
-  const now = result ? [{ at, path: '$', values: { ...radio, ...result } }] : [];
+  const nothing = !result && past.drafts.length === 0 && leaves.skipped + past.skipped === 0 && refusals.none;
+  const skipped = leaves.skipped + past.skipped + (nothing ? 1 : 0);
+  // Settings and texts are no measurements, and no mistake either: they are counted.
+  const unmeasured = past.drafts.length > 0 || !refusals.none ? [] : radioDraft(at, radio);
+  const now = result ? [{ at, path: '$', values: { ...radio, ...result } }] : unmeasured;
   return { drafts: [...past.drafts, ...now], skipped };
 }
 
@@ -134,6 +168,6 @@ export function radioOf(receptions: unknown): Record<string, number> {
     return values.length === 0 ? undefined : values.reduce((a, b) => Math.max(Number(a), Number(b)));
   };
   const rssi = best('rssi');
-  const snr = best('snr');
+  const snr = best('snr') ?? best('loRaSNR');
   return { ...(typeof rssi === 'number' ? { rssi } : {}), ...(typeof snr === 'number' ? { snr } : {}) };
 }

@@ -61,10 +61,12 @@ export class Values {
   }
 
   /**
-   * Takes the quantity in a text, or refuses it; `unit` is the one that stands beside the text. Undefined when no quantity
-   * is in it, otherwise as `add`.
+   * Takes the number that the registry gives a text, or the quantity in it, or refuses it; `unit` is the one that stands
+   * beside the text. Undefined when there is neither, otherwise as `add`.
    */
   addText(name: string, text: string, unit: string | undefined, place: () => string): boolean | undefined {
+    const known = this.rules.textOf(name, text);
+    if (known !== undefined) return this.add(name, known, undefined, place);
     const quantity = quantityIn(text);
     if (quantity === undefined) return undefined;
     if (quantity === 'comma') {

@@ -1,4 +1,5 @@
 import { type EditConflict, RegistryConflict } from '../../core/errors.ts';
+import { refuseMappings } from './mapping-checks.ts';
 import { referencesOf } from './references.ts';
 import type { Change, ChangeOf, Edit, Registry } from './registry.ts';
 import {
@@ -15,7 +16,7 @@ import {
 
 /** The things that an edit is checked against. */
 export interface KnownThings
-  extends Pick<Registry, 'get' | 'codecs' | 'sensorsWithId' | 'sensorsBySecret' | 'sensorsByToken'> {
+  extends Pick<Registry, 'get' | 'codecs' | 'mappings' | 'sensorsWithId' | 'sensorsBySecret' | 'sensorsByToken'> {
   countOf(kind: Kind): number;
   /** How many things name the thing of this kind and id. */
   usesOf(kind: Kind, id: string): number;
@@ -56,6 +57,7 @@ export function verify(known: KnownThings, changes: readonly Change[]): void {
   refuseSharedNames(known, changes, next);
   refuseTooMany(known, changes);
   refuseTooMuchCodec(known, changes);
+  refuseMappings(known, changes);
 }
 
 type NextThings = ReadonlyMap<string, Change>;
@@ -92,6 +94,8 @@ function changeOf(known: KnownThings, { kind, id, value }: Edit): Change {
     case 'setting':
       return changeIn(known, kind, id, value);
     case 'codec':
+      return changeIn(known, kind, id, value);
+    case 'mapping':
       return changeIn(known, kind, id, value);
   }
 }

@@ -23,6 +23,7 @@ const registryFile = z.strictObject({
   metrics: list(THING_SCHEMAS.metric, 'metric'),
   users: list(THING_SCHEMAS.user, 'user'),
   sources: list(THING_SCHEMAS.source, 'source'),
+  mappings: list(THING_SCHEMAS.mapping, 'mapping'),
   codecs: z.array(codecInText).max(MOST_THINGS.codec).default([]),
 });
 
@@ -35,8 +36,9 @@ export const LISTS = {
   user: 'users',
   source: 'sources',
   codec: 'codecs',
+  mapping: 'mappings',
 } as const satisfies Partial<Record<Kind, keyof z.infer<typeof registryFile>>>;
-const LISTED = ['farm', 'field', 'sensor', 'metric', 'user', 'source'] as const;
+const LISTED = ['farm', 'field', 'sensor', 'metric', 'user', 'source', 'mapping'] as const;
 
 /** The things of a registry's text, each once. They are not checked against each other. */
 export interface RegistryText {

@@ -17,14 +17,14 @@ const REFERENCES: { readonly [K in Kind]?: (thing: Things[K]) => Reference[] } =
   sensor: ({ farm, field, codec }) => [
     toFarm(farm, ['farm']),
     ...(field === UNASSIGNED ? [] : [toField(farm, field)]),
-    // It may be a file beside the registry, of which the registry knows nothing.
-    ...(codec === undefined ? [] : [{ kind: 'codec' as const, id: codec, path: ['codec'] }]),
+    ...toCodec(codec),
   ],
   user: ({ farms }) =>
     Object.keys(farms)
       .filter((farm) => farm !== EVERY_FARM)
       .map((farm) => toFarm(farm, ['farms', farm])),
   source: ({ farm }) => [toFarm(farm, ['farm'])],
+  mapping: ({ farm, codec }) => [toFarm(farm, ['farm']), ...toCodec(codec)],
 };
 
 /** Everything that a thing names. */
@@ -34,6 +34,11 @@ export function referencesOf<K extends Kind>(kind: K, thing: Things[K] | undefin
 
 function toFarm(id: string, path: readonly string[]): Reference {
   return { kind: 'farm', id, path, missing: `there is no farm "${id}"` };
+}
+
+/** It may be a file beside the registry, of which the registry knows nothing. */
+function toCodec(id: string | undefined): Reference[] {
+  return id === undefined ? [] : [{ kind: 'codec', id, path: ['codec'] }];
 }
 
 function toField(farm: string, field: string): Reference {

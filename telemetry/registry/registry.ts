@@ -1,3 +1,4 @@
+import type { MappingTable } from '../mappings/table.ts';
 import type { Rates } from '../rate.ts';
 import type { KeyedValue } from './keyed.ts';
 import type { Source } from './sources.ts';
@@ -30,6 +31,8 @@ export interface Registry {
   readonly sensorsOfFarm: { get(farm: string): readonly Sensor[] | undefined };
   /** The farm's sensor with this id. An id is unique within its farm only. */
   sensor(farm: string, id: string): Sensor | undefined;
+  /** The farm's sensor whose id is the EUI that `id` is in another spelling, if `id` is one. */
+  sensorOfEui(farm: string, id: string): Sensor | undefined;
   /** The sensors of all farms that have this id. Only for who signs in and did not say in which farm. */
   sensorsWithId(id: string): readonly Sensor[];
   /** By SHA-256 of the secret, for sensors that send nothing but their secret. */
@@ -48,6 +51,8 @@ export interface Registry {
   /** Other MQTT brokers that readings are taken from. */
   readonly sources: ReadonlyMap<string, Source>;
   readonly codecs: ReadonlyMap<string, RegistryCodec>;
+  /** What foreign topics mean, farm by farm. */
+  readonly mappings: Pick<MappingTable, 'find' | 'ofFarm' | 'all'>;
   /** Any thing, by its kind and id. */
   get<K extends Kind>(kind: K, id: string): Things[K] | undefined;
   /** Every thing, each after those that it names; of a kind in the order in which they came. */

@@ -1,5 +1,7 @@
+import { MappingTable } from '../mappings/table.ts';
 import type { Rates } from '../rate.ts';
 import { changesOf, type KnownThings, verify } from './checks.ts';
+import { EuiIndex } from './eui-index.ts';
 import { type KeyedValue, keyedName, MOST_KEYED, sealedIn, tokenOf } from './keyed.ts';
 import { referencesOf } from './references.ts';
 import type { Change, ChangeOf, Edit, Registry } from './registry.ts';
@@ -29,12 +31,14 @@ export class RegistryState implements Registry, KnownThings {
   readonly users = new Map<string, Things['user']>();
   readonly sources = new Map<string, Things['source']>();
   readonly codecs = new Map<string, Things['codec']>();
+  readonly mappings = new MappingTable();
   metrics: ReadonlyMap<string, Metric> = new Map();
   rates: Rates = {};
   private readonly settings = new Map<string, RegistrySetting>();
   private readonly byFarm = new Map<string, Map<string, Sensor>>();
   /** Nearly every id is that of one sensor: a list for each would take more memory than the sensors. */
   private readonly byId = new Map<string, Sensor | readonly Sensor[]>();
+  private readonly euis = new EuiIndex();
   /** The lists of `sensorsOfFarm` that were asked for since the farm's last change. */
   private readonly listed = new Map<string, readonly Sensor[]>();
   /** How many things name a farm, field or codec, by kind and id. */
@@ -51,6 +55,7 @@ export class RegistryState implements Registry, KnownThings {
     source: (id) => this.sources.get(id),
     setting: (id) => this.settings.get(id),
     codec: (id) => this.codecs.get(id),
+    mapping: (id) => this.mappings.get(id),
   };
 
   /** A registry of these things. Throws RegistryInvalid. */
@@ -94,6 +99,11 @@ export class RegistryState implements Registry, KnownThings {
 
   sensor(farm: string, id: string): Sensor | undefined {
     return this.byFarm.get(farm)?.get(id);
+  }
+
+  sensorOfEui(farm: string, id: string): Sensor | undefined {
+    const found = this.euis.find(farm, id);
+    return found === undefined ? undefined : this.sensor(farm, found);
   }
 
   sensorsWithId(id: string): readonly Sensor[] {
@@ -145,6 +155,8 @@ export class RegistryState implements Registry, KnownThings {
         return this.settings.values();
       case 'codec':
         return this.codecs.values();
+      case 'mapping':
+        return this.mappings.all();
     }
   }
 
@@ -219,6 +231,9 @@ export class RegistryState implements Registry, KnownThings {
         break;
       case 'codec':
         put(this.codecs, id, change.after);
+        break;
+      case 'mapping':
+        this.mappings.set(id, change.after);
     }
   }
 
@@ -226,6 +241,7 @@ export class RegistryState implements Registry, KnownThings {
     const farm = farmOf(id);
     put(inner(this.byFarm, farm), inFarm(id), after);
     this.listed.delete(farm);
+    this.euis.put(farm, inFarm(id), after !== undefined);
     const alike = this.sensorsWithId(inFarm(id));
     const next = before
       ? alike.flatMap((one) => (one === before ? (after ?? []) : one))

@@ -8,6 +8,7 @@ import { farmQuotas } from '../farm-quotas.ts';
 import { rate, rates } from '../rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from '../reading.ts';
 import { clockPolicy, codecName, metricReading, sensorReading } from '../reading-rules-schema.ts';
+import { mappingSchema } from './mappings.ts';
 import { sourceSchema } from './sources.ts';
 
 /** The field of sensors that have none, such as unregistered ones that a bridge brings. */
@@ -97,11 +98,21 @@ const setting = z.strictObject({ id: z.literal('rates'), ...rates.shape });
 const codec = z.strictObject({ id: codecName, text: z.string().max(LARGEST_CODEC) });
 
 /** Every kind of thing in the registry, each after the kinds of things that must be there for it. */
-export const KINDS = ['farm', 'field', 'sensor', 'metric', 'user', 'source', 'setting', 'codec'] as const;
+export const KINDS = ['farm', 'field', 'sensor', 'metric', 'user', 'source', 'setting', 'codec', 'mapping'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** What a thing of each kind is. */
-export const THING_SCHEMAS = { farm, field, sensor: sensorSchema, metric, user, source: sourceSchema, setting, codec };
+export const THING_SCHEMAS = {
+  farm,
+  field,
+  sensor: sensorSchema,
+  metric,
+  user,
+  source: sourceSchema,
+  setting,
+  codec,
+  mapping: mappingSchema,
+};
 
 export type Farm = z.infer<typeof farm>;
 export type Field = z.infer<typeof field>;
@@ -131,6 +142,7 @@ export const MOST_THINGS: Readonly<Record<Kind, number>> = {
   source: 100,
   setting: 100,
   codec: 1_000,
+  mapping: 10_000,
 };
 
 const IDS: { readonly [K in Kind]: (thing: Things[K]) => string } = {
@@ -142,10 +154,11 @@ const IDS: { readonly [K in Kind]: (thing: Things[K]) => string } = {
   source: ({ id }) => id,
   setting: ({ id }) => id,
   codec: ({ id }) => id,
+  mapping: ({ farm, id }) => `${farm}/${id}`,
 };
 const SCHEMAS: { readonly [K in Kind]: z.ZodType<Things[K]> } = THING_SCHEMAS;
 
-/** The id of a thing, which names it among its kind: of a field or sensor FARM/ID, of a user the name, otherwise its own `id`. */
+/** The id of a thing, which names it among its kind: of a field, sensor or mapping FARM/ID, of a user the name, otherwise its own `id`. */
 export function idOf<K extends Kind>(kind: K, thing: Things[K]): string {
   return IDS[kind](thing);
 }

@@ -86,10 +86,15 @@ describe('whom the broker refuses', () => {
   it('is the sensor’s own when its secret was right: a will, a client id, another version of MQTT', async () => {
     const port = await start();
     const own = { kind: 'mqtt_refused', farm: 'north', sensor: 'a1', who: 'north/a1' };
-    const will = { topic: 'tele/a1/LWT', payload: Buffer.from('Offline'), qos: 0, retain: false } as const;
+    const will = {
+      topic: 'farms/south/sensors/a1/telemetry',
+      payload: Buffer.from('Offline'),
+      qos: 0,
+      retain: false,
+    } as const;
     const refusedWill = await refusalOf(port, 'a1', { will });
     expect(refusedWill).to.include({ ...own, why: 'will' });
-    expect(refusedWill.what).to.include('"tele/a1/LWT"').and.include(topicOf('a1'));
+    expect(refusedWill.what).to.include('"farms/south/sensors/a1/telemetry"').and.include(topicOf('a1'));
     expect(await refusalOf(port, 'a1', { clientId: 'c'.repeat(300) })).to.include({ ...own, why: 'client_id' });
     const newer = await refusalOf(port, 'a1', { protocolVersion: 5 });
     expect(newer).to.include({ ...own, why: 'protocol' });

@@ -7,6 +7,9 @@ export const FORMS = {
   native: (draw: Draw, room: number) => draw.one([values, timed, listed, senml])(draw, room),
   thingsboard: (draw: Draw, room: number) => draw.one([values, timed, listed])(draw, room),
   ttn,
+  gateway: (draw: Draw, room: number) =>
+    `{${draw.one(['"Device A"', '""', '"__proto__"'])}:${draw.one([values, timed, listed])(draw, room)}}`,
+  chirpstack_status: (draw: Draw, room: number) => values(draw, room),
   chirpstack: (draw: Draw, room: number) => (draw.chance(0.2) ? chirpstack3 : chirpstack)(draw, room),
 } as const satisfies Readonly<Record<PublishForm, (draw: Draw, room: number) => string>>;
 

@@ -20,7 +20,8 @@ export function flawsOf(
   from: Pick<Reading, 'farm' | 'sensor' | 'received'>,
 ): string[] {
   const flaws: string[] = [];
-  if (readings.length + refused.length + (bytes ? 1 : 0) === 0) flaws.push('silence');
+  // What was passed over is counted.
+  if (readings.length + refused.length + skipped + (bytes ? 1 : 0) === 0) flaws.push('silence');
   if (readings.length > MAX_READINGS) flaws.push(`${readings.length} readings`);
   if (refused.length > MAX_REFUSALS + 1) flaws.push(`${refused.length} refusals`);
   if (!Number.isSafeInteger(skipped) || skipped < 0) flaws.push(`${skipped} skipped`);

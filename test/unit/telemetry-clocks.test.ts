@@ -123,7 +123,12 @@ describe('an offset', () => {
             farm: undefined,
             ownFloor: '2000-01-01',
           });
-          const by: SensorRules = { ...plain, clock, ruleOf: (given) => plain.ruleOf(given) };
+          const by: SensorRules = {
+            ...plain,
+            clock,
+            ruleOf: (given) => plain.ruleOf(given),
+            textOf: () => undefined,
+          };
           const { readings, refused } = decode('native', lot, by);
           expect(refused).to.deep.equal([]);
           expect(readings.map(({ ts }) => ts - RECEIVED)).to.deep.equal(agos);

@@ -13,6 +13,7 @@ export const TOPICS = {
   thingsboard: 'v1/devices/me/telemetry',
   ttn: 'v3/farm@tenant/devices/s1/up',
   chirpstack: 'application/7/device/s1/event/up',
+  status: 'application/7/device/s1/event/status',
 } as const;
 
 /** Reading YAML takes longer than decoding many payloads. */

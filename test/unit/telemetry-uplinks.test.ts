@@ -125,16 +125,57 @@ describe('uplinks', () => {
     expect(readings.map(({ values }) => values)).to.deep.equal([{ rssi: -97, snr: 6.25, battery_level: 87.5 }]);
   });
 
-  it('of nothing but texts are refused, and so is what is no uplink', () => {
-    const texts = decode('chirpstack', chirpstackUplink({ object: { mode: 'IIC', nothing: null } }));
-    expect(texts.readings).to.deep.equal([]);
-    expect(texts.refused.map(({ reason }) => reason)).to.deep.equal(['no_values']);
-    expect(texts.skipped).to.equal(2);
+  it('of nothing but texts or settings tell how they were received, and are counted; what is no uplink is refused', () => {
+    for (const [decoded, skipped] of [
+      [{ mode: 'IIC', nothing: null }, 2],
+      [{ settings: {} }, 1],
+    ] as const) {
+      const uplinks = [
+        decode('chirpstack', chirpstackUplink({ data: 'AAAA', object: decoded })),
+        decode('ttn', ttnUplink({ frm_payload: 'AAAA', decoded_payload: decoded })),
+      ];
+      for (const { readings, refused, skipped: counted } of uplinks) {
+        expect(readings.map(({ values }) => values)).to.deep.equal([{ rssi: -97, snr: 6.25 }]);
+        expect([refused, counted]).to.deep.equal([[], skipped]);
+      }
+    }
+    const unheard = decode('chirpstack', chirpstackUplink({ object: { mode: 'IIC' }, rxInfo: [] }));
+    expect(unheard).to.deep.equal({ readings: [], refused: [], skipped: 1 });
     for (const form of ['ttn', 'chirpstack'] as const) {
       for (const payload of [{}, [], 7, null, 'x', { uplink_message: 1 }]) {
         expect(decode(form, payload).refused.map(({ reason }) => reason)).to.deep.equal(['not_an_uplink']);
       }
     }
+  });
+
+  it('in which the bytes were copied to `bytes`, as The Things Stack does, are read by the codec, and use up no names', () => {
+    const by = rules();
+    for (let i = 0; i < 3; i++) {
+      const bytes = Array.from({ length: 40 }, (_, at) => (at * 7 + i) % 256);
+      const found = decode(
+        'ttn',
+        ttnUplink({ frm_payload: Buffer.from(bytes).toString('base64'), decoded_payload: { bytes } }),
+        by,
+      );
+      expect([found.readings, found.refused]).to.deep.equal([[], []]);
+      expect(found.bytes?.bytes).to.deep.equal(Buffer.from(bytes));
+    }
+    const beside = { bytes: [31, 27], temperature: 18.4 };
+    const taken = decode('ttn', ttnUplink({ frm_payload: 'Hxs=', decoded_payload: beside, rx_metadata: [] }), by);
+    expect(taken.readings.map(({ values }) => values)).to.deep.equal([{ temperature: 18.4 }]);
+    const other = decode('ttn', ttnUplink({ frm_payload: 'Hxs=', decoded_payload: { bytes: [900, 1] } }), by);
+    expect(other.readings[0]?.values, 'no bytes').to.include({ bytes_0: 900, bytes_1: 1 });
+  });
+
+  it('have texts of state as numbers where the registry says so', () => {
+    const metrics = '{ id: leak, label: Leak, aliases: [water_leak], texts: { Leak: 1, normal: 0 } }';
+    const valued = (form: 'chirpstack' | 'thingsboard' | 'native', payload: object) =>
+      decode(form, payload, rules('', metrics)).readings.map(({ values }) => values);
+    const object = { water_leak_state: 'leak', water_leak: ' NORMAL', other: 'leak' };
+    expect(valued('chirpstack', chirpstackUplink({ object, rxInfo: [] }))).to.deep.equal([{ leak: 0 }]);
+    expect(valued('thingsboard', { leak: 'leak' })).to.deep.equal([{ leak: 1 }]);
+    expect(valued('native', { leak: 'normal' })).to.deep.equal([{ leak: 0 }]);
+    expect(decode('native', { leak: 'dry' }, rules('', metrics)).refused[0]?.reason).to.equal('not_a_number');
   });
 
   it('flatten what is nested, and read quantities in texts', () => {
@@ -208,6 +249,57 @@ describe('uplinks', () => {
   });
 });
 
+describe('ChirpStack', () => {
+  const heard = { gatewayID: 'AwMDAwMDAwM=', time: '2026-05-01T11:59:57.900445Z', rssi: -48, loRaSNR: 9 };
+  const version3 = {
+    applicationID: '1',
+    applicationName: 'garden',
+    deviceName: 'bed',
+    devEUI: 'AgICAgICAgI=',
+    rxInfo: [{ ...heard, time: null, rssi: -90, loRaSNR: 1 }, heard],
+    txInfo: { frequency: 868_100_000 },
+    adr: true,
+    dr: 1,
+    fCnt: 10,
+    fPort: 5,
+    data: 'AgI7AAMANwJxDGA=',
+    tags: {},
+  };
+  const taken = ({ readings }: ReturnType<typeof decode>) => readings.map(({ ts, values }) => [ts, values]);
+
+  it('of version 3 is read whole, with its decoded values as a text or as an object', () => {
+    const expected = [[AT, { rssi: -48, snr: 9, temperature: 25, humidity: 32 }]];
+    const told = { temperature: 25, humidity: 32 };
+    expect(taken(decode('chirpstack', { ...version3, objectJSON: JSON.stringify(told) }))).to.deep.equal(expected);
+    expect(taken(decode('chirpstack', { ...version3, object: told }))).to.deep.equal(expected);
+    const bytes = decode('chirpstack', { ...version3, objectJSON: '' }).bytes;
+    expect(bytes).to.deep.include({ fPort: 5, at: AT, radio: { rssi: -48, snr: 9 } });
+    expect(bytes?.bytes.length).to.equal(11);
+    const { refused } = decode('chirpstack', { ...version3, objectJSON: '{"temperature":' });
+    expect(refused.map(({ reason, path }) => `${reason} ${path}`)).to.deep.equal(['not_json $.objectJSON']);
+  });
+
+  it('tells of a device’s status its battery and margin', () => {
+    const status = (told: object) => decode('status', { deviceInfo: {}, time: '2026-05-01T11:59:57.900Z', ...told });
+    expect(taken(status({ margin: 10, batteryLevel: 75.5 }))).to.deep.equal([
+      [AT, { margin: 10, battery_level: 75.5 }],
+    ]);
+    expect(taken(decode('status', { devEUI: 'AgICAgICAgI=', margin: -6, battery: 127 }))).to.deep.equal([
+      [RECEIVED, { margin: -6, battery_level: 50 }],
+    ]);
+    for (const none of [
+      { externalPowerSource: true, batteryLevel: 0 },
+      { batteryLevelUnavailable: true, batteryLevel: 0 },
+      { battery: 0 },
+      { battery: 255 },
+      {},
+    ]) {
+      expect(status(none)).to.deep.equal({ readings: [], refused: [], skipped: 1 });
+    }
+    expect(decode('status', []).refused[0]?.reason).to.equal('not_an_uplink');
+  });
+});
+
 describe('ThingsBoard’s device API', () => {
   const values = (payload: unknown) =>
     decode('thingsboard', payload).readings.map(({ ts, values }) => [ts - RECEIVED, values]);
@@ -242,5 +334,6 @@ describe('ThingsBoard’s device API', () => {
       'bad_time $[3].ts',
     ]);
     expect(decode('thingsboard', {}).refused[0]?.reason).to.equal('no_values');
+    expect(decode('thingsboard', { firmware: 'v2' })).to.deep.equal({ readings: [], refused: [], skipped: 1 });
   });
 });

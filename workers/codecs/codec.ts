@@ -1,8 +1,9 @@
-/** One uplink, for a codec. `recvTime` is Unix ms. */
+/** One uplink, for a codec. `recvTime` is Unix ms. `topic` is that of a payload that came by a mapping. */
 export interface CodecInput {
   readonly bytes: Uint8Array;
   readonly fPort: number;
   readonly recvTime: number;
+  readonly topic?: string | undefined;
 }
 
 /** What a codec made of an uplink: its `data`, or why there is none. */

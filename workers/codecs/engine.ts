@@ -165,8 +165,8 @@ const thrown = z.object({ name: z.string().optional(), message: z.string() });
 
 function said(error: unknown): string {
   const known = thrown.safeParse(error);
-  // Where there is no memory for an error, null is thrown.
-  if (error === null) return 'out of memory, or the codec threw null';
+  // Where there is no memory for an error, null is thrown; where there is none to tell its text, that is empty.
+  if (error === null || error === '') return 'out of memory, or the codec threw nothing';
   const text = known.success ? `${known.data.name ?? 'Error'}: ${known.data.message}` : asText(error);
   return text.replace('InternalError: interrupted', 'it took too long').slice(0, 500);
 }

@@ -7,7 +7,7 @@ import type { Snapshot } from './instance-state.ts';
 import { readPrelude } from './prelude.ts';
 
 /**
- * Calls the codec. `decodeUplink` is the LoRa Alliance's payload codec API (TS013). Network servers called `Decode` or
+ * Calls the codec. `decode` is for topics that a mapping leaves to a codec. `decodeUplink` is the LoRa Alliance's payload codec API (TS013). Network servers called `Decode` or
  * `Decoder` before that, and makers still publish such codecs.
  */
 const CALL = `(function () {
@@ -16,10 +16,12 @@ const CALL = `(function () {
   return function (text) {
     const input = parse(text);
     input.recvTime = new Time(input.recvTime);
+    const { topic, bytes, recvTime: received } = input;
+    if (topic !== undefined && typeof decode === 'function') return JSON.stringify({ data: decode({ topic, bytes, received }) });
     if (typeof decodeUplink === 'function') return JSON.stringify(decodeUplink(input));
     if (typeof Decode === 'function') return JSON.stringify({ data: Decode(input.fPort, input.bytes, {}) });
     if (typeof Decoder === 'function') return JSON.stringify({ data: Decoder(input.bytes, input.fPort) });
-    throw new Error('the file has no function decodeUplink');
+    throw new Error('the file has no function decode' + (topic === undefined ? 'Uplink' : ''));
   };
 })()`;
 
@@ -75,13 +77,13 @@ export class Sandbox {
   }
 
   /** Runs the codec `source` on one uplink. Never throws. */
-  run(source: string, { bytes, fPort, recvTime }: CodecInput): CodecOutcome {
+  run(source: string, { bytes, fPort, recvTime, topic }: CodecInput): CodecOutcome {
     if (bytes.length > MAX_INPUT_BYTES) {
       return { why: `${bytes.length} bytes are too many for a codec: it is given at most ${MAX_INPUT_BYTES}` };
     }
     const codec = this.begin(source);
     if ('why' in codec) return codec;
-    const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime });
+    const input = JSON.stringify({ bytes: [...bytes], fPort, recvTime, topic });
     const ran = this.engine.call(this.callCodec, input, this.limits.steps);
     if ('why' in ran) return ran;
     return ran.text === undefined ? { why: 'the codec gave no answer' } : answered(ran.text);

@@ -83,6 +83,8 @@ function understood(row: AuditRow): RegistryChange {
       return { kind, ...about(row), ...things(kind, row) };
     case 'codec':
       return { kind, ...about(row), ...things(kind, row) };
+    case 'mapping':
+      return { kind, ...about(row), ...things(kind, row) };
   }
 }
 

@@ -120,7 +120,7 @@ function listAt(document: Document, key: string): YAMLSeq {
 function idAt(kind: Kind, item: YAMLMap): string {
   if (kind === 'user') return String(item.get('name'));
   const id = String(item.get('id'));
-  return kind === 'field' || kind === 'sensor' ? `${String(item.get('farm'))}/${id}` : id;
+  return kind === 'field' || kind === 'sensor' || kind === 'mapping' ? `${String(item.get('farm'))}/${id}` : id;
 }
 
 function isPlain(value: unknown): value is PlainThing {
