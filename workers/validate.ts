@@ -15,8 +15,8 @@ import type { Reading } from '../telemetry/reading.ts';
 import type { ReadingRegistry } from '../telemetry/reading-registry.ts';
 import { Rulebook, type SensorRules } from '../telemetry/sensor-rules.ts';
 import type { Codecs } from './codecs/codec.ts';
-import { SaidOnce } from './said-once.ts';
 import { GatewayDevices } from './gateway-devices.ts';
+import { SaidOnce } from './said-once.ts';
 
 const MAX_EXPLANATION = 2_000;
 /** A receipt that is so much later leaves no time ahead of it, ms: 80 years. */

@@ -45,7 +45,8 @@ export function influxFaults({ influx, http }: Servers): Fault[] {
   ];
 }
 
-const HOUR_MS = 3_600_000;
+/** Older than the oldest group of shards that the load writes to: InfluxDB stores what such a group covers, however old it is. */
+const OLD_MS = 15 * 86_400_000;
 
 /** What somebody does to the database. */
 export function databaseFaults({ servers, spare, mqttUrl, roles }: Stage): Fault[] {
@@ -80,7 +81,7 @@ export function databaseFaults({ servers, spare, mqttUrl, roles }: Stage): Fault
         // One after another: those of a sensor that are written together are one letter.
         for (let i = 0; i < 3; i++) {
           const before = await aside();
-          const ts = Date.now() - 2 * HOUR_MS + i;
+          const ts = Date.now() - OLD_MS + i;
           await client.publishAsync(topic, JSON.stringify({ ts, values: { soil_moisture: i } }), { qos: 1 });
           await until('the old reading to be set aside', async () => (await aside()) > before, { timeoutMs: 60_000 });
         }
