@@ -113,6 +113,11 @@ function onCircle(degrees: readonly number[]): number {
     east += Math.sin(degree * DEGREE);
     north += Math.cos(degree * DEGREE);
   }
+  return directionOf(east, north);
+}
+
+/** The direction of a vector, in degrees from 0 up to 360. */
+export function directionOf(east: number, north: number): number {
   const mean = Math.atan2(east, north) / DEGREE;
   // A tiny negative angle plus 360 is 360 itself.
   return mean < 0 ? (mean + 360) % 360 : mean;

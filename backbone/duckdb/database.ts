@@ -13,6 +13,7 @@ import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
 import { instantOfMicros, msOf, subOf } from '../../telemetry/instant.ts';
 import type { Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
+import type { Statement } from './field-sql.ts';
 import { NewestValues } from './newest.ts';
 import type { KeptPlace, OpenedFile, RowColumns, Settings } from './protocol.ts';
 import {
@@ -26,7 +27,6 @@ import {
   fixedHistory,
   keepPlace,
   NEWEST,
-  type Statement,
   TABLE,
 } from './sql.ts';
 

@@ -2,7 +2,7 @@ import type { DuckDBConnection, DuckDBInstance, DuckDBResult, DuckDBValue } from
 import type { LimitFunction } from 'p-limit';
 import { instantOfMicros } from '../../telemetry/instant.ts';
 import type { LatestValue } from '../ports/store.ts';
-import type { Statement } from './sql.ts';
+import type { Statement } from './field-sql.ts';
 
 interface Export {
   readonly statement: Statement;

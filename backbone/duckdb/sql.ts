@@ -1,5 +1,7 @@
 import type { DayRun } from '../../telemetry/calendar.ts';
 import type { ExportQuery, HistoryQuery } from '../ports/store.ts';
+import { longestHeld } from '../ports/store-checks.ts';
+import { ofSensors, type Statement, withField } from './field-sql.ts';
 import type { KeptPlace } from './protocol.ts';
 
 /**
@@ -46,11 +48,6 @@ export const NEWEST = `
   SELECT farm, sensor, metric, max(${MICROS}), arg_max(value, (${MICROS}, rowid)), arg_max(received, (${MICROS}, rowid))
   FROM ${TABLE} GROUP BY farm, sensor, metric`;
 
-export interface Statement {
-  readonly sql: string;
-  readonly values: (string | bigint)[];
-}
-
 type Selection = Pick<ExportQuery, 'farm' | 'sensors' | 'metrics' | 'from' | 'to'>;
 
 /** The oldest and the newest time of the selected values, whole ms; both are null when there are none. */
@@ -61,23 +58,20 @@ export function extent(selection: Selection): Statement {
 
 /** Buckets of equal width in order of time: ts, last, min, max, mean, count, received. */
 export function fixedHistory(query: HistoryQuery, width: number): Statement {
-  const points = deduplicated(query);
-  return {
-    sql: inBuckets(`SELECT micros - micros % ${width * 1000} AS bucket, ${OF_SENSOR} FROM (${points.sql})`),
-    values: points.values,
-  };
+  const { sql, values } = deduplicated(query);
+  return withField(query, { sql: ofSensors(query, `micros - micros % ${width * 1000}`, sql), values });
 }
 
 /** Buckets of the days, or groups of days, of `runs`, in order of time: ts, last, min, max, mean, count, received. */
 export function dailyHistory(query: HistoryQuery, runs: readonly DayRun[]): Statement {
-  const points = deduplicated(query);
-  const rows = runs.map(({ from, length }) => `(${from * 1000}::BIGINT, ${length * 1000}::BIGINT)`).join(',');
-  return {
-    sql: inBuckets(`
-      SELECT runs.begin + (micros - runs.begin) // runs.length * runs.length AS bucket, ${OF_SENSOR}
-      FROM (${points.sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(begin, length) ON points.micros >= runs.begin`),
-    values: points.values,
-  };
+  const { sql, values } = deduplicated(query);
+  // Values before the first day, which are held, are of no run.
+  const rows = [{ from: 0, length: 1 }, ...runs]
+    .map(({ from, length }) => `(${from * 1000}::BIGINT, ${length * 1000}::BIGINT)`)
+    .join(',');
+  const points = `(${sql}) AS points ASOF JOIN (VALUES ${rows}) AS runs(start, width) ON points.micros >= runs.start`;
+  const bucket = 'start + (micros - start) // width * width';
+  return withField(query, { sql: ofSensors(query, bucket, `SELECT * FROM ${points}`), values });
 }
 
 /** Values in order of time: sensor, metric, instant (microseconds), value, received. */
@@ -91,25 +85,9 @@ export function exported(query: ExportQuery): Statement {
   };
 }
 
-/** The columns of one sensor in a bucket. Of values of the same instant the greatest counts as the last, as in InfluxDB. */
-const OF_SENSOR = `
-  max(micros) AS newest, arg_max(value, (micros, value)) AS last, min(value) AS low, max(value) AS high,
-  ${mean('value')} AS own, count(*) AS size, max(received) AS received`;
-
-/** `ofSensors` selects a bucket and `OF_SENSOR`. Each sensor's mean counts once, however many values the sensor has. */
-function inBuckets(ofSensors: string): string {
-  return `
-    SELECT bucket // 1000, arg_max(last, (newest, last)), min(low), max(high), ${mean('own')}, sum(size), max(received)
-    FROM (${ofSensors} GROUP BY bucket, sensor) GROUP BY bucket ORDER BY bucket`;
-}
-
-/** When the sum of huge values is infinite, the mean is computed from values divided by 2^30. */
-function mean(column: string): string {
-  return `CASE WHEN isfinite(avg(${column})) THEN avg(${column}) ELSE avg(${column} / 1073741824) * 1073741824 END`;
-}
-
 function deduplicated(query: HistoryQuery): Statement {
-  const { sql, values } = where({ ...query, metrics: [query.metric] });
+  const from = query.from - longestHeld(query);
+  const { sql, values } = where({ ...query, from, metrics: [query.metric] });
   return {
     sql: `SELECT sensor, ${MICROS} AS micros, arg_max(value, rowid) AS value, arg_max(received, rowid) AS received FROM ${TABLE} ${sql} GROUP BY sensor, micros`,
     values,

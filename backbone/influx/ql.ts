@@ -54,34 +54,52 @@ export function cutsOf(runs: readonly DayRun[], range: TimeRange): RangeCut[] {
   }));
 }
 
-/**
- * Two statements. The first gives buckets with columns last, min, max, count, received; in a bucket with values of
- * other metrics only, all but `received` are null. The second gives the mean of each bucket that has one. (A single
- * statement would have to ask each sensor for everything, which is five times as slow.)
- */
-export function history(query: HistoryQuery, cut: RangeCut): string[] {
-  const mean = `SELECT mean(${name(query.metric)})`;
-  const source = from(query, cut);
-  const means =
-    query.sensors.length === 1 ? `${mean} ${source} ${by(cut)}` : meanOfMeans(`${mean} AS "own" ${source}`, cut);
-  return [ends(query, cut), means];
-}
-
-/** As `history`, for values so large that their sum is infinite: the second statement gives each mean divided by `SHRINK`. */
-export function historyScaled(query: HistoryQuery, cut: RangeCut): string[] {
-  const small = `SELECT ${name(query.metric)} / ${SCALE} AS "small" ${from(query, cut)}`;
-  const time = `WHERE time >= ${cut.from}ms AND time < ${cut.to}ms`;
-  return [ends(query, cut), meanOfMeans(`SELECT mean("small") AS "own" FROM (${small}) ${time}`, cut)];
-}
+/** How the means of sensors are asked for. */
+export type MeanForm = 'plain' | 'scaled' | 'circle';
 
 export const SCALE = 2 ** 30;
 
-/** `own` is a statement that selects a column "own": the mean of one sensor in a bucket. */
-function meanOfMeans(own: string, cut: RangeCut): string {
-  // The time of an inner row is its bucket's begin, which may be before the range.
-  const first = cut.from - ((cut.from - cut.begin) % cut.width);
-  const time = `WHERE time >= ${first}ms AND time < ${cut.to}ms`;
-  return `SELECT mean("own") FROM (${own} ${by(cut, 'sensor')}) ${time} ${by(cut)}`;
+/**
+ * Two statements. The first gives buckets with columns last, min, max, count, received; in a bucket with values of
+ * other metrics only, all but `received` are null. The second gives of each sensor the mean of each bucket that has one:
+ * divided by `SCALE` when `form` is that, for values so large that their sum is infinite; or east and north of directions.
+ * (A single statement would have to ask each sensor for everything, which is five times as slow.)
+ */
+export function history(query: HistoryQuery, cut: RangeCut, form: MeanForm): string[] {
+  return [ends(query, cut), meansOf(query, cut, form)];
+}
+
+function meansOf(query: HistoryQuery, cut: RangeCut, form: MeanForm): string {
+  const metric = name(query.metric);
+  if (form === 'plain') return `SELECT mean(${metric}) ${from(query, cut)} ${by(cut, 'sensor')}`;
+  const angle = `${metric} * ${Math.PI / 180}`;
+  const [parts, means] =
+    form === 'scaled'
+      ? [`${metric} / ${SCALE} AS "small"`, 'mean("small")']
+      : [`sin(${angle}) AS "east", cos(${angle}) AS "north"`, 'mean("east"), mean("north")'];
+  const inner = `SELECT ${parts} ${from(query, cut)}`;
+  return `SELECT ${means} FROM (${inner}) WHERE ${within(cut)} ${by(cut, 'sensor')}`;
+}
+
+/** The last value of each sensor in a range, with its time. */
+export function lastOf(query: HistoryQuery, range: TimeRange): string {
+  return `SELECT last(${name(query.metric)}) ${from(query, range)} GROUP BY "sensor"`;
+}
+
+/**
+ * Three statements, which tell of each sensor what its last value in each bucket is, and when that was: these values, the first
+ * time of all, and how many microseconds the times of each bucket are after the one before them, together. (InfluxDB gives a
+ * value's own time only where it does not group by time.)
+ */
+export function lasts(query: HistoryQuery, cut: RangeCut): string[] {
+  const metric = name(query.metric);
+  const source = from(query, cut);
+  const gaps = `SELECT elapsed(${metric}, 1u) AS "gap" ${source} GROUP BY "sensor"`;
+  return [
+    `SELECT last(${metric}) ${source} ${by(cut, 'sensor')}`,
+    `SELECT first(${metric}) ${source} GROUP BY "sensor"`,
+    `SELECT sum("gap") FROM (${gaps}) WHERE ${within(cut)} ${by(cut, 'sensor')}`,
+  ];
 }
 
 /** Points in order of time with columns sensor, received and one column per metric, null where a point has no such value. */

@@ -8,19 +8,12 @@ import type { Days, ExportQuery, HistoryBucket, HistoryQuery, LatestValue, Store
 import { isMetric, isName, refuseUnstorable, refuseWidth, storable, type TimeRange } from '../ports/store-checks.ts';
 import { type InfluxAddress, parseInfluxUrl } from './address.ts';
 import { DatabaseMissing } from './answers.ts';
-import { toBuckets } from './buckets.ts';
 import { InfluxDatabase } from './database.ts';
-import {
-  query as ask,
-  generationOf,
-  InfiniteNumber,
-  type InfluxGeneration,
-  type ResultRows,
-  versionOf,
-} from './http.ts';
+import { historyOf } from './history.ts';
+import { query as ask, generationOf, type InfluxGeneration, type ResultRows, versionOf } from './http.ts';
 import { newestOf } from './newest.ts';
 import { ObservedConnection, type ServerCall } from './observed-connection.ts';
-import { inParts, ofCut } from './parts.ts';
+import { inParts } from './parts.ts';
 import * as ql from './ql.ts';
 import { InfluxWriter } from './write.ts';
 
@@ -135,7 +128,8 @@ class InfluxStore implements Store {
     const asked = { ...query, ...range, sensors };
     return await this.read(async () => {
       const cuts = 'ms' in bucket ? [{ ...range, width: bucket.ms, begin: 0 }] : await this.days(asked, bucket, signal);
-      return cuts.length === 0 ? [] : await this.buckets(asked, cuts, signal);
+      const ask = (statements: readonly string[]) => this.ask(statements, signal);
+      return cuts.length === 0 ? [] : await historyOf(asked, cuts, { ask, divides: this.generation === 3 });
     }, signal);
   }
 
@@ -196,34 +190,6 @@ class InfluxStore implements Store {
       for (const [at] of values) return msOf(instantOfMicros(Number(at)));
     }
     return undefined;
-  }
-
-  private async buckets(
-    query: HistoryQuery,
-    cuts: readonly ql.RangeCut[],
-    signal?: AbortSignal,
-  ): Promise<HistoryBucket[]> {
-    // What InfluxDB 3 refuses is divided, and divided cuts are asked for one by one.
-    const asked = async (some: readonly ql.RangeCut[], statements: typeof ql.history, scale: number) =>
-      toBuckets(
-        await this.rows(
-          some.flatMap((cut) => statements(query, cut)),
-          signal,
-        ),
-        scale,
-      );
-    const all = async (statements: typeof ql.history, scale: number) => {
-      if (this.generation !== 3) return await asked(cuts, statements, scale);
-      const found: HistoryBucket[] = [];
-      for (const cut of cuts) found.push(...(await ofCut(cut, (part) => asked([part], statements, scale))));
-      return found;
-    };
-    try {
-      return await all(ql.history, 1);
-    } catch (error) {
-      if (!(error instanceof InfiniteNumber)) throw error;
-    }
-    return await all(ql.historyScaled, ql.SCALE);
   }
 
   private async metrics(): Promise<string[]> {

@@ -2,7 +2,7 @@ import { StoreRejected } from '../../core/errors.ts';
 import { refuseZone } from '../../telemetry/calendar.ts';
 import { isInstant } from '../../telemetry/instant.ts';
 import { MAX_TS, MIN_TS, RESERVED_METRICS, type Reading } from '../../telemetry/reading.ts';
-import type { BucketWidth } from './store.ts';
+import type { BucketWidth, HistoryQuery } from './store.ts';
 
 /** Checks that every store makes alike, so that the data of one adapter are valid in the other. */
 
@@ -71,4 +71,9 @@ export function refuseWidth(bucket: BucketWidth): void {
   if ('daysIn' in bucket) refuseZone(bucket.daysIn);
   const [width, unit] = 'daysIn' in bucket ? [bucket.days ?? 1, 'days'] : [bucket.ms, 'ms'];
   if (!Number.isSafeInteger(width) || width <= 0) throw new RangeError(`a bucket of ${width} ${unit}`);
+}
+
+/** How far before its range a query has to look for values that are held, whole ms. */
+export function longestHeld({ held = [] }: HistoryQuery): number {
+  return Math.ceil(held.reduce((most, [, ms]) => Math.max(most, ms), 0));
 }

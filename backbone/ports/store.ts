@@ -34,10 +34,17 @@ export interface HistoryQuery {
   readonly from: number;
   readonly to: number;
   readonly bucket: BucketWidth;
+  /**
+   * For a field's value (`telemetry/field-value.ts`): how long, ms, the last value of each sensor stands for it in buckets
+   * in which it measured nothing. Who is not in it says nothing there.
+   */
+  readonly held?: readonly HeldSensor[];
 }
 
+export type HeldSensor = readonly [sensor: string, ms: number];
+
 /**
- * The values of all queried sensors in one bucket. Empty buckets are left out. Two buckets cannot be joined into a
+ * The values of all queried sensors in one bucket. Buckets without a value are left out, also where values are held. Two buckets cannot be joined into a
  * wider one: a bucket does not tell whose values its mean is of.
  */
 export interface HistoryBucket {
@@ -48,7 +55,10 @@ export interface HistoryBucket {
   /** The least and the greatest of all values. */
   readonly min: number;
   readonly max: number;
-  /** The mean of the sensors' own means. Each sensor with a value in the bucket counts once, however often it measured. */
+  /**
+   * The mean of what the sensors say (`telemetry/field-value.ts`): each with a value in the bucket its own mean, however often
+   * it measured, each other one its held value. Of directions it is on the circle.
+   */
   readonly mean: number;
   /** How many values there are, of all sensors together. */
   readonly count: number;

@@ -7,6 +7,7 @@ import type { Reading } from '../../telemetry/reading.ts';
 import { shortOrLong } from '../services/length.ts';
 import { until } from '../services/wait.ts';
 import { type ChildScript, startChild } from './child-process.ts';
+import { fieldContract } from './store-field-suite.ts';
 import {
   ALL,
   collect,
@@ -778,6 +779,8 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         expect(store.state.is).to.equal('up');
       });
     });
+
+    fieldContract(() => store);
 
     describe('all together', () => {
       for (const seed of [11, 12]) {
