@@ -74,6 +74,6 @@ export function refuseWidth(bucket: BucketWidth): void {
 }
 
 /** How far before its range a query has to look for values that are held, whole ms. */
-export function longestHeld({ held = [] }: HistoryQuery): number {
+export function longestHeld({ held = [] }: Pick<HistoryQuery, 'held'>): number {
   return Math.ceil(held.reduce((most, [, ms]) => Math.max(most, ms), 0));
 }

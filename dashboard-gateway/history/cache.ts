@@ -9,14 +9,17 @@ const GOOD_FOR_MS = 5 * 60_000;
 
 const COLUMNS = 7;
 
-/** What an answer is about: one metric of some sensors of a farm, with from <= ts < to, cut into buckets of one width. */
+/**
+ * What an answer is about: one metric of some sensors of a farm, cut into buckets of one width. It depends on values with
+ * from <= ts < to: those in its buckets, and before them those that may be held in them.
+ */
 export interface AnswerSubject {
   readonly farm: string;
   readonly metric: string;
   readonly sensors: ReadonlySet<string>;
   readonly from: number;
   readonly to: number;
-  /** The cache key, made of all the fields above and the bucket width. */
+  /** The cache key, made of what was asked and the bucket width. */
   readonly key: string;
 }
 

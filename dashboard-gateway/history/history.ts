@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import type { HeldSensor, HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import { longestHeld } from '../../backbone/ports/store-checks.ts';
 import { clock } from '../../core/clock.ts';
 import { STEP_MS } from '../../core/clock-watch.ts';
 import { StoreUnavailable } from '../../core/errors.ts';
@@ -22,6 +23,8 @@ export interface Asked {
   readonly farm: string;
   readonly zone: string;
   readonly sensors: readonly string[];
+  /** Of a field: how long the last value of each of its sensors stands for it, by the registry of now. */
+  readonly held?: readonly HeldSensor[];
   readonly metric: string;
   readonly from: number;
   readonly to: number;
@@ -112,12 +115,14 @@ export class History implements WritesListener {
 
   private async buckets(asked: Asked, cut: HistoryCut, left: AbortSignal): Promise<HistoryBucket[]> {
     this.look();
-    const { farm, sensors, metric, from, to, user } = asked;
-    const query = { farm, sensors, metric, bucket: cut.bucket };
+    const { farm, sensors, held = [], metric, from, to, user } = asked;
+    const query = { farm, sensors, held, metric, bucket: cut.bucket };
     const whole = wholeBuckets(cut, from, Math.min(to, this.options.now() - SETTLED_MS));
     if (whole === undefined || !this.options.hearsAll()) return this.query({ ...query, from, to }, user, left);
 
-    const subject = { farm, metric, sensors: new Set(sensors), ...whole, key: keyOf(asked, cut, whole) };
+    // A value from before the buckets may be held in them.
+    const reach = { from: whole.from - longestHeld(query), to: whole.to };
+    const subject = { farm, metric, sensors: new Set(sensors), ...reach, key: keyOf(asked, cut, whole) };
     const middle = async (signal: AbortSignal, begun: () => void) => {
       const found = await this.query({ ...query, ...whole }, user, signal, begun);
       this.keep(subject, found);
@@ -166,9 +171,14 @@ export class History implements WritesListener {
   }
 }
 
-function keyOf({ farm, metric, sensors }: Asked, { bucket }: HistoryCut, whole: { from: number; to: number }): string {
+function keyOf(
+  { farm, metric, sensors, held = [] }: Asked,
+  { bucket }: HistoryCut,
+  whole: { from: number; to: number },
+): string {
   const who = createHash('sha256')
     .update([...sensors].sort().join(' '))
+    .update([...held].sort(([a], [b]) => (a < b ? -1 : 1)).join(' '))
     .digest('base64url');
   const width = 'ms' in bucket ? bucket.ms : `${bucket.days} ${bucket.daysIn}`;
   return [farm, metric, who, width, whole.from, whole.to].join(' ');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { heldFor, intervalOf } from '../../telemetry/field-value.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { unitOf } from '../../telemetry/sensor-rules.ts';
 import { parseQuery } from '../http/parse.ts';
@@ -36,19 +37,23 @@ export interface HistoryParts {
 
 /** `GET /api/farms/{farm}/history`. */
 export function historyRoutes({ registry, sessions, history, farmNow, now }: HistoryParts): Route[] {
-  const sensorsOfField = async (farm: string, field: string): Promise<string[]> => {
+  const sensorsOfField = async (farm: string, field: string) => {
     const is = await farmNow(farm);
-    return sensorsOf(registry.current(), farm, is.sensorIds())
-      .filter((sensor) => sensor.field === field)
-      .map((sensor) => sensor.id);
+    return sensorsOf(registry.current(), farm, is.sensorIds()).filter((sensor) => sensor.field === field);
+  };
+  const whoseOf = async (farm: string, sensor: string | undefined, field: string | undefined) => {
+    if (sensor !== undefined) return { sensors: [sensor] };
+    const shown = await sensorsOfField(farm, field ?? '');
+    const held = shown.map(({ id, interval }) => [id, heldFor(intervalOf(interval, []))] as const);
+    return { sensors: shown.map(({ id }) => id), held };
   };
 
   const handler = signedIn(sessions, async ({ user }, request, { farm: farmId = '' }) => {
     const { farm } = visibleFarm(registry.current(), user, farmId);
     const { sensor, field, metric, points, ...given } = parseQuery(historyQuery, request.query);
     const { from, to } = rangeOf(given, now());
-    const sensors = sensor === undefined ? await sensorsOfField(farm.id, field ?? '') : [sensor];
-    const asked = { farm: farm.id, zone: farm.timezone, sensors, metric, from, to, points, user: user.name };
+    const whose = await whoseOf(farm.id, sensor, field);
+    const asked = { farm: farm.id, zone: farm.timezone, ...whose, metric, from, to, points, user: user.name };
     const { bucketMs, rows } = await history.ask(asked, request.signal);
     return json({ bucketMs, unit: unitOf(registry.current(), metric), rows });
   });

@@ -242,6 +242,7 @@ describe('history from memory', () => {
         farm: 'north',
         zone: 'Europe/Berlin',
         sensors: [['s1'], ['s1', 's2']][random(2)] ?? [],
+        held: [[], [['s1', HOUR] as const, ['s2', 20 * HOUR] as const]][random(2)] ?? [],
         metric: 'moisture',
         from,
         to: from + (1 + random(4)) * DAY + random(3),
@@ -258,11 +259,30 @@ describe('history from memory', () => {
       ).to.deep.equal(expected);
       if (round % 10 === 0) {
         const ts = begin + random(3 * DAY);
-        const late = reading({ ts, values: { moisture: round } });
+        const late = reading({ ts, sensor: ['s1', 's2'][random(2)] ?? 's1', values: { moisture: round } });
         await place.store.write([late]);
         history.wrote({ id: 'x', readings: [late] });
       }
     }
+    history.close();
+  });
+
+  it('of a field is asked for again when a value comes that is held in it, or is held for another time', async () => {
+    const history = new History({ store: counting, hearsAll: () => true, now: () => begin + 3 * DAY });
+    const range = { from: begin + 12 * HOUR, to: begin + 24 * HOUR, points: 12 };
+    const whose = { farm: 'north', zone: 'UTC', sensors: ['s1', 's3'], metric: 'moisture', user: 'vera' };
+    const means = async (ms: number) => {
+      const held = [['s1', HOUR] as const, ['s3', ms] as const];
+      const { rows } = await history.ask({ ...whose, ...range, held }, new AbortController().signal);
+      return rows.map((row) => row[4]);
+    };
+    const alone = await means(14 * HOUR);
+    const late = reading({ ts: begin + HOUR, sensor: 's3', values: { moisture: 1_000 } });
+    await place.store.write([late]);
+    history.wrote({ id: 'x', readings: [late] });
+    const withIt = (until: number) => alone.map((mean, hour) => (12 + hour < until ? (mean + 1_000) / 2 : mean));
+    expect(await means(14 * HOUR)).to.deep.equal(withIt(15));
+    expect(await means(18 * HOUR)).to.deep.equal(withIt(19));
     history.close();
   });
 

@@ -240,6 +240,7 @@ describe('the gateway over HTTP', () => {
 
   describe('history', () => {
     const begin = Date.parse('2026-03-28T00:00:00+01:00');
+    const MINUTE = 60_000;
     const HOUR = 3_600_000;
 
     before(async () => {
@@ -304,6 +305,21 @@ describe('the gateway over HTTP', () => {
         const means = rows.map(([, , , , mean]) => mean);
         expect(means, `${points} points`).to.deep.equal(rows.map((_, i) => (i === 0 ? 30 : 20)));
       }
+    });
+
+    it('of a field holds a last value for two and a half intervals, by the registry of now', async () => {
+      const each = Array.from({ length: 60 }, (_, minute) =>
+        reading({ ts: begin + minute * MINUTE, sensor: 'h2', values: { wet: 20 } }),
+      );
+      await place.store.write([...each, reading({ ts: begin + 10 * MINUTE + 1, values: { wet: 40 } })]);
+      const held = async () => {
+        const { rows } = await ask(`field=f1&metric=wet&from=${begin}&to=${begin + 60 * MINUTE}&points=60`);
+        expect(rows).to.have.length(60);
+        return rows.flatMap(([, , , , mean], minute) => (mean === 30 ? [minute] : []));
+      };
+      expect(await held()).to.deep.equal([10, 11, 12]);
+      await place.edit((text) => text.replace('name: Row 3, interval: 60', 'name: Row 3, interval: 120'));
+      expect(await held()).to.deep.equal([10, 11, 12, 13, 14, 15]);
     });
 
     it('refuses what is not a question', async () => {
