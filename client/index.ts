@@ -13,4 +13,4 @@ export {
   type ServerMessage,
   SUBPROTOCOL,
 } from './messages.ts';
-export { type Bucket, type HistoryAnswer, type HistoryRow, Series } from './series.ts';
+export { type Bucket, type HeldValue, type HistoryAnswer, type HistoryRow, Series } from './series.ts';

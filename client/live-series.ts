@@ -2,7 +2,7 @@ import { retryDelay } from './backoff.ts';
 import type { LiveClient } from './client.ts';
 import { Doubts } from './doubtful-buckets.ts';
 import type { Row } from './messages.ts';
-import { type HistoryAnswer, Series } from './series.ts';
+import { type HeldValue, type HistoryAnswer, Series } from './series.ts';
 
 /** Unix ms, `from <= ts < to`, at most `points` buckets. */
 export interface Span {
@@ -20,6 +20,13 @@ export interface LiveSeriesOptions {
    * known from its live rows without another fetch.
    */
   readonly several?: boolean;
+  /**
+   * Of several sensors: what each says in a bucket that begins at `begin` (Unix ms) until it measures there, its last value
+   * from before if that still stands for it. Left out: nothing.
+   */
+  readonly heldAt?: (begin: number) => Iterable<HeldValue>;
+  /** Whether the values are directions in degrees, whose means on the circle only the gateway tells; default: false. */
+  readonly directions?: boolean;
   /** The range to show. Called at each fetch and when rows arrive, because the range may move with the clock. */
   readonly span: () => Span;
   /** Fetches a range from the gateway's history. When a fetch of the whole range fails, `onProblem` gets the error. */
@@ -121,20 +128,24 @@ export class LiveSeries {
       try {
         const span = this.#options.span();
         const answer = await this.#options.fetch(span, signal);
-        if (!signal.aborted) this.#begin(new Series(answer), span, begun);
+        if (!signal.aborted) this.#begin(this.#seriesOf(answer), span, begun);
         return;
       } catch (error) {
         if (signal.aborted) return;
         const again = this.#options.mayPass?.(error) ?? true;
         // If the first fetch fails, the series begins with the live rows that arrived since it began.
         if (this.#series === undefined)
-          this.#begin(new Series({ bucketMs: this.#roughWidth(), rows: [] }), undefined, begun);
+          this.#begin(this.#seriesOf({ bucketMs: this.#roughWidth(), rows: [] }), undefined, begun);
         this.#pending = undefined;
         this.#options.onProblem?.(error, again);
         if (!again) return;
         await this.#pause(Math.max(LEAST_WAIT_MS, retryDelay(attempt + 1)));
       }
     }
+  }
+
+  #seriesOf(answer: HistoryAnswer): Series {
+    return new Series(answer, undefined, this.#options.directions);
   }
 
   #begin(series: Series, span: Span | undefined, begun: number): void {
@@ -167,7 +178,7 @@ export class LiveSeries {
     const series = this.#series;
     if (series === undefined) return;
     const received = this.#options.now?.() ?? Date.now();
-    const ts = series.fold(this.#isOfSeveral ? row : { ...row, sensor: undefined }, received);
+    const ts = series.fold(this.#isOfSeveral ? row : { ...row, sensor: undefined }, received, this.#options.heldAt);
     this.#doubts.touch(ts, Date.now());
     if (!series.knowsMean(ts)) this.#doubts.ask(ts, Date.now());
   }
@@ -211,7 +222,8 @@ export class LiveSeries {
   }
 
   #patience(): number {
-    if (!this.#isOfSeveral || this.#series === undefined) return Number.POSITIVE_INFINITY;
+    const asks = this.#isOfSeveral || this.#options.directions === true;
+    if (!asks || this.#series === undefined) return Number.POSITIVE_INFINITY;
     const share = Math.min(LONGEST_WAIT_MS, this.#series.bucketMs / FETCHES_PER_BUCKET);
     return Math.max(this.#doubts.settleMs, share);
   }

@@ -46,6 +46,12 @@ export interface LiveValue {
   readonly count: number;
 }
 
+/** What another sensor says in a bucket until it measures there. */
+export interface HeldValue {
+  readonly sensor: string;
+  readonly value: number;
+}
+
 interface SensorMean {
   mean: number;
   count: number;
@@ -69,14 +75,17 @@ const MAX_PARTS = 20_000;
 export class Series {
   readonly bucketMs: number;
   readonly #limit: number;
+  readonly #directions: boolean;
   #buckets: SeriesBucket[];
   /** Buckets with parts, in the order in which they were begun. */
   readonly #parted: SeriesBucket[] = [];
   #partCount = 0;
 
-  constructor({ bucketMs, rows }: HistoryAnswer, limit = 5000) {
+  /** Of `directions` only the gateway tells means: they are on the circle. */
+  constructor({ bucketMs, rows }: HistoryAnswer, limit = 5000, directions = false) {
     this.bucketMs = Math.max(1, bucketMs);
     this.#limit = limit;
+    this.#directions = directions;
     this.#buckets = rows.slice(-limit).map(bucketOf);
   }
 
@@ -93,9 +102,9 @@ export class Series {
    * Puts a value into its bucket and returns when that bucket begins. `received` is when the value was received (Unix
    * ms); default: when it was measured.
    * If it is not known which sensors the bucket's other values are of, its mean stays as it is and `knowsMean` is
-   * false.
+   * false. `heldAt` tells, for a bucket that begins, what other sensors say in it.
    */
-  fold(value: LiveValue, received = value.ts): number {
+  fold(value: LiveValue, received = value.ts, heldAt?: (begin: number) => Iterable<HeldValue>): number {
     const before = this.#before(value.ts);
     const bucket = this.#buckets[before];
     if (bucket && value.ts < bucket.ts + this.bucketMs) {
@@ -117,10 +126,10 @@ export class Series {
       count,
       lateAt,
       parts: undefined,
-      behind: false,
+      behind: this.#directions,
     };
     this.#buckets.splice(before + 1, 0, fresh);
-    if (value.sensor !== undefined) this.#beginParts(fresh, value.sensor);
+    if (value.sensor !== undefined && !this.#directions) this.#beginParts(fresh, value.sensor, heldAt?.(ts) ?? []);
     if (this.#buckets.length > this.#limit) this.#buckets.shift();
     return ts;
   }
@@ -166,6 +175,10 @@ export class Series {
   }
 
   #mergeMean(bucket: SeriesBucket, { sensor, mean, count }: LiveValue): void {
+    if (this.#directions) {
+      bucket.behind = true;
+      return;
+    }
     if (sensor === undefined) {
       bucket.mean += ((mean - bucket.mean) * count) / bucket.count;
       return;
@@ -187,10 +200,20 @@ export class Series {
     bucket.mean += (part.mean - before) / bucket.parts.size;
   }
 
-  #beginParts(bucket: SeriesBucket, sensor: string): void {
-    bucket.parts = new Map([[sensor, { mean: bucket.mean, count: bucket.count }]]);
+  #beginParts(bucket: SeriesBucket, sensor: string, held: Iterable<HeldValue>): void {
+    const parts = new Map([[sensor, { mean: bucket.mean, count: bucket.count }]]);
+    bucket.parts = parts;
     this.#parted.push(bucket);
     this.#countPart();
+    for (const { sensor: other, value } of held) {
+      // There may be more of them than parts are kept.
+      if (bucket.parts === undefined) break;
+      if (parts.has(other)) continue;
+      // Of no values: its first one takes the place of the held one.
+      parts.set(other, { mean: value, count: 0 });
+      bucket.mean += (value - bucket.mean) / parts.size;
+      this.#countPart();
+    }
   }
 
   #countPart(): void {

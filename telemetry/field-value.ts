@@ -107,6 +107,16 @@ export function fieldValues(
   return said.map((values) => meanOf(values, kind));
 }
 
+/** The field's value at one moment, `at` (ms), by the newest value of each sensor until then; undefined where none is held. */
+export function fieldValueAt(
+  at: number,
+  newest: readonly { readonly measured: MeasuredValue; readonly heldMs: number }[],
+  kind: MeanKind,
+): number | undefined {
+  const members = newest.map(({ measured, heldMs }) => ({ heldMs, before: measured, buckets: [] }));
+  return fieldValues([at], members, kind)[0];
+}
+
 function onCircle(degrees: readonly number[]): number {
   let [east, north] = [0, 0];
   for (const degree of degrees) {

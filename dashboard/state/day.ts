@@ -1,4 +1,5 @@
 import type { HistoryRow } from '../../client/series.ts';
+import { isHeld } from '../../telemetry/field-value.ts';
 import { getHistory } from '../api/gateway.ts';
 import { inTurn } from './in-turn.ts';
 
@@ -16,7 +17,7 @@ export class Track {
     this.#values = rows.map(([, , , , mean]) => mean);
   }
 
-  /** What was known at `at`: the newest value until then, unless it is older than `goodForMs`. */
+  /** What was known at `at`: the newest value until then, unless it is `goodForMs` old. */
   at(at: number, goodForMs: number): number | undefined {
     let low = 0;
     let high = this.#ts.length;
@@ -26,7 +27,7 @@ export class Track {
       else high = middle;
     }
     const ts = this.#ts[low - 1];
-    return ts === undefined || at - ts > goodForMs ? undefined : this.#values[low - 1];
+    return ts === undefined || !isHeld(ts, at, goodForMs) ? undefined : this.#values[low - 1];
   }
 
   get empty(): boolean {

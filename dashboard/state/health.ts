@@ -1,11 +1,12 @@
 import { batch, computed, effect, type Signal, signal } from '@preact/signals';
 import type { SensorView } from '../../client/latest.ts';
+import { fieldValueAt, heldFor, meanKindOf } from '../../telemetry/field-value.ts';
 import type { Tone } from '../format/words.ts';
 import { Board } from './board.ts';
 import { now } from './device.ts';
 import { metricOf, PRIMARY } from './farms.ts';
 import { type FieldSensors, fields } from './fields.ts';
-import { byRank, countedOf, type Finding, findingsOf, OLD_AFTER, worstOf } from './findings.ts';
+import { byRank, countedOf, type Finding, findingsOf, worstOf } from './findings.ts';
 import { refusals } from './refusals.ts';
 import { intervalOf, isBridge, sensors } from './sensors.ts';
 
@@ -16,7 +17,7 @@ export interface FieldHealth {
   /** How many of its sensors are in that state, and how many there are. */
   readonly affected: number;
   readonly total: number;
-  /** Mean of the primary metric over the sensors whose value is not old. */
+  /** The field's value of the primary metric. */
   readonly mean: number | undefined;
   readonly metric: string | undefined;
   /** Sensors' ids, those that need a look first. */
@@ -139,19 +140,13 @@ function toneOf(id: string): Tone {
 }
 
 function meanOf(ids: readonly string[], at: number): { mean: number | undefined; metric: string | undefined } {
-  let sum = 0;
-  let count = 0;
-  let present = false;
-  for (const id of ids) {
-    const measured = sensors.peek().get(id)?.peek().values.get(PRIMARY);
-    if (measured === undefined) continue;
-    present = true;
-    const [ts, value] = measured;
-    if (at - ts > OLD_AFTER * intervalOf(id)) continue;
-    sum += value;
-    count++;
-  }
-  return { mean: count === 0 ? undefined : sum / count, metric: present ? PRIMARY : undefined };
+  const newest = ids.flatMap((id) => {
+    const [ts, value] = sensors.peek().get(id)?.peek().values.get(PRIMARY) ?? [];
+    if (ts === undefined || value === undefined) return [];
+    return [{ measured: { ts, value }, heldMs: heldFor(intervalOf(id)) }];
+  });
+  const mean = fieldValueAt(at, newest, meanKindOf(PRIMARY));
+  return { mean, metric: newest.length === 0 ? undefined : PRIMARY };
 }
 
 function sameHealth(a: FieldHealth, b: FieldHealth): boolean {

@@ -1,12 +1,14 @@
 import { type ReadonlySignal, signal } from '@preact/signals';
 import { LiveSeries } from '../../client/live-series.ts';
-import type { Series } from '../../client/series.ts';
+import type { HeldValue, Series } from '../../client/series.ts';
+import { heldFor, isHeld, meanKindOf } from '../../telemetry/field-value.ts';
 import { getHistory } from '../api/gateway.ts';
 import { gatewayNow } from '../api/http.ts';
 import { type ApiProblem, asProblem } from '../api/problem.ts';
 import { type ChartRange, spanOf } from '../chart/ranges.ts';
+import { fields } from './fields.ts';
 import { inTurn } from './in-turn.ts';
-import { live, sensors } from './sensors.ts';
+import { intervalOf, live, sensors } from './sensors.ts';
 
 /** One sensor's values of a metric, or all of a field's together. */
 export type HistorySubject = {
@@ -35,6 +37,8 @@ export function openSeries(subject: HistorySubject): OpenSeries {
     client: live,
     accepts: (row, field) => row.metric === metric && ('sensor' in of ? row.sensor === of.sensor : field === of.field),
     several: 'field' in of,
+    directions: meanKindOf(metric) === 'circle',
+    heldAt: (begin) => ('field' in of ? heldIn(of.field, metric, begin) : []),
     span: () => spanOf(range, gatewayNow()),
     now: gatewayNow,
     fetch: async (span, signal) => {
@@ -64,4 +68,14 @@ function addLatest(series: Series | undefined, sensor: string, metric: string): 
   if (newest === undefined || ts >= newest.lastTs + series.bucketMs) {
     series.fold({ ts, last, min: last, max: last, mean: last, count: 1 });
   }
+}
+
+/** What the sensors of a field say in a bucket that begins at `begin`, those that have measured nothing since. */
+function heldIn(field: string, metric: string, begin: number): HeldValue[] {
+  const ids = fields.peek().find(({ id }) => id === field)?.sensors ?? [];
+  return ids.flatMap((sensor) => {
+    const [ts, value] = sensors.peek().get(sensor)?.peek().values.get(metric) ?? [];
+    if (ts === undefined || value === undefined || ts >= begin) return [];
+    return isHeld(ts, begin, heldFor(intervalOf(sensor))) ? [{ sensor, value }] : [];
+  });
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Events, type LiveEvents } from '../../client/events.ts';
-import { LiveSeries, type Span } from '../../client/live-series.ts';
+import { LiveSeries, type LiveSeriesOptions, type Span } from '../../client/live-series.ts';
 import { type HistoryRow, Series } from '../../client/series.ts';
 import { until } from '../services/wait.ts';
 
@@ -29,7 +29,7 @@ class Field {
   readonly open: LiveSeries[] = [];
 
   /** A series of all sensors, or of one. */
-  series(sensor?: string): LiveSeries {
+  series(sensor?: string, options: Partial<LiveSeriesOptions> = {}): LiveSeries {
     const made = new LiveSeries({
       client: this.heard,
       accepts: (row) => sensor === undefined || row.sensor === sensor,
@@ -41,6 +41,7 @@ class Field {
       },
       onChange: () => undefined,
       settleMs: SETTLE_MS,
+      ...options,
     });
     this.open.push(made);
     return made;
@@ -112,6 +113,44 @@ describe('client: a live series of several sensors', () => {
     expect(series.settled).to.equal(true);
     expect(field.asked.length).to.equal(looks);
   });
+
+  it('has what other sensors say in a bucket that begins, until they measure there', async () => {
+    const begins: number[] = [];
+    const series = field.series(undefined, {
+      heldAt: (begin) => {
+        begins.push(begin - field.begin);
+        return [
+          { sensor: 'a', value: 1_000 },
+          { sensor: 'b', value: 40 },
+        ];
+      },
+    });
+    await settled(series);
+    const looks = field.asked.length;
+    field.measure(150, 'a', 20);
+    expect(means(series)).to.deep.equal([30]);
+    field.measure(150.5, 'a', 30);
+    expect(means(series)).to.deep.equal([32.5]);
+    field.measure(150.6, 'b', 75);
+    expect(means(series)).to.deep.equal([50]);
+    expect(series.series?.buckets[0]).to.include({ min: 20, max: 75, count: 3 });
+    expect(begins).to.deep.equal([150_000]);
+    expect(field.asked.length).to.equal(looks);
+  });
+
+  for (const sensor of [undefined, 'a']) {
+    it(`of directions has the mean that the gateway tells, of ${sensor ? 'one sensor' : 'several'}`, async () => {
+      const series = field.series(sensor, { directions: true });
+      await settled(series);
+      const looks = field.asked.length;
+      field.measure(150, 'a', 350);
+      field.measure(150.1, 'a', 10);
+      expect(means(series)).to.deep.equal([350]);
+      await settled(series);
+      expect(field.asked.length).to.be.above(looks);
+      expect(means(series)).to.deep.equal([180]);
+    });
+  }
 
   it('weighs a row that stands for several values within its sensor only', async () => {
     const series = field.series();

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import {
   type FieldMember,
+  fieldValueAt,
   fieldValues,
   heldFor,
   intervalOf,
@@ -138,6 +139,22 @@ describe('The value of a field', () => {
     const values = valuesOf(0, 60 * MINUTE, MINUTE, sensors);
     expect(values.filter((value) => value === 7)).to.have.length(50);
     expect(values.slice(50).every((value) => value === undefined)).to.equal(true);
+  });
+
+  it('at one moment is what a bucket says that begins then and has no readings', () => {
+    fc.assert(
+      fc.property(someSensors, fc.integer({ min: HOUR, max: 4 * HOUR }), (sensors, at) => {
+        const newest = sensors.flatMap(({ intervalMs, readings }) => {
+          const measured = readings.filter(({ ts }) => ts < at).at(-1);
+          return measured === undefined ? [] : [{ measured, heldMs: heldFor(intervalMs) }];
+        });
+        const now = fieldValueAt(at, newest, 'plain');
+        const expected = model(at, 0, sensors);
+        if (now === undefined || expected === undefined) expect(now).to.equal(expected);
+        else expect(now).to.be.closeTo(expected, 1e-6);
+      }),
+      RUNS,
+    );
   });
 
   it('is not infinite where the sum of its values is', () => {

@@ -1,4 +1,5 @@
 import { type ReadonlySignal, useComputed } from '@preact/signals';
+import { meanKindOf, meanOf } from '../../../telemetry/field-value.ts';
 import type { ApiFarm } from '../../api/shapes.ts';
 import { levelOf } from '../../format/value.ts';
 import { type Tone, wordingOf } from '../../format/words.ts';
@@ -45,11 +46,11 @@ export function DayPlan(props: DayPlanProps) {
 /** A field's or sensor's state then, from the values of `ids`. */
 function then({ metric, at, tracks, goodFor }: DayPlanProps, ids: readonly string[]) {
   const values = ids.flatMap((id) => tracks.get(id)?.at(at.value, goodFor(id)) ?? []);
-  if (values.length === 0) return { tone: 'none' as Tone, words: 'No values', value: '' };
+  const mean = meanOf(values, meanKindOf(metric));
+  if (mean === undefined) return { tone: 'none' as Tone, words: 'No values', value: '' };
   const levels = values.map((v) => levelOf(v, metricOf(metric)));
   const found = levels.flatMap((level) => (level === 'ok' ? [] : [wordingOf(metric, level)]));
   const tone = found.length === 0 ? 'fine' : worstOf(found.map((f) => f.tone));
-  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
   return { tone, words: found.find((f) => f.tone === tone)?.words ?? 'Fine', value: valueText(metric, mean) };
 }
 

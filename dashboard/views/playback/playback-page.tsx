@@ -1,15 +1,16 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { heldFor } from '../../../telemetry/field-value.ts';
 import { type ApiProblem, asProblem } from '../../api/problem.ts';
 import type { ApiFarm } from '../../api/shapes.ts';
 import { formatDay } from '../../format/time.ts';
 import { dateOf, fromInput, startOfDay } from '../../format/zone.ts';
-import { loadDay, type Track } from '../../state/day.ts';
+import { loadDay, STEP_MS, type Track } from '../../state/day.ts';
 import { locale, now } from '../../state/device.ts';
 import { inOrder, metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
 import { go } from '../../state/router.ts';
-import { infoOf, sensors } from '../../state/sensors.ts';
+import { intervalOf, sensors } from '../../state/sensors.ts';
 import { Glyph } from '../common/icons.tsx';
 import { ProblemNotice } from '../common/notice.tsx';
 import { DayChart } from './day-chart.tsx';
@@ -130,7 +131,7 @@ function Day({ farm, metric, from, to }: DayProps) {
   if ([...tracks.value.values()].every((track) => track.empty)) {
     return <p class="notice">No values of {metricOf(metric).label.toLowerCase()} on this day. Choose another one.</p>;
   }
-  const goodFor = (sensor: string) => 2.5 * Math.max((infoOf(sensor)?.interval ?? 600) * 1000, 300_000);
+  const goodFor = (sensor: string) => heldFor(Math.max(intervalOf(sensor), STEP_MS));
   return (
     <>
       <Player at={at} from={from} to={to} zone={farm.timezone} />
