@@ -276,13 +276,16 @@ describe('history from memory', () => {
       const { rows } = await history.ask({ ...whose, ...range, held }, new AbortController().signal);
       return rows.map((row) => row[4]);
     };
-    const alone = await means(14 * HOUR);
-    const late = reading({ ts: begin + HOUR, sensor: 's3', values: { moisture: 1_000 } });
+    const alone = await means(0);
+    const withIt = (value: number, until: number) =>
+      alone.map((mean, hour) => (12 + hour < until ? (mean + value) / 2 : mean));
+    await place.store.write([reading({ ts: begin + HOUR, sensor: 's3', values: { moisture: 1_000 } })]);
+    expect(await means(14 * HOUR)).to.deep.equal(withIt(1_000, 15));
+    expect(await means(18 * HOUR)).to.deep.equal(withIt(1_000, 19));
+    const late = reading({ ts: begin + 2 * HOUR, sensor: 's3', values: { moisture: 2_000 } });
     await place.store.write([late]);
     history.wrote({ id: 'x', readings: [late] });
-    const withIt = (until: number) => alone.map((mean, hour) => (12 + hour < until ? (mean + 1_000) / 2 : mean));
-    expect(await means(14 * HOUR)).to.deep.equal(withIt(15));
-    expect(await means(18 * HOUR)).to.deep.equal(withIt(19));
+    expect(await means(14 * HOUR)).to.deep.equal(withIt(2_000, 16));
     history.close();
   });
 
