@@ -6,6 +6,7 @@ import { drawAbove, drawBehind } from './marks.ts';
 import { type Palette, readPalette } from './palette.ts';
 import { align, type Frame, MAIN } from './plot-content.ts';
 import { LEAST_PX, pans, Steer } from './steer.ts';
+import { timeMarks } from './time-marks.ts';
 
 export interface PlotOptions {
   readonly locale: string | undefined;
@@ -92,13 +93,18 @@ export class Plot {
     return {
       ...sizeOf(this.#host),
       ms: 1,
-      tzDate: (ts) => uPlot.tzDate(new Date(ts), zone),
       padding: [12, 28, 0, 0],
       legend: { show: false },
       cursor: this.#cursor(sync),
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 44, space: 80, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
+        {
+          ...axis,
+          size: 44,
+          space: 80,
+          splits: (_, __, from, to, step) => timeMarks(from, to, step, zone),
+          values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone),
+        },
         {
           ...axis,
           size: 52,
