@@ -2,7 +2,7 @@ import { type ReadonlySignal, signal } from '@preact/signals';
 import { LiveSeries } from '../../client/live-series.ts';
 import type { Series } from '../../client/series.ts';
 import { getHistory } from '../api/gateway.ts';
-import { gatewayNow } from '../api/http.ts';
+import { gatewayNow } from '../api/gateway-clock.ts';
 import { type ApiProblem, asProblem } from '../api/problem.ts';
 import { type ChartRange, spanOf } from '../chart/ranges.ts';
 import { inTurn } from './in-turn.ts';
