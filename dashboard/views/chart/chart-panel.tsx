@@ -80,17 +80,23 @@ function Readout({ drawn, cursor, metric, range, zone }: OfChart & InTime) {
   const at = cursor.value;
   const found = at === undefined ? undefined : valueAt(drawn.value, at, metric);
   if (found === undefined) return <p class="readout" />;
-  const { from, to } = stretchOf(range, now.peek());
+  const frame = frameOf(range);
   return (
     <p class="readout">
       <b>{found.value}</b>
       {found.spread && <span class="quiet"> {found.spread}</span>}
-      <span class="quiet"> {formatInstant(found.ts, to - from, locale, zone)}</span>
+      <span class="quiet"> {formatInstant(found.ts, frame, locale, zone)}</span>
       {found.lateAt !== undefined && (
-        <span class="quiet">, arrived {formatInstant(found.lateAt, to - from, locale, zone)}</span>
+        <span class="quiet">, arrived {formatInstant(found.lateAt, frame, locale, zone)}</span>
       )}
     </p>
   );
+}
+
+/** What a moment in the chart is told by: how long the chart is, and what is today. */
+function frameOf(range: ChartRange) {
+  const { from, to } = stretchOf(range, now.peek());
+  return { rangeMs: to - from, now: now.peek() };
 }
 
 function valueAt({ main }: DrawnChart, ts: number, metric: string) {
@@ -146,13 +152,12 @@ function Scrubber({ drawn, cursor, metric, range, zone }: OfChart & InTime) {
     while (main.mean[place] === null) place += step;
     cursor.value = main.ts[place];
   };
-  const { from, to } = stretchOf(range, now.peek());
   return (
     <input
       class="hidden scrubber"
       type="range"
       aria-label={`${metricOf(metric).label}, ${inWords(range, zone)}`}
-      aria-valuetext={found && `${found.value}, ${formatInstant(found.ts, to - from, locale, zone)}`}
+      aria-valuetext={found && `${found.value}, ${formatInstant(found.ts, frameOf(range), locale, zone)}`}
       min={0}
       max={newest}
       value={at}
