@@ -8,6 +8,7 @@ import { locale, now } from '../../state/device.ts';
 import { inOrder, metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
 import { wrongClock } from '../../state/findings.ts';
+import { wrongPlaceOf } from '../../state/positions.ts';
 import { go } from '../../state/router.ts';
 import { addressOf } from '../../state/routes.ts';
 import { infoOf, isBridge, listed, sensors } from '../../state/sensors.ts';
@@ -100,6 +101,7 @@ function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
   const field = fields.value.find((f) => f.sensors.includes(sensor));
   const info = infoOf(sensor);
   const { refused = 0, firmware } = view.condition;
+  const wrongPlace = wrongPlaceOf(sensor);
   return (
     <header class="page-head">
       <nav class="crumbs" aria-label="Where this is">
@@ -125,6 +127,7 @@ function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
         {info && <li class="quiet">expected every {formatDuration(info.interval * 1000, locale)}</li>}
         {firmware && <li class="quiet">firmware {firmware}</li>}
         <ClockFact {...{ farm, sensor }} condition={view.condition} />
+        {wrongPlace && <li class="fact-warn">{wrongPlace.replace(/^i/, 'I')}</li>}
         {refused > 0 && (
           <li class="fact-warn">
             {countOf(refused, 'message')} refused
