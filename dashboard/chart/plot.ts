@@ -6,6 +6,7 @@ import { drawAbove, drawBehind } from './marks.ts';
 import { type Palette, readPalette } from './palette.ts';
 import { align, type Frame, MAIN } from './plot-content.ts';
 import { LEAST_PX, pans, Steer } from './steer.ts';
+import { strokeOf } from './strokes.ts';
 import { timeMarks } from './time-marks.ts';
 
 export interface PlotOptions {
@@ -89,7 +90,8 @@ export class Plot {
       grid: { stroke: () => this.#palette.grid, width: 1 },
       ticks: { show: false },
     };
-    const hidden: uPlot.Series = { stroke: 'transparent', width: 0, points: { show: false } };
+    // The edges of the band: a spike of one bucket is too narrow to be seen by its area.
+    const edge: uPlot.Series = { stroke: () => this.#palette.spread, width: 1.25, points: { show: false } };
     return {
       ...sizeOf(this.#host),
       ms: 1,
@@ -114,11 +116,13 @@ export class Plot {
       ],
       series: [
         {},
-        hidden,
-        hidden,
+        edge,
+        edge,
         this.#line(() => this.#palette.line, MAIN, 2.25),
         ...Array.from({ length: others }, (_, i) =>
-          this.#line(() => this.#palette.others[i % this.#palette.others.length] ?? '', MAIN + 1 + i, 1.75),
+          this.#line(() => this.#palette.others[i % this.#palette.others.length] ?? '', MAIN + 1 + i, 1.75, [
+            ...strokeOf(i).dash,
+          ]),
         ),
       ],
       bands: [{ series: [1, 2], fill: () => this.#palette.spread }],
@@ -149,10 +153,11 @@ export class Plot {
     };
   }
 
-  #line(stroke: () => string, place: number, width: number): uPlot.Series {
+  #line(stroke: () => string, place: number, width: number, dash: number[] = []): uPlot.Series {
     return {
       stroke,
       width,
+      dash,
       points: { show: true, size: 6, fill: stroke, filter: () => [...(this.#alone[place] ?? [])] },
     };
   }

@@ -13,7 +13,8 @@ const HOLE_SHARE = 1 / 16;
 
 /**
  * An SVG path through `points` (time in ms, value), drawn over the time between `from` and `to`, ms. Values fill the
- * height, but where they change by little of the metric's range they lie in its middle. Empty without points.
+ * height, but where they change by little of the metric's range they lie in its middle. A value that stands alone is a
+ * dot. Empty without points.
  */
 export function sparkPath(
   points: readonly (readonly [number, number])[],
@@ -25,15 +26,18 @@ export function sparkPath(
   const high = Math.max(...values);
   const span = Math.max(high - low, LEAST_SHARE * spreadOf(points, metric));
   const bottom = (low + high - span) / 2;
+  const hole = HOLE_SHARE * (to - from);
   let before = Number.NEGATIVE_INFINITY;
   return points
-    .map(([ts, value]) => {
+    .map(([ts, value], i) => {
       // A first bucket may begin before the time that is drawn.
       const x = Math.max(0, (ts - from) / (to - from)) * LINE.width;
       const y = LINE.height - EDGE - ((value - bottom) / span) * (LINE.height - 2 * EDGE);
-      const move = ts - before > HOLE_SHARE * (to - from) ? 'M' : 'L';
+      const begins = ts - before > hole;
+      const ends = (points[i + 1]?.[0] ?? Number.POSITIVE_INFINITY) - ts > hole;
       before = ts;
-      return `${move}${x.toFixed(1)} ${y.toFixed(1)}`;
+      // No line goes through a value that stands alone: the round ends of a very short one are a dot.
+      return `${begins ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}${begins && ends ? 'h0.1' : ''}`;
     })
     .join('');
 }

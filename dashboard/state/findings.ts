@@ -29,7 +29,10 @@ const SET_ASIDE_MS = 5 * 60_000;
 /** A value past this many intervals is old. The gateway calls a sensor late by the same measure. */
 export const OLD_AFTER = 2;
 
-const RANK: Record<Tone, number> = { dry: 0, wet: 1, offline: 2, late: 3, none: 4, fine: 5 };
+const RANK: Record<Tone, number> = {
+  ...{ dry: 0, hot: 0, low: 0, wet: 1, cold: 1, high: 1 },
+  ...{ offline: 2, late: 3, none: 4, fine: 5 },
+};
 
 export interface Judging {
   readonly view: SensorView;

@@ -12,6 +12,7 @@ import type { HistorySubject, OpenSeries } from '../../state/history.ts';
 import { shownOf } from '../../state/settings.ts';
 import { rangeText } from '../common/value.tsx';
 import { ChartCanvas, type DrawnChart, NOTHING_DRAWN } from './chart.tsx';
+import { LineSwatch } from './swatch.tsx';
 import { useSeries } from './use-series.ts';
 
 interface ChartPanelProps {
@@ -129,7 +130,7 @@ function Legend({ drawn, cursor, metric, mainName, others }: OfChart & Pick<Char
       </li>
       {others?.map(({ sensor, name }, i) => (
         <li key={sensor}>
-          <i class={`swatch swatch-${i + 1}`} /> {name} <b>{valueIn(drawn.value.others[i])}</b>
+          <LineSwatch i={i} /> {name} <b>{valueIn(drawn.value.others[i])}</b>
         </li>
       ))}
     </ul>
