@@ -25,7 +25,11 @@ export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorVie
     <li class={`sensor-row row-${tone}`} data-sensor-row={id}>
       <ToneIcon tone={tone} />
       <span class="hidden">{words}: </span>
-      <a class="sensor-name" href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}>
+      <a
+        class="sensor-name"
+        title={name}
+        href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}
+      >
         {name}
       </a>
       {metric.value === undefined ? <NoValue view={view} /> : <Reading view={view} metric={metric.value} />}

@@ -6,6 +6,7 @@ import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
 import { sensors } from '../../state/sensors.ts';
 import { ChartCanvas, type DrawnChart, NOTHING_DRAWN } from '../chart/chart.tsx';
+import { LineSwatch } from '../chart/swatch.tsx';
 import { useSeries } from '../chart/use-series.ts';
 import { rangeText } from '../common/value.tsx';
 
@@ -59,7 +60,7 @@ export function DayChart({ farm, metric, from, to, at }: DayChartProps) {
       <ul class="legend">
         {measuring.map((f, i) => (
           <li key={f.id}>
-            <i class={`swatch swatch-${i + 1}`} /> {f.name}
+            <LineSwatch i={i} /> {f.name}
           </li>
         ))}
       </ul>
