@@ -22,13 +22,17 @@ describe('the dashboard, of clocks', function () {
   before(async () => {
     place = await Place.open();
     await place.edit((text) =>
-      text.replace('metrics:', '  - { id: w1, farm: north, field: f2, name: Gate, interval: 60 }\nmetrics:'),
+      text.replace(
+        'metrics:',
+        `${['w1', 'w2'].map((id) => `  - { id: ${id}, farm: north, field: f2, interval: 60 }\n`).join('')}metrics:`,
+      ),
     );
     const now = Date.now();
     const inAMonth = now + 30 * DAY;
     await place.store.write([
       reading({ sensor: 's2', ts: now - 30_000, values: { moisture: 25.5 } }),
       reading({ sensor: 's2', ts: inAMonth, received: inAMonth, values: { moisture: 77.7 } }),
+      reading({ sensor: 'w2', ts: inAMonth, received: inAMonth, values: { moisture: 66.6 } }),
     ]);
     const publish = { farm: 'north', field: 'f2', sensor: 'w1', topic: 't', payload: Buffer.from('{}'), received: now };
     const clock = { aheadMs: 3 * HOUR, correctedMs: 0 };
@@ -92,7 +96,9 @@ describe('the dashboard, of clocks', function () {
     await place.announce([reading({ sensor: 's2', ts: inAMonth, received: inAMonth, values: { moisture: 88.8 } })]);
     await place.announce([reading({ sensor: 's2', values: { moisture: 26.5 } })]);
     await shows(page, 's2', 26.5);
-    expect(await page.locator('main').textContent()).not.to.match(/77\.7|88\.8/);
+    expect(await page.locator('main').textContent()).not.to.match(/77\.7|88\.8|66\.6/);
+    // It was heard, and not lately.
+    await page.locator('[data-sensor-card="w2"]', { hasText: 'Offline' }).waitFor();
     await page.reload();
     await shows(page, 's2', 26.5);
   });
