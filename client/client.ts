@@ -10,7 +10,7 @@ import {
   subscribeMessage,
   unsubscribeMessage,
 } from './messages.ts';
-import { type Moment, passedSince, thisMoment } from './moment.ts';
+import { passedSince, type SteadyMoment, thisMoment } from './moment.ts';
 import { Unexpected } from './shape-checks.ts';
 import { LineWatchdog } from './watchdog.ts';
 
@@ -70,7 +70,7 @@ export class LiveClient extends Events {
   #id = 0;
   #attempt = 0;
   #lostAt: number | undefined;
-  #liveSince: Moment | undefined;
+  #liveSince: SteadyMoment | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #unreadable = 0;
 

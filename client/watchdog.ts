@@ -1,4 +1,4 @@
-import { type Moment, passedSince, thisMoment } from './moment.ts';
+import { passedSince, type SteadyMoment, thisMoment } from './moment.ts';
 
 /** Timers of a page in the background may run only once a minute: a longer pause means that the machine slept. */
 const SLEPT_MS = 90_000;
@@ -22,7 +22,7 @@ export class LineWatchdog {
   readonly #options: WatchdogOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
   #heardAt = thisMoment();
-  #probedAt: Moment | undefined;
+  #probedAt: SteadyMoment | undefined;
   #lookedAt = thisMoment();
 
   constructor(options: WatchdogOptions) {
