@@ -47,7 +47,12 @@ export interface Judging {
 
 /** Whether a value measured at `ts` (Unix ms) says how it is now: neither too old, nor dated ahead by a wrong clock. */
 export function isFresh(ts: number, now: number, intervalMs: number): boolean {
-  return now - ts <= OLD_AFTER * intervalMs && ts - now <= SET_ASIDE_MS;
+  return now - ts <= OLD_AFTER * intervalMs && isOfNow(ts, now);
+}
+
+/** Whether a value measured at `ts` (Unix ms) is not dated ahead by a clock that was wrong. */
+export function isOfNow(ts: number, now: number): boolean {
+  return ts - now <= SET_ASIDE_MS;
 }
 
 /** What is wrong with a sensor, worst first. An old value says nothing about now: then only the silence is wrong. */

@@ -8,6 +8,7 @@ import { formatValue } from '../../format/value.ts';
 import { locale, now } from '../../state/device.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
+import { isOfNow } from '../../state/findings.ts';
 import type { HistorySubject, OpenSeries } from '../../state/history.ts';
 import { shownOf } from '../../state/settings.ts';
 import { rangeText } from '../common/value.tsx';
@@ -186,11 +187,12 @@ interface SummaryProps extends InTime {
 
 /** The chart in words, for people who cannot see it or who want the numbers. */
 function Summary({ drawn, series, metric, range, zone }: SummaryProps) {
-  const { min, max, mean, late } = drawn.value.main;
+  const { ts, min, max, mean, late } = drawn.value.main;
   const loading = series.value.every((open) => open.version.value === 0);
   const low = min.reduce<number | null>((a, b) => (b !== null && (a === null || b < a) ? b : a), null);
   const high = max.reduce<number | null>((a, b) => (b !== null && (a === null || b > a) ? b : a), null);
-  const last = mean.findLast((v) => v !== null);
+  // A range may reach into the time to come, where a wrong clock left values: none of them is the last.
+  const last = mean.findLast((v, i) => v !== null && isOfNow(ts[i] ?? 0, now.peek()));
   if (low === null || high === null || typeof last !== 'number') {
     return <p class="quiet">{loading ? 'Reading …' : `No values, ${inWords(range, zone)}.`}</p>;
   }
