@@ -72,9 +72,11 @@ function dayName(locale: string | undefined, zone: string | undefined): Intl.Dat
   return new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', timeZone: zone });
 }
 
-/** "24 Nov, 08:00 – 14:30", with both dates where they differ. */
+/** "24 Nov, 08:00 – 14:30", with both dates where they differ, and the years where they do. */
 export function formatSpan(from: number, to: number, locale: string | undefined, zone: string): string {
+  const isOfOneYear = dateOf(from, zone).slice(0, 4) === dateOf(to, zone).slice(0, 4);
   const format = new Intl.DateTimeFormat(locale, {
+    ...(isOfOneYear ? {} : { year: 'numeric' }),
     day: 'numeric',
     month: 'short',
     hour: '2-digit',

@@ -13,9 +13,14 @@ const OF_SENSOR = 'sensor ';
 
 /** Fields come first: somebody drew them on a map. */
 const misplaced = computed(() => {
-  const outlines = fields.value.flatMap(({ id, polygon }) => {
-    const [corner] = polygon ?? [];
-    return corner ? [{ id: `${OF_FIELD}${id}`, at: corner }] : [];
+  const found = new Map<string, number>();
+  const outlines = fields.value.flatMap(({ id: field, polygon = [] }) => {
+    const id = `${OF_FIELD}${field}`;
+    // One corner that is far from its own field's is enough to spoil the scale.
+    const [wild] = misplacedOf(polygon.map((at, i) => ({ id: `${i}`, at })));
+    if (wild) found.set(id, wild.metres);
+    const [corner] = polygon;
+    return wild === undefined && corner ? [{ id, at: corner }] : [];
   });
   const places = fields.value.flatMap((field) =>
     field.sensors.flatMap((id) => {
@@ -23,7 +28,8 @@ const misplaced = computed(() => {
       return at ? [{ id: `${OF_SENSOR}${id}`, at }] : [];
     }),
   );
-  return new Map(misplacedOf([...outlines, ...places]).map(({ id, metres }) => [id, metres]));
+  for (const { id, metres } of misplacedOf([...outlines, ...places])) found.set(id, metres);
+  return found;
 });
 
 /** Where a sensor stands, for the plan: a position that cannot be right is none. */
@@ -38,7 +44,7 @@ export function plannedOutlineOf(field: string, polygon: readonly Corner[] | und
 
 /** "its position is 5,000 km from the others"; undefined for a sensor whose position may be right. */
 export function wrongPlaceOf(sensor: string): string | undefined {
-  return wordsOf('its position', misplaced.value.get(`${OF_SENSOR}${sensor}`));
+  return wordsOf('its position', 'the others', misplaced.value.get(`${OF_SENSOR}${sensor}`));
 }
 
 /** Sensors and fields that are not on the plan because of their positions: ids, and what is wrong with each. */
@@ -46,13 +52,17 @@ export const offThePlan = computed(() =>
   [...misplaced.value].map(([key, metres]) => {
     const isField = key.startsWith(OF_FIELD);
     const id = key.slice((isField ? OF_FIELD : OF_SENSOR).length);
-    return { id, isField, words: wordsOf(isField ? 'its outline' : 'its position', metres) ?? '' };
+    return {
+      id,
+      isField,
+      words: (isField ? wordsOf('a corner', 'the rest', metres) : wordsOf('its position', 'the others', metres)) ?? '',
+    };
   }),
 );
 
-function wordsOf(what: string, metres: number | undefined): string | undefined {
+function wordsOf(what: string, rest: string, metres: number | undefined): string | undefined {
   if (metres === undefined) return undefined;
   const { count, unit } = scaledLength(metres, unitSystem.value);
   // Two digits say enough of what is wrong.
-  return `${what} is ${formatValue(Number(count.toPrecision(2)), 0, locale)} ${unit} from the others`;
+  return `${what} is ${formatValue(Number(count.toPrecision(2)), 0, locale)} ${unit} from ${rest}`;
 }

@@ -20,6 +20,8 @@ describe('the dashboard, of shapes', function () {
 
   before(async () => {
     place = await Place.open();
+    // One corner of a field was never set.
+    const torn = 'polygon: [[52.1, 11.2], [52.1, 11.204], [0, 0], [52.103, 11.2]]';
     const fields = FIELDS.map(
       (name, i) => `  - { id: k${i}, farm: south, name: ${name}, crop: winter wheat, ${outline(i)} }`,
     );
@@ -30,7 +32,7 @@ describe('the dashboard, of shapes', function () {
     });
     await place.edit((text) =>
       text
-        .replace('sensors:', `${fields.join('\n')}\nsensors:`)
+        .replace('sensors:', `${fields.join('\n')}\n  - { id: torn, farm: south, name: Torn, ${torn} }\nsensors:`)
         .replace('metrics:', `${sensors.join('\n')}\nmetrics:`)
         .replace('farms: { south: viewer }', "farms: { '*': viewer }")
         .replaceAll('moisture', 'soil_moisture'),
@@ -38,8 +40,8 @@ describe('the dashboard, of shapes', function () {
     const now = Date.now();
     for (const ago of [40, 30, 20, 10, 1]) {
       const of = (i: number) => ({ farm: 'south', sensor: `b${i}`, ts: now - ago * MINUTE });
-      // Every ninth is too dry.
-      const values = (i: number) => ({ soil_moisture: i % 9 === 4 ? 12.3 : 30 + (i % 7) / 10 });
+      // Every ninth is too dry, and no field like another.
+      const values = (i: number) => ({ soil_moisture: i % 9 === 4 ? 12.3 : 30 + (i % 4) * 3 });
       await place.store.write(Array.from({ length: COUNT }, (_, i) => reading({ ...of(i), values: values(i) })));
     }
     ({ port } = await place.gateway({ webFolder: WEB_FOLDER }));
@@ -102,11 +104,14 @@ describe('the dashboard, of shapes', function () {
     const page = await browse('', 1440, 900);
     await page.locator('.plan-off', { hasText: 'Bed 5 is not on the plan: its position is' }).waitFor();
     expect(await page.locator('.plan-off').textContent()).to.match(/is [\d,]+ (km|mi) from the others/);
+    await page
+      .locator('.plan-off', { hasText: /Torn is not on the plan: a corner is [\d,]+ \w+ from the rest/ })
+      .waitFor();
     const dots = await page.locator('.plan-dot').count();
     expect(dots).to.equal(COUNT - 1);
     const { width } = await boxOf(page.locator('.plan-field').first());
     expect(width).to.be.above(100);
-    await page.locator('.plan-off a').click();
+    await page.locator('.plan-off a').first().click();
     await page.locator('.fact-warn', { hasText: 'Its position is' }).waitFor();
   });
 

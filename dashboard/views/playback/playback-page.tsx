@@ -148,12 +148,12 @@ function Day({ farm, metric, from, to }: DayProps) {
       <Player at={at} from={from} to={to} zone={farm.timezone} />
       {problem.value && <ProblemNotice problem={problem.value} />}
       <DayPlan {...{ farm, metric, at, goodFor }} tracks={tracks.value} means={means.value} />
+      <DayChart key={asked.fields} {...{ farm, metric, from, to, at }} of={listOf(asked.fields)} />
       {tracks.value.size < count && !problem.value && (
         <p class="quiet" role="status">
           Fields are shown by their means until all sensors are read: {tracks.value.size} of {count}.
         </p>
       )}
-      <DayChart key={asked.fields} {...{ farm, metric, from, to, at }} of={listOf(asked.fields)} />
       {count === MOST_SENSORS && (
         <p class="quiet">The plan shows the first {MOST_SENSORS} sensors; the chart has all of them.</p>
       )}
