@@ -3,6 +3,8 @@ import { type MetricRange, spreadOf } from './trend.ts';
 /** The drawing's size, in its own units. */
 export const LINE = { width: 100, height: 28 } as const;
 const EDGE = 2;
+/** How wide a value is that stands alone. */
+const ALONE = 3;
 /**
  * The least range of values that the height stands for, as a share of what trends are measured against: a value that
  * hardly changes must look so.
@@ -14,7 +16,7 @@ const HOLE_SHARE = 1 / 16;
 /**
  * An SVG path through `points` (time in ms, value), drawn over the time between `from` and `to`, ms. Values fill the
  * height, but where they change by little of the metric's range they lie in its middle. A value that stands alone is a
- * dot. Empty without points.
+ * dash. Empty without points.
  */
 export function sparkPath(
   points: readonly (readonly [number, number])[],
@@ -36,8 +38,9 @@ export function sparkPath(
       const begins = ts - before > hole;
       const ends = (points[i + 1]?.[0] ?? Number.POSITIVE_INFINITY) - ts > hole;
       before = ts;
-      // No line goes through a value that stands alone: the round ends of a very short one are a dot.
-      return `${begins ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}${begins && ends ? 'h0.1' : ''}`;
+      if (!begins || !ends) return `${begins ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`;
+      // No line goes through a value that stands alone: it is a dash.
+      return `M${Math.min(Math.max(0, x - ALONE / 2), LINE.width - ALONE).toFixed(1)} ${y.toFixed(1)}h${ALONE}`;
     })
     .join('');
 }

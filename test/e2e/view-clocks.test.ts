@@ -30,6 +30,7 @@ describe('the dashboard, of clocks', function () {
     const now = Date.now();
     const inAMonth = now + 30 * DAY;
     await place.store.write([
+      reading({ ts: now - 30_000 }),
       reading({ sensor: 's2', ts: now - 30_000, values: { moisture: 25.5 } }),
       reading({ sensor: 's2', ts: inAMonth, received: inAMonth, values: { moisture: 77.7 } }),
       reading({ sensor: 'w2', ts: inAMonth, received: inAMonth, values: { moisture: 66.6 } }),
