@@ -4,12 +4,28 @@ import { z } from 'zod';
 import { WEB_FOLDER } from '../../roles/gateway.ts';
 import { PASSWORD, Place, reading } from '../gateway/harness.ts';
 import { chromium } from '../services/chromium.ts';
+import { shortOrLong } from '../services/length.ts';
 import { until } from '../services/wait.ts';
 import { live } from './farm-with-page.ts';
 
 const MINUTE = 60_000;
 /** Sensors of a large farm, and its fields. */
 const COUNT = 1_067;
+const SCREENS: readonly (readonly [width: number, height: number])[] = shortOrLong<
+  readonly (readonly [number, number])[]
+>(
+  [
+    [1920, 1080],
+    [390, 844],
+  ],
+  [
+    [1920, 1080],
+    [1440, 900],
+    [1024, 768],
+    [390, 844],
+    [360, 740],
+  ],
+);
 const FIELDS = ['River meadow', 'Hill', 'Valley', 'Old orchard by the mill'];
 
 describe('the dashboard, of shapes', function () {
@@ -71,11 +87,7 @@ describe('the dashboard, of shapes', function () {
   };
 
   it('a name, its state and its value keep to one line on cards, on a desk and on a phone', async () => {
-    for (const [width, height] of [
-      [1920, 1080],
-      [1440, 900],
-      [390, 844],
-    ] as const) {
+    for (const [width, height] of SCREENS) {
       const page = await browse('', width, height);
       const card = page.locator('[data-field="k0"]');
       const row = card.locator('.sensor-row', { hasText: 'Too dry' }).first();
