@@ -37,7 +37,7 @@ export interface MappingFarm {
   readonly sensors: ReadonlySet<string>;
 }
 
-interface Mapping {
+interface ColumnMeaning {
   readonly column: FileColumn;
   readonly metric: string;
   readonly sensor: string | undefined;
@@ -77,7 +77,7 @@ export function mappedColumns(
   });
 }
 
-function given(pairs: readonly [string, string][], { columns }: FileTable, { sensors }: MappingFarm): Mapping[] {
+function given(pairs: readonly [string, string][], { columns }: FileTable, { sensors }: MappingFarm): ColumnMeaning[] {
   return pairs.map(([name, target]) => {
     const column = columnNamed('--map', name, columns);
     const at = target.indexOf('/');
@@ -92,8 +92,12 @@ function given(pairs: readonly [string, string][], { columns }: FileTable, { sen
 }
 
 /** Columns whose headers mean one metric. Where two mean the same, a person must say. */
-function guessed({ columns, preset, time }: FileTable, farm: MappingFarm, sensorPlace: number | undefined): Mapping[] {
-  const mappings = columns.flatMap((column): Mapping[] => {
+function guessed(
+  { columns, preset, time }: FileTable,
+  farm: MappingFarm,
+  sensorPlace: number | undefined,
+): ColumnMeaning[] {
+  const mappings = columns.flatMap((column): ColumnMeaning[] => {
     if (time.includes(column.place) || column.place === sensorPlace) return [];
     const quantity = quantityOf(column);
     const metric = preset?.metrics[quantity] ?? metricNamed(quantity, farm) ?? metricNamed(column.own, farm);
@@ -112,9 +116,9 @@ function metricNamed(text: string, { metrics }: MappingFarm): string | undefined
 }
 
 /** Each column and, of one sensor, each metric occurs only once, or one value would overwrite another. */
-function refuseDoubles(mappings: readonly Mapping[]): void {
+function refuseDoubles(mappings: readonly ColumnMeaning[]): void {
   const places = new Set<number>();
-  const taken = new Map<string, Mapping>();
+  const taken = new Map<string, ColumnMeaning>();
   for (const mapping of mappings) {
     const { column, sensor } = mapping;
     const quoted = JSON.stringify(column.name);
@@ -131,7 +135,7 @@ function refuseDoubles(mappings: readonly Mapping[]): void {
   }
 }
 
-function unitsOf(pairs: readonly [string, string][], mappings: readonly Mapping[]): ReadonlyMap<string, string> {
+function unitsOf(pairs: readonly [string, string][], mappings: readonly ColumnMeaning[]): ReadonlyMap<string, string> {
   const units = new Map<string, string>();
   for (const [name, unit] of pairs) {
     if (units.has(name)) throw new ConfigInvalid('--unit', `--unit: ${name} is given two units`);

@@ -10,6 +10,7 @@ import {
   subscribeMessage,
   unsubscribeMessage,
 } from './messages.ts';
+import { passedSince, type SteadyMoment, thisMoment } from './moment.ts';
 import { Unexpected } from './shape-checks.ts';
 import { LineWatchdog } from './watchdog.ts';
 
@@ -30,6 +31,8 @@ export interface LiveClientOptions {
   /** Opens a connection with subprotocol `loam.v1`: see `dialWith`. */
   readonly dial: (handlers: LineHandlers) => Line;
   readonly random?: () => number;
+  /** The time for `lostAt` and `retryAt`, Unix ms; by default this machine's, which may be wrong. */
+  readonly now?: () => number;
   /** After how long a silence the client sends a probe, and how long the answer may take, ms. */
   readonly silentMs?: number;
   readonly answerMs?: number;
@@ -67,7 +70,7 @@ export class LiveClient extends Events {
   #id = 0;
   #attempt = 0;
   #lostAt: number | undefined;
-  #liveSince: number | undefined;
+  #liveSince: SteadyMoment | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #unreadable = 0;
 
@@ -122,7 +125,7 @@ export class LiveClient extends Events {
     if (this.#farm === undefined || this.#state.phase === 'refused') return;
     if (this.#state.phase === 'waiting' || (this.#open && this.#watchdog.silent)) {
       this.#attempt = 0;
-      if (this.#state.phase === 'live') this.#lostAt = Date.now();
+      if (this.#state.phase === 'live') this.#lostAt = this.#now();
       this.#drop();
       this.#connect();
     }
@@ -218,7 +221,7 @@ export class LiveClient extends Events {
   #caughtUp(): void {
     if (this.#state.phase === 'live') return;
     clearTimeout(this.#timer);
-    this.#liveSince = Date.now();
+    this.#liveSince = thisMoment();
     this.#lostAt = undefined;
     this.#set({ phase: 'live', tickMs: undefined });
   }
@@ -237,8 +240,8 @@ export class LiveClient extends Events {
   }
 
   #lost(): void {
-    const now = Date.now();
-    if (this.#liveSince !== undefined && now - this.#liveSince > STEADY_MS) this.#attempt = 0;
+    const now = this.#now();
+    if (this.#liveSince !== undefined && passedSince(this.#liveSince) > STEADY_MS) this.#attempt = 0;
     this.#drop();
     this.#lostAt ??= now;
     const delay = retryDelay(this.#attempt++, this.#options.random);
@@ -254,6 +257,10 @@ export class LiveClient extends Events {
     this.#line = undefined;
     this.#open = false;
     this.#liveSince = undefined;
+  }
+
+  #now(): number {
+    return this.#options.now?.() ?? Date.now();
   }
 
   #set(state: LiveState): void {

@@ -10,7 +10,7 @@ const MAX_TOUCHED = 1000;
 /**
  * Keeps which buckets of a series may be wrong: a range that was fetched while the store may not have had all announced
  * values, and single buckets that were touched around that time. A live row touches the bucket into which it is folded.
- * A bucket is at rest when no row has touched it for `settleMs`.
+ * A bucket is at rest when no row has touched it for `settleMs`. Moments are ms by a clock that nobody sets.
  */
 export class Doubts {
   readonly settleMs: number;
@@ -26,7 +26,7 @@ export class Doubts {
     return this.#stretch === undefined;
   }
 
-  /** The buckets from `from` to `to` are doubtful since `since` (Unix ms), in place of an earlier range. */
+  /** The buckets from `from` to `to` are doubtful since `since`, in place of an earlier range. */
   add(from: number, to: number, since: number): void {
     this.#stretch = { from, to: Math.max(from, to), since, narrowed: false };
   }
@@ -77,7 +77,7 @@ export class Doubts {
     this.#stretch =
       restless.length === 0
         ? undefined
-        : { from: Math.min(...restless), to: Math.max(...restless), since: Date.now(), narrowed: true };
+        : { from: Math.min(...restless), to: Math.max(...restless), since: at, narrowed: true };
   }
 
   #restless({ from, to }: DoubtfulSpan, now: number): number[] {

@@ -10,6 +10,8 @@ import {
 /** More sensors than this in one farm, or metrics in one sensor, are left out and counted in `ignored`. */
 const MAX_SENSORS = 20_000;
 const MAX_METRICS = 64;
+/** A value dated further ahead of now was dated by a clock that was wrong then, ms. The gateway has the same limit. */
+const MAX_AHEAD_MS = 5 * 60_000;
 
 /** What is known of one sensor. Times are Unix ms. The object never changes: each change makes a new one. */
 export interface SensorView {
@@ -39,11 +41,17 @@ type News = Extract<ServerMessage, { type: 'snapshot' | 'readings' | 'status' }>
 
 /**
  * The newest value of each metric of each sensor of one farm, by time of measurement: an older row never replaces a
- * newer one. `describe` and `apply` return the ids of the sensors that changed.
+ * newer one, and one of a time to come is none. `describe` and `apply` return the ids of the sensors that changed.
  */
 export class Latest {
   readonly #sensors = new Map<string, SensorView>();
+  readonly #now: () => number;
   #ignored = 0;
+
+  /** `now`: the gateway's time, Unix ms. Without it every value is of now, whatever its date. */
+  constructor(now: () => number = () => Number.POSITIVE_INFINITY) {
+    this.#now = now;
+  }
 
   /** How many sensors and metrics were left out because of the limits. */
   get ignored(): number {
@@ -122,8 +130,11 @@ export class Latest {
   }
 
   #newer(known: ReadonlyMap<string, Measured>, news: ReadonlyMap<string, Measured>): ReadonlyMap<string, Measured> {
-    const values = new Map(known);
+    const latest = this.#now() + MAX_AHEAD_MS;
+    // A clock that is right again: what seemed to be of now while it was ahead no longer is.
+    const values = new Map([...known].filter(([, [ts]]) => ts <= latest));
     for (const [metric, measured] of news) {
+      if (measured[0] > latest) continue;
       const before = values.get(metric);
       if (before !== undefined && before[0] > measured[0]) continue;
       if (before === undefined && values.size >= MAX_METRICS) this.#ignored++;

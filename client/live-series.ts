@@ -123,7 +123,7 @@ export class LiveSeries {
 
   async #fetchAll(signal: AbortSignal): Promise<void> {
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const begun = Date.now();
+      const begun = performance.now();
       this.#pending = [];
       try {
         const span = this.#options.span();
@@ -154,7 +154,7 @@ export class LiveSeries {
     this.#series = series;
     this.#doubts.clear();
     // Any value, also one measured long ago, may have been announced a moment ago and not be stored yet.
-    if (span) this.#doubts.add(series.startOf(span.from), series.startOf(Math.min(span.to, Date.now())), begun);
+    if (span) this.#doubts.add(series.startOf(span.from), series.startOf(Math.min(span.to, this.#now())), begun);
     for (const row of pending) this.#fold(row);
     this.#options.onChange();
     this.#lookAgainLater();
@@ -177,15 +177,20 @@ export class LiveSeries {
   #fold(row: Row): void {
     const series = this.#series;
     if (series === undefined) return;
-    const received = this.#options.now?.() ?? Date.now();
+    const received = this.#now();
     const ts = series.fold(this.#isOfSeveral ? row : { ...row, sensor: undefined }, received, this.#options.heldAt);
-    this.#doubts.touch(ts, Date.now());
-    if (!series.knowsMean(ts)) this.#doubts.ask(ts, Date.now());
+    this.#doubts.touch(ts, performance.now());
+    if (!series.knowsMean(ts)) this.#doubts.ask(ts, performance.now());
+  }
+
+  /** By the gateway's clock, as far as that is known. */
+  #now(): number {
+    return this.#options.now?.() ?? Date.now();
   }
 
   #lookAgainLater(): void {
     this.#stopWaiting();
-    const wait = this.#doubts.nextAfter(Date.now());
+    const wait = this.#doubts.nextAfter(performance.now());
     if (wait === undefined || this.#closed) return;
     this.#again = setTimeout(() => void this.#lookAgain(), wait);
   }
@@ -198,14 +203,14 @@ export class LiveSeries {
   /** Fetches again the doubtful buckets that rest or have waited too long, and takes the store's values. */
   async #lookAgain(): Promise<void> {
     const series = this.#series;
-    const rested = this.#doubts.rested(Date.now(), this.#patience());
+    const rested = this.#doubts.rested(performance.now(), this.#patience());
     if (series === undefined || rested === undefined) return this.#lookAgainLater();
     const { signal } = this.#fetching;
     const width = series.bucketMs;
     const to = rested.to + width;
     const count = Math.round((to - rested.from) / width);
     const from = to - Math.max(count, LEAST_BUCKETS) * width;
-    const begun = Date.now();
+    const begun = performance.now();
     try {
       const answer = await this.#options.fetch({ from, to, points: Math.max(count, LEAST_BUCKETS) + SPARE }, signal);
       if (signal.aborted) return;

@@ -56,7 +56,8 @@ export interface Row {
 export type ServerMessage =
   | { type: 'snapshot'; id: number; epoch: string; seq: number; sensors: readonly SnapshotSensor[] }
   | { type: 'readings'; farm: string; field: string | undefined; rows: readonly Row[] }
-  | { type: 'tick'; farm: string; seq: number }
+  /** `now`: the gateway's time when it sent this, Unix ms; earlier gateways do not tell it. */
+  | { type: 'tick'; farm: string; seq: number; now: number | undefined }
   | { type: 'gap'; id: number }
   | {
       type: 'status';
@@ -120,7 +121,12 @@ export function parseServerMessage(data: string): ServerMessage | undefined {
         rows: listOf(m.rows, 'rows', row),
       };
     case 'tick':
-      return { type: 'tick', farm: text(m.farm, 'farm'), seq: finite(m.seq, 'seq') };
+      return {
+        type: 'tick',
+        farm: text(m.farm, 'farm'),
+        seq: finite(m.seq, 'seq'),
+        now: optional(m.now, 'now', finite),
+      };
     case 'gap':
       return { type: 'gap', id: finite(m.id, 'id') };
     case 'status':

@@ -1,3 +1,5 @@
+import { passedSince, type SteadyMoment, thisMoment } from './moment.ts';
+
 /** Timers of a page in the background may run only once a minute: a longer pause means that the machine slept. */
 const SLEPT_MS = 90_000;
 
@@ -7,7 +9,7 @@ export interface WatchdogOptions {
   readonly answerMs: number;
   readonly probe: () => void;
   readonly dead: () => void;
-  /** The clock jumped: the machine slept. */
+  /** A clock jumped: the machine slept, or somebody set the clock ahead. */
   readonly woke: () => void;
 }
 
@@ -19,9 +21,9 @@ export interface WatchdogOptions {
 export class LineWatchdog {
   readonly #options: WatchdogOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #heardAt = 0;
-  #probedAt: number | undefined;
-  #lookedAt = 0;
+  #heardAt = thisMoment();
+  #probedAt: SteadyMoment | undefined;
+  #lookedAt = thisMoment();
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
@@ -29,18 +31,18 @@ export class LineWatchdog {
 
   /** Whether the connection has been silent for longer than `silentMs`. */
   get silent(): boolean {
-    return Date.now() - this.#heardAt > this.#options.silentMs;
+    return passedSince(this.#heardAt) > this.#options.silentMs;
   }
 
   begin(): void {
     this.end();
-    this.#heardAt = Date.now();
+    this.#heardAt = thisMoment();
     this.#lookedAt = this.#heardAt;
     this.#timer = setInterval(() => this.#look(), Math.min(this.#options.silentMs, this.#options.answerMs) / 4);
   }
 
   heard(): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = thisMoment();
     this.#probedAt = undefined;
   }
 
@@ -51,13 +53,12 @@ export class LineWatchdog {
 
   #look(): void {
     const { answerMs, probe, dead, woke } = this.#options;
-    const now = Date.now();
-    const slept = now - this.#lookedAt > SLEPT_MS;
-    this.#lookedAt = now;
+    const slept = passedSince(this.#lookedAt) > SLEPT_MS;
+    this.#lookedAt = thisMoment();
     if (slept) woke();
-    else if (this.#probedAt !== undefined && now - this.#probedAt > answerMs) dead();
+    else if (this.#probedAt !== undefined && passedSince(this.#probedAt) > answerMs) dead();
     else if (this.#probedAt === undefined && this.silent) {
-      this.#probedAt = now;
+      this.#probedAt = thisMoment();
       probe();
     }
   }

@@ -12,5 +12,15 @@ export default defineConfig({
     // The gateway's Content-Security-Policy allows neither data: addresses nor inline scripts.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        // What several views have in common, as one file and not as one for each set of views: each waits for the line.
+        codeSplitting: {
+          groups: [
+            { name: 'shared', minShareCount: 3, test: /\/dashboard\/(?:api|format|plan|state|views\/common)\// },
+          ],
+        },
+      },
+    },
   },
 });

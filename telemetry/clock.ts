@@ -6,6 +6,14 @@ import { MAX_TS, MIN_TS } from './reading.ts';
 export const MAX_AHEAD_MS = 5 * 60_000;
 
 /**
+ * Whether a value measured at `ts` counts for now: one of a time to come was dated by a clock that was wrong, a device's
+ * or this machine's, and says nothing of now. `now`: Unix ms.
+ */
+export function isOfNow(ts: number, now: number): boolean {
+  return ts <= now + MAX_AHEAD_MS;
+}
+
+/**
  * Whose clock dates a sensor's readings.
  *
  * - `device`: the time that the payload carries, and the time of receipt where it carries none. Times that cannot be true are refused.

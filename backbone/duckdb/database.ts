@@ -9,7 +9,9 @@ import {
   VARCHAR,
 } from '@duckdb/node-api';
 import pLimit from 'p-limit';
+import { clock } from '../../core/clock.ts';
 import { dayEdges, dayRuns } from '../../telemetry/calendar.ts';
+import { MAX_AHEAD_MS } from '../../telemetry/clock.ts';
 import { instantOfMicros, msOf, subOf } from '../../telemetry/instant.ts';
 import type { Days, HistoryBucket, HistoryQuery, LatestValue } from '../ports/store.ts';
 import { Exports } from './exports.ts';
@@ -26,7 +28,7 @@ import {
   FIND_TABLES,
   fixedHistory,
   keepPlace,
-  NEWEST,
+  newest,
   TABLE,
 } from './sql.ts';
 
@@ -154,27 +156,31 @@ export class Database {
   }
 
   private async load(): Promise<void> {
-    for (const [farm, sensor, metric, micros, value, received] of await this.read({ sql: NEWEST, values: [] })) {
-      this.newest.found(String(farm), {
+    const now = clock.now();
+    for (const [farm, sensor, metric, micros, value, received] of await this.read(newest(now + MAX_AHEAD_MS))) {
+      const found = {
         sensor: String(sensor),
         metric: String(metric),
         ts: instantOfMicros(Number(micros)),
         value: Number(value),
         received: Number(received),
-      });
+      };
+      this.newest.found(String(farm), found, now);
     }
   }
 
   private remember({ names, farm, sensor, metric, ts, value, received }: RowColumns): void {
     const name = (places: Uint32Array, row: number) => names[places[row] ?? 0] ?? '';
+    const now = clock.now();
     for (let row = 0; row < ts.length; row += 1) {
-      this.newest.written(name(farm, row), {
+      const written = {
         sensor: name(sensor, row),
         metric: name(metric, row),
         ts: ts[row] ?? 0,
         value: value[row] ?? 0,
         received: received[row] ?? 0,
-      });
+      };
+      this.newest.written(name(farm, row), written, now);
     }
   }
 

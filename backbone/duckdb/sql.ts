@@ -43,10 +43,19 @@ export function keepPlace({ epoch, offset, taken }: KeptPlace): { clear: string;
 /** The instant of a row in microseconds. */
 const MICROS = 'ts * 1000 + sub';
 
-/** The newest value of each metric of each sensor: farm, sensor, metric, instant (microseconds), value, received. */
-export const NEWEST = `
-  SELECT farm, sensor, metric, max(${MICROS}), arg_max(value, (${MICROS}, rowid)), arg_max(received, (${MICROS}, rowid))
-  FROM ${TABLE} GROUP BY farm, sensor, metric`;
+/**
+ * The newest value of each metric of each sensor: farm, sensor, metric, instant (microseconds), value, received. One
+ * after `latest` (Unix ms) only where there is no other.
+ */
+export function newest(latest: number): Statement {
+  const order = `(ts <= ${Math.floor(latest)}, ${MICROS}, rowid)`;
+  return {
+    sql: `
+      SELECT farm, sensor, metric, arg_max(${MICROS}, ${order}), arg_max(value, ${order}), arg_max(received, ${order})
+      FROM ${TABLE} GROUP BY farm, sensor, metric`,
+    values: [],
+  };
+}
 
 type Selection = Pick<ExportQuery, 'farm' | 'sensors' | 'metrics' | 'from' | 'to'>;
 

@@ -1,4 +1,5 @@
 import { clock } from '../../core/clock.ts';
+import { MAX_AHEAD_MS } from '../../telemetry/clock.ts';
 import { instantOfMicros } from '../../telemetry/instant.ts';
 import { MAX_TS, MIN_TS } from '../../telemetry/reading.ts';
 import type { LatestValue } from '../ports/store.ts';
@@ -15,7 +16,7 @@ const MOST_NAMED = 100;
 export type AskStatements = (statements: readonly string[]) => AsyncGenerator<ResultRows>;
 
 /**
- * The newest value of every metric of every sensor of a farm. It looks at the last day first, then at the two before it, the four before
+ * The newest value of every metric of every sensor of a farm, as `Store.latest` says. It looks at the last day first, then at the two before it, the four before
  * those, and so on, for what was not found yet, until the beginning of all readings: over many years a single query would open every file
  * for every sensor. `sensors` are those to be found; without them every sensor is asked for in all of the time.
  */
@@ -38,16 +39,18 @@ export async function newestOf(
   return search.found;
 }
 
-/** The last day with all that comes after it, and windows before it, each twice as wide. */
+/** The last day, and windows before it, each twice as wide; then the time to come: any other value is newer. */
 function* windowsBack(now: number): Generator<TimeRange> {
-  let to = MAX_TS + 1;
+  const latest = Math.max(MIN_TS, Math.min(Math.floor(now) + MAX_AHEAD_MS, MAX_TS)) + 1;
+  let to = latest;
   let from = now - DAY_MS;
   for (let width = DAY_MS; to > MIN_TS; width *= 2) {
-    const edge = Math.max(MIN_TS, Math.min(from, MAX_TS));
+    const edge = Math.max(MIN_TS, Math.min(from, to - 1));
     yield { from: edge, to };
     to = edge;
     from = edge - width * 2;
   }
+  if (latest <= MAX_TS) yield { from: latest, to: MAX_TS + 1 };
 }
 
 interface WantedMetric {

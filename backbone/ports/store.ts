@@ -100,7 +100,8 @@ export interface Store {
    */
   announcing?(): () => void;
   /**
-   * The newest value of every metric of every sensor of a farm. `sensors`, those that are known of it, help a store that has no list of
+   * The newest value of every metric of every sensor of a farm; one of a time to come (`isOfNow`) only where there is no
+   * other. `sensors`, those that are known of it, help a store that has no list of
    * its own to know when all were found; it may then leave out others. Rejects with StoreUnavailable.
    */
   latest(farm: string, sensors?: readonly string[]): Promise<LatestValue[]>;

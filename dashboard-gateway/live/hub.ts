@@ -186,7 +186,7 @@ export class LiveHub implements FeedListener {
       if (!farm.isLoaded && farm.loaded === undefined) this.load(farm);
       if (!farm.hasAudience) continue;
       if (farm.isLoaded) this.publisher.statuses(farm, farm.sensorIds(), this.options.now());
-      this.publisher.tickForQuiet(farm, this.published, this.seq);
+      this.publisher.tickForQuiet(farm, this.published, this.seq, this.options.now());
     }
   }
 

@@ -28,7 +28,7 @@ export class FramePublisher {
       this.counters.frames.rows += rows.length;
     }
     if (farm.isLoaded) this.statuses(farm, fold.sensors(), now);
-    this.tick(topic, frames.tick(farm.id, seq));
+    this.tick(topic, frames.tick(farm.id, seq, now));
     only.told = clock.passed();
     only.toldSeq = seq;
     fold.clear();
@@ -50,7 +50,7 @@ export class FramePublisher {
     }
     if (farm.isLoaded) this.statuses(farm, fold.sensors(), now);
     // After all the rows: a tick says that everything up to its `seq` has been sent, whichever fields a socket watches.
-    const tick = frames.tick(id, seq);
+    const tick = frames.tick(id, seq, now);
     for (const field of told) this.tick(topics.field(id, field), tick);
     if (farm.audienceOf('').farm) this.tick(topics.farm(id), tick);
     fold.clear();
@@ -65,17 +65,17 @@ export class FramePublisher {
   }
 
   /** Publishes a tick to viewers that were told of no `seq` lately, and for whose fields everything up to `seq` has been published. */
-  tickForQuiet(farm: LiveFarm, published: number, seq: number): void {
-    const now = clock.passed();
+  tickForQuiet(farm: LiveFarm, published: number, seq: number, now: number): void {
+    const passed = clock.passed();
     for (const [field, only] of farm.only) {
-      if (only.fold.rowCount > 0 || now - only.told < QUIET_MS || only.toldSeq === seq) continue;
-      only.told = clock.passed();
+      if (only.fold.rowCount > 0 || passed - only.told < QUIET_MS || only.toldSeq === seq) continue;
+      only.told = passed;
       only.toldSeq = seq;
-      this.tick(topics.only(farm.id, field), frames.tick(farm.id, seq));
+      this.tick(topics.only(farm.id, field), frames.tick(farm.id, seq, now));
     }
     if (farm.told === published) return;
     farm.told = published;
-    this.tick(topics.wide(farm.id), frames.tick(farm.id, published));
+    this.tick(topics.wide(farm.id), frames.tick(farm.id, published, now));
   }
 
   private tick(topic: string, text: string): void {

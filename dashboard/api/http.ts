@@ -1,4 +1,5 @@
 import { isRecord } from '../../client/shape-checks.ts';
+import { gatewayClock } from './gateway-clock.ts';
 import { ApiProblem } from './problem.ts';
 
 const TIME_LIMIT_MS = 20_000;
@@ -9,13 +10,6 @@ interface Call {
   readonly signal?: AbortSignal;
   /** The version that is to be changed, and no other. */
   readonly ifMatch?: string;
-}
-
-let offsetMs = 0;
-
-/** Now (Unix ms) by the gateway's clock, as far as its answers tell it: a phone's own clock may be minutes off. */
-export function gatewayNow(): number {
-  return Date.now() + offsetMs;
 }
 
 /** Calls the gateway. Resolves with the JSON of the answer (undefined when it has none); rejects with ApiProblem. */
@@ -55,10 +49,11 @@ async function request(path: string, { method, body, signal, ifMatch }: Required
     headers['content-type'] = 'application/json';
     init.body = JSON.stringify(body ?? {});
   }
+  const asked = gatewayClock.passed();
   const response = await fetch(path, init).catch((cause: unknown) => {
     throw new ApiProblem({ status: 0, code: 'unreachable', title: 'No answer', detail: String(cause) });
   });
-  compareClocks(response.headers.get('date'));
+  compareClocks(response.headers.get('date'), asked);
   if (!response.ok) throw await problemOf(response);
   const version = response.headers.get('etag') ?? '';
   if (response.status === 204) return { answer: undefined, version };
@@ -93,10 +88,7 @@ async function problemOf(response: Response): Promise<ApiProblem> {
   });
 }
 
-/** The Date header has whole seconds, and the answer took time to arrive: only a larger difference counts. */
-function compareClocks(date: string | null): void {
+function compareClocks(date: string | null, asked: number): void {
   const theirs = date === null ? Number.NaN : Date.parse(date);
-  if (Number.isNaN(theirs)) return;
-  const difference = theirs - Date.now();
-  offsetMs = Math.abs(difference) > 5000 ? difference : 0;
+  if (!Number.isNaN(theirs)) gatewayClock.answered(theirs, asked);
 }

@@ -1,3 +1,5 @@
+import { STROKES } from './strokes.ts';
+
 /** The chart's colours. A canvas knows no style sheet, so they are read from the custom properties of the theme in force. */
 export interface Palette {
   readonly line: string;
@@ -14,7 +16,7 @@ export interface Palette {
   readonly others: readonly string[];
 }
 
-export const OTHERS = 8;
+export const OTHERS = STROKES.length;
 
 export function readPalette(host: HTMLElement): Palette {
   const style = getComputedStyle(host);

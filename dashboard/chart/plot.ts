@@ -6,6 +6,8 @@ import { drawAbove, drawBehind } from './marks.ts';
 import { type Palette, readPalette } from './palette.ts';
 import { align, type Frame, MAIN } from './plot-content.ts';
 import { LEAST_PX, pans, Steer } from './steer.ts';
+import { strokeOf } from './strokes.ts';
+import { timeMarks } from './time-marks.ts';
 
 export interface PlotOptions {
   readonly locale: string | undefined;
@@ -88,17 +90,23 @@ export class Plot {
       grid: { stroke: () => this.#palette.grid, width: 1 },
       ticks: { show: false },
     };
-    const hidden: uPlot.Series = { stroke: 'transparent', width: 0, points: { show: false } };
+    // The edges of the band: a spike of one bucket is too narrow to be seen by its area.
+    const edge: uPlot.Series = { stroke: () => this.#palette.spread, width: 1.25, points: { show: false } };
     return {
       ...sizeOf(this.#host),
       ms: 1,
-      tzDate: (ts) => uPlot.tzDate(new Date(ts), zone),
       padding: [12, 28, 0, 0],
       legend: { show: false },
       cursor: this.#cursor(sync),
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, size: 44, space: 80, values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone) },
+        {
+          ...axis,
+          size: 44,
+          space: 80,
+          splits: (_, __, from, to, step) => timeMarks(from, to, step, zone),
+          values: (_, marks, __, ___, step) => axisLabels(marks, step, locale, zone),
+        },
         {
           ...axis,
           size: 52,
@@ -108,11 +116,13 @@ export class Plot {
       ],
       series: [
         {},
-        hidden,
-        hidden,
+        edge,
+        edge,
         this.#line(() => this.#palette.line, MAIN, 2.25),
         ...Array.from({ length: others }, (_, i) =>
-          this.#line(() => this.#palette.others[i % this.#palette.others.length] ?? '', MAIN + 1 + i, 1.75),
+          this.#line(() => this.#palette.others[i % this.#palette.others.length] ?? '', MAIN + 1 + i, 1.75, [
+            ...strokeOf(i).dash,
+          ]),
         ),
       ],
       bands: [{ series: [1, 2], fill: () => this.#palette.spread }],
@@ -143,10 +153,11 @@ export class Plot {
     };
   }
 
-  #line(stroke: () => string, place: number, width: number): uPlot.Series {
+  #line(stroke: () => string, place: number, width: number, dash: number[] = []): uPlot.Series {
     return {
       stroke,
       width,
+      dash,
       points: { show: true, size: 6, fill: stroke, filter: () => [...(this.#alone[place] ?? [])] },
     };
   }

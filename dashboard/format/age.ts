@@ -1,3 +1,5 @@
+/** A clock may be ahead by so much before it shows, ms: readings dated further ahead are refused. */
+const ALIKE_MS = 5 * 60_000;
 const UNITS = [
   ['second', 1000],
   ['minute', 60_000],
@@ -6,15 +8,15 @@ const UNITS = [
 ] as const;
 
 /**
- * How long ago something was (`ageMs`), short, in the reader's language: "12s ago". A time in the future, which clocks
- * that differ can cause, is shown as now.
+ * How long ago something was (`ageMs`), short, in the reader's language: "12s ago". A time a little ahead, which clocks
+ * that differ can cause, is shown as now; one far ahead as what it is: "in 30 days".
  */
 export function formatAge(ageMs: number, locale: string | undefined): string {
   const words = wordsOf(locale);
-  const age = Math.max(0, ageMs);
+  const age = ageMs < -ALIKE_MS ? -ageMs : Math.max(0, ageMs);
   const [unit, size] = UNITS.findLast(([, ms]) => age >= ms) ?? UNITS[0];
   if (age < 1000) return words.now;
-  return words.past.format(-Math.floor(age / size), unit);
+  return words.past.format(Math.sign(-ageMs) * Math.floor(age / size), unit);
 }
 
 /** A length of time in its largest unit: "2 minutes". */

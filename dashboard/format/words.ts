@@ -1,7 +1,7 @@
 import type { Level } from './value.ts';
 
 /** Colours by what they mean; each comes with words and a shape, never alone. */
-export type Tone = 'dry' | 'wet' | 'offline' | 'late' | 'none' | 'fine';
+export type Tone = 'dry' | 'wet' | 'hot' | 'cold' | 'low' | 'high' | 'offline' | 'late' | 'none' | 'fine';
 
 interface Wording {
   readonly words: string;
@@ -14,12 +14,14 @@ interface Pair {
 }
 
 const BY_NAME: readonly (readonly [RegExp, Pair])[] = [
-  [/moisture|water_content|tension/, pair('Too dry', 'dry', 'Too wet', 'wet')],
-  [/temperature/, pair('Too cold', 'wet', 'Too hot', 'dry')],
-  [/battery/, pair('Battery low', 'dry', 'Battery high', 'wet')],
-  [/rssi|snr|signal/, pair('Weak signal', 'dry', 'Strong signal', 'wet')],
+  [/moisture|water_content|water_potential/, pair('Too dry', 'dry', 'Too wet', 'wet')],
+  // How hard the soil holds its water: the more, the drier.
+  [/tension|suction/, pair('Too wet', 'wet', 'Too dry', 'dry')],
+  [/temperature/, pair('Too cold', 'cold', 'Too hot', 'hot')],
+  [/battery/, pair('Battery low', 'low', 'Battery high', 'high')],
+  [/rssi|snr|signal/, pair('Weak signal', 'low', 'Strong signal', 'high')],
 ];
-const OTHERWISE = pair('Too low', 'dry', 'Too high', 'wet');
+const OTHERWISE = pair('Too low', 'low', 'Too high', 'high');
 
 /** What a grower calls a value below or above its metric's range. */
 export function wordingOf(metric: string, level: Exclude<Level, 'ok'>): Wording {

@@ -23,7 +23,7 @@ export function fromInput(text: string, zone: string): number | undefined {
   return time === undefined ? dayStart(local / DAY, zone) : instantOf(local, zone);
 }
 
-/** `2026-03-01`, the date that `zone` has at `ts`. */
-export function dateOf(ts: number, zone: string): string {
+/** `2026-03-01`, the date that `zone` (by default this machine's) has at `ts`. */
+export function dateOf(ts: number, zone = Intl.DateTimeFormat().resolvedOptions().timeZone): string {
   return toInput(ts, zone).slice(0, 10);
 }

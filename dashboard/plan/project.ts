@@ -152,6 +152,13 @@ export interface Scale {
   readonly unit: string;
 }
 
+/** A length in the reader's units, the large or the small one. */
+export function scaledLength(length: number, system: UnitSystem): Pick<Scale, 'count' | 'unit'> {
+  const { small, large } = LENGTHS[system];
+  const { unit, metres } = length >= large.metres ? large : small;
+  return { count: length / metres, unit };
+}
+
 /** A scale bar of a round length in the reader's units, at most `longest` metres: 1, 2 or 5 of a power of ten. */
 export function scaleOf(longest: number, system: UnitSystem): Scale {
   const { small, large } = LENGTHS[system];

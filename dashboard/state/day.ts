@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { HistoryRow } from '../../client/series.ts';
 import { isHeld } from '../../telemetry/field-value.ts';
 import { getHistory } from '../api/gateway.ts';
@@ -35,26 +36,41 @@ export class Track {
   }
 }
 
+/** Tracks by the ids of their fields or sensors. */
+export type Tracks = ReadonlyMap<string, Track>;
+
 export interface DayQuery {
   readonly farm: string;
   readonly metric: string;
   readonly from: number;
   readonly to: number;
-  readonly sensors: readonly string[];
 }
 
-/** Reads the day of every sensor. `progress` is told how many are there; rejects with ApiProblem. */
+/** Tracks are told in lots: each makes the plan anew. */
+const LOT = 50;
+/** A thousand sensors that wait for their turn at once would be in front of every chart that is opened meanwhile. */
+const AT_ONCE = 3;
+
+/**
+ * Reads the day of fields, or of sensors, a few at a time. `came` is told all that are there so far, after each lot and
+ * at the end. Rejects with ApiProblem.
+ */
 export async function loadDay(
-  { farm, metric, from, to, sensors }: DayQuery,
+  { farm, metric, from, to }: DayQuery,
+  of: 'field' | 'sensor',
+  ids: readonly string[],
   signal: AbortSignal,
-  progress: (done: number) => void,
-): Promise<Map<string, Track>> {
+  came: (tracks: Tracks) => void,
+): Promise<void> {
   const points = Math.ceil((to - from) / STEP_MS) + 2;
-  let done = 0;
-  const read = async (sensor: string) => {
-    const { rows } = await inTurn(() => getHistory({ farm, sensor, metric, from, to, points }, signal), signal);
-    progress(++done);
-    return [sensor, new Track(rows)] as const;
+  const tracks = new Map<string, Track>();
+  const few = pLimit(AT_ONCE);
+  const read = async (id: string) => {
+    signal.throwIfAborted();
+    const { rows } = await inTurn(() => getHistory({ farm, [of]: id, metric, from, to, points }, signal), signal);
+    tracks.set(id, new Track(rows));
+    if (tracks.size % LOT === 0 || tracks.size === ids.length) came(new Map(tracks));
   };
-  return new Map(await Promise.all(sensors.map(read)));
+  if (ids.length === 0) came(tracks);
+  await Promise.all(ids.map((id) => few(() => read(id))));
 }

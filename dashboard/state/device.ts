@@ -1,5 +1,5 @@
 import { batch, computed, signal } from '@preact/signals';
-import { gatewayNow } from '../api/http.ts';
+import { gatewayNow } from '../api/gateway-clock.ts';
 
 /** The reader's language, for numbers and times. */
 export const locale = navigator.languages[0];

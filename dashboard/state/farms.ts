@@ -30,6 +30,9 @@ export const farm = computed<ApiFarm | undefined>(() => {
   return at.page === 'system' || at.page === 'account' ? (farms.find((f) => f.id === lastFarm) ?? farms[0]) : undefined;
 });
 
+/** Days and times on screen are those of the farm; of a page of no farm the viewer's. */
+export const zone = computed(() => farm.value?.timezone);
+
 /** The metric that a grower looks for first. */
 export const PRIMARY = 'soil_moisture';
 

@@ -23,10 +23,16 @@ export interface Finding {
   readonly refusedAt?: number;
 }
 
+/** A device's time further ahead of its receipt is refused, ms: its readings are set aside as dead letters. */
+const SET_ASIDE_MS = 5 * 60_000;
+
 /** A value past this many intervals is old. The gateway calls a sensor late by the same measure. */
 export const OLD_AFTER = 2;
 
-const RANK: Record<Tone, number> = { dry: 0, wet: 1, offline: 2, late: 3, none: 4, fine: 5 };
+const RANK: Record<Tone, number> = {
+  ...{ dry: 0, hot: 0, low: 0, wet: 1, cold: 1, high: 1 },
+  ...{ offline: 2, late: 3, none: 4, fine: 5 },
+};
 
 export interface Judging {
   readonly view: SensorView;
@@ -39,26 +45,37 @@ export interface Judging {
   readonly refusal?: SensorRefusal | undefined;
 }
 
+/** Whether a value measured at `ts` (Unix ms) says how it is now: neither too old, nor dated ahead by a wrong clock. */
+export function isFresh(ts: number, now: number, intervalMs: number): boolean {
+  return now - ts <= OLD_AFTER * intervalMs && isOfNow(ts, now);
+}
+
+/** Whether a value measured at `ts` (Unix ms) is not dated ahead by a clock that was wrong. */
+export function isOfNow(ts: number, now: number): boolean {
+  return ts - now <= SET_ASIDE_MS;
+}
+
 /** What is wrong with a sensor, worst first. An old value says nothing about now: then only the silence is wrong. */
 export function findingsOf({ view, intervalMs, bridge, now, metricOf, refusal }: Judging): Finding[] {
   const refused = refusedSince({ view, refusal, bridge, now });
   // A bridge passes on what others measured and has nothing to say itself.
   if (bridge && view.values.size === 0) return refused ? [refusedFinding(view, refused)] : [];
   const found: Finding[] = [];
-  let newest = Number.NEGATIVE_INFINITY;
+  let old = true;
   for (const [metric, [ts, value]] of view.values) {
-    newest = Math.max(newest, ts);
-    if (now - ts > OLD_AFTER * intervalMs) continue;
+    if (!isFresh(ts, now, intervalMs)) continue;
+    old = false;
     const level = levelOf(value, metricOf(metric));
     if (level === 'ok') continue;
     const { words, tone } = wordingOf(metric, level);
     found.push({ sensor: view.id, kind: level, words, tone, metric, value, lastSeen: undefined });
   }
-  // A refusal says why it is silent.
-  const silence = refused ? refusedFinding(view, refused) : silenceOf(view, now - newest > OLD_AFTER * intervalMs);
-  if (silence) found.push(silence);
-  const clock = clockOf(view);
+  const clock = clockOf(view, old);
   if (clock) found.push(clock);
+  // A refusal says why it is silent; and whose clock is wrong is heard, though none of its values is of now.
+  const isHeard = clock !== undefined && view.state === 'online';
+  const silence = refused ? refusedFinding(view, refused) : isHeard ? undefined : silenceOf(view, old);
+  if (silence) found.push(silence);
   return found.sort((a, b) => RANK[a.tone] - RANK[b.tone]);
 }
 
@@ -97,17 +114,29 @@ function refusedFinding({ id, state }: SensorView, { at, from, why }: ShownEvent
 function silenceOf(view: SensorView, old: boolean): Finding | undefined {
   const of = { sensor: view.id, metric: undefined, value: undefined, lastSeen: view.lastSeen };
   if (view.state === 'offline') return { ...of, kind: 'offline', words: 'Offline', tone: 'offline' };
-  if (view.state === 'never' && view.values.size === 0)
+  if (view.state === 'never' && view.values.size === 0 && view.condition.clock === undefined)
     return { ...of, kind: 'never', words: 'Never reported', tone: 'none' };
   if (view.state === 'late' || (old && view.values.size > 0))
     return { ...of, kind: 'late', words: 'Late', tone: 'late' };
   return undefined;
 }
 
+/**
+ * What is wrong with a sensor's clock, in words; undefined when nothing is, or when the registry makes up for it. Without
+ * a fresh value (`old`) it counts also before it is known what would set it right.
+ */
+export function wrongClock({ condition: { clock } }: SensorView, old: boolean): string | undefined {
+  if (clock === undefined || clock.is === 'right') return undefined;
+  const { is, byMs = 0, propose } = clock;
+  if (propose === undefined && !old) return undefined;
+  return `${clockWords(is, byMs)}${is === 'ahead' && byMs > SET_ASIDE_MS ? ': its readings are set aside' : ''}`;
+}
+
 /** A clock that is wrong, and that nothing in the registry makes up for. */
-function clockOf({ id, condition: { clock } }: SensorView): Finding | undefined {
-  if (clock === undefined || clock.is === 'right' || clock.propose === undefined) return undefined;
-  const more = clockWords(clock.is, clock.byMs ?? 0);
+function clockOf(view: SensorView, old: boolean): Finding | undefined {
+  const { id } = view;
+  const more = wrongClock(view, old);
+  if (more === undefined) return undefined;
   const about = { metric: undefined, value: undefined, lastSeen: undefined };
   return { sensor: id, kind: 'clock', words: 'Wrong clock', tone: 'late', ...about, more };
 }

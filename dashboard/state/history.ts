@@ -3,7 +3,7 @@ import { LiveSeries } from '../../client/live-series.ts';
 import type { HeldValue, Series } from '../../client/series.ts';
 import { heldFor, isHeld, meanKindOf } from '../../telemetry/field-value.ts';
 import { getHistory } from '../api/gateway.ts';
-import { gatewayNow } from '../api/http.ts';
+import { gatewayNow } from '../api/gateway-clock.ts';
 import { type ApiProblem, asProblem } from '../api/problem.ts';
 import { type ChartRange, spanOf } from '../chart/ranges.ts';
 import { fields } from './fields.ts';

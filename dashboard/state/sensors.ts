@@ -4,6 +4,7 @@ import { LiveClient } from '../../client/client.ts';
 import type { LiveState } from '../../client/events.ts';
 import { Latest, type SensorView } from '../../client/latest.ts';
 import { getSensors } from '../api/gateway.ts';
+import { gatewayClock, gatewayNow } from '../api/gateway-clock.ts';
 import type { ApiProblem } from '../api/problem.ts';
 import type { Corner, SensorInfo } from '../api/shapes.ts';
 import { beat } from './device.ts';
@@ -21,14 +22,14 @@ export const listed = signal(false);
 /** One signal per sensor: a reading redraws one card. A new map when sensors come, go, or change name or field. */
 export const sensors = signal<ReadonlyMap<string, Signal<SensorView>>>(new Map());
 const infos = signal<ReadonlyMap<string, SensorInfo>>(new Map());
-const latest = new Latest();
+const latest = new Latest(gatewayNow);
 const dirty = new Set<string>();
 let flushing = false;
 let loading = new AbortController();
 let watched: string | undefined;
 
 /** The one live connection of this page. */
-export const live = new LiveClient({ dial: dialGateway });
+export const live = new LiveClient({ dial: dialGateway, now: gatewayNow });
 
 export function startSensors(): void {
   live.on('state', (state) => {
@@ -36,6 +37,9 @@ export function startSensors(): void {
   });
   for (const news of ['snapshot', 'readings', 'status'] as const)
     live.on(news, (message) => show(latest.apply(message)));
+  live.on('tick', (tick) => {
+    if (tick.now !== undefined) gatewayClock.framed(tick.now);
+  });
   // A browser does not say why a WebSocket was refused: an ended session shows in HTTP.
   live.on('lost', () => void recheck());
   wakeWithDevice(live);
@@ -90,8 +94,12 @@ export function isBridge(sensor: string): boolean {
   return infos.value.get(sensor)?.role === 'bridge';
 }
 
-/** Whether any sensor has ever reported. */
-export const anyReported = computed(() => [...sensors.value.values()].some((s) => s.value.values.size > 0));
+/** Whether any sensor has ever reported, also one of which every reading was set aside because of its clock. */
+export const anyReported = computed(() =>
+  [...sensors.value.values()].some(
+    ({ value: { values, condition } }) => values.size > 0 || condition.clock !== undefined,
+  ),
+);
 
 function loadList(farm: string): void {
   loading.abort();

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { BucketWidth, HistoryBucket, HistoryQuery, Store } from '../../backbone/ports/store.ts';
+import { clock } from '../../core/clock.ts';
 import { Closed, StoreRejected } from '../../core/errors.ts';
 import { dayNumber, dayStart } from '../../telemetry/calendar.ts';
 import { instant } from '../../telemetry/instant.ts';
@@ -313,6 +314,25 @@ export function storeContract(name: string, setup: () => Promise<StoreFixture>):
         await store.close();
         store = await open();
         expect(await store.latest('north')).to.deep.equal(expected);
+      });
+
+      it('is of a time to come only where there is no other', async () => {
+        const ahead = clock.now() + 30 * 24 * HOUR;
+        const values = async () =>
+          sorted(await store.latest('north')).map(({ sensor, metric, value }) => [sensor, metric, value]);
+        await store.write([reading(ahead, { a: 1, b: 2 }), reading(ahead, { a: 7 }, { sensor: 't' })]);
+        await store.write([reading(T0, { a: 3 })]);
+        const expected = [
+          ['s', 'a', 3],
+          ['s', 'b', 2],
+          ['t', 'a', 7],
+        ];
+        expect(await values()).to.have.deep.members(expected);
+        await store.write([reading(ahead + 1, { a: 4 })]);
+        expect(await values()).to.have.deep.members(expected);
+        await store.close();
+        store = await open();
+        expect(await values()).to.have.deep.members(expected);
       });
 
       it('of a farm that nobody knows is empty', async () => {

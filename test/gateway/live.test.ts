@@ -123,6 +123,23 @@ describe('live', () => {
     expect(seq).to.be.greaterThan(first.seq);
   });
 
+  it('shows nothing of a time to come, neither in a snapshot nor behind it, nor to who comes back', async () => {
+    const ahead = Date.now() + 30 * 86_400_000;
+    const ofThen = { ts: ahead, received: ahead };
+    await place.store.write([reading({ ...ofThen, values: { moisture: 77 } })]);
+    const client = await place.watching(gateway, 'vera');
+    client.say({ type: 'subscribe', id: 7, farm: 'north' });
+    const first = snapshot.parse(await client.next('snapshot'));
+    const of = (id: string) => first.sensors.find(({ sensor }) => sensor === id);
+    // It was heard, by a clock that was ahead: nobody knows when.
+    expect(of('s1')).to.deep.include({ values: {}, state: 'offline', lastSeen: null });
+    await place.announce([reading({ ...ofThen, sensor: 's2' }), reading({ sensor: 's2', ts: NOW, values: { ec: 2 } })]);
+    expect(rows.parse(await client.next('readings')).rows).to.deep.equal([['s2', 'ec', NOW, 2]]);
+    const back = await place.watching(gateway, 'vera');
+    back.say({ type: 'subscribe', id: 1, farm: 'north', since: { epoch: first.epoch, seq: first.seq } });
+    expect(rows.parse(await back.next('readings')).rows).to.deep.equal([['s2', 'ec', NOW, 2]]);
+  });
+
   it('tells every time in whole milliseconds', async () => {
     const at = NOW + 0.123;
     await place.store.write([reading({ ts: at, received: at, values: { moisture: 30 } })]);

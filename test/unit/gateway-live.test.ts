@@ -198,6 +198,21 @@ describe('the newest values of a farm', () => {
     expect(latest.sensors.get('s')?.lastSeen).to.equal(21);
   });
 
+  it('of a time to come are not of now, and a receipt of then makes nobody online', () => {
+    const now = 1_000_000_000;
+    const latest = new FarmLatest({ left: 10 }, () => now);
+    const ahead = now + 30 * 86_400_000;
+    latest.take({ ...of('s', ahead, { m: 7 }), received: ahead });
+    expect([...latest.valuesNow('s')]).to.deep.equal([]);
+    expect(latest.shows({ ts: ahead })).to.equal(false);
+    expect(latest.sensors.get('s')).to.include({ lastSeen: undefined });
+    latest.take({ ...of('s', ahead, { n: 8 }), received: now - 5 });
+    latest.take(of('s', now + 60_000, { m: 1 }));
+    expect([...latest.valuesNow('s')].map(([metric, { value }]) => [metric, value])).to.deep.equal([['m', 1]]);
+    expect(latest.sensors.get('s')).to.include({ lastSeen: now + 60_000 });
+    expect([...latest.valuesNow('nobody')]).to.deep.equal([]);
+  });
+
   it('stay within their budget and give it back', () => {
     const budget = { left: 1 };
     const latest = new FarmLatest(budget);

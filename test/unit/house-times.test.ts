@@ -16,9 +16,10 @@ describe('the check of who asks for the time', () => {
     `;
     const lines = timesAskedIn('workers/a.ts', text).map(({ line }) => line);
     expect(lines.sort((one, other) => one - other)).to.deep.equal([1, 2, 3, 4, 5, 6, 6, 7]);
-    for (const path of ['core/clock.ts', 'client/src/a.ts', 'dashboard/a.tsx']) {
+    for (const path of ['core/clock.ts', 'client/src/a.ts', 'dashboard/api/gateway-clock.ts']) {
       expect(timesAskedIn(path, text), path).to.deep.equal([]);
     }
+    expect(timesAskedIn('dashboard/a.tsx', text)).to.have.length(8);
   });
 
   it('nobody asks but the one clock', () => {

@@ -118,7 +118,7 @@ describe('web: a sparkline', () => {
       range,
     );
     expect(path.replace(/[\d. ]/g, '')).to.equal('MLML');
-    expect(sparkPath([[-HOUR, 30]], day, range)).to.equal('M0.0 14.0');
+    expect(sparkPath([[-HOUR, 30]], day, range)).to.equal('M0.0 14.0h3');
     expect(sparkPath([], day, range)).to.equal('');
   });
 });

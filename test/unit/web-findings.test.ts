@@ -55,11 +55,32 @@ describe('web: what is wrong with a sensor', () => {
       judge([['soil_moisture', [now, 30]]], { condition: { ...condition, clock } });
     const byMs = (3 * 60 + 2) * 60_000;
     expect(of({ is: 'ahead', byMs, propose: { offset: -10_920 } })).to.deep.equal([
-      'Wrong clock: its clock is 3 h 02 min ahead',
+      'Wrong clock: its clock is 3 h 02 min ahead: its readings are set aside',
+    ]);
+    expect(of({ is: 'behind', byMs, propose: { offset: 10_920 } })).to.deep.equal([
+      'Wrong clock: its clock is 3 h 02 min behind',
     ]);
     expect(of({ is: 'jumps-back', byMs, propose: 'receipt' })[0]).to.match(/^Wrong clock: its clock jumped back/);
     expect(of({ is: 'ahead', byMs, propose: undefined })).to.deep.equal([]);
     expect(of({ is: 'right', byMs: undefined, propose: undefined })).to.deep.equal([]);
+  });
+
+  it('is its clock, and never that it never reported, from the first reading that was set aside', () => {
+    const clock = { is: 'ahead', byMs: 3 * 3_600_000, propose: undefined } as const;
+    const words = ['Wrong clock: its clock is 3 h 00 min ahead: its readings are set aside'];
+    const of = (over: Partial<SensorView>, values: [string, [number, number]][] = []) =>
+      judge(values, { condition: { ...condition, clock }, ...over });
+    expect(of({})).to.deep.equal(words);
+    expect(of({ state: 'never', lastSeen: undefined })).to.deep.equal(words);
+    expect(of({}, [['soil_moisture', [now - 90_000, 10]]])).to.deep.equal(words);
+    expect(of({ state: 'offline' })).to.deep.equal(['Offline', ...words]);
+    // Its readings come: something makes up for it.
+    expect(of({}, [['soil_moisture', [now, 30]]])).to.deep.equal([]);
+  });
+
+  it('is not told by a value dated ahead of now', () => {
+    expect(judge([['soil_moisture', [now + 30 * 86_400_000, 10]]])).to.deep.equal(['Late']);
+    expect(judge([['soil_moisture', [now + 60_000, 10]]])).to.deep.equal(['Too dry']);
   });
 
   it('is that it was refused, with address and reason, when it was not heard since', () => {

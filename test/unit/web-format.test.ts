@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { formatAge, formatDuration } from '../../dashboard/format/age.ts';
-import { axisLabels, formatMoment, formatTimeOfDay } from '../../dashboard/format/time.ts';
+import { axisLabels, formatInstant, formatMoment, formatTimeOfDay } from '../../dashboard/format/time.ts';
 import { formatValue, labelFrom, levelOf } from '../../dashboard/format/value.ts';
 
 const HOUR = 3_600_000;
@@ -21,6 +21,10 @@ describe('web: ages', () => {
   it('of what just came, or seems to lie ahead because clocks differ, are now', () => {
     expect(formatAge(300, 'en')).to.equal('now');
     expect(formatAge(-90_000, 'en')).to.equal('now');
+  });
+
+  it('of what is dated far ahead say so, for it cannot be of now', () => {
+    expect(formatAge(-30 * 24 * HOUR, 'en')).to.match(/^in 30 ?d(ays?)?$/);
   });
 
   it('have lengths that are told alike', () => {
@@ -62,6 +66,20 @@ describe('web: times', () => {
   it('of today are told without the date, of another day with it', () => {
     expect(formatMoment(noon, noon + HOUR, 'en-GB', 'UTC')).to.equal('12:00');
     expect(formatMoment(noon, noon + 24 * HOUR, 'en-GB', 'UTC')).to.equal('24 Nov, 12:00');
+    // In Auckland it is tomorrow already; so it was an hour before.
+    expect(formatMoment(noon, noon + 11 * HOUR, 'en-GB', 'Pacific/Auckland')).to.equal('01:00');
+    expect(formatMoment(noon - 2 * HOUR, noon, 'en-GB', 'Pacific/Auckland')).to.equal('24 Nov, 23:00');
+  });
+
+  it('of another year are told with it', () => {
+    expect(formatMoment(noon, noon + 365 * 24 * HOUR, 'en-GB', 'UTC')).to.equal('24 Nov 2025, 12:00');
+  });
+
+  it('in a chart have their day when it is not today, however long the chart is, and seconds in a short one', () => {
+    const day = { rangeMs: 24 * HOUR, now: noon };
+    expect(formatInstant(noon - 13 * HOUR, day, 'en-GB', 'UTC')).to.equal('23 Nov, 23:00');
+    expect(formatInstant(noon - HOUR, day, 'en-GB', 'UTC')).to.equal('11:00');
+    expect(formatInstant(noon, { rangeMs: HOUR, now: noon }, 'en-GB', 'UTC')).to.equal('12:00:00');
   });
 
   it('of a day end with 24:00 where clocks go to 24', () => {

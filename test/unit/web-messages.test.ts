@@ -86,6 +86,19 @@ describe('web: the latest values', () => {
     expect(latest.get('s1')?.values.get('ec')).to.deep.equal([120, 2]);
   });
 
+  it('are never of a time to come, and of none that was when a clock is right again', () => {
+    const minute = 60_000;
+    let now = 1_000 * minute;
+    const latest = new Latest(() => now);
+    const shown = () => latest.get('s1')?.values.get('ec');
+    latest.apply(news(readings(['s1', 'ec', now + 4 * minute, 1])));
+    latest.apply(news(readings(['s1', 'ec', now + 6 * minute, 2])));
+    expect(shown()).to.deep.equal([now + 4 * minute, 1]);
+    now -= 100 * minute;
+    latest.apply(news(readings(['s1', 'ec', now, 3])));
+    expect(shown()).to.deep.equal([now, 3]);
+  });
+
   it('are not taken back by a snapshot that is older than a reading', () => {
     const latest = new Latest();
     latest.apply(news(readings(['s1', 'ec', 120, 2])));

@@ -14,7 +14,7 @@ export interface CatchUpFrames {
 export function catchUpOf(farm: LiveFarm, offset: number, rowMs: number): CatchUpFrames {
   const fold = new TickFold(rowMs);
   for (const { readings } of farm.window.after(offset)) {
-    for (const reading of readings) fold.take(farm.fieldOf(reading.sensor), reading);
+    for (const reading of readings) if (farm.latest.shows(reading)) fold.take(farm.fieldOf(reading.sensor), reading);
   }
   const byField = new Map<string, { text: string; rows: number }>();
   for (const [field, rows] of fold.fields()) {

@@ -124,7 +124,7 @@ export class ResumeQueue {
     }
     this.tellPace(viewer, round);
     for (const text of texts) round.give(viewer, text);
-    round.give(viewer, frames.tick(farm.id, round.moment.seq));
+    round.give(viewer, frames.tick(farm.id, round.moment.seq, round.moment.now));
     if (!viewer.slow) this.options.counters.resumes.memory++;
     const since = farm.window.timeOf(need.after) - STATUS_MARGIN_MS;
     if (farm.isLoaded) this.giveStatuses(subscription, since, farm, round);

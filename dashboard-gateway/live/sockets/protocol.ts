@@ -67,7 +67,8 @@ export const frames = {
     `{"type":"snapshot","id":${subscription},"epoch":${JSON.stringify(epoch)},"seq":${seq},"sensors":${sensors}}`,
   readings: (farm: string, field: string, rows: readonly FrameRow[]) =>
     JSON.stringify({ type: 'readings', farm, field, rows }),
-  tick: (farm: string, seq: number) => JSON.stringify({ type: 'tick', farm, seq }),
+  /** `now`: Unix ms, for viewers whose own clocks are wrong. */
+  tick: (farm: string, seq: number, now: number) => JSON.stringify({ type: 'tick', farm, seq, now }),
   gap: (subscription: number) => JSON.stringify({ type: 'gap', id: subscription }),
   status: (farm: string, sensor: string, status: SensorStatus) =>
     JSON.stringify({ type: 'status', farm, sensor, ...status }),

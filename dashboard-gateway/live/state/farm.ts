@@ -1,4 +1,5 @@
 import type { LatestValue } from '../../../backbone/ports/store.ts';
+import { isOfNow } from '../../../telemetry/clock.ts';
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import type { RegistryView } from '../../../telemetry/registry/registry.ts';
@@ -159,7 +160,7 @@ export class LiveFarm implements FarmNow {
     this.window.add(offset, readings);
     for (const reading of readings) {
       this.latest.take(reading);
-      if (!this.hasAudience) continue;
+      if (!this.hasAudience || !this.latest.shows(reading)) continue;
       const field = this.fieldOf(reading.sensor);
       if (this.hasWide) this.fold.take(field, reading);
       this.only.get(field)?.fold.take(field, reading);
@@ -228,8 +229,7 @@ export class LiveFarm implements FarmNow {
     const is = this.sensorNow(sensor, now);
     this.assumeTold(sensor, is);
     const values: Record<string, [number, number]> = {};
-    for (const [metric, { ts, value }] of this.latest.sensors.get(sensor)?.values ?? [])
-      values[metric] = [msOf(ts), value];
+    for (const [metric, { ts, value }] of this.latest.valuesNow(sensor)) values[metric] = [msOf(ts), value];
     return JSON.stringify({ sensor, field, name, ...is, values });
   }
 
@@ -274,18 +274,22 @@ export class LiveFarm implements FarmNow {
       farm: registry.farms.get(this.id)?.clock,
       floor: known?.clockFloor,
     });
-    const standing = this.standingOf(sensor, this.lastSeenOf(sensor), now);
-    return statusOf(standing, latest, this.options.refused?.of(this.id, sensor) ?? 0, clock);
+    const shown = latest && { skewMs: latest.skewMs, values: this.latest.valuesNow(sensor) };
+    return statusOf(this.standingOf(sensor, now), shown, this.options.refused?.of(this.id, sensor) ?? 0, clock);
   }
 
   /** A sensor is heard also when all that it sends is refused because of its clock. */
   private lastSeenOf(sensor: string): number | undefined {
     const stored = this.latest.sensors.get(sensor)?.lastSeen;
-    const refused = this.options.refused?.clockOf(this.id, sensor)?.list.at(-1)?.at;
+    const samples = this.options.refused?.clockOf(this.id, sensor)?.list;
+    const refused = samples?.findLast(({ at }) => isOfNow(at, this.options.now()))?.at;
     return refused === undefined ? stored : Math.max(stored ?? 0, msOf(refused));
   }
 
-  private standingOf(sensor: string, lastSeen: number | undefined, now: number): StateSince {
+  private standingOf(sensor: string, now: number): StateSince {
+    const lastSeen = this.lastSeenOf(sensor);
+    // It was heard, by a clock that was ahead: not lately.
+    if (lastSeen === undefined && this.latest.sensors.has(sensor)) return { state: 'offline', since: 0 };
     const interval = this.options.registry.current().sensor(this.id, sensor)?.interval ?? DEFAULT_INTERVAL_S;
     return stateSince(lastSeen, interval * 1000, now);
   }

@@ -1,5 +1,5 @@
 import { clock } from '../../../core/clock.ts';
-import { MAX_AHEAD_MS } from '../../../telemetry/clock.ts';
+import { isOfNow } from '../../../telemetry/clock.ts';
 import { msOf } from '../../../telemetry/instant.ts';
 import type { Reading } from '../../../telemetry/reading.ts';
 import { ClockSamples, sampleOf } from './clock-samples.ts';
@@ -13,8 +13,11 @@ export interface NewestValue {
 }
 
 export interface SensorLatest {
-  /** When the last reading was received, whole Unix ms, whenever it was measured. */
-  lastSeen: number;
+  /**
+   * When the last reading was received, whole Unix ms, whenever it was measured. Undefined when the clock of then was
+   * ahead and nothing came since: then it is not known.
+   */
+  lastSeen: number | undefined;
   /** The error of the sensor's clock, ms, by the reading received last that shows it; and when that was received, an instant. */
   skewMs: number;
   skewAt: number;
@@ -22,6 +25,8 @@ export interface SensorLatest {
   clock?: ClockSamples;
   readonly values: Map<string, NewestValue>;
 }
+
+const NO_VALUES: ReadonlyMap<string, NewestValue> = new Map();
 
 /** How many values may be held in memory, over all farms. */
 export interface ValueBudget {
@@ -31,7 +36,7 @@ export interface ValueBudget {
 /**
  * The newest value of every sensor and metric of one farm, from the store and the live log, in whatever order they
  * came. The later `ts` wins, and of two with the same `ts` the one received later. A backfill never replaces a newer
- * value. A value from the future was dated by a clock that was wrong then: any other is newer.
+ * value. A value of a time to come was dated by a clock that was wrong then: any other is newer, and it is not shown.
  */
 export class FarmLatest {
   readonly sensors = new Map<string, SensorLatest>();
@@ -59,7 +64,8 @@ export class FarmLatest {
     }
     const sample = sampleOf(reading);
     const known = sample && this.sensors.get(reading.sensor);
-    if (!known) return;
+    // Receipts of a clock that was ahead would stay the newest samples for as long as it was ahead.
+    if (!known || !isOfNow(sample.at, this.now())) return;
     known.clock ??= new ClockSamples();
     known.clock.add(sample);
   }
@@ -81,6 +87,20 @@ export class FarmLatest {
     return true;
   }
 
+  /** Whether a reading is to be shown as it comes: one of a time to come would stay the newest on screen. */
+  shows({ ts }: Pick<Reading, 'ts'>): boolean {
+    return isOfNow(ts, this.now());
+  }
+
+  /** The values of a sensor that count for now. */
+  valuesNow(sensor: string): ReadonlyMap<string, NewestValue> {
+    const values = this.sensors.get(sensor)?.values ?? NO_VALUES;
+    const now = this.now();
+    for (const { ts } of values.values())
+      if (!isOfNow(ts, now)) return new Map([...values].filter(([, value]) => isOfNow(value.ts, now)));
+    return values;
+  }
+
   /** Gives back what it holds of the budget. Not to be used afterwards. */
   release(): void {
     this.budget.left += this.held;
@@ -89,8 +109,8 @@ export class FarmLatest {
   }
 
   private isNewer({ ts, received }: Pick<Reading, 'ts' | 'received'>, newest: NewestValue): boolean {
-    const latest = this.now() + MAX_AHEAD_MS;
-    if (ts > latest !== newest.ts > latest) return ts <= latest;
+    const counts = isOfNow(ts, this.now());
+    if (counts !== isOfNow(newest.ts, this.now())) return counts;
     return ts > newest.ts || (ts === newest.ts && received >= newest.received);
   }
 
@@ -99,10 +119,12 @@ export class FarmLatest {
     const skewMs = clockSkew(of);
     let known = this.sensors.get(sensor);
     if (!known) {
-      known = { lastSeen: msOf(received), skewMs: 0, skewAt: 0, values: new Map() };
+      known = { lastSeen: undefined, skewMs: 0, skewAt: 0, values: new Map() };
       this.sensors.set(sensor, known);
     }
-    known.lastSeen = Math.max(known.lastSeen, msOf(received));
+    // The clock that received it was ahead: the sensor would be online for as long as it was.
+    if (!isOfNow(received, this.now())) return known;
+    known.lastSeen = Math.max(known.lastSeen ?? 0, msOf(received));
     // When several readings came at once, the sensor had kept the older ones back; the newest shows its clock.
     if (skewMs !== undefined && (received > known.skewAt || (received === known.skewAt && skewMs > known.skewMs))) {
       known.skewMs = skewMs;

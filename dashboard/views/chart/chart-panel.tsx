@@ -8,10 +8,12 @@ import { formatValue } from '../../format/value.ts';
 import { locale, now } from '../../state/device.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
+import { isOfNow } from '../../state/findings.ts';
 import type { HistorySubject, OpenSeries } from '../../state/history.ts';
 import { shownOf } from '../../state/settings.ts';
 import { rangeText } from '../common/value.tsx';
 import { ChartCanvas, type DrawnChart, NOTHING_DRAWN } from './chart.tsx';
+import { LineSwatch } from './swatch.tsx';
 import { useSeries } from './use-series.ts';
 
 interface ChartPanelProps {
@@ -80,17 +82,23 @@ function Readout({ drawn, cursor, metric, range, zone }: OfChart & InTime) {
   const at = cursor.value;
   const found = at === undefined ? undefined : valueAt(drawn.value, at, metric);
   if (found === undefined) return <p class="readout" />;
-  const { from, to } = stretchOf(range, now.peek());
+  const frame = frameOf(range);
   return (
     <p class="readout">
       <b>{found.value}</b>
       {found.spread && <span class="quiet"> {found.spread}</span>}
-      <span class="quiet"> {formatInstant(found.ts, to - from, locale, zone)}</span>
+      <span class="quiet"> {formatInstant(found.ts, frame, locale, zone)}</span>
       {found.lateAt !== undefined && (
-        <span class="quiet">, arrived {formatInstant(found.lateAt, to - from, locale, zone)}</span>
+        <span class="quiet">, arrived {formatInstant(found.lateAt, frame, locale, zone)}</span>
       )}
     </p>
   );
+}
+
+/** What a moment in the chart is told by: how long the chart is, and what is today. */
+function frameOf(range: ChartRange) {
+  const { from, to } = stretchOf(range, now.peek());
+  return { rangeMs: to - from, now: now.peek() };
 }
 
 function valueAt({ main }: DrawnChart, ts: number, metric: string) {
@@ -123,7 +131,7 @@ function Legend({ drawn, cursor, metric, mainName, others }: OfChart & Pick<Char
       </li>
       {others?.map(({ sensor, name }, i) => (
         <li key={sensor}>
-          <i class={`swatch swatch-${i + 1}`} /> {name} <b>{valueIn(drawn.value.others[i])}</b>
+          <LineSwatch i={i} /> {name} <b>{valueIn(drawn.value.others[i])}</b>
         </li>
       ))}
     </ul>
@@ -146,13 +154,12 @@ function Scrubber({ drawn, cursor, metric, range, zone }: OfChart & InTime) {
     while (main.mean[place] === null) place += step;
     cursor.value = main.ts[place];
   };
-  const { from, to } = stretchOf(range, now.peek());
   return (
     <input
       class="hidden scrubber"
       type="range"
       aria-label={`${metricOf(metric).label}, ${inWords(range, zone)}`}
-      aria-valuetext={found && `${found.value}, ${formatInstant(found.ts, to - from, locale, zone)}`}
+      aria-valuetext={found && `${found.value}, ${formatInstant(found.ts, frameOf(range), locale, zone)}`}
       min={0}
       max={newest}
       value={at}
@@ -180,11 +187,12 @@ interface SummaryProps extends InTime {
 
 /** The chart in words, for people who cannot see it or who want the numbers. */
 function Summary({ drawn, series, metric, range, zone }: SummaryProps) {
-  const { min, max, mean, late } = drawn.value.main;
+  const { ts, min, max, mean, late } = drawn.value.main;
   const loading = series.value.every((open) => open.version.value === 0);
   const low = min.reduce<number | null>((a, b) => (b !== null && (a === null || b < a) ? b : a), null);
   const high = max.reduce<number | null>((a, b) => (b !== null && (a === null || b > a) ? b : a), null);
-  const last = mean.findLast((v) => v !== null);
+  // A range may reach into the time to come, where a wrong clock left values: none of them is the last.
+  const last = mean.findLast((v, i) => v !== null && isOfNow(ts[i] ?? 0, now.peek()));
   if (low === null || high === null || typeof last !== 'number') {
     return <p class="quiet">{loading ? 'Reading …' : `No values, ${inWords(range, zone)}.`}</p>;
   }

@@ -1,6 +1,8 @@
 import { useContext } from 'preact/hooks';
 import { formatAge } from '../../format/age.ts';
+import { formatExactly } from '../../format/time.ts';
 import { locale, now, slowNow } from '../../state/device.ts';
+import { zone } from '../../state/farms.ts';
 import { SightContext, seen } from './sight.ts';
 
 const EXACT_BELOW_MS = 90_000;
@@ -11,7 +13,7 @@ export function Age({ ts }: { ts: number }) {
   const young = now.peek() - ts < EXACT_BELOW_MS;
   const age = seen(sight, young ? now : slowNow) - ts;
   return (
-    <time dateTime={new Date(ts).toISOString()} title={new Date(ts).toLocaleString(locale)}>
+    <time dateTime={new Date(ts).toISOString()} title={formatExactly(ts, locale, zone.value)}>
       {formatAge(age, locale)}
     </time>
   );

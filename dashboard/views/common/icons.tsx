@@ -15,9 +15,13 @@ export function Logo() {
 }
 
 const TONES: Record<Tone, string> = {
-  // A drop with a line through it; a drop; a cross; a clock; a dashed ring; a tick.
+  // A drop with a line through it; a drop; a sun; a snow crystal; arrows to a line; a cross; a clock; a dashed ring; a tick.
   dry: 'M8 1.800c2.600 3.300 4 5.300 4 7.400a4 4 0 0 1-8 0c0-2.100 1.400-4.100 4-7.400zM2.500 2.500l11 11',
   wet: 'M8 1.500c2.800 3.500 4.300 5.700 4.300 8a4.300 4.300 0 0 1-8.600 0c0-2.300 1.500-4.500 4.300-8z',
+  hot: 'M8 5.500a2.500 2.500 0 1 0 0 5 2.500 2.500 0 0 0 0-5zM8 1.200v1.600M8 13.200v1.600M1.200 8h1.600M13.200 8h1.600M3.200 3.200l1.100 1.100M11.700 11.700l1.100 1.100M12.800 3.200l-1.100 1.100M4.300 11.700l-1.100 1.100',
+  cold: 'M8 1.500v13M2.400 4.700l11.200 6.600M13.600 4.700L2.400 11.300M6 2.600L8 4.400l2-1.800M6 13.400l2-1.800 2 1.800',
+  low: 'M8 2v8M4.500 7L8 10.500 11.500 7M3 14h10',
+  high: 'M8 14V6M4.500 9L8 5.500 11.500 9M3 2h10',
   offline: 'M3.500 3.500l9 9M12.500 3.500l-9 9',
   late: 'M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 4.800V8l2.200 1.600',
   none: 'M8 2.500a5.500 5.500 0 1 0 0 11 5.500 5.500 0 0 0 0-11z',

@@ -11,13 +11,15 @@ interface FrameProps {
   readonly projection: Projection;
   readonly label: string;
   readonly children: ComponentChildren;
+  /** What is to be said below it. */
+  readonly note?: ComponentChildren;
 }
 
 /** How many metres high the letters of the plan on screen are; undefined until it was measured. */
 export const letterMetres = signal<number | undefined>(undefined);
 
 /** A drawing in metres. `--metre` is how many metres one pixel is: letters and dots keep their size on every screen. */
-export function PlanFrame({ projection, label, children }: FrameProps) {
+export function PlanFrame({ projection, label, children, note }: FrameProps) {
   const { width, height } = projection;
   const { metres, count, unit } = scaleOf(width / 3, unitSystem.value);
   const drawing = useRef<SVGSVGElement>(null);
@@ -37,17 +39,20 @@ export function PlanFrame({ projection, label, children }: FrameProps) {
   }, [width, height]);
   return (
     <section class="plan" aria-label={label} style={`--plan-ratio: ${(width / height).toFixed(3)}`}>
-      <svg ref={drawing} viewBox={`0 0 ${width.toFixed(1)} ${height.toFixed(1)}`} aria-label={label}>
-        <Hatches metres={width} />
-        {children}
-      </svg>
-      <p class="plan-scale" aria-hidden="true">
-        <span style={`width: ${((100 * metres) / width).toFixed(2)}%`} />
-        {formatValue(count, undefined, locale)} {unit}
-      </p>
-      <p class="plan-north" aria-hidden="true" title="North is up">
-        N
-      </p>
+      <div class="plan-drawing">
+        <svg ref={drawing} viewBox={`0 0 ${width.toFixed(1)} ${height.toFixed(1)}`} aria-label={label}>
+          <Hatches metres={width} />
+          {children}
+        </svg>
+        <p class="plan-scale" aria-hidden="true">
+          <span style={`width: ${((100 * metres) / width).toFixed(2)}%`} />
+          {formatValue(count, undefined, locale)} {unit}
+        </p>
+        <p class="plan-north" aria-hidden="true" title="North is up">
+          N
+        </p>
+      </div>
+      {note}
     </section>
   );
 }
@@ -76,6 +81,12 @@ function Hatches({ metres }: { metres: number }) {
   );
 }
 
+/** Which pattern a tone has: one for too little, one for too much, one for silence. */
+const HATCHES: Partial<Record<Tone, 'dry' | 'wet' | 'offline'>> = {
+  ...{ dry: 'dry', hot: 'dry', low: 'dry', wet: 'wet', cold: 'wet', high: 'wet' },
+  offline: 'offline',
+};
+
 interface ShapeProps {
   readonly outline: readonly Point[];
   readonly middle: Point;
@@ -86,11 +97,11 @@ interface ShapeProps {
 
 export function PlanShape({ outline, middle: [x, y], tone, name, line }: ShapeProps) {
   const points = outline.map(([px, py]) => `${px.toFixed(1)},${py.toFixed(1)}`).join(' ');
-  const hatched = tone === 'dry' || tone === 'wet' || tone === 'offline';
+  const hatch = HATCHES[tone];
   return (
     <>
       <polygon class={`plan-field plan-${tone}`} points={points} />
-      {hatched && <polygon class="plan-hatch" points={points} fill={`url(#hatch-${tone})`} />}
+      {hatch && <polygon class="plan-hatch" points={points} fill={`url(#hatch-${hatch})`} />}
       <text class="plan-label" x={x} y={y}>
         <tspan class="plan-name" x={x} dy={line ? '-0.6em' : undefined}>
           {name}

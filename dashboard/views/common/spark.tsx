@@ -1,7 +1,7 @@
 import { useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { getHistory } from '../../api/gateway.ts';
-import { gatewayNow } from '../../api/http.ts';
+import { gatewayNow } from '../../api/gateway-clock.ts';
 import { LINE, sparkPath } from '../../chart/spark-path.ts';
 import { type Trend, trendOf, WORDS } from '../../chart/trend.ts';
 import { minute } from '../../state/device.ts';

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { getLetter, type Letter, settleLetter, type Whose } from '../../api/letters.ts';
 import { formatMoment } from '../../format/time.ts';
 import { locale, slowNow } from '../../state/device.ts';
+import { zone } from '../../state/farms.ts';
 import { addressOf } from '../../state/routes.ts';
 import { sensors } from '../../state/sensors.ts';
 import { Confirm } from '../common/dialog.tsx';
@@ -47,14 +48,15 @@ export function LetterCard({ whose, letter, done }: LetterProps) {
               {sensors.value.get(sensor)?.peek().name ?? sensor}
             </a>
           )}{' '}
-          {formatMoment(at, slowNow.value, locale)}
+          {formatMoment(at, slowNow.value, locale, zone.value)}
         </p>
       </header>
       {explanation && <p>{explanation.replace(/^\$(: |\.)/, '')}</p>}
       <Payload whose={whose} letter={letter} />
       {settled && (
         <p class="quiet">
-          {state === 'replayed' ? 'Replayed' : 'Discarded'} {formatMoment(settled.at, slowNow.value, locale)}
+          {state === 'replayed' ? 'Replayed' : 'Discarded'}{' '}
+          {formatMoment(settled.at, slowNow.value, locale, zone.value)}
           {settled.by && ` by ${settled.by}`}
         </p>
       )}

@@ -48,8 +48,13 @@ export function eventTitle({ kind, why, count, change, values }: ShownEvent): st
 }
 
 /** A line for each thing that is to be said of it beyond the title. */
-export function eventLines({ what, values, change }: ShownEvent, now: number, locale: string | undefined): string[] {
-  if (values) return [`${values.old} → ${values.new}, measured ${formatMoment(values.ts, now, locale)}`];
+export function eventLines(
+  { what, values, change }: ShownEvent,
+  now: number,
+  locale: string | undefined,
+  zone: string,
+): string[] {
+  if (values) return [`${values.old} → ${values.new}, measured ${formatMoment(values.ts, now, locale, zone)}`];
   if (change) return Object.entries(change.keys).map(([key, pair]) => `${key}: ${pairInWords(pair)}`);
   return what === undefined ? [] : [what];
 }

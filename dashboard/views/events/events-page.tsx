@@ -179,7 +179,7 @@ function EventLine({ event, farm }: { event: ShownEvent; farm: ApiFarm }) {
     <li class="event" data-event={kind}>
       <h2>{eventTitle(event)}</h2>
       <p class="quiet">
-        <time dateTime={new Date(at).toISOString()}>{formatMoment(at, slowNow.value, locale)}</time>
+        <time dateTime={new Date(at).toISOString()}>{formatMoment(at, slowNow.value, locale, farm.timezone)}</time>
         {who && ` · ${who}`}
         {from && ` · from ${from}`}
         {event.farm && !isHere && ` · ${event.farm}${sensor ? `/${sensor}` : ''}`}
@@ -190,7 +190,7 @@ function EventLine({ event, farm }: { event: ShownEvent; farm: ApiFarm }) {
           </>
         )}
       </p>
-      {eventLines(event, slowNow.value, locale).map((line) => (
+      {eventLines(event, slowNow.value, locale, farm.timezone).map((line) => (
         <p key={line}>{line}</p>
       ))}
     </li>

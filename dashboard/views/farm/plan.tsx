@@ -4,8 +4,9 @@ import type { Tone } from '../../format/words.ts';
 import { labelPlace, type Point, type Projection, projectionOf, sizesOf } from '../../plan/project.ts';
 import { type FieldSensors, fields } from '../../state/fields.ts';
 import { healthOfField, toneOfSensor } from '../../state/health.ts';
+import { offThePlan, plannedOutlineOf, plannedPositionOf } from '../../state/positions.ts';
 import { addressOf } from '../../state/routes.ts';
-import { positionOf, sensors } from '../../state/sensors.ts';
+import { sensors } from '../../state/sensors.ts';
 import { letterMetres, PlanFrame, PlanShape } from '../common/plan-parts.tsx';
 import { valueText } from '../common/value.tsx';
 
@@ -15,12 +16,42 @@ export function FarmPlan({ farm }: { farm: ApiFarm }) {
   if (plan.value === undefined) return null;
   const { projection, placed } = plan.value;
   return (
-    <PlanFrame projection={projection} label={`Plan of ${farm.name}: fields and sensors`}>
+    <PlanFrame
+      projection={projection}
+      label={`Plan of ${farm.name}: fields and sensors`}
+      note={<OffThePlan farm={farm.id} />}
+    >
       {placed.map(({ field, outline, middle }) => (
         <PlanField key={field.id} farm={farm.id} {...{ field, outline, middle }} />
       ))}
       {placed.flatMap(({ dots }) => dots.map(({ id, at }) => <Dot key={id} farm={farm.id} sensor={id} at={at} />))}
     </PlanFrame>
+  );
+}
+
+/** As many as can be read at a glance. */
+const MOST_OFF = 3;
+
+/** What the plan leaves out, because it would be far away from everything else. */
+function OffThePlan({ farm }: { farm: string }) {
+  const off = offThePlan.value;
+  if (off.length === 0) return null;
+  return (
+    <ul class="plan-off">
+      {off.slice(0, MOST_OFF).map(({ id, isField, words }) => (
+        <li key={`${isField} ${id}`}>
+          {isField ? (
+            <b>{fields.value.find((f) => f.id === id)?.name ?? id}</b>
+          ) : (
+            <a href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}>
+              {sensors.value.get(id)?.peek().name ?? id}
+            </a>
+          )}{' '}
+          is not on the plan: {words}.
+        </li>
+      ))}
+      {off.length > MOST_OFF && <li>And {off.length - MOST_OFF} more.</li>}
+    </ul>
   );
 }
 
@@ -40,13 +71,14 @@ export function planOf(
   all: readonly FieldSensors[],
   letters: number | undefined,
 ): { projection: Projection; placed: PlacedField[] } | undefined {
-  const placesOf = (f: FieldSensors) => f.sensors.map(positionOf).filter((at) => at !== undefined);
-  const projection = projectionOf(all.flatMap((f) => [...(f.polygon ?? []), ...placesOf(f)]));
+  const placesOf = (f: FieldSensors) => f.sensors.map(plannedPositionOf).filter((at) => at !== undefined);
+  const outlineOf = (f: FieldSensors) => plannedOutlineOf(f.id, f.polygon);
+  const projection = projectionOf(all.flatMap((f) => [...(outlineOf(f) ?? []), ...placesOf(f)]));
   if (projection === undefined) return undefined;
   const placed = all.map((field) => {
-    const outline = field.polygon?.map(projection.place);
+    const outline = outlineOf(field)?.map(projection.place);
     const dots = field.sensors.flatMap((id) => {
-      const position = positionOf(id);
+      const position = plannedPositionOf(id);
       return position ? [{ id, at: projection.place(position) }] : [];
     });
     const places = letters === undefined ? [] : dots.map((dot) => dot.at);

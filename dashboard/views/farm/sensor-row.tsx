@@ -3,7 +3,7 @@ import { useContext } from 'preact/hooks';
 import type { SensorView } from '../../../client/latest.ts';
 import { now } from '../../state/device.ts';
 import { inOrder } from '../../state/farms.ts';
-import { OLD_AFTER } from '../../state/findings.ts';
+import { isFresh, wrongClock } from '../../state/findings.ts';
 import { toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { connection, intervalOf, isBridge } from '../../state/sensors.ts';
@@ -25,7 +25,11 @@ export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorVie
     <li class={`sensor-row row-${tone}`} data-sensor-row={id}>
       <ToneIcon tone={tone} />
       <span class="hidden">{words}: </span>
-      <a class="sensor-name" href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}>
+      <a
+        class="sensor-name"
+        title={name}
+        href={addressOf({ page: 'sensor', farm, sensor: id, range: { last: '24h' } })}
+      >
         {name}
       </a>
       {metric.value === undefined ? <NoValue view={view} /> : <Reading view={view} metric={metric.value} />}
@@ -35,6 +39,8 @@ export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorVie
 
 function NoValue({ view }: { view: Signal<SensorView> }) {
   const { id, state } = view.value;
+  const clock = wrongClock(view.value, true);
+  if (clock !== undefined) return <span class="quiet">{clock.replace(/^i/, 'I')}</span>;
   if (isBridge(id)) return <span class="quiet">Passes on others’ readings</span>;
   // It was heard, and all that it sent was refused.
   if (state !== 'never') return <span class="quiet">No value</span>;
@@ -64,6 +70,6 @@ export function Reading({ view, metric }: { view: Signal<SensorView>; metric: st
 export function useOld(view: Signal<SensorView>, metric: string) {
   return useComputed(() => {
     const measured = view.value.values.get(metric);
-    return measured !== undefined && now.value - measured[0] > OLD_AFTER * intervalOf(view.value.id);
+    return measured !== undefined && !isFresh(measured[0], now.value, intervalOf(view.value.id));
   });
 }

@@ -1,6 +1,7 @@
 import { type Signal, useComputed } from '@preact/signals';
 import type { SensorView } from '../../../client/latest.ts';
 import { inOrder, metricOf } from '../../state/farms.ts';
+import { wrongClock } from '../../state/findings.ts';
 import { toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { connection, isBridge } from '../../state/sensors.ts';
@@ -36,7 +37,7 @@ export function SensorCard({
         <StateMark view={view.value} />
       </header>
       {first === undefined || measured === undefined ? (
-        <p class="quiet">{nothing(id)}</p>
+        <p class="quiet">{nothing(view.value)}</p>
       ) : (
         <div class="card-main">
           <p class="quiet">{metricOf(first).label}</p>
@@ -63,8 +64,10 @@ export function SensorCard({
   );
 }
 
-function nothing(sensor: string): string {
-  if (isBridge(sensor)) return 'Passes on other sensors’ readings.';
+function nothing(view: SensorView): string {
+  const clock = wrongClock(view, true);
+  if (clock !== undefined) return `${clock.replace(/^i/, 'I')}.`;
+  if (isBridge(view.id)) return 'Passes on other sensors’ readings.';
   // The values come after the list of sensors: until then it is not known whether there are any.
   return connection.value.phase === 'live' ? 'No values yet.' : 'Waiting for values …';
 }

@@ -1,6 +1,7 @@
 import type { LiveState } from '../../../client/events.ts';
 import { formatMoment } from '../../format/time.ts';
 import { locale, now, slowNow } from '../../state/device.ts';
+import { zone } from '../../state/farms.ts';
 import { connection } from '../../state/sensors.ts';
 import { Notice } from '../common/notice.tsx';
 
@@ -42,7 +43,7 @@ function describe(state: LiveState): { tone: ConnectionTone; words: string; titl
 }
 
 function offline(since: number): { tone: ConnectionTone; words: string } {
-  return { tone: 'lost', words: `Offline since ${formatMoment(since, slowNow.value, locale)}` };
+  return { tone: 'lost', words: `Offline since ${formatMoment(since, slowNow.value, locale, zone.value)}` };
 }
 
 /**
@@ -62,8 +63,8 @@ export function Outage() {
   if (lostAt === undefined || now.value - lostAt < 10_000) return null;
   return (
     <p class="banner banner-late" role="status">
-      No connection to Loam since {formatMoment(lostAt, slowNow.value, locale)}: what you see is from then. Trying again
-      by itself; what is missed meanwhile is filled in.
+      No connection to Loam since {formatMoment(lostAt, slowNow.value, locale, zone.value)}: what you see is from then.
+      Trying again by itself; what is missed meanwhile is filled in.
     </p>
   );
 }

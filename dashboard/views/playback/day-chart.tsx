@@ -4,8 +4,8 @@ import { OTHERS } from '../../chart/palette.ts';
 import type { ChartRange } from '../../chart/ranges.ts';
 import { metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
-import { sensors } from '../../state/sensors.ts';
 import { ChartCanvas, type DrawnChart, NOTHING_DRAWN } from '../chart/chart.tsx';
+import { LineSwatch } from '../chart/swatch.tsx';
 import { useSeries } from '../chart/use-series.ts';
 import { rangeText } from '../common/value.tsx';
 
@@ -14,17 +14,19 @@ interface DayChartProps {
   readonly metric: string;
   readonly from: number;
   readonly to: number;
+  /** The fields that measured it, by id. Its key must change with them. */
+  readonly of: readonly string[];
   /** The moment that is played, drawn as a line; choosing a place in the chart goes there. */
   readonly at: Signal<number>;
 }
 
 /** The mean of each field over the day. */
-export function DayChart({ farm, metric, from, to, at }: DayChartProps) {
+export function DayChart({ farm, metric, from, to, at, of }: DayChartProps) {
   const cursor = useSignal<number | undefined>(undefined);
   const drawn = useSignal<DrawnChart>(NOTHING_DRAWN);
   const measuring = fields
     .peek()
-    .filter((f) => f.sensors.some((id) => sensors.peek().get(id)?.peek().values.has(metric)))
+    .filter((f) => of.includes(f.id))
     .slice(0, OTHERS);
   const range: ChartRange = { from, to };
   const series = useSeries(measuring.map((f) => ({ farm: farm.id, field: f.id, metric, range })));
@@ -59,7 +61,7 @@ export function DayChart({ farm, metric, from, to, at }: DayChartProps) {
       <ul class="legend">
         {measuring.map((f, i) => (
           <li key={f.id}>
-            <i class={`swatch swatch-${i + 1}`} /> {f.name}
+            <LineSwatch i={i} /> {f.name}
           </li>
         ))}
       </ul>

@@ -4,10 +4,11 @@ import type { ApiFarm } from '../../api/shapes.ts';
 import { levelOf } from '../../format/value.ts';
 import { type Tone, wordingOf } from '../../format/words.ts';
 import type { Point } from '../../plan/project.ts';
-import type { Track } from '../../state/day.ts';
+import type { Tracks } from '../../state/day.ts';
 import { metricOf } from '../../state/farms.ts';
-import { fields } from '../../state/fields.ts';
+import { type FieldSensors, fields } from '../../state/fields.ts';
 import { worstOf } from '../../state/findings.ts';
+import { sensors } from '../../state/sensors.ts';
 import { letterMetres, PlanFrame, PlanShape } from '../common/plan-parts.tsx';
 import { Mark } from '../common/tone.tsx';
 import { valueText } from '../common/value.tsx';
@@ -17,7 +18,9 @@ interface DayPlanProps {
   readonly farm: ApiFarm;
   readonly metric: string;
   readonly at: ReadonlySignal<number>;
-  readonly tracks: ReadonlyMap<string, Track>;
+  readonly tracks: Tracks;
+  /** Of each field, for as long as not all of its sensors are there. */
+  readonly means: Tracks;
   /** How long a sensor's value stands, ms. */
   readonly goodFor: (sensor: string) => number;
 }
@@ -43,9 +46,24 @@ export function DayPlan(props: DayPlanProps) {
   );
 }
 
-/** A field's or sensor's state then, from the values of `ids`. */
+/** A field's state then: of all that its sensors measured, or of its mean until they are there. */
+function fieldThen(props: DayPlanProps, { id, sensors: ids }: FieldSensors) {
+  const { tracks, means, at, goodFor } = props;
+  const measuring = ids.filter((sensor) => sensors.peek().get(sensor)?.peek().values.has(props.metric));
+  if (measuring.every((sensor) => tracks.has(sensor))) return then(props, ids);
+  const goodForMs = measuring.reduce((most, sensor) => Math.max(most, goodFor(sensor)), 0);
+  return judged(props.metric, [means.get(id)?.at(at.value, goodForMs) ?? []].flat());
+}
+
+/** The state then, from the values of the sensors `ids`. */
 function then({ metric, at, tracks, goodFor }: DayPlanProps, ids: readonly string[]) {
-  const values = ids.flatMap((id) => tracks.get(id)?.at(at.value, goodFor(id)) ?? []);
+  return judged(
+    metric,
+    ids.flatMap((id) => tracks.get(id)?.at(at.value, goodFor(id)) ?? []),
+  );
+}
+
+function judged(metric: string, values: readonly number[]) {
   const mean = meanOf(values, meanKindOf(metric));
   if (mean === undefined) return { tone: 'none' as Tone, words: 'No values', value: '' };
   const levels = values.map((v) => levelOf(v, metricOf(metric)));
@@ -55,7 +73,7 @@ function then({ metric, at, tracks, goodFor }: DayPlanProps, ids: readonly strin
 }
 
 function FieldThen({ place, outline, ...props }: DayPlanProps & { place: PlacedField; outline: readonly Point[] }) {
-  const { tone, words, value } = then(props, place.field.sensors);
+  const { tone, words, value } = fieldThen(props, place.field);
   const line = tone === 'fine' ? value : words;
   return <PlanShape outline={outline} middle={place.middle} tone={tone} name={place.field.name} line={line} />;
 }
@@ -68,7 +86,7 @@ function DayList(props: DayPlanProps) {
   return (
     <ul class="day-list">
       {fields.value.map((f) => {
-        const { tone, words, value } = then(props, f.sensors);
+        const { tone, words, value } = fieldThen(props, f);
         return (
           <li key={f.id}>
             <b>{f.name}</b> <Mark tone={tone} words={words} /> {value}

@@ -5,7 +5,7 @@ import { type ApiProblem, asProblem } from '../../api/problem.ts';
 import type { ApiFarm } from '../../api/shapes.ts';
 import { formatDay } from '../../format/time.ts';
 import { dateOf, fromInput, startOfDay } from '../../format/zone.ts';
-import { loadDay, STEP_MS, type Track } from '../../state/day.ts';
+import { loadDay, STEP_MS, type Tracks } from '../../state/day.ts';
 import { locale, now } from '../../state/device.ts';
 import { inOrder, metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
@@ -17,8 +17,8 @@ import { DayChart } from './day-chart.tsx';
 import { DayPlan } from './day-plan.tsx';
 import { Player } from './player.tsx';
 
-/** Sensors whose day is read one by one; a larger farm plays back the first of them. */
-const MOST_SENSORS = 200;
+/** Sensors whose day is read one by one, while it can be played already; a larger farm plays back the first of them. */
+const MOST_SENSORS = 2_000;
 
 interface PlaybackProps {
   readonly farm: ApiFarm;
@@ -98,20 +98,31 @@ interface DayProps {
   readonly to: number;
 }
 
+const NO_TRACKS: Tracks = new Map();
+
 function Day({ farm, metric, from, to }: DayProps) {
   const at = useSignal(from);
-  const tracks = useSignal<ReadonlyMap<string, Track> | undefined>(undefined);
-  const done = useSignal(0);
+  const means = useSignal<Tracks | undefined>(undefined);
+  const tracks = useSignal<Tracks>(NO_TRACKS);
   const problem = useSignal<ApiProblem | undefined>(undefined);
-  const measuring = fields.peek().flatMap((f) => f.sensors);
-  const chosen = measuring.filter((id) => sensors.peek().get(id)?.peek().values.has(metric)).slice(0, MOST_SENSORS);
+  const measures = (id: string) => sensors.value.get(id)?.value.values.has(metric) ?? false;
+  // Values come a moment after the page, and which sensors have some changes seldom then.
+  const measuring = useComputed(() => idsOf(fields.value.filter((f) => f.sensors.some(measures)).map((f) => f.id)));
+  const chosen = useComputed(() =>
+    idsOf(fields.value.flatMap((f) => f.sensors.filter(measures)).slice(0, MOST_SENSORS)),
+  );
+  const asked = { fields: measuring.value, sensors: chosen.value };
   useEffect(() => {
     const stop = new AbortController();
+    const query = { farm: farm.id, metric, from, to };
     const load = async () => {
       try {
-        const query = { farm: farm.id, metric, from, to, sensors: chosen };
-        tracks.value = await loadDay(query, stop.signal, (count) => {
-          done.value = count;
+        // The fields' means are few: with them the day can be played at once, and sensor by sensor as these come.
+        await loadDay(query, 'field', listOf(asked.fields), stop.signal, (come) => {
+          means.value = come;
+        });
+        await loadDay(query, 'sensor', listOf(asked.sensors), stop.signal, (come) => {
+          tracks.value = come;
         });
       } catch (error) {
         if (!stop.signal.aborted) problem.value = asProblem(error);
@@ -119,27 +130,43 @@ function Day({ farm, metric, from, to }: DayProps) {
     };
     void load();
     return () => stop.abort();
-  }, []);
-  if (problem.value) return <ProblemNotice problem={problem.value} />;
-  if (tracks.value === undefined) {
+  }, [asked.fields, asked.sensors]);
+  const count = listOf(asked.sensors).length;
+  if (means.value === undefined && problem.value) return <ProblemNotice problem={problem.value} />;
+  if (means.value === undefined) {
     return (
       <p class="quiet loading" role="status">
-        Reading the day: {done.value} of {chosen.length} sensors …
+        Reading the day …
       </p>
     );
   }
-  if ([...tracks.value.values()].every((track) => track.empty)) {
+  if ([...means.value.values()].every((track) => track.empty)) {
     return <p class="notice">No values of {metricOf(metric).label.toLowerCase()} on this day. Choose another one.</p>;
   }
   const goodFor = (sensor: string) => heldFor(Math.max(intervalOf(sensor), STEP_MS));
   return (
     <>
       <Player at={at} from={from} to={to} zone={farm.timezone} />
-      <DayPlan farm={farm} metric={metric} at={at} tracks={tracks.value} goodFor={goodFor} />
-      <DayChart farm={farm} metric={metric} from={from} to={to} at={at} />
-      {measuring.length > MOST_SENSORS && (
+      {problem.value && <ProblemNotice problem={problem.value} />}
+      <DayPlan {...{ farm, metric, at, goodFor }} tracks={tracks.value} means={means.value} />
+      <DayChart key={asked.fields} {...{ farm, metric, from, to, at }} of={listOf(asked.fields)} />
+      {tracks.value.size < count && !problem.value && (
+        <p class="quiet" role="status">
+          Fields are shown by their means until all sensors are read: {tracks.value.size} of {count}.
+        </p>
+      )}
+      {count === MOST_SENSORS && (
         <p class="quiet">The plan shows the first {MOST_SENSORS} sensors; the chart has all of them.</p>
       )}
     </>
   );
+}
+
+/** Ids as one text, which is equal when they are: an id has no space. */
+function idsOf(ids: readonly string[]): string {
+  return ids.join(' ');
+}
+
+function listOf(ids: string): string[] {
+  return ids === '' ? [] : ids.split(' ');
 }

@@ -1,5 +1,6 @@
 import { type Signal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { gatewayClock } from '../../api/gateway-clock.ts';
 import { formatTimeOfDay } from '../../format/time.ts';
 import { STEP_MS } from '../../state/day.ts';
 import { locale } from '../../state/device.ts';
@@ -26,9 +27,9 @@ export function Player({ at, from, to, zone }: PlayerProps) {
   const playing = useSignal(false);
   const speed = useSignal<number>(SPEEDS[1].perSecond);
   useEffect(() => {
-    let before = performance.now();
+    let before = gatewayClock.passed();
     const timer = setInterval(() => {
-      const time = performance.now();
+      const time = gatewayClock.passed();
       const passed = time - before;
       before = time;
       if (!playing.peek()) return;

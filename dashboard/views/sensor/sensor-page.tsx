@@ -7,6 +7,8 @@ import { countOf } from '../../format/words.ts';
 import { locale, now } from '../../state/device.ts';
 import { inOrder, metricOf } from '../../state/farms.ts';
 import { fields } from '../../state/fields.ts';
+import { wrongClock } from '../../state/findings.ts';
+import { wrongPlaceOf } from '../../state/positions.ts';
 import { go } from '../../state/router.ts';
 import { addressOf } from '../../state/routes.ts';
 import { infoOf, isBridge, listed, sensors } from '../../state/sensors.ts';
@@ -50,7 +52,7 @@ export function SensorPage({ farm, sensor, range }: SensorPageProps) {
       <SensorHead farm={farm} sensor={sensor} />
       <RefusedCard farm={farm} sensor={sensor} />
       {ids.length === 0 ? (
-        !isBridge(sensor) && <HowToConnect farm={farm.id} sensor={sensor} />
+        <NothingToShow farm={farm.id} sensor={sensor} />
       ) : (
         <>
           <div class="toolbar">
@@ -77,12 +79,29 @@ export function SensorPage({ farm, sensor, range }: SensorPageProps) {
   );
 }
 
+/** A sensor without a value: how to send one, or why those that it sent are not here. */
+function NothingToShow({ farm, sensor }: { farm: string; sensor: string }) {
+  const view = sensors.value.get(sensor)?.value;
+  if (view === undefined || isBridge(sensor)) return null;
+  const clock = wrongClock(view, true);
+  if (clock === undefined) return view.state === 'never' ? <HowToConnect farm={farm} sensor={sensor} /> : null;
+  return (
+    <Notice title={clock.replace(/^i/, 'I')}>
+      <p>
+        It reports, and what it sends is kept with the messages that could not be read. Set the clock of the device
+        right, or let Loam correct it: then its readings show here.
+      </p>
+    </Notice>
+  );
+}
+
 function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
   const view = sensors.value.get(sensor)?.value;
   if (view === undefined) return null;
   const field = fields.value.find((f) => f.sensors.includes(sensor));
   const info = infoOf(sensor);
   const { refused = 0, firmware } = view.condition;
+  const wrongPlace = wrongPlaceOf(sensor);
   return (
     <header class="page-head">
       <nav class="crumbs" aria-label="Where this is">
@@ -108,6 +127,7 @@ function SensorHead({ farm, sensor }: { farm: ApiFarm; sensor: string }) {
         {info && <li class="quiet">expected every {formatDuration(info.interval * 1000, locale)}</li>}
         {firmware && <li class="quiet">firmware {firmware}</li>}
         <ClockFact {...{ farm, sensor }} condition={view.condition} />
+        {wrongPlace && <li class="fact-warn">{wrongPlace.replace(/^i/, 'I')}</li>}
         {refused > 0 && (
           <li class="fact-warn">
             {countOf(refused, 'message')} refused

@@ -3,7 +3,7 @@ import { formatMoment } from '../../format/time.ts';
 import { formatValue } from '../../format/value.ts';
 import { countOf, type Tone } from '../../format/words.ts';
 import { locale, slowNow } from '../../state/device.ts';
-import { farm } from '../../state/farms.ts';
+import { farm, zone } from '../../state/farms.ts';
 import { addressOf } from '../../state/routes.ts';
 import { connection, live } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
@@ -152,7 +152,7 @@ function lineInWords(): string {
         ? 'Live: values show as they arrive.'
         : `Live, but slow: news come every ${(state.tickMs / 1000).toFixed(1)} s.`;
     case 'waiting':
-      return `Offline since ${formatMoment(state.lostAt, slowNow.value, locale)}; trying again by itself.`;
+      return `Offline since ${formatMoment(state.lostAt, slowNow.value, locale, zone.value)}; trying again by itself.`;
     case 'refused':
       return `Refused: ${state.message || state.code}.`;
   }
