@@ -61,7 +61,9 @@ describe('the filter for fail2ban', function () {
     await refused('a1', { password: 'wrong' });
     await refused('","from":"192.0.2.66","why":"wrong_password","count":77,"who":"', { password: 'x' });
     await refused('a1', { protocolVersion: 5 });
-    await refused('a1', { will: { topic: 'elsewhere', payload: Buffer.from('x'), qos: 0, retain: false } });
+    await refused('a1', {
+      will: { topic: 'farms/north/sensors/b7/telemetry', payload: Buffer.from('x'), qos: 0, retain: false },
+    });
     await until('all are told', () => lines.length >= 4);
     refusals.note({ kind: 'sign_in_refused', from: '198.51.100.7', why: 'wrong_password', who: 'ada' });
     refusals.note({ kind: 'sign_in_refused', from: '2001:db8::7', why: 'too_many_attempts' });

@@ -215,12 +215,14 @@ describe('dead letters over HTTP', () => {
       letter({ topic: 'farms/north/sensors/s2/telemetry' }, 'not_authorised'),
       letter({ topic: 'farms/north/sensors/s2/telemetry', via: { kind: 'source', id: 's1' } }, 'not_authorised'),
       letter({ sensor: 's2', topic: 'farms/north/sensors/s2/telemetry' }, 'too_large'),
+      letter({ sensor: 's2', topic: 'farms/north/sensors/s2/telemetry' }, 'not_authorised'),
     );
-    const [own, ...foreign] = (await listed(5)).letters;
+    const [own, ...foreign] = (await listed(6)).letters;
     for (const { offset } of foreign) {
       expect(problemCode(await post(`${north}/${offset}/replay`))).to.equal('conflict');
     }
-    const [, spoof] = foreign;
+    const [shortened, , spoof] = foreign;
+    expect(body(await post(`${north}/${shortened.offset}/replay`)).detail).to.include('only the beginning');
     expect(body(await post(`${north}/${spoof.offset}/replay`)).detail).to.include('no right to speak for s2');
     expect(await place.queue.depth()).to.equal(0);
     await post(`${north}/${own.offset}/replay`);

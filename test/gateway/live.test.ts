@@ -196,7 +196,7 @@ describe('live', () => {
       while (end < 400 || asked <= 10) {
         end += 1;
         // Each in a second of its own, and none so far ahead of the clock that it is not one of now.
-        await place.announce([reading({ ts: NOW - 280_000 + end * 1000, values: { moisture: end } })]);
+        await place.announce([reading({ ts: NOW - 1_000_000 + end * 1000, values: { moisture: end } })]);
       }
       over = true;
     })();

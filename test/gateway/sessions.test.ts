@@ -96,8 +96,8 @@ describe('sign-in sessions', () => {
     });
     expect((await list(1, desk)).map(({ agent }) => agent)).to.deep.equal(['Desk']);
     expect(await isIn(0, sam)).to.equal(true);
-    // What a browser calls itself is kept in memory, for each session.
-    const long = await signIn(0, 'y'.repeat(10_000));
+    // What a browser calls itself is kept in memory, for each session. Headers of more than 4 KiB some builds of the server refuse.
+    const long = await signIn(0, 'y'.repeat(3_000));
     expect(Math.max(...(await list(0, long)).map(({ agent }) => agent.length))).to.equal(256);
   });
 

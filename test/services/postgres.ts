@@ -183,7 +183,9 @@ async function privateServer(program: string, plan: Plan, ready: () => Promise<u
       const children = await childrenOf(main.pid);
       await signalAll('SIGKILL');
       await main.kill();
-      await until('all processes of the server to be gone', () => children.every((pid) => !signalTo(pid, 0)));
+      await until('all processes of the server to be gone', async () =>
+        (await Promise.all(children.map(isThere))).every((there) => !there),
+      );
     },
     freeze: () => signalAll('SIGSTOP'),
     thaw: () => signalAll('SIGCONT'),
@@ -213,6 +215,13 @@ async function childrenOf(parent: number): Promise<number[]> {
     .split('\n')
     .map((line) => line.trim().split(/ +/).map(Number));
   return rows.flatMap(([pid, ppid]) => (pid !== undefined && ppid === parent ? [pid] : []));
+}
+
+/** Whether a process is there. One that has ended and that nobody has waited for, as in a container without an init, is not. */
+async function isThere(pid: number): Promise<boolean> {
+  if (!signalTo(pid, 0)) return false;
+  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return !status.slice(status.lastIndexOf(')')).startsWith(') Z');
 }
 
 /** Whether there is such a process. */
