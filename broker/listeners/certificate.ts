@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { clock } from '../../core/clock.ts';
 import { ConfigInvalid, explain } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import { type RevocationLists, readRevocationLists } from './revocation-list.ts';
+import { type RevocationLists, readRevocationLists, refuseOlder } from './revocation-list.ts';
 
 /** The PEM files of the certificate. */
 export interface CertificateFiles {
@@ -109,6 +109,7 @@ export class Certificate {
     try {
       const loaded = await load(this.files);
       if (this.closed || loaded.texts.every((text, i) => text === this.loaded.texts[i])) return;
+      this.refuseOlderLists(loaded);
       const isListAlone = loaded.texts.slice(0, -1).every((text, i) => text === this.loaded.texts[i]);
       this.loaded = loaded;
       this.refused = '';
@@ -128,6 +129,16 @@ export class Certificate {
       if (why !== this.refused)
         this.log.error({ event: 'certificate_refused' }, `${why}; the one before it stays in force`);
       this.refused = why;
+    }
+  }
+
+  private refuseOlderLists({ lists }: LoadedCertificate): void {
+    const { crl } = this.files;
+    if (crl === undefined || lists === undefined || this.loaded.lists === undefined) return;
+    try {
+      refuseOlder(this.loaded.lists, lists);
+    } catch (cause) {
+      throw new ConfigInvalid('LOAM_TLS_CRL', `LOAM_TLS_CRL: ${crl} is refused: ${explain(cause)}`, { cause });
     }
   }
 

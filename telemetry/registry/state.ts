@@ -237,14 +237,16 @@ export class RegistryState implements Registry, KnownThings {
     }
   }
 
-  private putSensor({ id, before, after }: ChangeOf<'sensor'>): void {
+  private putSensor({ id, after }: ChangeOf<'sensor'>): void {
     const farm = farmOf(id);
     put(inner(this.byFarm, farm), inFarm(id), after);
     this.listed.delete(farm);
     this.euis.put(farm, inFarm(id), after !== undefined);
     const alike = this.sensorsWithId(inFarm(id));
-    const next = before
-      ? alike.flatMap((one) => (one === before ? (after ?? []) : one))
+    // Told by its farm: what the change says of before is a copy, where it came from another thread.
+    const isKnown = alike.some((one) => one.farm === farm);
+    const next = isKnown
+      ? alike.flatMap((one) => (one.farm === farm ? (after ?? []) : one))
       : [...alike, ...(after ? [after] : [])];
     const [first] = next;
     put(this.byId, inFarm(id), next.length > 1 ? next : first);

@@ -65,6 +65,21 @@ export function registryContract(name: string, setup: () => Promise<RegistryFixt
       ]);
     });
 
+    it('sensors of one id are found as they are now: none that was removed, and none as it was', async () => {
+      const registry = await open();
+      const alike = () => registry.current().sensorsWithId('s1');
+      await registry.apply([farm(), farm('south'), sensor('s1', { secret: '1'.repeat(64) })], 'ada');
+      await registry.apply([sensor('s1', {}, 'south')], 'ada');
+      await registry.apply([sensor('s1', { secret: '2'.repeat(64) })], 'ada');
+      expect(alike().map(({ farm, secret }) => `${farm} ${secret?.[0]}`)).to.deep.equal(['north 2', 'south undefined']);
+      await registry.apply([removal(sensor('s1'))], 'ada');
+      expect(alike().map(({ farm }) => farm)).to.deep.equal(['south']);
+      await registry.apply([sensor('s1')], 'ada');
+      expect(alike().map(({ farm }) => farm)).to.deep.equal(['south', 'north']);
+      await registry.apply([removal(sensor('s1')), removal(sensor('s1', {}, 'south'))], 'ada');
+      expect(alike()).to.deep.equal([]);
+    });
+
     it('nobody is told after the end of their watch', async () => {
       const registry = await open();
       let told = 0;

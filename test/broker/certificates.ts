@@ -50,8 +50,13 @@ async function papers(name: string, extensions: NonNullable<Extensions>, more: o
   return { cert: made.cert, key: made.private };
 }
 
-/** The list of those certificates that `ca` has revoked, in PEM; it holds for `seconds`. */
-export async function revocationList(ca: Papers, revoked: readonly Papers[], seconds = 3_600): Promise<string> {
+/** The list of those certificates that `ca` has revoked, in PEM; made `agoS` seconds ago, it holds for `seconds` from now. */
+export async function revocationList(
+  ca: Papers,
+  revoked: readonly Papers[],
+  seconds = 3_600,
+  agoS = 0,
+): Promise<string> {
   const folder = await temporaryFolder();
   const at = (name: string) => join(folder, name);
   const lines = revoked.map(({ cert }) => {
@@ -63,6 +68,8 @@ export async function revocationList(ca: Papers, revoked: readonly Papers[], sec
   await writeFile(at('index'), lines.join(''));
   await writeFile(at('config'), `[ca]\ndefault_ca = own\n[own]\ndatabase = ${at('index')}\ndefault_md = sha256\n`);
   const files = ['-config', at('config'), '-cert', at('ca.pem'), '-keyfile', at('ca.key'), '-out', at('crl.pem')];
-  await promisify(execFile)('openssl', ['ca', '-gencrl', '-crlsec', String(seconds), ...files]);
+  const made = `${new Date(Date.now() - agoS * 1_000).toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`;
+  const times = [...(agoS > 0 ? ['-crl_lastupdate', made] : []), '-crlsec', String(agoS + seconds)];
+  await promisify(execFile)('openssl', ['ca', '-gencrl', ...times, ...files]);
   return await readFile(at('crl.pem'), 'utf8');
 }

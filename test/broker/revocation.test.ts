@@ -1,16 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { expect } from 'chai';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { pino } from 'pino';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openFileQueue } from '../../backbone/segments/queue.ts';
 import { Broker } from '../../broker/broker.ts';
 import { certificateKey, readRevocationLists } from '../../broker/listeners/revocation-list.ts';
 import { ConfigInvalid } from '../../core/errors.ts';
-import { silent } from '../../core/logger.ts';
 import { Book } from '../services/registry.ts';
 import { temporaryFolder, until } from '../services/wait.ts';
 import { authority, type Papers, revocationList, signed, writePapers } from './certificates.ts';
@@ -26,6 +26,8 @@ describe('a client certificate that was revoked', function () {
   let two: Papers;
   let crl: string;
   const clients: MqttClient[] = [];
+  /** Lines of the log about files that were refused. */
+  const refused: string[] = [];
 
   before(async () => {
     queue = await openFileQueue(await temporaryFolder());
@@ -47,7 +49,8 @@ describe('a client certificate that was revoked', function () {
     if (list !== undefined) await writeFile(crl, list);
     const certificate = { ...(await writePapers(folder, server, ca)), ...(list === undefined ? {} : { crl }) };
     const ports = { host: '127.0.0.1', port: 0, tlsPort: 0, wssPort: 0 };
-    broker = new Broker({ ...ports, certificate, queue, registry: book, log: silent });
+    const log = pino({ level: 'error' }, { write: (line) => void refused.push(line) });
+    broker = new Broker({ ...ports, certificate, queue, registry: book, log });
     await broker.start();
     return broker;
   }
@@ -78,7 +81,14 @@ describe('a client certificate that was revoked', function () {
       expect(await isLetIn(url, one)).to.equal(false);
       await second.publishAsync(topicOf('a2'), '{"n":1}', { qos: 1 });
       expect(await isLetIn(url, two)).to.equal(true);
-      await writeFile(crl, 'damaged');
+      const list = await readFile(crl, 'utf8');
+      const old = await revocationList(ca, [], 3_600, 600);
+      for (const wrong of ['damaged', old, `${old}${list.slice(0, list.length / 2)}`]) {
+        refused.length = 0;
+        await writeFile(crl, wrong);
+        await until('it is refused', () => refused.length > 0, { timeoutMs: 10_000 });
+        expect(await isLetIn(url, one)).to.equal(false);
+      }
       await writeFile(crl, await revocationList(ca, []));
       await until('it is let in again', () => isLetIn(url, one), { timeoutMs: 10_000 });
     });
@@ -163,6 +173,9 @@ describe('a client certificate that was revoked', function () {
     for (let length = 0; length < bytes.length; length++) {
       const cut = `-----BEGIN X509 CRL-----\n${bytes.toString('base64', 0, length)}\n-----END X509 CRL-----`;
       expect(() => readRevocationLists(cut), `${length} bytes`).to.throw();
+    }
+    for (const edge of [100, list.length - 5]) {
+      expect(() => readRevocationLists(`${list}${list.slice(0, edge)}`)).to.throw('cut off');
     }
     for (const damaged of ['', 'no list', ca.cert]) {
       const error = await start(damaged).catch((thrown: unknown) => thrown);

@@ -39,17 +39,19 @@ const BASE = [
   source('old', 'south'),
 ];
 
+/** Ids of sensors that are there at some time. */
+const IDS = ['s', 's1', 's2', 's3', 's4', 's5', 't'];
+
 /** Everything that can be seen of a registry, in no order of its own. */
 function seen(state: RegistryState) {
   const byText = (texts: Iterable<string>) => [...texts].sort();
-  const sensors = [...state.sensors];
   return {
     things: byText([...state.things()].map(({ kind, id, thing }) => `${kind} ${id} ${canonical(kind, thing)}`)),
     fields: byText([...state.fields].map(([id, ofFarm]) => `${id}: ${byText(ofFarm.keys())}`)),
     lists: byText(
       [...state.farms.keys()].map((id) => `${id}: ${byText((state.sensorsOfFarm.get(id) ?? []).map((s) => s.id))}`),
     ),
-    alike: byText(sensors.map(({ id }) => `${id}: ${byText(state.sensorsWithId(id).map((s) => s.farm))}`)),
+    alike: byText([...IDS].flatMap((id) => state.sensorsWithId(id).map((one) => canonical('sensor', one)))),
     secrets: byText([...state.sensorsBySecret].map(([key, { farm, id }]) => `${key} ${farm}/${id}`)),
     tokens: byText([...state.sensorsByToken].map(([key, { farm, id }]) => `${key} ${farm}/${id}`)),
     keyed: byText(state.keyed),
@@ -67,7 +69,8 @@ describe('the registry in memory', () => {
     before = seen(state);
   });
 
-  const edit = (...edits: readonly Edit[]) => state.apply(state.check(edits));
+  // Changes come from the thread that edits the file, or from a database: what was before is equal, not the same object.
+  const edit = (...edits: readonly Edit[]) => state.apply(structuredClone(state.check(edits)));
   function refusal(...edits: readonly Edit[]): RegistryInvalid {
     try {
       state.check(edits);

@@ -31,8 +31,8 @@ export function channelToThread(
   };
 }
 
-/** A channel within this thread: for who has nothing else to do meanwhile. */
+/** A channel within this thread: for who has nothing else to do meanwhile. What it hands over is a copy, as from a thread. */
 export function channelHere(settings: FilesSettings, take: (message: FromFiles) => void): FilesChannel {
-  const server = new FilesServer(settings, take);
-  return { send: (message) => server.take(message), hold: () => {}, end: () => server.stop() };
+  const server = new FilesServer(settings, (message) => take(structuredClone(message)));
+  return { send: (message) => server.take(structuredClone(message)), hold: () => {}, end: () => server.stop() };
 }
