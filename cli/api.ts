@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Config } from '../core/config.ts';
 import { ApiRefused, ConfigInvalid, explain } from '../core/errors.ts';
+import { withoutSecrets } from '../core/without-secrets.ts';
 import { commandToken } from '../roles/data-folder.ts';
 
 const DEADLINE_MS = 60_000;
@@ -23,10 +24,13 @@ const problem = z.object({ code: z.string(), title: z.string(), detail: z.string
  */
 export class Api {
   private readonly base: string;
+  /** The address as it may be shown. */
+  private readonly shown: string;
   private readonly token: string;
 
   private constructor(base: string, token: string) {
     this.base = base;
+    this.shown = withoutSecrets(base);
     this.token = token;
   }
 
@@ -83,7 +87,7 @@ export class Api {
       if (!(cause instanceof Error && cause.name === 'TimeoutError')) signal?.throwIfAborted();
       throw new ConfigInvalid(
         'LOAM_URL',
-        `LOAM_URL: no Loam answers at ${this.base}: ${explain(cause)}. Is \`loam up\` or \`loam gateway\` running?`,
+        `LOAM_URL: no Loam answers at ${this.shown}: ${withoutSecrets(explain(cause))}. Is \`loam up\` or \`loam gateway\` running?`,
         { cause },
       );
     }
@@ -99,14 +103,14 @@ export class Api {
     if (status === 401) {
       return new ConfigInvalid(
         'LOAM_TOKEN',
-        `LOAM_TOKEN: ${this.base} does not take the token: it is another Loam’s, or LOAM_DATA is another folder than its own`,
+        `LOAM_TOKEN: ${this.shown} does not take the token: it is another Loam’s, or LOAM_DATA is another folder than its own`,
       );
     }
-    return new ApiRefused(`${this.base}: ${detail ?? title} (${code})`, { status, problem: code });
+    return new ApiRefused(`${this.shown}: ${detail ?? title} (${code})`, { status, problem: code });
   }
 
   private misunderstood(path: string, status: number, cause: unknown): ApiRefused {
-    return new ApiRefused(`${this.base}${path}: the answer was not understood; is it a Loam of the same version?`, {
+    return new ApiRefused(`${this.shown}${path}: the answer was not understood; is it a Loam of the same version?`, {
       status,
       problem: 'unexpected-answer',
       cause,

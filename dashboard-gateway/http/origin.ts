@@ -74,8 +74,17 @@ export function clientOf(
   return { address: clientAddress(peer, by, trusted), secure, host: lastOf(host) || undefined };
 }
 
+/** The token of an `Authorization: Bearer` header; undefined for any other header, and for none. */
+export function bearerOf(authorization: string): string | undefined {
+  return /^Bearer ([\w.~+/=-]+)$/i.exec(authorization)?.[1];
+}
+
+/** Where a password is shown: a token says nothing there. */
+const SIGN_IN = '/api/login';
+
 /** What a browser was told to ask, and what shows who asks. */
 interface AskedOf {
+  readonly path: string;
   readonly headers: {
     readonly host: string;
     readonly origin: string;
@@ -86,11 +95,13 @@ interface AskedOf {
 
 /**
  * Whether a browser asks by the name that people know, where that is set. A page elsewhere can have a name of its own lead to this machine, and is then
- * the same site to a browser. Programs, which have neither cookie nor origin, may use any name, and so may who is on this machine or brings a token.
+ * the same site to a browser. Programs, which have neither cookie nor origin, may use any name, and so may who is on this machine or brings a token:
+ * then a cookie counts for nothing.
  */
-export function isOwnHost({ headers }: AskedOf, publicUrl: URL | undefined): boolean {
+export function isOwnHost({ path, headers }: AskedOf, publicUrl: URL | undefined): boolean {
   const { host, origin, cookie, authorization } = headers;
-  if (publicUrl === undefined || (cookie === '' && origin === '') || authorization !== '') return true;
+  if (publicUrl === undefined || (cookie === '' && origin === '')) return true;
+  if (path !== SIGN_IN && bearerOf(authorization) !== undefined) return true;
   const asked = withoutDefaultPort(host.toLowerCase(), publicUrl.protocol);
   return asked === publicUrl.host || LOOPBACK.test(asked);
 }

@@ -7,6 +7,7 @@ import { hashSecret, sameText } from '../../core/secrets.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import { EVERY_FARM, type User } from '../../telemetry/registry/things.ts';
 import { MOST_AGENT } from '../../telemetry/session-entry.ts';
+import { bearerOf } from '../http/origin.ts';
 import type { Headers, Request } from '../http/request.ts';
 import type { SessionList } from './session-list.ts';
 
@@ -132,7 +133,7 @@ export class SignInSessions {
 
   /** Who sent a request; undefined without a valid session or the admin token. */
   async caller({ headers, secure }: Credentials): Promise<Caller | undefined> {
-    const bearer = /^Bearer ([\w.~+/=-]+)$/i.exec(headers.authorization)?.[1];
+    const bearer = bearerOf(headers.authorization);
     if (bearer !== undefined && this.adminToken !== undefined && sameText(bearer, this.adminToken)) return HOLDER;
     const token = bearer ?? parseCookie(headers.cookie)[secure ? COOKIE.secure : COOKIE.plain];
     if (!token) return undefined;

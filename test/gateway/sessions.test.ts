@@ -146,6 +146,19 @@ describe('sign-in sessions', () => {
     expect(await ask(origin, '/api/me')).to.equal('wrong-host');
     const refused = await place.connect(gateway, { ...origin, cookie }).catch((error: Error) => error.message);
     expect(refused).to.equal('421');
+    // What is no token exempts from nothing, and where a password is shown not even a token does.
+    for (const authorization of ['x', 'Basic eDp5', 'Bearer', 'Bearer a b']) {
+      expect(await ask({ host: 'evil.example', authorization }), authorization).to.equal('wrong-host');
+    }
+    const guess = await call(gateway.port, '/api/login', {
+      method: 'POST',
+      body: { user: 'vera', password: PASSWORD },
+      headers: { ...origin, authorization: 'Bearer x' },
+    });
+    expect(problemCode(guess)).to.equal('wrong-host');
+    expect(await ask({ host: 'evil.example', authorization: 'Bearer x' }), 'the cookie is not asked').to.equal(
+      'not-signed-in',
+    );
     // Programs and whoever looks after the process ask by any name.
     const token = JSON.parse(
       (

@@ -15,7 +15,7 @@ describe('the arguments of a command, as others may read them', () => {
       ['--queue', 'amqp://fay:p4@ss@h:5672/'],
       ['--queue', 'amqp://***@h:5672/'],
     ],
-    [['--store=influx://h/db?token=abc&org=o'], ['--store=influx://h/db?token=***&org=o']],
+    [['--store=influx://h/db?token=abc&org=o'], ['--store=influx://h/db?***']],
     [
       ['sensor', 'add', 'p1', '--farm', 'demo'],
       ['sensor', 'add', 'p1', '--farm', 'demo'],
