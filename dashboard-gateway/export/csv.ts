@@ -10,6 +10,8 @@ const COLUMNS = ['sensor', 'name', 'field', 'metric', 'unit', 'value', 'measured
 const ROWS_AT_ONCE = 1_000;
 /** Ends a line or, in some countries' spreadsheets, a cell: what follows would be a formula of its own. */
 const NOT_BARE = /[\r\n\t;|]/;
+/** A formula behind what nobody sees: some spreadsheets drop that, and run the rest. */
+const BEHIND_BLANKS = /^[\s\u200b-\u200f\u2060]+[=+@-]/;
 // Without it, spreadsheets read the file in an old encoding of their own country, and spoil °C.
 const BYTE_ORDER_MARK = '\uFEFF';
 
@@ -49,5 +51,6 @@ export async function* csv(values: AsyncIterable<LatestValue>, context: CsvConte
 }
 
 function lines(rows: readonly (string | number)[][]): string {
-  return stringify([...rows], { escape_formulas: true, record_delimiter: 'windows', quoted_match: [NOT_BARE] });
+  const cells = rows.map((row) => row.map((cell) => (BEHIND_BLANKS.test(String(cell)) ? `'${cell}` : cell)));
+  return stringify(cells, { escape_formulas: true, record_delimiter: 'windows', quoted_match: [NOT_BARE] });
 }

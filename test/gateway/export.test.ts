@@ -28,6 +28,7 @@ describe('the CSV export', () => {
   - { id: h2, farm: north, field: f1, name: "\\"Hill\\", \\nsecond" }
   - { id: h3, farm: north, field: f2, name: "x;=1+1" }
   - { id: h4, farm: north, field: f2, name: "x\\t=1+1" }
+  - { id: h5, farm: north, field: f2, name: "\\u00a0\\u200b=1+1" }
 metrics:
   - { id: soil_temperature, label: Soil temperature, unit: °C }`,
       ),
@@ -147,6 +148,16 @@ metrics:
     const path = `/api/farms/north/history?sensor=h1&metric=moisture&from=${late}&to=${late + 60_000}&points=60`;
     const history = await call(gateway.port, path, { headers: { cookie: await place.signIn(gateway, 'vera') } });
     expect(JSON.parse(history.text).rows, 'each is counted').to.deep.equal([[late, 4, 1, 4, 2.5, 4]]);
+  });
+
+  it('has no text that a spreadsheet would run, also not behind a separator or behind what nobody sees', async () => {
+    const late = begin + 48 * 60 * MINUTE;
+    const of = (sensor: string) => ({ farm: 'north', sensor, ts: late, received: late, values: { moisture: 1 } });
+    await place.store.write(['h3', 'h4', 'h5'].map(of));
+    const ask = await signedIn(await place.gateway());
+    const { text } = await ask(`from=${late}&to=${late + 1}`);
+    const names = text.split('\r\n').flatMap((line) => /^h\d,(.*),f2,/.exec(line)?.[1] ?? []);
+    expect(names.sort()).to.deep.equal(['"x\t=1+1"', '"x;=1+1"', "'\u00a0\u200b=1+1"].sort());
   });
 
   it('is refused to who may not see the farm, and for what is no question', async () => {
