@@ -19,6 +19,8 @@ const MQTT_LISTENERS: SettingName[] = [
   'tlsCert',
   'tlsKey',
   'tlsCa',
+  'tlsCrl',
+  'payloadKb',
   'mqttConnections',
   'mqttConnectionsPerAddress',
 ];

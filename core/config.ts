@@ -74,6 +74,11 @@ const SCHEMAS = {
     .regex(/^\d{1,7}$/)
     .transform(Number)
     .refine((n) => n >= 1 && n <= 1_000_000),
+  payloadKb: z
+    .string()
+    .regex(/^\d{1,4}$/)
+    .transform(Number)
+    .pipe(z.number().min(1).max(1_024)),
   decodeMs: count,
   diskReserve: diskRoom,
   mqttHost: host,
@@ -182,6 +187,7 @@ export function loadConfig(options: Given = {}, env: Given = process.env): Confi
     store: value('store'),
     spool: optional('spool'),
     spoolMb: value('spoolMb'),
+    payloadKb: value('payloadKb'),
     decodeMs: value('decodeMs'),
     diskReserve: value('diskReserve'),
     mqttHost: value('mqttHost'),

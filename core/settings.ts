@@ -73,6 +73,12 @@ export const SETTINGS = {
     'a whole number from 1 to 1000000',
     '1024',
   ),
+  payloadKb: setting(
+    '--payload-kb <kibibytes>',
+    'largest payload of one publish; of a larger one only the beginning is kept, as a dead letter',
+    'a whole number from 1 to 1024',
+    '256',
+  ),
   decodeMs: setting(
     '--decode-ms <milliseconds>',
     'most time that decoding one publish may take; what takes longer is tried apart from the others',

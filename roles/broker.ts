@@ -103,6 +103,7 @@ function settings(config: Config, descriptors: DescriptorPlan | undefined) {
       connections: Math.min(config.mqttConnections, Math.max(1, room - greetings)),
       connectionsPerAddress: config.mqttConnectionsPerAddress,
       greetings,
+      payloadBytes: config.payloadKb * 1024,
     },
   };
 }

@@ -237,7 +237,7 @@ export class Sources implements Part {
       received,
       via: { kind: 'source', id },
     } as const;
-    await this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge);
+    await this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge, payload.length);
     return 'kept';
   }
 }
@@ -248,7 +248,7 @@ function withoutClock(description: Description | undefined): object | undefined 
 }
 
 const UNBOUNDED = { give: () => {} };
-/** The same limit as for a sensor's packet. */
-const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.packetBytes;
+/** The usual limit of a sensor's payload. */
+const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.payloadBytes;
 const TOO_LARGE = { may: false, reason: 'too_large' } as const;
 const NOT_AUTHORISED = { may: false, reason: 'not_authorised' } as const;

@@ -332,7 +332,7 @@ describe('sources: readings from other brokers', function () {
     const client = await publisher();
     await client.publishAsync('other/topic', 'no sensor', { qos: 1 });
     await client.publishAsync(topicOf('b1', 'south'), 'another farm', { qos: 1 });
-    await client.publishAsync(topicOf('a1'), Buffer.alloc(70_000, 'x'), { qos: 1 });
+    await client.publishAsync(topicOf('a1'), Buffer.alloc(270_000, 'x'), { qos: 1 });
     await client.publishAsync(topicOf('a1'), 'good', { qos: 1 });
     await gets('good');
     await until('all are acknowledged', async () => (await counted('acknowledged')) === 4);
@@ -342,7 +342,7 @@ describe('sources: readings from other brokers', function () {
     ).to.deep.equal([
       ['north', 'old', 'not_authorised', 9],
       ['north', 'old', 'not_authorised', 12],
-      ['north', 'old', 'too_large', 65_536],
+      ['north', 'old', 'too_large', 262_144],
     ]);
     expect(payloads()).to.deep.equal(['good']);
   });

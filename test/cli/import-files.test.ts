@@ -307,7 +307,8 @@ describe('loam import of what loggers write', function () {
     expect(await second.ended).to.equal(1);
     expect(second.stderr).to.include('goes on where it was broken off: 2000 lines');
     expect(second.stdout).to.include('4999 lines imported for s1, 1 refusals');
-    expect((await imports.taken()).length).to.equal(2_999);
+    // The piece that was under way when the command was killed may have come in since: then its lines come twice, as the same readings.
+    expect(before + (await imports.taken()).length).to.be.oneOf([4_999, 6_999]);
     expect((await readFile(report, 'utf8')).match(/not_a_number/g)).to.have.length(1);
     expect(existsSync(`${imports.file}.loam-import`)).to.equal(false);
   });
