@@ -101,9 +101,18 @@ interface AskedOf {
 export function isOwnHost({ path, headers }: AskedOf, publicUrl: URL | undefined): boolean {
   const { host, origin, cookie, authorization } = headers;
   if (publicUrl === undefined || (cookie === '' && origin === '')) return true;
-  if (path !== SIGN_IN && bearerOf(authorization) !== undefined) return true;
+  if (bearerOf(authorization) !== undefined && !isSignIn(path)) return true;
   const asked = withoutDefaultPort(host.toLowerCase(), publicUrl.protocol);
   return asked === publicUrl.host || LOOPBACK.test(asked);
+}
+
+/** Routes are found by what a path says, so its letters may be percent-encoded. */
+function isSignIn(path: string): boolean {
+  try {
+    return decodeURIComponent(path) === SIGN_IN;
+  } catch {
+    return false;
+  }
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/;

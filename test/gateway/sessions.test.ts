@@ -150,12 +150,14 @@ describe('sign-in sessions', () => {
     for (const authorization of ['x', 'Basic eDp5', 'Bearer', 'Bearer a b']) {
       expect(await ask({ host: 'evil.example', authorization }), authorization).to.equal('wrong-host');
     }
-    const guess = await call(gateway.port, '/api/login', {
-      method: 'POST',
-      body: { user: 'vera', password: PASSWORD },
-      headers: { ...origin, authorization: 'Bearer x' },
-    });
-    expect(problemCode(guess)).to.equal('wrong-host');
+    for (const path of ['/api/login', '/api/%6Cogin', '/%61pi/login']) {
+      const guess = await call(gateway.port, path, {
+        method: 'POST',
+        body: { user: 'vera', password: PASSWORD },
+        headers: { ...origin, authorization: 'Bearer x' },
+      });
+      expect(problemCode(guess), path).to.equal('wrong-host');
+    }
     expect(await ask({ host: 'evil.example', authorization: 'Bearer x' }), 'the cookie is not asked').to.equal(
       'not-signed-in',
     );
