@@ -10,8 +10,8 @@ import { EventRecorder } from './events/event-recorder.ts';
 import { History } from './history/history.ts';
 import { ConnectionBudget } from './http/connection-budget.ts';
 import { type Listening, listen } from './http/listen.ts';
-import { type Access, isOwnHost } from './http/origin.ts';
-import { HttpProblem, wrongHost } from './http/problem.ts';
+import { type Access, hostProblem } from './http/origin.ts';
+import { HttpProblem } from './http/problem.ts';
 import type { Reply } from './http/reply.ts';
 import type { Request, RequestHead } from './http/request.ts';
 import { findRoute, type Route } from './http/router.ts';
@@ -209,7 +209,8 @@ export class Gateway implements Part {
   }
 
   private plan(head: RequestHead): RequestPlan {
-    if (!HEALTH.has(head.path) && !isOwnHost(head, this.publicUrl)) throw wrongHost(this.publicUrl);
+    const problem = HEALTH.has(head.path) ? undefined : hostProblem(head, this.publicUrl);
+    if (problem) throw problem;
     const found = findRoute(this.routes, head);
     if (!found) return { name: 'files', maxBody: MAX_BODY, answer: (request) => this.answerWithFile(request) };
     const { route, params } = found;

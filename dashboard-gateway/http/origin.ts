@@ -1,5 +1,6 @@
 import { clientAddress } from '../../core/forwarded.ts';
 import { Networks } from '../../core/networks.ts';
+import { HttpProblem, wrongHost } from './problem.ts';
 import type { HttpRequest } from './uws.ts';
 
 /** How a gateway is reached, and which proxies it trusts. */
@@ -79,6 +80,29 @@ export function bearerOf(authorization: string): string | undefined {
   return /^Bearer ([\w.~+/=-]+)$/i.exec(authorization)?.[1];
 }
 
+/** The Host line; when there are several, all of them with commas, which no host has. uWebSockets.js gives by name only the first. */
+export function hostOf(req: Pick<HttpRequest, 'forEach'>): string {
+  const hosts: string[] = [];
+  req.forEach((name, value) => {
+    if (name === 'host') hosts.push(value);
+  });
+  return hosts.join(',');
+}
+
+/**
+ * Why a request is refused for the host that it names: `invalid-request` when that is not one host, with a port or
+ * without, `wrong-host` when it is another than people know. A client of HTTP/1.0 may name none.
+ */
+export function hostProblem(asked: AskedOf, publicUrl: URL | undefined): HttpProblem | undefined {
+  const { host } = asked.headers;
+  const found = /^(?:\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(host);
+  const port = Number(found?.[1] ?? 80);
+  if (host !== '' && (found === null || port < 1 || port > 65_535)) {
+    return new HttpProblem('invalid-request', 'Host: not one host with its port');
+  }
+  return isOwnHost(asked, publicUrl) ? undefined : wrongHost(publicUrl);
+}
+
 /** Where a password is shown: a token says nothing there. */
 const SIGN_IN = '/api/login';
 
@@ -98,7 +122,7 @@ interface AskedOf {
  * the same site to a browser. Programs, which have neither cookie nor origin, may use any name, and so may who is on this machine or brings a token:
  * then a cookie counts for nothing.
  */
-export function isOwnHost({ path, headers }: AskedOf, publicUrl: URL | undefined): boolean {
+function isOwnHost({ path, headers }: AskedOf, publicUrl: URL | undefined): boolean {
   const { host, origin, cookie, authorization } = headers;
   if (publicUrl === undefined || (cookie === '' && origin === '')) return true;
   if (bearerOf(authorization) !== undefined && !isSignIn(path)) return true;

@@ -1,5 +1,5 @@
 import { addressText } from '../../core/networks.ts';
-import { type Access, clientOf, readForwarded } from './origin.ts';
+import { type Access, clientOf, hostOf, readForwarded } from './origin.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
 /** The headers that the gateway reads; an absent header is an empty string. */
@@ -41,12 +41,14 @@ export function readHead(res: HttpResponse, req: HttpRequest, access: Access): R
   const peer = addressText(new Uint8Array(res.getRemoteAddress()));
   const forwarded = readForwarded(req);
   const client = clientOf(peer, forwarded, access);
+  const own = hostOf(req);
   return {
     method: req.getMethod().toUpperCase(),
     path: req.getUrl(),
     query: new URLSearchParams(req.getQuery() ?? ''),
     headers: {
-      host: client.host ?? req.getHeader('host'),
+      // Two Host lines are refused, whatever a proxy says.
+      host: own.includes(',') ? own : (client.host ?? own),
       origin: req.getHeader('origin'),
       cookie: req.getHeader('cookie'),
       authorization: req.getHeader('authorization'),

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { expect } from 'chai';
 import { LogUnavailable } from '../../core/errors.ts';
 import { Networks } from '../../core/networks.ts';
@@ -16,6 +18,9 @@ interface ListedSession {
   readonly current: boolean;
   readonly used: number;
 }
+
+const UPGRADE =
+  'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
 describe('sign-in sessions', () => {
   let place: Place;
@@ -173,6 +178,40 @@ describe('sign-in sessions', () => {
     ).token;
     expect(await ask({ host: 'inside', cookie: '', authorization: `Bearer ${token}` })).to.equal(200);
     expect((await call(gateway.port, '/healthz', { headers: { host: 'evil.example', cookie } })).status).to.equal(200);
+  });
+
+  it('are not begun where the host is not one name with a port that there is', async () => {
+    const gateway = await place.gateway({ publicUrl: 'https://loam.example' });
+    const statusOf = async (hosts: readonly string[], path: string) => {
+      const socket = connect(gateway.port, '127.0.0.1');
+      const lines = hosts.map((host) => `Host: ${host}\r\n`).join('');
+      socket.end(`GET ${path} HTTP/1.1\r\n${lines}${path === '/ws' ? UPGRADE : ''}\r\n`);
+      const [first] = await once(socket, 'data');
+      socket.destroy();
+      return Number(String(first).split(' ')[1]);
+    };
+    const good = ['loam.example', '127.0.0.1', '[::1]:1', 'a_b-c.d:65535', '192.0.2.1:80'];
+    for (const host of good) expect(await statusOf([host], '/api/me'), host).to.equal(401);
+    const bad = [
+      'a:0',
+      'a:65536',
+      'a:',
+      'a:080x',
+      ':80',
+      'a,b',
+      'a b',
+      'u@a',
+      'a/b',
+      '[::1',
+      '::1',
+      'a:99999999999',
+      'aéb',
+    ];
+    for (const path of ['/api/me', '/ws', '/index.html']) {
+      for (const host of bad) expect(await statusOf([host], path), `${host} ${path}`).to.equal(400);
+      expect(await statusOf(['loam.example', 'loam.example'], path), path).to.equal(400);
+      expect(await statusOf(['127.0.0.1', 'evil.example'], path), path).to.equal(400);
+    }
   });
 
   it('end at last, however much they are used', async () => {

@@ -1,6 +1,6 @@
-import { isOwnHost, isSameOrigin } from '../../http/origin.ts';
+import { hostProblem, isSameOrigin } from '../../http/origin.ts';
 import type { PerAddress } from '../../http/per-address.ts';
-import { HttpProblem, problemReply, retryLater, wrongHost } from '../../http/problem.ts';
+import { HttpProblem, problemReply, retryLater } from '../../http/problem.ts';
 import type { RequestHead } from '../../http/request.ts';
 import type { HttpRequest, HttpResponse, us_socket_context_t } from '../../http/uws.ts';
 import { writeReply } from '../../http/write.ts';
@@ -51,7 +51,8 @@ export async function answerHandshake<Data>(
     counters.refused[event]++;
     if (!gone) writeReply(res, head, problemReply(problem), true);
   };
-  if (!isOwnHost(head, publicUrl)) return refuse('cross-origin', wrongHost(publicUrl));
+  const problem = hostProblem(head, publicUrl);
+  if (problem) return refuse('cross-origin', problem);
   if (!isSameOrigin(head)) return refuse('cross-origin', new HttpProblem('cross-origin'));
   const offered = protocols.split(',').map((p) => p.trim());
   if (!offered.includes(SUBPROTOCOL)) {
