@@ -3,7 +3,7 @@ import { DEAD_LOG_LIMITS } from '../../backbone/ports/log.ts';
 import { msOf } from '../../telemetry/instant.ts';
 import { administersAll, type RegistryView } from '../../telemetry/registry/registry.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
-import { parseQuery } from '../http/parse.ts';
+import { parseNoBody, parseQuery } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { json } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
@@ -72,6 +72,7 @@ function routesAt(path: string, farmOf: FarmOfLetters, { sessions, letters, even
     kind?: 'letter_replayed' | 'letter_discarded',
   ): Route['handler'] =>
     signedIn(sessions, async (caller, request, { farm = '', offset = '' }) => {
+      parseNoBody(request.body);
       const of = farmOf(caller, farm);
       const place = whole.safeParse(offset).data;
       if (place === undefined) throw new HttpProblem('not-found', 'a dead letter is named by its offset');

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { HttpProblem } from './problem.ts';
 
 /** Schemas and whoever writes JSON go into it level by level, on a stack that ends. Nothing that is asked for is nested like this. */
@@ -26,6 +26,11 @@ export function parseBody<T>(schema: z.ZodType<T>, body: string): T {
     throw new HttpProblem('invalid-request', `the body's JSON is nested more than ${MOST_DEPTH} deep`);
   }
   return checked(schema, value);
+}
+
+/** For what is asked without a body: one that comes all the same is JSON, since a form on another site cannot send it. Throws as `parseBody`. */
+export function parseNoBody(body: string): void {
+  if (body.trim() !== '') parseBody(z.unknown(), body);
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown): T {

@@ -7,7 +7,7 @@ import { isStrongToken, keptToken, TOKEN_REFUSED } from '../../telemetry/brought
 import type { Edit, Registry, RegistryView } from '../../telemetry/registry/registry.ts';
 import { type Sensor, sensorSchema, UNASSIGNED, type User, versionOf } from '../../telemetry/registry/things.ts';
 import { etagOf } from '../http/etag.ts';
-import { parseBody } from '../http/parse.ts';
+import { parseBody, parseNoBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { created, json, noContent, type Reply } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
@@ -170,6 +170,7 @@ class SensorChange {
   }
 
   async remove() {
+    parseNoBody(this.request.body);
     await this.editSensor((current) => {
       this.requireOwnSensor(current);
       return null;

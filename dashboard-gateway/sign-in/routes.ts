@@ -3,7 +3,7 @@ import { RegistryConflict, RegistryUnavailable } from '../../core/errors.ts';
 import type { RegistryView } from '../../telemetry/registry/registry.ts';
 import type { User } from '../../telemetry/registry/things.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
-import { parseBody } from '../http/parse.ts';
+import { parseBody, parseNoBody } from '../http/parse.ts';
 import { HttpProblem, retryLater } from '../http/problem.ts';
 import { json, noContent, type Reply } from '../http/reply.ts';
 import type { Request } from '../http/request.ts';
@@ -100,6 +100,7 @@ export function signInRoutes(parts: SignInParts): Route[] {
 
 /** Ends the session on every gateway, and takes the cookie away. Rejects with HttpProblem `log-unavailable` when other gateways may not know yet. */
 async function signOut({ sessions, list, events }: SignInParts, request: Request): Promise<Reply> {
+  parseNoBody(request.body);
   const headers = clearedCookie(request);
   const caller = await sessions.caller(request);
   if (caller) events.did({ kind: 'signed_out', who: caller.user.name, from: request.remoteAddress });

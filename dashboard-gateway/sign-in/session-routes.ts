@@ -1,4 +1,5 @@
 import { LogUnavailable } from '../../core/errors.ts';
+import { parseNoBody } from '../http/parse.ts';
 import { HttpProblem } from '../http/problem.ts';
 import { json, noContent } from '../http/reply.ts';
 import type { Route } from '../http/router.ts';
@@ -32,7 +33,8 @@ export function sessionRoutes({ sessions, list }: SessionParts): Route[] {
       // All but the one that asks.
       method: 'DELETE',
       path,
-      handler: signedIn(sessions, async (caller) => {
+      handler: signedIn(sessions, async (caller, { body }) => {
+        parseNoBody(body);
         const others = own(caller).filter(({ id }) => id !== caller.session);
         await Promise.all(others.map(({ id }) => endOnAll(list, id)));
         return noContent();
@@ -41,7 +43,8 @@ export function sessionRoutes({ sessions, list }: SessionParts): Route[] {
     {
       method: 'DELETE',
       path: `${path}/{session}`,
-      handler: signedIn(sessions, async (caller, _request, { session = '' }) => {
+      handler: signedIn(sessions, async (caller, { body }, { session = '' }) => {
+        parseNoBody(body);
         if (!own(caller).some(({ id }) => id === session))
           throw new HttpProblem('not-found', 'no such session of yours');
         await endOnAll(list, session);
