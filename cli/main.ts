@@ -71,8 +71,16 @@ function hideSecrets(argv: readonly string[]): void {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   printError(`loam: ${explain(error)}\n`);
-  if (!(error instanceof LoamError) && error instanceof Error) printError(`${error.stack}\n`);
+  if (!(error instanceof LoamError) && error instanceof Error) printError(`${framesOf(error)}\n`);
   return error instanceof LoamError ? 2 : 1;
+}
+
+/** Where it was thrown. The stack begins with the message, which `explain` has told without passwords. */
+function framesOf({ stack = '' }: Error): string {
+  return stack
+    .split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .join('\n');
 }
 
 function program(): Command {

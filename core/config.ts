@@ -108,7 +108,7 @@ const SCHEMAS = {
   // Who has read an example has its key, and signs in as anybody.
   sessionKey: z.string().min(32).refine(isNoExample),
   secretKey: z.string().refine(areSecretKeys),
-  url: z.string().regex(/^https?:\/\/[^/?#\s]+\/?$/),
+  url: z.string().regex(/^https?:\/\/[^/?#;@%\s]+\/?$/),
   token: z
     .string()
     .regex(/^[\w.~+/=-]{32,2000}$/)

@@ -1,4 +1,5 @@
 import { messageOf } from './system-error.ts';
+import { withoutSecrets } from './without-secrets.ts';
 
 /**
  * Every error that one part of Loam tells another about. `docs/errors.md` lists each code; a test keeps that list complete.
@@ -272,10 +273,13 @@ export class Closed extends LoamError {
   }
 }
 
-/** The text of anything thrown, with its causes, on one line. */
+/**
+ * The text of anything thrown, with its causes, on one line. What others wrote may name a URL as it was given to them, with
+ * its password: that is hidden. Errors of Loam itself are as they were written.
+ */
 export function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const own = messageOf(error);
+  if (!(error instanceof Error)) return withoutSecrets(String(error));
+  const own = error instanceof LoamError ? messageOf(error) : withoutSecrets(messageOf(error));
   const cause = error.cause === undefined ? '' : explain(error.cause);
   const text = cause && !own.includes(cause) ? `${own}: ${cause}` : own;
   // A pattern with white space on both sides of the line feed would take quadratic time on a long run of it.

@@ -15,8 +15,11 @@ function schemeAt(word: string): number | undefined {
   return from;
 }
 
-/** What a user, a password or a token may be behind, encoded: `:`, `@`, and `%` itself. */
-const ENCODED = /%(?:3a|40|25)/i;
+/** What a user, a password or a token may be behind, encoded: `:`, `@`, `?`, `#`, `;`, `&`, `=`, and `%` itself. */
+const ENCODED = /%(?:3a|40|3f|23|3b|26|3d|25)/i;
+
+/** What begins a query or a fragment, or one that somebody meant. */
+const QUERY = /[?#;&]/;
 
 /**
  * What may be a URL, without user, password, query and fragment; also where it is malformed. Everything up to the last @
@@ -27,7 +30,7 @@ export function withoutCredentials(text: string): string {
   const rest = text.slice(scheme.length);
   const at = rest.lastIndexOf('@');
   // An @ behind one of these may be of a token: nothing after it is sure to be the host.
-  const query = rest.search(/[?#;]/);
+  const query = rest.search(QUERY);
   if ((query >= 0 && query < at) || ENCODED.test(rest)) return `${scheme}***`;
   if (at >= 0) return `${scheme}***${withoutQuery(rest.slice(at))}`;
   if (scheme !== '' && !/^(?:\[[^\]]*\]|[^:/?#]*)(?::\d{0,5})?(?:[/?#][^:]*)?$/.test(rest)) return `${scheme}***`;
@@ -35,7 +38,7 @@ export function withoutCredentials(text: string): string {
 }
 
 function withoutQuery(text: string): string {
-  const end = text.search(/[?#;]/);
+  const end = text.search(QUERY);
   return end < 0 ? text : `${text.slice(0, end + 1)}***`;
 }
 

@@ -32,6 +32,10 @@ export function vhostOf(url: string): string {
   return path === '' ? '/' : decodeURIComponent(path);
 }
 
+/** The user that a URL names. One without a password beside it, or with what may be one in it, may be a secret: `***`. */
 function userOf(url: string): string {
-  return decodeURIComponent(new URL(url).username) || 'guest';
+  const { username, password } = new URL(url);
+  const user = decodeURIComponent(username);
+  if (user === '') return 'guest';
+  return password === '' || /[:@]/.test(user) ? '***' : user;
 }

@@ -137,6 +137,25 @@ describe('loam up, when something is wrong at the start', function () {
     await refusesToStart('LOAM_QUEUE', String(port), 'ECONNREFUSED');
   });
 
+  it('tells no password of any URL, in `check` and where no Loam answers', async () => {
+    const at = `127.0.0.1:${await freePort()}`;
+    const places = (url: string) => ({ LOAM_QUEUE: url, LOAM_LOG: url, LOAM_RABBITMQ_API: `http://u:hunter2@${at}` });
+    const store = { LOAM_STORE: `influx://${at}/loam?u=a&p=hunter2`, LOAM_REGISTRY: `postgres://u:hunter2@${at}/x` };
+    const tries: readonly (readonly [readonly string[], Record<string, string>])[] = [
+      [['check'], { ...places(`amqp://hunter2@${at}/v?password=hunter2`), ...store }],
+      [['check'], { ...places(`amqp://${at}#hunter2`), LOAM_REGISTRY: `postgres://u@${at}/x?sslpassword=hunter2` }],
+      ...[`u:hunter2@${at}`, `hunter2@${at}`, `u%3Ahunter2%40${at}`, `${at}/%3Ftoken=hunter2`, `${at}?hunter2`].map(
+        (url) => [['dead', 'list', '--farm', 'x'], { LOAM_URL: `http://${url}`, LOAM_TOKEN: 't'.repeat(40) }] as const,
+      ),
+    ];
+    for (const [words, more] of tries) {
+      const { code, stdout, stderr } = await run([...words], { ...env, ...more });
+      expect(code, stdout).to.equal(2);
+      expect(stdout + stderr, JSON.stringify(more)).to.include(words[0] === 'check' ? 'FAILED' : 'LOAM_URL');
+      expect(stdout + stderr, JSON.stringify(more)).to.not.include('hunter2');
+    }
+  });
+
   it('names the setting, what was given and what is allowed', async () => {
     env.LOAM_MQTT_PORT = 'mqtt';
     await refusesToStart('LOAM_MQTT_PORT', '"mqtt"', 'allowed: a whole number');

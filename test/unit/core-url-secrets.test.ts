@@ -46,9 +46,20 @@ const forms = (scheme: string, password: string) => [
   `${scheme}://us/er:${password}@host/x?y=1`,
   // Without a host, a part behind an @ is the host for whoever reads it, and digits are a port.
   ...(/@|^\d+[/?#]/.test(password) ? [] : [`${scheme}://user:${password}`]),
-  ...['?token=', '?Token=', '?pass=', '?sslpassword=', ';token=', '#token=', '?%74oken=', '#'].map(
-    (before) => `${scheme}://host/x${before}${password}`,
-  ),
+  ...[
+    '?token=',
+    '?Token=',
+    '?pass=',
+    '?sslpassword=',
+    ';token=',
+    '#token=',
+    '?%74oken=',
+    '#',
+    '%3Ftoken=',
+    '%23',
+    '%3btoken=',
+    '&token=',
+  ].map((before) => `${scheme}://host/x${before}${password}`),
   `${scheme}://user%3A${password}%40host`,
   `${scheme}://${password}@host`,
   `${scheme}://host/x?u=a&password=${password}&y=1@z`,

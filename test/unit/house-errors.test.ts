@@ -38,6 +38,14 @@ describe('errors', () => {
     expect(explain(middle)).to.equal('the queue is away: connect refused');
     expect(explain(new errors.ConfigInvalid('X', 'X: the queue is away', { cause: 'gone' }))).to.match(/away: gone$/);
     expect(explain(new Error('outer: inner', { cause: new Error('inner') }))).to.equal('outer: inner');
+    for (const error of [new TypeError('no URL: http://u:hunter2@h/x'), 'no URL: http://h/x?p=hunter2']) {
+      expect(explain(error))
+        .to.match(/^no URL: http:\/\/.*\*\*\*/)
+        .and.not.include('hunter2');
+      const told = new errors.ConfigInvalid('X', `X: ${explain(error)}`, { cause: error });
+      expect(explain(told)).to.equal(`X: ${explain(error)}`);
+    }
+    expect(explain(new errors.ConfigInvalid('X', 'X: amqp://USER:PASSWORD@HOST'))).to.include('PASSWORD');
     expect(explain('a text')).to.equal('a text');
     expect(explain(undefined)).to.equal('undefined');
     expect(explain(new TypeError())).to.equal('TypeError');
