@@ -14,6 +14,7 @@ export class SourceConnection implements PublishConnection {
   private readonly pending: number[] = [];
   private bytes = 0;
   private waiting: (() => void) | undefined;
+  private onKept: (() => void) | undefined;
 
   constructor(client: MqttClient, onAcknowledged: () => void) {
     this.client = client;
@@ -32,12 +33,18 @@ export class SourceConnection implements PublishConnection {
     else this.waiting = go;
   }
 
-  acknowledge(_qos: 1 | 2, messageId: number): void {
-    this.client.stream.write(mqttPacket.generate({ cmd: 'puback', messageId }));
+  /** Calls `go` when the publish with QoS 2 that was taken last is acknowledged: mqtt.js then sends its PUBREC, and hands over the next. */
+  whenKept(go: () => void): void {
+    this.onKept = go;
+  }
+
+  acknowledge(qos: 1 | 2, messageId: number): void {
+    if (qos === 1) this.client.stream.write(mqttPacket.generate({ cmd: 'puback', messageId }));
+    else this.onKept?.();
     this.onAcknowledged();
   }
 
-  /** Never called: Loam subscribes at QoS 1. */
+  /** mqtt.js answers a PUBREL itself. */
   complete(): void {}
 
   settled(): void {

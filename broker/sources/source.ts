@@ -141,7 +141,14 @@ export class SourceClient {
     const client = mqtt.connect(this.description.url, options);
     this.client = client;
     const connection = new SourceConnection(client, () => this.parts.count('acknowledged'));
-    client.handleMessage = (packet, callback) => this.receive(connection, packet, callback);
+    client.handleMessage = (packet, callback) =>
+      packet.qos === 2 ? callback() : this.receive(connection, packet, callback);
+    // With QoS 2 mqtt.js asks here before its PUBREC, and hands over the message only at the PUBREL.
+    client.options.customHandleAcks = (_topic, _payload, packet: IPublishPacket, done) =>
+      packet.qos === 2 ? this.receive(connection, packet, () => done(0)) : done(0);
+    client.on('packetreceive', ({ cmd, messageId = 0 }) => {
+      if (cmd === 'pubrel') this.taken.release(connection, messageId);
+    });
     client.once('connect', ({ sessionPresent }) => {
       // The source has forgotten the session, so its packet ids begin anew: none of them stands for an earlier publish.
       if (!sessionPresent) {
@@ -210,8 +217,10 @@ export class SourceClient {
     this.parts.count('received');
     connection.begin(payload.length);
     const publish = { topic, payload: Buffer.from(payload), qos, dup, retain, messageId };
+    // These go one by one. Who subscribes at QoS 1 gets them only from an older subscription of its session.
+    if (qos === 2) connection.whenKept(() => callback());
     this.taken.take(connection, publish, payload.length);
-    connection.whenRoom(() => callback(LATER));
+    if (qos !== 2) connection.whenRoom(() => callback(LATER));
   }
 }
 

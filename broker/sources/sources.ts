@@ -40,6 +40,8 @@ export interface SourcesOptions {
 }
 
 const PRUNE_MS = 250;
+/** Most publishes with QoS 2 of a source without their PUBREL; at one more its connection is made anew. */
+const MOST_QOS2 = 1_000;
 /** The share of the time for stopping that may be spent on waiting for the queue. */
 const DRAIN_SHARE = 0.7;
 
@@ -164,7 +166,7 @@ export class Sources implements Part {
     const { known } = this;
     // `SourceConnection` bounds what is on its way. The session at the source outlives every connection.
     return new TakenPublishes(
-      { counters, budget: UNBOUNDED, receipts, mostQos2: 0, known, holdsQos0: true, offer },
+      { counters, budget: UNBOUNDED, receipts, mostQos2: MOST_QOS2, known, holdsQos0: true, offer },
       true,
     );
   }

@@ -1,9 +1,11 @@
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import mqttPacket from 'mqtt-packet';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
@@ -324,6 +326,65 @@ describe('sources: readings from other brokers', function () {
     await gets('unharmed');
     babbler.close();
     glutton.close();
+  });
+
+  it('at QoS 2, which an older subscription of its session may have left, are taken once, and their connection stays', async () => {
+    const heard: string[] = [];
+    const sockets: Socket[] = [];
+    const other = createServer((socket) => {
+      sockets.push(socket);
+      const parser = mqttPacket.parser();
+      const send = (packet: mqttPacket.Packet) => socket.write(mqttPacket.generate(packet));
+      parser.on('packet', (packet: mqttPacket.Packet) => {
+        heard.push(`${sockets.length} ${packet.cmd} ${packet.messageId ?? ''}`.trim());
+        if (packet.cmd === 'connect') send({ cmd: 'connack', returnCode: 0, sessionPresent: sockets.length > 1 });
+        if (packet.cmd === 'subscribe')
+          send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: packet.subscriptions.map(() => 1) });
+      });
+      socket.on('data', (chunk) => parser.parse(chunk));
+      socket.on('error', () => {});
+    }).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const address = other.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    await start(plain('', `mqtt://127.0.0.1:${port}`));
+    await connected();
+    const send = (packet: mqttPacket.Packet) => sockets.at(-1)?.write(mqttPacket.generate(packet));
+    const publish = (qos: 1 | 2, messageId: number, payload: string, dup = false) =>
+      send({ cmd: 'publish', topic: topicOf('a1'), payload, qos, messageId, dup, retain: false });
+    const hears = (what: string, times = 1) => until(what, () => heard.filter((one) => one === what).length === times);
+    queue.hold();
+    publish(2, 7, 'once');
+    await until('it is on its way', () => queue.heldNow > 0);
+    expect(heard.some((one) => one.includes('pubrec'))).to.equal(false);
+    queue.letGo();
+    await hears('1 pubrec 7');
+    publish(2, 7, 'once', true);
+    await hears('1 pubrec 7', 2);
+    for (const id of [8, 9, 10]) publish(2, id, `number ${id}`);
+    for (const id of [8, 9, 10]) await hears(`1 pubrec ${id}`);
+    send({ cmd: 'pubrel', messageId: 7 });
+    await hears('1 pubcomp 7');
+    publish(2, 7, 'another');
+    await hears('1 pubrec 7', 3);
+    publish(1, 11, 'at least once');
+    await hears('1 puback 11');
+    // The line is cut before the PUBREL of these: they were kept, and are not taken again.
+    sockets[0]?.destroy();
+    await until('it is back', () => heard.includes('2 connect'));
+    await connected();
+    publish(2, 8, 'number 8', true);
+    await hears('2 pubrec 8');
+    for (const id of [7, 8, 9, 10]) send({ cmd: 'pubrel', messageId: id });
+    for (const id of [7, 8, 9, 10]) await hears(`2 pubcomp ${id}`);
+    publish(1, 12, 'the last');
+    await gets('the last');
+    const wanted = ['once', 'number 8', 'number 9', 'number 10', 'another', 'at least once', 'the last'];
+    expect(payloads()).to.deep.equal(wanted);
+    expect(sockets).to.have.length(2);
+    expect(await counted('lost')).to.equal(1);
+    for (const socket of sockets) socket.destroy();
+    other.close();
   });
 
   it('are set aside, and acknowledged, when they are no sensor’s, another farm’s, or too large', async () => {
