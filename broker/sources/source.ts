@@ -120,6 +120,7 @@ export class SourceClient {
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
+    const { id } = this.description;
     await this.parts.sessions.ready(signal);
     for (let attempt = 0; !signal.aborted; attempt++) {
       const begun = clock.passed();
@@ -127,7 +128,7 @@ export class SourceClient {
       if (signal.aborted) break;
       if (this.connected) this.parts.count('lost');
       if (clock.passed() - begun > GOOD_MS) attempt = 0;
-      if (why !== this.down) this.parts.log.warn({ event: 'source_lost', source: this.description.id }, why);
+      if (why !== this.down) this.parts.log.warn({ event: 'source_lost', source: id }, `source ${id}: ${why}`);
       this.down = why;
       await pause(FIRST_PAUSE_MS + backoff(attempt, FIRST_PAUSE_MS, MOST_PAUSE_MS), signal);
     }
@@ -202,9 +203,9 @@ export class SourceClient {
     }
     this.down = undefined;
     count('connected');
-    log.info({ event: 'source_connected', source: id }, `readings are taken from ${url}`);
+    log.info({ event: 'source_connected', source: id }, `source ${id}: readings are taken from ${url}`);
     const lossy = atMostOnce(topics, session);
-    if (lossy.length > 0) log.warn({ event: 'source_at_most_once', source: id }, lossyWords(lossy));
+    if (lossy.length > 0) log.warn({ event: 'source_at_most_once', source: id }, `source ${id}: ${lossyWords(lossy)}`);
   }
 
   private receive(

@@ -26,7 +26,7 @@ export const sourceSchema = z
     url: z
       .string()
       .regex(
-        /^mqtts?:\/\/[^/@?#;%\s]+$/,
+        /^mqtts?:\/\/(?:\[[\dA-Fa-f:.]+\]|[^/@?#;%:[\]\s]+)(?::\d{1,5})?$/,
         'not mqtt://HOST:PORT or mqtts://HOST:PORT (user name and password have keys of their own)',
       ),
     username: z.string().max(256).optional(),

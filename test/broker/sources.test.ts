@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import mqttPacket from 'mqtt-packet';
+import pino from 'pino';
 import { DEAD_LOG_LIMITS, type Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import { openFileLog } from '../../backbone/segments/log.ts';
@@ -298,7 +299,10 @@ describe('sources: readings from other brokers', function () {
     );
     const nowhere = await freePort();
     const named = (id: string, more: string, url?: string) => plain(more, url).replace('id: old', `id: ${id}`);
-    await start(
+    const lines: string[] = [];
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+    await startWith(
+      { log },
       plain(),
       named('unreachable', '', `mqtt://127.0.0.1:${nowhere}`),
       named('babbling', '', `mqtt://127.0.0.1:${ports[0]}`),
@@ -324,6 +328,14 @@ describe('sources: readings from other brokers', function () {
     const client = await publisher();
     await client.publishAsync(topicOf('a1'), 'unharmed', { qos: 1 });
     await gets('unharmed');
+    for (const id of ['old', ...Object.keys(reasons)]) {
+      expect(
+        lines.filter((line) => line.includes(`"source":"${id}"`)),
+        id,
+      ).to.not.be.empty;
+      for (const line of lines.filter((one) => one.includes(`"source":"${id}"`)))
+        expect(line).to.include(`source ${id}`);
+    }
     babbler.close();
     glutton.close();
   });

@@ -108,6 +108,25 @@ describe('registry', () => {
     expect(registry.keyed).to.deep.equal(['the token of south/s2', 'the password of source west']);
     expect(refusal(good + source('password: apple tree')).message).to.include('loam secrets seal');
     expect(refusal(good + source(`password: "${password}", passwordFile: p`)).message).to.include('only one');
+    const at = (url: string) => `${good}${source('username: x').replace('mqtt://h:1883', url)}`;
+    for (const url of ['mqtts://a_b.example:8883', 'mqtt://[::1]:1883', 'mqtt://h']) {
+      expect(parseRegistry(at(url)).sources.get('west')?.url).to.equal(url);
+    }
+    const forms = [
+      'u:PW@h',
+      'PW@h',
+      'h?pass=PW',
+      'h/?pass=PW',
+      'h#PW',
+      'h;token=PW',
+      'h%3ftoken=PW',
+      'u%3APW%40h',
+      'u:PW',
+    ];
+    for (const form of forms) {
+      const { message } = refusal(at(`mqtt://${form}`));
+      expect(message, form).to.include('mqtt://HOST:PORT').and.not.include('PW');
+    }
     expect(parseRegistry(good).keyed).to.deep.equal([]);
     expect(refusal(withLine(11, '  - { id: gw, farm: north, token: the-token-itself-0123 }')).line).to.equal(11);
     const twice = withLine(10, `    farm: south\n    token: ${token}`).replace('role: bridge', `token: ${token}`);
