@@ -13,7 +13,7 @@ describe('where Loam says that everything is kept', () => {
   it('names what is on a server or in another folder, and no password', () => {
     const registry = 'postgres://loam:secret@db.example/loam';
     expect(said({ registry })).to.equal(
-      'Everything is kept in /srv/loam, but for the registry in postgres://loam:***@db.example/loam.',
+      'Everything is kept in /srv/loam, but for the registry in postgres://***@db.example/loam.',
     );
     const text = said({
       registry: '/etc/loam/farms.yaml',
