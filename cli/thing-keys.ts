@@ -58,6 +58,7 @@ export const THING_KEYS = {
     name: { value: 'name', help: 'name that people know it by', form: text, isNeeded: true },
     crop: { value: 'crop', help: 'what grows there', form: text },
     polygon: { value: 'points', help: 'its corners: "LATITUDE,LONGITUDE …"', form: points },
+    main: { value: 'metrics', help: 'metrics that stand for it, first the foremost: A,B,…', form: list },
   },
   sensor: {
     field: { value: 'field', help: 'field it stands in', form: text },

@@ -6,6 +6,7 @@ import { endpointFor, type MqttEndpoint } from '../sensors/mqtt-endpoint.ts';
 import { sensorsOf } from '../sensors/shown.ts';
 import type { SignInSessions } from '../sign-in/sessions.ts';
 import { signedIn, visibleFarm, visibleFarms } from '../sign-in/signed-in.ts';
+import { knownMetrics } from './known-metrics.ts';
 
 export interface FarmParts {
   readonly registry: RegistryView;
@@ -29,7 +30,7 @@ export function farmRoutes({ registry, sessions, farmNow, mqtt, now }: FarmParts
           role,
           fields: [...(current.fields.get(farm.id)?.values() ?? [])].map(({ farm: _, ...field }) => field),
         }));
-        return json({ farms, metrics: [...current.metrics.values()], mqtt: endpointFor(mqtt(), request.headers.host) });
+        return json({ farms, metrics: knownMetrics(current.metrics), mqtt: endpointFor(mqtt(), request.headers.host) });
       }),
     },
     {

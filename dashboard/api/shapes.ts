@@ -16,6 +16,8 @@ export interface ApiField {
   readonly name: string;
   readonly crop: string | undefined;
   readonly polygon: readonly Corner[] | undefined;
+  /** The metrics that stand for it, as its registry says; empty when it says nothing. */
+  readonly main: readonly string[];
 }
 
 /** Where sensors connect. */
@@ -94,6 +96,7 @@ function readFarm(value: unknown, path: string): ApiFarm {
         name: text(field.name, at),
         crop: optional(field.crop, at, text),
         polygon: optional(field.polygon, at, (corners, place) => listOf(corners, place, corner)),
+        main: optional(field.main, at, (main, place) => listOf(main, place, text)) ?? [],
       };
     }),
   };

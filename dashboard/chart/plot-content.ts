@@ -11,6 +11,8 @@ export interface Frame {
   readonly from: number;
   readonly to: number;
   readonly span: readonly [number, number];
+  /** Of the values: a reader may choose another while the plot is there. */
+  readonly unit: string;
   /** The range in which all is well, drawn as a band. */
   readonly normal: { readonly min: number | undefined; readonly max: number | undefined };
   /** A moment to point out, Unix ms. */

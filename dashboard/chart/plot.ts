@@ -1,19 +1,18 @@
 import 'uplot/dist/uPlot.min.css';
 import uPlot from 'uplot';
 import { axisLabels } from '../format/time.ts';
-import { formatValue } from '../format/value.ts';
 import { drawAbove, drawBehind } from './marks.ts';
 import { type Palette, readPalette } from './palette.ts';
 import { align, type Frame, MAIN } from './plot-content.ts';
 import { LEAST_PX, pans, Steer } from './steer.ts';
 import { strokeOf } from './strokes.ts';
 import { timeMarks } from './time-marks.ts';
+import { valueMarks } from './value-marks.ts';
 
 export interface PlotOptions {
   readonly locale: string | undefined;
   /** IANA zone of the time axis. */
   readonly zone: string;
-  readonly decimals: number | undefined;
   /** How many lines are drawn over the main one. */
   readonly others: number;
   /** Plots of the same key share their crosshair. */
@@ -83,7 +82,7 @@ export class Plot {
   }
 
   #settings(): uPlot.Options {
-    const { locale, zone, decimals, others, sync } = this.#options;
+    const { locale, zone, others, sync } = this.#options;
     const axis: uPlot.Axis = {
       stroke: () => this.#palette.text,
       font: this.#palette.font,
@@ -109,9 +108,9 @@ export class Plot {
         },
         {
           ...axis,
-          size: 52,
+          size: (u, texts) => widthOf(u, texts, this.#palette.font),
           space: 36,
-          values: (_, marks, __, ___, step) => marks.map((m) => formatValue(m, placesFor(step, decimals), locale)),
+          values: (_, marks) => valueMarks(marks, this.#frame?.unit ?? '', locale),
         },
       ],
       series: [
@@ -187,8 +186,12 @@ function sizeOf(host: HTMLElement): { width: number; height: number } {
   return { width: Math.max(200, host.clientWidth), height: Math.max(120, host.clientHeight) };
 }
 
-/** Marks of a fine grid need more places than values do. */
-function placesFor(step: number, decimals: number | undefined): number {
-  const needed = step >= 1 ? 0 : Math.min(6, Math.ceil(-Math.log10(step)));
-  return decimals === undefined ? needed : Math.max(needed, Math.min(decimals, 1));
+/** Room left of the axis of values, px: charts of a page begin at one place, unless a mark is too wide for that. */
+const MARKS_PX = 52;
+const BESIDE_PX = 12;
+
+function widthOf(u: uPlot, texts: readonly string[] | null, font: string): number {
+  u.ctx.font = font;
+  const lines = (texts ?? []).flatMap((text) => text.split('\n'));
+  return Math.max(MARKS_PX, ...lines.map((line) => Math.ceil(u.ctx.measureText(line).width) + BESIDE_PX));
 }

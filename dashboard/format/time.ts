@@ -47,7 +47,7 @@ export function formatInstant(
   return formatMoment(ts, now, locale, zone, rangeMs < DAY_MS);
 }
 
-/** Labels of a time axis: the time at each mark, with the date below where a day begins; whole days by their date alone. */
+/** Labels of a time axis: the time at each mark, with the date below where a day begins; whole days by their date, and by their year where there are several. */
 export function axisLabels(
   marks: readonly number[],
   stepMs: number,
@@ -58,13 +58,25 @@ export function axisLabels(
   const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', timeZone: zone };
   if (stepMs < 60_000) clock.second = '2-digit';
   const time = new Intl.DateTimeFormat(locale, clock);
+  if (stepMs >= DAY_MS) return dayLabels(marks, locale, zone);
   let day = '';
   return marks.map((mark) => {
     const before = day;
     day = date.format(mark);
-    if (stepMs >= DAY_MS) return day;
     const begins = before === '' ? startOfDay(mark, zone) === mark : before !== day;
     return begins ? `${time.format(mark)}\n${day}` : time.format(mark);
+  });
+}
+
+/** Dates; where they are of several years, the first of each year has it below. */
+function dayLabels(marks: readonly number[], locale: string | undefined, zone: string): string[] {
+  const date = dayName(locale, zone);
+  const format = new Intl.DateTimeFormat(locale, { year: 'numeric', timeZone: zone });
+  const years = marks.map((mark) => format.format(mark));
+  const isOfOne = new Set(years).size <= 1;
+  return marks.map((mark, i) => {
+    const isFirst = years[i] !== years[i - 1];
+    return isFirst && !isOfOne ? `${date.format(mark)}\n${years[i]}` : date.format(mark);
   });
 }
 

@@ -9,6 +9,7 @@ export interface FieldSensors {
   readonly name: string;
   readonly crop: string | undefined;
   readonly polygon: readonly Corner[] | undefined;
+  readonly main: readonly string[];
   readonly sensors: readonly string[];
 }
 
@@ -29,7 +30,7 @@ export const fields = computed<readonly FieldSensors[]>(() => {
     list.push(id);
     byField.set(place, list);
   }
-  const nowhere = { id: UNASSIGNED, name: 'Not assigned to a field', crop: undefined, polygon: undefined };
+  const nowhere = { id: UNASSIGNED, name: 'Not assigned to a field', crop: undefined, polygon: undefined, main: [] };
   const all = ids.has(UNASSIGNED) ? known : [...known, nowhere];
   return all
     .map((f) => ({ ...f, sensors: byField.get(f.id) ?? [] }))

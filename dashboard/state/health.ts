@@ -1,14 +1,20 @@
 import { batch, computed, effect, type Signal, signal } from '@preact/signals';
 import type { SensorView } from '../../client/latest.ts';
 import { fieldValueAt, heldFor, meanKindOf } from '../../telemetry/field-value.ts';
+import { mainMetrics } from '../../telemetry/main-metrics.ts';
 import type { Tone } from '../format/words.ts';
 import { Board } from './board.ts';
 import { now } from './device.ts';
-import { metricOf, PRIMARY } from './farms.ts';
+import { inOrder, metricOf } from './farms.ts';
 import { type FieldSensors, fields } from './fields.ts';
 import { byRank, countedOf, type Finding, findingsOf, worstOf } from './findings.ts';
 import { refusals } from './refusals.ts';
 import { intervalOf, isBridge, sensors } from './sensors.ts';
+
+export interface MainValue {
+  readonly metric: string;
+  readonly mean: number | undefined;
+}
 
 export interface FieldHealth {
   readonly tone: Tone;
@@ -17,9 +23,8 @@ export interface FieldHealth {
   /** How many of its sensors are in that state, and how many there are. */
   readonly affected: number;
   readonly total: number;
-  /** The field's value of the primary metric. */
-  readonly mean: number | undefined;
-  readonly metric: string | undefined;
+  /** Its main metrics, first the foremost, each with the field's value; that is undefined when no value is fresh. */
+  readonly mains: readonly MainValue[];
   /** Sensors' ids, those that need a look first. */
   readonly order: readonly string[];
 }
@@ -29,8 +34,7 @@ const NOTHING: FieldHealth = {
   words: '',
   affected: 0,
   total: 0,
-  mean: undefined,
-  metric: undefined,
+  mains: [],
   order: [],
 };
 
@@ -85,7 +89,7 @@ async function judgeInTurn(): Promise<void> {
   sumUp();
 }
 
-function judge({ id: field, sensors: ids }: FieldSensors): void {
+function judge({ id: field, sensors: ids, main }: FieldSensors): void {
   const at = now.peek();
   for (const id of ids) {
     const view = sensors.peek().get(id)?.peek();
@@ -94,7 +98,7 @@ function judge({ id: field, sensors: ids }: FieldSensors): void {
     bySensor.set(id, findingsOf({ view, intervalMs, bridge, now: at, metricOf, refusal }));
     sensorTones.set(id, toneOf(id));
   }
-  fieldStates.set(field, fieldHealth(ids, at));
+  fieldStates.set(field, fieldHealth(ids, main, at));
 }
 
 function sumUp(): void {
@@ -116,7 +120,7 @@ function newestOf(views: Iterable<Signal<SensorView>>): number | undefined {
   return newest;
 }
 
-function fieldHealth(ids: readonly string[], at: number): FieldHealth {
+function fieldHealth(ids: readonly string[], main: readonly string[], at: number): FieldHealth {
   const firsts = countedIn(ids).filter((f, i, all) => all[i - 1]?.sensor !== f.sensor);
   const tone = firsts.length === 0 ? 'fine' : worstOf(firsts.map((f) => f.tone));
   const worst = firsts.filter((f) => f.tone === tone);
@@ -127,7 +131,7 @@ function fieldHealth(ids: readonly string[], at: number): FieldHealth {
     affected: worst.length,
     total: ids.length,
     order,
-    ...meanOf(ids, at),
+    mains: mainMetrics(main, measuredBy(ids)).map((metric) => ({ metric, mean: fieldValueOf(metric, ids, at) })),
   };
 }
 
@@ -139,14 +143,20 @@ function toneOf(id: string): Tone {
   return bySensor.get(id)?.[0]?.tone ?? 'fine';
 }
 
-function meanOf(ids: readonly string[], at: number): { mean: number | undefined; metric: string | undefined } {
+/** What a field's sensors measure, in the order in which it is shown. */
+export function measuredBy(ids: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const id of ids) for (const metric of sensors.peek().get(id)?.peek().values.keys() ?? []) found.add(metric);
+  return inOrder(found);
+}
+
+function fieldValueOf(metric: string, ids: readonly string[], at: number): number | undefined {
   const newest = ids.flatMap((id) => {
-    const [ts, value] = sensors.peek().get(id)?.peek().values.get(PRIMARY) ?? [];
+    const [ts, value] = sensors.peek().get(id)?.peek().values.get(metric) ?? [];
     if (ts === undefined || value === undefined) return [];
     return [{ measured: { ts, value }, heldMs: heldFor(intervalOf(id)) }];
   });
-  const mean = fieldValueAt(at, newest, meanKindOf(PRIMARY));
-  return { mean, metric: newest.length === 0 ? undefined : PRIMARY };
+  return fieldValueAt(at, newest, meanKindOf(metric));
 }
 
 function sameHealth(a: FieldHealth, b: FieldHealth): boolean {
@@ -155,8 +165,8 @@ function sameHealth(a: FieldHealth, b: FieldHealth): boolean {
     a.words === b.words &&
     a.affected === b.affected &&
     a.total === b.total &&
-    a.mean === b.mean &&
-    a.metric === b.metric &&
+    a.mains.length === b.mains.length &&
+    a.mains.every(({ metric, mean }, i) => metric === b.mains[i]?.metric && mean === b.mains[i]?.mean) &&
     a.order.length === b.order.length &&
     a.order.every((id, i) => id === b.order[i])
   );

@@ -5,6 +5,7 @@ import { KEPT_TOKEN } from '../../core/secret-key.ts';
 import { PASSWORD_HASH } from '../../core/secrets.ts';
 import { refuseZone } from '../calendar.ts';
 import { farmQuotas } from '../farm-quotas.ts';
+import { MOST_MAIN } from '../main-metrics.ts';
 import { rate, rates } from '../rate.ts';
 import { ID, METRIC_NAME, RESERVED_METRICS } from '../reading.ts';
 import { clockPolicy, codecName, metricReading, sensorReading } from '../reading-rules-schema.ts';
@@ -34,12 +35,23 @@ const farm = z.strictObject({
   clock: clockPolicy.optional(),
   quotas: farmQuotas.optional(),
 });
+const metricId = z
+  .string()
+  .regex(METRIC_NAME, 'a metric is 1 to 64 of a-z, 0-9 and _, and begins with a letter')
+  .refine((m) => !RESERVED_METRICS.has(m), 'this name is reserved');
 const field = z.strictObject({
   id,
   farm: id,
   name,
   crop: z.string().max(200).optional(),
   polygon: z.array(latLon).min(3).max(1000).optional(),
+  /** The metrics that stand for it, first the foremost. Left out: what growers look for first (`mainMetrics`). */
+  main: z
+    .array(metricId)
+    .min(1)
+    .max(MOST_MAIN)
+    .refine((main) => new Set(main).size === main.length, 'each metric once')
+    .optional(),
 });
 /** A sensor as the registry has it. */
 export const sensorSchema = z.strictObject({
@@ -74,10 +86,7 @@ export const sensorSchema = z.strictObject({
   ...sensorReading,
 });
 const metric = z.strictObject({
-  id: z
-    .string()
-    .regex(METRIC_NAME, 'a metric is 1 to 64 of a-z, 0-9 and _, and begins with a letter')
-    .refine((m) => !RESERVED_METRICS.has(m), 'this name is reserved'),
+  id: metricId,
   label: name,
   unit: z.string().max(32).default(''),
   /** The normal range; outside it a value is shown as too low or too high. */

@@ -12,6 +12,7 @@ import { Metrics } from '../../core/metrics.ts';
 import { Networks } from '../../core/networks.ts';
 import type { Gateway } from '../../dashboard-gateway/gateway.ts';
 import { createFirstSignIn } from '../../dashboard-gateway/sign-in/first-sign-in.ts';
+import { CATALOGUE } from '../../telemetry/catalogue.ts';
 import { startInflux } from '../services/influx.ts';
 import { until } from '../services/wait.ts';
 import { call, cookieOf, overlay, PASSWORD, Place, problemCode, reading, SESSION_KEY } from './harness.ts';
@@ -184,7 +185,19 @@ describe('the gateway over HTTP', () => {
 
   describe('farms and sensors', () => {
     it('are shown to those who may see them, without any secret', async () => {
-      const seen = JSON.parse((await get('/api/farms')).text);
+      const { metrics, ...seen } = JSON.parse((await get('/api/farms')).text);
+      expect(metrics[0]).to.deep.equal({
+        id: 'moisture',
+        label: 'Moisture',
+        unit: '%',
+        min: 20,
+        max: 45,
+        decimals: 1,
+      });
+      const soil = { id: 'soil_moisture', label: 'Soil moisture', unit: '%', decimals: 1 };
+      expect(metrics)
+        .to.have.length(1 + CATALOGUE.size)
+        .and.to.deep.include(soil);
       expect(seen).to.deep.equal({
         farms: [
           {
@@ -198,7 +211,6 @@ describe('the gateway over HTTP', () => {
             ],
           },
         ],
-        metrics: [{ id: 'moisture', label: 'Moisture', unit: '%', min: 20, max: 45, decimals: 1 }],
         mqtt: { host: '127.0.0.1', port: 1883, tls: false },
       });
       const all = JSON.parse((await get('/api/farms', 'ada')).text);

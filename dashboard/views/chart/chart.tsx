@@ -48,7 +48,7 @@ export function ChartCanvas(props: ChartProps) {
   steer.current = onRange;
 
   const draw = () => {
-    const { of, min, max } = shownOf(metric);
+    const { of, min, max, unit } = shownOf(metric);
     const at = stretchOf(range.peek(), now.peek());
     const known = series.peek().map((open) => open.series.peek());
     const columns = known.map((one, i) => columnsIn(one, at.from, intervalOf(sensors[i] ?? ''), of));
@@ -61,6 +61,7 @@ export function ChartCanvas(props: ChartProps) {
       ...at,
       span: verticalSpan(extentOf(columns), normal),
       normal,
+      unit,
       mark: mark?.peek(),
     });
   };
@@ -70,7 +71,6 @@ export function ChartCanvas(props: ChartProps) {
     const made = new Plot(host.current, {
       locale,
       zone: farm.timezone,
-      decimals: shownOf(metric).decimals,
       others: lines,
       sync,
       onCursor: (ts) => {

@@ -1,15 +1,13 @@
 import { useRef } from 'preact/hooks';
 import type { ApiFarm } from '../../api/shapes.ts';
 import { countOf } from '../../format/words.ts';
-import { metricOf } from '../../state/farms.ts';
 import type { FieldSensors } from '../../state/fields.ts';
 import { healthOfField } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { sensors } from '../../state/sensors.ts';
 import { SightContext, seen, useSight } from '../common/sight.ts';
-import { Spark } from '../common/spark.tsx';
 import { Mark } from '../common/tone.tsx';
-import { RangeBar, Value } from '../common/value.tsx';
+import { FieldMean } from './field-mean.tsx';
 import { SensorRow } from './sensor-row.tsx';
 
 /** Sensors beyond this many are on the field's own page. */
@@ -19,7 +17,7 @@ const MOST = 6;
 export function FieldCard({ farm, field }: { farm: ApiFarm; field: FieldSensors }) {
   const host = useRef<HTMLElement>(null);
   const sight = useSight(host);
-  const { tone, words, affected, total, mean, metric, order } = seen(sight, healthOfField(field.id));
+  const { tone, words, affected, total, mains, order } = seen(sight, healthOfField(field.id));
   const to = addressOf({ page: 'field', farm: farm.id, field: field.id, metric: undefined, range: { last: '24h' } });
   const shown = (order.length > 0 ? order : field.sensors).slice(0, MOST);
   const more = field.sensors.length - shown.length;
@@ -40,22 +38,9 @@ export function FieldCard({ farm, field }: { farm: ApiFarm; field: FieldSensors 
           <Mark tone={tone} words={affected > 1 && affected < total ? `${words} (${affected} of ${total})` : words} />
         )}
       </header>
-      {metric !== undefined && (
-        <div class="field-mean">
-          <p class="field-mean-value">
-            {mean === undefined ? (
-              <span class="quiet">No fresh value</span>
-            ) : (
-              <span class="big">
-                <Value metric={metric} value={mean} />
-              </span>
-            )}
-            <span class="quiet">{metricOf(metric).label}, mean</span>
-          </p>
-          <Spark farm={farm.id} of={{ field: field.id }} metric={metric} trend />
-          {mean !== undefined && <RangeBar metric={metric} value={mean} />}
-        </div>
-      )}
+      {mains.map(({ metric, mean }) => (
+        <FieldMean key={metric} {...{ farm, field, metric, mean }} />
+      ))}
       {field.sensors.length === 0 ? (
         <p class="quiet">No sensor in this field yet.</p>
       ) : (
@@ -63,7 +48,7 @@ export function FieldCard({ farm, field }: { farm: ApiFarm; field: FieldSensors 
           <ul class="sensor-rows">
             {shown.map((id) => {
               const view = sensors.value.get(id);
-              return view && <SensorRow key={id} farm={farm.id} view={view} />;
+              return view && <SensorRow key={id} farm={farm.id} view={view} mains={mains} />;
             })}
           </ul>
         </SightContext.Provider>

@@ -99,9 +99,10 @@ function PlanField({
   outline: readonly Point[] | undefined;
   middle: Point;
 }) {
-  const { tone, words, mean, metric } = healthOfField(field.id).value;
+  const { tone, words, mains } = healthOfField(field.id).value;
   if (outline === undefined) return null;
-  const value = mean !== undefined && metric !== undefined ? valueText(metric, mean) : '';
+  const [{ metric, mean } = { metric: '', mean: undefined }] = mains;
+  const value = mean === undefined ? '' : valueText(metric, mean);
   const shownTone: Tone = field.sensors.length === 0 ? 'none' : tone;
   return (
     <a

@@ -4,7 +4,7 @@ import type { SensorView } from '../../../client/latest.ts';
 import { now } from '../../state/device.ts';
 import { inOrder } from '../../state/farms.ts';
 import { isFresh, wrongClock } from '../../state/findings.ts';
-import { toneOfSensor } from '../../state/health.ts';
+import { type MainValue, toneOfSensor } from '../../state/health.ts';
 import { addressOf } from '../../state/routes.ts';
 import { connection, intervalOf, isBridge } from '../../state/sensors.ts';
 import { Age } from '../common/age.tsx';
@@ -14,13 +14,22 @@ import { LevelMark, Value } from '../common/value.tsx';
 
 const STATE_WORDS = { online: 'Fine', late: 'Late', offline: 'Offline', never: 'Never reported' } as const;
 
-/** One sensor in one line: its first metric's value, and how old it is. */
-export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorView> }) {
+interface SensorRowProps {
+  readonly farm: string;
+  readonly view: Signal<SensorView>;
+  /** The main metrics of its field. */
+  readonly mains: readonly MainValue[];
+}
+
+/** One sensor in one line: the value of the foremost of its field's main metrics that it has, and how old that is. */
+export function SensorRow({ farm, view, mains }: SensorRowProps) {
   const { id } = view.peek();
   const tone = seen(useContext(SightContext), toneOfSensor(id));
   const name = useComputed(() => view.value.name);
   const words = useComputed(() => STATE_WORDS[view.value.state]);
-  const metric = useComputed(() => inOrder(view.value.values.keys())[0]);
+  const own = useComputed(() => inOrder(view.value.values.keys()).join(' '));
+  const ids = own.value === '' ? [] : own.value.split(' ');
+  const metric = mains.find((main) => ids.includes(main.metric))?.metric ?? ids[0];
   return (
     <li class={`sensor-row row-${tone}`} data-sensor-row={id}>
       <ToneIcon tone={tone} />
@@ -32,7 +41,7 @@ export function SensorRow({ farm, view }: { farm: string; view: Signal<SensorVie
       >
         {name}
       </a>
-      {metric.value === undefined ? <NoValue view={view} /> : <Reading view={view} metric={metric.value} />}
+      {metric === undefined ? <NoValue view={view} /> : <Reading view={view} metric={metric} />}
     </li>
   );
 }

@@ -1,5 +1,6 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { useState } from 'preact/hooks';
+import { mainMetrics } from '../../../telemetry/main-metrics.ts';
 import { csvAddress } from '../../api/gateway.ts';
 import type { ApiFarm } from '../../api/shapes.ts';
 import { OTHERS } from '../../chart/palette.ts';
@@ -71,10 +72,12 @@ export function FieldPage({ farm, field: id, metric: asked, range }: FieldPagePr
   );
 }
 
+/** What is measured in a field, its main metrics first. */
 function metricsOf(field: FieldSensors | undefined): string[] {
   const found = new Set<string>();
   for (const id of field?.sensors ?? []) for (const m of sensors.value.get(id)?.value.values.keys() ?? []) found.add(m);
-  return inOrder(found);
+  const order = inOrder(found);
+  return [...new Set([...mainMetrics(field?.main ?? [], order), ...order])];
 }
 
 function FieldHead({ farm, field }: { farm: ApiFarm; field: FieldSensors }) {
