@@ -52,6 +52,8 @@ export async function prepareBroker(context: RoleContext): Promise<PreparedRole>
     ...ways,
     ...(config.sources ? { known: await ports.sourcesLog() } : {}),
     secretKeys,
+    refused,
+    payloadBytes: config.payloadKb * 1024,
     entrance: toSources,
   });
   const receiptClock = new ReceiptClock({

@@ -43,7 +43,7 @@ const WORDS: Readonly<Record<string, ReasonWords>> = {
     words: 'not MQTT',
     remedy: 'Does the device speak MQTT to this port, with TLS only where it is expected?',
   },
-  too_large: { words: 'packet too large', remedy: 'Let the device send less at a time.' },
+  too_large: { words: 'too large', remedy: 'Let the device send less at a time, or raise LOAM_PAYLOAD_KB.' },
   too_many_connections: {
     words: 'too many connections',
     remedy: 'See LOAM_MQTT_CONNECTIONS and LOAM_MQTT_CONNECTIONS_PER_ADDRESS.',

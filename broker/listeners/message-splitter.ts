@@ -1,4 +1,5 @@
-import { Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
+import { FilteredSocket } from '../mqtt/filtered-socket.ts';
 
 /** A message comes in parts of at most so many bytes, a multiple of the length of a masking key. */
 const PART_BYTES = 64 * 1024;
@@ -25,8 +26,7 @@ interface OpenFrame {
  * would have to hold one of 256 MiB; MQTT does not care where a message ends [MQTT-6.0.0-2]. So each binary frame, and
  * each fragment of one, becomes messages of `PART_BYTES` at most. All other frames pass as they are: `ws` judges them.
  */
-export class MessageSplitter extends Duplex {
-  private readonly socket: Duplex;
+export class MessageSplitter extends FilteredSocket {
   private header: Buffer = Buffer.alloc(0);
   private frame: OpenFrame | undefined;
   /** Bytes of another frame that pass as they are. */
@@ -36,43 +36,14 @@ export class MessageSplitter extends Duplex {
 
   /** `head`: what has come already. */
   constructor(socket: Duplex, head: Buffer) {
-    super({ autoDestroy: true, allowHalfOpen: true });
-    this.socket = socket;
-    socket.on('data', (chunk: Buffer) => this.split(chunk));
-    socket.on('end', () => this.push(null));
-    socket.on('error', (error) => this.destroy(error));
-    socket.on('close', () => this.destroy());
-    socket.pause();
-    if (head.length > 0) this.split(head);
+    super(socket);
+    if (head.length > 0) this.receive(head);
   }
 
-  override _read(): void {
-    this.socket.resume();
-  }
-
-  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done);
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    if (!this.socket.writable || this.socket.write(chunk)) done();
-    else this.socket.once('drain', () => done());
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.socket.end(() => done());
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.socket.destroy();
-    done(error);
-  }
-
-  private split(chunk: Buffer): void {
+  protected override passOn(chunk: Buffer): Buffer[] {
     const out: Buffer[] = [];
-    let rest = chunk;
-    while (rest.length > 0) rest = rest.subarray(this.step(rest, out));
-    if (out.length > 0 && !this.push(out.length === 1 && out[0] ? out[0] : Buffer.concat(out))) this.socket.pause();
+    for (let rest = chunk; rest.length > 0; ) rest = rest.subarray(this.step(rest, out));
+    return out;
   }
 
   /** Takes the next bytes of a header or of a frame, and returns how many they are. */

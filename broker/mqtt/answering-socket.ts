@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import { AnswerWriter, endAfterLast, PUBACK, PUBCOMP, PUBREC } from './wire.ts';
+import { AnswerWriter, endAfterLast, PUBACK, PUBCOMP, PUBREC, writeTo } from './wire.ts';
 
 /** A client's socket: what goes to it, packets of the MQTT library and the answers to its publishes, and whether it is read. */
 export abstract class AnsweringSocket extends Duplex {
@@ -44,13 +44,11 @@ export abstract class AnsweringSocket extends Duplex {
 
   override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
     // One write for all: a single acknowledgement is three chunks of one or two bytes.
-    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer', done);
+    writeTo(this.socket, Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    // A socket that has ended takes no more bytes: they are dropped, and the write counts as done.
-    if (!this.socket.writable || this.socket.write(chunk)) done();
-    else this.socket.once('drain', () => done());
+    writeTo(this.socket, chunk, done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {

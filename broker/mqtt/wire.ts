@@ -26,6 +26,12 @@ export function endAfterLast(wire: Duplex): void {
   wire.once('close', () => clearTimeout(timer));
 }
 
+/** Writes bytes, and calls back when more may be written. A socket that has ended takes no more: they are dropped, and the write counts as done. */
+export function writeTo(socket: Duplex, bytes: Buffer, done: () => void): void {
+  if (!socket.writable || socket.write(bytes)) done();
+  else socket.once('drain', () => done());
+}
+
 /** Writes the answers to one client's publishes. Those of one turn of the event loop are written together. */
 export class AnswerWriter {
   private readonly wire: Duplex;

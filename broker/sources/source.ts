@@ -1,41 +1,37 @@
-import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { type IPublishPacket, MqttClient } from 'mqtt';
 import { clock } from '../../core/clock.ts';
-import { secretVariable } from '../../core/config.ts';
-import { ConfigInvalid, explain, SecretUnopened } from '../../core/errors.ts';
+import { explain } from '../../core/errors.ts';
 import type { Health } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
 import { backoff, pause, withDeadline } from '../../core/timing.ts';
 import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import type { TakenPublishes } from '../ingest/taken-publishes.ts';
+import type { PacketLimits } from '../mqtt/overlong-publish.ts';
+import { clientIdOf, optionsOf, type SourceTimeouts } from './connect-options.ts';
 import { SourceConnection } from './connection.ts';
-import { sourceFile } from './source-file.ts';
+import { leastFilters, overlapping } from './filters.ts';
+import { connectLine, type LinePayload, SourceLine } from './source-line.ts';
 import type { SourceSession } from './source-session.ts';
 import type { SourceSessions } from './source-sessions.ts';
 import { atMostOnce, SubscriptionRefused, subscribeTo, unsubscribe } from './subscribing.ts';
 
-/** How long a source may take to answer CONNECT, and after how many seconds of silence it gets a ping. */
-export interface SourceTimeouts {
-  readonly connectMs: number;
-  readonly keepaliveS: number;
-}
-const SOURCE_TIMEOUTS: SourceTimeouts = { connectMs: 10_000, keepaliveS: 30 };
 const FIRST_PAUSE_MS = 500;
 const MOST_PAUSE_MS = 60_000;
 /** After a connection that lasted so long, the pauses between attempts begin anew. */
 const GOOD_MS = 60_000;
-/** Most bytes of one packet. A source that sends a larger one is disconnected before it is buffered. */
-const MOST_PACKET_BYTES = 1024 ** 2;
 /** How long a source that was taken out of the registry may take to end its subscriptions. */
 const LEAVE_MS = 2_000;
 
 export interface SourceParts {
   readonly log: Logger;
-  readonly patience?: SourceTimeouts | undefined;
+  readonly timeouts: SourceTimeouts;
   readonly secretKeys: () => SecretKeys | undefined;
   /** Makes what takes the publishes of one session at the source. */
   readonly takenBy: () => TakenPublishes;
   readonly count: (event: SourceEvent) => void;
+  /** Largest payload that is taken whole, and largest packet of another kind. */
+  readonly limits: PacketLimits;
   /** What is known of the sessions at all sources. */
   readonly sessions: SourceSessions;
 }
@@ -138,15 +134,23 @@ export class SourceClient {
 
   /** Resolves with the reason when an open connection has closed. Rejects when it failed, or could not be made. */
   private async connection(): Promise<string> {
-    const options = await optionsOf(this.description, this.parts, this.stopping.signal);
-    const client = mqtt.connect(this.description.url, options);
+    const { url } = this.description;
+    const { limits, count, timeouts, secretKeys } = this.parts;
+    const { secrets, options } = await optionsOf(this.description, timeouts, secretKeys(), this.stopping.signal);
+    const alive = atMostEvery((timeouts.keepaliveS * 1_000) / 4, () => {
+      client.sendPing();
+      client.reschedulePing(true);
+    });
+    const line = new SourceLine(connectLine(url, secrets), { url, limits, alive });
+    const client = new MqttClient(() => line, options);
     this.client = client;
-    const connection = new SourceConnection(client, () => this.parts.count('acknowledged'));
-    client.handleMessage = (packet, callback) =>
-      packet.qos === 2 ? callback() : this.receive(connection, packet, callback);
+    const connection = new SourceConnection(client, () => count('acknowledged'));
+    const receive = (packet: IPublishPacket, callback: (error?: Error) => void) =>
+      this.receive(connection, packet, line.payloadOf(bytesOf(packet.payload)), callback);
+    client.handleMessage = (packet, callback) => (packet.qos === 2 ? callback() : receive(packet, callback));
     // With QoS 2 mqtt.js asks here before its PUBREC, and hands over the message only at the PUBREL.
     client.options.customHandleAcks = (_topic, _payload, packet: IPublishPacket, done) =>
-      packet.qos === 2 ? this.receive(connection, packet, () => done(0)) : done(0);
+      packet.qos === 2 ? receive(packet, () => done(0)) : done(0);
     client.on('packetreceive', ({ cmd, messageId = 0 }) => {
       if (cmd === 'pubrel') this.taken.release(connection, messageId);
     });
@@ -161,7 +165,7 @@ export class SourceClient {
     const end = () => client.end(true);
     this.stopping.signal.addEventListener('abort', end, { once: true });
     try {
-      return await this.untilClosed(client);
+      return await this.untilClosed(client, line);
     } finally {
       this.stopping.signal.removeEventListener('abort', end);
       this.taken.end(connection);
@@ -169,19 +173,11 @@ export class SourceClient {
     }
   }
 
-  private untilClosed(client: MqttClient): Promise<string> {
+  private untilClosed(client: MqttClient, line: SourceLine): Promise<string> {
     const { url } = this.description;
     return new Promise((resolve, reject) => {
       client.on('error', reject);
-      let bytes = 0;
-      client.on('packetreceive', () => {
-        bytes = 0;
-      });
-      client.stream.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > MOST_PACKET_BYTES)
-          reject(new Error(`${url} sends a packet of more than ${MOST_PACKET_BYTES} bytes`));
-      });
+      line.on('error', reject);
       client.on('close', () => resolve(`the connection to ${url} has ended`));
       client.on('connect', ({ sessionPresent }) => {
         this.subscribe(client, sessionPresent).catch(reject);
@@ -190,8 +186,9 @@ export class SourceClient {
   }
 
   private async subscribe(client: MqttClient, sessionPresent: boolean): Promise<void> {
-    const { id, url, topics } = this.description;
+    const { id, url } = this.description;
     const { session } = this;
+    const topics = leastFilters(this.description.topics);
     const { count, log, sessions } = this.parts;
     if (!sessionPresent) session.unsubscribed([...session.filters.keys()]);
     try {
@@ -204,25 +201,43 @@ export class SourceClient {
     this.down = undefined;
     count('connected');
     log.info({ event: 'source_connected', source: id }, `source ${id}: readings are taken from ${url}`);
+    const twice = overlapping(topics);
+    if (twice) log.warn({ event: 'source_overlap', source: id }, `source ${id}: ${overlapWords(twice)}`);
     const lossy = atMostOnce(topics, session);
     if (lossy.length > 0) log.warn({ event: 'source_at_most_once', source: id }, `source ${id}: ${lossyWords(lossy)}`);
   }
 
   private receive(
     connection: SourceConnection,
-    { topic, payload, qos, dup, retain, messageId = 0 }: IPublishPacket,
+    { topic, qos, dup, retain, messageId = 0 }: IPublishPacket,
+    { payload, sent }: LinePayload,
     callback: (error?: Error) => void,
   ): void {
     // Without the callback mqtt.js hands over no more publishes.
     if (this.frozen) return;
     this.parts.count('received');
     connection.begin(payload.length);
+    // A copy: the payload is a part of a larger piece of memory.
     const publish = { topic, payload: Buffer.from(payload), qos, dup, retain, messageId };
     // These go one by one. Who subscribes at QoS 1 gets them only from an older subscription of its session.
     if (qos === 2) connection.whenKept(() => callback());
-    this.taken.take(connection, publish, payload.length);
+    this.taken.take(connection, sent === undefined ? publish : { ...publish, sent }, payload.length);
     if (qos !== 2) connection.whenRoom(() => callback(LATER));
   }
+}
+
+function bytesOf(payload: string | Buffer): Buffer {
+  return typeof payload === 'string' ? Buffer.from(payload) : payload;
+}
+
+/** Calls `act` once in `everyMs` at most. */
+function atMostEvery(everyMs: number, act: () => void): () => void {
+  let at = clock.passed();
+  return () => {
+    if (clock.passed() - at < everyMs) return;
+    at = clock.passed();
+    act();
+  };
 }
 
 const LATER = new Error('acknowledged later');
@@ -232,57 +247,16 @@ export function sessionName(description: Description): string {
   return `${description.url} ${clientIdOf(description)}`;
 }
 
-export function clientIdOf({ id, clientId = `loam-${id}` }: Description): string {
-  return clientId;
-}
-
 function lossyWords(topics: readonly string[]): string {
   return `it grants QoS 0 for ${topics.join(', ')}: what it sends while Loam is away, or while the line is down, is lost`;
+}
+
+function overlapWords([one, other]: readonly [string, string]): string {
+  return `topics ${one} and ${other} overlap: some brokers, Mosquitto since 2.1 among them, send what both match twice, and it is stored twice if it has no time of its own`;
 }
 
 /** That the session of a source that was taken out may stay. */
 export function leftWords({ source, session }: SourceSession, why: string): string {
   const [url, clientId] = session.split(' ');
   return `source ${source} was taken out, and its subscriptions could not be ended: ${why}; ${url} may go on keeping messages for the client id ${clientId}`;
-}
-
-/**
- * Reads secrets and certificates for each connection: they may be new. Rejects with ConfigInvalid, which names the place,
- * or with SecretUnopened.
- */
-async function optionsOf(source: Description, parts: SourceParts, signal: AbortSignal): Promise<IClientOptions> {
-  const { id, username } = source;
-  const { patience = SOURCE_TIMEOUTS } = parts;
-  const password = await passwordOf(source, parts.secretKeys(), signal);
-  const [ca, cert, key] = await Promise.all(
-    [source.ca, source.cert, source.key].map((path) => path && sourceFile(id, path, signal)),
-  );
-  return {
-    clientId: clientIdOf(source),
-    clean: false,
-    protocolVersion: 4,
-    keepalive: patience.keepaliveS,
-    connectTimeout: patience.connectMs,
-    reconnectPeriod: 0,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(ca ? { ca } : {}),
-    ...(cert && key ? { cert, key } : {}),
-  };
-}
-
-async function passwordOf(
-  { id, password: sealed, passwordFile, passwordVariable }: Description,
-  keys: SecretKeys | undefined,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  if (sealed !== undefined) {
-    if (keys === undefined) throw new SecretUnopened(`password of source ${id}: LOAM_SECRET_KEY is missing`);
-    return keys.open({ kind: 'source', id, key: 'password' }, sealed);
-  }
-  if (passwordFile !== undefined) return (await sourceFile(id, passwordFile, signal)).toString().trimEnd();
-  if (passwordVariable === undefined) return undefined;
-  const password = secretVariable(passwordVariable);
-  if (password === undefined) throw new ConfigInvalid(passwordVariable, `source ${id}: ${passwordVariable} is not set`);
-  return password;
 }

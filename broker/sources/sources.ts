@@ -1,15 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BatchEntrance } from '../../backbone/account/batch-entrance.ts';
+import type { RefusalNote } from '../../backbone/events/refusal-book.ts';
 import type { Log } from '../../backbone/ports/log.ts';
 import type { Queue } from '../../backbone/ports/queue.ts';
 import type { Health, Part } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/logger.ts';
 import { LabelValues, type Metrics } from '../../core/metrics.ts';
 import type { SecretKeys } from '../../core/secret-key.ts';
+import type { Publish } from '../../telemetry/batch.ts';
 import { placeOf } from '../../telemetry/publish-place.ts';
 import type { Registry, RegistryView } from '../../telemetry/registry/registry.ts';
 import type { Source as Description } from '../../telemetry/registry/sources.ts';
 import { UNASSIGNED } from '../../telemetry/registry/things.ts';
+import { ConnectionReports } from '../auth/connection-reports.ts';
+import type { Identity } from '../auth/identity.ts';
 import { RefusedPublishes } from '../auth/refusals.ts';
 import { MOST_TOPIC, Rights } from '../auth/rights.ts';
 import { newCounters } from '../counters.ts';
@@ -17,8 +21,9 @@ import { PublishBatcher } from '../ingest/publish-batcher.ts';
 import { Receipts } from '../ingest/receipts.ts';
 import type { TakenFate, TakenPublish } from '../ingest/taken-publish.ts';
 import { TakenPublishes } from '../ingest/taken-publishes.ts';
-import { DEFAULT_BROKER_LIMITS } from '../limits.ts';
-import { clientIdOf, leftWords, SourceClient, type SourceTimeouts, sessionName } from './source.ts';
+import { type BrokerLimits, DEFAULT_BROKER_LIMITS } from '../limits.ts';
+import { clientIdOf, SOURCE_TIMEOUTS, type SourceTimeouts } from './connect-options.ts';
+import { leftWords, SourceClient, sessionName } from './source.ts';
 import type { SourceSession } from './source-session.ts';
 import { SourceSessions } from './source-sessions.ts';
 
@@ -30,11 +35,15 @@ export interface SourcesOptions {
   readonly log: Logger;
   /** Where is kept what is known of the sessions at the sources. Absent: only as long as the process lives. */
   readonly known?: Log;
-  readonly patience?: SourceTimeouts;
+  readonly timeouts?: SourceTimeouts;
   /** Gives the times of receipt. All parts of a process that take publishes share one. Absent: one of its own. */
   readonly receipts?: Receipts;
   /** Tells the keys of LOAM_SECRET_KEY. Absent, or while there is none: sources with a sealed password are off. */
   readonly secretKeys?: () => SecretKeys | undefined;
+  /** Largest payload that is taken whole, bytes; the usual one when left out. */
+  readonly payloadBytes?: number | undefined;
+  /** Told of each publish of which only the beginning is kept. Must not throw. */
+  readonly refused?: (refusal: RefusalNote) => void;
   /** Numbers their batches, and says so. Absent: they are numbered, and nobody is told. */
   readonly entrance?: BatchEntrance;
 }
@@ -61,6 +70,8 @@ export class Sources implements Part {
   private readonly running = new Map<string, RunningSource>();
   private readonly rights: Rights;
   private readonly refusals: RefusedPublishes;
+  private readonly reports: ConnectionReports;
+  private readonly limits: BrokerLimits;
   private readonly batcher: PublishBatcher;
   private readonly entrance: BatchEntrance;
   private readonly receipts: Receipts;
@@ -73,14 +84,17 @@ export class Sources implements Part {
   private pruner: NodeJS.Timeout | undefined;
 
   constructor(options: SourcesOptions) {
-    const { queue, dead, registry, metrics, log } = options;
+    const { queue, dead, registry, metrics, log, refused: note = () => {} } = options;
+    const { payloadBytes = DEFAULT_BROKER_LIMITS.payloadBytes, secretKeys = () => undefined } = options;
     this.options = options;
+    this.limits = { ...DEFAULT_BROKER_LIMITS, payloadBytes };
+    this.reports = new ConnectionReports({ note, registry, secretKeys, limits: this.limits });
     this.receipts = options.receipts ?? new Receipts({ log, metrics });
     this.sessions = new SourceSessions(options.known, log);
     this.rights = new Rights(registry, DEFAULT_BROKER_LIMITS.unregisteredSensors);
     this.refusals = new RefusedPublishes(dead, registry, this.counts, log, metrics);
     this.entrance = options.entrance ?? new BatchEntrance({ name: 'source' });
-    this.batcher = new PublishBatcher(queue, DEFAULT_BROKER_LIMITS, this.counts, log, metrics, this.entrance);
+    this.batcher = new PublishBatcher(queue, this.limits, this.counts, log, metrics, this.entrance);
     const events = metrics.counter('loam_source_events_total', 'What other brokers have brought, by source and event', [
       'source',
       'event',
@@ -149,9 +163,10 @@ export class Sources implements Part {
       if (this.running.has(id)) continue;
       const source = new SourceClient(description, {
         log: this.options.log,
-        patience: this.options.patience,
+        timeouts: this.options.timeouts ?? SOURCE_TIMEOUTS,
         secretKeys: this.options.secretKeys ?? (() => undefined),
         count: (event) => this.count(id, event),
+        limits: this.limits,
         takenBy: () => this.takenBy(description),
         sessions: this.sessions,
       });
@@ -211,7 +226,7 @@ export class Sources implements Part {
   }
 
   private async fateOf(id: string, farm: string, publish: TakenPublish, payload: Buffer): Promise<TakenFate> {
-    const { topic, received } = publish;
+    const { topic, received, sent } = publish;
     // A source publishes for the sensors that its topics name, as a bridge does.
     const bridge = { sensor: id, farm, role: 'bridge', secretHash: '' } as const;
     if (this.rights.passesOver(bridge, topic)) {
@@ -220,17 +235,17 @@ export class Sources implements Part {
     }
     const place = placeOf(this.options.registry.current(), farm, id, topic);
     const named = place !== undefined && (place.sensor !== undefined || place.isOfMany);
-    const fits = payload.length <= MOST_PAYLOAD_BYTES;
-    const verdict = !fits ? TOO_LARGE : named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
+    const verdict = named ? this.rights.publish(bridge, topic) : NOT_AUTHORISED;
     if (verdict.may) {
       const { field, sensor } = verdict;
       const via = { kind: 'source', id } as const;
-      const fate = await this.batcher.add({ farm, field, sensor, topic, payload, received, via }, publish);
+      const whole = { farm, field, sensor, topic, payload, received, via };
+      if (sent !== undefined) return await this.keepBeginning(id, whole, bridge, sent);
+      const fate = await this.batcher.add(whole, publish);
       this.count(id, fate);
       return fate;
     }
     this.count(id, verdict.reason);
-    const beginning = payload.subarray(0, MOST_PAYLOAD_BYTES);
     const refused = {
       farm,
       field: UNASSIGNED,
@@ -239,7 +254,15 @@ export class Sources implements Part {
       received,
       via: { kind: 'source', id },
     } as const;
-    await this.refusals.keep({ ...refused, payload: beginning }, verdict.reason, bridge, payload.length);
+    await this.refusals.keep({ ...refused, payload }, verdict.reason, bridge, sent);
+    return 'kept';
+  }
+
+  /** It would be as long when it comes again: it is acknowledged, and its beginning kept under the name of its sensor. */
+  private async keepBeginning(id: string, beginning: Publish, bridge: Identity, sent: number): Promise<TakenFate> {
+    this.count(id, 'too_large');
+    this.reports.overlong('', beginning, sent);
+    await this.refusals.keep(beginning, 'too_large', bridge, sent);
     return 'kept';
   }
 }
@@ -250,7 +273,4 @@ function withoutClock(description: Description | undefined): object | undefined 
 }
 
 const UNBOUNDED = { give: () => {} };
-/** The usual limit of a sensor's payload. */
-const MOST_PAYLOAD_BYTES = DEFAULT_BROKER_LIMITS.payloadBytes;
-const TOO_LARGE = { may: false, reason: 'too_large' } as const;
 const NOT_AUTHORISED = { may: false, reason: 'not_authorised' } as const;

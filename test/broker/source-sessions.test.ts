@@ -80,6 +80,17 @@ describe('sessions at sources: what Loam knows of them, over restarts', function
     return Number(line.exec(await metrics.text())?.[1] ?? 0);
   }
 
+  it('a message that several topics match is stored once, where one of them covers the others', async () => {
+    const other = await startMosquitto({ lines: ['allow_duplicate_messages true'] });
+    await start(withSource(other.url, [TELEMETRY, 'farms/north/sensors/#', TELEMETRY, OWN]));
+    await connected();
+    const client = await publisher(other.url);
+    for (const payload of ['one', 'two', 'three']) await client.publishAsync(OWN, payload, { qos: 1 });
+    await until('all are kept', () => kept.includes('three'));
+    expect(kept).to.deep.equal(['one', 'two', 'three']);
+    await other.close();
+  });
+
   it('a retained message is stored once, whatever is started again, and once more when its bytes are others', async () => {
     let other = await startMosquitto();
     await start(withSource(other.url, [TELEMETRY, 'farms/north/sensors/#']));
