@@ -1,3 +1,4 @@
+import { BATCH_BYTES, USUAL_PAYLOAD_BYTES } from '../telemetry/batch-size.ts';
 /** Every bound of the broker. What happens at each is written beside it; most of it is counted. */
 export interface BrokerLimits {
   /** Most clients that are let in. A connection of one more is closed before a byte of it is read. */
@@ -66,14 +67,14 @@ export const DEFAULT_BROKER_LIMITS: BrokerLimits = {
   connectionsWhileShut: 10_000,
   connectBytes: 8 * 1024,
   packetBytes: 64 * 1024,
-  payloadBytes: 256 * 1024,
+  payloadBytes: USUAL_PAYLOAD_BYTES,
   willBytes: 4 * 1024,
   clientPublishes: 256,
   publishes: 50_000,
   publishBytes: 64 * 1024 ** 2,
   waitingBytes: 64 * 1024 ** 2,
   batchPublishes: 256,
-  batchBytes: 512 * 1000,
+  batchBytes: BATCH_BYTES,
   batchMs: 2,
   batches: 16,
   connectMs: 10_000,

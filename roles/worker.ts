@@ -21,6 +21,7 @@ export async function prepareWorker({ log, ports, metrics, config }: RoleContext
     dead: await ports.deadLog(),
     openTrials: await ports.attemptsLog(),
     decodeMs: config.decodeMs,
+    payloadBytes: config.payloadKb * 1024,
     group,
     log,
     metrics,

@@ -7,6 +7,7 @@ import { type Health, healthOf, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/logger.ts';
 import { Metrics } from '../core/metrics.ts';
 import type { Publish } from '../telemetry/batch.ts';
+import { BATCH_BYTES, USUAL_PAYLOAD_BYTES } from '../telemetry/batch-size.ts';
 import { letterBytes } from '../telemetry/farm-quotas.ts';
 import type { RegistryView } from '../telemetry/registry/registry.ts';
 import type { ClockVotes } from './clock-votes.ts';
@@ -41,8 +42,10 @@ export interface WorkerOptions {
   readonly log: Logger;
   /** Where the worker counts. Without it the counts are shown nowhere. */
   readonly metrics?: Metrics;
-  /** Most unacknowledged queue messages, at work or waiting for room. With `holding` it bounds a worker's memory. */
+  /** Most unacknowledged queue messages, at work or waiting for room. Left out: as many as `payloadBytes` allows. */
   readonly prefetch?: number;
+  /** Largest payload that brokers take whole, bytes: how large a queue message may be, and so how many are prefetched. */
+  readonly payloadBytes?: number;
   readonly holding?: WorkLimits;
   /** How payloads are to be read. Without it, only what Loam knows by itself is used. */
   readonly registry?: RegistryView | undefined;
@@ -60,7 +63,8 @@ export interface WorkerOptions {
   readonly notesMs?: number;
 }
 
-const PREFETCH = 128;
+/** Most messages that are prefetched, and their bytes if each were as large as it may be. */
+const PREFETCH = { messages: 128, bytes: 64 * 1024 ** 2 };
 const DECODE_MS = 1_000;
 /** Room for two full writes under way, one being gathered, and some to spare. */
 const HOLDING: WorkLimits = { readings: 20_000, bytes: 32 * 1024 ** 2 };
@@ -125,7 +129,7 @@ export class Worker implements Part {
     await this.notes.start();
     if (this.options.slow) await this.toSlow.start();
     if (this.options.undated) await this.toUndated.start();
-    const { prefetch = PREFETCH } = this.options;
+    const { payloadBytes = USUAL_PAYLOAD_BYTES, prefetch = prefetchFor(payloadBytes) } = this.options;
     this.consumer = await this.options.queue.consume((delivery) => this.work(delivery), { prefetch });
     this.watchdog.start();
   }
@@ -199,4 +203,9 @@ export class Worker implements Part {
     const decoder = slow ? new BatchDecoder(parts) : new PublishDecoder(parts);
     return decodedBy?.(decoder) ?? decoder;
   }
+}
+
+/** No queue knows a prefetch in bytes. A message is a batch that was ended at `BATCH_BYTES`, so at most one payload longer. */
+function prefetchFor(payloadBytes: number): number {
+  return Math.min(PREFETCH.messages, Math.floor(PREFETCH.bytes / (BATCH_BYTES + payloadBytes)));
 }

@@ -9,8 +9,10 @@ export interface DeadQuota {
 
 /** In a year a sensor can put in about a tenth of what the log keeps. */
 export const SENSOR_QUOTA: DeadQuota = { bytes: 32 * 1024 ** 2, bytesADay: 1024 ** 2 };
-/** For letters without a farm and a sensor: each is a whole queue message, with the readings of many sensors. */
+/** For letters without a farm and a sensor: each is a whole queue message, with the readings of many sensors. A quarter of the log. */
 export const UNASSIGNED_QUOTA: DeadQuota = { bytes: 1024 ** 3, bytesADay: 8 * 1024 ** 2 };
+/** For all sensors of a farm together, where its own quotas say nothing: the letters of one farm leave room for those of others. */
+export const FARM_QUOTA: DeadQuota = UNASSIGNED_QUOTA;
 
 /** Letters of this reason have quotas of their own: what a store does not keep because of its age must not use up a sensor's quota. */
 const BEYOND_RETENTION = 'beyond_retention';
@@ -38,8 +40,10 @@ export interface QuotaOptions {
   readonly unassignedQuota?: DeadQuota | undefined;
   /** The quota of all letters together, in addition to each sensor's own; without it there is no such limit. */
   readonly allQuota?: DeadQuota | undefined;
-  /** The quota of all sensors of a farm together, bytes at once and a day, where the farm has one. */
+  /** The quota of all sensors of a farm together, bytes at once and a day, where the farm has one of its own. */
   readonly farmQuota?: ((farm: string) => number | undefined) | undefined;
+  /** The quota of all other farms, each. */
+  readonly usualFarmQuota?: DeadQuota | undefined;
 }
 
 /** What is left of a quota, in bytes, at the time `at`, Unix ms. */
@@ -57,14 +61,16 @@ export class DeadQuotas {
   private readonly quota: DeadQuota;
   private readonly unassignedQuota: DeadQuota;
   private readonly farmQuota: (farm: string) => number | undefined;
+  private readonly usualFarmQuota: DeadQuota;
   private readonly accounts = new LRUCache<string, QuotaAccount>({ max: MOST_SENSORS });
   private readonly farms = new LRUCache<string, QuotaAccount>({ max: MOST_FARMS });
 
-  constructor({ quota, unassignedQuota, allQuota, farmQuota }: QuotaOptions) {
+  constructor({ quota, unassignedQuota, allQuota, farmQuota, usualFarmQuota }: QuotaOptions) {
     this.quota = quota ?? SENSOR_QUOTA;
     this.unassignedQuota = unassignedQuota ?? UNASSIGNED_QUOTA;
     this.all = allQuota && { of: 'all', quota: allQuota, bytes: allQuota.bytes, at: 0 };
     this.farmQuota = farmQuota ?? (() => undefined);
+    this.usualFarmQuota = usualFarmQuota ?? FARM_QUOTA;
   }
 
   /** Charges a letter that is about to be kept. If an account has no room for it, returns that account and charges none. */
@@ -96,12 +102,12 @@ export class DeadQuotas {
     return grown(account, now);
   }
 
-  /** The account of all sensors of a letter's farm as it is at `now`; undefined when the farm has no quota. */
+  /** The account of all sensors of a letter's farm as it is at `now`; undefined for a letter that is nobody's. */
   private ofFarm({ publish: { farm } }: DeadLetter, now: number): QuotaAccount | undefined {
+    if (farm === '') return undefined;
     const bytes = this.farmQuota(farm);
-    if (bytes === undefined) return undefined;
-    const quota = { bytes, bytesADay: bytes };
-    const account = this.farms.get(farm) ?? { of: 'farm', quota, bytes, at: now };
+    const quota = bytes === undefined ? this.usualFarmQuota : { bytes, bytesADay: bytes };
+    const account = this.farms.get(farm) ?? { of: 'farm', quota, bytes: quota.bytes, at: now };
     this.farms.set(farm, account);
     // It may be another one since the last letter.
     account.quota = quota;

@@ -15,6 +15,8 @@ const MINUTE_MS = 60_000;
  */
 const MOST_IN_ALL = { known: 120, strange: 60 } as const;
 const MOST_OF_ADDRESS = { known: 60, strange: 10 } as const;
+/** And so many of the known sensors of one farm, from wherever they come. */
+const MOST_OF_FARM = 60;
 /** The reason of an entry that stands for those beyond these limits. */
 export const MANY = 'many';
 
@@ -56,6 +58,7 @@ interface RefusalCount {
 interface BeyondCount {
   readonly kind: RefusalKind;
   readonly from: string;
+  readonly farm: string;
   count: number;
 }
 
@@ -77,6 +80,7 @@ export class RefusalBook {
   /** The keys of those that went on in the minute before: they are told at the end of this one only. */
   private goingOn: ReadonlySet<string> = new Set();
   private ofAddress = new Map<string, number>();
+  private ofFarm = new Map<string, number>();
   private beyond = new Map<string, BeyondCount>();
   private strange = 0;
 
@@ -126,18 +130,26 @@ export class RefusalBook {
     const inAll = note.isKnown ? this.told.size : this.strange;
     if (inAll >= MOST_IN_ALL[kind]) return this.isBeyond(note, ofAddress > 0 ? place : '');
     if (ofAddress >= MOST_OF_ADDRESS[kind]) return this.isBeyond(note, place);
+    if (note.isKnown && note.farm !== undefined) {
+      const ofFarm = this.ofFarm.get(note.farm) ?? 0;
+      if (ofFarm >= MOST_OF_FARM) return this.isBeyond(note, '', note.farm);
+      this.ofFarm.set(note.farm, ofFarm + 1);
+    }
     this.ofAddress.set(place, ofAddress + 1);
     if (!note.isKnown) this.strange += 1;
     return true;
   }
 
-  /** `place` is '' when there is no room to count for this address: there are as many counts as entries at most, and one of each kind. */
-  private isBeyond({ kind, from }: RefusalNote, place: string): false {
+  /**
+   * `place` is '' when there is no room to count for this address, or it is counted for its farm. There are as many counts as entries at
+   * most, and one of each kind.
+   */
+  private isBeyond({ kind, from }: RefusalNote, place: string, farm = ''): false {
     this.counters.beyond += 1;
-    const key = `${kind} ${place}`;
+    const key = JSON.stringify([kind, place, farm]);
     const known = this.beyond.get(key);
     if (known) known.count += 1;
-    else this.beyond.set(key, { kind, from: place === '' ? '' : from, count: 1 });
+    else this.beyond.set(key, { kind, from: place === '' ? '' : from, farm, count: 1 });
     return false;
   }
 
@@ -148,13 +160,15 @@ export class RefusalBook {
       wentOn.add(key);
       this.tell(note, at, more);
     }
-    for (const { kind, from, count } of this.beyond.values()) {
-      const what = from === '' ? 'from many addresses' : 'with further names or reasons';
-      this.tell({ kind, from, why: MANY, what }, clock.now(), count);
+    for (const { kind, from, farm, count } of this.beyond.values()) {
+      const isOfMany = from === '' && farm === '';
+      const what = isOfMany ? 'from many addresses' : 'with further names or reasons';
+      this.tell({ kind, from, farm, why: MANY, what }, clock.now(), count);
     }
     this.goingOn = wentOn;
     this.told = new Map();
     this.ofAddress = new Map();
+    this.ofFarm = new Map();
     this.beyond = new Map();
     this.strange = 0;
   }

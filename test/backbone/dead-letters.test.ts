@@ -219,6 +219,21 @@ describe('the quota of dead letters, on a real log', () => {
     expect((await kept()).at(-1)).to.include({ reason: 'not_json' });
   });
 
+  it('of a farm whose quotas say nothing holds, too, and leaves room for the letters of others', async () => {
+    const letters = writer({ usualFarmQuota: { bytes: 2_000, bytesADay: 500 } });
+    for (let i = 0; i < 40; i++) await setAside(letters, letter(`x${i}`));
+    const reasons = (await kept()).map(({ reason }) => reason);
+    expect(reasons.filter((reason) => reason === 'not_json')).to.have.length.within(6, 7);
+    expect(reasons.filter((reason) => reason === OVER_QUOTA)).to.have.length(1);
+    const south = letter('s1');
+    await setAside(letters, { ...south, publish: { ...south.publish, farm: 'south' } });
+    await setAside(letters, { ...south, publish: { ...south.publish, farm: '', sensor: '' } });
+    expect((await kept()).slice(-2).map(({ publish, reason }) => [publish.farm, reason])).to.deep.equal([
+      ['south', 'not_json'],
+      ['', 'not_json'],
+    ]);
+  });
+
   it('counts a letter that nobody was promised as not kept when the log is away', async () => {
     const letters = writer();
     await log.close();

@@ -94,6 +94,21 @@ describe('the log of refusals', () => {
     expect(found.find(({ why }) => why === 'many')).to.include({ count: 4_940, from: '' });
   });
 
+  it('has room for other farms when all sensors of one are refused, from wherever they come', async () => {
+    const refusals = book();
+    const known = (farm: string, i: number) =>
+      refusal({ from: `10.0.${i}.1`, who: `${farm}/p${i}`, farm, isKnown: true });
+    for (let i = 0; i < 200; i++) refusals.note(known('north', i));
+    for (let i = 0; i < 50; i++) refusals.note(known('south', i));
+    await refusals.stop();
+    const found = await recorded();
+    const of = (farm: string) => found.filter((one) => one.farm === farm && one.why !== 'many');
+    expect([of('north').length, of('south').length]).to.deep.equal([60, 50]);
+    expect(found.filter(({ why }) => why === 'many').map(({ farm, count, from }) => [farm, count, from])).to.deep.equal(
+      [['north', 140, '']],
+    );
+  });
+
   it('writes a line each, with event, address and reason before all that is foreign', async () => {
     const lines: string[] = [];
     const refusals = book({ logger: pino({ level: 'info' }, { write: (line) => void lines.push(line) }) });
