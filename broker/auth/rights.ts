@@ -1,3 +1,4 @@
+import { isCommandFilter } from '../../telemetry/mappings/command-filters.ts';
 import { isNotice, isSilent } from '../../telemetry/notices.ts';
 import { type PublishPlace, placeOf } from '../../telemetry/publish-place.ts';
 import type { Change, RegistryView } from '../../telemetry/registry/registry.ts';
@@ -62,7 +63,7 @@ export class Rights {
 
   /** Asked for a subscription, and again before a command is sent: the rights may have changed since. */
   subscribe(identity: Identity, topic: string): boolean {
-    if (isSilent(topic)) return true;
+    if (this.isSilent(identity, topic)) return true;
     if (identity.role === 'sensor') return topic === commandsTopic(identity.farm, identity.sensor);
     const prefix = `farms/${identity.farm}/sensors/`;
     const suffix = '/commands';
@@ -70,6 +71,12 @@ export class Rights {
     const sensor = topic.slice(prefix.length, -suffix.length);
     if (sensor === '+') return true;
     return parseTelemetryTopic(telemetryTopic(identity.farm, sensor)) !== undefined;
+  }
+
+  /** Whether the client listens there for commands of another system: that is granted, and nothing is ever sent there. */
+  private isSilent({ farm, sensor }: Identity, topic: string): boolean {
+    if (topic.length > MOST_TOPIC) return false;
+    return isSilent(topic) || isCommandFilter(this.registry.current().mappings.ofFarm(farm), sensor, topic);
   }
 
   /** Forgets unregistered sensors that are registered now, and farms that are gone. */

@@ -149,6 +149,8 @@ export class Subscribers {
     this.ofClient.set(client, own);
     const { subscriber } = own;
     for (const topic of topics) {
+      // Others are granted and silent: nothing is sent there.
+      if (!isOfCommands(topic)) continue;
       own.topics.add(topic);
       const hears = this.byTopic.get(topic) ?? new Map<Client, Subscriber>();
       hears.set(client, subscriber);
@@ -178,4 +180,9 @@ export class Subscribers {
 function placeOf(topic: string): readonly [farm: string, sensor: string] {
   const [, farm = '', , sensor = ''] = topic.split('/');
   return [farm, sensor];
+}
+
+/** Whether it is `farms/{farm}/sensors/{sensor}/commands`, or with `+` in place of the sensor. */
+function isOfCommands(topic: string): boolean {
+  return topic === commandsTopic(...placeOf(topic));
 }

@@ -150,4 +150,41 @@ describe('publishes to topics of other systems', () => {
     ]);
     expect(parseRegistry(registryWith(MAPPINGS)).mappings.all().length).to.equal(5);
   });
+
+  it('begin with subscriptions to commands, which are granted where the devices of a mapped kind listen, and stay silent', async () => {
+    const heard: string[] = [];
+    const gate = await as('gate');
+    gate.on('message', (topic) => heard.push(topic));
+    const granted = async (...filters: readonly string[]) => {
+      const codes = await gate.subscribeAsync([...filters], { qos: 0 }).catch(() => filters.map(() => ({ qos: 128 })));
+      return codes.map(({ qos }) => qos < 128);
+    };
+    const listens = [
+      ...['zigbee2mqtt/#', 'zigbee2mqtt/+/set', 'zigbee2mqtt/bridge/request/#', 'homeassistant/status'],
+      ...['cmnd/tasmota_9CF9D1/#', 'cmnd/tasmotas/#', 'cmnd/DVES_9CF9D1_fb/#', 'cmnd/+/POWER'],
+      ...['shellies/command', 'shellies/shelly1pm-68/relay/0/command', 'shellies/announce'],
+      ...['shellyplus1pm-08/rpc', 'shellyplus1pm-08/command', 'shellyplus1pm-08/command/switch:0'],
+    ];
+    for (const filter of listens) expect(await granted(filter), filter).to.deep.equal([true]);
+    const others = [
+      '#',
+      '+/#',
+      '+/rpc',
+      'farms/#',
+      'farms/rpc',
+      'farms/command/sensors/a1/commands',
+      '$SYS/#',
+      'tele/#',
+    ];
+    for (const filter of [...others, 'weather/#', 'x/status/#', 'stat/x/#']) {
+      expect(await granted(filter), filter).to.deep.equal([false]);
+    }
+    await gate.publishAsync('zigbee2mqtt/Bed 1/set', '{"state":"ON"}', { qos: 1 });
+    await gate.publishAsync('cmnd/tasmota_9CF9D1/POWER', 'ON', { qos: 1 }).catch(() => {});
+    book.change(registryWith(MAPPINGS.replace(/^.*kind: tasmota.*\n/m, '')));
+    expect(await granted('cmnd/tasmotas/#'), 'without its mapping').to.deep.equal([false]);
+    expect(await granted('zigbee2mqtt/#')).to.deep.equal([true]);
+    expect(heard).to.deep.equal([]);
+    expect(broker.subscribers.heard()).to.deep.equal([]);
+  });
 });
