@@ -49,7 +49,7 @@ export function positive(option: string, text: string): number {
  * The only farm of `having`, the farms that have a sensor or field `id`. Throws ConfigInvalid when there is none, or when
  * there are several: then the command needs --farm.
  */
-export function onlyFarm(id: string, having: readonly string[], what: 'sensor' | 'field' = 'sensor'): string {
+export function onlyFarm(id: string, having: readonly string[], what = 'sensor'): string {
   const [farm] = having;
   if (farm === undefined) throw new ConfigInvalid('<id>', `<id>: no farm has a ${what} "${id}": loam ${what} list`);
   if (having.length === 1) return farm;

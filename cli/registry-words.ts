@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { SettingName } from '../core/settings.ts';
 import type { Options } from './options.ts';
-import { type CommandKind, keysOf, optionOf } from './thing-keys.ts';
+import { type CommandKind, isOfFarm, type KindOfFarm, keysOf, optionOf } from './thing-keys.ts';
 import type { ListedKind } from './things.ts';
 import { COMMON, later, MQTT, RUNNING, withSettings } from './words.ts';
 
@@ -11,6 +11,7 @@ const code = {
   registryFile: () => import('./registry-file.ts'),
   secrets: () => import('./secrets.ts'),
   sensor: () => import('./sensor.ts'),
+  sensorImport: () => import('./sensor-import.ts'),
   sensorCommands: () => import('./sensor-commands.ts'),
   sensorShow: () => import('./sensor-show.ts'),
   things: () => import('./things.ts'),
@@ -27,6 +28,7 @@ export function addRegistry(loam: Command): void {
   addPlain(loam, 'field', 'fields of farms: add, change, list, remove, show');
   addSensors(loam);
   addPlain(loam, 'metric', 'what is measured, and how it is shown: add, change, list, remove, show');
+  addPlain(loam, 'mapping', 'what topics of other systems mean: add, change, list, remove, show');
   addCodecs(loam);
   addUsers(loam);
   addSecrets(loam);
@@ -68,7 +70,7 @@ function addRegistryFile(loam: Command): void {
 function addPlain(loam: Command, kind: ListedKind, summary: string): void {
   const command = loam.command(kind).description(summary);
   const add = withSettings(command.command('add <id>').description(`put a ${kind} into the registry`), REGISTRY);
-  if (kind === 'field') add.requiredOption('--farm <farm>', 'farm that it is in');
+  if (isOfFarm(kind)) add.requiredOption('--farm <farm>', 'farm that it belongs to');
   withKeys(add, kind, true).action(
     later(async () => {
       const { addThing } = await code.things();
@@ -93,7 +95,7 @@ function addPlain(loam: Command, kind: ListedKind, summary: string): void {
 function addSensors(loam: Command): void {
   const sensor = loam
     .command('sensor')
-    .description('sensors in the registry: add, change, list, remove, show; commands to them');
+    .description('sensors in the registry: add, change, import, list, remove, show; commands to them');
   const add = withSettings(sensor.command('add <id>').description('register a sensor and print its secret, once'), [
     ...REGISTRY,
     ...MQTT,
@@ -101,6 +103,7 @@ function addSensors(loam: Command): void {
   ]).requiredOption('--farm <farm>', 'farm it belongs to');
   withKeys(add, 'sensor', true)
     .option('--token <token>', 'the device’s own token, where it cannot be given a secret')
+    .option('--secret-stdin', 'the same, read from standard input')
     .option('--bridge', 'it speaks for other sensors of its farm, as a LoRaWAN server does')
     .action(later(async () => (await code.sensor()).addSensorCommand));
   withSettings(sensor.command('list').description('list the registered sensors'), REGISTRY).action(
@@ -109,7 +112,16 @@ function addSensors(loam: Command): void {
   withSettings(addChange(sensor, 'sensor'), ['secretKey'])
     .option('--new-secret', 'give it a new secret, and print that once')
     .option('--token <token>', 'the device’s own token, where it cannot be given a secret')
+    .option('--secret-stdin', 'the same, read from standard input')
     .action(later(async () => (await code.sensor()).changeSensor));
+  withSettings(
+    sensor
+      .command('import <file>')
+      .description('register the sensors of a CSV file: columns id, token, and those of the options of add'),
+    [...REGISTRY, 'secretKey'],
+  )
+    .requiredOption('--farm <farm>', 'farm that they belong to')
+    .action(later(async () => (await code.sensorImport()).importSensors));
   withSettings(addShow(sensor, 'sensor'), ['url', 'token']).action(
     later(async () => (await code.sensorShow()).showSensor),
   );
@@ -217,10 +229,10 @@ function addRemove(command: Command, kind: CommandKind): void {
 /** A command about one thing that is there. */
 function ofOne(command: Command, kind: CommandKind): Command {
   withSettings(command, REGISTRY);
-  return kind === 'field' || kind === 'sensor' ? command.option(...farmOf(kind)) : command;
+  return isOfFarm(kind) ? command.option(...farmOf(kind)) : command;
 }
 
-function farmOf(kind: 'field' | 'sensor') {
+function farmOf(kind: KindOfFarm) {
   return ['--farm <farm>', `farm of the ${kind}; may be left out when one farm has this id`] as const;
 }
 

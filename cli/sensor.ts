@@ -4,6 +4,7 @@ import { hashSecret, newSecret } from '../core/secrets.ts';
 import { isStrongToken, keptToken, TOKEN_REFUSED } from '../telemetry/brought-token.ts';
 import type { Registry } from '../telemetry/registry/registry.ts';
 import { telemetryTopic } from '../telemetry/topic.ts';
+import { askSecret } from './ask-secret.ts';
 import { type Options, settingsOf, text } from './options.ts';
 import { print, printRow } from './output.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
@@ -13,11 +14,11 @@ import { changeThing } from './things.ts';
 
 /**
  * `loam sensor add`: registers a sensor and prints its secret, which is not kept, and a line that publishes a reading.
- * With --token the sensor signs in with that, and no secret is made.
+ * With --token or --secret-stdin the sensor signs in with what it came with, and no secret is made.
  */
 export async function addSensorCommand(id: string, { token: given, ...options }: Options): Promise<void> {
   const config = settingsOf(options);
-  const token = typeof given === 'string' ? given : undefined;
+  const token = await broughtToken(id, given, options);
   const secret = newSecret();
   const keys = token === undefined ? undefined : await keysFor(options, token);
   const farm = text(options, 'farm') ?? '';
@@ -50,10 +51,10 @@ Try it:
 
 /**
  * `loam sensor change`: sets what the options name. With --new-secret it signs in with a new secret, which is printed
- * once; with --token with that. A connection that it has ends.
+ * once; with --token or --secret-stdin with that. A connection that it has ends.
  */
 export async function changeSensor(id: string, { token: given, ...options }: Options): Promise<void> {
-  const token = typeof given === 'string' ? given : undefined;
+  const token = await broughtToken(id, given, options);
   const keys = token === undefined ? undefined : await keysFor(options, token);
   const secret = options.newSecret === true ? newSecret() : undefined;
   await changeThing('sensor', id, options, (current, whole) => {
@@ -64,6 +65,13 @@ export async function changeSensor(id: string, { token: given, ...options }: Opt
     };
   });
   if (secret !== undefined) print(`Its new secret is shown this once: ${secret}\n`);
+}
+
+/** The token that a device came with, if it did: from --token, or with --secret-stdin from standard input, where no list of processes shows it. */
+async function broughtToken(id: string, given: unknown, { secretStdin }: Options): Promise<string | undefined> {
+  if (secretStdin !== true) return typeof given === 'string' ? given : undefined;
+  if (given !== undefined) throw new ConfigInvalid('--token', '--token: allowed: one of --token and --secret-stdin');
+  return await askSecret(`token of sensor ${id}: `);
 }
 
 /** The keys of LOAM_SECRET_KEY. Rejects with ConfigInvalid when there is none, and for a weak token. */

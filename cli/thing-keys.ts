@@ -1,4 +1,5 @@
 import { ConfigInvalid } from '../core/errors.ts';
+import { MAPPING_KINDS } from '../telemetry/mappings/kinds.ts';
 import { PROFILE_NAMES } from '../telemetry/profiles.ts';
 import type { Options } from './options.ts';
 
@@ -88,6 +89,19 @@ export const THING_KEYS = {
     },
     codec: { value: 'name', help: 'codec that reads its bytes', form: text },
   },
+  mapping: {
+    kind: { value: 'system', help: `whose topics and payloads Loam knows: ${MAPPING_KINDS.join(', ')}`, form: text },
+    topic: {
+      value: 'pattern',
+      help: 'topics, with {sensor}, {metric} or {path} in them; of a kind that of a device',
+      form: text,
+    },
+    from: { value: 'id', help: 'the sensor, bridge or source whose publishes it is about', form: text },
+    sensor: { value: 'id', help: 'the sensor that it is about, where the topic does not say it', form: text },
+    metric: { value: 'metric', help: 'what is measured, where the topic does not say it', form: text },
+    codec: { value: 'name', help: 'codec that reads the payload', form: text },
+    sensors: { value: 'pairs', help: 'what the topic calls sensors, and their ids: NAME=ID,…', form: pairs },
+  },
   metric: {
     label: { value: 'label', help: 'name that people know it by', form: text, isNeeded: true },
     unit: { value: 'unit', help: 'unit of its values', form: text },
@@ -105,6 +119,13 @@ export const THING_KEYS = {
 
 /** The kinds of thing that have commands of one form. */
 export type CommandKind = keyof typeof THING_KEYS;
+
+/** Kinds whose things are each of a farm, and named within it. */
+export type KindOfFarm = 'field' | 'sensor' | 'mapping';
+
+export function isOfFarm(kind: CommandKind): kind is KindOfFarm {
+  return kind === 'field' || kind === 'sensor' || kind === 'mapping';
+}
 
 /** The option that sets a key: `--clock-floor` for `clockFloor`. */
 export function optionOf(key: string): string {

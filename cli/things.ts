@@ -5,13 +5,14 @@ import type { Thing, Things } from '../telemetry/registry/things.ts';
 import { type Options, onlyFarm, settingsOf, text } from './options.ts';
 import { print, printRow } from './output.ts';
 import { editRegistry, lookIntoRegistry } from './registry.ts';
-import { type CommandKind, keysOf, optionOf, valuesIn } from './thing-keys.ts';
+import { type CommandKind, isOfFarm, type KindOfFarm, keysOf, optionOf, valuesIn } from './thing-keys.ts';
 
 /** What `loam farm list` and its likes show of a thing, tab by tab. */
-const COLUMNS: { readonly [K in 'farm' | 'field' | 'metric']: (thing: Things[K]) => string[] } = {
+const COLUMNS: { readonly [K in 'farm' | 'field' | 'metric' | 'mapping']: (thing: Things[K]) => string[] } = {
   farm: ({ id, name, timezone }) => [id, name, timezone],
   field: ({ id, farm, name, crop = '' }) => [id, farm, name, crop],
   metric: ({ id, label, unit }) => [id, label, unit],
+  mapping: ({ id, farm, kind = '', topic = '', from = '' }) => [id, farm, kind, topic, from],
 };
 export type ListedKind = keyof typeof COLUMNS;
 /** What is to be known of a removal. */
@@ -23,7 +24,7 @@ const AFTERWARDS: { readonly [K in CommandKind]?: string } = {
 const HASHED = ['secret', 'token', 'password'];
 
 /** `loam KIND add`. Rejects with ConfigInvalid when it is there already. */
-export async function addThing(kind: 'farm' | 'field' | 'metric', id: string, options: Options): Promise<void> {
+export async function addThing(kind: ListedKind, id: string, options: Options): Promise<void> {
   const values = valuesIn(kind, options);
   const farm = text(options, 'farm');
   const whole = farm === undefined ? id : `${farm}/${id}`;
@@ -82,7 +83,7 @@ export async function listThings(kind: ListedKind, options: Options): Promise<vo
   for (const line of lines) printRow(line);
 }
 
-function linesOf({ farms, fields, metrics }: Registry, kind: ListedKind): string[][] {
+function linesOf({ farms, fields, metrics, mappings }: Registry, kind: ListedKind): string[][] {
   switch (kind) {
     case 'farm':
       return [...farms.values()].map(COLUMNS.farm);
@@ -90,25 +91,24 @@ function linesOf({ farms, fields, metrics }: Registry, kind: ListedKind): string
       return [...fields.values()].flatMap((ofFarm) => [...ofFarm.values()].map(COLUMNS.field));
     case 'metric':
       return [...metrics.values()].map(COLUMNS.metric);
+    case 'mapping':
+      return mappings.all().map(COLUMNS.mapping);
   }
 }
 
 /** The thing that a command names, and its whole id. Throws RegistryInvalid when it is not there. */
 function found(current: Registry, kind: CommandKind, id: string, options: Options): [whole: string, thing: Thing] {
-  const whole = kind === 'field' || kind === 'sensor' ? `${farmOf(current, kind, id, options)}/${id}` : id;
+  const whole = isOfFarm(kind) ? `${farmOf(current, kind, id, options)}/${id}` : id;
   const thing = current.get(kind, whole);
   if (thing === undefined) throw new RegistryInvalid(`there is no ${kind} ${whole}: loam ${kind} list`);
   return [whole, thing];
 }
 
 /** The farm that --farm names, or else the only one that has this id. */
-function farmOf(current: Registry, kind: 'field' | 'sensor', id: string, options: Options): string {
+function farmOf(current: Registry, kind: KindOfFarm, id: string, options: Options): string {
   const given = text(options, 'farm');
   if (given !== undefined) return given;
-  const having =
-    kind === 'sensor'
-      ? current.sensorsWithId(id).map(({ farm }) => farm)
-      : [...current.fields].flatMap(([farm, ofFarm]) => (ofFarm.has(id) ? [farm] : []));
+  const having = [...current.farms.keys()].filter((farm) => current.get(kind, `${farm}/${id}`) !== undefined);
   return onlyFarm(id, having, kind);
 }
 

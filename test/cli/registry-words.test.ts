@@ -205,6 +205,24 @@ describe('the words of the registry', function () {
       .to.include('plausible: [-1, 500]\n')
       .and.include('aliases: [a, b]\n');
     await does(env, 'metric', 'remove', 'rain');
+    await does(env, 'mapping', 'add', 'zigbee', '--farm', 'east', '--kind', 'zigbee2mqtt', '--sensors', 'Bed 1=p1');
+    await does(env, 'mapping', 'add', 'tank', '--farm', 'east', '--topic', 'tank/raw', '--metric', 'water_level');
+    expect(await refuses(env, 'mapping', 'add', 'x', '--farm', 'east', '--topic', 'farms/#')).to.include('own');
+    expect(await refuses(env, 'mapping', 'add', 'tank', '--farm', 'east', '--kind', 'shelly')).to.include(
+      'mapping change',
+    );
+    await does(env, 'mapping', 'change', 'tank', '--topic', 'tank/{metric}', '--metric', '');
+    expect(await does(env, 'mapping', 'show', 'tank'))
+      .to.include('tank/{metric}')
+      .and.not.include('water_level');
+    expect(await does(env, 'mapping', 'show', 'zigbee'))
+      .to.include('Bed 1')
+      .and.include('p1');
+    expect(await does(env, 'mapping', 'list'))
+      .to.include('zigbee\teast\tzigbee2mqtt\t\t\n')
+      .and.include('tank\teast\t\ttank/{metric}\t\n');
+    await does(env, 'mapping', 'remove', 'tank', '--farm', 'east');
+    expect(await does(env, 'mapping', 'list')).not.to.include('tank');
     await does(
       env,
       'sensor',

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import mqtt from 'mqtt';
 import { SecretKeys } from '../../core/secret-key.ts';
+import { hashSecret } from '../../core/secrets.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { LoamProcess, run } from '../e2e/loam-process.ts';
 import { itIfLong } from '../services/length.ts';
@@ -72,6 +73,58 @@ describe('loam sensor add --token', function () {
     } finally {
       await loam.stop();
     }
+  });
+
+  it('reads it from standard input too, for one sensor, and for many from a CSV, of which all are registered or none', async () => {
+    const keys = { LOAM_SECRET_KEY: 'k'.repeat(43) };
+    const kept = (token: string) => new SecretKeys(keys.LOAM_SECRET_KEY).keptToken(token);
+    const sensor = async (id: string) => parseRegistry(await readFile(path, 'utf8')).sensor('north', id);
+    const stdin = ['--farm', 'north', '--secret-stdin'];
+    const one = await run(['sensor', 'add', 'p-1', ...stdin], { ...env, ...keys }, `${TOKEN}\n`);
+    expect([one.code, (one.stdout + one.stderr).includes(TOKEN)], one.stderr).to.deep.equal([0, false]);
+    expect(await sensor('p-1')).to.include({ token: kept(TOKEN) });
+    await run(['sensor', 'change', 'p-1', ...stdin], { ...env, ...keys }, `${TOKEN}y\n`);
+    expect(await sensor('p-1')).to.include({ token: kept(`${TOKEN}y`) });
+    const both = await run(['sensor', 'add', 'p-9', ...stdin, '--token', TOKEN], { ...env, ...keys }, TOKEN);
+    expect([both.code, both.stderr.includes('one of')]).to.deep.equal([2, true]);
+
+    const file = join(data, 'sensors.csv');
+    const imports = async (text: string, more: Record<string, string> = keys) => {
+      await writeFile(file, text);
+      return await run(['sensor', 'import', file, '--farm', 'north'], { ...env, ...more });
+    };
+    const good = `\uFEFFid;token;name;position;clock\r\nb-1;${TOKEN};Bed 1;52.5,13.4;receipt\r\nb-2;;Bed 2;;\r\n`;
+    const refused = [
+      ['id,tokens\nb-1,x\n', 'line 1: a column "tokens"'],
+      ['name\nx\n', 'line 1: no column id'],
+      ['id,token,secret\nb,,\n', 'line 1: a column is there twice'],
+      [`id,token\nb-1,${TOKEN}\nb-2,${TOKEN}\n`, 'b-2'],
+      [`id,token\nb-1,\nb-2,hunter2\n`, 'line 3: a token has 20'],
+      [`id,token\nb-1,\nb-2,${TOKEN}y\n`, 'line 3: a token has 20'],
+      ['id,name\nb-1,x\np-1,y\n', 'line 3: farm "north" has a sensor "p-1" already'],
+      ['id,interval\nb-1,often\n', 'line 2: --interval'],
+      ['id,name\nb-1,"x\n', 'sensors.csv'],
+      ['id\n,\n', 'sensors.csv'],
+    ] as const;
+    for (const [text, why] of refused) {
+      const { code, stderr } = await imports(text);
+      expect([code, stderr], text).to.satisfy(([, said]: [number, string]) => code === 2 && said.includes(why));
+      expect(stderr).to.not.include(TOKEN).and.not.include('hunter2');
+    }
+    const keyless = await imports(good, {});
+    expect([keyless.code, keyless.stderr.includes('LOAM_SECRET_KEY')], keyless.stderr).to.deep.equal([2, true]);
+    expect(await sensor('b-1')).to.equal(undefined);
+    const { code, stdout, stderr } = await imports(good);
+    expect(code, stderr).to.equal(0);
+    const [head, made = '', end] = stdout.split('\n');
+    expect([head, made.split(',')[0], end]).to.deep.equal(['id,secret', 'b-2', '']);
+    expect(await sensor('b-1')).to.deep.include({
+      token: kept(TOKEN),
+      name: 'Bed 1',
+      position: [52.5, 13.4],
+      clock: 'receipt',
+    });
+    expect(await sensor('b-2')).to.include({ secret: hashSecret(made.split(',')[1] ?? '') });
   });
 
   it('a Loam whose registry others share makes no key: theirs must be the same', async () => {
