@@ -223,6 +223,7 @@ describe('the words of the registry', function () {
       .and.include('tank\teast\t\ttank/{metric}\t\n');
     await does(env, 'mapping', 'remove', 'tank', '--farm', 'east');
     expect(await does(env, 'mapping', 'list')).not.to.include('tank');
+    await does(env, 'mapping', 'remove', 'zigbee');
     await does(
       env,
       'sensor',
