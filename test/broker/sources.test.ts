@@ -40,7 +40,9 @@ describe('sources: readings from other brokers', function () {
   let serial = 0;
 
   before(async () => {
-    mosquitto = await startMosquitto({ lines: ['max_inflight_messages 0', 'max_queued_messages 100000'] });
+    mosquitto = await startMosquitto({
+      lines: ['max_inflight_messages 0', 'max_queued_messages 100000', 'max_packet_size 20000000'],
+    });
   });
   after(() => mosquitto.close());
   beforeEach(async () => {
