@@ -27,6 +27,5 @@ export function placeOf(registry: Registry, farm: string, by: string, topic: str
 
 /** A sensor's id as the registry spells it. */
 function spelt(registry: Registry, farm: string, id: string | undefined): string | undefined {
-  if (id === undefined || registry.sensor(farm, id)) return id;
-  return registry.sensorOfEui(farm, id)?.id ?? id;
+  return id === undefined ? undefined : (registry.registered(farm, id) ?? id);
 }

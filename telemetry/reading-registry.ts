@@ -1,4 +1,5 @@
 import { type MappingFinder, MappingTable } from './mappings/table.ts';
+import { EuiIndex } from './registry/eui-index.ts';
 import type { Mapping } from './registry/mappings.ts';
 import type { Change, Registry } from './registry/registry.ts';
 import type { Source } from './registry/sources.ts';
@@ -19,6 +20,8 @@ export interface ReadingRegistry {
   /** It is another map after each change of a metric. */
   readonly metrics: ReadonlyMap<string, DescribedMetric>;
   sensor(farm: string, id: string): SensorReading | undefined;
+  /** The id of the farm's registered sensor that this one is, as the registry spells it: an EUI may be spelt otherwise. */
+  registered(farm: string, id: string): string | undefined;
   readonly sources: ReadonlyMap<string, SourceReading>;
   /** What foreign topics mean. */
   readonly mappings: MappingFinder;
@@ -31,7 +34,13 @@ export type ReadingChange =
   | { readonly of: 'codec'; readonly id: string; readonly is: RegistryCodec | undefined }
   | { readonly of: 'source'; readonly id: string; readonly is: SourceReading | undefined }
   | { readonly of: 'mapping'; readonly id: string; readonly is: Mapping | undefined }
-  | { readonly of: 'sensor'; readonly farm: string; readonly id: string; readonly is: SensorReading | undefined };
+  | {
+      readonly of: 'sensor';
+      readonly farm: string;
+      readonly id: string;
+      readonly is: SensorReading | undefined;
+      readonly isRegistered: boolean;
+    };
 
 /** All that a registry says about reading, as plain data that a thread can be sent. */
 export function readingChangesOf({ farms, metrics, sensors, sources, codecs, mappings }: Registry): ReadingChange[] {
@@ -41,8 +50,7 @@ export function readingChangesOf({ farms, metrics, sensors, sources, codecs, map
     ...[...sources.values()].map(readingOfSource),
     ...[...codecs.values()].map((codec) => ({ of: 'codec', id: codec.id, is: codec }) as const),
     ...mappings.all().map((is) => ({ of: 'mapping', id: `${is.farm}/${is.id}`, is }) as const),
-    // Most sensors' entries say nothing about reading.
-    ...sensors.map(readingOfSensor).filter(({ is }) => is !== undefined),
+    ...sensors.map(readingOfSensor),
   ];
 }
 
@@ -63,8 +71,8 @@ export function readingChangesIn(changes: readonly Change[]): ReadingChange[] {
       case 'sensor': {
         const before = change.before && readingOfSensor(change.before);
         const after = change.after && readingOfSensor(change.after);
-        if (after && (after.is ?? before?.is)) return [after];
-        return before?.is ? [{ ...before, is: undefined }] : [];
+        if (after) return before && !(after.is ?? before.is) ? [] : [after];
+        return before ? [{ ...before, is: undefined, isRegistered: false }] : [];
       }
       default:
         return [];
@@ -79,10 +87,17 @@ export class ReadingRegistryCopy implements ReadingRegistry {
   readonly sources = new Map<string, SourceReading>();
   readonly mappings = new MappingTable();
   metrics: ReadonlyMap<string, DescribedMetric> = new Map();
+  /** What the entries of sensors say about reading; of most that is nothing. */
   private readonly sensors = new Map<string, SensorReading>();
+  private readonly ids = new Set<string>();
+  private readonly euis = new EuiIndex();
 
   sensor(farm: string, id: string): SensorReading | undefined {
     return this.sensors.get(`${farm}/${id}`);
+  }
+
+  registered(farm: string, id: string): string | undefined {
+    return this.ids.has(`${farm}/${id}`) ? id : this.euis.find(farm, id);
   }
 
   apply(changes: readonly ReadingChange[]): void {
@@ -93,14 +108,26 @@ export class ReadingRegistryCopy implements ReadingRegistry {
       else if (change.of === 'codec') put(this.codecs, change.id, change.is);
       else if (change.of === 'source') put(this.sources, change.id, change.is);
       else if (change.of === 'mapping') this.mappings.set(change.id, change.is);
-      else put(this.sensors, `${change.farm}/${change.id}`, change.is);
+      else this.applySensor(change);
     }
     if (changes.some((change) => change.of === 'metric')) this.metrics = metrics;
+  }
+
+  private applySensor({ farm, id, is, isRegistered }: Extract<ReadingChange, { of: 'sensor' }>): void {
+    const whole = `${farm}/${id}`;
+    put(this.sensors, whole, is);
+    if (isRegistered) this.ids.add(whole);
+    else this.ids.delete(whole);
+    this.euis.put(farm, id, isRegistered);
   }
 }
 
 function readingOfFarm({ id, timezone, clock, quotas }: Farm): ReadingChange {
-  return { of: 'farm', id, is: { timezone, clock, quotas: quotas && { names: quotas.names } } };
+  return {
+    of: 'farm',
+    id,
+    is: { timezone, clock, quotas: quotas && { names: quotas.names, unregistered: quotas.unregistered } },
+  };
 }
 
 function readingOfSource({ id, clock }: Source): ReadingChange {
@@ -114,7 +141,7 @@ function readingOfMetric({ id, unit, aliases, plausible, texts }: Metric): Readi
 function readingOfSensor({ farm, id, clock, clockFloor, profile, aliases, units, codec }: Sensor) {
   const is = { clock, clockFloor, profile, aliases, units, codec };
   const isPlain = Object.values(is).every((value) => value === undefined);
-  return { of: 'sensor', farm, id, is: isPlain ? undefined : is } as const;
+  return { of: 'sensor', farm, id, is: isPlain ? undefined : is, isRegistered: true } as const;
 }
 
 function put<T>(map: Map<string, T>, id: string, value: T | undefined): void {

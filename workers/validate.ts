@@ -110,10 +110,11 @@ function decoded(
 function aroundIn(registry: ReadingRegistry, rulebook: Rulebook, devices: GatewayDevices): Around {
   return {
     mappedBy: ({ farm, sensor, topic, via }) => registry.mappings.find(farm, via?.id ?? sensor, topic),
-    deviceOf: ({ farm, sensor: gateway, received, via }, name) => {
-      const sensor = sensorIdOf(name);
-      if (sensor === undefined) return 'no_sensor';
-      if (!devices.admits(farm, gateway, sensor)) return 'too_many_sensors';
+    deviceOf: ({ farm, received, via }, name) => {
+      const device = sensorIdOf(name);
+      if (device === undefined) return 'no_sensor';
+      const sensor = devices.idOf(registry, farm, device);
+      if (sensor === undefined) return 'too_many_sensors';
       return { farm, sensor, received, rules: rulebook.of(farm, sensor, registry, via) };
     },
   };

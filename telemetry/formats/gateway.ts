@@ -38,5 +38,5 @@ export function takeGateway(payload: unknown, { deviceOf }: PayloadContext, refu
 
 const PROBLEMS = {
   no_sensor: (name: string) => `no sensor’s id can be made of the name ${name}`,
-  too_many_sensors: (name: string) => `${name} would be one device too many of this gateway`,
+  too_many_sensors: (name: string) => `${name} would be one unregistered sensor too many of the farm`,
 } as const;

@@ -31,8 +31,8 @@ export interface Registry {
   readonly sensorsOfFarm: { get(farm: string): readonly Sensor[] | undefined };
   /** The farm's sensor with this id. An id is unique within its farm only. */
   sensor(farm: string, id: string): Sensor | undefined;
-  /** The farm's sensor whose id is the EUI that `id` is in another spelling, if `id` is one. */
-  sensorOfEui(farm: string, id: string): Sensor | undefined;
+  /** The id of the farm's sensor that `id` is, as the registry spells it (an EUI may be spelt otherwise); undefined when nobody registered it. */
+  registered(farm: string, id: string): string | undefined;
   /** The sensors of all farms that have this id. Only for who signs in and did not say in which farm. */
   sensorsWithId(id: string): readonly Sensor[];
   /** By SHA-256 of the secret, for sensors that send nothing but their secret. */

@@ -101,9 +101,8 @@ export class RegistryState implements Registry, KnownThings {
     return this.byFarm.get(farm)?.get(id);
   }
 
-  sensorOfEui(farm: string, id: string): Sensor | undefined {
-    const found = this.euis.find(farm, id);
-    return found === undefined ? undefined : this.sensor(farm, found);
+  registered(farm: string, id: string): string | undefined {
+    return this.sensor(farm, id) ? id : this.euis.find(farm, id);
   }
 
   sensorsWithId(id: string): readonly Sensor[] {

@@ -2,8 +2,10 @@ import { expect } from 'chai';
 import { readPattern, takenBy } from '../../telemetry/mappings/pattern.ts';
 import { sensorIdOf } from '../../telemetry/mappings/sensor-name.ts';
 import { placeOf } from '../../telemetry/publish-place.ts';
+import { ReadingRegistryCopy, readingChangesIn, readingChangesOf } from '../../telemetry/reading-registry.ts';
 import { parseRegistry } from '../../telemetry/registry/file.ts';
 import { MOST_OF_FARM } from '../../telemetry/registry/mappings.ts';
+import type { Sensor } from '../../telemetry/registry/things.ts';
 import { createValidate } from '../../workers/validate.ts';
 import { RECEIVED } from './telemetry-payloads.ts';
 
@@ -351,5 +353,45 @@ describe('what came to a mapped topic', () => {
     const many = Object.fromEntries(Array.from({ length: 1_002 }, (_, i) => [`d${i}`, { a: i }]));
     const capped = became('v1/gateway/telemetry', many);
     expect([capped.readings.length, capped.dead]).to.deep.equal([1_000, ['too_many_readings']]);
+  });
+
+  it('is, behind a gateway, of the sensor whose EUI it names, however spelt; of those that nobody registered the farm has a quota', () => {
+    const registry = parseRegistry(`farms: [{ id: north, name: N, timezone: UTC, quotas: { unregistered: 2 } }]
+sensors:
+  - { id: A8-40-41-FF-FF-12-34-56, farm: north }
+  - { id: p1, farm: north }
+  - { id: gate, farm: north, role: bridge }
+  - { id: gate2, farm: north, role: bridge }
+`);
+    // As the decode thread has it.
+    const copy = new ReadingRegistryCopy();
+    copy.apply(readingChangesOf(registry));
+    const validate = createValidate({ registry: { current: () => copy } });
+    const of = (gate: string, ...devices: string[]) => {
+      const payload = new TextEncoder().encode(
+        JSON.stringify(Object.fromEntries(devices.map((one) => [one, { a: 1 }]))),
+      );
+      const topic = 'v1/gateway/telemetry';
+      const via = { kind: 'bridge', id: gate } as const;
+      const publish = { farm: 'north', field: 'f', sensor: gate, topic, payload, received: RECEIVED, via };
+      const { readings, dead } = validate({ id: 'b', publishes: [publish] }, RECEIVED);
+      return [readings.map(({ sensor }) => sensor), dead.map(({ reason }) => reason)];
+    };
+    const registered = ['A8-40-41-FF-FF-12-34-56', 'p1'];
+    expect(of('gate', 'a84041ffff123456', 'p1', 'x')).to.deep.equal([[...registered, 'x'], []]);
+    expect(of('gate2', 'y', 'z', 'a84041ffff123456')).to.deep.equal([['y', registered[0]], ['too_many_sensors']]);
+    copy.apply(readingChangesIn([{ kind: 'sensor', id: 'north/x', before: undefined, after: { ...sensor('x') } }]));
+    expect(of('gate2', 'x', 'z', 'w')).to.deep.equal([['x', 'z'], ['too_many_sensors']]);
+    copy.apply(readingChangesIn([{ kind: 'sensor', id: 'north/p1', before: sensor('p1'), after: undefined }]));
+    expect(of('gate', 'p1', 'z')).to.deep.equal([['z'], ['too_many_sensors']]);
+
+    function sensor(id: string): Sensor {
+      const found = parseRegistry(
+        `farms: [{ id: north, name: N, timezone: UTC }]\nsensors: [{ id: ${id}, farm: north }]`,
+      );
+      const [one] = found.sensors;
+      if (!one) throw new Error('no sensor');
+      return one;
+    }
   });
 });
