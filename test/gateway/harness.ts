@@ -165,7 +165,9 @@ export class LiveClient {
       const at = this.frames.findIndex((f, i) => i >= this.used && f.type === type);
       // What came instead is in the error when it never comes.
       if (at < 0)
-        throw new Error(`${this.socket.readyState}, closed by ${this.closed?.code}: ${JSON.stringify(this.frames.slice(this.used).slice(-5))}`);
+        throw new Error(
+          `${this.socket.readyState}, closed by ${this.closed?.code}: ${JSON.stringify(this.frames.slice(this.used).slice(-5))}`,
+        );
       this.used = at + 1;
       return this.frames[at];
     });
